@@ -1,0 +1,71 @@
+//! The small database of places that the tests use, written anew each time: addresses of documentation (RFC 5737, RFC 3849).
+
+use std::net::Ipv4Addr;
+
+use maxminddb_writer::Database;
+use maxminddb_writer::metadata::IpVersion;
+use maxminddb_writer::paths::IpAddrWithMask;
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Names {
+    en: &'static str,
+}
+
+#[derive(Serialize)]
+struct Country {
+    iso_code: &'static str,
+    names: Names,
+}
+
+#[derive(Serialize)]
+struct Continent {
+    code: &'static str,
+}
+
+/// As GeoLite2 and DB-IP write a country.
+#[derive(Serialize)]
+struct Nested {
+    continent: Continent,
+    country: Country,
+}
+
+/// GeoLite2's record for a network whose users' country is not known.
+#[derive(Serialize)]
+struct Registered {
+    continent: Continent,
+    registered_country: Country,
+}
+
+/// As ip-location-db writes a country.
+#[derive(Serialize)]
+struct Flat {
+    country_code: &'static str,
+}
+
+/// The database's bytes.
+pub(crate) fn small() -> Vec<u8> {
+    let mut database = Database::default();
+    database.metadata.ip_version = IpVersion::V6;
+    database.metadata.database_type = "Test-Country".to_owned();
+    database.metadata.binary_format_major_version = 2;
+    let country = |iso_code, en| Country { iso_code, names: Names { en } };
+    let germany = database.insert_value(Nested { continent: Continent { code: "EU" }, country: country("DE", "Germany") }).unwrap();
+    let zealand = database.insert_value(Nested { continent: Continent { code: "OC" }, country: country("NZ", "New Zealand") }).unwrap();
+    let states = database
+        .insert_value(Registered { continent: Continent { code: "NA" }, registered_country: country("US", "United States") })
+        .unwrap();
+    let france = database.insert_value(Flat { country_code: "FR" }).unwrap();
+    database.insert_node(v4(203, 0, 113), germany);
+    database.insert_node(v4(198, 51, 100), france);
+    database.insert_node(v4(192, 0, 2), states);
+    database.insert_node("2001:db8::/32".parse::<IpAddrWithMask>().unwrap(), zealand);
+    database.write_to(Vec::new()).unwrap()
+}
+
+/// The /24 network of an IPv4 address, as it lies in a database of IPv6.
+fn v4(a: u8, b: u8, c: u8) -> IpAddrWithMask {
+    let address = Ipv4Addr::new(a, b, c, 0).octets();
+    let hex = format!("::{:02x}{:02x}:{:02x}{:02x}/120", address[0], address[1], address[2], address[3]);
+    hex.parse().unwrap()
+}

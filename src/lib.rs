@@ -1,0 +1,34 @@
+//! The native core of prosody-audit, the security audit log of the Prosody XMPP server.
+//!
+//! Three rings, of which two are in this crate:
+//!
+//! - the core (everything but [`mod@lua`]) knows audit events, addresses, retention, queries, reports and XML.
+//!   It does not ask the clock (time is an argument), open sockets, start threads or name mlua.
+//! - the binding (`lua`, behind the features `lua52` to `lua54` and `luajit`) turns Lua values into core types and back.
+//!   Its embedded `glue.lua` is the only code in this crate that touches a store.
+//!
+//! The third ring, the modules that hook Prosody's events, is Lua and lies in `lua/`.
+
+// Tests may stop at the first surprise; the library may not.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
+pub mod address;
+pub mod archive;
+pub mod command;
+pub mod event;
+pub mod location;
+pub mod options;
+pub mod partition;
+pub mod period;
+pub mod query;
+pub mod recorder;
+pub mod report;
+pub mod text;
+pub mod trouble;
+pub mod xml;
+
+#[cfg(any(feature = "lua52", feature = "lua53", feature = "lua54", feature = "luajit"))]
+pub mod lua;
+
+/// The namespace of everything that an audit event carries beyond its root element.
+pub const NAMESPACE: &str = "xmpp:prosody.im/audit";

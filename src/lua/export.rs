@@ -1,0 +1,84 @@
+//! Functions that need no log: cleaning, periods, the command's arguments.
+
+use std::borrow::Cow;
+
+use mlua::prelude::*;
+
+use super::convert::option;
+use crate::command::{Command, help};
+use crate::options::period;
+use crate::text::{Kind, clean, clean_name};
+use crate::{NAMESPACE, text};
+
+/// The functions, as the glue wants them.
+pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
+    let exports = lua.create_table()?;
+    exports.set("version", env!("CARGO_PKG_VERSION"))?;
+    exports.set("namespace", NAMESPACE)?;
+    exports.set("attribute_limit", text::ATTRIBUTE_LIMIT)?;
+    exports.set("text_limit", text::TEXT_LIMIT)?;
+    exports
+        .set("clean_attribute", lua.create_function(|lua, text: LuaString| cleaned(lua, text, |bytes| clean(bytes, Kind::Attribute)))?)?;
+    exports.set("clean_text", lua.create_function(|lua, text: LuaString| cleaned(lua, text, |bytes| clean(bytes, Kind::Text)))?)?;
+    exports.set("clean_name", lua.create_function(|lua, text: LuaString| cleaned(lua, text, clean_name))?)?;
+    exports.set("period", lua.create_function(read_period)?)?;
+    exports.set("command", lua.create_function(read_command)?)?;
+    exports.set("help", lua.create_function(|_, ()| Ok(help()))?)?;
+    exports.set("terminal_width", lua.create_function(|_, ()| Ok(terminal_width()))?)?;
+    Ok(exports)
+}
+
+fn cleaned(lua: &Lua, text: LuaString, clean: impl Fn(&[u8]) -> Cow<'_, str>) -> LuaResult<LuaString> {
+    let changed = match clean(&text.as_bytes()) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(changed) => Some(changed),
+    };
+    changed.map_or(Ok(text), |changed| lua.create_string(changed))
+}
+
+/// `period(value) -> seconds | nil, allowed`; `math.huge` for "never", `nil` alone for `nil`.
+fn read_period(_: &Lua, value: LuaValue) -> LuaResult<(Option<f64>, Option<String>)> {
+    Ok(match period(&option(&value)) {
+        Ok(period) => (period.map(crate::period::Period::seconds), None),
+        Err(error) => (None, Some(error.to_string())),
+    })
+}
+
+/// `command(arguments) -> { action = "help" | "show" | "prune", … } | nil, message`
+fn read_command(lua: &Lua, arguments: Vec<LuaString>) -> LuaResult<(Option<LuaTable>, Option<String>)> {
+    let arguments: Vec<String> = arguments.iter().map(LuaString::to_string_lossy).collect();
+    let command = match Command::parse(arguments.iter().map(String::as_str)) {
+        Ok(command) => command,
+        Err(error) => return Ok((None, Some(error.to_string()))),
+    };
+    let result = lua.create_table()?;
+    match command {
+        Command::Help => result.set("action", "help")?,
+        Command::Prune { host } => {
+            result.set("action", "prune")?;
+            result.set("host", host)?;
+        }
+        Command::Show { local, host, global, limit, columns } => {
+            result.set("action", "show")?;
+            result.set("host", host)?;
+            let filter = lua.create_table()?;
+            filter.set("username", local)?;
+            filter.set("global", global)?;
+            filter.set("limit", limit)?;
+            result.set("filter", filter)?;
+            let shown = lua.create_table()?;
+            shown.set("user", columns.user)?;
+            shown.set("ip", columns.ip)?;
+            shown.set("location", columns.location)?;
+            shown.set("note", columns.note)?;
+            result.set("columns", shown)?;
+        }
+    }
+    Ok((Some(result), None))
+}
+
+/// How many cells a row of the terminal has; nothing where standard output is none. `COLUMNS` counts first, as in Prosody.
+fn terminal_width() -> Option<usize> {
+    let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
+    asked.or_else(|| terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0))
+}

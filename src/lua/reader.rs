@@ -1,0 +1,94 @@
+//! Queries and tables, as objects of the glue: the events of a query stay on this side of the border.
+
+use mlua::prelude::*;
+
+use super::convert::number;
+use crate::command::Columns;
+use crate::event::{Row, StoredEvent};
+use crate::period::Period;
+use crate::query::{Filter, Page, Query, User};
+use crate::report::table::Table;
+use crate::report::zone::Zone;
+
+/// `query(host, filter, archive users, expires after, now) -> query`
+pub(super) fn query(_: &Lua, (host, filter, users, expires_after, now): (String, LuaTable, LuaTable, f64, f64)) -> LuaResult<Reading> {
+    let username: Option<String> = filter.get("username")?;
+    let filter = Filter {
+        user: username.map(|local| User { jid: format!("{local}@{host}"), local }),
+        global: filter.get("global")?,
+        limit: filter.get("limit")?,
+        expires_after: Period::from_seconds(expires_after).unwrap_or(Period::Never),
+        now,
+    };
+    // A driver may list users that are no strings: the memory driver's key of user `nil` is a function.
+    let users = users.sequence_values::<LuaValue>().filter_map(|user| user.ok()?.as_string()?.to_str().ok().map(|user| user.to_owned()));
+    Ok(Reading { query: Query::new(filter, users), page: None, shown: 0 })
+}
+
+/// `table(columns, width | nil) -> table`; `columns` maps `user`, `ip`, `location`, `note` to whether they are shown.
+pub(super) fn table(_: &Lua, (columns, width): (LuaTable, Option<usize>)) -> LuaResult<Listing> {
+    let columns =
+        Columns { user: columns.get("user")?, ip: columns.get("ip")?, location: columns.get("location")?, note: columns.get("note")? };
+    Ok(Listing(Table::new(columns, width, Zone::Local)))
+}
+
+/// A query that is being read.
+pub(super) struct Reading {
+    query: Query,
+    page: Option<Page>,
+    shown: usize,
+}
+
+impl Reading {
+    fn take(&mut self) -> Vec<StoredEvent> {
+        let events = self.query.take();
+        self.shown = self.shown.saturating_add(events.len());
+        events
+    }
+}
+
+impl LuaUserData for Reading {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // next_page() -> limit, partition | nil, key before which to read | nil; nothing where no page is needed
+        methods.add_method_mut("next_page", |_, this, ()| {
+            this.page = this.query.next_page();
+            Ok(match &this.page {
+                Some(page) => (Some(page.limit), page.partition.clone(), page.before.clone()),
+                None => (None, None, None),
+            })
+        });
+        // feed(rows, skipped): rows are key, when, with, xml one after the other, in one list
+        methods.add_method_mut("feed", |_, this, (rows, skipped): (LuaTable, usize)| {
+            let values: Vec<LuaValue> = rows.sequence_values().collect::<LuaResult<_>>()?;
+            let rows = values.chunks_exact(4).filter_map(|values| match values {
+                [key, when, with, xml] => Some(Row {
+                    key: key.as_string()?.to_string_lossy(),
+                    when: number(when)?,
+                    with: with.as_string().map(LuaString::to_string_lossy),
+                    xml: xml.as_string()?.to_string_lossy(),
+                }),
+                _ => None,
+            });
+            let rows = rows.collect();
+            if let Some(page) = this.page.take() {
+                this.query.feed(&page, rows, skipped);
+            }
+            Ok(())
+        });
+        // counts() -> entries shown, entries that could not be read
+        methods.add_method("counts", |_, this, ()| Ok((this.shown, this.query.damaged())));
+    }
+}
+
+/// A table that is being written.
+pub(super) struct Listing(Table);
+
+impl LuaUserData for Listing {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // lines(query) -> text: the events of the query that are certain and were not shown yet
+        methods.add_method_mut("lines", |_, this, query: LuaAnyUserData| {
+            let events = query.borrow_mut::<Reading>()?.take();
+            Ok(this.0.lines(&events))
+        });
+    }
+}

@@ -1,0 +1,312 @@
+//! The options of the audit log in Prosody's configuration: one table that drives reading, refusing and documentation.
+
+use std::path::PathBuf;
+
+use crate::address::{FALLBACK_IPV4_PREFIX, FALLBACK_IPV6_PREFIX, Policy};
+use crate::archive::Layout;
+use crate::period::{Period, PeriodError};
+
+/// One option, as the documentation shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OptionSpec {
+    /// The name in `prosody.cfg.lua`.
+    pub name: &'static str,
+    /// The default, as it would be written there.
+    pub default: &'static str,
+    /// What may be written there.
+    pub allowed: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+/// Every option that the core reads.
+pub const OPTIONS: &[OptionSpec] = &[
+    OptionSpec {
+        name: "audit_log_expires_after",
+        default: "\"28d\"",
+        allowed: "a number of seconds, a period such as \"28d\", \"2 weeks\", \"6 months\" or \"1y\", or \"never\"",
+        meaning: "How long entries are kept.",
+    },
+    OptionSpec { name: "audit_log_ips", default: "true", allowed: "true or false", meaning: "Store addresses." },
+    OptionSpec {
+        name: "audit_log_ipv4_prefix",
+        default: "none",
+        allowed: "a whole number from 0 to 32",
+        meaning: "Store only so many leading bits of an IPv4 address.",
+    },
+    OptionSpec {
+        name: "audit_log_ipv6_prefix",
+        default: "none",
+        allowed: "a whole number from 0 to 128",
+        meaning: "Store only so many leading bits of an IPv6 address.",
+    },
+    OptionSpec {
+        name: "audit_log_location",
+        default: "true where a database is found",
+        allowed: "true or false",
+        meaning: "Store the country and continent of addresses.",
+    },
+    OptionSpec {
+        name: "audit_log_location_database",
+        default: "the usual places",
+        allowed: "the path of an .mmdb file",
+        meaning: "The database of countries: GeoLite2, DB-IP or another one in MaxMind's format.",
+    },
+    OptionSpec {
+        name: "audit_log_layout",
+        default: "\"partitions\"",
+        allowed: "\"partitions\" or \"single\"",
+        meaning: "How entries lie in the archive; \"single\" is how the community's modules wrote them.",
+    },
+];
+
+/// A value as it stands in the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Not set.
+    Nil,
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A number.
+    Number(f64),
+    /// A string.
+    String(String),
+    /// Something that no option takes; the name of its Lua type.
+    Other(&'static str),
+}
+
+impl std::fmt::Display for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nil => f.write_str("nil"),
+            Self::Boolean(value) => write!(f, "{value}"),
+            Self::Number(value) => write!(f, "{value}"),
+            Self::String(value) => write!(f, "{value:?}"),
+            Self::Other(kind) => write!(f, "a {kind}"),
+        }
+    }
+}
+
+/// Whether locations are stored, and from which database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Locations {
+    /// Not stored.
+    Off,
+    /// From the first database in the usual places, if there is one.
+    #[default]
+    Usual,
+    /// From the usual places; that there is none is worth a word, since the operator asked for it.
+    Wanted,
+    /// From this database.
+    File(PathBuf),
+}
+
+/// What the options of one host come to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// How long entries are kept.
+    pub expires_after: Period,
+    /// What is stored of addresses.
+    pub addresses: Policy,
+    /// Whether locations are stored.
+    pub locations: Locations,
+    /// How entries lie in the archive.
+    pub layout: Layout,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            expires_after: Period::Seconds(28.0 * 86_400.0),
+            addresses: Policy::default(),
+            locations: Locations::default(),
+            layout: Layout::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the options of one host; `get` gives the value that is configured for a name.
+    ///
+    /// Gives the settings, and a line for each value that was refused: it names the option, the value, what is allowed
+    /// and what is used instead. That is the default, or for an option that protects privacy something stricter.
+    pub fn read(mut get: impl FnMut(&str) -> Value) -> (Self, Vec<String>) {
+        let mut reader = Reader { refused: Vec::new() };
+        let default = Self::default();
+
+        let value = get("audit_log_expires_after");
+        let expires_after = match period(&value) {
+            Ok(period) => period.unwrap_or(default.expires_after),
+            Err(PeriodError) => reader.refuse("audit_log_expires_after", &value, "28 days", default.expires_after),
+        };
+
+        let v4 = reader.prefix("audit_log_ipv4_prefix", &get("audit_log_ipv4_prefix"), 32, FALLBACK_IPV4_PREFIX);
+        let v6 = reader.prefix("audit_log_ipv6_prefix", &get("audit_log_ipv6_prefix"), 128, FALLBACK_IPV6_PREFIX);
+        let stored = reader.boolean("audit_log_ips", &get("audit_log_ips"), "false").unwrap_or(true);
+        let addresses = if stored { Policy::new(v4, v6) } else { Policy::NONE };
+
+        let wanted = reader.boolean("audit_log_location", &get("audit_log_location"), "false");
+        let value = get("audit_log_location_database");
+        let locations = match (wanted, value) {
+            (Some(false), _) => Locations::Off,
+            (Some(true), Value::Nil) => Locations::Wanted,
+            (None, Value::Nil) => Locations::Usual,
+            (_, Value::String(path)) if !path.is_empty() => Locations::File(PathBuf::from(path)),
+            (_, value) => reader.refuse("audit_log_location_database", &value, "the usual places", Locations::Wanted),
+        };
+
+        let value = get("audit_log_layout");
+        let layout = match &value {
+            Value::Nil => default.layout,
+            Value::String(name) if name == "partitions" => Layout::Partitions,
+            Value::String(name) if name == "single" => Layout::Single,
+            _ => reader.refuse("audit_log_layout", &value, "\"partitions\"", default.layout),
+        };
+
+        for name in ["geoip_ipv4_country", "geoip_ipv6_country"] {
+            if get(name) != Value::Nil {
+                reader.refused.push(format!(
+                    "Option {name} names a database in a format that is no longer published, and is not used: set \
+                     audit_log_location_database to an .mmdb file such as GeoLite2-Country.mmdb instead"
+                ));
+            }
+        }
+        (Self { expires_after, addresses, locations, layout }, reader.refused)
+    }
+}
+
+/// Reads a period; nothing where the option is not set.
+///
+/// # Errors
+///
+/// [`PeriodError`] where the value is no period.
+pub fn period(value: &Value) -> Result<Option<Period>, PeriodError> {
+    match value {
+        Value::Nil => Ok(None),
+        Value::Number(seconds) => Period::from_seconds(*seconds).map(Some),
+        Value::String(text) => Period::parse(text).map(Some),
+        // Prosody reads `false` as "never" for every option that is a period.
+        Value::Boolean(false) => Ok(Some(Period::Never)),
+        Value::Boolean(true) | Value::Other(_) => Err(PeriodError),
+    }
+}
+
+struct Reader {
+    refused: Vec<String>,
+}
+
+impl Reader {
+    fn refuse<T>(&mut self, name: &str, value: &Value, used: &str, instead: T) -> T {
+        let allowed = OPTIONS.iter().find(|option| option.name == name).map_or("another value", |option| option.allowed);
+        self.refused.push(format!("Option {name} is {value}, which is not allowed: use {allowed}. Until then {used} is used."));
+        instead
+    }
+
+    fn boolean(&mut self, name: &str, value: &Value, stricter: &str) -> Option<bool> {
+        match value {
+            Value::Nil => None,
+            Value::Boolean(value) => Some(*value),
+            // Prosody takes these too.
+            Value::String(text) if text == "true" => Some(true),
+            Value::String(text) if text == "false" => Some(false),
+            Value::Number(1.0) => Some(true),
+            Value::Number(0.0) => Some(false),
+            _ => self.refuse(name, value, stricter, Some(false)),
+        }
+    }
+
+    fn prefix(&mut self, name: &str, value: &Value, whole: u8, stricter: u8) -> Option<u8> {
+        let number = match value {
+            Value::Nil => return None,
+            Value::Number(number) => Some(*number),
+            Value::String(text) => text.trim().parse::<f64>().ok(),
+            _ => None,
+        };
+        match number {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // In range, as the guard says.
+            Some(bits) if bits.fract() == 0.0 && (0.0..=f64::from(whole)).contains(&bits) => Some(bits as u8),
+            _ => self.refuse(name, value, &format!("{stricter}"), Some(stricter)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(set: &[(&str, Value)]) -> (Settings, Vec<String>) {
+        Settings::read(|name| set.iter().find(|(set, _)| *set == name).map_or(Value::Nil, |(_, value)| value.clone()))
+    }
+
+    fn text(value: &str) -> Value {
+        Value::String(value.to_owned())
+    }
+
+    #[test]
+    fn nothing_set_gives_the_defaults() {
+        assert_eq!(read(&[]), (Settings::default(), vec![]));
+    }
+
+    #[test]
+    fn a_good_value_is_used() {
+        let default = Settings::default;
+        let rows = [
+            ("audit_log_expires_after", text("never"), Settings { expires_after: Period::Never, ..default() }),
+            ("audit_log_expires_after", Value::Boolean(false), Settings { expires_after: Period::Never, ..default() }),
+            ("audit_log_expires_after", Value::Number(3600.0), Settings { expires_after: Period::Seconds(3600.0), ..default() }),
+            ("audit_log_ips", Value::Boolean(false), Settings { addresses: Policy::NONE, ..default() }),
+            ("audit_log_ips", text("false"), Settings { addresses: Policy::NONE, ..default() }),
+            ("audit_log_ips", Value::Boolean(true), default()),
+            ("audit_log_ipv4_prefix", Value::Number(19.0), Settings { addresses: Policy::new(Some(19), Some(48)), ..default() }),
+            ("audit_log_ipv6_prefix", text("61"), Settings { addresses: Policy::new(Some(24), Some(61)), ..default() }),
+            ("audit_log_location", Value::Boolean(false), Settings { locations: Locations::Off, ..default() }),
+            ("audit_log_location", Value::Boolean(true), Settings { locations: Locations::Wanted, ..default() }),
+            ("audit_log_location_database", text("/a.mmdb"), Settings { locations: Locations::File("/a.mmdb".into()), ..default() }),
+            ("audit_log_layout", text("single"), Settings { layout: Layout::Single, ..default() }),
+            ("audit_log_layout", text("partitions"), default()),
+        ];
+        for (name, value, expected) in rows {
+            assert_eq!(read(&[(name, value.clone())]), (expected, vec![]), "{name} = {value}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_its_name_and_what_is_allowed() {
+        let default = Settings::default;
+        let strict_v4 = Settings { addresses: Policy::new(Some(24), None), ..default() };
+        let strict_v6 = Settings { addresses: Policy::new(None, Some(48)), ..default() };
+        let rows = [
+            ("audit_log_expires_after", text("soon"), default()),
+            ("audit_log_expires_after", Value::Number(-1.0), default()),
+            ("audit_log_expires_after", Value::Boolean(true), default()),
+            ("audit_log_expires_after", Value::Other("table"), default()),
+            ("audit_log_ips", text("no"), Settings { addresses: Policy::NONE, ..default() }),
+            ("audit_log_ipv4_prefix", Value::Number(33.0), strict_v4.clone()),
+            ("audit_log_ipv4_prefix", Value::Number(-1.0), strict_v4.clone()),
+            ("audit_log_ipv4_prefix", Value::Number(12.5), strict_v4.clone()),
+            ("audit_log_ipv4_prefix", text("/24"), strict_v4),
+            ("audit_log_ipv6_prefix", Value::Number(129.0), strict_v6.clone()),
+            ("audit_log_ipv6_prefix", Value::Boolean(true), strict_v6),
+            ("audit_log_location", text("yes"), Settings { locations: Locations::Off, ..default() }),
+            ("audit_log_location_database", Value::Boolean(true), Settings { locations: Locations::Wanted, ..default() }),
+            ("audit_log_layout", text("flat"), default()),
+        ];
+        for (name, value, expected) in rows {
+            let (settings, refused) = read(&[(name, value.clone())]);
+            assert_eq!(settings, expected, "{name} = {value}");
+            let allowed = OPTIONS.iter().find(|option| option.name == name).unwrap().allowed;
+            assert!(
+                matches!(refused.as_slice(), [line] if line.contains(name) && line.contains(&value.to_string()) && line.contains(allowed)),
+                "{name} = {value}: {refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_legacy_databases_are_named_once_each_with_what_to_use() {
+        let (_, refused) = read(&[("geoip_ipv4_country", text("/usr/share/GeoIP/GeoIP.dat"))]);
+        assert!(
+            matches!(refused.as_slice(), [line] if line.contains("geoip_ipv4_country") && line.contains("audit_log_location_database"))
+        );
+    }
+}

@@ -1,0 +1,180 @@
+//! Archive partitions: one for each retention class and UTC day.
+//!
+//! Prosody's archive stores can drop everything of one archive user at once, and count their quota for each; every other
+//! deletion rewrites a whole list on the embedded driver. So the log is one archive user for each class and day, called
+//! `@<class>.<YYYY-MM-DD>`, and `@<class>.<YYYY-MM-DD>.2` and so on where a driver's quota fills the day. `@` can't be in
+//! a username, so no account's removal touches one.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, NaiveDate};
+use thiserror::Error;
+
+/// The class of every event that no other class claims.
+pub const DEFAULT_CLASS: &str = "events";
+
+/// Seconds in a day.
+const DAY: f64 = 86_400.0;
+
+/// The UTC day that a UNIX time lies in; the first or last day that can be written where it lies in none.
+#[must_use]
+pub fn day(time: f64) -> NaiveDate {
+    #[allow(clippy::cast_possible_truncation)] // `as` saturates, which is what is wanted here.
+    let seconds = time.floor() as i64;
+    match DateTime::from_timestamp(seconds, 0).map(|time| time.date_naive()) {
+        // Beyond year 9999 a date has no form of ten characters.
+        Some(date) if (-100_000_000_000..253_402_300_800).contains(&seconds) => date,
+        _ if time < 0.0 => NaiveDate::default(),
+        _ => NaiveDate::from_ymd_opt(9999, 12, 31).unwrap_or_default(),
+    }
+}
+
+/// One partition of the archive.
+///
+/// Partitions are ordered by day, then by number, then by class: newest last.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition {
+    /// The UTC day whose entries it holds.
+    pub day: NaiveDate,
+    /// Which partition of that day: 1, or more where a quota filled the ones before.
+    pub number: u32,
+    /// The retention class.
+    pub class: String,
+}
+
+impl Partition {
+    /// The first partition of `class` for the day that `time` (UNIX seconds) lies in.
+    #[must_use]
+    pub fn new(class: &str, time: f64) -> Self {
+        Self { day: day(time), number: 1, class: class.to_owned() }
+    }
+
+    /// The partition that takes what this one has no room for.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        Self { number: self.number.saturating_add(1), ..self.clone() }
+    }
+
+    /// The end of its day, in UNIX seconds: every entry in it is older than that.
+    #[must_use]
+    pub fn end(&self) -> f64 {
+        #[allow(clippy::cast_precision_loss)] // A day's midnight is far below 2^53.
+        let midnight = self.day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp() as f64;
+        midnight + DAY
+    }
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "@{}.{}", self.class, self.day.format("%Y-%m-%d"))?;
+        if self.number > 1 {
+            write!(f, ".{}", self.number)?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of an archive user that is no partition of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("not a partition of the audit log")]
+pub struct PartitionError;
+
+impl FromStr for Partition {
+    type Err = PartitionError;
+
+    fn from_str(name: &str) -> Result<Self, PartitionError> {
+        let mut parts = name.strip_prefix('@').ok_or(PartitionError)?.split('.');
+        let class = parts.next().filter(|class| is_class(class)).ok_or(PartitionError)?;
+        let day = parts.next().filter(|day| day.len() == 10).ok_or(PartitionError)?;
+        let day = NaiveDate::parse_from_str(day, "%Y-%m-%d").map_err(|_| PartitionError)?;
+        let number = match parts.next() {
+            None => 1,
+            Some(number) => number.parse().map_err(|_| PartitionError)?,
+        };
+        let partition = Self { day, number, class: class.to_owned() };
+        // One name for one partition: `.1`, `.02` and further parts are none.
+        if partition.to_string() == name { Ok(partition) } else { Err(PartitionError) }
+    }
+}
+
+/// Whether `name` can be the name of a retention class: lower-case letters, digits and hyphens, a letter first.
+#[must_use]
+pub fn is_class(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.len() <= 64
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_partition_has_one_name() {
+        let partition = Partition::new("events", 1_795_534_000.0);
+        assert_eq!(partition.to_string(), "@events.2026-11-24");
+        assert_eq!(partition.next().to_string(), "@events.2026-11-24.2");
+        assert_eq!("@events.2026-11-24.2".parse(), Ok(partition.next()));
+    }
+
+    #[test]
+    fn other_archive_users_are_no_partitions() {
+        for name in [
+            "",
+            "@",
+            "juliet",
+            "events.2026-11-24",
+            "@events",
+            "@events.2026-11-31",
+            "@events.2026-1-1",
+            "@events.2026-11-24.1",
+            "@events.2026-11-24.02",
+            "@events.2026-11-24.x",
+            "@events.2026-11-24.2.3",
+            "@Events.2026-11-24",
+            "@1.2026-11-24",
+            "@ev ents.2026-11-24",
+        ] {
+            assert_eq!(name.parse::<Partition>(), Err(PartitionError), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_day_ends_at_midnight_utc() {
+        let partition = Partition::new("events", 1_795_564_799.9);
+        assert_eq!((partition.to_string().as_str(), partition.end()), ("@events.2026-11-24", 1_795_564_800.0));
+        assert_eq!(Partition::new("events", 1_795_564_800.0).to_string(), "@events.2026-11-25");
+    }
+
+    #[test]
+    fn times_that_are_none_still_have_a_day() {
+        for time in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -1e300, 253_402_300_800.0] {
+            let name = Partition::new("events", time).to_string();
+            assert!(name.parse::<Partition>().is_ok(), "{time} gives {name}");
+        }
+    }
+
+    #[test]
+    fn partitions_sort_by_day_then_number() {
+        let mut names = ["@events.2026-11-24.10", "@events.2026-11-25", "@events.2026-11-24", "@events.2026-11-24.9"];
+        names.sort_by_key(|name| name.parse::<Partition>().unwrap());
+        assert_eq!(names, ["@events.2026-11-24", "@events.2026-11-24.9", "@events.2026-11-24.10", "@events.2026-11-25"]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_reads_back(class in "[a-z][a-z0-9-]{0,20}", time in 0f64..4e9, number in 1u32..5000) {
+            let partition = Partition { number, ..Partition::new(&class, time) };
+            prop_assert_eq!(partition.to_string().parse(), Ok(partition));
+        }
+
+        #[test]
+        fn any_name_is_a_partition_or_refused(name in "\\PC{0,40}") {
+            if let Ok(partition) = name.parse::<Partition>() {
+                prop_assert_eq!(partition.to_string(), name);
+            }
+        }
+    }
+}

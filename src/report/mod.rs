@@ -1,0 +1,4 @@
+//! Showing events to people.
+
+pub mod table;
+pub mod zone;

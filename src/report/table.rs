@@ -1,0 +1,308 @@
+//! Events as a table in a terminal.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::command::Columns;
+use crate::event::StoredEvent;
+use crate::report::zone::Zone;
+
+/// Between two columns.
+const GAP: &str = "  ";
+
+/// The narrowest that a column may get.
+const NARROWEST: usize = 8;
+
+/// A table of events, written in as many pieces as they arrive in. The first piece decides which columns there are and
+/// how wide they are.
+#[derive(Debug)]
+pub struct Table {
+    columns: Columns,
+    /// How many cells the terminal has in a row; nothing where the output is no terminal, and nothing is cut.
+    width: Option<usize>,
+    zone: Zone,
+    layout: Option<Vec<Column>>,
+    offset: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Column {
+    kind: Kind,
+    width: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Time,
+    Event,
+    User,
+    Ip,
+    Location,
+    Note,
+}
+
+impl Table {
+    /// A table with these columns, for a terminal of `width` cells.
+    #[must_use]
+    pub const fn new(columns: Columns, width: Option<usize>, zone: Zone) -> Self {
+        Self { columns, width, zone, layout: None, offset: String::new() }
+    }
+
+    /// The lines for `events`, each ended by a newline; with a header the first time.
+    pub fn lines(&mut self, events: &[StoredEvent]) -> String {
+        let mut lines = String::new();
+        let layout = match &self.layout {
+            Some(layout) => layout.clone(),
+            None => {
+                if events.is_empty() {
+                    return lines;
+                }
+                let offsets = events.iter().map(|event| self.zone.show(event.time).1);
+                self.offset = offsets.reduce(|a, b| if a == b { a } else { "local".to_owned() }).unwrap_or_default();
+                let layout = self.arrange(events);
+                let header: Vec<String> = layout.iter().map(|column| self.title(column.kind)).collect();
+                push_row(&mut lines, &layout, &header, self.width);
+                self.layout = Some(layout.clone());
+                layout
+            }
+        };
+        for event in events {
+            let cells: Vec<String> = layout.iter().map(|column| self.cell(column.kind, event)).collect();
+            push_row(&mut lines, &layout, &cells, self.width);
+        }
+        lines
+    }
+
+    fn title(&self, kind: Kind) -> String {
+        match kind {
+            Kind::Time => format!("TIME ({})", self.offset),
+            Kind::Event => "EVENT".to_owned(),
+            Kind::User => "USER".to_owned(),
+            Kind::Ip => "ADDRESS".to_owned(),
+            Kind::Location => "COUNTRY".to_owned(),
+            Kind::Note => "NOTE".to_owned(),
+        }
+    }
+
+    fn cell(&self, kind: Kind, event: &StoredEvent) -> String {
+        let text = match kind {
+            Kind::Time => {
+                let (time, offset) = self.zone.show(event.time);
+                // Where summer time begins or ends within the table, a time alone could be one of two.
+                return if offset == self.offset {
+                    time
+                } else {
+                    format!("{time} {}", offset.strip_prefix("UTC").filter(|o| !o.is_empty()).unwrap_or("UTC"))
+                };
+            }
+            Kind::Event => event.kind.clone(),
+            Kind::User => event.user.clone().unwrap_or_default(),
+            Kind::Ip => event.ip.clone().unwrap_or_default(),
+            Kind::Location => event.country.clone().unwrap_or_default(),
+            Kind::Note => event.note(),
+        };
+        printable(&text)
+    }
+
+    fn arrange(&self, events: &[StoredEvent]) -> Vec<Column> {
+        let asked = [
+            (Kind::Time, Some(true)),
+            (Kind::Event, Some(true)),
+            (Kind::User, self.columns.user),
+            (Kind::Ip, self.columns.ip),
+            (Kind::Location, self.columns.location),
+            (Kind::Note, self.columns.note),
+        ];
+        let mut layout: Vec<Column> = Vec::new();
+        for (kind, asked) in asked {
+            let widest = events.iter().map(|event| self.cell(kind, event).width()).max().unwrap_or_default();
+            if asked.unwrap_or(widest > 0) {
+                layout.push(Column { kind, width: widest.max(self.title(kind).width()) });
+            }
+        }
+        let Some(terminal) = self.width else { return layout };
+        let gaps = GAP.len().saturating_mul(layout.len().saturating_sub(1));
+        // The widest column gives way first, the event type after all others; a time is never cut.
+        while layout.iter().map(|column| column.width).sum::<usize>().saturating_add(gaps) > terminal {
+            let can_give_way = |column: &&mut Column| column.kind != Kind::Time && column.width > NARROWEST;
+            let widest = layout.iter_mut().filter(can_give_way).max_by_key(|column| (column.kind != Kind::Event, column.width));
+            let Some(column) = widest else { break };
+            column.width = column.width.saturating_sub(1);
+        }
+        layout
+    }
+}
+
+fn push_row(lines: &mut String, layout: &[Column], cells: &[String], terminal: Option<usize>) {
+    let mut row = String::new();
+    for (index, (column, cell)) in layout.iter().zip(cells).enumerate() {
+        if index > 0 {
+            row.push_str(GAP);
+        }
+        let cell = if terminal.is_some() { shortened(cell, column.width) } else { cell.clone() };
+        let padding = column.width.saturating_sub(cell.width());
+        row.push_str(&cell);
+        row.extend(std::iter::repeat_n(' ', padding));
+    }
+    lines.push_str(row.trim_end());
+    lines.push('\n');
+}
+
+/// `text` in at most `width` cells.
+fn shortened(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut short = String::new();
+    let mut used: usize = 1;
+    for c in text.chars() {
+        used = used.saturating_add(c.width().unwrap_or_default());
+        if used > width {
+            break;
+        }
+        short.push(c);
+    }
+    short.push('…');
+    short
+}
+
+/// `text` with nothing in it that steers a terminal or changes the direction in which it is read.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => shown.push(' '),
+            c if c.is_control() || is_invisible(c) => shown.extend(c.escape_unicode()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// Characters of Unicode's category Cf that reorder or hide text (UTS #55, source code handling), and line separators.
+const fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Row;
+    use expect_test::{Expect, expect};
+    use proptest::prelude::*;
+
+    const NOON: f64 = 1_795_521_600.0;
+
+    fn event(ago: f64, kind: &str, user: &str, inside: &str) -> StoredEvent {
+        let xml = format!("<audit-event type='{kind}' user='{user}'>{inside}</audit-event>");
+        StoredEvent::read(&Row { key: String::new(), when: NOON - ago, with: None, xml }).unwrap()
+    }
+
+    fn sample() -> Vec<StoredEvent> {
+        let session = "<session><remote-ip>2001:db8:1:2:3:4:5:6</remote-ip><location country='DE'/></session>";
+        vec![
+            event(0.0, "authentication-success", "juliet@example.com", session),
+            event(
+                9.0,
+                "authentication-failure",
+                "a-quite-long-name-of-an-account@example.com",
+                &format!(
+                    "{session}<authentication mechanism='SCRAM-SHA-1' condition='not-authorized'>Unable to authorize you</authentication>"
+                ),
+            ),
+            event(70.0, "server-stopped", "", "<note>Received SIGTERM</note>"),
+        ]
+    }
+
+    fn check(columns: Columns, width: Option<usize>, events: &[StoredEvent], expected: Expect) {
+        let lines = Table::new(columns, width, Zone::Utc).lines(events);
+        if let Some(width) = width {
+            for line in lines.lines() {
+                assert!(line.width() <= width, "{line:?}");
+            }
+        }
+        expected.assert_eq(&lines);
+    }
+
+    #[test]
+    fn columns_fit_the_terminal() {
+        check(
+            Columns::default(),
+            Some(100),
+            &sample(),
+            expect![[r#"
+            TIME (UTC)           EVENT                   USER            ADDRESS         COUNTRY  NOTE
+            2026-11-24 12:00:00  authentication-success  juliet@exampl…  2001:db8:1:2:…  DE
+            2026-11-24 11:59:51  authentication-failure  a-quite-long-…  2001:db8:1:2:…  DE       authenticatio…
+            2026-11-24 11:58:50  server-stopped                                                   Received SIGT…
+        "#]],
+        );
+        check(
+            Columns { ip: Some(false), location: Some(false), ..Columns::default() },
+            Some(140),
+            &sample(),
+            expect![[r#"
+            TIME (UTC)           EVENT                   USER                                         NOTE
+            2026-11-24 12:00:00  authentication-success  juliet@example.com
+            2026-11-24 11:59:51  authentication-failure  a-quite-long-name-of-an-account@example.com  authentication: condition=not-authorized mechanis…
+            2026-11-24 11:58:50  server-stopped                                                       Received SIGTERM
+        "#]],
+        );
+    }
+
+    #[test]
+    fn nothing_is_cut_in_a_file() {
+        check(
+            Columns::default(),
+            None,
+            &sample(),
+            expect![[r#"
+            TIME (UTC)           EVENT                   USER                                         ADDRESS               COUNTRY  NOTE
+            2026-11-24 12:00:00  authentication-success  juliet@example.com                           2001:db8:1:2:3:4:5:6  DE
+            2026-11-24 11:59:51  authentication-failure  a-quite-long-name-of-an-account@example.com  2001:db8:1:2:3:4:5:6  DE       authentication: condition=not-authorized mechanism=SCRAM-SHA-1 Unable to authorize you
+            2026-11-24 11:58:50  server-stopped                                                                                      Received SIGTERM
+        "#]],
+        );
+    }
+
+    #[test]
+    fn an_empty_column_is_shown_only_if_asked_for() {
+        check(
+            Columns { ip: Some(true), ..Columns::default() },
+            Some(80),
+            &sample()[2..],
+            expect![[r#"
+            TIME (UTC)           EVENT           ADDRESS  NOTE
+            2026-11-24 11:58:50  server-stopped           Received SIGTERM
+        "#]],
+        );
+    }
+
+    #[test]
+    fn the_header_comes_once() {
+        let mut table = Table::new(Columns::default(), None, Zone::Utc);
+        let events = sample();
+        let lines = [table.lines(&[]), table.lines(&events[..1]), table.lines(&events[1..])].concat();
+        assert_eq!((lines.matches("TIME").count(), lines.lines().count()), (1, 4));
+    }
+
+    #[test]
+    fn text_from_outside_can_not_steer_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\u{7}\u{9b}\u{202e}c\nd\u{200b}"), "a\\u{1b}[2Jb\\u{7}\\u{9b}\\u{202e}c d\\u{200b}");
+        let hostile = event(0.0, "t\u{9b}", "\u{202e}mallory", "<note>\u{85}\u{2028}</note>");
+        let lines = Table::new(Columns::default(), Some(120), Zone::Utc).lines(&[hostile]);
+        assert!(lines.chars().all(|c| c == '\n' || (!c.is_control() && !is_invisible(c))), "{lines:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_row_never_outgrows_the_terminal(kind in "\\PC{0,40}", user in "\\PC{0,80}", width in 70usize..200) {
+            let mut event = sample().remove(0);
+            (event.kind, event.user) = (kind, Some(user));
+            let lines = Table::new(Columns::default(), Some(width), Zone::Utc).lines(&[event]);
+            for line in lines.lines() {
+                prop_assert!(line.width() <= width, "{line:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The binding in a real Lua, without Prosody: what `require "audit_core"` gives, and that nothing hostile gets through it.
+#![cfg(all(any(feature = "lua52", feature = "lua53", feature = "lua54", feature = "luajit"), not(feature = "module")))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use mlua::prelude::*;
+
+/// As much of `util.stanza` as a log needs, and a log on a store that keeps what it is given.
+const PRELUDE: &str = r#"
+    local core = ...
+    local stanza_mt = { __name = "stanza" }
+    stanza_mt.__index = stanza_mt
+    function stanza_mt.__tostring(s)
+        local text = "<" .. s.name
+        for k, v in pairs(s.attr) do text = text .. " " .. k:gsub("^.*\1", "") .. "='" .. v:gsub("[<&']", "?") .. "'" end
+        text = text .. ">"
+        for _, child in ipairs(s) do text = text .. (type(child) == "string" and child:gsub("[<&]", "?") or tostring(child)) end
+        return text .. "</" .. s.name .. ">"
+    end
+    package.loaded["util.stanza"] = { stanza_mt = stanza_mt }
+
+    local test = { core = core, rows = {}, lines = {}, now = 1795521600.25, options = {} }
+    local store = { caps = {}, name = "test" }
+    function store:append(user, key, value, when, with)
+        test.rows[#test.rows + 1] = { user = user, value = value, when = when, with = with }
+        return "k" .. #test.rows
+    end
+    function store:find(user, query)
+        local i, left = query.before and tonumber(query.before:sub(2)) or #test.rows + 1, query.limit
+        return function ()
+            repeat i = i - 1 until not test.rows[i] or test.rows[i].user == user
+            left = left - 1
+            if test.rows[i] and left >= 0 then return "k" .. i, test.rows[i].value, test.rows[i].when, test.rows[i].with end
+        end
+    end
+    function store:users() local done; return function () if not done then done = true; return "@events.2026-11-24" end end end
+    function store:delete() test.rows = {}; return true end
+    test.log = core.new {
+        stanza_mt = stanza_mt,
+        open_store = function () return store end,
+        get_option = function (_, name) return test.options[name] end,
+        log = function (level, message) test.lines[#test.lines + 1] = level .. ": " .. message end,
+        now = function () return test.now end,
+    }
+    return test
+"#;
+
+fn check(code: &str) {
+    let lua = Lua::new();
+    let core = audit_core::lua::exports(&lua).unwrap();
+    let test: LuaTable = lua.load(PRELUDE).call(core).unwrap();
+    lua.load(code).set_name("=test").call::<()>(test).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn the_exports_are_these() {
+    check(
+        r#"
+        local names = {}
+        for name in pairs((...).core) do names[#names + 1] = name end
+        table.sort(names)
+        assert(table.concat(names, " ") == "command detail help new period terminal_width version", table.concat(names, " "))
+        names = {}
+        for name in pairs((...).log) do names[#names + 1] = name end
+        table.sort(names)
+        assert(table.concat(names, " ") == "audit configure forget lost prune session_extra show stores", table.concat(names, " "))
+        "#,
+    );
+}
+
+#[test]
+fn an_event_is_stored_and_shown() {
+    check(
+        r#"
+        local test = ...
+        local id = test.log.audit("example.com", "romeo@example.com", "mod_test", "test-event", { session = { ip = "203.0.113.80" } })
+        assert(#id == 36 and test.rows[1].user == "@events.2026-11-24" and test.rows[1].when == 1795521600)
+        local text = ""
+        local shown, damaged = test.log.show("example.com", {}, {}, nil, function (lines) text = text .. lines end)
+        assert(shown == 1 and damaged == 0, tostring(damaged))
+        assert(text:find("test%-event  romeo@example.com  203.0.113.80"), text)
+        "#,
+    );
+}
+
+#[test]
+fn periods_are_seconds() {
+    check(
+        r#"
+        local period = (...).core.period
+        assert(period("28d") == 28 * 86400 and period(90) == 90 and period("never") == math.huge and period(nil) == nil)
+        for _, bad in ipairs({ "soon", -1, {}, true }) do
+            local seconds, allowed = period(bad)
+            assert(seconds == nil and allowed:find("28d", 1, true))
+        end
+        "#,
+    );
+}
+
+#[test]
+fn arguments_become_a_command() {
+    check(
+        r#"
+        local command = (...).core.command
+        local show = command({ "--limit", "5", "romeo@example.com", "--no-show-ip", "--global" })
+        assert(show.action == "show" and show.host == "example.com" and show.filter.username == "romeo" and show.filter.limit == 5)
+        assert(show.filter.global == true and show.columns.ip == false and show.columns.user == nil)
+        assert(command({ "--prune" }).action == "prune" and command({ "-h" }).action == "help")
+        local none, message = command({ "--bad\27" })
+        assert(none == nil and message:find("Unknown flag", 1, true) and not message:find("\27", 1, true))
+        "#,
+    );
+}
+
+#[test]
+fn any_bytes_in_any_place_are_stored_as_xml_text() {
+    check(
+        r#"
+        local test = ...
+        local bytes = {}
+        for byte = 0, 255 do bytes[#bytes + 1] = string.char(byte) end
+        local all = table.concat(bytes)
+        local custom = { test.core.detail(all, { [all] = all }, all) }
+        local id = test.log.audit(all, all, all, all, { session = { id = all, type = all, ip = all, client_id = all }, custom = custom, timestamp = all })
+        assert(id, test.lines[#test.lines])
+        local row = test.rows[#test.rows]
+        local function walk(s)
+            assert(not s.name:find("[\0-\31<>&'\"/ ]"), s.name)
+            for k, v in pairs(s.attr) do assert(not (k .. v):gsub("^[^\1]+\1", ""):find("[\0-\31]"), v) end
+            for _, child in ipairs(s) do
+                if type(child) == "string" then assert(not child:find("[\0-\8\11-\31]"), child) else walk(child) end
+            end
+        end
+        walk(row.value)
+        "#,
+    );
+}
+
+#[test]
+fn what_lua_throws_never_leaves_the_log() {
+    check(
+        r#"
+        local test = ...
+        local boom = setmetatable({}, { __index = function () error("boom") end, __tostring = function () error({}) end })
+        for _, arguments in ipairs({ { boom, "x", "x" }, { "x", boom, "x" }, { "x", "x", boom } }) do
+            test.log.audit("example.com", arguments[1], arguments[2], arguments[3])
+        end
+        assert(test.log.audit("example.com", nil, "m", "t", { session = boom }) == nil)
+        assert(test.log.lost() == 2, test.log.lost())
+        assert(not pcall(test.log.audit, nil) and not pcall(test.log.audit, "*") and not pcall(test.log.audit, "h", nil, "m", "t", { custom = { 1 } }))
+        "#,
+    );
+}
