@@ -77,21 +77,28 @@ pub fn clean(bytes: &[u8], kind: Kind) -> Cow<'_, str> {
     Cow::Owned(cleaned)
 }
 
-/// Gives `bytes` as a bare JID that every store returns as it was given.
+/// Gives `bytes` as a bare JID that every store returns as it was given; nothing where they name no account.
 ///
-/// Like [`clean`] for an attribute, but where it is too long the localpart is cut, so that the domain stays readable.
+/// A resource is left out. Otherwise like [`clean`] for an attribute, but where it is too long the localpart is cut, so
+/// that the domain stays readable.
+///
+/// ```
+/// use audit_core::text::clean_jid;
+/// assert_eq!(clean_jid(b"juliet@example.com/balcony").as_deref(), Some("juliet@example.com"));
+/// assert_eq!(clean_jid(b"@"), None);
+/// ```
 #[must_use]
-pub fn clean_jid(bytes: &[u8]) -> Cow<'_, str> {
+pub fn clean_jid(bytes: &[u8]) -> Option<Cow<'_, str>> {
+    let bytes = bytes.split(|byte| *byte == b'/').next().filter(|jid| !jid.is_empty() && *jid != b"@")?;
     if bytes.len() <= ATTRIBUTE_LIMIT {
-        return clean(bytes, Kind::Attribute);
+        return Some(clean(bytes, Kind::Attribute));
     }
-    let Some(at) = bytes.iter().rposition(|byte| *byte == b'@') else {
-        return clean(bytes, Kind::Attribute);
+    let Some((local, domain)) = bytes.iter().rposition(|byte| *byte == b'@').map(|at| bytes.split_at(at)) else {
+        return Some(clean(bytes, Kind::Attribute));
     };
-    let (local, domain) = bytes.split_at(at);
     let domain = clean(domain, Kind::Attribute);
     if domain.len() > ATTRIBUTE_LIMIT / 2 {
-        return clean(bytes, Kind::Attribute);
+        return Some(clean(bytes, Kind::Attribute));
     }
     let mut jid = clean(local, Kind::Attribute).into_owned();
     let room = ATTRIBUTE_LIMIT.saturating_sub(domain.len());
@@ -99,7 +106,7 @@ pub fn clean_jid(bytes: &[u8]) -> Cow<'_, str> {
         cut(&mut jid, room);
     }
     jid.push_str(&domain);
-    Cow::Owned(jid)
+    Some(Cow::Owned(jid))
 }
 
 /// Gives a name that an XML element or attribute can have: what can't stand in one becomes `_`.
@@ -198,10 +205,19 @@ mod tests {
     #[test]
     fn a_long_jid_keeps_its_domain() {
         let jid = format!("{}@example.com", "m".repeat(3000));
-        let cleaned = clean_jid(jid.as_bytes());
+        let cleaned = clean_jid(jid.as_bytes()).unwrap();
         assert!(cleaned.ends_with("m…@example.com"), "{cleaned}");
         assert!(cleaned.len() <= ATTRIBUTE_LIMIT);
-        assert_eq!(clean_jid(b"mallory@example.com"), "mallory@example.com");
+        assert_eq!(clean_jid(b"mallory@example.com").as_deref(), Some("mallory@example.com"));
+        assert_eq!(clean_jid("m".repeat(3000).as_bytes()).map(|jid| jid.len()), Some(ATTRIBUTE_LIMIT));
+    }
+
+    #[test]
+    fn a_jid_names_an_account_or_nothing() {
+        for nothing in ["", "@", "/", "/resource", "@/x"] {
+            assert_eq!(clean_jid(nothing.as_bytes()), None, "{nothing}");
+        }
+        assert_eq!(clean_jid(b"example.com/x/y@z").as_deref(), Some("example.com"));
     }
 
     #[test]
@@ -220,7 +236,7 @@ mod tests {
                 prop_assert_eq!(clean(once.as_bytes(), kind), once.as_ref());
             }
             let jid = clean_jid(&bytes);
-            prop_assert!(jid.len() <= ATTRIBUTE_LIMIT);
+            prop_assert!(jid.is_none_or(|jid| jid.len() <= ATTRIBUTE_LIMIT));
         }
 
         #[test]

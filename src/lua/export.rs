@@ -7,7 +7,7 @@ use mlua::prelude::*;
 use super::convert::option;
 use crate::command::{Command, help};
 use crate::options::period;
-use crate::text::{Kind, clean, clean_name};
+use crate::text::{Kind, clean, clean_jid, clean_name};
 use crate::{NAMESPACE, text};
 
 /// The functions, as the glue wants them.
@@ -20,6 +20,7 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     exports
         .set("clean_attribute", lua.create_function(|lua, text: LuaString| cleaned(lua, text, |bytes| clean(bytes, Kind::Attribute)))?)?;
     exports.set("clean_text", lua.create_function(|lua, text: LuaString| cleaned(lua, text, |bytes| clean(bytes, Kind::Text)))?)?;
+    exports.set("clean_jid", lua.create_function(read_jid)?)?;
     exports.set("clean_name", lua.create_function(|lua, text: LuaString| cleaned(lua, text, clean_name))?)?;
     exports.set("period", lua.create_function(read_period)?)?;
     exports.set("command", lua.create_function(read_command)?)?;
@@ -34,6 +35,11 @@ fn cleaned(lua: &Lua, text: LuaString, clean: impl Fn(&[u8]) -> Cow<'_, str>) ->
         Cow::Owned(changed) => Some(changed),
     };
     changed.map_or(Ok(text), |changed| lua.create_string(changed))
+}
+
+/// `clean_jid(user) -> bare JID | nil`; `nil` for what names no account.
+fn read_jid(lua: &Lua, user: LuaString) -> LuaResult<Option<LuaString>> {
+    clean_jid(&user.as_bytes()).map(|jid| lua.create_string(jid.as_bytes())).transpose()
 }
 
 /// `period(value) -> seconds | nil, allowed`; `math.huge` for "never", `nil` alone for `nil`.

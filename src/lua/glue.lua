@@ -10,12 +10,16 @@ local HOST_WIDE = "@";
 
 -- The bounds of what one event may add: elements, and bytes of text in them.
 local MAX_ELEMENTS, MAX_BYTES, MAX_DEPTH = 200, 32768, 16;
+-- How many words are remembered as good, and how long one may be, in bytes.
+local MAX_WORDS, MAX_WORD = 1024, 64;
+-- How many addresses are remembered with what is stored of them.
+local MAX_ADDRESSES = 1024;
 
 local error, getmetatable, next, pairs, pcall, rawget = error, getmetatable, next, pairs, pcall, rawget;
 local require, setmetatable, tonumber, tostring, type = require, setmetatable, tonumber, tostring, type;
-local ceil = math.ceil;
+local ceil, floor = math.ceil, math.floor;
 local find, s_match = string.find, string.match;
-local clean_attribute, clean_text, clean_name = native.clean_attribute, native.clean_text, native.clean_name;
+local clean_attribute, clean_jid, clean_name, clean_text = native.clean_attribute, native.clean_jid, native.clean_name, native.clean_text;
 local attribute_limit, text_limit = native.attribute_limit, native.text_limit;
 
 -- Most text is short and printable ASCII: good as it is, which a pattern finds for less than a call into Rust costs.
@@ -29,6 +33,24 @@ local function good_attribute(value)
 	return clean_attribute(value);
 end
 
+-- Words that come again and again, such as event types, are remembered once they were found good: looking them up costs a
+-- tenth of looking at them. The memory is bounded, as some words come from outside.
+local good_words, word_count = {}, 0;
+
+local function good_word(value)
+	if good_words[value] then
+		return value;
+	end
+	local good = good_attribute(value);
+	if good == value and #value <= MAX_WORD then
+		if word_count >= MAX_WORDS then
+			good_words, word_count = {}, 0;
+		end
+		good_words[value], word_count = true, word_count + 1;
+	end
+	return good;
+end
+
 local function good_text(text)
 	if #text <= text_limit and not find(text, "[^\32-\126]") then
 		return text;
@@ -36,19 +58,34 @@ local function good_text(text)
 	return clean_text(text);
 end
 
--- Names come from code, so there are few of them; those that were found good are remembered, up to a bound.
-local good_names, room_for_names = {}, 256;
+-- A bare JID; nil where an event is of the whole host.
+local function good_jid(user)
+	if user == nil or user == "" or user == HOST_WIDE then
+		return nil;
+	elseif type(user) ~= "string" then
+		user = tostring(user);
+	end
+	-- No resource, and nothing to mend.
+	if #user <= attribute_limit and not find(user, "[^\32-.0-\126]") then
+		return user;
+	end
+	return clean_jid(user);
+end
+
+-- Names come from code, so there are few of them.
+local good_names, name_count = {}, 0;
 
 local function good_name(name)
-	if type(name) ~= "string" then
-		name = tostring(name);
-	end
 	if good_names[name] then
 		return name;
-	elseif find(name, "^[%a_][%w_-]*$") then
-		if room_for_names > 0 then
-			good_names[name], room_for_names = true, room_for_names - 1;
+	elseif type(name) ~= "string" then
+		name = tostring(name);
+	end
+	if find(name, "^[%a_][%w_-]*$") and #name <= MAX_WORD then
+		if name_count >= MAX_WORDS then
+			good_names, name_count = {}, 0;
 		end
+		good_names[name], name_count = true, name_count + 1;
 		return name;
 	end
 	return clean_name(name);
@@ -109,8 +146,8 @@ local function detail(stanza_mt, name, attr, text, children)
 				return detail(stanza_mt, name, mended, text, children);
 			elseif value == "" then
 				attr[key] = nil;
-			elseif type(value) ~= "string" or #value > attribute_limit or find(value, "[^\32-\126]") then
-				attr[key] = good_attribute(value);
+			elseif not good_words[value] then
+				attr[key] = good_word(value);
 			end
 		end
 		attr.xmlns = NAMESPACE;
@@ -163,9 +200,12 @@ end
 -- State lies in the object that this returns: a module may be reloaded, the library stays.
 local function new(environment)
 	local recorder = native.recorder();
-	local prepare = recorder.prepare;
+	local new_id = recorder.id;
 	local stanza_mt, log, now = environment.stanza_mt, environment.log, environment.now;
 	local configured, troubled = {}, {};
+	-- What the recorder decided, kept for as long as it would decide the same: where entries of a host go until the second
+	-- is over, and what is stored of an address. A call into Rust costs about as much as building an element.
+	local slots, addresses, address_count = {}, {}, 0;
 
 	local function tell(level, lines)
 		for i = 1, #lines do
@@ -194,6 +234,7 @@ local function new(environment)
 		end
 		if type(store.users) ~= "function" then
 			recorder.use_single(host);
+			slots[host] = nil;
 		end
 		stores[host] = store;
 		return store;
@@ -236,52 +277,85 @@ local function new(environment)
 		return time;
 	end
 
-	local function session_stanza(id, kind, remote_ip, country, continent, name, client)
-		local tags = {};
-		local stanza = { name = "session"; attr = { xmlns = NAMESPACE; id = id; type = kind }; tags = tags };
-		local n = 0;
-		if remote_ip then
-			n = n + 1;
-			local child = setmetatable({ name = "remote-ip"; attr = {}; tags = {}; remote_ip }, stanza_mt);
-			stanza[n], tags[n] = child, child;
+	-- What is stored of an address on a host: { remote_ip, country, continent, name }, each nil where it is not.
+	local function address_of(host, ip)
+		local of_host = addresses[host];
+		local known = of_host and of_host[ip];
+		if not known then
+			local remote_ip, country, continent, name, warned = recorder.address(host, ip);
+			if warned then
+				tell("warn", recorder.warnings());
+			end
+			known = { remote_ip = remote_ip; country = country; continent = continent; name = name };
+			if not of_host or address_count >= MAX_ADDRESSES then
+				if address_count >= MAX_ADDRESSES then
+					addresses, address_count = {}, 0;
+				end
+				of_host = {};
+				addresses[host] = of_host;
+			end
+			of_host[ip], address_count = known, address_count + 1;
 		end
-		if country then
+		return known;
+	end
+
+	local function element(name, attr, text)
+		return setmetatable({ name = name; attr = attr; tags = {}; text }, stanza_mt);
+	end
+
+	-- A field of a session as text; whatever is no string counts as nothing.
+	local function field(value)
+		if type(value) == "string" and value ~= "" then
+			return good_word(value);
+		end
+	end
+
+	-- The element <session/> for a session of Prosody's, or a table with its fields.
+	local function session_stanza(host, session)
+		local ip, client = session.ip, field(session.client_id);
+		local tags, n = {}, 0;
+		local stanza = { name = "session"; attr = { xmlns = NAMESPACE; id = field(session.id); type = field(session.type) }; tags = tags };
+		local address = type(ip) == "string" and address_of(host, ip);
+		if address and address.remote_ip then
+			n = 1;
+			local child = element("remote-ip", {}, address.remote_ip);
+			stanza[1], tags[1] = child, child;
+		end
+		if address and address.country then
 			n = n + 1;
-			local child = setmetatable({ name = "location"; attr = { country = country; continent = continent }; tags = {}; name }, stanza_mt);
+			local child = element("location", { country = address.country; continent = address.continent }, address.name);
 			stanza[n], tags[n] = child, child;
 		end
 		if client then
 			n = n + 1;
-			local child = setmetatable({ name = "client"; attr = {}; tags = {}; client }, stanza_mt);
+			local child = element("client", {}, client);
 			stanza[n], tags[n] = child, child;
 		end
 		return setmetatable(stanza, stanza_mt);
 	end
 
-	local function session_fields(session)
-		local id, kind, ip, client = session.id, session.type, session.ip, session.client_id;
-		if type(id) ~= "string" or id == "" then id = nil; end
-		if type(kind) ~= "string" or kind == "" then kind = nil; end
-		if type(ip) ~= "string" then ip = nil; end
-		if type(client) ~= "string" or client == "" then client = nil; end
-		return id, kind, ip, client;
+	-- Where an entry of `host` goes at `at`: { second, partition, when }.
+	local function slot_at(host, store, at)
+		local partition, when, fresh = recorder.slot(host, at);
+		if fresh then
+			recorder.resume(host, at, newest(store, partition));
+			partition, when = recorder.slot(host, at);
+		end
+		local slot = { second = floor(at); partition = partition; when = when };
+		slots[host] = slot;
+		return slot;
 	end
 
 	-- Hands an entry to the store: the one way by which entries are written.
-	local function write(host, store, partition, when, at, stanza, with)
+	local function write(host, store, slot, at, stanza, with)
 		while true do
-			local key, err = store:append(partition, nil, stanza, when, with);
+			local key, err = store:append(slot.partition, nil, stanza, slot.when, with);
 			if key then
 				return key;
 			elseif cause_of(err) ~= "quota-limit" or not recorder.full(host, at) then
 				return nil, err;
 			end
-			local fresh;
-			partition, when, fresh = recorder.slot(host, at);
-			if fresh then
-				recorder.resume(host, at, newest(store, partition));
-				partition, when = recorder.slot(host, at);
-			end
+			slot = slot_at(host, store, at);
 		end
 	end
 
@@ -294,39 +368,25 @@ local function new(environment)
 		if not store then
 			return failed(host, err, at);
 		end
-
-		local session_id, session_type, ip, client;
-		if session then
-			session_id, session_type, ip, client = session_fields(session);
-		end
-		if user ~= nil and type(user) ~= "string" then user = tostring(user); end
-		if type(source) ~= "string" then source = "unknown"; end
-		if type(event_type) ~= "string" then event_type = "unknown"; end
-		local partition, when, fresh, warned, id, jid, from, kind, occurred,
-			good_id, good_type, good_client, remote_ip, country, continent, place
-			= prepare(host, user, source, event_type, at, timestamp, session ~= nil, session_id, session_type, ip, client);
-		if fresh then
-			recorder.resume(host, at, newest(store, partition));
-			partition, when = recorder.slot(host, at);
+		local slot = slots[host];
+		if not slot or slot.second ~= floor(at) then
+			slot = slot_at(host, store, at);
 		end
 
-		if jid == nil then
-			jid = user;
-		elseif jid == false then
-			jid = nil;
-		end
+		local id = new_id(at);
+		local jid = good_jid(user);
 		local tags, n = {}, 0;
 		local stanza = {
 			name = "audit-event";
-			attr = { source = from or source; type = kind or event_type; user = jid; [ID] = id };
+			attr = { source = field(source) or "unknown"; type = field(event_type) or "unknown"; user = jid; [ID] = id };
 			tags = tags;
 		};
-		if occurred then
-			stanza.attr[OCCURRED] = occurred;
+		if timestamp ~= nil or slot.when ~= slot.second then
+			stanza.attr[OCCURRED] = recorder.occurred(timestamp, at, slot.when);
 		end
 		if session then
 			n = 1;
-			local child = session_stanza(good_id or session_id, good_type or session_type, remote_ip, country, continent, place, good_client or client);
+			local child = session_stanza(host, session);
 			stanza[1], tags[1] = child, child;
 		end
 		if custom then
@@ -343,8 +403,7 @@ local function new(environment)
 				stanza[n], tags[n] = child, child;
 				if n > MAX_ELEMENTS or budget and (budget.truncated or budget.elements <= 0 or budget.bytes <= 0) then
 					n = n + 1;
-					child = detail(stanza_mt, "truncated");
-					child.fresh = nil;
+					child = element("truncated", { xmlns = NAMESPACE });
 					stanza[n], tags[n] = child, child;
 					break;
 				end
@@ -352,12 +411,9 @@ local function new(environment)
 		end
 
 		local key;
-		key, err = write(host, store, partition, when, at, setmetatable(stanza, stanza_mt), jid or HOST_WIDE);
+		key, err = write(host, store, slot, at, setmetatable(stanza, stanza_mt), jid or HOST_WIDE);
 		if not key then
 			return failed(host, err, at);
-		end
-		if warned then
-			tell("warn", recorder.warnings());
 		end
 		if troubled[host] then
 			local line = recorder.stored(host, at);
@@ -410,19 +466,18 @@ local function new(environment)
 		elseif not configured[host] then
 			configure(host);
 		end
-		local id, kind, ip, client = session_fields(session);
-		local good_id, good_type, good_client, remote_ip, country, continent, place = recorder.session(host, id, kind, ip, client);
-		return session_stanza(good_id or id, good_type or kind, remote_ip, country, continent, place, good_client or client);
+		return session_stanza(host, session);
 	end
 
 	-- Forgets what is known of a host, or of all: its store, its options, where its entries go.
 	local function forget(host)
 		if host then
-			stores[host], configured[host] = nil, nil;
+			stores[host], configured[host], slots[host] = nil, nil, nil;
 		else
 			for name in pairs(stores) do stores[name] = nil; end
-			configured = {};
+			configured, slots = {}, {};
 		end
+		addresses, address_count = {}, 0;
 		recorder.forget(host);
 	end
 
@@ -551,6 +606,7 @@ local function new(environment)
 			end
 			removed = tonumber(count) or removed;
 			recorder.pruned(host);
+			slots[host] = nil;
 		end
 		return dropped, removed;
 	end
