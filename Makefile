@@ -1,0 +1,106 @@
+# prosody-audit: `make help` lists what there is.
+
+LUA ?= 5.4
+PREFIX ?= /usr/local
+DESTDIR ?=
+CARGO ?= $(or $(shell command -v cargo 2>/dev/null),$(wildcard $(HOME)/.cargo/bin/cargo))
+
+ifeq ($(LUA),luajit)
+feature := luajit
+lua_version := 5.1
+built := target/luajit/audit_core.so
+else ifneq ($(filter $(LUA),5.2 5.3 5.4),)
+feature := lua$(subst .,,$(LUA))
+lua_version := $(LUA)
+built := target/lua$(LUA)/audit_core.so
+else
+$(error LUA is 5.2, 5.3, 5.4 or luajit, not "$(LUA)")
+endif
+
+# Debian's configuration has the folder of modules in plugin_paths, and Lua
+# looks for libraries in the other: nothing has to be configured.
+module_folder = $(DESTDIR)$(PREFIX)/lib/prosody/modules
+library_folder = $(DESTDIR)$(PREFIX)/lib/lua/$(lua_version)
+modules := $(wildcard lua/*.lua)
+
+need_cargo = @test -n "$(CARGO)" || { echo "cargo was not found: install a Rust toolchain or give its path as CARGO=" >&2; exit 1; }
+
+.PHONY: all build install uninstall demo test test-rust test-spec test-e2e lint bench bench-login fmt clean help
+
+all: build ## Build the library for the Lua that Prosody runs on (LUA=5.4; or 5.2, 5.3, luajit)
+
+# With no cargo (as root by sudo, often) the library that was built before is taken.
+build:
+	@test -n "$(CARGO)" || test -e $(built) || { echo "cargo was not found: install a Rust toolchain or give its path as CARGO=" >&2; exit 1; }
+	@if [ -n "$(CARGO)" ]; then \
+		"$(CARGO)" build --release --no-default-features --features $(feature),module && \
+		{ cmp -s target/release/libaudit_core.so $(built) || install -D -m 644 target/release/libaudit_core.so $(built); }; \
+	fi
+
+# install(1) makes a new file: a running server keeps the library that it has mapped.
+install: build ## Install modules and library below PREFIX=/usr/local (and DESTDIR)
+	install -d $(module_folder) $(library_folder)
+	install -m 644 $(modules) $(module_folder)/
+	install -m 644 $(built) $(library_folder)/audit_core.so
+
+uninstall: ## Remove what install installed
+	rm -f $(addprefix $(module_folder)/,$(notdir $(modules))) $(library_folder)/audit_core.so
+
+demo: ## Show it: a Prosody in a scratch folder, a real client, and the audit log
+	$(need_cargo)
+	@tools/setup demo
+	@$(MAKE) --no-print-directory build LUA=5.4
+	@tools/demo
+
+test: test-setup ## Run every test; the last line sums them up
+	@CARGO="$(CARGO)" tools/test
+
+test-rust: test-setup ## Run the Rust tests: the core, and the binding in a real Lua
+	@CARGO="$(CARGO)" tools/test core binding
+
+test-spec: test-setup ## Run the specs of the modules, on each Prosody series
+	@CARGO="$(CARGO)" tools/test spec
+
+test-e2e: test-setup ## Run the end-to-end specs on real servers
+	@CARGO="$(CARGO)" tools/test e2e
+
+.PHONY: test-setup
+test-setup:
+	$(need_cargo)
+	@tools/setup test
+	@$(MAKE) --no-print-directory build LUA=5.4
+	@"$(CARGO)" run --quiet --no-default-features --example places -- target/places.mmdb
+
+lint: ## Check format, clippy for each set of features, luacheck
+	$(need_cargo)
+	@tools/setup test
+	"$(CARGO)" fmt --check
+	"$(CARGO)" clippy --quiet --all-targets --no-default-features -- -D warnings
+	"$(CARGO)" clippy --quiet --all-targets --no-default-features --features lua54 -- -D warnings
+	"$(CARGO)" clippy --quiet --no-default-features --features lua54,module -- -D warnings
+	"$(CARGO)" clippy --quiet --no-default-features --features lua53,module -- -D warnings
+	"$(CARGO)" clippy --quiet --no-default-features --features lua52,module -- -D warnings
+	"$(CARGO)" clippy --quiet --no-default-features --features luajit,module -- -D warnings
+	luacheck --quiet lua spec tools/demo tools/test $(wildcard benches src/lua/*.lua)
+
+bench: ## Compare CPU an event with a plain-Lua implementation of the same
+	$(need_cargo)
+	@tools/setup test
+	@$(MAKE) --no-print-directory build LUA=5.4
+	@lua5.4 benches/bench.lua
+
+bench-login: ## Measure logins on a real server, with and without the audit log
+	$(need_cargo)
+	@tools/setup test
+	@$(MAKE) --no-print-directory build LUA=5.4
+	@lua5.4 benches/login.lua
+
+fmt: ## Format the Rust code
+	$(need_cargo)
+	"$(CARGO)" fmt
+
+clean: ## Remove all that was built, unpacked and downloaded
+	rm -rf target
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
