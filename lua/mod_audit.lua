@@ -1,0 +1,245 @@
+-- The audit log: loads the native core, gives module:audit() to other modules, and prosodyctl mod_audit to operators.
+
+module:set_global();
+
+local config = require "core.configmanager";
+local moduleapi = require "core.moduleapi";
+local storagemanager = require "core.storagemanager";
+local st = require "util.stanza";
+local time = require "util.time";
+
+local hosts = prosody.hosts;
+
+-- The library lies on Lua's path, or beside the modules.
+local function load_library()
+	local ok, library = pcall(require, "audit_core");
+	if ok then
+		return library;
+	end
+	local reason = (not tostring(library):find("module 'audit_core' not found", 1, true)) and tostring(library) or nil;
+	local lua_version = _VERSION:match("%d+%.%d+");
+	local directories = { (module.path or ""):match("^(.*)/") or "." };
+	if prosody.paths.installer then
+		table.insert(directories, prosody.paths.installer.."/lib/lua/"..lua_version);
+	end
+	for directory in (prosody.paths.plugins or ""):gmatch("[^;]+") do
+		table.insert(directories, (directory:gsub("/$", "")));
+	end
+	for _, directory in ipairs(directories) do
+		local path = directory.."/audit_core.so";
+		local open, err, step = package.loadlib(path, "luaopen_audit_core");
+		if open then
+			library = open("audit_core", path);
+			package.loaded["audit_core"] = library;
+			return library;
+		elseif step == "init" or not tostring(err):find("No such file", 1, true) then
+			reason = tostring(err);
+		end
+	end
+	local version = rawget(_G, "jit") and "jit" or lua_version;
+	if reason then
+		error(("the library audit_core can't be used by %s: %s; build and install it for this Lua: make install LUA=%s")
+			:format(_VERSION, reason:gsub("%s+", " "), version), 0);
+	end
+	error(("the library audit_core.so is not installed: it is neither on Lua's path nor in %s; make install LUA=%s puts it there")
+		:format(table.concat(directories, ", "), version), 0);
+end
+
+local core = load_library();
+
+local function log_line(level, message)
+	module:log(level, "%s", message);
+end
+
+local function open_store(host)
+	if not hosts[host] then
+		return nil, "there is no such host";
+	end
+	return module:context(host):open_store("audit", "archive");
+end
+
+local function get_option(host, name)
+	local value = config.get(host, name);
+	if name == "audit_log_location_database" and type(value) == "string" and prosody.paths.config then
+		return config.resolve_relative_path(prosody.paths.config, value);
+	end
+	return value;
+end
+
+local audit_log = core.new {
+	stanza_mt = st.stanza_mt or getmetatable(st.stanza("audit-event"));
+	open_store = open_store;
+	get_option = get_option;
+	log = log_line;
+	now = time.now;
+};
+
+-- module:audit(user, event_type, extra) -> the entry's id | nil, condition
+local function audit(self, user, event_type, extra)
+	if self.host == "*" then
+		error("cannot log audit events for global", 2);
+	end
+	return audit_log.audit(self.host, user, "mod_"..self:get_name(), event_type, extra);
+end
+
+moduleapi.audit = audit;
+
+function module.unload()
+	if rawget(moduleapi, "audit") == audit then
+		moduleapi.audit = nil;
+	end
+end
+
+-- The same as an event, for who can't wait for this module: one table, as all of Prosody's events.
+local function on_audit(event)
+	if type(event) ~= "table" then
+		module:log("warn", "The event \"audit\" was fired without a table; nothing is recorded");
+		return;
+	end
+	local ok, err = pcall(audit_log.audit, event.host, event.user, event.source, event.type, event.extra);
+	if not ok then
+		module:log("warn", "An event \"audit\" can't be recorded: %s", err);
+	end
+end
+
+module:hook("audit", on_audit);
+
+-- Options are read again now and not at the next event, so that what is wrong is said when it was changed.
+local audited_hosts = {};
+module:hook("config-reloaded", function ()
+	audit_log.forget();
+	for host in pairs(audited_hosts) do
+		audit_log.configure(host);
+	end
+end);
+
+module:hook("host-deactivated", function (host)
+	audited_hosts[host] = nil;
+	audit_log.forget(host);
+end);
+
+local function prune(host)
+	local dropped, removed = audit_log.prune(host);
+	if not dropped then
+		module:log("error", "Expired audit events of %s can't be removed: %s", host, removed);
+	elseif #dropped > 0 or removed > 0 then
+		module:log("info", "Removed the audit events of %s that have expired: %d partitions and %d entries of an older log", host, #dropped, removed);
+	end
+end
+
+function module.add_host(host_module)
+	local host = host_module.host;
+	audited_hosts[host] = true;
+	audit_log.configure(host);
+
+	host_module:hook("audit", function (event)
+		if type(event) == "table" and event.host == nil then
+			event.host = host;
+		end
+		return on_audit(event);
+	end);
+
+	-- A store belongs to the driver that opened it.
+	local function forget_store(event)
+		if event.module:find("^storage_") then
+			audit_log.forget(host);
+		end
+	end
+	host_module:hook("module-unloaded", forget_store);
+	host_module:hook("module-reloaded", forget_store);
+
+	-- An error in a task would stop all of the server's tasks.
+	host_module:daily("Remove expired audit events", function ()
+		local ok, err = xpcall(prune, debug.traceback, host);
+		if not ok then
+			module:log("error", "Expired audit events of %s can't be removed: %s", host, err);
+		end
+	end);
+end
+
+-- prosodyctl mod_audit
+
+local function fail(message, ...)
+	io.stderr:write((message:format(...)), "\n");
+	return 1;
+end
+
+local function activate(host)
+	if host == "*" or not hosts[host] then
+		return nil;
+	end
+	storagemanager.initialize_host(host);
+	return true;
+end
+
+local function unknown_host(host)
+	local names = {};
+	for name in pairs(hosts) do
+		if name ~= "*" then
+			table.insert(names, name);
+		end
+	end
+	table.sort(names);
+	return fail("Unknown host %q; the configuration has %s", host, #names > 0 and table.concat(names, ", ") or "none");
+end
+
+local function show(command)
+	local shown, problem = audit_log.show(command.host, command.filter, command.columns, core.terminal_width(), function (text)
+		return io.stdout:write(text) and true or false;
+	end);
+	if not shown then
+		return fail("The audit log of %s can't be read: %s", command.host, problem);
+	end
+	if shown == 0 then
+		io.stderr:write("No audit events found.\n");
+	end
+	if problem > 0 then
+		return fail("%d entries are damaged and are not shown", problem);
+	end
+	return 0;
+end
+
+local function prune_from_command(names)
+	local status = 0;
+	for _, host in ipairs(names) do
+		local dropped, removed = audit_log.prune(host);
+		if not dropped then
+			status = fail("The audit log of %s can't be pruned: %s", host, removed);
+		elseif #dropped == 0 and removed == 0 then
+			print(host..": nothing has expired");
+		else
+			print(("%s: removed %d partitions%s and %d entries of an older log"):format(host, #dropped,
+				#dropped > 0 and (" ("..table.concat(dropped, ", ")..")") or "", removed));
+		end
+	end
+	return status;
+end
+
+function module.command(arg)
+	local command, problem = core.command(arg);
+	if not command then
+		return fail("%s", problem);
+	end
+	if command.action == "help" then
+		print(core.help());
+		return 0;
+	end
+	local names = { command.host };
+	if not command.host then
+		for host in pairs(hosts) do
+			if host ~= "*" then
+				table.insert(names, host);
+			end
+		end
+		table.sort(names);
+	end
+	for _, host in ipairs(names) do
+		if not activate(host) then
+			return unknown_host(host);
+		end
+	end
+	if command.action == "prune" then
+		return prune_from_command(names);
+	end
+	return show(command);
+end

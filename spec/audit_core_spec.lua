@@ -1,0 +1,534 @@
+-- The native core as Lua sees it, with a store that does what each spec tells it to.
+
+local core = require "audit_core";
+local st = require "util.stanza";
+
+local noon = 1795521600; -- 2026-11-24T12:00:00Z
+local day = 86400;
+local NAMESPACE = "xmpp:prosody.im/audit";
+
+-- An archive store in a table, as the embedded driver behaves where it matters here.
+local function new_store(quota)
+	local store = { caps = {}, name = "fake", partitions = {} };
+	local key = 0;
+	local function name(user) return user or false; end
+	function store:append(user, _, value, when, with)
+		local rows = self.partitions[name(user)] or {};
+		if quota and #rows >= quota then return nil, "quota-limit"; end
+		key = key + 1;
+		self.partitions[name(user)] = rows;
+		table.insert(rows, { key = "k"..key, value = value, when = when, with = with });
+		return "k"..key;
+	end
+	function store:find(user, query)
+		local rows, found, skip = self.partitions[name(user)] or {}, {}, query.before ~= nil;
+		for i = 1, #rows do
+			local row = rows[query.reverse and #rows + 1 - i or i];
+			if not skip and #found < (query.limit or math.huge) then
+				table.insert(found, row);
+			end
+			if row.key == query.before then skip = false; end
+		end
+		local i = 0;
+		return function ()
+			i = i + 1;
+			local row = found[i];
+			if row then return row.key, row.value, row.when, row.with; end
+		end
+	end
+	function store:users()
+		local user;
+		return function ()
+			repeat user = next(self.partitions, user); until user ~= false;
+			return user;
+		end
+	end
+	function store:delete(user, query)
+		local rows, kept = self.partitions[name(user)], {};
+		if not query then
+			self.partitions[name(user)] = nil;
+			return true;
+		end
+		for _, row in ipairs(rows) do
+			if row.when > query["end"] then table.insert(kept, row); end
+		end
+		self.partitions[name(user)] = kept;
+		return #rows - #kept;
+	end
+	function store:rows(user)
+		return self.partitions[name(user)] or {};
+	end
+	function store:names()
+		local names = {};
+		for user in pairs(self.partitions) do table.insert(names, tostring(user)); end
+		table.sort(names);
+		return table.concat(names, " ");
+	end
+	return store;
+end
+
+local function new_log(options, store)
+	local self = { time = noon + 0.5, options = options or {}, store = store or new_store(), lines = {}, opened = 0 };
+	self.log = core.new {
+		stanza_mt = getmetatable(st.stanza("x"));
+		get_option = function (_, name) return self.options[name]; end;
+		open_store = function ()
+			self.opened = self.opened + 1;
+			if self.open then return self.open(); end
+			return self.store;
+		end;
+		log = function (level, message) table.insert(self.lines, level..": "..message); end;
+		now = function () return self.time; end;
+	};
+	self.audit = self.log.audit;
+	function self.last()
+		local rows = self.store:rows("@events.2026-11-24");
+		return rows[#rows] and rows[#rows].value, rows[#rows];
+	end
+	function self.shown(_, filter)
+		local text = {};
+		local shown, damaged = self.log.show("example.com", filter or {}, {}, nil, function (lines) table.insert(text, lines); end);
+		return table.concat(text), shown, damaged;
+	end
+	return self;
+end
+
+describe("an audit event", function ()
+	it("is stored as the contract says", function ()
+		local log = new_log();
+		local session = { id = "c2s1", type = "c2s_unauthed", ip = "203.0.113.80", client_id = "d4565fa7" };
+		local custom = { st.stanza("note", { xmlns = "urn:test" }):text("first"), st.stanza("second") };
+		local id = log.audit("example.com", "mallory@example.com", "mod_test", "test-event", { session = session; custom = custom });
+		local stanza, row = log:last();
+		assert.equal("mallory@example.com", row.with);
+		assert.equal(noon, row.when);
+		assert.equal(nil, stanza.attr.xmlns);
+		assert.same({ source = "mod_test"; type = "test-event"; user = "mallory@example.com"; [NAMESPACE.."\1id"] = id }, stanza.attr);
+		assert.same({ "session", "note", "second" }, { stanza.tags[1].name, stanza.tags[2].name, stanza.tags[3].name });
+		assert.same({ xmlns = NAMESPACE; id = "c2s1"; type = "c2s_unauthed" }, stanza.tags[1].attr);
+		assert.equal("203.0.113.80", stanza:find("{"..NAMESPACE.."}session/remote-ip#"));
+		assert.equal("d4565fa7", stanza:find("{"..NAMESPACE.."}session/client#"));
+		assert.equal("first", stanza:get_child_text("note", "urn:test"));
+		assert.is_true(st.is_stanza(stanza) and st.is_stanza(stanza.tags[1].tags[1]));
+	end);
+
+	it("of a whole host has no user, and '@' in the archive", function ()
+		local log = new_log();
+		for _, user in ipairs({ false, "@", "" }) do
+			log.audit("example.com", user or nil, "mod_test", "test-event");
+			local stanza, row = log:last();
+			assert.same({ "@", nil, 0 }, { row.with, stanza.attr.user, #stanza.tags });
+		end
+	end);
+
+	it("has an empty session where nothing of it is known", function ()
+		local log = new_log();
+		log.audit("example.com", nil, "mod_test", "t", { session = {} });
+		assert.equal("<session xmlns='"..NAMESPACE.."'/>", tostring(log:last().tags[1]));
+		log.audit("example.com", nil, "mod_test", "t", { session = { id = 7, type = {}, ip = "/run/prosody.sock", client_id = function () end } });
+		assert.equal("<session xmlns='"..NAMESPACE.."'/>", tostring(log:last().tags[1]));
+	end);
+
+	it("keeps the time at which it happened", function ()
+		local log = new_log();
+		log.audit("example.com", nil, "mod_test", "t", { timestamp = noon - 3600 });
+		local stanza, row = log:last();
+		assert.equal("2026-11-24T11:00:00Z", stanza.attr[NAMESPACE.."\1occurred"]);
+		assert.equal(noon, row.when);
+		for _, timestamp in ipairs({ noon, "yesterday", {}, 0/0, math.huge }) do
+			log.audit("example.com", nil, "mod_test", "t", { timestamp = timestamp });
+			assert.equal(nil, log:last().attr[NAMESPACE.."\1occurred"]);
+		end
+	end);
+
+	it("does not share a table with its caller or another event", function ()
+		local log = new_log();
+		local note = st.stanza("note", { a = "1" }):tag("inner"):text("x"):up();
+		local detail = core.detail("thing", { a = "1" });
+		local seen = {};
+		local function walk(value)
+			if type(value) ~= "table" then return; end
+			assert.is_nil(seen[value], "a table is met twice");
+			seen[value] = true;
+			walk(value.attr);
+			for i = 1, #value do walk(value[i]); end
+		end
+		for _ = 1, 2 do
+			log.audit("example.com", nil, "mod_test", "t", { session = { ip = "::1" }, custom = { note, note, detail, detail } });
+			assert.equal(5, #log:last().tags);
+			walk(log:last());
+			walk(note.attr);
+			seen[note.attr] = nil;
+		end
+	end);
+end);
+
+describe("text from outside", function ()
+	local hostile = {
+		["\255\254"] = "\239\191\189\239\191\189";
+		["\0\1\8\11\12\14\20\31"] = ("\239\191\189"):rep(8);
+		["\239\191\190]]>"] = "\239\191\189]]>";
+		["\237\160\128"] = ("\239\191\189"):rep(3);
+		["a\r\nb"] = "a\nb";
+		["na\195\175ve"] = "na\195\175ve";
+	};
+	-- What an XML parser makes of an attribute's white space.
+	local function in_attribute(text) return (text:gsub("[\t\n]", " ")); end
+
+	it("is valid XML wherever it stands", function ()
+		local log = new_log();
+		for bytes, text in pairs(hostile) do
+			local custom = setmetatable({ name = "note"; attr = { a = bytes }; tags = {}; bytes }, getmetatable(st.stanza("x")));
+			local extra = { session = { id = bytes, type = bytes, client_id = bytes }, custom = { custom, core.detail("d", { b = bytes }, bytes) } };
+			assert.is_string(log.audit("example.com", "u"..bytes, bytes, bytes, extra));
+			local stanza, row = log:last();
+			assert.equal("u"..in_attribute(text), row.with);
+			assert.equal("u"..in_attribute(text), stanza.attr.user);
+			assert.equal(in_attribute(text), stanza.attr.source);
+			assert.equal(in_attribute(text), stanza.attr.type);
+			assert.equal(in_attribute(text), stanza.tags[1].attr.id);
+			assert.equal(in_attribute(text), stanza.tags[1].attr.type);
+			assert.equal(in_attribute(text), stanza:find("{"..NAMESPACE.."}session/client#"));
+			assert.same({ in_attribute(text), text }, { stanza.tags[2].attr.a, stanza.tags[2][1] });
+			assert.same({ in_attribute(text), text }, { stanza.tags[3].attr.b, stanza.tags[3][1] });
+		end
+	end);
+
+	it("is bounded", function ()
+		local log = new_log();
+		local long = ("x"):rep(100000);
+		local custom = { st.stanza("n", { a = long }):text(long) };
+		log.audit("example.com", ("m"):rep(3000).."@example.com", long, long, { session = { client_id = long }; custom = custom });
+		local stanza, row = log:last();
+		assert.is_true(#row.with <= 1023 and row.with:find("m\226\128\166@example.com", 1, true) ~= nil, row.with);
+		assert.is_true(#tostring(stanza) < 12000);
+	end);
+
+	it("can not make one event large", function ()
+		local log = new_log();
+		local many, wide, deep = {}, st.stanza("wide"), st.stanza("deep");
+		for i = 1, 10000 do
+			many[i] = st.stanza("n");
+			wide:text_tag("child", ("x"):rep(1000));
+			if i < 3000 then deep:tag("d"); end
+		end
+		for _, custom in ipairs({ many, { wide }, { deep:reset() } }) do
+			assert.is_string(log.audit("example.com", nil, "mod_test", "t", { custom = custom }));
+			local stanza = log:last();
+			assert.is_true(#tostring(stanza) < 60000, #tostring(stanza).." bytes");
+			assert.equal("truncated", stanza.tags[#stanza.tags].name);
+		end
+	end);
+
+	it("has names that an element can have", function ()
+		local log = new_log();
+		local attr = { ["c d"] = "e"; ["urn:x\1f"] = "g"; ["xml:lang"] = "de" };
+		local odd = setmetatable({ name = "1a\1/b"; attr = attr; tags = {} }, getmetatable(st.stanza("x")));
+		log.audit("example.com", nil, "mod_test", "t", { custom = { odd } });
+		local copy = log:last().tags[1];
+		assert.same({ "_1a__b", { c_d = "e"; ["urn:x\1f"] = "g"; ["xml:lang"] = "de" } }, { copy.name, copy.attr });
+	end);
+end);
+
+describe("a detail", function ()
+	it("is an element of the log", function ()
+		local detail = core.detail("grant", { id = 7; client = ""; ok = true }, "text", { core.detail("scope") });
+		assert.is_true(st.is_stanza(detail));
+		assert.same({ xmlns = NAMESPACE; id = "7"; ok = "true" }, detail.attr);
+		assert.equal("text", detail[1]);
+		assert.equal("scope", detail.tags[1].name);
+		assert.equal("<note xmlns='"..NAMESPACE.."'/>", tostring(core.detail("note", nil, "")));
+		assert.same({ xmlns = NAMESPACE; _1 = "x" }, core.detail("n", { ["1"] = "x" }).attr);
+	end);
+end);
+
+describe("misuse", function ()
+	it("raises, and says what was wrong", function ()
+		local log = new_log();
+		local function misuse(message, ...)
+			local ok, err = pcall(log.audit, ...);
+			assert.is_false(ok);
+			assert.is_truthy(tostring(err):find(message, 1, true), tostring(err));
+		end
+		misuse("cannot log audit events for global", nil, nil, "mod_test", "t");
+		misuse("cannot log audit events for global", "*", nil, "mod_test", "t");
+		misuse("extra.custom[2] is no stanza but a table", "example.com", nil, "mod_test", "t", { custom = { st.stanza("x"), {} } });
+		misuse("extra.custom[1] is no stanza but a string", "example.com", nil, "mod_test", "t", { custom = { "x" } });
+		misuse("extra.custom is no list of stanzas but a string", "example.com", nil, "mod_test", "t", { custom = "x" });
+		assert.equal("", log.store:names());
+	end);
+
+	it("of any other kind does not", function ()
+		local log = new_log();
+		local raising = setmetatable({}, { __index = function () error("boom"); end, __tostring = function () error("boom"); end });
+		assert.is_string(log.audit("example.com", 7, {}, nil, "extra"));
+		assert.same({ "7", "unknown", "unknown" }, { log:last().attr.user, log:last().attr.source, log:last().attr.type });
+		assert.is_string(log.audit("example.com", nil, "mod_test", "t", { session = "c2s" }));
+		assert.same({ nil, "internal-server-error" }, { log.audit("example.com", nil, "mod_test", "t", { session = raising }) });
+		assert.same({ nil, "internal-server-error" }, { log.audit("example.com", raising, "mod_test", "t") });
+		assert.equal(2, log.log.lost());
+	end);
+end);
+
+describe("addresses", function ()
+	local function stored(options, ip)
+		local log = new_log(options);
+		log.audit("example.com", nil, "mod_test", "t", { session = { ip = ip } });
+		local alone = log.log.session_extra({ ip = ip, host = "example.com" });
+		assert.equal(tostring(log:last().tags[1]), tostring(alone));
+		return log:last():find("{"..NAMESPACE.."}session/remote-ip#");
+	end
+
+	it("are stored as the options say", function ()
+		assert.equal("2001:db8:0:1:2:3:4:5", stored({}, "2001:DB8:0:1:2:3:4:5"));
+		assert.equal("203.0.113.0/24", stored({ audit_log_ipv4_prefix = 24 }, "::ffff:203.0.113.80"));
+		assert.equal("203.0.96.0/19", stored({ audit_log_ipv4_prefix = 19 }, "203.0.113.80"));
+		assert.equal("2001:db8:1::/48", stored({ audit_log_ipv4_prefix = 24 }, "2001:db8:1:2::3"));
+		assert.equal(nil, stored({ audit_log_ips = false }, "203.0.113.80"));
+	end);
+
+	it("are not stored in full where the option is wrong", function ()
+		assert.equal("203.0.113.0/24", stored({ audit_log_ipv4_prefix = "many" }, "203.0.113.80"));
+		assert.equal(nil, stored({ audit_log_ips = "perhaps" }, "203.0.113.80"));
+	end);
+
+	it("of a session without a host are not stored", function ()
+		assert.equal("<session xmlns='"..NAMESPACE.."'/>", tostring(new_log().log.session_extra({ ip = "203.0.113.80" })));
+	end);
+end);
+
+describe("options", function ()
+	it("that are wrong are said once, and the default is used", function ()
+		local log = new_log({ audit_log_expires_after = "soon" });
+		for _ = 1, 3 do log.audit("example.com", nil, "mod_test", "t"); end
+		assert.equal(1, #log.lines);
+		assert.is_truthy(log.lines[1]:find('^error: Option audit_log_expires_after is "soon", which is not allowed: use '), log.lines[1]);
+	end);
+
+	it("are read again when the configuration is", function ()
+		local log = new_log();
+		log.audit("example.com", nil, "mod_test", "t", { session = { ip = "203.0.113.80" } });
+		log.options.audit_log_ips = false;
+		log.log.forget();
+		log.audit("example.com", nil, "mod_test", "t", { session = { ip = "203.0.113.80" } });
+		assert.equal(0, #log:last().tags[1].tags);
+	end);
+end);
+
+describe("partitions", function ()
+	it("are one for each UTC day", function ()
+		local log = new_log();
+		log.audit("example.com", nil, "mod_test", "t");
+		log.time = log.time + day;
+		log.audit("example.com", nil, "mod_test", "t");
+		assert.equal("@events.2026-11-24 @events.2026-11-25", log.store:names());
+	end);
+
+	it("roll over where a quota fills them, and lose nothing", function ()
+		local log = new_log(nil, new_store(10));
+		for _ = 1, 25 do assert.is_string(log.audit("example.com", nil, "mod_test", "t")); end
+		assert.equal("@events.2026-11-24 @events.2026-11-24.2 @events.2026-11-24.3", log.store:names());
+		local again = new_log(nil, log.store);
+		assert.is_string(again.audit("example.com", nil, "mod_test", "t"));
+		assert.equal(6, #log.store:rows("@events.2026-11-24.3"));
+	end);
+
+	it("are all full at the end: the event is refused with the driver's condition", function ()
+		local log = new_log(nil, new_store(0));
+		assert.same({ nil, "quota-limit" }, { log.audit("example.com", nil, "mod_test", "t") });
+		assert.equal(1, log.log.lost());
+	end);
+
+	it("never go back in time, whatever the clock or another process did", function ()
+		local log = new_log();
+		log.store:append("@events.2026-11-24", nil, st.stanza("audit-event"), noon + 90, "@");
+		log.audit("example.com", nil, "mod_test", "t");
+		log.time = noon - 100;
+		log.audit("example.com", nil, "mod_test", "t");
+		local _, row = log:last();
+		assert.equal(noon + 90, row.when);
+		assert.equal("2026-11-24T11:58:20Z", row.value.attr[NAMESPACE.."\1occurred"]);
+	end);
+
+	it("give way to archive user nil in the single layout, which spills into them when it is full", function ()
+		local log = new_log({ audit_log_layout = "single" }, new_store(2));
+		for _ = 1, 3 do assert.is_string(log.audit("example.com", nil, "mod_test", "t")); end
+		assert.equal("@events.2026-11-24 false", log.store:names());
+		local _, shown = log:shown();
+		assert.equal(3, shown);
+	end);
+
+	it("are not used with a driver that can't list them", function ()
+		local log = new_log();
+		log.store.users = nil;
+		log.audit("example.com", nil, "mod_test", "t");
+		assert.equal("false", log.store:names());
+		local _, shown = log:shown();
+		assert.equal(1, shown);
+	end);
+end);
+
+describe("stores", function ()
+	it("are opened once and kept", function ()
+		local log = new_log();
+		for _ = 1, 3 do log.audit("example.com", nil, "mod_test", "t"); end
+		assert.equal(1, log.opened);
+		assert.equal(log.store, log.log.stores["example.com"]);
+	end);
+
+	it("are forgotten when told to", function ()
+		local log = new_log();
+		assert.equal(log.store, log.log.stores["example.com"]);
+		log.store = new_store();
+		log.log.forget("example.com");
+		assert.equal(log.store, log.log.stores["example.com"]);
+	end);
+
+	it("that can't be opened are tried again at the next event", function ()
+		local log = new_log();
+		local null = setmetatable({ name = "null" }, { __index = function () return function () return false, "no data storage active"; end; end });
+		local failures = {
+			function () return nil, "unsupported-datastore"; end;
+			function () error("boom"); end;
+			function () return null; end;
+			function () return nil; end;
+		};
+		for _, open in ipairs(failures) do
+			log.open = open;
+			assert.is_nil(log.audit("example.com", nil, "mod_test", "t"));
+			assert.is_nil(rawget(log.log.stores, "example.com"));
+		end
+		log.open = nil;
+		assert.is_string(log.audit("example.com", nil, "mod_test", "t"));
+		assert.equal(4, log.log.lost());
+		assert.equal(4, #log.lines);
+	end);
+end);
+
+describe("a store that fails", function ()
+	it("is said once for each cause, and each event is counted", function ()
+		local log = new_log();
+		local append = log.store.append;
+		log.store.append = function () return false, "database is locked"; end;
+		for _ = 1, 50 do assert.same({ nil, "internal-server-error" }, { log.audit("example.com", nil, "mod_test", "t") }); end
+		log.store.append = function () return nil, { condition = "resource-constraint", text = "disk full" }; end;
+		for _ = 1, 50 do assert.same({ nil, "resource-constraint" }, { log.audit("example.com", nil, "mod_test", "t") }); end
+		log.store.append = function () error("boom"); end;
+		for _ = 1, 50 do assert.is_nil(log.audit("example.com", nil, "mod_test", "t")); end
+		log.store.append = function () end;
+		assert.is_nil(log.audit("example.com", nil, "mod_test", "t"));
+		assert.equal(4, #log.lines);
+		for i, cause in ipairs({ "database is locked", "disk full", "boom" }) do
+			assert.is_truthy(log.lines[i]:find(cause, 1, true), log.lines[i]);
+		end
+		assert.equal(151, log.log.lost());
+
+		log.store.append = append;
+		assert.is_string(log.audit("example.com", nil, "mod_test", "t"));
+		assert.equal(4, #log.lines);
+		log.time = log.time + 61;
+		assert.is_string(log.audit("example.com", nil, "mod_test", "t"));
+		assert.same({ 5, "info: Audit events of example.com are stored again; 151 could not be stored." }, { #log.lines, log.lines[5] });
+	end);
+
+	it("may yield", function ()
+		local log = new_log();
+		local append = log.store.append;
+		log.store.append = function (...)
+			coroutine.yield("waiting");
+			return append(...);
+		end;
+		local id;
+		local thread = coroutine.create(function () id = log.audit("example.com", nil, "mod_test", "t"); end);
+		assert.same({ true, "waiting" }, { coroutine.resume(thread) });
+		assert.same({ true }, { coroutine.resume(thread) });
+		assert.is_string(id);
+	end);
+end);
+
+describe("reading", function ()
+	it("shows the newest first, across partitions and the archive of the community's modules", function ()
+		local log = new_log();
+		log.store:append(nil, nil, st.stanza("audit-event", { source = "mod_audit_auth", type = "old" }), noon - 2 * day, "juliet");
+		log.audit("example.com", "juliet@example.com", "mod_test", "new");
+		local text, shown = log:shown({ username = "juliet" });
+		assert.equal(2, shown);
+		assert.is_truthy(text:find("new.*old"), text);
+	end);
+
+	it("passes over entries that are damaged, and counts them", function ()
+		local log = new_log();
+		for _ = 1, 3 do log.audit("example.com", nil, "mod_test", "t"); end
+		log.store:rows("@events.2026-11-24")[2].value = setmetatable({ name = "x<" ; attr = {}; tags = {} }, getmetatable(st.stanza("x")));
+		log.store:rows("@events.2026-11-24")[3].value = setmetatable({}, { __tostring = function () error("broken"); end });
+		local _, shown, damaged = log:shown();
+		assert.same({ 1, 2 }, { shown, damaged });
+	end);
+
+	it("says what went wrong", function ()
+		local log = new_log();
+		log.store.find = function () return nil, "database is locked"; end;
+		assert.same({ nil, "database is locked" }, { log.log.show("example.com", {}, {}, nil, print) });
+		log.store.users = function () error("no connection"); end;
+		local _, err = log.log.show("example.com", {}, {}, nil, print);
+		assert.is_truthy(err:find("no connection", 1, true));
+	end);
+
+	it("stops when nobody reads on", function ()
+		local log = new_log();
+		for _ = 1, 5000 do log.audit("example.com", nil, "mod_test", "t"); end
+		local calls = 0;
+		log.log.show("example.com", {}, {}, nil, function () calls = calls + 1; return false; end);
+		assert.equal(1, calls);
+	end);
+end);
+
+describe("pruning", function ()
+	local function filled(options)
+		local log = new_log(options);
+		for back = 40, 0, -1 do
+			log.time = noon - back * day;
+			log.audit("example.com", nil, "mod_test", "t");
+			log.store:append(nil, nil, st.stanza("audit-event"), log.time, "@");
+		end
+		return log;
+	end
+
+	it("drops what has expired, and nothing else", function ()
+		local log = filled();
+		log.store:append("juliet", nil, st.stanza("audit-event"), 0, "@");
+		local dropped, removed = log.log.prune("example.com");
+		assert.same({ 12, 12 }, { #dropped, removed });
+		assert.equal(1, #log.store:rows("juliet"));
+		assert.equal(29, #log.store:rows(nil));
+		assert.equal(1, #log.store:rows("@events.2026-10-27"));
+		assert.equal(0, #log.store:rows("@events.2026-10-26"));
+		assert.same({ 0, 0 }, { #log.log.prune("example.com"), (select(2, log.log.prune("example.com"))) });
+	end);
+
+	it("never drops what is kept for ever", function ()
+		local dropped, removed = filled({ audit_log_expires_after = "never" }).log.prune("example.com");
+		assert.same({ 0, 0 }, { #dropped, removed });
+	end);
+
+	it("does not rewrite the old archive where nothing has expired", function ()
+		local log = new_log();
+		log.store:append(nil, nil, st.stanza("audit-event"), noon, "@");
+		log.store.delete = function () error("nothing to delete"); end;
+		assert.same({ {}, 0 }, { log.log.prune("example.com") });
+	end);
+
+	it("says what went wrong", function ()
+		local log = filled();
+		log.store.delete = function () return false, "database is locked"; end;
+		assert.same({ nil, "database is locked" }, { log.log.prune("example.com") });
+		log.store.delete = function () error("no connection"); end;
+		assert.is_truthy(select(2, log.log.prune("example.com")):find("no connection", 1, true));
+	end);
+
+	it("hides an expired entry before it is removed", function ()
+		local log = filled();
+		local _, shown = log:shown();
+		assert.equal(58, shown);
+	end);
+end);

@@ -1,0 +1,93 @@
+-- What `make install` puts where, and that a Debian Prosody finds it there with no path configured.
+
+local lfs = require "lfs";
+local process = require "support.process";
+local raw = require "support.raw_client";
+local server = require "support.server";
+
+local host = server.default_host;
+local destination = process.new_folder("install");
+
+local function make(...)
+	local status, out, err = process.capture({ "make", "-s", "-C", process.root, ... }, { timeout = 600 });
+	assert(status == 0, out..err);
+end
+
+local function installed()
+	local files = {};
+	local _, found = process.capture({ "sh", "-c", "cd \"$0\" && find . -type f | LC_ALL=C sort", destination });
+	for path in found:gmatch("[^\n]+") do
+		table.insert(files, path);
+	end
+	return files;
+end
+
+describe("make install", function ()
+	setup(function () make("install", "DESTDIR="..destination); end);
+
+	it("installs the modules and the library, and nothing else", function ()
+		local expected = { "./usr/local/lib/lua/5.4/audit_core.so" };
+		for name in lfs.dir(process.root.."/lua") do
+			if name:match("%.lua$") then table.insert(expected, "./usr/local/lib/prosody/modules/"..name); end
+		end
+		table.sort(expected);
+		assert.same(expected, installed());
+	end);
+
+	server.each_series(describe, pending, function (series)
+		it("puts the modules where Debian's configuration has them, and the library where Lua looks", function ()
+			local shipped = process.read(process.target.."/prosody/"..series.."/etc/prosody/prosody.cfg.lua");
+			assert.is_truthy(shipped:match("\nplugin_paths = {[^}]*\"/usr/local/lib/prosody/modules\""));
+			local _, cpath = process.capture({ "lua5.4", "-e", "print(package.cpath)" }, { env = { LUA_CPATH = false, LUA_CPATH_5_4 = false } });
+			assert.is_truthy(cpath:find("/usr/local/lib/lua/5.4/?.so", 1, true), cpath);
+			local prosody = server.start {
+				series = series; modules = { "audit", "audit_auth" };
+				plugin_paths = { destination.."/usr/local/lib/prosody/modules" };
+				cpath = destination.."/usr/local/lib/lua/5.4/?.so";
+			};
+			prosody:adduser("romeo@"..host, "secret");
+			assert.is_true((raw.login(prosody, "romeo", "secret")));
+			-- Installing again makes new files: the library that the server has mapped stays as it is.
+			local before = lfs.attributes(destination.."/usr/local/lib/lua/5.4/audit_core.so", "ino");
+			make("install", "DESTDIR="..destination);
+			assert.are_not.equal(before, lfs.attributes(destination.."/usr/local/lib/lua/5.4/audit_core.so", "ino"));
+			assert.is_true((raw.login(prosody, "romeo", "secret")));
+			local status, out = prosody:ctl("mod_audit", host);
+			assert.equal(0, status);
+			assert.equal(2, (select(2, out:gsub("authentication%-success", ""))));
+			prosody:stop();
+		end);
+	end);
+
+	it("takes another prefix", function ()
+		make("install", "DESTDIR="..destination.."/other", "PREFIX=/opt/x");
+		assert.is_truthy(lfs.attributes(destination.."/other/opt/x/lib/lua/5.4/audit_core.so", "mode"));
+		assert.is_truthy(lfs.attributes(destination.."/other/opt/x/lib/prosody/modules/mod_audit.lua", "mode"));
+		process.run("rm -r "..process.quote(destination.."/other"));
+	end);
+
+	it("is undone by make uninstall", function ()
+		make("uninstall", "DESTDIR="..destination);
+		assert.same({}, installed());
+	end);
+end);
+
+describe("the library builds for", function ()
+	for _, version in ipairs({ "5.2", "5.3", "5.4", "luajit" }) do
+		it("Lua "..version, function ()
+			make("build", "LUA="..version);
+			local interpreter = version == "luajit" and "luajit" or "lua"..version;
+			local folder = version == "luajit" and "luajit" or "lua"..version;
+			if process.capture({ "sh", "-c", "command -v "..interpreter }) ~= 0 then
+				return pending("loading the library into "..interpreter..": it is not installed");
+			end
+			local status, out, err = process.capture({ interpreter, "-e", ([[
+				package.cpath = %q
+				local core = require "audit_core"
+				print(core.period("2 weeks"), core.command({ "example.com" }).host)
+			]]):format(process.target.."/"..folder.."/?.so") });
+			assert.same({ 0, "" }, { status, err });
+			assert.is_truthy(out:find("^1209600%.?0?\texample.com\n$"), out);
+		end);
+	end
+end);

@@ -1,0 +1,92 @@
+local module_api = require "support.module_api";
+
+local xmlns_audit = "xmpp:prosody.im/audit";
+
+-- As mod_tokenauth of Prosody 13 fires them. Prosody 0.12 fires nothing: there is nothing to be recorded there, and the
+-- module has to load all the same.
+local token_hash = "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+
+local oauth_grant = {
+	id = "F2Y4_Nn0bFPB", owner = "romeo@example.test", jid = "romeo@example.test", created = 1700000000, accessed = 1700000000;
+	expires = 1700604800;
+	data = {
+		oauth2_scopes = "openid xmpp";
+		oauth2_client = { name = "Gajim", uri = "https://gajim.org", id = "b3e0e4f0", version = "1.8.4", hash = "kGs8gk3N" };
+	};
+	tokens = { [token_hash] = { role = "prosody:registered", created = 1700000000, expires = 1700003600, purpose = "oauth2-refresh" } };
+};
+
+local plain_grant = { id = "p4OnGRQ1BL6G", owner = "romeo@example.test", jid = "romeo@example.test", created = 1700000000, tokens = {} };
+
+local shapes = {
+	{
+		name = "a grant for an OAuth client";
+		event = "token-grant-created"; payload = { id = "F2Y4_Nn0bFPB", grant = oauth_grant, username = "romeo" };
+		children = {
+			'<grant client="kGs8gk3N" expires="2023-11-21T22:13:20Z" id="F2Y4_Nn0bFPB" name="Gajim" scopes="openid xmpp"'
+				..' uri="https://gajim.org" version="1.8.4"/>';
+		};
+	};
+	{
+		name = "a grant without a client";
+		event = "token-grant-created"; payload = { id = "p4OnGRQ1BL6G", grant = plain_grant, username = "romeo" };
+		children = { '<grant id="p4OnGRQ1BL6G"/>' };
+	};
+	{
+		name = "a grant taken back";
+		event = "token-grant-revoked"; payload = { id = "F2Y4_Nn0bFPB", username = "romeo" };
+		children = { '<grant id="F2Y4_Nn0bFPB"/>' };
+	};
+	{
+		name = "a token taken back";
+		event = "token-revoked";
+		payload = {
+			grant_id = "F2Y4_Nn0bFPB", grant = oauth_grant, username = "romeo";
+			info = { role = "prosody:registered", created = 1700000000, expires = 1700003600, purpose = "oauth2-refresh" };
+		};
+		children = {
+			'<grant client="kGs8gk3N" expires="2023-11-21T22:13:20Z" id="F2Y4_Nn0bFPB" name="Gajim" scopes="openid xmpp"'
+				..' uri="https://gajim.org" version="1.8.4"/>';
+			'<token expires="2023-11-14T23:13:20Z" purpose="oauth2-refresh" role="prosody:registered"/>';
+		};
+	};
+	{
+		name = "a token of which nothing is known";
+		event = "token-revoked"; payload = { grant_id = "F2Y4_Nn0bFPB", grant = { data = true }, info = true, username = "romeo" };
+		children = { '<grant id="F2Y4_Nn0bFPB"/>', "<token/>" };
+	};
+};
+
+describe("mod_audit_tokens", function ()
+	local host;
+	before_each(function ()
+		host = module_api.host();
+		host:load("audit_tokens");
+		module_api.complaints();
+	end);
+
+	for _, shape in ipairs(shapes) do
+		it("records "..shape.name, function ()
+			shape.payload.host = host.name;
+			assert.is_nil(host:fire(shape.event, shape.payload));
+			assert.same({}, module_api.complaints());
+			local entry = host:entries()[1];
+			assert.is_truthy(entry);
+			assert.is_nil(host:entries()[2]);
+			assert.equal("mod_audit_tokens", entry.attr.source);
+			assert.equal(shape.event, entry.attr.type);
+			assert.equal("romeo@"..host.name, entry.attr.user);
+			assert.same(shape.children, module_api.lines(entry));
+			for _, child in ipairs(entry.tags) do
+				assert.equal(xmlns_audit, child.attr.xmlns);
+			end
+			assert.is_nil(tostring(entry):find("2bb80d537b1da3e38bd30361aa8556", 1, true));
+		end);
+	end
+
+	it("records once after being reloaded", function ()
+		host:reload("audit_tokens");
+		host:fire("token-grant-revoked", { id = "1", username = "romeo", host = host.name });
+		assert.equal(1, #host:entries());
+	end);
+end);

@@ -1,0 +1,302 @@
+-- As much of a Prosody in this process as the audit modules need: the real module manager and module API with real
+-- event objects, without sockets and with a clock that the spec moves.
+--
+--   local module_api = require "support.module_api";
+--   local host = module_api.host { audit_auth_passwords_only = false };
+--   host:load("audit_auth");
+--   host:fire("authentication-success", { session = session });
+--   host:entries() --> what was stored, oldest first, as stanzas
+--
+-- support/series.lua, busted's helper, has put the libraries of a Prosody series in the way of require.
+
+local lfs = require "lfs";
+
+local module_api = {};
+
+local root = lfs.currentdir();
+local source = root.."/target/prosody/"..prosody_series.."/usr/lib/prosody";
+
+-- The clock --
+
+local util_time = require "util.time";
+local monotonic, now = util_time.monotonic, util_time.now;
+local offset = 0;
+
+util_time.monotonic = function () return monotonic() + offset; end;
+util_time.now = function () return now() + offset; end;
+
+-- busted gives other specs the real one back.
+local real_os = os;
+_G.os = setmetatable({
+	time = function (date)
+		if date then return real_os.time(date); end
+		return math.floor(util_time.now());
+	end;
+}, { __index = real_os });
+local os = _G.os;
+
+local timers, last_timer = {}, 0;
+
+package.loaded["util.timer"] = {
+	add_task = function (delay, callback, param)
+		last_timer = last_timer + 1;
+		timers[last_timer] = { at = os.time() + delay, callback = callback, param = param };
+		return last_timer;
+	end;
+	stop = function (id)
+		timers[id] = nil;
+	end;
+	reschedule = function (id, delay)
+		timers[id].at = os.time() + delay;
+	end;
+};
+
+local function next_timer(by)
+	local due;
+	for id, timer in pairs(timers) do
+		if timer.at <= by and (not due or timer.at < timers[due].at or timer.at == timers[due].at and id < due) then
+			due = id;
+		end
+	end
+	return due;
+end
+
+-- Lets so many seconds pass, and runs what is due. 0 is one turn of the loop.
+function module_api.pass(seconds)
+	local goal = os.time() + seconds;
+	local id = next_timer(goal);
+	local run = {};
+	while id do
+		local timer = timers[id];
+		offset = offset + math.max(0, timer.at - os.time());
+		timers[id] = nil;
+		local again = timer.callback(os.time(), id, timer.param);
+		if again then
+			timer.at = os.time() + again;
+			timers[id] = timer;
+			run[id] = (run[id] or 0) + 1;
+			assert(run[id] < 10000, "a timer that never rests");
+		end
+		id = next_timer(goal);
+	end
+	offset = offset + math.max(0, goal - os.time());
+end
+
+-- The server --
+
+local events = require "util.events";
+
+_G.CFG_PLUGINDIR = root.."/lua;"..source.."/modules";
+
+local prosody = {
+	config_loaded = true; -- COMPAT 0.12: net.server asks
+	core_post_stanza = function () end;
+	events = events.new();
+	hosts = {};
+	paths = { source = source, plugins = _G.CFG_PLUGINDIR, data = root.."/target/scratch" };
+	process_type = "prosody";
+};
+_G.prosody = prosody;
+module_api.prosody = prosody;
+pcall(require, "util.import"); -- COMPAT 0.12: core.* use the global that this makes
+
+local config = require "core.configmanager";
+local modulemanager = require "core.modulemanager";
+local storagemanager = require "core.storagemanager";
+
+local logs = {};
+local format = require "util.format".format;
+
+require "util.logger".add_simple_sink(function (name, level, message, ...)
+	logs[#logs+1] = { name = name, level = level, text = format(message, ...) };
+end);
+
+-- Lines logged at "warn" or "error" since the last call that have this text in them (all, without one).
+function module_api.complaints(text)
+	local found = {};
+	for _, line in ipairs(logs) do
+		if (line.level == "warn" or line.level == "error") and (not text or line.text:find(text, 1, true)) then
+			found[#found+1] = line.text;
+		end
+	end
+	logs = {};
+	return found;
+end
+
+-- The store: one a host, whose behaviour the spec can set --
+
+local archive_methods = {};
+local archive_mt = { __index = archive_methods };
+
+function archive_methods:append(username, key, value, when, with)
+	local behave = self.host.behaviour.append;
+	if behave then return behave(); end
+	local items = self.host.appended;
+	key = key or ("key-%d"):format(#items + 1);
+	items[#items+1] = { username = username, key = key, value = value, when = when, with = with };
+	return key;
+end
+
+function archive_methods:find(username)
+	local i, items = 0, self.host.appended;
+	return function ()
+		repeat
+			i = i + 1;
+		until not items[i] or items[i].username == username;
+		local item = items[i];
+		if item then return item.key, item.value, item.when, item.with; end
+	end
+end
+
+function archive_methods:delete()
+	self.host.appended = {};
+	return true;
+end
+
+local keyval_methods = {};
+local keyval_mt = { __index = keyval_methods };
+
+function keyval_methods:get(username)
+	local behave = self.spied and self.host.behaviour.get;
+	if behave then return behave(); end
+	return self.values[username or ""];
+end
+
+function keyval_methods:set(username, value)
+	local behave = self.spied and self.host.behaviour.set;
+	if self.spied then self.host.writes = self.host.writes + 1; end
+	if behave then return behave(); end
+	self.values[username or ""] = value;
+	return true;
+end
+
+local function new_driver(host)
+	local driver = { name = "spied" };
+	function driver:open(name, store_type) -- luacheck: ignore 212/self
+		local spied = name:find("^audit") ~= nil; -- mod_cron has a store too
+		if spied and host.behaviour.open then
+			return host.behaviour.open(name, store_type);
+		elseif store_type == "archive" then
+			return setmetatable({ host = host; caps = { total = true; truncate = true; full_id_range = true; ids = true } }, archive_mt);
+		elseif not store_type or store_type == "keyval" then
+			host.values[name] = host.values[name] or {};
+			return setmetatable({ host = host, spied = spied, values = host.values[name] }, keyval_mt);
+		end
+		return nil, "unsupported-store";
+	end
+	return driver;
+end
+
+-- Hosts --
+
+local host_methods = {};
+local host_mt = { __index = host_methods };
+local count = 0;
+
+local function activate(host)
+	local name = host.name;
+	prosody.hosts[name] = { host = name, type = "local", events = events.new(), modules = {}, sessions = {} };
+	storagemanager.initialize_host(name);
+	prosody.hosts[name].events.fire_event("item-added/storage-provider", { item = new_driver(host) });
+end
+
+-- A new host, with options for it.
+function module_api.host(options)
+	count = count + 1;
+	local host = setmetatable({
+		name = ("host%d.test"):format(count);
+		appended = {}; -- what is in the archive
+		values = {}; -- what is in keyval stores, by store and user
+		writes = 0; -- to keyval stores of the audit modules
+		behaviour = {}; -- append, get, set, open: functions that stand in for the store's
+	}, host_mt);
+	config.set(host.name, "storage", "spied");
+	for name, value in pairs(options or {}) do
+		config.set(host.name, name, value);
+	end
+	activate(host);
+	return host;
+end
+
+function host_methods:load(...)
+	for _, name in ipairs { ... } do
+		local mod, err = modulemanager.load(self.name, name);
+		if not mod and err ~= "module-already-loaded" then
+			error(("mod_%s: %s"):format(name, err), 2);
+		end
+	end
+	return modulemanager.get_module(self.name, (...));
+end
+
+function host_methods:reload(name)
+	return assert(modulemanager.reload(self.name, name));
+end
+
+function host_methods:unload(name)
+	return assert(modulemanager.unload(self.name, name));
+end
+
+-- As after a restart: the same store and options, with modules to be loaded.
+function host_methods:restart()
+	for name in pairs(prosody.hosts[self.name].modules) do
+		for object, event, handler in prosody.hosts[self.name].modules[name].module.event_handlers:iter(nil, nil, nil) do
+			object.remove_handler(event, handler);
+		end
+		prosody.hosts[self.name].modules[name].module.loaded = false;
+		prosody.hosts[self.name].modules[name] = nil;
+	end
+	prosody.events.fire_event("host-deactivated", self.name);
+	activate(self);
+end
+
+-- Prosody's events --
+
+function host_methods:fire(event, data)
+	return prosody.hosts[self.name].events.fire_event(event, data);
+end
+
+function host_methods:hook(event, handler, priority)
+	prosody.hosts[self.name].events.add_handler(event, handler, priority);
+end
+
+function module_api.fire_global(event, data)
+	return prosody.events.fire_event(event, data);
+end
+
+-- What is in the audit log of the host, oldest first, as stanzas; host.appended has the archive's fields too.
+function host_methods:entries()
+	local found = {};
+	for i, item in ipairs(self.appended) do
+		found[i] = item.value;
+	end
+	return found;
+end
+
+-- A stanza as one line, with its attributes in order and without namespaces.
+function module_api.line(stanza)
+	local names, parts, content = {}, {}, {};
+	for name in pairs(stanza.attr) do
+		if name ~= "xmlns" and not name:find("\1", 1, true) then names[#names+1] = name; end
+	end
+	table.sort(names);
+	for i, name in ipairs(names) do
+		parts[i] = (" %s=%q"):format(name, stanza.attr[name]);
+	end
+	for i, child in ipairs(stanza) do
+		content[i] = type(child) == "string" and child or module_api.line(child);
+	end
+	local start = "<"..stanza.name..table.concat(parts);
+	if #content == 0 then return start.."/>"; end
+	return start..">"..table.concat(content).."</"..stanza.name..">";
+end
+
+-- Each child as a line: the session first, then what the module said of the event.
+function module_api.lines(stanza)
+	local found = {};
+	for i, child in ipairs(stanza.tags) do
+		found[i] = module_api.line(child);
+	end
+	return found;
+end
+
+return module_api;
