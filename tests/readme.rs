@@ -1,0 +1,28 @@
+//! The README's tables are what the code has.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use audit_core::command::FLAGS;
+use audit_core::options::OPTIONS;
+
+const README: &str = include_str!("../README.md");
+
+#[test]
+fn every_option_has_its_row() {
+    for option in OPTIONS {
+        let default =
+            if option.default.starts_with(['"', 't']) { option.default.replacen("true", "`true`", 1) } else { option.default.to_owned() };
+        let default = if default.starts_with('"') { format!("`{default}`") } else { default };
+        let row = format!("| `{}` | {default} | {} | {} |", option.name, option.allowed.replace('\\', ""), option.meaning);
+        assert!(README.contains(&row), "README.md lacks\n{row}");
+    }
+}
+
+#[test]
+fn every_flag_has_its_row() {
+    for flag in FLAGS {
+        let name = if flag.negatable { format!("[no-]{}", flag.name) } else { flag.name.to_owned() };
+        let value = flag.value.map(|value| format!(" {value}")).unwrap_or_default();
+        let row = format!("| `--{name}{value}` | {} |", flag.meaning);
+        assert!(README.contains(&row), "README.md lacks\n{row}");
+    }
+}
