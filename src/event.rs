@@ -97,18 +97,26 @@ impl StoredEvent {
     }
 }
 
-/// A detail in words: a note is its text, everything else names itself.
+/// A detail in words. What nearly every entry has is as short as can be; everything else names itself.
 fn describe(detail: &Element) -> String {
     let text = detail.text();
-    if detail.name == "note" {
-        return text.trim().to_owned();
+    let text = text.trim();
+    match detail.name.as_str() {
+        "note" => text.to_owned(),
+        "authentication" => {
+            let words: Vec<&str> = ["mechanism", "condition"].iter().filter_map(|name| detail.attribute(name)).collect();
+            if text.is_empty() { words.join(" ") } else { format!("{} ({text})", words.join(" ")) }
+        }
+        "tls" => detail.attribute("version").unwrap_or("TLS").to_owned(),
+        name => {
+            let mut words: Vec<String> = detail.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            // Prosody keeps attributes in a table, which has no order.
+            words.sort_unstable();
+            words.extend(Some(text.to_owned()).filter(|text| !text.is_empty()));
+            words.extend(detail.elements().map(describe).filter(|words| !words.is_empty()));
+            if words.is_empty() { name.to_owned() } else { format!("{name}: {}", words.join(" ")) }
+        }
     }
-    let mut words: Vec<String> = detail.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    // Prosody keeps attributes in a table, which has no order.
-    words.sort_unstable();
-    words.extend(Some(text.trim().to_owned()).filter(|text| !text.is_empty()));
-    words.extend(detail.elements().map(describe).filter(|words| !words.is_empty()));
-    if words.is_empty() { detail.name.clone() } else { format!("{}: {}", detail.name, words.join(" ")) }
 }
 
 #[cfg(test)]
@@ -130,7 +138,7 @@ mod tests {
         assert_eq!((event.time, event.id.clone(), event.user.clone()), (1000.0, None, some("mallory@example.com")));
         assert_eq!((event.source.as_str(), event.kind.as_str()), ("mod_audit_auth", "authentication-failure"));
         assert_eq!((event.ip.clone(), event.country.clone(), event.client.clone()), (some("203.0.113.80"), some("DE"), some("d4565fa7")));
-        assert_eq!(event.note(), "authentication: condition=not-authorized mechanism=PLAIN No.");
+        assert_eq!(event.note(), "PLAIN not-authorized (No.)");
     }
 
     #[test]
@@ -166,6 +174,8 @@ mod tests {
             ("<note>restarted by root</note>", "restarted by root"),
             ("<invite-used token='abc'/>", "invite-used: token=abc"),
             ("<disabled reason='spam' when='1'><comment>bye</comment></disabled>", "disabled: reason=spam when=1 comment: bye"),
+            ("<authentication mechanism='SCRAM-SHA-1'/><tls version='TLSv1.3' cipher='x'/>", "SCRAM-SHA-1; TLSv1.3"),
+            ("<authentication condition='malformed-request'/><tls/>", "malformed-request; TLS"),
             ("<empty/>", "empty"),
             ("", ""),
         ] {

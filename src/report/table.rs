@@ -231,22 +231,22 @@ mod tests {
             Some(100),
             &sample(),
             expect![[r#"
-            TIME (UTC)           EVENT                   USER            ADDRESS         COUNTRY  NOTE
-            2026-11-24 12:00:00  authentication-success  juliet@exampl…  2001:db8:1:2:…  DE
-            2026-11-24 11:59:51  authentication-failure  a-quite-long-…  2001:db8:1:2:…  DE       authenticatio…
-            2026-11-24 11:58:50  server-stopped                                                   Received SIGT…
-        "#]],
+                TIME (UTC)           EVENT                   USER            ADDRESS         COUNTRY  NOTE
+                2026-11-24 12:00:00  authentication-success  juliet@exampl…  2001:db8:1:2:…  DE
+                2026-11-24 11:59:51  authentication-failure  a-quite-long-…  2001:db8:1:2:…  DE       SCRAM-SHA-1 n…
+                2026-11-24 11:58:50  server-stopped                                                   Received SIGT…
+            "#]],
         );
         check(
             Columns { ip: Some(false), location: Some(false), ..Columns::default() },
             Some(140),
             &sample(),
             expect![[r#"
-            TIME (UTC)           EVENT                   USER                                         NOTE
-            2026-11-24 12:00:00  authentication-success  juliet@example.com
-            2026-11-24 11:59:51  authentication-failure  a-quite-long-name-of-an-account@example.com  authentication: condition=not-authorized mechanis…
-            2026-11-24 11:58:50  server-stopped                                                       Received SIGTERM
-        "#]],
+                TIME (UTC)           EVENT                   USER                                         NOTE
+                2026-11-24 12:00:00  authentication-success  juliet@example.com
+                2026-11-24 11:59:51  authentication-failure  a-quite-long-name-of-an-account@example.com  SCRAM-SHA-1 not-authorized (Unable to authorize y…
+                2026-11-24 11:58:50  server-stopped                                                       Received SIGTERM
+            "#]],
         );
     }
 
@@ -257,11 +257,11 @@ mod tests {
             None,
             &sample(),
             expect![[r#"
-            TIME (UTC)           EVENT                   USER                                         ADDRESS               COUNTRY  NOTE
-            2026-11-24 12:00:00  authentication-success  juliet@example.com                           2001:db8:1:2:3:4:5:6  DE
-            2026-11-24 11:59:51  authentication-failure  a-quite-long-name-of-an-account@example.com  2001:db8:1:2:3:4:5:6  DE       authentication: condition=not-authorized mechanism=SCRAM-SHA-1 Unable to authorize you
-            2026-11-24 11:58:50  server-stopped                                                                                      Received SIGTERM
-        "#]],
+                TIME (UTC)           EVENT                   USER                                         ADDRESS               COUNTRY  NOTE
+                2026-11-24 12:00:00  authentication-success  juliet@example.com                           2001:db8:1:2:3:4:5:6  DE
+                2026-11-24 11:59:51  authentication-failure  a-quite-long-name-of-an-account@example.com  2001:db8:1:2:3:4:5:6  DE       SCRAM-SHA-1 not-authorized (Unable to authorize you)
+                2026-11-24 11:58:50  server-stopped                                                                                      Received SIGTERM
+            "#]],
         );
     }
 
