@@ -25,7 +25,7 @@ modules := $(wildcard lua/*.lua)
 
 need_cargo = @test -n "$(CARGO)" || { echo "cargo was not found: install a Rust toolchain or give its path as CARGO=" >&2; exit 1; }
 
-.PHONY: all build install uninstall demo test test-rust test-spec test-e2e lint bench bench-login fmt clean help
+.PHONY: all build install uninstall demo test test-rust test-spec test-e2e lint bench bench-memory bench-login fmt clean help
 
 all: build ## Build the library for the Lua that Prosody runs on (LUA=5.4; or 5.2, 5.3, luajit)
 
@@ -88,6 +88,12 @@ bench: ## Compare CPU an event with a plain-Lua implementation of the same
 	@tools/setup test
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/bench.lua
+
+bench-memory: ## Drive five million events through the core, and compare the process's size
+	$(need_cargo)
+	@tools/setup test
+	@$(MAKE) --no-print-directory build LUA=5.4
+	@lua5.4 benches/bench.lua --memory
 
 bench-login: ## Measure logins on a real server, with and without the audit log
 	$(need_cargo)

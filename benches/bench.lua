@@ -1,0 +1,482 @@
+-- CPU of an audit event, the plain-Lua baseline beside the native core: lua5.4 benches/bench.lua [options]
+--
+--   --prosody=DIR      a folder with Prosody's util/ and core/; default: each series under target/prosody/, one after another
+--   --stores=A,B       of counting, memory, internal, sqlite; default: all
+--   --rounds=N         rounds of each side, interleaved; default 7
+--   --events=N         events of a round on the counting store; default 10000 (the drivers get fewer)
+--   --gc=A,B           settings of the garbage collector: prosody (what it sets by default), generational (its other mode) and
+--                      lua (Lua's own default); default: all for the counting store, prosody for the drivers
+--   --memory           instead: drive five million events (or --events) through the core and compare the process's size
+--   --profile=SIDE     instead: only drive --events of one side (plain or ours), for a profiler to look at
+
+local here = arg[0]:match("^(.*)/") or ".";
+local root = here .. "/..";
+local xmlns_audit = "xmpp:prosody.im/audit";
+local target_ratio, memory_limit = 0.25, 1.1;
+
+local function fail(message)
+	io.stderr:write("bench: ", message, "\n");
+	os.exit(1);
+end
+
+local function parse_options()
+	local known = { prosody = "", stores = "counting,memory,internal,sqlite", rounds = 7, events = false, gc = "", memory = false, profile = "" };
+	for i = 1, #arg do
+		local name, value = arg[i]:match("^%-%-([a-z]+)=(.+)$");
+		name = name or arg[i]:match("^%-%-([a-z]+)$");
+		if not name or known[name] == nil then
+			fail("unknown option " .. arg[i] .. "; they are listed at the head of " .. arg[0]);
+		end
+		known[name] = value and (tonumber(value) or value) or true;
+	end
+	return known;
+end
+
+local options = parse_options();
+
+local function lines_of(command)
+	local lines = {};
+	local pipe = assert(io.popen(command));
+	for line in pipe:lines() do
+		lines[#lines + 1] = line;
+	end
+	pipe:close();
+	return lines;
+end
+
+local function quoted(text)
+	return "'" .. text:gsub("'", "'\\''") .. "'";
+end
+
+-- Two series can't share a process, so each is a run of its own.
+local function run_each_series()
+	local sources = lines_of("ls -d " .. quoted(root) .. "/target/prosody/[0-9]*/usr/lib/prosody 2>/dev/null");
+	if #sources == 0 then
+		fail("no Prosody under target/prosody/: run tools/setup, or say --prosody=DIR");
+	end
+	if options.memory or options.profile ~= "" then
+		sources = { sources[#sources] };
+	end
+	for _, source in ipairs(sources) do
+		local command = { quoted(arg[-1]), quoted(arg[0]), quoted("--prosody=" .. source) };
+		for i = 1, #arg do
+			command[#command + 1] = quoted(arg[i]);
+		end
+		if not os.execute(table.concat(command, " ")) then os.exit(1); end
+	end
+	os.exit(0);
+end
+
+if options.prosody == "" then run_each_series(); end
+
+package.path = root .. "/spec/?.lua;" .. package.path;
+local scratch = require "support.process".new_folder("bench");
+
+local function finish(status)
+	os.execute("rm -rf " .. quoted(scratch));
+	os.exit(status, true);
+end
+
+-- A copy of the library, so that one that is built meanwhile changes nothing under a run.
+local library = root .. "/target/lua" .. _VERSION:match("%d.%d") .. "/audit_core.so";
+if not os.execute(("cp %s %s"):format(quoted(library), quoted(scratch))) then
+	io.stderr:write("bench: no library at ", library, ": run make first\n");
+	finish(1);
+end
+package.cpath = scratch .. "/?.so;" .. package.cpath;
+local prosody = dofile(here .. "/prosody.lua").load(options.prosody, scratch);
+local st = require "util.stanza";
+local now = require "util.time".now;
+local plain_audit = dofile(here .. "/plain_audit.lua");
+local audit_core = require "audit_core";
+
+-- Settings of the garbage collector. With Prosody's default a cycle begins when memory has grown by 5 %: marking and sweeping
+-- what lives is then most of what a table costs, whoever makes it.
+local collectors = {
+	prosody = { "incremental", 105, 500 };
+	generational = { "generational", 20, 50 };
+	lua = { "incremental", 200, 100 };
+};
+
+local function set_collector(name)
+	collectgarbage(table.unpack(collectors[name]));
+end
+
+-- Events ---------------------------------------------------------------------------------------------------------------
+
+local failure_text = "Unable to authorize you with the authentication credentials you've sent.";
+
+-- As many sessions as a busy server sees within minutes, each with an address of its own: what an implementation
+-- remembers of the last one is of little use to it.
+local n_sessions = 500;
+local sessions = {};
+for i = 1, n_sessions do
+	sessions[i] = {
+		id = ("c2s55904800%04x"):format(i * 16), type = "c2s_unauthed", user = ("user%d@example.com"):format(i);
+		ip = ("203.0.%d.%d"):format(i // 200, i % 200 + 1), client_id = ("d4565fa7-4d72-4749-b3d3-740edb%06x"):format(i);
+	};
+end
+
+-- How a module makes the details, on each side with the means that it has there.
+local details = {
+	plain = {
+		failure = function ()
+			return { st.stanza("authentication", { xmlns = xmlns_audit, mechanism = "SCRAM-SHA-1", condition = "not-authorized" })
+				:text(failure_text) };
+		end;
+		success = function ()
+			return { st.stanza("authentication", { xmlns = xmlns_audit, mechanism = "SCRAM-SHA-1" }) };
+		end;
+		registered = function ()
+			return { st.stanza("invite-used", { xmlns = xmlns_audit, token = "mYyV1EZ6vDGnFR3mDqH9e1eS" }) };
+		end;
+		host_wide = function ()
+			return { st.stanza("note", { xmlns = xmlns_audit }):text("Received SIGTERM") };
+		end;
+	};
+	ours = {
+		failure = function ()
+			return { audit_core.detail("authentication", { mechanism = "SCRAM-SHA-1", condition = "not-authorized" }, failure_text) };
+		end;
+		success = function ()
+			return { audit_core.detail("authentication", { mechanism = "SCRAM-SHA-1" }) };
+		end;
+		registered = function ()
+			return { audit_core.detail("invite-used", { token = "mYyV1EZ6vDGnFR3mDqH9e1eS" }) };
+		end;
+		host_wide = function ()
+			return { audit_core.detail("note", nil, "Received SIGTERM") };
+		end;
+	};
+	least = {
+		failure = function ()
+			local attr = { xmlns = xmlns_audit, mechanism = "SCRAM-SHA-1", condition = "not-authorized" };
+			return { setmetatable({ name = "authentication", attr = attr, tags = {}, failure_text }, st.stanza_mt) };
+		end;
+		success = function ()
+			local attr = { xmlns = xmlns_audit, mechanism = "SCRAM-SHA-1" };
+			return { setmetatable({ name = "authentication", attr = attr, tags = {} }, st.stanza_mt) };
+		end;
+		registered = function ()
+			local attr = { xmlns = xmlns_audit, token = "mYyV1EZ6vDGnFR3mDqH9e1eS" };
+			return { setmetatable({ name = "invite-used", attr = attr, tags = {} }, st.stanza_mt) };
+		end;
+		host_wide = function ()
+			return { setmetatable({ name = "note", attr = { xmlns = xmlns_audit }, tags = {}, "Received SIGTERM" }, st.stanza_mt) };
+		end;
+	};
+	none = setmetatable({}, { __index = function () return function () return nil; end; end });
+};
+
+local function events_with(detail)
+	local failure, success, registered, host_wide = detail.failure, detail.success, detail.registered, detail.host_wide;
+	return {
+		["authentication-failure"] = function (audit, host, session)
+			return audit(host, session.user, "mod_audit_auth", "authentication-failure", { session = session, custom = failure() });
+		end;
+		["authentication-success"] = function (audit, host, session)
+			return audit(host, session.user, "mod_audit_auth", "authentication-success", { session = session, custom = success() });
+		end;
+		["user-registered"] = function (audit, host, session)
+			return audit(host, session.user, "mod_audit_register", "user-registered", { session = session, custom = registered() });
+		end;
+		["host-wide, no session"] = function (audit, host)
+			return audit(host, nil, "mod_audit_status", "server-stopped", { custom = host_wide() });
+		end;
+	};
+end
+
+-- Ten events as a server sees them.
+local mix = {
+	"authentication-failure", "authentication-success", "authentication-failure", "authentication-success", "user-registered",
+	"authentication-failure", "authentication-success", "authentication-failure", "authentication-success", "host-wide, no session",
+};
+
+local function cycle(events, names)
+	local list = {};
+	for i, name in ipairs(names) do
+		list[i] = events[name];
+	end
+	return list;
+end
+
+-- Sides ----------------------------------------------------------------------------------------------------------------
+
+-- Counts what it is given, and holds nothing.
+local function new_counting_store()
+	local function nothing() return function () return nil; end; end
+	return {
+		count = 0, caps = { total = true };
+		append = function (self)
+			self.count = self.count + 1;
+			return "key";
+		end;
+		delete = function () return true; end;
+		find = nothing, users = nothing;
+	};
+end
+
+local function environment_with(open)
+	return {
+		get_option = function () return nil; end;
+		open_store = open;
+		log = function (level, message) io.stderr:write(level, ": ", message, "\n"); end;
+		now = now;
+		stanza_mt = st.stanza_mt;
+	};
+end
+
+-- The least that a side can do: the tables of the entry, without a look at what goes into them, and the store.
+local function new_least(environment)
+	local store, stanza_mt, attr_id = environment.open_store(), environment.stanza_mt, xmlns_audit .. "\1id";
+	local partition, when = "@events." .. os.date("!%Y-%m-%d"), os.time();
+	local n = 0;
+
+	local function element(name, text)
+		return setmetatable({ name = name, attr = {}, tags = {}, text }, stanza_mt);
+	end
+
+	return {
+		audit = function (_, user, source, event_type, extra)
+			local session, detail = extra.session, extra.custom and extra.custom[1];
+			n = n + 1;
+			local attr = { source = source, type = event_type, user = user, [attr_id] = "06b05bf5-92c1-7468-b28f-" .. n };
+			local entry;
+			if session then
+				local ip, client = element("remote-ip", session.ip), element("client", session.client_id);
+				local described = setmetatable({
+					name = "session", attr = { xmlns = xmlns_audit, id = session.id, type = session.type }, tags = { ip, client }, ip, client;
+				}, stanza_mt);
+				entry = { name = "audit-event", attr = attr, tags = { described, detail }, described, detail };
+			else
+				entry = { name = "audit-event", attr = attr, tags = { detail }, detail };
+			end
+			return store:append(partition, nil, setmetatable(entry, stanza_mt), when, user or "@");
+		end;
+	};
+end
+
+local sides = { plain = plain_audit.new, ours = audit_core.new, least = new_least };
+
+-- Rounds ---------------------------------------------------------------------------------------------------------------
+
+-- Gives µs of CPU an event.
+local function drive(audit, host, events, n)
+	collectgarbage();
+	local n_events = #events;
+	local started = os.clock();
+	for i = 1, n do
+		if not events[i % n_events + 1](audit, host, sessions[i % n_sessions + 1]) then
+			error("an event was not stored");
+		end
+	end
+	return (os.clock() - started) * 1e6 / n;
+end
+
+local function summary(values)
+	table.sort(values);
+	local middle = (#values + 1) // 2;
+	local median = #values % 2 == 1 and values[middle] or (values[middle] + values[middle + 1]) / 2;
+	return { median = median, min = values[1], max = values[#values] };
+end
+
+local function wipe(store)
+	for _, suffix in ipairs { "", ".2", ".3" } do
+		for ago = 0, 86400, 86400 do
+			store:delete("@events." .. os.date("!%Y-%m-%d", os.time() - ago) .. suffix);
+		end
+	end
+end
+
+local function compare(kind, n, events_of)
+	local runs = {};
+	for _, side in ipairs { "least", "plain", "ours" } do
+		local host = side .. ".example";
+		local store = kind.open(host);
+		local log = sides[side](environment_with(function () return store; end));
+		runs[#runs + 1] = {
+			side = side, values = {}, store = store;
+			once = function (count)
+				wipe(store);
+				-- The first append after a wipe looks at the store's size.
+				drive(log.audit, host, events_of[side], #mix);
+				return drive(log.audit, host, events_of[side], count);
+			end;
+		};
+	end
+	for _, run in ipairs(runs) do -- warm-up
+		run.once(math.max(#mix, n // 4));
+	end
+	for round = 1, options.rounds do
+		for i = 1, #runs do
+			-- Another side is first in each round, so that none always follows the same.
+			local run = runs[(i + round) % #runs + 1];
+			run.values[#run.values + 1] = run.once(n);
+		end
+	end
+	local result = {};
+	for _, run in ipairs(runs) do
+		wipe(run.store);
+		result[run.side] = summary(run.values);
+	end
+	return result;
+end
+
+-- Tables ---------------------------------------------------------------------------------------------------------------
+
+local columns = "%-10s %-24s %-14s %7s  %-22s  %-22s  %s\n";
+
+local function padded(text, width)
+	return text .. (" "):rep(width - utf8.len(text));
+end
+
+local function cell(value)
+	return padded(("%6.2f (%.2f–%.2f)"):format(value.median, value.min, value.max), 22);
+end
+
+local function print_heading()
+	io.write(columns:format("store", "events", "garbage coll.", "least", padded("plain Lua", 22), padded("audit_core", 22), "ratio"));
+	io.write(("-"):rep(112), "\n");
+end
+
+local function print_row(store, label, collector, result)
+	io.write(columns:format(store, label, collector, ("%.2f"):format(result.least.median), cell(result.plain), cell(result.ours),
+		("%.3f"):format(result.ours.median / result.plain.median)));
+	io.stdout:flush();
+end
+
+local function machine()
+	local cpu = lines_of("sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1")[1] or "unknown processor";
+	local lua = lines_of(quoted(arg[-1]) .. " -v 2>&1")[1]:match("^Lua [%d.]+") or _VERSION;
+	return ("%s, Prosody %s, %s"):format(lua, prosody.version, cpu);
+end
+
+-- Modes ----------------------------------------------------------------------------------------------------------------
+
+local function split(text)
+	local list = {};
+	for item in text:gmatch("[^,]+") do
+		list[#list + 1] = item;
+	end
+	return list;
+end
+
+local function check_names(list, known, what)
+	for _, name in ipairs(list) do
+		if not known[name] then
+			io.stderr:write("bench: unknown ", what, " ", name, "\n");
+			finish(1);
+		end
+	end
+	return list;
+end
+
+local function bench()
+	local kinds = { counting = { share = 1, open = new_counting_store, collectors = { "prosody", "generational", "lua" } } };
+	for _, driver in ipairs { "memory", "internal" } do
+		kinds[driver] = { share = 0.1, collectors = { "prosody" }, open = function (host)
+			return prosody.open_store(driver .. "-" .. host, driver, { storage_archive_item_limit = 1000000 });
+		end };
+	end
+	kinds.sqlite = { share = 0.01, collectors = { "prosody" }, open = function (host)
+		return prosody.open_store("sqlite-" .. host, "sql", { sql = { driver = "SQLite3", database = host .. ".sqlite" } });
+	end };
+	local stores = check_names(split(options.stores), kinds, "store");
+	local chosen = check_names(split(options.gc), collectors, "setting of the garbage collector");
+
+	print("An audit event, µs of CPU: median (lowest–highest) of " .. options.rounds .. " interleaved rounds");
+	print(machine());
+	print("least: only the tables of an entry, unchecked, and the store\n");
+	print_heading();
+
+	local verdicts = {};
+	for _, name in ipairs(stores) do
+		local kind = kinds[name];
+		local n = math.max(#mix, math.floor((options.events or 10000) * kind.share));
+		for _, collector in ipairs(#chosen > 0 and chosen or kind.collectors) do
+			set_collector(collector);
+			local function row(label, names, with_details)
+				local events = {};
+				for side in pairs(sides) do
+					events[side] = cycle(events_with(with_details and details[side] or details.none), names);
+				end
+				local result = compare(kind, n, events);
+				print_row(name, label, collector, result);
+				return result.ours.median / result.plain.median;
+			end
+			local ratio, bare = row("a server's mix", mix, true), row("the mix, no details", mix, false);
+			if name == "counting" then
+				for _, event in ipairs { "authentication-failure", "authentication-success", "user-registered", "host-wide, no session" } do
+					row("  " .. event, { event }, true);
+				end
+				verdicts[#verdicts + 1] = ("With garbage collection as %s: %.3f of the plain-Lua CPU, %.3f without details (target: at most %.2f, %s)")
+					:format(collector, ratio, bare, target_ratio, math.max(ratio, bare) <= target_ratio and "kept" or "MISSED");
+			end
+		end
+	end
+	print();
+	for _, verdict in ipairs(verdicts) do
+		print(verdict);
+	end
+	print();
+end
+
+local function resident_kib()
+	local file = assert(io.open("/proc/self/statm"));
+	local pages = tonumber(file:read("a"):match("^%d+ (%d+)"));
+	file:close();
+	return pages * tonumber(lines_of("getconf PAGESIZE")[1]) // 1024;
+end
+
+-- Everything that an outsider can choose is another one in each event, and the clock goes on by a second.
+local function memory()
+	local total, early = options.events or 5000000, 100000;
+	local store, clock = new_counting_store(), os.time();
+	local environment = environment_with(function () return store; end);
+	environment.now = function () return clock; end;
+	local log = audit_core.new(environment);
+	local first;
+	print(machine());
+	for i = 1, total do
+		clock = clock + 1;
+		local session_now = {
+			id = ("c2s%x"):format(i), type = "c2s_unauthed", client_id = "client-" .. i;
+			ip = ("%d.%d.%d.%d"):format(i >> 24 & 0xff, i >> 16 & 0xff, i >> 8 & 0xff, i & 0xff);
+		};
+		local id = log.audit("example.com", "user" .. i .. "@example.com", "mod_audit_auth", "authentication-failure", {
+			session = session_now;
+			custom = { audit_core.detail("authentication", { mechanism = "PLAIN", condition = "not-authorized" }, failure_text) };
+		});
+		if not id then error("an event was not stored"); end
+		if i == early then
+			collectgarbage();
+			first = resident_kib();
+			print(("after %9d events: %7d KiB resident"):format(i, first));
+		end
+	end
+	assert(store.count == total, "the store did not get every event");
+	collectgarbage();
+	local last = resident_kib();
+	print(("after %9d events: %7d KiB resident, %.3f times as much (limit: %.2f)"):format(total, last, last / first, memory_limit));
+	return last / first <= memory_limit and 0 or 1;
+end
+
+local function profile()
+	local side = options.profile;
+	local store = new_counting_store();
+	local log = sides[side](environment_with(function () return store; end));
+	print(("%s: %.2f µs an event"):format(side, drive(log.audit, "example.com", cycle(events_with(details[side]), mix), options.events or 1000000)));
+end
+
+local function main()
+	set_collector(collectors[options.gc] and options.gc or "prosody");
+	if options.memory then return memory(); end
+	if options.profile ~= "" then return profile(); end
+	return bench();
+end
+
+local ok, status = xpcall(main, debug.traceback);
+if not ok then
+	io.stderr:write(tostring(status), "\n");
+end
+finish(ok and (status or 0) or 1);

@@ -1,0 +1,282 @@
+-- What the audit log costs a login on real Prosody servers: lua5.4 benches/login.lua [options]
+--
+--   --series=A,B       default: every series under target/prosody/
+--   --servers=A,B      of none, ours-internal, ours-sqlite, ours-postgresql, plain-internal, plain-sqlite, plain-postgresql;
+--                      default: all, those of postgresql where it is installed
+--   --rounds=N         rounds of each server and outcome, interleaved; default 5
+--   --logins=N         logins of a round; default 400
+--   --connections=N    connections at a time; default 8
+--   --auth=MODULE      default internal_plain: the cheapest check of a password, so the audit log's share is the largest
+--   --seconds=N        no round begins later than this; default 300
+--
+-- All servers of a series run side by side, and each round of logins goes to one of them while the others are idle.
+-- Accounts are always in the internal store; only the audit log's store differs. All traffic stays on the loopback.
+
+local here = arg[0]:match("^(.*)/") or ".";
+package.path = here .. "/../spec/?.lua;" .. package.path;
+
+local socket = require "socket";
+local process = require "support.process";
+local server = require "support.server";
+
+local host, password = "example.test", "correct horse";
+
+local function fail(message)
+	error({ message = message });
+end
+
+local function parse_options()
+	local known = { series = "", servers = "", rounds = 5, logins = 400, connections = 8, auth = "internal_plain", seconds = 300 };
+	for i = 1, #arg do
+		local name, value = arg[i]:match("^%-%-([a-z]+)=(.+)$");
+		if not name or known[name] == nil then
+			fail("unknown option " .. arg[i] .. "; they are listed at the head of " .. arg[0]);
+		end
+		known[name] = tonumber(value) or value;
+	end
+	return known;
+end
+
+local function split(text)
+	local list = {};
+	for item in tostring(text):gmatch("[^,]+") do
+		list[#list + 1] = item;
+	end
+	return list;
+end
+
+-- Servers --------------------------------------------------------------------------------------------------------------
+
+local kinds = {
+	none = { label = "no audit log", modules = {} };
+	ours = { label = "audit_core", modules = { "audit", "audit_auth" } };
+	plain = { label = "plain Lua", modules = { "audit_plain" } };
+};
+
+local store_labels = { internal = "internal", sqlite = "SQLite", postgresql = "PostgreSQL" };
+
+-- The test support's PostgreSQL, started once; nothing where the machine has none.
+local function postgres()
+	local found, support = pcall(require, "support.postgres");
+	if not found then return nil; end
+	if not support.available() then return nil; end
+	return support.shared();
+end
+
+local function sql_of(store, database)
+	if store == "sqlite" then
+		return { driver = "SQLite3", database = "audit.sqlite" };
+	elseif store == "postgresql" then
+		return database:database();
+	end
+end
+
+local function start(series, name, options, database)
+	local kind_name, store = name:match("^(%l+)%-?(%l*)$");
+	local kind = kinds[kind_name] or fail("unknown server " .. name);
+	local sql = sql_of(store, database);
+	local prosody = server.start {
+		series = series;
+		hosts = { host };
+		modules = kind.modules;
+		plugin_paths = { process.root .. "/lua", process.root .. "/benches/modules" };
+		storage = { audit = sql and "sql" or "internal" };
+		config = {
+			allow_unencrypted_plain_auth = true;
+			audit_log_location = false; -- the baseline has none
+			sql = sql;
+		};
+		-- Over what the test support sets for every host.
+		host_config = { [host] = { authentication = options.auth, c2s_require_encryption = false } };
+		log_level = "info";
+	};
+	prosody:adduser("romeo@" .. host, password);
+	return {
+		prosody = prosody, kind = kind_name, store = store, label = kind.label, store_label = store_labels[store] or "";
+		outcomes = { success = { cpu = {}, rate = {} }, failure = { cpu = {}, rate = {} } };
+	};
+end
+
+-- CPU ------------------------------------------------------------------------------------------------------------------
+
+local ticks_a_second;
+do
+	local pipe = assert(io.popen("getconf CLK_TCK"));
+	ticks_a_second = tonumber(pipe:read("l"));
+	pipe:close();
+end
+
+-- Seconds of CPU that a process has had, user and system: from the scheduler's count of nanoseconds where the kernel
+-- keeps one (Prosody has one thread), else in the clock ticks of its stat line.
+local function cpu_of(pid)
+	local precise = process.read("/proc/" .. pid .. "/schedstat");
+	local nanoseconds = precise and tonumber(precise:match("^%d+"));
+	if nanoseconds and nanoseconds > 0 then
+		return nanoseconds / 1e9;
+	end
+	local user, system = process.read("/proc/" .. pid .. "/stat"):match("^%d+ %b() %a" .. (" %S+"):rep(10) .. " (%d+) (%d+)");
+	return (tonumber(user) + tonumber(system)) / ticks_a_second;
+end
+
+-- Rounds ---------------------------------------------------------------------------------------------------------------
+
+local function drive(entry, outcome, logins, connections)
+	local given = outcome == "success" and password or "wrong horse";
+	local before = cpu_of(entry.prosody.pid);
+	local status, output, errors = process.capture({
+		"lua5.4", process.root .. "/benches/login_client.lua", entry.prosody.c2s_port, host, "romeo", given, logins, connections;
+	}, { timeout = 120 });
+	-- What the server does a moment later belongs to the logins, too.
+	socket.sleep(0.2);
+	local cpu = cpu_of(entry.prosody.pid) - before;
+	local successes, failures, seconds, trouble = (output or ""):match("^(%d+)\t(%d+)\t(%S+)\t(.-)\n");
+	if status ~= 0 or not successes then
+		fail("the client failed: " .. tostring(errors));
+	elseif trouble ~= "" then
+		fail(trouble);
+	elseif tonumber(outcome == "success" and successes or failures) ~= logins then
+		fail(("expected %d of %s, got %s successes and %s failures"):format(logins, outcome, successes, failures));
+	end
+	return cpu * 1e6 / logins, logins / tonumber(seconds);
+end
+
+-- The log must hold every login, or the comparison means nothing.
+local function check_entries(entry, expected)
+	if entry.kind == "none" then return; end
+	local found = entry.prosody:eval([[
+		local host = ...;
+		local store = module:context(host):open_store("audit", "archive");
+		local found, day = 0, 86400;
+		for _, ago in ipairs { 0, day } do
+			for part = 1, 1000 do
+				local name = "@events." .. os.date("!%Y-%m-%d", os.time() - ago) .. (part > 1 and "." .. part or "");
+				local here = 0;
+				for _, entry in store:find(name, {}) do
+					if entry.attr.type:find("^authentication%-") then here = here + 1; end
+				end
+				if here == 0 then break; end
+				found = found + here;
+			end
+		end
+		return found;
+	]], host);
+	if found ~= expected then
+		fail(("%s, %s: %d logins, but %d entries in the audit log"):format(entry.label, entry.store_label, expected, found));
+	end
+end
+
+local function run_rounds(entries, options, deadline)
+	for _, entry in ipairs(entries) do -- warm-up
+		for _, outcome in ipairs { "success", "failure" } do
+			drive(entry, outcome, math.max(options.connections, options.logins // 4), options.connections);
+		end
+	end
+	for round = 1, options.rounds do
+		for _, outcome in ipairs { "success", "failure" } do
+			for i = 1, #entries do
+				-- Another one is first in each round.
+				local entry = entries[(i + round) % #entries + 1];
+				local cpu, rate = drive(entry, outcome, options.logins, options.connections);
+				table.insert(entry.outcomes[outcome].cpu, cpu);
+				table.insert(entry.outcomes[outcome].rate, rate);
+			end
+		end
+		if socket.gettime() > deadline then return round; end
+	end
+	return options.rounds;
+end
+
+-- Tables ---------------------------------------------------------------------------------------------------------------
+
+local function summary(values)
+	table.sort(values);
+	local middle = (#values + 1) // 2;
+	local median = #values % 2 == 1 and values[middle] or (values[middle] + values[middle + 1]) / 2;
+	return { median = median, min = values[1], max = values[#values] };
+end
+
+local function cell(value, digits, width)
+	local text = ("%%.%df (%%.%df–%%.%df)"):format(digits, digits, digits):format(value.median, value.min, value.max);
+	return (" "):rep(width - utf8.len(text)) .. text;
+end
+
+local function print_table(entries)
+	local line = "%-14s %-11s %-9s %22s %7s %9s %24s\n";
+	io.write(line:format("audit log", "store", "outcome", "CPU a login, µs ", "ratio", "added µs", "logins a second"));
+	io.write(("-"):rep(103), "\n");
+	for _, outcome in ipairs { "success", "failure" } do
+		local base = summary(entries[1].outcomes[outcome].cpu).median;
+		for i, entry in ipairs(entries) do
+			local cpu, rate = summary(entry.outcomes[outcome].cpu), summary(entry.outcomes[outcome].rate);
+			io.write(line:format(entry.label, entry.store_label, outcome, cell(cpu, 0, 22),
+				i > 1 and ("%.3f"):format(cpu.median / base) or "", i > 1 and ("%.0f"):format(cpu.median - base) or "", cell(rate, 0, 24)));
+		end
+	end
+	print();
+end
+
+local function all_servers(database)
+	local names = { "none" };
+	for _, store in ipairs { "internal", "sqlite", database and "postgresql" or nil } do
+		names[#names + 1] = "ours-" .. store;
+		names[#names + 1] = "plain-" .. store;
+	end
+	return names;
+end
+
+local running = {};
+
+local function bench_series(series, names, options, database, deadline)
+	local entries = {};
+	for i, name in ipairs(names) do
+		entries[i] = start(series, name, options, database);
+		running[#running + 1] = entries[i].prosody;
+	end
+	local rounds = run_rounds(entries, options, deadline);
+	for _, entry in ipairs(entries) do
+		check_entries(entry, 2 * (rounds * options.logins + math.max(options.connections, options.logins // 4)));
+		entry.prosody:stop();
+	end
+	print(("Prosody %s, SASL PLAIN with %s, median (lowest–highest) of %d interleaved rounds of %d logins, %d at a time"):format(
+		series, options.auth, rounds, options.logins, options.connections));
+	if rounds < options.rounds then
+		print(("Stopped after %d of %d rounds: the time was over."):format(rounds, options.rounds));
+	end
+	if database then
+		print("PostgreSQL runs as in the tests, without fsync.");
+	end
+	print();
+	print_table(entries);
+end
+
+local function main()
+	local options = parse_options();
+	local database = (options.servers == "" or options.servers:find("postgresql", 1, true)) and postgres() or nil;
+	local names = options.servers == "" and all_servers(database) or split(options.servers);
+	if names[1] ~= "none" then
+		table.insert(names, 1, "none");
+	end
+	local all_series = options.series == "" and server.series() or split(options.series);
+	if #all_series == 0 then
+		fail("no Prosody under target/prosody/: run tools/setup test");
+	end
+	if not database and options.servers == "" then
+		print("PostgreSQL is left out: it is not installed.");
+	end
+	local began = socket.gettime();
+	for i, series in ipairs(all_series) do
+		bench_series(series, names, options, database, began + options.seconds * i / #all_series);
+	end
+end
+
+local ok, err = xpcall(main, function (err)
+	return type(err) == "table" and err.message or debug.traceback(tostring(err));
+end);
+for _, prosody in ipairs(running) do
+	if prosody:alive() then prosody:stop(); end
+end
+if not ok then
+	io.stderr:write("bench-login: ", err, "\n");
+	os.exit(1, true);
+end
+os.exit(0, true);

@@ -1,0 +1,273 @@
+-- The audit log's contract in plain Lua, with util.stanza: what the native core is measured against.
+--
+-- It is written as a module for Prosody would be, without detours, and its entries are equal to the core's
+-- (spec/baseline_spec.lua). Left out: places, flood control, reading. It needs Lua 5.3 or later, and Prosody's util
+-- libraries in package.path; for Prosody 13 its loader.lua must have been run.
+--
+-- new(environment) takes what audit_core.new takes (get_option, open_store, log, now) and, for tests, new_id(now).
+
+local st = require "util.stanza";
+local ip = require "util.ip";
+local net = require "util.net";
+local random_bytes = require "util.random".bytes;
+local valid_utf8 = require "util.encodings".utf8.valid;
+local datetime = require "util.datetime".datetime;
+
+local error, pcall, setmetatable, tostring, type = error, pcall, setmetatable, tostring, type;
+local floor, max, math_type = math.floor, math.max, math.type;
+local char, unpack = string.char, string.unpack;
+local os_date = os.date;
+local new_ip, new_stanza, is_stanza = ip.new_ip, st.stanza, st.is_stanza;
+
+local xmlns_audit = "xmpp:prosody.im/audit";
+local attr_id = xmlns_audit .. "\1id";
+local attr_occurred = xmlns_audit .. "\1occurred";
+
+local v4_mapped = ("\0"):rep(10) .. "\255\255";
+local seconds_a_day = 86400;
+local length_limit = 1023; -- of a user, a client and every attribute, in bytes
+-- The prefix of a family that has none configured while the other one has.
+local fallback_ipv4_prefix, fallback_ipv6_prefix = 24, 48;
+
+-- RFC 9562, section 5.7.
+local function uuid_v7(now)
+	local ms = floor(now * 1000);
+	local a, b = unpack(">I2I8", random_bytes(10));
+	return ("%08x-%04x-7%03x-%04x-%012x"):format(ms >> 16, ms & 0xffff, a & 0xfff, 0x8000 | b >> 48 & 0x3fff, b & 0xffffffffffff);
+end
+
+local function get_prefix(environment, host, name, whole)
+	local value = environment.get_option(host, name);
+	if value == nil then return nil; end
+	local prefix = math_type(value) and value;
+	if not prefix or prefix % 1 ~= 0 or prefix < 0 or prefix > whole then
+		environment.log("error", ("%s: %s is not allowed, it takes a number from 0 to %d; no addresses are stored"):format(name, value, whole));
+		return false;
+	end
+	return prefix;
+end
+
+-- The host's options that decide what is stored, read once.
+local function read_settings(environment, host)
+	local v4 = get_prefix(environment, host, "audit_log_ipv4_prefix", 32);
+	local v6 = get_prefix(environment, host, "audit_log_ipv6_prefix", 128);
+	if v4 and v6 == nil then
+		v6 = fallback_ipv6_prefix;
+	elseif v6 and v4 == nil then
+		v4 = fallback_ipv4_prefix;
+	end
+	return {
+		ips = environment.get_option(host, "audit_log_ips") ~= false and v4 ~= false and v6 ~= false;
+		ipv4_prefix = v4 or 32;
+		ipv6_prefix = v6 or 128;
+		single = environment.get_option(host, "audit_log_layout") == "single";
+		-- Of the partition written last:
+		when = 0, day = nil, partition = nil, part = 1;
+	};
+end
+
+local function truncate(packed, bits)
+	local octets, rest = bits // 8, bits % 8;
+	local kept = packed:sub(1, octets);
+	if rest > 0 then
+		local octet = packed:byte(octets + 1);
+		kept = kept .. char(octet & ~(0xff >> rest));
+	end
+	return kept .. ("\0"):rep(#packed - #kept);
+end
+
+local function remote_ip(address, settings)
+	local parsed = new_ip(address);
+	if not parsed then return nil; end
+	local packed = parsed.packed;
+	if #packed == 16 and packed:sub(1, 12) == v4_mapped then
+		packed = packed:sub(13);
+	end
+	local prefix, whole = settings.ipv6_prefix, 128;
+	if #packed == 4 then
+		prefix, whole = settings.ipv4_prefix, 32;
+	end
+	if prefix == whole then
+		return net.ntop(packed);
+	end
+	return net.ntop(truncate(packed, prefix)) .. "/" .. prefix;
+end
+
+local function bare(user)
+	local slash = type(user) == "string" and user:find("/", 1, true);
+	return slash and user:sub(1, slash - 1) or user;
+end
+
+-- Text that util.stanza refused, made fit for it.
+local function clean(value)
+	if value == nil then return nil; end
+	local text = tostring(value):sub(1, length_limit):gsub("[\0-\8\11\12\14-\31]", "\239\191\189");
+	if not valid_utf8(text) then
+		text = text:gsub("[\128-\255]", "\239\191\189");
+	end
+	return text;
+end
+
+local function add_session(parent, session, settings, must_clean)
+	local id, session_type, client = session.id, session.type, session.client_id;
+	if must_clean then
+		id, session_type, client = clean(id), clean(session_type), clean(client);
+	end
+	parent:tag("session", { xmlns = xmlns_audit, id = id, type = session_type });
+	local address = session.ip;
+	if settings.ips and type(address) == "string" then
+		local stored = remote_ip(address, settings);
+		if stored then
+			parent:text_tag("remote-ip", stored);
+		end
+	end
+	if client then
+		if #client > length_limit then error("too long"); end
+		parent:text_tag("client", client);
+	end
+	return parent:up();
+end
+
+local function build(settings, id, occurred, user, source, event_type, extra, must_clean)
+	if must_clean then
+		user, source, event_type = clean(user), clean(source), clean(event_type);
+	elseif user and #user > length_limit then
+		error("too long");
+	end
+	local entry = new_stanza("audit-event", {
+		source = source, type = event_type, user = user, [attr_id] = id, [attr_occurred] = occurred;
+	});
+	local session, custom = extra.session, extra.custom;
+	if session then
+		add_session(entry, session, settings, must_clean);
+	end
+	if custom then
+		for i = 1, #custom do
+			entry:add_direct_child(custom[i]);
+		end
+	end
+	return entry;
+end
+
+local function partition_name(settings)
+	local name = "@events." .. os_date("!%Y-%m-%d", settings.day * seconds_a_day);
+	if settings.part > 1 then
+		name = name .. "." .. settings.part;
+	end
+	settings.partition = name;
+	return name;
+end
+
+local function new(environment)
+	local now, new_id = environment.now, environment.new_id or uuid_v7;
+	local no_extra, unknown_host = {}, { ips = false };
+
+	local stores = setmetatable({}, {
+		__index = function (self, host)
+			local store, err = environment.open_store(host);
+			if not store then
+				environment.log("error", ("Can't open the audit store of %s: %s"):format(host, err));
+				return nil;
+			end
+			self[host] = store;
+			return store;
+		end;
+	});
+
+	local settings_of = setmetatable({}, {
+		__index = function (self, host)
+			local settings = read_settings(environment, host);
+			self[host] = settings;
+			return settings;
+		end;
+	});
+
+	-- Appends, and goes on in a further partition where the driver's quota fills this one.
+	local function append(settings, store, entry, when, with)
+		local partition = nil;
+		if not settings.single then
+			local day = when // seconds_a_day;
+			partition = settings.partition;
+			if day ~= settings.day then
+				settings.day, settings.part = day, 1;
+				partition = partition_name(settings);
+			end
+		end
+		while true do
+			local ok, key, err = pcall(store.append, store, partition, nil, entry, when, with);
+			if ok and key then
+				return true;
+			elseif not ok then
+				return nil, key;
+			elseif err ~= "quota-limit" or settings.single or settings.part >= 1000 then
+				return nil, err;
+			end
+			settings.part = settings.part + 1;
+			partition = partition_name(settings);
+		end
+	end
+
+	local function audit(host, user, source, event_type, extra)
+		if not host or host == "*" then
+			error("cannot log audit events for global", 2);
+		end
+		if user then
+			user = bare(user);
+			if user == "@" or user == "" then user = nil; end
+		end
+		extra = extra or no_extra;
+		local custom = extra.custom;
+		if custom then
+			for i = 1, #custom do
+				if not is_stanza(custom[i]) then
+					error("custom audit data must be stanzas, item " .. i .. " is a " .. type(custom[i]), 2);
+				end
+			end
+		end
+
+		local settings = settings_of[host];
+		local time = now();
+		-- Entries of a partition are in the order of their time, or drivers lose some of them.
+		local when = max(floor(time), settings.when);
+		settings.when = when;
+		-- What happened at another time says so.
+		local happened = floor(extra.timestamp or time);
+		local occurred = happened ~= when and datetime(happened) or nil;
+
+		local id = new_id(time);
+		local ok, entry = pcall(build, settings, id, occurred, user, source, event_type, extra);
+		if not ok then
+			ok, entry = pcall(build, settings, id, occurred, user, source, event_type, extra, true);
+			if not ok then
+				environment.log("error", "Can't build the audit event: " .. tostring(entry));
+				return nil, "bad-request";
+			end
+		end
+
+		local store = stores[host];
+		if not store then
+			return nil, "store-unavailable";
+		end
+		local stored, err = append(settings, store, entry, when, entry.attr.user or "@");
+		if not stored then
+			environment.log("error", ("Can't store an audit event of %s: %s"):format(host, tostring(err)));
+			return nil, type(err) == "string" and err or "internal-server-error";
+		end
+		return id;
+	end
+
+	-- The session element alone, as the options of session.host have it.
+	local function session_extra(session)
+		local host = session.host;
+		local settings = type(host) == "string" and settings_of[host] or unknown_host;
+		local ok, parent = pcall(add_session, new_stanza("audit-event"), session, settings);
+		if not ok then
+			parent = add_session(new_stanza("audit-event"), session, settings, true);
+		end
+		return parent.tags[1];
+	end
+
+	return { audit = audit, session_extra = session_extra, stores = stores };
+end
+
+return { new = new };
