@@ -16,6 +16,7 @@ pub mod address;
 pub mod archive;
 pub mod command;
 pub mod event;
+pub mod journal;
 pub mod location;
 pub mod options;
 pub mod partition;

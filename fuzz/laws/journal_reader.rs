@@ -1,0 +1,81 @@
+//! What holds for a journal whose segment has any bytes in it. The fuzz target and a property test share it.
+
+use std::fs;
+use std::path::Path;
+
+use audit_core::journal::{Appended, Entry, Journal, Limits, read_pending};
+
+/// Checks the laws for `bytes`, and for the same with right checksums: no search would come upon those by itself.
+pub(crate) fn check(folder: &Path, bytes: &[u8]) {
+    check_segment(folder, bytes);
+    check_segment(folder, &with_checksums(bytes));
+}
+
+fn check_segment(folder: &Path, bytes: &[u8]) {
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder).unwrap();
+    let base = folder.join("audit");
+    fs::write(folder.join("audit.0000000000000000"), bytes).unwrap();
+
+    // Whoever only reads changes nothing, and sees what the owner sees.
+    let (seen, damaged) = read_pending(&base).unwrap();
+    assert_eq!(fs::read(folder.join("audit.0000000000000000")).unwrap(), bytes);
+    assert!(seen.is_sorted_by(|(one, _), (next, _)| one < next));
+    let mut journal = Journal::open(&base, Limits::default()).unwrap();
+    assert_eq!(contents(&mut journal), seen);
+    assert!((damaged..=damaged + 1).contains(&journal.damaged()));
+    assert!(journal.trouble().is_none());
+
+    // It goes on behind whatever there is, unless the sequences are used up.
+    if journal.end() < u64::MAX - 4 {
+        let end = journal.end();
+        let mut expected = seen;
+        for content in [&b"one"[..], b"", bytes.get(..bytes.len().min(999)).unwrap_or_default()] {
+            let Appended::Durable(sequence) = journal.append(content) else { panic!("{:?}", journal.trouble()) };
+            assert!(sequence >= end);
+            expected.push((sequence, content.to_vec()));
+        }
+        assert_eq!(read_pending(&base).unwrap().0, expected);
+        journal.close();
+        journal = Journal::open(&base, Limits::default()).unwrap();
+        assert_eq!(contents(&mut journal), expected);
+    } else {
+        let _ = journal.append(b"one");
+    }
+
+    // All of it can be released.
+    let end = journal.end();
+    journal.release(end);
+    journal.release(u64::MAX);
+    assert!(journal.is_empty());
+    journal.close();
+    let journal = Journal::open(&base, Limits::default()).unwrap();
+    assert!(journal.is_empty() || end == u64::MAX);
+    assert!(journal.end() >= end);
+}
+
+fn contents(journal: &mut Journal) -> Vec<Entry> {
+    let sequences: Vec<u64> = journal.pending(0).collect();
+    sequences.into_iter().map(|sequence| (sequence, journal.get(sequence).unwrap().unwrap())).collect()
+}
+
+/// The same bytes, with the right checksum wherever a record could be.
+fn with_checksums(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let mut at = 0;
+    while let Some(rest) = bytes.get_mut(at..) {
+        let Some(begin) = rest.windows(4).position(|four| four == b"\xffPA\xfe") else { break };
+        let record = &mut rest[begin..];
+        let mut end = 4;
+        if let Some(length) = record.get(8..12) {
+            let length = u32::from_le_bytes(length.try_into().unwrap()) as usize;
+            if let Some(checked) = record.get(8..length.saturating_add(21)) {
+                let checksum = crc32fast::hash(checked).to_le_bytes();
+                record[4..8].copy_from_slice(&checksum);
+                end = length + 21;
+            }
+        }
+        at += begin + end;
+    }
+    bytes
+}

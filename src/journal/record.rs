@@ -1,0 +1,282 @@
+//! Records as they lie in a segment of the journal: written whole, read one after the other past whatever is damaged.
+
+use std::io::{self, Read};
+
+use crc32fast::Hasher;
+
+/// The largest payload, in bytes.
+pub const PAYLOAD: usize = 64 * 1024;
+
+/// Marker, checksum, length, kind and sequence.
+pub(super) const HEADER: usize = 21;
+
+/// What a record begins with. No UTF-8 text has these bytes: what a user sends can't look like a record once the record
+/// around it is damaged.
+pub(super) const MARKER: [u8; 4] = [0xff, b'P', b'A', 0xfe];
+
+/// How much is read at a time: a record always fits.
+const CHUNK: usize = 128 * 1024;
+
+/// What a record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Its payload is the entry with this sequence.
+    Entry(u64),
+    /// All entries before this sequence were taken by the store.
+    Acknowledgement(u64),
+}
+
+/// A record, and where in its file it begins.
+#[derive(Debug)]
+pub(super) struct Record<'a> {
+    pub(super) kind: Kind,
+    pub(super) offset: u64,
+    pub(super) payload: &'a [u8],
+}
+
+/// Sets `record` to the bytes of a record.
+pub(super) fn encode(record: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
+    let (letter, sequence) = match kind {
+        Kind::Entry(sequence) => (b'e', sequence.to_le_bytes()),
+        Kind::Acknowledgement(sequence) => (b'a', sequence.to_le_bytes()),
+    };
+    // Whoever calls has refused what is larger than PAYLOAD.
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let mut checksum = Hasher::new();
+    for part in [&length[..], &[letter], &sequence, payload] {
+        checksum.update(part);
+    }
+    record.clear();
+    for part in [&MARKER[..], &checksum.finalize().to_le_bytes(), &length, &[letter], &sequence, payload] {
+        record.extend_from_slice(part);
+    }
+}
+
+/// The record that is all of `bytes`.
+pub(super) fn decode(bytes: &[u8]) -> Option<(Kind, &[u8])> {
+    match look(bytes) {
+        Seen::Record { kind, length } if HEADER.checked_add(length) == Some(bytes.len()) => Some((kind, bytes.get(HEADER..)?)),
+        _ => None,
+    }
+}
+
+/// What some bytes begin with.
+enum Seen {
+    Record {
+        kind: Kind,
+        length: usize,
+    },
+    /// A record that needs more bytes than there are.
+    Part,
+    Damage,
+}
+
+fn look(bytes: &[u8]) -> Seen {
+    if !bytes.iter().zip(MARKER).all(|(byte, expected)| *byte == expected) {
+        return Seen::Damage;
+    }
+    let Some(header) = bytes.first_chunk::<HEADER>() else {
+        return Seen::Part;
+    };
+    let [_, _, _, _, c0, c1, c2, c3, l0, l1, l2, l3, letter, sequence @ ..] = *header;
+    let length = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);
+    let sequence = u64::from_le_bytes(sequence);
+    let kind = match letter {
+        // The last sequence has none after it.
+        b'e' if length <= PAYLOAD && sequence < u64::MAX => Kind::Entry(sequence),
+        b'a' if length == 0 => Kind::Acknowledgement(sequence),
+        _ => return Seen::Damage,
+    };
+    let Some(checked) = bytes.get(8..HEADER.saturating_add(length)) else {
+        return Seen::Part;
+    };
+    if crc32fast::hash(checked) != u32::from_le_bytes([c0, c1, c2, c3]) {
+        return Seen::Damage;
+    }
+    Seen::Record { kind, length }
+}
+
+/// How a segment ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tail {
+    Whole,
+    /// With the beginning of a record: a crash cut it short, or it is being written.
+    Torn,
+    Damaged,
+}
+
+/// The records of a segment, in the order in which they lie there. Holds a few hundred KiB at most, whatever it reads.
+#[derive(Debug)]
+pub(super) struct Records<R> {
+    input: R,
+    buffer: Vec<u8>,
+    start: usize,
+    offset: u64,
+    ended: bool,
+    tail: Tail,
+    damaged: u64,
+    /// How many records were damaged with the one that reaches beyond the end, if nothing whole comes after its beginning.
+    torn: Option<u64>,
+}
+
+impl<R: Read> Records<R> {
+    pub(super) fn new(input: R) -> Self {
+        Self { input, buffer: Vec::new(), start: 0, offset: 0, ended: false, tail: Tail::Whole, damaged: 0, torn: None }
+    }
+
+    /// The next whole record; nothing at the end.
+    pub(super) fn next(&mut self) -> io::Result<Option<Record<'_>>> {
+        let (kind, length) = loop {
+            match look(self.rest()) {
+                Seen::Record { kind, length } => break (kind, length),
+                Seen::Part if !self.ended => self.fill()?,
+                Seen::Part if self.rest().is_empty() => {
+                    // What looked like markers behind its beginning was its payload.
+                    if let Some(damaged) = self.torn {
+                        (self.damaged, self.tail) = (damaged, Tail::Torn);
+                    }
+                    return Ok(None);
+                }
+                Seen::Part => {
+                    self.torn = self.torn.or(self.damaged.checked_add(1));
+                    self.skip();
+                }
+                Seen::Damage => self.skip(),
+            }
+        };
+        (self.tail, self.torn) = (Tail::Whole, None);
+        let (offset, begin) = (self.offset, self.start.saturating_add(HEADER));
+        self.consume(HEADER.saturating_add(length));
+        let payload = self.buffer.get(begin..self.start).unwrap_or_default();
+        Ok(Some(Record { kind, offset, payload }))
+    }
+
+    /// How many records were skipped, once the end was reached. What lies between two markers, or between records, counts as one.
+    pub(super) const fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    /// How the segment ends, once the end was reached.
+    pub(super) const fn tail(&self) -> Tail {
+        self.tail
+    }
+
+    /// How many bytes were read up to here.
+    pub(super) const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.start = self.start.saturating_add(bytes);
+        self.offset = self.offset.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        self.buffer.drain(..self.start.min(self.buffer.len()));
+        self.start = 0;
+        let read = (&mut self.input).take(u64::try_from(CHUNK).unwrap_or(u64::MAX)).read_to_end(&mut self.buffer)?;
+        // A file that grows meanwhile ends here all the same.
+        self.ended = read < CHUNK;
+        Ok(())
+    }
+
+    /// Goes on to where the next record may begin.
+    fn skip(&mut self) {
+        let rest = self.rest();
+        let counts = self.tail == Tail::Whole || rest.starts_with(&MARKER);
+        let after = rest.get(1..).unwrap_or_default();
+        let next = after.windows(MARKER.len()).position(|bytes| bytes == MARKER);
+        // The last bytes may be the beginning of a marker whose end has not been read.
+        let kept = if self.ended { 0 } else { MARKER.len().saturating_sub(1) };
+        let skipped = next.unwrap_or_else(|| after.len().saturating_sub(kept)).saturating_add(1);
+        self.damaged = self.damaged.saturating_add(u64::from(counts));
+        self.tail = Tail::Damaged;
+        self.consume(skipped);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entry(sequence: u64, payload: &[u8]) -> Vec<u8> {
+        let mut record = Vec::new();
+        encode(&mut record, Kind::Entry(sequence), payload);
+        record
+    }
+
+    fn read(input: impl Read) -> (Vec<u64>, u64, Tail) {
+        let mut records = Records::new(input);
+        let mut sequences = Vec::new();
+        while let Some(record) = records.next().unwrap() {
+            if let Kind::Entry(sequence) = record.kind {
+                sequences.push(sequence);
+            }
+        }
+        (sequences, records.damaged(), records.tail())
+    }
+
+    #[test]
+    fn what_is_damaged_is_skipped_and_counted() {
+        let (one, two, three) = (entry(1, b"one"), entry(2, b"two"), entry(3, b"three"));
+        let with = |record: &[u8], at: usize, byte: u8| {
+            let mut record = record.to_vec();
+            record[at] = byte;
+            [&one[..], &record, &three].concat()
+        };
+        let rows = [
+            ("nothing", Vec::new(), vec![], 0, Tail::Whole),
+            ("whole", [&one[..], &two, &three].concat(), vec![1, 2, 3], 0, Tail::Whole),
+            ("no marker", with(&two, 0, b'x'), vec![1, 3], 1, Tail::Whole),
+            ("checksum", with(&two, 5, 0), vec![1, 3], 1, Tail::Whole),
+            ("length past the end", with(&two, 9, 0x70), vec![1, 3], 1, Tail::Whole),
+            ("length past what a record may have", with(&two, 11, 0x70), vec![1, 3], 1, Tail::Whole),
+            ("kind", with(&two, 12, b'x'), vec![1, 3], 1, Tail::Whole),
+            ("sequence", with(&two, 13, 9), vec![1, 3], 1, Tail::Whole),
+            ("payload", with(&two, HEADER, b'x'), vec![1, 3], 1, Tail::Whole),
+            ("two side by side", [&one[..], &two[..9], &two[..10], &three].concat(), vec![1, 3], 2, Tail::Whole),
+            ("zeros of a power cut", [&one[..], &[0; 5000]].concat(), vec![1], 1, Tail::Damaged),
+            ("torn in the header", [&one[..], &two[..2]].concat(), vec![1], 1, Tail::Torn),
+            ("torn in the payload", [&one[..], &two[..HEADER + 1]].concat(), vec![1], 1, Tail::Torn),
+            ("damaged, then torn", [&one[..7], &two, &three[..9]].concat(), vec![2], 2, Tail::Torn),
+            ("torn before a marker in its payload", entry(1, &MARKER.repeat(9))[..40].to_vec(), vec![], 1, Tail::Torn),
+            ("no record at all", b"<audit-event/>".to_vec(), vec![], 1, Tail::Damaged),
+            ("the last sequence", [&entry(u64::MAX, b"x")[..], &one].concat(), vec![1], 1, Tail::Whole),
+        ];
+        for (name, bytes, sequences, damaged, tail) in rows {
+            assert_eq!(read(&bytes[..]), (sequences, damaged, tail), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_found_wherever_a_chunk_ends() {
+        for junk in CHUNK - 2 * HEADER..CHUNK + 8 {
+            let bytes = [vec![b'x'; junk], entry(1, b"one"), entry(2, &[b'y'; PAYLOAD])].concat();
+            assert_eq!(read(&bytes[..]), (vec![1, 2], 1, Tail::Whole), "{junk}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_is_read_as_it_was_written(sequence in 0..u64::MAX, payload in prop::collection::vec(any::<u8>(), 0..300)) {
+            let record = entry(sequence, &payload);
+            prop_assert_eq!(decode(&record), Some((Kind::Entry(sequence), &payload[..])));
+            prop_assert_eq!(decode(&record[..record.len() - 1]), None);
+            let longer = [&record[..], b"x"].concat();
+            prop_assert_eq!(decode(&longer), None);
+        }
+
+        #[test]
+        fn any_flipped_bit_is_seen(payload in prop::collection::vec(any::<u8>(), 0..40), bit in any::<prop::sample::Index>()) {
+            let mut record = entry(7, &payload);
+            let bit = bit.index(record.len() * 8);
+            record[bit / 8] ^= 1 << (bit % 8);
+            prop_assert_eq!(decode(&record), None);
+        }
+    }
+}
