@@ -13,7 +13,7 @@ local random_bytes = require "util.random".bytes;
 local valid_utf8 = require "util.encodings".utf8.valid;
 local datetime = require "util.datetime".datetime;
 
-local error, pcall, setmetatable, tostring, type = error, pcall, setmetatable, tostring, type;
+local error, pairs, pcall, setmetatable, tostring, type = error, pairs, pcall, setmetatable, tostring, type;
 local floor, max, math_type = math.floor, math.max, math.type;
 local char, unpack = string.char, string.unpack;
 local os_date = os.date;
@@ -98,21 +98,43 @@ local function bare(user)
 	return slash and user:sub(1, slash - 1) or user;
 end
 
--- Text that util.stanza refused, made fit for it.
+-- Text made fit for a store. util.stanza lets pass what XML does not allow, which breaks reading with SQL stores, and
+-- raises for other bytes.
 local function clean(value)
 	if value == nil then return nil; end
-	local text = tostring(value):sub(1, length_limit):gsub("[\0-\8\11\12\14-\31]", "\239\191\189");
+	local text = tostring(value);
+	if #text <= length_limit and not text:find("[^\32-\126]") then
+		return text;
+	end
+	text = text:sub(1, length_limit):gsub("[\0-\8\11\12\14-\31]", "\239\191\189"):gsub("\239\191[\190\191]", "\239\191\189");
 	if not valid_utf8(text) then
 		text = text:gsub("[\128-\255]", "\239\191\189");
 	end
 	return text;
 end
 
-local function add_session(parent, session, settings, must_clean)
-	local id, session_type, client = session.id, session.type, session.client_id;
-	if must_clean then
-		id, session_type, client = clean(id), clean(session_type), clean(client);
+-- A copy of what somebody added, made fit: a store may keep what it is given, and a serializer refuses a table twice.
+local function clean_copy(stanza)
+	local copy = st.clone(stanza);
+	local function walk(element)
+		for name, value in pairs(element.attr) do
+			element.attr[name] = clean(value);
+		end
+		for i = 1, #element do
+			local child = element[i];
+			if type(child) == "string" then
+				element[i] = clean(child);
+			else
+				walk(child);
+			end
+		end
 	end
+	walk(copy);
+	return copy;
+end
+
+local function add_session(parent, session, settings)
+	local id, session_type, client = clean(session.id), clean(session.type), clean(session.client_id);
 	parent:tag("session", { xmlns = xmlns_audit, id = id, type = session_type });
 	local address = session.ip;
 	if settings.ips and type(address) == "string" then
@@ -122,28 +144,23 @@ local function add_session(parent, session, settings, must_clean)
 		end
 	end
 	if client then
-		if #client > length_limit then error("too long"); end
 		parent:text_tag("client", client);
 	end
 	return parent:up();
 end
 
-local function build(settings, id, occurred, user, source, event_type, extra, must_clean)
-	if must_clean then
-		user, source, event_type = clean(user), clean(source), clean(event_type);
-	elseif user and #user > length_limit then
-		error("too long");
-	end
+local function build(settings, id, occurred, user, source, event_type, extra)
+	user, source, event_type = clean(user), clean(source), clean(event_type);
 	local entry = new_stanza("audit-event", {
 		source = source, type = event_type, user = user, [attr_id] = id, [attr_occurred] = occurred;
 	});
 	local session, custom = extra.session, extra.custom;
 	if session then
-		add_session(entry, session, settings, must_clean);
+		add_session(entry, session, settings);
 	end
 	if custom then
 		for i = 1, #custom do
-			entry:add_direct_child(custom[i]);
+			entry:add_direct_child(clean_copy(custom[i]));
 		end
 	end
 	return entry;
@@ -237,11 +254,8 @@ local function new(environment)
 		local id = new_id(time);
 		local ok, entry = pcall(build, settings, id, occurred, user, source, event_type, extra);
 		if not ok then
-			ok, entry = pcall(build, settings, id, occurred, user, source, event_type, extra, true);
-			if not ok then
-				environment.log("error", "Can't build the audit event: " .. tostring(entry));
-				return nil, "bad-request";
-			end
+			environment.log("error", "Can't build the audit event: " .. tostring(entry));
+			return nil, "bad-request";
 		end
 
 		local store = stores[host];
@@ -260,11 +274,7 @@ local function new(environment)
 	local function session_extra(session)
 		local host = session.host;
 		local settings = type(host) == "string" and settings_of[host] or unknown_host;
-		local ok, parent = pcall(add_session, new_stanza("audit-event"), session, settings);
-		if not ok then
-			parent = add_session(new_stanza("audit-event"), session, settings, true);
-		end
-		return parent.tags[1];
+		return add_session(new_stanza("audit-event"), session, settings).tags[1];
 	end
 
 	return { audit = audit, session_extra = session_extra, stores = stores };

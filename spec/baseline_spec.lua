@@ -145,6 +145,15 @@ local rows = {
 	["text in every alphabet"] = {
 		events = { { user = "ジュリエット@example.com", extra = { session = new_session { client_id = "naïve <&'\"> 😀" } } } };
 	};
+	["text that XML does not allow"] = {
+		events = { {
+			user = "mall\1ory@example.com";
+			extra = {
+				session = new_session { id = "c2s\20\31", client_id = "\239\191\190phone" };
+				custom = { st.stanza("note", { xmlns = xmlns_audit, a = "\21" }):text("x\22y\239\191\191"):text_tag("inner", "\23") };
+			};
+		} };
+	};
 	["another time than now"] = {
 		events = {
 			{ extra = { timestamp = noon - 3600 } };
