@@ -2,7 +2,9 @@
 
 module:set_global();
 
+local async = require "util.async";
 local config = require "core.configmanager";
+local datamanager = require "util.datamanager";
 local moduleapi = require "core.moduleapi";
 local storagemanager = require "core.storagemanager";
 local st = require "util.stanza";
@@ -66,13 +68,55 @@ local function get_option(host, name)
 	return value;
 end
 
+-- The journal of a host lies in its folder of Prosody's data. Only the server writes to it; prosodyctl may run beside it.
+local in_server = prosody.process_type ~= "prosodyctl";
+
+local function journal_path(host)
+	if hosts[host] and host ~= "*" then
+		return datamanager.getpath(nil, host, "audit", "journal", in_server);
+	end
+end
+
+-- Storage drivers may wait, which takes an async context.
+local function schedule(delay, run)
+	module:add_timer(delay, function ()
+		async.runner(run):run(true);
+	end);
+end
+
+-- The server may be writing to an SQLite file that prosodyctl wants to read.
+local function wait_for_lock(attempt, message)
+	if attempt > 50 or not (message:find("locked", 1, true) or message:find("commit failed", 1, true)) then
+		return false;
+	end
+	require "socket".sleep(0.1);
+	return true;
+end
+
+local statistics = module:shared("statistics");
+
 local audit_log = core.new {
 	stanza_mt = st.stanza_mt or getmetatable(st.stanza("audit-event"));
 	open_store = open_store;
 	get_option = get_option;
 	log = log_line;
 	now = time.now;
+	schedule = in_server and schedule or nil;
+	journal_path = in_server and journal_path or nil;
+	readable_path = journal_path;
+	retry = not in_server and wait_for_lock or nil;
+	recorded = function (host, event_type)
+		local of_host = statistics[host];
+		if of_host then of_host.recorded(event_type); end
+	end;
+	handed_over = function (host, entries, seconds)
+		local of_host = statistics[host];
+		if of_host then of_host.handed_over(entries, seconds); end
+	end;
 };
+
+-- For tests and tools inside the server.
+module:shared("log").log = audit_log;
 
 -- module:audit(user, event_type, extra) -> the entry's id | nil, condition
 local function audit(self, user, event_type, extra)
@@ -88,6 +132,11 @@ function module.unload()
 	if rawget(moduleapi, "audit") == audit then
 		moduleapi.audit = nil;
 	end
+	for host in pairs(hosts) do
+		audit_log.flush(host, 0.05);
+	end
+	-- What still waits is in the journals, and is offered again by whoever opens them next.
+	audit_log.close();
 end
 
 -- The same as an event, for who can't wait for this module: one table, as all of Prosody's events.
@@ -115,8 +164,16 @@ end);
 
 module:hook("host-deactivated", function (host)
 	audited_hosts[host] = nil;
+	audit_log.close(host);
 	audit_log.forget(host);
 end);
+
+-- After those who record that the server stops.
+module:hook("server-stopped", function ()
+	for host in pairs(audited_hosts) do
+		audit_log.flush(host, 2);
+	end
+end, -1000);
 
 local function prune(host)
 	local dropped, removed = audit_log.prune(host);
@@ -127,10 +184,61 @@ local function prune(host)
 	end
 end
 
+-- How it stands with the log of a host: as metrics, and as the status that prosodyctl and the shell show.
+local function watch(host_module)
+	local host = host_module.host;
+	local recorded = host_module:metric("counter", "entries", "", "Audit events recorded", { "type" });
+	local handed_over = host_module:metric("counter", "stored", "", "Audit events that the store took", {});
+	local seconds = host_module:metric("counter", "handover", "seconds", "Time spent in handing audit events to the store", {});
+	local waiting = host_module:metric("gauge", "waiting", "", "Audit events in the journal that the store has not taken yet", {});
+	local oldest = host_module:metric("gauge", "oldest_waiting", "seconds", "Age of the oldest of them", {});
+	local lost = host_module:metric("gauge", "lost", "", "Audit events that could be stored nowhere", {});
+	local types, type_count = {}, 0;
+
+	statistics[host] = {
+		recorded = function (event_type)
+			-- Types come from code, but from anybody's.
+			if not types[event_type] then
+				if type_count >= 100 then
+					event_type = "other";
+				end
+				types[event_type] = recorded:with_labels(event_type);
+				type_count = type_count + 1;
+			end
+			types[event_type]:add(1);
+		end;
+		handed_over = function (entries, time_spent)
+			handed_over:with_labels():add(entries);
+			seconds:with_labels():add(time_spent);
+		end;
+	};
+
+	local function update()
+		local state = audit_log.state(host);
+		waiting:with_labels():set(state.waiting);
+		oldest:with_labels():set(state.oldest and math.max(0, time.now() - state.oldest) or 0);
+		lost:with_labels():set(state.lost);
+		if state.problem then
+			host_module:set_status("error", ("%d events wait: %s"):format(state.waiting, state.problem));
+		elseif state.lost > 0 then
+			host_module:set_status("warn", ("%d events were lost"):format(state.lost), true);
+		else
+			host_module:set_status("info", ("%d events wait"):format(state.waiting), true);
+		end
+	end
+	host_module:hook_global("stats-update", update);
+	host_module:add_timer(10, function ()
+		update();
+		return 10;
+	end);
+	update();
+end
+
 function module.add_host(host_module)
 	local host = host_module.host;
 	audited_hosts[host] = true;
-	audit_log.configure(host);
+	audit_log.open(host);
+	watch(host_module);
 
 	host_module:hook("audit", function (event)
 		if type(event) == "table" and event.host == nil then

@@ -67,9 +67,9 @@ local function new_store(quota)
 	return store;
 end
 
-local function new_log(options, store)
+local function new_log(options, store, journal)
 	local self = { time = noon + 0.5, options = options or {}, store = store or new_store(), lines = {}, opened = 0 };
-	self.log = core.new {
+	self.environment = {
 		stanza_mt = getmetatable(st.stanza("x"));
 		get_option = function (_, name) return self.options[name]; end;
 		open_store = function ()
@@ -79,8 +79,27 @@ local function new_log(options, store)
 		end;
 		log = function (level, message) table.insert(self.lines, level..": "..message); end;
 		now = function () return self.time; end;
+		schedule = journal and function (delay, run) table.insert(self.timers, { at = self.time + delay, run = run }); end;
+		journal_path = journal and function () return journal; end;
 	};
+	self.log = core.new(self.environment);
 	self.audit = self.log.audit;
+	self.timers = {};
+	-- Runs what is due, and what that makes due.
+	function self.pass(_, seconds)
+		local goal = self.time + seconds;
+		while true do
+			local due;
+			for i, timer in ipairs(self.timers) do
+				if timer.at <= goal and (not due or timer.at < self.timers[due].at) then due = i; end
+			end
+			if not due then break; end
+			local timer = table.remove(self.timers, due);
+			self.time = math.max(self.time, timer.at);
+			timer.run();
+		end
+		self.time = goal;
+	end
 	function self.last()
 		local rows = self.store:rows("@events.2026-11-24");
 		return rows[#rows] and rows[#rows].value, rows[#rows];
@@ -401,7 +420,7 @@ describe("stores", function ()
 		log.open = nil;
 		assert.is_string(log.audit("example.com", nil, "mod_test", "t"));
 		assert.equal(4, log.log.lost());
-		assert.equal(4, #log.lines);
+		assert.equal(5, #log.lines);
 	end);
 end);
 
@@ -425,8 +444,6 @@ describe("a store that fails", function ()
 
 		log.store.append = append;
 		assert.is_string(log.audit("example.com", nil, "mod_test", "t"));
-		assert.equal(4, #log.lines);
-		log.time = log.time + 61;
 		assert.is_string(log.audit("example.com", nil, "mod_test", "t"));
 		assert.same({ 5, "info: Audit events of example.com are stored again; 151 could not be stored." }, { #log.lines, log.lines[5] });
 	end);
@@ -530,5 +547,205 @@ describe("pruning", function ()
 		local log = filled();
 		local _, shown = log:shown();
 		assert.equal(58, shown);
+	end);
+end);
+
+describe("the journal", function ()
+	local lfs = require "lfs";
+	local folder, number = lfs.currentdir().."/target/scratch", 0;
+	local path, logs;
+
+	before_each(function ()
+		lfs.mkdir(folder);
+		number = number + 1;
+		path = ("%s/spec-%s-%d-%d.journal"):format(folder, prosody_series, os.time(), number);
+		logs = {};
+	end);
+
+	after_each(function ()
+		for _, log in ipairs(logs) do log.log.close(); end
+		for name in lfs.dir(folder) do
+			if name:find("^spec%-"..prosody_series) then os.remove(folder.."/"..name); end
+		end
+	end);
+
+	local function journaled(options, store)
+		local log = new_log(options, store, path);
+		table.insert(logs, log);
+		return log;
+	end
+
+	-- Numbered events, each with what entries have.
+	local function audit(log, first, last)
+		for i = first, last do
+			local extra = { session = { ip = "203.0.113.80", id = "c2s"..i }, custom = { core.detail("n", { v = i }, "tab\tand\nnewline") } };
+			assert.is_string(log.log.audit("example.com", i % 2 == 0 and "romeo@example.com" or nil, "mod_test", "t", extra));
+		end
+	end
+
+	local function numbers(log)
+		local found, names = {}, {};
+		for name in pairs(log.store.partitions) do table.insert(names, name); end
+		table.sort(names, function (a, b) return tostring(a) < tostring(b); end);
+		for _, name in ipairs(names) do
+			for _, row in ipairs(log.store.partitions[name]) do
+				table.insert(found, row.value:get_child("n", NAMESPACE).attr.v);
+			end
+		end
+		return table.concat(found, " ");
+	end
+
+	local function count_to(last)
+		local list = {};
+		for i = 1, last do list[i] = i; end
+		return table.concat(list, " ");
+	end
+
+	it("takes an event at once, and the store gets it a moment later", function ()
+		local log = journaled();
+		audit(log, 1, 3);
+		assert.equal("", log.store:names());
+		assert.equal(3, log.log.waiting("example.com"));
+		log:pass(0.3);
+		assert.equal("1 2 3", numbers(log));
+		assert.equal(0, log.log.waiting("example.com"));
+		local stanza, row = log:last();
+		assert.same({ "@", noon }, { row.with, row.when });
+		assert.same({ "session", "n" }, { stanza.tags[1].name, stanza.tags[2].name });
+		assert.equal("tab\tand\nnewline", stanza.tags[2][1]);
+	end);
+
+	it("shows what waits together with what is stored", function ()
+		local log = journaled();
+		audit(log, 1, 2);
+		log:pass(0.3);
+		audit(log, 3, 4);
+		local _, shown, damaged = log:shown();
+		assert.same({ 4, 0 }, { shown, damaged });
+		_, shown = log:shown({ username = "romeo" });
+		assert.equal(2, shown);
+		-- Another process has no journal of its own, and reads ours.
+		local reader = new_log(nil, log.store);
+		reader.environment.readable_path = function () return path; end;
+		reader.log = core.new(reader.environment);
+		_, shown = reader:shown();
+		assert.equal(4, shown);
+		assert.equal(2, log.log.waiting("example.com"));
+	end);
+
+	it("outlives the process, and nothing is stored twice", function ()
+		local log = journaled();
+		audit(log, 1, 2);
+		log:pass(0.3);
+		audit(log, 3, 5);
+		-- The store took one more before the process ended, and the journal does not know.
+		local release = log.store.append;
+		log.store.append = function (self, ...)
+			if #self:rows("@events.2026-11-24") == 4 then error("killed"); end
+			return release(self, ...);
+		end;
+		log:pass(0.3);
+		log.store.append = release;
+		log.log.close();
+		assert.equal("1 2 3 4", numbers(log));
+		local again = journaled(nil, log.store);
+		again.log.open("example.com");
+		audit(again, 6, 6);
+		again:pass(1);
+		assert.equal("1 2 3 4 5 6", numbers(again));
+	end);
+
+	it("keeps what the store does not take, in order, and offers it again with back-off", function ()
+		local log = journaled();
+		local append, attempts = log.store.append, 0;
+		log.store.append = function () attempts = attempts + 1; return nil, "database is locked"; end;
+		audit(log, 1, 1500);
+		log:pass(20);
+		assert.is_true(attempts >= 4 and attempts <= 6, attempts.." attempts in 20 seconds");
+		assert.same({ 1500, 0, "database is locked" }, { log.log.waiting("example.com"), log.log.lost(), log.log.state("example.com").problem });
+		assert.equal(1, #log.lines);
+		log.store.append = append;
+		log:pass(60);
+		assert.equal(count_to(1500), numbers(log));
+		assert.same({ 2, "info: Audit events of example.com are stored again; none was lost." }, { #log.lines, log.lines[2] });
+	end);
+
+	it("spares an entry that the store can't hold its characters, not the log", function ()
+		local log = journaled();
+		local append = log.store.append;
+		log.store.append = function (self, user, key, value, ...)
+			if tostring(value):find("[\128-\255]") then return nil, "invalid byte sequence for this encoding"; end
+			return append(self, user, key, value, ...);
+		end;
+		log.log.audit("example.com", "r\195\182meo@example.com", "mod_test", "t");
+		log.log.audit("example.com", nil, "mod_test", "t");
+		log:pass(0.3);
+		local rows = log.store:rows("@events.2026-11-24");
+		assert.same({ 2, "r\\u{f6}meo@example.com", "r\\u{f6}meo@example.com" }, { #rows, rows[1].with, rows[1].value.attr.user });
+	end);
+
+	it("rolls over at a quota", function ()
+		local log = journaled(nil, new_store(10));
+		audit(log, 1, 25);
+		log:pass(1);
+		assert.equal("@events.2026-11-24 @events.2026-11-24.2 @events.2026-11-24.3", log.store:names());
+		assert.equal(count_to(25), numbers(log));
+	end);
+
+	it("is passed by where entries are written directly, until something waits", function ()
+		local log = journaled({ audit_log_write = "direct" });
+		audit(log, 1, 2);
+		assert.equal("1 2", numbers(log));
+		local append = log.store.append;
+		log.store.append = function () error("broken"); end;
+		audit(log, 3, 4);
+		log.store.append = append;
+		audit(log, 5, 5);
+		assert.same({ "1 2", 3 }, { numbers(log), log.log.waiting("example.com") });
+		log:pass(5);
+		assert.equal("1 2 3 4 5", numbers(log));
+	end);
+
+	it("waits for a driver that yields", function ()
+		local log = journaled();
+		local append = log.store.append;
+		log.store.append = function (...) coroutine.yield(); return append(...); end;
+		audit(log, 1, 3);
+		local timer = table.remove(log.timers, 1);
+		local thread = coroutine.create(timer.run);
+		assert.is_true(coroutine.resume(thread));
+		audit(log, 4, 4);
+		while coroutine.status(thread) ~= "dead" do assert.is_true(coroutine.resume(thread)); end
+		assert.equal("1 2 3 4", numbers(log));
+	end);
+
+	it("counts what it has no room for, and the count becomes an entry", function ()
+		local log = journaled();
+		local append = log.store.append;
+		log.store.append = function () return nil, "disk full"; end;
+		audit(log, 1, 1);
+		-- The journal is bounded, and so is what is kept beside it.
+		local limit = 200000;
+		local big = core.detail("big", nil, ("x"):rep(4000));
+		local lost = 0;
+		for _ = 1, limit do
+			local id, condition = log.log.audit("example.com", nil, "mod_test", "flood", { custom = { big } });
+			if not id then
+				lost = lost + 1;
+				assert.equal("resource-constraint", condition);
+				if lost == 3 then break; end
+			end
+		end
+		assert.equal(3, lost);
+		assert.same({ 3, 3 }, { log.log.lost(), log.log.state("example.com").lost });
+		local kept = log.log.waiting("example.com");
+		log.store.append = append;
+		log:pass(120);
+		local rows = log.store:rows("@events.2026-11-24");
+		assert.equal(kept + 1, #rows);
+		local entry = rows[#rows].value;
+		assert.equal("audit-entries-lost", entry.attr.type);
+		local what = entry:get_child("lost", NAMESPACE);
+		assert.same({ "3", "flood", "3" }, { what.attr.count, what.tags[1].attr.name, what.tags[1].attr.count });
 	end);
 end);

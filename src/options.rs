@@ -58,6 +58,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         allowed: "\"partitions\" or \"single\"",
         meaning: "How entries lie in the archive; \"single\" is how the community's modules wrote them.",
     },
+    OptionSpec {
+        name: "audit_log_write",
+        default: "\"journal\"",
+        allowed: "\"journal\" or \"direct\"",
+        meaning: "When entries go to the store: a moment later, from a journal on disk, or before the event goes on.",
+    },
 ];
 
 /// A value as it stands in the configuration.
@@ -112,6 +118,18 @@ pub struct Settings {
     pub locations: Locations,
     /// How entries lie in the archive.
     pub layout: Layout,
+    /// When entries go to the store.
+    pub write: Write,
+}
+
+/// When entries go to the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Write {
+    /// A moment after the event, in batches; until then they are in the journal.
+    #[default]
+    Journal,
+    /// Before the event goes on; what the store does not take waits in the journal.
+    Direct,
 }
 
 impl Default for Settings {
@@ -121,6 +139,7 @@ impl Default for Settings {
             addresses: Policy::default(),
             locations: Locations::default(),
             layout: Layout::default(),
+            write: Write::default(),
         }
     }
 }
@@ -163,6 +182,14 @@ impl Settings {
             _ => reader.refuse("audit_log_layout", &value, "\"partitions\"", default.layout),
         };
 
+        let value = get("audit_log_write");
+        let write = match &value {
+            Value::Nil => default.write,
+            Value::String(name) if name == "journal" => Write::Journal,
+            Value::String(name) if name == "direct" => Write::Direct,
+            _ => reader.refuse("audit_log_write", &value, "\"journal\"", default.write),
+        };
+
         for name in ["geoip_ipv4_country", "geoip_ipv6_country"] {
             if get(name) != Value::Nil {
                 reader.refused.push(format!(
@@ -171,7 +198,7 @@ impl Settings {
                 ));
             }
         }
-        (Self { expires_after, addresses, locations, layout }, reader.refused)
+        (Self { expires_after, addresses, locations, layout, write }, reader.refused)
     }
 }
 
@@ -264,6 +291,8 @@ mod tests {
             ("audit_log_location_database", text("/a.mmdb"), Settings { locations: Locations::File("/a.mmdb".into()), ..default() }),
             ("audit_log_layout", text("single"), Settings { layout: Layout::Single, ..default() }),
             ("audit_log_layout", text("partitions"), default()),
+            ("audit_log_write", text("direct"), Settings { write: Write::Direct, ..default() }),
+            ("audit_log_write", text("journal"), default()),
         ];
         for (name, value, expected) in rows {
             assert_eq!(read(&[(name, value.clone())]), (expected, vec![]), "{name} = {value}");
@@ -290,6 +319,7 @@ mod tests {
             ("audit_log_location", text("yes"), Settings { locations: Locations::Off, ..default() }),
             ("audit_log_location_database", Value::Boolean(true), Settings { locations: Locations::Wanted, ..default() }),
             ("audit_log_layout", text("flat"), default()),
+            ("audit_log_write", text("later"), default()),
         ];
         for (name, value, expected) in rows {
             let (settings, refused) = read(&[(name, value.clone())]);

@@ -3,7 +3,7 @@
 //! The query does no reading of its own. It names the page that it needs next ([`Query::next_page`]), is given that
 //! page's rows ([`Query::feed`]), and hands out events as they are certain ([`Query::take`]).
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use crate::event::{Row, StoredEvent};
 use crate::partition::Partition;
@@ -67,6 +67,10 @@ pub struct Page {
 pub struct Query {
     filter: Filter,
     sequences: Vec<Sequence>,
+    /// Ids of entries that wait in the journal: they may have gone to the store since.
+    waiting: HashSet<String>,
+    /// The sequence of those.
+    journal: usize,
     found: Vec<StoredEvent>,
     count: usize,
     damaged: usize,
@@ -91,9 +95,10 @@ struct Source {
 
 impl Query {
     /// A query over the archive users that a store lists. Names that are no partitions of the log are passed over; the
-    /// archive of the community's modules, which no driver lists, is always read.
+    /// archive of the community's modules, which no driver lists, is always read. `waiting` are entries that the store has
+    /// not taken yet, or had not when they were looked up: newest last, as in the journal.
     #[must_use]
-    pub fn new(filter: Filter, users: impl IntoIterator<Item = String>) -> Self {
+    pub fn new(filter: Filter, users: impl IntoIterator<Item = String>, waiting: Vec<Row>) -> Self {
         let mut partitions: Vec<Partition> = users.into_iter().filter_map(|name| name.parse().ok()).collect();
         partitions.sort_unstable();
         partitions.dedup();
@@ -112,7 +117,13 @@ impl Query {
         };
         let mut sequences: Vec<Sequence> = classes.iter().map(of_class).collect();
         sequences.push(Sequence { partitions: VecDeque::from([source(None, f64::INFINITY)]), rows: VecDeque::new() });
-        Self { filter, sequences, found: Vec::new(), count: 0, damaged: 0 }
+        let journal = sequences.len();
+        let ids = waiting.iter().filter_map(|row| StoredEvent::read(row).ok()?.id).collect();
+        let rows = waiting.into_iter().rev().filter(|row| filter.admits(row)).collect();
+        sequences.push(Sequence { partitions: VecDeque::new(), rows });
+        let mut query = Self { filter, sequences, waiting: ids, journal, found: Vec::new(), count: 0, damaged: 0 };
+        query.merge();
+        query
     }
 
     /// The page that must be read before more events are certain; nothing where all are, or enough are found.
@@ -171,11 +182,14 @@ impl Query {
             let newest = self
                 .sequences
                 .iter_mut()
-                .filter(|sequence| !sequence.rows.is_empty())
-                .reduce(|a, b| if front(b) > front(a) { b } else { a })
-                .and_then(|sequence| sequence.rows.pop_front());
-            let Some(row) = newest else { return };
+                .enumerate()
+                .filter(|(_, sequence)| !sequence.rows.is_empty())
+                // Of one second, what is still in the journal is the newest.
+                .reduce(|a, b| if front(b.1) >= front(a.1) { b } else { a })
+                .and_then(|(index, sequence)| Some((index, sequence.rows.pop_front()?)));
+            let Some((index, row)) = newest else { return };
             match StoredEvent::read(&row) {
+                Ok(event) if index != self.journal && event.id.as_ref().is_some_and(|id| self.waiting.contains(id)) => {}
                 Ok(event) => {
                     self.found.push(event);
                     self.count = self.count.saturating_add(1);
@@ -211,7 +225,7 @@ mod tests {
 
     /// Reads `store` as the glue does.
     fn read(filter: Filter, store: &Store) -> (Vec<String>, usize, usize) {
-        let mut query = Query::new(filter, store.keys().flatten().cloned());
+        let mut query = Query::new(filter, store.keys().flatten().cloned(), Vec::new());
         let (mut found, mut pages) = (Vec::new(), 0);
         while let Some(page) = query.next_page() {
             pages += 1;
@@ -253,6 +267,22 @@ mod tests {
         assert_eq!(kinds(Filter { user: juliet.clone(), ..all() }), ["t6", "t3", "t1"]);
         assert_eq!(kinds(Filter { user: juliet, limit: Some(1), ..all() }), ["t6"], "the limit counts what is wanted");
         assert_eq!(kinds(Filter { expires_after: Period::Seconds(1.2 * DAY), ..all() }), ["t6", "t5", "t4"]);
+    }
+
+    #[test]
+    fn what_waits_in_the_journal_is_shown_once() {
+        let with_id =
+            |number: usize, when: f64| Row { xml: format!("<audit-event type='t{number}' id='i{number}'/>"), ..row(number, when, None) };
+        let mut query = Query::new(all(), ["@events.2026-11-24".to_owned()], vec![with_id(2, NOON - 2.0), with_id(3, NOON - 1.0)]);
+        let mut found = Vec::new();
+        while let Some(page) = query.next_page() {
+            let rows = if page.partition.is_some() { vec![with_id(2, NOON - 2.0), with_id(1, NOON - 3.0)] } else { vec![] };
+            query.feed(&page, rows, 0);
+            found.extend(query.take().into_iter().map(|event| event.kind));
+        }
+        assert_eq!(found, ["t3", "t2", "t1"]);
+        let mut query = Query::new(Filter { limit: Some(1), ..all() }, [], vec![with_id(1, NOON)]);
+        assert_eq!((query.next_page().is_some(), query.take().len()), (true, 0), "the old archive may have a newer one");
     }
 
     #[test]

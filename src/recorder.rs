@@ -163,10 +163,15 @@ impl Recorder {
 /// `timestamp` is when it happened as far as the event says so, `now` when it arrived; both in UNIX seconds.
 #[must_use]
 pub fn occurred(timestamp: Option<f64>, now: f64, when: i64) -> Option<String> {
-    let happened = whole_seconds(timestamp.filter(|time| time.is_finite()).unwrap_or(now));
-    let text = DateTime::from_timestamp(happened, 0)?.to_rfc3339_opts(SecondsFormat::Secs, true);
-    // XEP-0082 has years of four digits.
-    (happened != when && text.len() == 20).then_some(text)
+    let happened = timestamp.filter(|time| time.is_finite()).unwrap_or(now);
+    if whole_seconds(happened) == when { None } else { date_time(happened) }
+}
+
+/// A UNIX time as XEP-0082 writes it; nothing where it can't be written: years have four digits.
+#[must_use]
+pub fn date_time(time: f64) -> Option<String> {
+    let text = DateTime::from_timestamp(whole_seconds(time), 0)?.to_rfc3339_opts(SecondsFormat::Secs, true);
+    (text.len() == 20).then_some(text)
 }
 
 #[cfg(test)]

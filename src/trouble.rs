@@ -1,15 +1,24 @@
-//! Entries that could not be stored: counted each, told once for each cause.
+//! Trouble with a store or a journal: told once for each cause, and once when it is over.
 
 use std::collections::HashMap;
 
-/// A host has recovered once nothing has failed for so many seconds.
-const QUIET: f64 = 60.0;
+/// A cause that comes and goes is told once in so many seconds.
+const PAUSE: f64 = 60.0;
 
 /// How many causes are told apart on a host; what comes after them is told as one.
 const CAUSES: usize = 32;
 
 /// Longest cause, in bytes: some drivers put a whole statement into their message.
 const CAUSE_LIMIT: usize = 200;
+
+/// What becomes of the entries that a store does not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// They wait in the journal and are offered again.
+    Waits,
+    /// They are lost, and counted.
+    Lost,
+}
 
 /// What the store of each host did not take.
 #[derive(Debug, Default)]
@@ -20,45 +29,54 @@ pub struct Trouble {
 
 #[derive(Debug, Default)]
 struct Episode {
-    causes: HashMap<String, u64>,
-    last: f64,
+    /// When each cause was told last.
+    told: HashMap<String, f64>,
+    /// Whether something was told whose end was not.
+    open: bool,
+    lost: u64,
 }
 
 impl Trouble {
-    /// Counts an entry of `host` that could not be stored because of `cause`, at `now` in UNIX seconds.
+    /// Takes note that an entry of `host` could not be stored because of `cause`, at `now` in UNIX seconds.
     ///
-    /// Gives the line to log where this cause has not been told yet.
-    pub fn failed(&mut self, host: &str, cause: &str, now: f64) -> Option<String> {
-        self.lost = self.lost.saturating_add(1);
+    /// Gives the line to log where this cause has not been told lately.
+    pub fn failed(&mut self, host: &str, cause: &str, fate: Fate, now: f64) -> Option<String> {
         let episode = self.hosts.entry(host.to_owned()).or_default();
-        episode.last = now;
+        if fate == Fate::Lost {
+            self.lost = self.lost.saturating_add(1);
+            episode.lost = episode.lost.saturating_add(1);
+        }
         let mut cause = first_line(cause);
-        if !episode.causes.contains_key(cause) && episode.causes.len() >= CAUSES {
+        if !episode.told.contains_key(cause) && episode.told.len() >= CAUSES {
             cause = "other causes";
         }
-        let count = episode.causes.entry(cause.to_owned()).or_default();
-        *count = count.saturating_add(1);
-        (*count == 1).then(|| {
-            format!("Audit events of {host} can't be stored: {cause}. Check the storage of the host; each event is counted until it works again.")
+        if episode.told.get(cause).is_some_and(|told| episode.open || now - told < PAUSE) {
+            return None;
+        }
+        episode.told.insert(cause.to_owned(), now);
+        episode.open = true;
+        Some(match fate {
+            Fate::Waits => format!(
+                "Audit events of {host} can't be stored: {cause}. Check the storage of the host; they wait in the journal and are offered again."
+            ),
+            Fate::Lost => format!(
+                "Audit events of {host} can't be stored: {cause}. Check the storage of the host; each event is counted until it works again."
+            ),
         })
     }
 
-    /// Takes note that an entry of `host` was stored at `now`. Gives the line to log where that ends a time of trouble.
-    pub fn stored(&mut self, host: &str, now: f64) -> Option<String> {
-        // Nothing to do is the way of nearly every event.
-        if self.hosts.is_empty() {
-            return None;
-        }
-        let episode = self.hosts.get(host)?;
-        if now - episode.last < QUIET {
-            return None;
-        }
-        let lost: u64 = episode.causes.values().sum();
-        self.hosts.remove(host);
-        Some(format!("Audit events of {host} are stored again; {lost} could not be stored."))
+    /// Takes note that nothing of `host` is waiting any more. Gives the line to log where that ends a time of trouble.
+    pub fn stored(&mut self, host: &str) -> Option<String> {
+        let episode = self.hosts.get_mut(host).filter(|episode| episode.open)?;
+        episode.open = false;
+        let lost = std::mem::take(&mut episode.lost);
+        Some(match lost {
+            0 => format!("Audit events of {host} are stored again; none was lost."),
+            lost => format!("Audit events of {host} are stored again; {lost} could not be stored."),
+        })
     }
 
-    /// How many entries could not be stored, of all hosts, since the log was made.
+    /// How many entries were lost, of all hosts, since the log was made.
     #[must_use]
     pub const fn lost(&self) -> u64 {
         self.lost
@@ -79,33 +97,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_is_told_once_and_each_event_counted() {
+    fn a_cause_is_told_once_and_each_lost_event_counted() {
         let mut trouble = Trouble::default();
-        let line = trouble.failed("example.com", "database is locked", 0.0).unwrap();
-        assert!(line.contains("example.com") && line.contains("database is locked"), "{line}");
-        assert_eq!(trouble.failed("example.com", "database is locked", 1.0), None);
-        assert!(trouble.failed("example.com", "disk full\nstack", 2.0).unwrap().contains("disk full."));
-        assert_eq!(trouble.lost(), 3);
+        let line = trouble.failed("example.com", "database is locked", Fate::Lost, 0.0).unwrap();
+        assert!(line.contains("example.com") && line.contains("database is locked") && line.contains("counted"), "{line}");
+        assert_eq!(trouble.failed("example.com", "database is locked", Fate::Lost, 1.0), None);
+        assert!(
+            trouble
+                .failed("example.com", "disk full\nstack", Fate::Waits, 2.0)
+                .unwrap()
+                .contains("disk full. Check the storage of the host; they wait")
+        );
+        assert_eq!(trouble.lost(), 2);
+        assert!(trouble.stored("example.com").unwrap().ends_with("2 could not be stored."));
     }
 
     #[test]
-    fn recovery_is_told_once_it_lasts() {
+    fn recovery_is_told_once() {
         let mut trouble = Trouble::default();
-        assert_eq!(trouble.stored("example.com", 0.0), None);
-        trouble.failed("example.com", "locked", 10.0);
-        trouble.failed("example.com", "locked", 11.0);
-        assert_eq!(trouble.stored("example.com", 12.0), None);
-        assert_eq!(trouble.failed("example.com", "locked", 13.0), None, "a cause that comes and goes is told once");
-        assert!(trouble.stored("example.com", 73.0).unwrap().contains("3 could not"));
-        assert_eq!(trouble.stored("example.com", 74.0), None);
-        assert!(trouble.failed("example.com", "locked", 75.0).is_some());
+        assert_eq!(trouble.stored("example.com"), None);
+        trouble.failed("example.com", "locked", Fate::Waits, 10.0);
+        assert!(trouble.stored("example.com").unwrap().ends_with("none was lost."));
+        assert_eq!(trouble.stored("example.com"), None);
+    }
+
+    #[test]
+    fn trouble_that_comes_and_goes_does_not_fill_the_log() {
+        let mut trouble = Trouble::default();
+        let mut lines = 0;
+        for second in 0..600 {
+            lines += usize::from(trouble.failed("example.com", "locked", Fate::Lost, f64::from(second)).is_some());
+            lines += usize::from(trouble.stored("example.com").is_some());
+        }
+        assert_eq!((lines, trouble.lost()), (20, 600), "one line when it begins and one when it ends, each minute");
     }
 
     #[test]
     fn causes_are_bounded_in_number_and_length() {
         let mut trouble = Trouble::default();
-        let told = (0..100).filter(|n| trouble.failed("example.com", &format!("row {n}: {}", "x".repeat(5000)), 0.0).is_some()).count();
+        let cause = |n: i32| format!("row {n}: {}", "x".repeat(5000));
+        let told = (0..100).filter(|n| trouble.failed("example.com", &cause(*n), Fate::Lost, 0.0).is_some()).count();
         assert_eq!((told, trouble.lost()), (CAUSES + 1, 100));
-        assert!(trouble.failed("example.net", &"é".repeat(5000), 0.0).unwrap().len() < 500);
+        assert!(trouble.failed("example.net", &"é".repeat(5000), Fate::Lost, 0.0).unwrap().len() < 500);
     }
 }

@@ -23,6 +23,7 @@ local function countries(prosody, addresses)
 		local found = {};
 		for _, address in ipairs(addresses) do
 			module:context(host):audit(nil, "test", { session = { ip = address } });
+			flush_audit_log();
 			local store = module:context(host):open_store("audit", "archive");
 			for _, entry in store:find(os.date("!@events.%Y-%m-%d"), { limit = 1, reverse = true }) do
 				local place = entry:find("{xmpp:prosody.im/audit}session/location");

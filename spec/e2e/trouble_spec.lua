@@ -38,6 +38,19 @@ local function audit(prosody, user, event_type)
 	return prosody:eval("local host, user, event_type = ...; return module:context(host):audit(user, event_type);", host, user, event_type);
 end
 
+-- { waiting, lost, … } of the host
+local function state(prosody)
+	return prosody:eval("return module:shared('/*/audit/log').log.state(...)", host);
+end
+
+local function stored_in_broken(prosody)
+	return prosody:eval([[
+		local count = 0;
+		for _, rows in pairs(module:shared("/*/storage_broken/state").rows) do count = count + #rows; end
+		return count;
+	]]);
+end
+
 server.each_series(describe, pending, function (series)
 	local prosody;
 	after_each(function ()
@@ -47,52 +60,54 @@ server.each_series(describe, pending, function (series)
 
 	describe("a store that", function ()
 		for _, mode in ipairs({ "refuses", "refuses_as_sql", "refuses_silently", "throws", "throws_a_table" }) do
-			it((mode:gsub("_", " ")), function ()
-				prosody = start { series = series, storage = { audit = "broken" }, config = { broken_storage = mode } };
-				assert_logins_work(prosody);
-				assert_logins_work(prosody);
-				assert.is_nil((audit(prosody, nil, "test")));
-				assert.equal(1, #complaints(prosody), table.concat(complaints(prosody), "\n"));
-				assert.is_truthy(complaints(prosody)[1]:find("Audit events of "..host.." can't be stored: ", 1, true));
-				-- It works again, and so does the log, without a restart.
-				prosody:eval("module:shared('/*/storage_broken/state').mode = 'works'");
-				assert.is_string((audit(prosody, nil, "test")));
-			end);
+			for _, way in ipairs({ "journal", "direct" }) do
+				it((mode:gsub("_", " "))..", written by "..way, function ()
+					prosody = start { series = series, storage = { audit = "broken" }, config = { broken_storage = mode, audit_log_write = way } };
+					assert_logins_work(prosody);
+					assert_logins_work(prosody);
+					assert.is_string((audit(prosody, nil, "test")));
+					assert.is_truthy(process.wait_until(function () return #complaints(prosody) > 0; end, 10));
+					assert.equal(1, #complaints(prosody), table.concat(complaints(prosody), "\n"));
+					assert.is_truthy(complaints(prosody)[1]:find("Audit events of "..host.." can't be stored: ", 1, true));
+					-- It works again, and so does the log, without a restart and with all that waited.
+					local waiting = state(prosody).waiting;
+					assert.equal(8, waiting);
+					prosody:eval("module:shared('/*/storage_broken/state').mode = 'works'; flush_audit_log();");
+					assert.same({ 0, 0 }, { state(prosody).waiting, state(prosody).lost });
+					assert.equal(waiting, stored_in_broken(prosody));
+					assert.is_truthy(prosody:log():find("Audit events of "..host.." are stored again; none was lost.", 1, true));
+				end);
+			end
 		end
 
 		it("yields", function ()
 			prosody = start { series = series, storage = { audit = "broken" }, config = { broken_storage = "yields" } };
 			assert_logins_work(prosody);
+			assert.is_truthy(process.wait_until(function () return state(prosody).waiting == 0; end, 10));
 			assert.same({}, complaints(prosody));
-			local types = prosody:eval([[
-				local types = {};
-				for user, rows in pairs(module:shared("/*/storage_broken/state").rows) do
-					for _, row in ipairs(rows) do types[row.value.attr.type] = (types[row.value.attr.type] or 0) + 1; end
+			assert.equal(4, stored_in_broken(prosody));
+		end);
+
+		for name, driver in pairs({ ["is the null driver"] = "null"; ["is missing"] = "of_nobody"; ["has no archives"] = "none" }) do
+			it(name, function ()
+				prosody = start { series = series, storage = { audit = driver } };
+				assert_logins_work(prosody);
+				assert.is_truthy(process.wait_until(function () return #complaints(prosody) > 0; end, 10));
+				assert_logins_work(prosody);
+				assert.equal(1, #complaints(prosody), table.concat(complaints(prosody), "\n"));
+				assert.equal(7, state(prosody).waiting);
+				if driver ~= "none" then
+					local status, _, err = prosody:ctl("mod_audit", host);
+					assert.equal(1, status);
+					assert.is_truthy(err:find("The audit log of "..host.." can't be read: no storage driver", 1, true), err);
 				end
-				return types;
-			]]);
-			assert.same({ 1, 2 }, { types["authentication-success"], types["authentication-failure"] });
-		end);
-
-		it("is the null driver", function ()
-			prosody = start { series = series, storage = { audit = "null" } };
-			assert_logins_work(prosody);
-			assert.equal(1, #complaints(prosody), table.concat(complaints(prosody), "\n"));
-		end);
-
-		it("is missing", function ()
-			prosody = start { series = series, storage = { audit = "of_nobody" } };
-			assert_logins_work(prosody);
-			local status, _, err = prosody:ctl("mod_audit", host);
-			assert.equal(1, status);
-			assert.is_truthy(err:find("The audit log of "..host.." can't be read: no storage driver", 1, true), err);
-		end);
-
-		it("has no archives", function ()
-			prosody = start { series = series, storage = { audit = "none" } };
-			assert_logins_work(prosody);
-			assert.equal(1, #complaints(prosody), table.concat(complaints(prosody), "\n"));
-		end);
+				-- A store that works takes it all.
+				prosody:restart { storage = "internal" };
+				assert.is_truthy(process.wait_until(function () return state(prosody).waiting == 0; end, 10));
+				local _, out = prosody:ctl("mod_audit", host);
+				assert.equal(6, (select(2, out:gsub("authentication%-", ""))), out);
+			end);
+		end
 
 		it("is an SQLite file that another process has locked", function ()
 			prosody = start { series = series, storage = { audit = "sql" }, config = { sql = { driver = "SQLite3", database = "audit.sqlite" } } };
@@ -108,10 +123,13 @@ time.sleep(60)]], prosody.data.."/audit.sqlite" };
 			};
 			assert.is_truthy(process.wait_until(function () return lock:output():find("locked"); end, 10));
 			assert_logins_work(prosody);
-			assert.is_nil((audit(prosody, nil, "test")));
-			assert.is_truthy(complaints(prosody)[1]:find("locked", 1, true), complaints(prosody)[1]);
+			assert.is_string((audit(prosody, nil, "test")));
+			assert.is_truthy(process.wait_until(function () return #complaints(prosody) > 0; end, 10));
+			-- 0.12 stumbles over the lock where it counts.
+			assert.is_truthy(complaints(prosody)[1]:find("locked", 1, true) or complaints(prosody)[1]:find("checking quota", 1, true));
 			lock:finish("KILL");
-			assert.is_truthy(process.wait_until(function () return (audit(prosody, nil, "test")); end, 10));
+			assert.is_truthy(process.wait_until(function () return state(prosody).waiting == 0; end, 10));
+			assert.equal(0, state(prosody).lost);
 		end);
 
 		it("is on a disk that is full", function ()
@@ -127,11 +145,16 @@ time.sleep(60)]], prosody.data.."/audit.sqlite" };
 				assert.is_string((audit(prosody, nil, "before")));
 				os.execute(("dd if=/dev/zero of=%s bs=1k count=10000 2>/dev/null"):format(process.quote(folder.."/full")));
 				-- What is left of the last block takes a few entries.
-				assert.is_truthy(process.wait_until(function () return not (audit(prosody, nil, "full")); end, 20));
+				assert.is_truthy(process.wait_until(function ()
+					audit(prosody, nil, "full");
+					return #complaints(prosody) > 0;
+				end, 20));
 				assert_logins_work(prosody);
-				assert.is_true(#complaints(prosody) > 0);
+				assert.is_true(state(prosody).waiting > 0);
 				os.remove(folder.."/full");
 				assert.is_string((audit(prosody, nil, "after")));
+				prosody:eval("flush_audit_log()");
+				assert.equal(0, state(prosody).waiting);
 				prosody:stop();
 				local status, out = prosody:ctl("mod_audit", host);
 				assert.equal(0, status);

@@ -54,6 +54,7 @@ server.each_series(describe, pending, function (series)
 			prosody:adduser("romeo@"..host, "secret");
 			assert.is_false((raw.login(prosody, "romeo", "wrong")));
 			local found = prosody:eval([[
+				flush_audit_log();
 				local store = module:context(...):open_store("audit", "archive");
 				for _, entry, when, with in store:find(nil, { limit = 1, reverse = true }) do
 					return {
@@ -123,9 +124,11 @@ server.each_series(describe, pending, function (series)
 			local context = module:context(host);
 			context:audit(nil, "one");
 			context:audit(nil, "two");
+			flush_audit_log();
 			local before = opened;
 			assert(require "core.modulemanager".reload(host, "storage_internal"));
 			context:audit(nil, "three");
+			flush_audit_log();
 			return { before, opened };
 		]], host);
 		assert.same({ 1, 2 }, same);

@@ -12,6 +12,7 @@ local dump = {};
 
 local code = [[
 	local host = ...;
+	flush_audit_log();
 	local st = require "util.stanza";
 	local store = assert(require "core.storagemanager".open(host, "audit", "archive"));
 

@@ -7,7 +7,7 @@ use mlua::prelude::*;
 use super::convert::option;
 use crate::command::{Command, help};
 use crate::options::period;
-use crate::text::{Kind, clean, clean_jid, clean_name};
+use crate::text::{Kind, ascii, clean, clean_jid, clean_name};
 use crate::{NAMESPACE, text};
 
 /// The functions, as the glue wants them.
@@ -22,6 +22,7 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     exports.set("clean_text", lua.create_function(|lua, text: LuaString| cleaned(lua, text, |bytes| clean(bytes, Kind::Text)))?)?;
     exports.set("clean_jid", lua.create_function(read_jid)?)?;
     exports.set("clean_name", lua.create_function(|lua, text: LuaString| cleaned(lua, text, clean_name))?)?;
+    exports.set("ascii", lua.create_function(|_, text: LuaString| Ok(ascii(&text.to_string_lossy())))?)?;
     exports.set("period", lua.create_function(read_period)?)?;
     exports.set("command", lua.create_function(read_command)?)?;
     exports.set("help", lua.create_function(|_, ()| Ok(help()))?)?;

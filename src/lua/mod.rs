@@ -2,7 +2,7 @@
 //!
 //! | export | |
 //! |---|---|
-//! | `new(environment) -> log` | an audit log; see `glue.lua` for both tables |
+//! | `new(environment) -> log` | an audit log; `glue.lua` describes both tables |
 //! | `detail(name, attr, text, children) -> stanza` | something to add to an event |
 //! | `period(value) -> seconds \| nil, allowed` | a length of time as Prosody's options write it |
 //! | `command(arguments) -> command \| nil, message` | the arguments of `prosodyctl mod_audit` |
@@ -12,13 +12,21 @@
 
 mod convert;
 mod export;
+mod journal;
 mod reader;
 mod recorder;
 
 use mlua::prelude::*;
 
-/// The embedded Lua: everything that calls a store, since a driver may yield and a yield can't cross Rust.
-const GLUE: &str = include_str!("glue.lua");
+/// The embedded Lua, in the order in which it is loaded; each chunk is given what those before it returned. Everything that
+/// calls a store is here, since a driver may yield and a yield can't cross Rust.
+const CHUNKS: &[(&str, &str)] = &[
+    ("stanza", include_str!("stanza.lua")),
+    ("store", include_str!("store.lua")),
+    ("writer", include_str!("writer.lua")),
+    ("queue", include_str!("queue.lua")),
+    ("glue", include_str!("glue.lua")),
+];
 
 /// Makes the table of exports.
 ///
@@ -30,7 +38,14 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("recorder", lua.create_function(|lua, ()| recorder::functions(lua))?)?;
     native.set("query", lua.create_function(reader::query)?)?;
     native.set("table", lua.create_function(reader::table)?)?;
-    lua.load(GLUE).set_name("=audit_core").call(native)
+    native.set("journal", lua.create_function(journal::open)?)?;
+    native.set("read_journal", lua.create_function(journal::read)?)?;
+    let mut loaded = LuaMultiValue::from_iter([LuaValue::Table(native)]);
+    for (name, source) in CHUNKS {
+        let value: LuaValue = lua.load(*source).set_name(format!("=audit_core/{name}.lua")).call(loaded.clone())?;
+        loaded.push_back(value);
+    }
+    loaded.pop_back().and_then(|last| last.as_table().cloned()).ok_or_else(|| LuaError::runtime("the embedded Lua gave no table"))
 }
 
 #[cfg(feature = "module")]

@@ -10,8 +10,11 @@ use crate::query::{Filter, Page, Query, User};
 use crate::report::table::Table;
 use crate::report::zone::Zone;
 
-/// `query(host, filter, archive users, expires after, now) -> query`
-pub(super) fn query(_: &Lua, (host, filter, users, expires_after, now): (String, LuaTable, LuaTable, f64, f64)) -> LuaResult<Reading> {
+/// `query(host, filter, archive users, waiting rows, expires after, now) -> query`
+pub(super) fn query(
+    _: &Lua,
+    (host, filter, users, waiting, expires_after, now): (String, LuaTable, LuaTable, LuaTable, f64, f64),
+) -> LuaResult<Reading> {
     let username: Option<String> = filter.get("username")?;
     let filter = Filter {
         user: username.map(|local| User { jid: format!("{local}@{host}"), local }),
@@ -22,7 +25,7 @@ pub(super) fn query(_: &Lua, (host, filter, users, expires_after, now): (String,
     };
     // A driver may list users that are no strings: the memory driver's key of user `nil` is a function.
     let users = users.sequence_values::<LuaValue>().filter_map(|user| user.ok()?.as_string()?.to_str().ok().map(|user| user.to_owned()));
-    Ok(Reading { query: Query::new(filter, users), page: None, shown: 0 })
+    Ok(Reading { query: Query::new(filter, users, rows(&waiting)?), page: None, shown: 0 })
 }
 
 /// `table(columns, width | nil) -> table`; `columns` maps `user`, `ip`, `location`, `note` to whether they are shown.
@@ -30,6 +33,21 @@ pub(super) fn table(_: &Lua, (columns, width): (LuaTable, Option<usize>)) -> Lua
     let columns =
         Columns { user: columns.get("user")?, ip: columns.get("ip")?, location: columns.get("location")?, note: columns.get("note")? };
     Ok(Listing(Table::new(columns, width, Zone::Local)))
+}
+
+/// Rows as the glue lists them: key, when, with, xml, one after the other. What is no row is left out.
+fn rows(list: &LuaTable) -> LuaResult<Vec<Row>> {
+    let values: Vec<LuaValue> = list.sequence_values().collect::<LuaResult<_>>()?;
+    let row = |values: &[LuaValue]| match values {
+        [key, when, with, xml] => Some(Row {
+            key: key.as_string()?.to_string_lossy(),
+            when: number(when)?,
+            with: with.as_string().map(LuaString::to_string_lossy),
+            xml: xml.as_string()?.to_string_lossy(),
+        }),
+        _ => None,
+    };
+    Ok(values.chunks_exact(4).filter_map(row).collect())
 }
 
 /// A query that is being read.
@@ -57,19 +75,9 @@ impl LuaUserData for Reading {
                 None => (None, None, None),
             })
         });
-        // feed(rows, skipped): rows are key, when, with, xml one after the other, in one list
+        // feed(rows, skipped): the page, newest first, and how many rows of it could not be read
         methods.add_method_mut("feed", |_, this, (rows, skipped): (LuaTable, usize)| {
-            let values: Vec<LuaValue> = rows.sequence_values().collect::<LuaResult<_>>()?;
-            let rows = values.chunks_exact(4).filter_map(|values| match values {
-                [key, when, with, xml] => Some(Row {
-                    key: key.as_string()?.to_string_lossy(),
-                    when: number(when)?,
-                    with: with.as_string().map(LuaString::to_string_lossy),
-                    xml: xml.as_string()?.to_string_lossy(),
-                }),
-                _ => None,
-            });
-            let rows = rows.collect();
+            let rows = self::rows(&rows)?;
             if let Some(page) = this.page.take() {
                 this.query.feed(&page, rows, skipped);
             }

@@ -6,21 +6,23 @@ use std::rc::Rc;
 use mlua::prelude::*;
 
 use super::convert::{Host, Number, Text, option};
-use crate::options::{Settings, Value};
-use crate::partition::{DEFAULT_CLASS, Partition};
-use crate::recorder::{Recorder, occurred};
+use crate::options::{Settings, Value, Write};
+use crate::partition::{DEFAULT_CLASS, Partition, day};
+use crate::recorder::{Recorder, date_time, occurred};
+use crate::trouble::Fate;
 
 /// The functions of a new recorder.
 pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     let functions = Functions { lua, recorder: Rc::default(), table: lua.create_table()? };
 
-    // configure(host, get_option) -> list of refused values
+    // configure(host, get_option) -> list of refused values, whether entries are written directly
     let recorder = Rc::clone(&functions.recorder);
     let configure = lua.create_function(move |_, (Host(host), get): (Host, LuaFunction)| {
         // The options are read before the recorder is borrowed: reading them runs Lua.
         let (settings, refused) = Settings::read(|name| get.call::<LuaValue>(name).map_or(Value::Nil, |value| option(&value)));
+        let direct = settings.write == Write::Direct;
         recorder.borrow_mut().configure(&host, settings);
-        Ok(refused)
+        Ok((refused, direct))
     })?;
     functions.table.set("configure", configure)?;
 
@@ -56,13 +58,13 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     // pruned(host)
     functions.add("pruned", |recorder, Host(host): Host| recorder.archive(&host).pruned())?;
 
-    // failed(host, cause, now) -> line | nil
-    functions.add("failed", |recorder, (Host(host), cause, now): (Host, Text, f64)| {
+    // failed(host, cause, whether the entry waits, now) -> line | nil
+    functions.add("failed", |recorder, (Host(host), cause, waits, now): (Host, Text, bool, f64)| {
         let cause = cause.bytes().map_or_else(|| "unknown cause".to_owned(), |cause| String::from_utf8_lossy(&cause).into_owned());
-        recorder.trouble.failed(&host, &cause, now)
+        recorder.trouble.failed(&host, &cause, if waits { Fate::Waits } else { Fate::Lost }, now)
     })?;
-    // stored(host, now) -> line | nil
-    functions.add("stored", |recorder, (Host(host), now): (Host, f64)| recorder.trouble.stored(&host, now))?;
+    // stored(host) -> line | nil
+    functions.add("stored", |recorder, Host(host): Host| recorder.trouble.stored(&host))?;
     // lost() -> number
     functions.add("lost", |recorder, ()| recorder.trouble.lost())?;
     // warnings() -> list of lines
@@ -73,10 +75,17 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     // expired(host, archive user, now) -> whether it is a partition whose entries have all expired
     functions.add("expired", |recorder, (Host(host), name, now): (Host, Text, f64)| {
         let cutoff = recorder.settings(&host).expires_after.cutoff(now);
-        let partition = name.bytes().and_then(|name| std::str::from_utf8(&name).ok().and_then(|name| name.parse::<Partition>().ok()));
-        partition.zip(cutoff).is_some_and(|(partition, cutoff)| partition.end() <= cutoff)
+        partition(&name).zip(cutoff).is_some_and(|(partition, cutoff)| partition.end() <= cutoff)
     })?;
+    // may_hold(archive user, time) -> whether it is a partition that may have entries of that time or later
+    functions.add("may_hold", |_, (name, time): (Text, f64)| partition(&name).is_some_and(|partition| partition.day >= day(time)))?;
+    // date_time(time) -> text | nil
+    functions.add("date_time", |_, time: f64| date_time(time))?;
     Ok(functions.table)
+}
+
+fn partition(name: &Text) -> Option<Partition> {
+    name.bytes().and_then(|name| std::str::from_utf8(&name).ok()?.parse().ok())
 }
 
 struct Functions<'lua> {

@@ -23,7 +23,35 @@ local behaviour = {
 		wait();
 		return true;
 	end;
+	yields_and_refuses = function ()
+		local wait, done = async.waiter();
+		timer.add_task(0.05, function () done(); end);
+		wait();
+		return nil, "remote-server-timeout";
+	end;
+	-- Waits for an answer that never comes.
+	hangs = function ()
+		async.waiter()();
+	end;
+	-- Takes two of three.
+	refuses_some = function (operation)
+		if operation == "append" then
+			state.appends = (state.appends or 0) + 1;
+			if state.appends % 3 == 0 then return nil, "resource-constraint"; end
+		end
+		return true;
+	end;
 };
+
+-- These take the entry and then fail, as a connection that breaks between the commit and its answer.
+local afterwards = {
+	takes_and_refuses = function () return nil, "remote-connection-failed"; end;
+	takes_and_throws = function () error("the connection is gone"); end;
+};
+
+local function behave(operation)
+	return (afterwards[state.mode] and behaviour.works or behaviour[state.mode])(operation);
+end
 
 local driver = {};
 
@@ -33,15 +61,16 @@ function driver.open(_, store, typ)
 	end
 	local archive = { store = store; caps = {} };
 	function archive.append(_, user, _, value, when, with)
-		local ok, err = behaviour[state.mode]();
+		local ok, err = behave("append");
 		if not ok then return ok, err; end
 		local rows = state.rows[user or false] or {};
 		state.rows[user or false] = rows;
 		table.insert(rows, { value = st.clone(value), when = when, with = with });
+		if afterwards[state.mode] then return afterwards[state.mode](); end
 		return tostring(#rows);
 	end
 	function archive.find(_, user, query)
-		local ok, err = behaviour[state.mode]();
+		local ok, err = behave("find");
 		if not ok then return ok, err; end
 		local rows = state.rows[user or false] or {};
 		local i = query.reverse and #rows + 1 or 0;
@@ -66,7 +95,7 @@ function driver.open(_, store, typ)
 		end
 	end
 	function archive.delete(_, user)
-		local ok, err = behaviour[state.mode]();
+		local ok, err = behave("delete");
 		if not ok then return ok, err; end
 		state.rows[user or false] = nil;
 		return true;

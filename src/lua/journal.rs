@@ -1,0 +1,72 @@
+//! The journal as an object of the glue.
+
+use std::path::Path;
+
+use mlua::prelude::*;
+
+use crate::journal::{Appended, Journal, Limits, read_pending};
+
+/// A journal that this process owns, until it is closed.
+pub(super) struct Owned(Option<Journal>);
+
+/// `journal(path) -> journal | nil, message`
+pub(super) fn open(lua: &Lua, path: LuaString) -> LuaResult<(Option<LuaAnyUserData>, Option<String>)> {
+    match Journal::open(Path::new(&path.to_string_lossy()), Limits::default()) {
+        Ok(journal) => Ok((Some(lua.create_userdata(Owned(Some(journal)))?), None)),
+        Err(error) => Ok((None, Some(error.to_string()))),
+    }
+}
+
+/// `read_journal(path) -> list of payloads, number of damaged records | nil, message`
+pub(super) fn read(lua: &Lua, path: LuaString) -> LuaResult<(Option<Vec<LuaString>>, LuaValue)> {
+    match read_pending(Path::new(&path.to_string_lossy())) {
+        Ok((pending, damaged)) => {
+            let payloads = pending.iter().map(|(_, payload)| lua.create_string(payload)).collect::<LuaResult<_>>()?;
+            Ok((Some(payloads), damaged.into_lua(lua)?))
+        }
+        Err(error) => Ok((None, error.to_string().into_lua(lua)?)),
+    }
+}
+
+impl LuaUserData for Owned {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // append(payload) -> sequence | nil, whether it is on disk
+        methods.add_method_mut("append", |_, this, payload: LuaString| {
+            Ok(match this.journal()?.append(&payload.as_bytes()) {
+                Appended::Durable(sequence) => (Some(sequence), true),
+                Appended::Volatile(sequence) => (Some(sequence), false),
+                Appended::Lost => (None, false),
+            })
+        });
+        // first() -> sequence of the first entry that waits; next() -> the sequence that the next one will get
+        methods.add_method_mut("first", |_, this, ()| Ok(this.journal()?.first()));
+        methods.add_method_mut("next", |_, this, ()| Ok(this.journal()?.end()));
+        // get(sequence) -> payload | nil
+        methods.add_method_mut("get", |lua, this, sequence: u64| {
+            let payload = this.journal()?.get(sequence).ok().flatten();
+            payload.map(|payload| lua.create_string(payload)).transpose()
+        });
+        // release(to): all before it were taken by the store
+        methods.add_method_mut("release", |_, this, to: u64| {
+            this.journal()?.release(to);
+            Ok(())
+        });
+        // damaged() -> number of records that were left out when it was opened
+        methods.add_method_mut("damaged", |_, this, ()| Ok(this.journal()?.damaged()));
+        // trouble() -> why it can't be written | nil
+        methods.add_method_mut("trouble", |_, this, ()| Ok(this.journal()?.trouble().map(ToOwned::to_owned)));
+        // close()
+        methods.add_method_mut("close", |_, this, ()| {
+            if let Some(journal) = this.0.take() {
+                journal.close();
+            }
+            Ok(())
+        });
+    }
+}
+
+impl Owned {
+    fn journal(&mut self) -> LuaResult<&mut Journal> {
+        self.0.as_mut().ok_or_else(|| LuaError::runtime("the journal is closed"))
+    }
+}

@@ -1,0 +1,433 @@
+-- Between an event and its store: the journal of each host, and the task that hands its entries over.
+
+local native, stanzas, stores = ...;
+
+local ID = native.namespace.."\1id";
+
+-- Entries are handed over after this long, or when so many wait; seconds.
+local DELAY, MANY = 0.25, 200;
+-- How long the loop may be held by one slice, in seconds, and how many entries a transaction may have.
+local SLICE, SMALLEST, LARGEST = 0.008, 10, 200;
+-- The longest pause after a failure, in seconds.
+local LONGEST_PAUSE = 60;
+-- So many entries are kept in memory besides the journal; more are read back from it.
+local HELD = 1000;
+-- Entries of a partition that are looked at for those that a crash left in both store and journal: more than a slice.
+local RECOGNISED = 400;
+-- How many event types are told apart among those that were lost.
+local LOST_TYPES = 100;
+
+local assert, error, next, pairs, pcall, select = assert, error, next, pairs, pcall, select;
+local setmetatable, tonumber, tostring, type = setmetatable, tonumber, tostring, type;
+local floor, max, min = math.floor, math.max, math.min;
+local cause_of = stores.cause_of;
+local encode, decode = stanzas.encode, stanzas.decode;
+local ascii = native.ascii;
+
+-- What stands in the journal for an entry: when it was recorded, and the stanza.
+local function payload_of(item)
+	return encode(item.at.."\0", item.stanza);
+end
+
+local function item_of(stanza_mt, payload)
+	local ending = payload:find("\0", 1, true);
+	local at = ending and tonumber(payload:sub(1, ending - 1));
+	local stanza = at and decode(stanza_mt, payload, ending + 1);
+	if stanza then
+		return { at = at; stanza = stanza; with = stanza.attr.user or stanzas.HOST_WIDE };
+	end
+end
+
+-- For a driver that refuses an entry as it is (a database in an encoding that lacks a character, say): the same in ASCII.
+local function in_ascii(stanza_mt, stanza)
+	local copy = setmetatable({ name = ascii(stanza.name); attr = {}; tags = {} }, stanza_mt);
+	for name, value in pairs(stanza.attr) do
+		copy.attr[name] = ascii(value);
+	end
+	for i = 1, #stanza do
+		local child = stanza[i];
+		if type(child) == "string" then
+			copy[i] = ascii(child);
+		else
+			copy[i] = in_ascii(stanza_mt, child);
+			copy.tags[#copy.tags + 1] = copy[i];
+		end
+	end
+	return copy;
+end
+
+-- The queues of all hosts.
+--   context = {
+--     stanza_mt, log, now     as the log's environment has them
+--     schedule                function(delay, run): runs run() in an async context, later
+--     journal_path            function(host) -> path | nil: no journal
+--     recorder, writer
+--     store_of                function(host) -> store | nil, err
+--     record_lost             function(host, lost): makes an entry of a count
+--     handed_over             function(host, entries, seconds)
+--   }
+local function new(context)
+	local queues = {};
+	local stanza_mt, log, now, recorder, writer = context.stanza_mt, context.log, context.now, context.recorder, context.writer;
+
+	local run;
+
+	local function schedule(queue, delay)
+		local due = now() + delay;
+		if queue.due and queue.due <= due then
+			return;
+		end
+		queue.due = due;
+		context.schedule(delay, function ()
+			-- An earlier one may have been scheduled, and have run.
+			if queue.due == due then
+				queue.due = nil;
+				run(queue);
+			end
+		end);
+	end
+
+	local function open(host)
+		local queue = { host = host; held = {}; held_count = 0; failures = 0; size = LARGEST / 2; lost_total = 0 };
+		queues[host] = queue;
+		local path = context.journal_path and context.journal_path(host);
+		if path then
+			local journal, err = native.journal(path);
+			if not journal then
+				log("error", ("The journal of the audit events of %s can't be used: %s. Events are written to the store directly."):format(host, err));
+				return queue;
+			end
+			queue.journal = journal;
+			if journal:damaged() > 0 then
+				log("error", ("%d damaged records in the journal of the audit events of %s were left out."):format(journal:damaged(), host));
+			end
+			if journal:first() < journal:next() then
+				queue.recognise_to = journal:next();
+				schedule(queue, 0);
+			end
+		end
+		return queue;
+	end
+
+	local function queue_of(host)
+		return queues[host] or open(host);
+	end
+
+	local function is_empty(queue)
+		return not queue.journal or queue.journal:first() >= queue.journal:next();
+	end
+
+	local function release(queue, to)
+		local held = queue.held;
+		for sequence = queue.journal:first(), to - 1 do
+			if held[sequence] then
+				held[sequence] = nil;
+				queue.held_count = queue.held_count - 1;
+			end
+		end
+		queue.journal:release(to);
+	end
+
+	-- The next entries that wait, and the sequence behind them.
+	local function take(queue, count)
+		local journal, items = queue.journal, {};
+		local sequence, last = journal:first(), journal:next();
+		while sequence < last and #items < count do
+			local item = queue.held[sequence];
+			if not item then
+				local payload = journal:get(sequence);
+				item = payload and item_of(stanza_mt, payload);
+			end
+			if item and not (queue.recognised and queue.recognised[item.stanza.attr[ID]]) then
+				item.sequence = sequence;
+				items[#items + 1] = item;
+			end
+			sequence = sequence + 1;
+		end
+		return items, sequence;
+	end
+
+	-- A crash between the store and the journal leaves entries in both. They were the last that the store took.
+	local function recognise(queue, store)
+		local users = stores.users_of(store) or {};
+		local recognised, oldest = {}, nil;
+		for sequence = queue.journal:first(), queue.recognise_to - 1 do
+			local payload = queue.journal:get(sequence);
+			local item = payload and item_of(stanza_mt, payload);
+			if item then
+				oldest = item.at;
+				break;
+			end
+		end
+		local function look_at(partition)
+			local rows = store:find(partition, { reverse = true; limit = RECOGNISED });
+			if rows then
+				for _, stanza in rows do
+					local id = stanza.attr[ID];
+					if id then recognised[id] = true; end
+				end
+			end
+		end
+		if oldest then
+			look_at(nil);
+			for i = 1, #users do
+				if type(users[i]) == "string" and recorder.may_hold(users[i], oldest) then
+					look_at(users[i]);
+				end
+			end
+		end
+		queue.recognised = next(recognised) and recognised or nil;
+	end
+
+	local function put(queue, store, item)
+		local key, err = writer.put(queue.host, store, item.at, item.stanza, item.with);
+		if key then
+			return true;
+		end
+		return nil, err;
+	end
+
+	-- Hands items to a store, in order: how many it took, and why it took no more.
+	local function store_items(queue, store, items, deadline)
+		local engine = stores.engine_of(store);
+		if engine and #items > 1 then
+			local ok = pcall(function ()
+				assert(stores.in_one_transaction(engine, function ()
+					for i = 1, #items do
+						local done, err = put(queue, store, items[i]);
+						if not done then
+							error(cause_of(err), 0);
+						end
+					end
+				end));
+			end);
+			if ok then
+				return #items;
+			end
+			-- One at a time shows which of them it was, and how far one gets.
+		end
+		for i = 1, #items do
+			local ok, done, err = pcall(put, queue, store, items[i]);
+			if not ok or not done then
+				if ok then done = err; end
+				local item = items[i];
+				local plain = payload_of(item):find("[\128-\255]") and { at = item.at; stanza = in_ascii(stanza_mt, item.stanza); with = ascii(item.with) };
+				local taken = plain and select(2, pcall(put, queue, store, plain)) == true;
+				if not taken then
+					return i - 1, done == nil and "the storage driver refused without saying why" or done;
+				end
+			end
+			if now() > deadline then
+				return i;
+			end
+		end
+		return #items;
+	end
+
+	-- Hands over for as long as one slice may take: whether more is waiting | nil, err
+	local function hand_over(queue)
+		local started = now();
+		local deadline = started + SLICE;
+		local store, err = context.store_of(queue.host);
+		if not store then
+			return nil, err;
+		end
+		if queue.recognise_to then
+			recognise(queue, store);
+			queue.recognise_to = nil;
+		end
+		local entries = 0;
+		while not is_empty(queue) do
+			local items, behind = take(queue, queue.size);
+			local began = now();
+			local done, problem = store_items(queue, store, items, deadline);
+			entries = entries + done;
+			if problem ~= nil or done < #items then
+				release(queue, done < #items and items[done + 1].sequence or behind);
+			else
+				release(queue, behind);
+			end
+			local ended = now();
+			if ended - began > SLICE then
+				queue.size = max(SMALLEST, floor(queue.size / 2));
+			elseif ended - began < SLICE / 2 then
+				queue.size = min(LARGEST, queue.size * 2);
+			end
+			if problem ~= nil then
+				context.handed_over(queue.host, entries, ended - started);
+				return nil, problem;
+			elseif ended > deadline then
+				break;
+			end
+		end
+		queue.recognised = not is_empty(queue) and queue.recognised or nil;
+		context.handed_over(queue.host, entries, now() - started);
+		return not is_empty(queue);
+	end
+
+	-- Whether all was handed over that could be now.
+	function run(queue)
+		if queue.running or not queue.journal or is_empty(queue) then
+			return true;
+		end
+		queue.running = true;
+		local ok, more, err = pcall(hand_over, queue);
+		queue.running = false;
+		if not queue.journal then
+			return true; -- closed meanwhile
+		end
+		if not ok then
+			more, err = nil, more;
+		end
+		if more == nil then
+			queue.failures = queue.failures + 1;
+			queue.problem = cause_of(err);
+			local line = recorder.failed(queue.host, queue.problem, true, now());
+			if line then
+				log("error", line);
+			end
+			schedule(queue, min(LONGEST_PAUSE, 2 ^ (queue.failures - 1)));
+			return true;
+		end
+		queue.failures, queue.problem = 0, nil;
+		local lost = queue.lost;
+		if lost then
+			queue.lost = nil;
+			context.record_lost(queue.host, lost);
+		end
+		if more then
+			schedule(queue, 0);
+			return false;
+		end
+		local line = recorder.stored(queue.host);
+		if line then
+			log("info", line);
+		end
+		return true;
+	end
+
+	local function count_lost(queue, event_type, at)
+		local lost = queue.lost;
+		if not lost then
+			lost = { count = 0; since = at; types = {}; type_count = 0 };
+			queue.lost = lost;
+		end
+		lost.count, lost.till, queue.lost_total = lost.count + 1, at, queue.lost_total + 1;
+		if not lost.types[event_type] then
+			if lost.type_count >= LOST_TYPES then
+				event_type = "other";
+			end
+			lost.type_count = lost.type_count + (lost.types[event_type] and 0 or 1);
+		end
+		lost.types[event_type] = (lost.types[event_type] or 0) + 1;
+	end
+
+	-- Takes an entry: true, or nothing where there is room for it nowhere. It is counted then.
+	local function add(queue, at, stanza, with)
+		local item = { at = at; stanza = stanza; with = with };
+		local sequence, durable = queue.journal:append(payload_of(item));
+		if not sequence then
+			count_lost(queue, stanza.attr.type, at);
+			local line = recorder.failed(queue.host, "the journal can't be written ("..(queue.journal:trouble() or "no reason given")..")", false, at);
+			if line then
+				log("error", line);
+			end
+			return nil;
+		end
+		if not durable or queue.held_count < HELD then
+			queue.held[sequence], queue.held_count = item, queue.held_count + 1;
+		end
+		if not durable then
+			local line = recorder.failed(queue.host, "the journal can't be written ("..(queue.journal:trouble() or "no reason given")..")", true, at);
+			if line then
+				log("error", line);
+			end
+		end
+		if queue.failures == 0 then
+			schedule(queue, sequence - queue.journal:first() >= MANY and 0 or DELAY);
+		end
+		return true;
+	end
+
+	-- Hands over now what waits, for so many seconds at most.
+	local function flush(host, seconds)
+		local queue = queues[host];
+		local deadline = now() + seconds;
+		if queue then
+			repeat
+				local done = run(queue);
+			until done or now() > deadline;
+		end
+	end
+
+	-- Lets go of the journal of a host, or of all. What waits is offered again when it is opened next.
+	local function close(host)
+		for name, queue in pairs(queues) do
+			if host == nil or name == host then
+				if queue.journal then
+					queue.journal:close();
+					queue.journal = nil;
+				end
+				queues[name] = nil;
+			end
+		end
+	end
+
+	-- Rows of what waits, as a query takes them: key, when, with, xml, one after the other, newest last.
+	local function rows_of(payloads)
+		local rows, damaged = {}, 0;
+		for i = 1, #payloads do
+			local item = item_of(stanza_mt, payloads[i]);
+			if item then
+				local n = #rows;
+				rows[n + 1], rows[n + 2], rows[n + 3], rows[n + 4] = "journal-"..i, floor(item.at), item.with, tostring(item.stanza);
+			else
+				damaged = damaged + 1;
+			end
+		end
+		return rows, damaged;
+	end
+
+	-- What waits on a host, whichever process has its journal: rows, number of damaged records.
+	local function waiting_rows(host)
+		local queue = queues[host];
+		if queue and queue.journal then
+			local payloads = {};
+			for sequence = queue.journal:first(), queue.journal:next() - 1 do
+				local item = queue.held[sequence];
+				payloads[#payloads + 1] = item and payload_of(item) or queue.journal:get(sequence);
+			end
+			return rows_of(payloads);
+		end
+		local path = context.journal_path and context.journal_path(host) or context.readable_path and context.readable_path(host);
+		if not path then
+			return {}, 0;
+		end
+		local payloads, damaged = native.read_journal(path);
+		if not payloads then
+			log("warn", ("The journal of the audit events of %s can't be read: %s"):format(host, damaged));
+			return {}, 0;
+		end
+		local rows, undecodable = rows_of(payloads);
+		return rows, damaged + undecodable;
+	end
+
+	-- How it stands with a host: { waiting, oldest = UNIX time | nil, lost, problem = text | nil }
+	local function state(host)
+		local queue = queues[host];
+		if not queue or not queue.journal then
+			return { waiting = 0; lost = queue and queue.lost_total or 0; problem = queue and queue.problem };
+		end
+		local journal = queue.journal;
+		local oldest = queue.held[journal:first()];
+		if not oldest and not is_empty(queue) then
+			local payload = journal:get(journal:first());
+			oldest = payload and item_of(stanza_mt, payload);
+		end
+		return { waiting = journal:next() - journal:first(); oldest = oldest and oldest.at; lost = queue.lost_total; problem = queue.problem };
+	end
+
+	return { queue_of = queue_of; is_empty = is_empty; add = add; flush = flush; close = close; waiting_rows = waiting_rows; state = state };
+end
+
+return { new = new };

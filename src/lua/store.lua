@@ -1,0 +1,142 @@
+-- Calls to archive stores, and what their drivers answer.
+
+local debug, error, pcall, rawget, tostring, type = debug, error, pcall, rawget, tostring, type;
+local find = string.find;
+
+-- What a driver says of a failure, as a text: some give a string, some an object, some nothing.
+local function cause_of(err)
+	if type(err) == "table" then
+		local condition, text = err.condition, err.text;
+		if condition then
+			return tostring(condition)..(text and (": "..tostring(text)) or "");
+		end
+	end
+	-- An object's address is another one each time, which would make each failure a cause of its own.
+	return err ~= nil and tostring(err):gsub("0x%x+", "0x…") or "the storage driver refused without saying why";
+end
+
+-- The condition that audit() returns: a driver's own where it gave one, XMPP's for an internal error otherwise.
+local function condition_of(err)
+	local condition = type(err) == "table" and err.condition or err;
+	if type(condition) == "string" and find(condition, "^%l[%l-]+$") then
+		return condition;
+	end
+	return "internal-server-error";
+end
+
+-- The time of the newest entry of a partition, or nothing where there is none.
+local function newest(store, partition)
+	local rows, err = store:find(partition, { reverse = true; limit = 1 });
+	if not rows then
+		if err == nil or err == "item-not-found" then return nil; end
+		return nil, err;
+	end
+	local time;
+	for _, _, when in rows do
+		time = time or when;
+	end
+	return time;
+end
+
+-- One page of a partition, newest first: rows, number of rows that could not be read | nil, err
+local function read_page(store, limit, partition, before)
+	local ok, rows, err = pcall(store.find, store, partition, { reverse = true; limit = limit; before = before });
+	if not ok then
+		return nil, rows;
+	elseif not rows then
+		if err == nil or err == "item-not-found" then
+			return {}, 0;
+		end
+		return nil, err;
+	end
+	local list, n, skipped = {}, 0, 0;
+	while true do
+		-- A row that is no XML makes the SQL driver's iterator raise; the next call gives the next row.
+		local read, key, stanza, when, with = pcall(rows);
+		if read and key == nil then
+			break;
+		end
+		local written, xml = read, nil;
+		if read then
+			written, xml = pcall(tostring, stanza);
+		end
+		if written then
+			list[n + 1], list[n + 2], list[n + 3], list[n + 4] = key, when, with or "", xml;
+			n = n + 4;
+		else
+			skipped = skipped + 1;
+			if skipped > limit then
+				return nil, key;
+			end
+		end
+	end
+	return list, skipped;
+end
+
+-- Names of a store's archive users, whatever a driver lists: list | nil, err
+local function users_of(store)
+	local users = {};
+	if store.users then
+		local ok, problem = pcall(function ()
+			for user in store:users() do
+				users[#users + 1] = user;
+			end
+		end);
+		if not ok then
+			return nil, problem;
+		end
+	end
+	return users;
+end
+
+-- The SQL engine behind a store, or nil where there is none, or it is not as we know it. Neither series of Prosody gives
+-- another way to it: the driver keeps it in a local variable.
+local function engine_of(store)
+	local append = store.append;
+	if type(append) ~= "function" then
+		return nil;
+	end
+	for i = 1, 60 do
+		local name, value = debug.getupvalue(append, i);
+		if not name then
+			return nil;
+		elseif name == "engine" then
+			if type(value) == "table" and type(value.transaction) == "function" then
+				return value;
+			end
+			return nil;
+		end
+	end
+end
+
+-- Runs append_all() in one transaction of an engine: all of it is stored, or nothing. Each append of the driver begins a
+-- transaction of its own and would end ours, so for that long a transaction within it is only a call. append_all() must
+-- not yield: the engine is everybody's.
+local function in_one_transaction(engine, append_all)
+	local ok, err = engine:transaction(function ()
+		local own = rawget(engine, "transaction");
+		engine.transaction = function (_, run, ...)
+			return true, run(...);
+		end;
+		local done, problem = pcall(append_all);
+		engine.transaction = own;
+		if not done then
+			error(problem, 0);
+		end
+		return true;
+	end);
+	if ok then
+		return true;
+	end
+	return nil, err;
+end
+
+return {
+	cause_of = cause_of;
+	condition_of = condition_of;
+	newest = newest;
+	read_page = read_page;
+	users_of = users_of;
+	engine_of = engine_of;
+	in_one_transaction = in_one_transaction;
+};
