@@ -25,7 +25,7 @@ modules := $(wildcard lua/*.lua)
 
 need_cargo = @test -n "$(CARGO)" || { echo "cargo was not found: install a Rust toolchain or give its path as CARGO=" >&2; exit 1; }
 
-.PHONY: all build install uninstall demo test test-rust test-spec test-e2e lint bench bench-memory bench-login fmt clean help
+.PHONY: all build install uninstall demo test test-rust test-spec test-e2e lint bench bench-memory bench-login bench-rush soak-crash fmt clean help
 
 all: build ## Build the library for the Lua that Prosody runs on (LUA=5.4; or 5.2, 5.3, luajit)
 
@@ -100,6 +100,18 @@ bench-login: ## Measure logins on a real server, with and without the audit log
 	@tools/setup test
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/login.lua
+
+bench-rush: ## Let 20,000 accounts log in again after a restart, with and without the audit log (half an hour)
+	$(need_cargo)
+	@tools/setup test
+	@$(MAKE) --no-print-directory build LUA=5.4
+	@lua5.4 benches/rush.lua
+
+soak-crash: ## Kill servers at random moments, 200 times on each store and series (an hour and more)
+	$(need_cargo)
+	@tools/setup test
+	@$(MAKE) --no-print-directory build LUA=5.4
+	@lua5.4 benches/crash.lua
 
 fmt: ## Format the Rust code
 	$(need_cargo)

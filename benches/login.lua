@@ -1,8 +1,9 @@
 -- What the audit log costs a login on real Prosody servers: lua5.4 benches/login.lua [options]
 --
 --   --series=A,B       default: every series under target/prosody/
---   --servers=A,B      of none, ours-internal, ours-sqlite, ours-postgresql, plain-internal, plain-sqlite, plain-postgresql;
---                      default: all, those of postgresql where it is installed
+--   --servers=A,B      of none, ours-internal, ours-sqlite, ours-postgresql, the same with plain- (the plain-Lua baseline) and
+--                      with direct- (audit_log_write = "direct"); default: all but the last, those of postgresql where it
+--                      is installed
 --   --rounds=N         rounds of each server and outcome, interleaved; default 5
 --   --logins=N         logins of a round; default 400
 --   --connections=N    connections at a time; default 8
@@ -50,6 +51,7 @@ end
 local kinds = {
 	none = { label = "no audit log", modules = {} };
 	ours = { label = "audit_core", modules = { "audit", "audit_auth" } };
+	direct = { label = "direct", modules = { "audit", "audit_auth" }, write = "direct" };
 	plain = { label = "plain Lua", modules = { "audit_plain" } };
 };
 
@@ -84,6 +86,7 @@ local function start(series, name, options, database)
 		config = {
 			allow_unencrypted_plain_auth = true;
 			audit_log_location = false; -- the baseline has none
+			audit_log_write = kind.write;
 			sql = sql;
 		};
 		-- Over what the test support sets for every host.
@@ -93,7 +96,7 @@ local function start(series, name, options, database)
 	prosody:adduser("romeo@" .. host, password);
 	return {
 		prosody = prosody, kind = kind_name, store = store, label = kind.label, store_label = store_labels[store] or "";
-		outcomes = { success = { cpu = {}, rate = {} }, failure = { cpu = {}, rate = {} } };
+		outcomes = { success = { cpu = {}, rate = {}, latency = {} }, failure = { cpu = {}, rate = {}, latency = {} } };
 	};
 end
 
@@ -126,10 +129,10 @@ local function drive(entry, outcome, logins, connections)
 	local status, output, errors = process.capture({
 		"lua5.4", process.root .. "/benches/login_client.lua", entry.prosody.c2s_port, host, "romeo", given, logins, connections;
 	}, { timeout = 120 });
-	-- What the server does a moment later belongs to the logins, too.
-	socket.sleep(0.2);
+	-- What the server does a moment later belongs to the logins, too: the audit log is handed over within 0.25 seconds.
+	socket.sleep(0.4);
 	local cpu = cpu_of(entry.prosody.pid) - before;
-	local successes, failures, seconds, trouble = (output or ""):match("^(%d+)\t(%d+)\t(%S+)\t(.-)\n");
+	local successes, failures, seconds, latency, trouble = (output or ""):match("^(%d+)\t(%d+)\t(%S+)\t(%S+)\t(.-)\n");
 	if status ~= 0 or not successes then
 		fail("the client failed: " .. tostring(errors));
 	elseif trouble ~= "" then
@@ -137,7 +140,7 @@ local function drive(entry, outcome, logins, connections)
 	elseif tonumber(outcome == "success" and successes or failures) ~= logins then
 		fail(("expected %d of %s, got %s successes and %s failures"):format(logins, outcome, successes, failures));
 	end
-	return cpu * 1e6 / logins, logins / tonumber(seconds);
+	return cpu * 1e6 / logins, logins / tonumber(seconds), tonumber(latency);
 end
 
 -- The log must hold every login, or the comparison means nothing.
@@ -145,6 +148,8 @@ local function check_entries(entry, expected)
 	if entry.kind == "none" then return; end
 	local found = entry.prosody:eval([[
 		local host = ...;
+		local log = module:shared("/*/audit/log").log;
+		if log and log.flush then log.flush(host, 10); end
 		local store = module:context(host):open_store("audit", "archive");
 		local found, day = 0, 86400;
 		for _, ago in ipairs { 0, day } do
@@ -176,9 +181,10 @@ local function run_rounds(entries, options, deadline)
 			for i = 1, #entries do
 				-- Another one is first in each round.
 				local entry = entries[(i + round) % #entries + 1];
-				local cpu, rate = drive(entry, outcome, options.logins, options.connections);
+				local cpu, rate, latency = drive(entry, outcome, options.logins, options.connections);
 				table.insert(entry.outcomes[outcome].cpu, cpu);
 				table.insert(entry.outcomes[outcome].rate, rate);
+				table.insert(entry.outcomes[outcome].latency, latency);
 			end
 		end
 		if socket.gettime() > deadline then return round; end
@@ -189,10 +195,20 @@ end
 -- Tables ---------------------------------------------------------------------------------------------------------------
 
 local function summary(values)
+	values = table.move(values, 1, #values, 1, {});
 	table.sort(values);
 	local middle = (#values + 1) // 2;
 	local median = #values % 2 == 1 and values[middle] or (values[middle] + values[middle + 1]) / 2;
 	return { median = median, min = values[1], max = values[#values] };
+end
+
+-- Round by round, so that what another process did to a round does less to the share.
+local function shares_of(values, of)
+	local shares = {};
+	for i, value in ipairs(values) do
+		shares[i] = value / of[i];
+	end
+	return shares;
 end
 
 local function cell(value, digits, width)
@@ -201,15 +217,22 @@ local function cell(value, digits, width)
 end
 
 local function print_table(entries)
-	local line = "%-14s %-11s %-9s %22s %7s %9s %24s\n";
-	io.write(line:format("audit log", "store", "outcome", "CPU a login, µs ", "ratio", "added µs", "logins a second"));
-	io.write(("-"):rep(103), "\n");
+	-- The share is that of the round's logins a second without an audit log, as is that of the latency.
+	local line = "%-14s %-11s %-9s %22s %7s %9s %24s %6s %20s %6s\n";
+	io.write(line:format("audit log", "store", "outcome", "CPU a login, µs ", "ratio", "added µs", "logins a second", "share", "latency, ms",
+		"ratio"));
+	io.write(("-"):rep(138), "\n");
 	for _, outcome in ipairs { "success", "failure" } do
 		local base = summary(entries[1].outcomes[outcome].cpu).median;
 		for i, entry in ipairs(entries) do
-			local cpu, rate = summary(entry.outcomes[outcome].cpu), summary(entry.outcomes[outcome].rate);
+			local of_outcome = entry.outcomes[outcome];
+			local shares = i > 1 and shares_of(of_outcome.rate, entries[1].outcomes[outcome].rate);
+			local slower = i > 1 and shares_of(of_outcome.latency, entries[1].outcomes[outcome].latency);
+			local cpu, rate, latency = summary(of_outcome.cpu), summary(of_outcome.rate), summary(of_outcome.latency);
 			io.write(line:format(entry.label, entry.store_label, outcome, cell(cpu, 0, 22),
-				i > 1 and ("%.3f"):format(cpu.median / base) or "", i > 1 and ("%.0f"):format(cpu.median - base) or "", cell(rate, 0, 24)));
+				i > 1 and ("%.3f"):format(cpu.median / base) or "", i > 1 and ("%.0f"):format(cpu.median - base) or "", cell(rate, 0, 24),
+				shares and ("%.0f %%"):format(summary(shares).median * 100) or "", cell(latency, 1, 20),
+				slower and ("%.2f"):format(summary(slower).median) or ""));
 		end
 	end
 	print();

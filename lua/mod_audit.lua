@@ -292,17 +292,18 @@ local function unknown_host(host)
 end
 
 local function show(command)
-	local shown, problem = audit_log.show(command.host, command.filter, command.columns, core.terminal_width(), function (text)
+	local shown, damaged, problem = audit_log.show(command.host, command.filter, command.columns, core.terminal_width(), function (text)
 		return io.stdout:write(text) and true or false;
 	end);
-	if not shown then
-		return fail("The audit log of %s can't be read: %s", command.host, problem);
+	if problem then
+		return fail("The audit log of %s can't be read: %s%s", command.host, problem,
+			shown > 0 and "; what is shown still waits to be stored" or "");
 	end
 	if shown == 0 then
 		io.stderr:write("No audit events found.\n");
 	end
-	if problem > 0 then
-		return fail("%d entries are damaged and are not shown", problem);
+	if damaged > 0 then
+		return fail("%d entries are damaged and are not shown", damaged);
 	end
 	return 0;
 end

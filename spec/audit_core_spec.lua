@@ -485,9 +485,9 @@ describe("reading", function ()
 	it("says what went wrong", function ()
 		local log = new_log();
 		log.store.find = function () return nil, "database is locked"; end;
-		assert.same({ nil, "database is locked" }, { log.log.show("example.com", {}, {}, nil, print) });
+		assert.same({ 0, 0, "database is locked" }, { log.log.show("example.com", {}, {}, nil, print) });
 		log.store.users = function () error("no connection"); end;
-		local _, err = log.log.show("example.com", {}, {}, nil, print);
+		local _, _, err = log.log.show("example.com", {}, {}, nil, print);
 		assert.is_truthy(err:find("no connection", 1, true));
 	end);
 
@@ -684,6 +684,59 @@ describe("the journal", function ()
 		assert.same({ 2, "r\\u{f6}meo@example.com", "r\\u{f6}meo@example.com" }, { #rows, rows[1].with, rows[1].value.attr.user });
 	end);
 
+	it("knows what the store took although it said that it did not", function ()
+		local log = journaled();
+		local append = log.store.append;
+		log.store.append = function (...) append(...); return nil, "connection lost"; end;
+		audit(log, 1, 1);
+		log:pass(0.3);
+		log.store.append = append;
+		audit(log, 2, 3);
+		log:pass(5);
+		assert.equal("1 2 3", numbers(log));
+	end);
+
+	it("waits where it can't know what the store has already", function ()
+		local log = journaled();
+		audit(log, 1, 3);
+		log:pass(0.3);
+		audit(log, 4, 4);
+		log.log.close();
+		local again = journaled(nil, log.store);
+		local find = again.store.find;
+		again.store.find = function () return nil, "database is locked"; end;
+		again.log.open("example.com");
+		again:pass(10);
+		assert.equal("1 2 3", numbers(again));
+		again.store.find = find;
+		again:pass(60);
+		assert.equal("1 2 3 4", numbers(again));
+	end);
+
+	it("counts a damaged record among what was lost", function ()
+		local log = journaled();
+		audit(log, 1, 3);
+		log.log.close();
+		for name in lfs.dir(folder) do
+			if (folder.."/"..name):find(path..".0", 1, true) then
+				local file = io.open(folder.."/"..name, "r+b");
+				local at = file:read("a"):find("c2s2", 1, true);
+				file:seek("set", at - 1);
+				file:write("XXXX");
+				file:close();
+			end
+		end
+		local again = journaled(nil, log.store);
+		again.log.open("example.com");
+		again:pass(1);
+		local rows = again.store:rows("@events.2026-11-24");
+		assert.same({ 3, "1", "3", "audit-entries-lost" }, {
+			#rows, rows[1].value:get_child("n", NAMESPACE).attr.v, rows[2].value:get_child("n", NAMESPACE).attr.v, rows[3].value.attr.type,
+		});
+		assert.equal("unreadable", rows[3].value:get_child("lost", NAMESPACE).tags[1].attr.name);
+		assert.is_truthy(again.lines[1]:find("1 damaged records in the journal", 1, true));
+	end);
+
 	it("rolls over at a quota", function ()
 		local log = journaled(nil, new_store(10));
 		audit(log, 1, 25);
@@ -740,7 +793,7 @@ describe("the journal", function ()
 		assert.same({ 3, 3 }, { log.log.lost(), log.log.state("example.com").lost });
 		local kept = log.log.waiting("example.com");
 		log.store.append = append;
-		log:pass(120);
+		log:pass(300);
 		local rows = log.store:rows("@events.2026-11-24");
 		assert.equal(kept + 1, #rows);
 		local entry = rows[#rows].value;

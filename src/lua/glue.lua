@@ -336,33 +336,37 @@ local function new(environment)
 	end
 
 	-- Shows entries of a host as a table, newest first.
-	--   show(host, filter, columns, width, write) -> number shown, number that could not be read | nil, message
-	-- `filter` may have username, global and limit; `write` is called with text and returns false to stop.
+	--   show(host, filter, columns, width, write) -> number shown, number that could not be read, message | nil
+	-- `filter` may have username, global and limit; `write` is called with text and returns false to stop. There is a message
+	-- where the store can't be read: what waits for it is shown all the same.
 	local function show(host, filter, columns, width, write_out)
 		-- What waits is read first: an entry that goes to the store meanwhile is met twice and known by its id, none is missed.
 		local waiting, undecodable = queues.waiting_rows(host);
 		local store, users = open_to_read(host);
+		local problem;
 		if not store then
-			return nil, users;
+			problem, users = users, {};
 		end
 		local query = native.query(host, filter, users, waiting, recorder.expires_after(host), now());
 		local listing = native.table(columns, width);
 		local going_on = true;
 		while going_on do
 			local limit, partition, before = query:next_page();
-			if not limit then
-				break;
+			local rows, skipped = {}, 0;
+			if limit and not problem then
+				rows, skipped = patiently(read_page, store, limit, partition, before);
+				if not rows then
+					rows, skipped, problem = {}, 0, skipped;
+				end
 			end
-			local rows, problem = patiently(read_page, store, limit, partition, before);
-			if not rows then
-				return nil, problem;
+			if limit then
+				query:feed(rows, skipped);
 			end
-			query:feed(rows, problem);
 			local lines = listing:lines(query);
-			going_on = lines == "" or write_out(lines) ~= false;
+			going_on = limit and (lines == "" or write_out(lines) ~= false);
 		end
 		local shown, damaged = query:counts();
-		return shown, damaged + undecodable;
+		return shown, damaged + undecodable, problem;
 	end
 
 	-- Removes what has expired.

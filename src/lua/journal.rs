@@ -1,5 +1,7 @@
 //! The journal as an object of the glue.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use mlua::prelude::*;
@@ -11,7 +13,7 @@ pub(super) struct Owned(Option<Journal>);
 
 /// `journal(path) -> journal | nil, message`
 pub(super) fn open(lua: &Lua, path: LuaString) -> LuaResult<(Option<LuaAnyUserData>, Option<String>)> {
-    match Journal::open(Path::new(&path.to_string_lossy()), Limits::default()) {
+    match Journal::open(Path::new(OsStr::from_bytes(&path.as_bytes())), Limits::default()) {
         Ok(journal) => Ok((Some(lua.create_userdata(Owned(Some(journal)))?), None)),
         Err(error) => Ok((None, Some(error.to_string()))),
     }
@@ -19,7 +21,7 @@ pub(super) fn open(lua: &Lua, path: LuaString) -> LuaResult<(Option<LuaAnyUserDa
 
 /// `read_journal(path) -> list of payloads, number of damaged records | nil, message`
 pub(super) fn read(lua: &Lua, path: LuaString) -> LuaResult<(Option<Vec<LuaString>>, LuaValue)> {
-    match read_pending(Path::new(&path.to_string_lossy())) {
+    match read_pending(Path::new(OsStr::from_bytes(&path.as_bytes()))) {
         Ok((pending, damaged)) => {
             let payloads = pending.iter().map(|(_, payload)| lua.create_string(payload)).collect::<LuaResult<_>>()?;
             Ok((Some(payloads), damaged.into_lua(lua)?))
@@ -38,13 +40,13 @@ impl LuaUserData for Owned {
                 Appended::Lost => (None, false),
             })
         });
-        // first() -> sequence of the first entry that waits; next() -> the sequence that the next one will get
+        // first() -> sequence of the first entry that waits; next() -> one above that of the last
         methods.add_method_mut("first", |_, this, ()| Ok(this.journal()?.first()));
         methods.add_method_mut("next", |_, this, ()| Ok(this.journal()?.end()));
-        // get(sequence) -> payload | nil
-        methods.add_method_mut("get", |lua, this, sequence: u64| {
-            let payload = this.journal()?.get(sequence).ok().flatten();
-            payload.map(|payload| lua.create_string(payload)).transpose()
+        // get(sequence) -> payload | nil: there is none | nil, message: it can't be read now
+        methods.add_method_mut("get", |lua, this, sequence: u64| match this.journal()?.get(sequence) {
+            Ok(payload) => Ok((payload.map(|payload| lua.create_string(payload)).transpose()?, None)),
+            Err(error) => Ok((None, Some(error.to_string()))),
         });
         // release(to): all before it were taken by the store
         methods.add_method_mut("release", |_, this, to: u64| {

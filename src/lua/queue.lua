@@ -14,6 +14,8 @@ local LONGEST_PAUSE = 60;
 local HELD = 1000;
 -- Entries of a partition that are looked at for those that a crash left in both store and journal: more than a slice.
 local RECOGNISED = 400;
+-- More damaged records than this are not counted one by one.
+local MOST_UNREADABLE = 100000;
 -- How many event types are told apart among those that were lost.
 local LOST_TYPES = 100;
 
@@ -87,6 +89,29 @@ local function new(context)
 		end);
 	end
 
+	local function count_lost(queue, event_type, at)
+		local lost = queue.lost;
+		if not lost then
+			lost = { count = 0; since = at; types = {}; type_count = 0 };
+			queue.lost = lost;
+		end
+		lost.count, lost.till, queue.lost_total = lost.count + 1, at, queue.lost_total + 1;
+		if not lost.types[event_type] then
+			if lost.type_count >= LOST_TYPES then
+				event_type = "other";
+			end
+			lost.type_count = lost.type_count + (lost.types[event_type] and 0 or 1);
+		end
+		lost.types[event_type] = (lost.types[event_type] or 0) + 1;
+	end
+
+	-- Records of a journal that can't be read were entries once.
+	local function count_unreadable(queue, count)
+		for _ = 1, count do
+			count_lost(queue, "unreadable", now());
+		end
+	end
+
 	local function open(host)
 		local queue = { host = host; held = {}; held_count = 0; failures = 0; size = LARGEST / 2; lost_total = 0 };
 		queues[host] = queue;
@@ -100,8 +125,9 @@ local function new(context)
 			queue.journal = journal;
 			if journal:damaged() > 0 then
 				log("error", ("%d damaged records in the journal of the audit events of %s were left out."):format(journal:damaged(), host));
+				count_unreadable(queue, min(journal:damaged(), MOST_UNREADABLE));
 			end
-			if journal:first() < journal:next() then
+			if journal:first() < journal:next() or queue.lost then
 				queue.recognise_to = journal:next();
 				schedule(queue, 0);
 			end
@@ -135,8 +161,16 @@ local function new(context)
 		while sequence < last and #items < count do
 			local item = queue.held[sequence];
 			if not item then
-				local payload = journal:get(sequence);
+				local payload, err = journal:get(sequence);
+				if err then
+					-- Not to be read now is not gone.
+					if #items > 0 then break; end
+					error(err, 0);
+				end
 				item = payload and item_of(stanza_mt, payload);
+				if payload and not item then
+					count_unreadable(queue, 1);
+				end
 			end
 			if item and not (queue.recognised and queue.recognised[item.stanza.attr[ID]]) then
 				item.sequence = sequence;
@@ -147,36 +181,46 @@ local function new(context)
 		return items, sequence;
 	end
 
-	-- A crash between the store and the journal leaves entries in both. They were the last that the store took.
+	-- A crash between the store and the journal leaves entries in both, and so does a store that takes entries and says that
+	-- it did not. They were the last that it took. Raises where the store can't be read: then nothing is known.
 	local function recognise(queue, store)
-		local users = stores.users_of(store) or {};
 		local recognised, oldest = {}, nil;
 		for sequence = queue.journal:first(), queue.recognise_to - 1 do
-			local payload = queue.journal:get(sequence);
-			local item = payload and item_of(stanza_mt, payload);
+			local item = queue.held[sequence];
+			if not item then
+				local payload = queue.journal:get(sequence);
+				item = payload and item_of(stanza_mt, payload);
+			end
 			if item then
 				oldest = item.at;
 				break;
 			end
 		end
-		local function look_at(partition)
-			local rows = store:find(partition, { reverse = true; limit = RECOGNISED });
-			if rows then
-				for _, stanza in rows do
-					local id = stanza.attr[ID];
-					if id then recognised[id] = true; end
-				end
-			end
-		end
 		if oldest then
-			look_at(nil);
+			local users, problem = stores.users_of(store);
+			if not users then
+				error(problem, 0);
+			end
+			local partitions = { false };
 			for i = 1, #users do
 				if type(users[i]) == "string" and recorder.may_hold(users[i], oldest) then
-					look_at(users[i]);
+					partitions[#partitions + 1] = users[i];
+				end
+			end
+			for i = 1, #partitions do
+				local rows, err = store:find(partitions[i] or nil, { reverse = true; limit = RECOGNISED });
+				if rows then
+					for _, stanza in rows do
+						local id = stanza.attr[ID];
+						if id then recognised[id] = true; end
+					end
+				elseif err ~= nil and err ~= "item-not-found" then
+					error(err, 0);
 				end
 			end
 		end
 		queue.recognised = next(recognised) and recognised or nil;
+		queue.recognise_to = nil;
 	end
 
 	local function put(queue, store, item)
@@ -205,11 +249,13 @@ local function new(context)
 				return #items;
 			end
 			-- One at a time shows which of them it was, and how far one gets.
+			stores.close_statements(engine);
 		end
 		for i = 1, #items do
 			local ok, done, err = pcall(put, queue, store, items[i]);
 			if not ok or not done then
 				if ok then done = err; end
+				stores.close_statements(engine);
 				local item = items[i];
 				local plain = payload_of(item):find("[\128-\255]") and { at = item.at; stanza = in_ascii(stanza_mt, item.stanza); with = ascii(item.with) };
 				local taken = plain and select(2, pcall(put, queue, store, plain)) == true;
@@ -233,14 +279,18 @@ local function new(context)
 			return nil, err;
 		end
 		if queue.recognise_to then
-			recognise(queue, store);
-			queue.recognise_to = nil;
+			local ok, problem = pcall(recognise, queue, store);
+			if not ok then
+				stores.close_statements(stores.engine_of(store));
+				return nil, problem;
+			end
 		end
 		local entries = 0;
 		while not is_empty(queue) do
 			local items, behind = take(queue, queue.size);
 			local began = now();
 			local done, problem = store_items(queue, store, items, deadline);
+			stores.keep_connection(stores.engine_of(store));
 			entries = entries + done;
 			if problem ~= nil or done < #items then
 				release(queue, done < #items and items[done + 1].sequence or behind);
@@ -267,7 +317,7 @@ local function new(context)
 
 	-- Whether all was handed over that could be now.
 	function run(queue)
-		if queue.running or not queue.journal or is_empty(queue) then
+		if queue.running or not queue.journal or is_empty(queue) and not queue.lost then
 			return true;
 		end
 		queue.running = true;
@@ -281,6 +331,7 @@ local function new(context)
 		end
 		if more == nil then
 			queue.failures = queue.failures + 1;
+			queue.recognise_to = queue.journal:next();
 			queue.problem = cause_of(err);
 			local line = recorder.failed(queue.host, queue.problem, true, now());
 			if line then
@@ -304,22 +355,6 @@ local function new(context)
 			log("info", line);
 		end
 		return true;
-	end
-
-	local function count_lost(queue, event_type, at)
-		local lost = queue.lost;
-		if not lost then
-			lost = { count = 0; since = at; types = {}; type_count = 0 };
-			queue.lost = lost;
-		end
-		lost.count, lost.till, queue.lost_total = lost.count + 1, at, queue.lost_total + 1;
-		if not lost.types[event_type] then
-			if lost.type_count >= LOST_TYPES then
-				event_type = "other";
-			end
-			lost.type_count = lost.type_count + (lost.types[event_type] and 0 or 1);
-		end
-		lost.types[event_type] = (lost.types[event_type] or 0) + 1;
 	end
 
 	-- Takes an entry: true, or nothing where there is room for it nowhere. It is counted then.

@@ -1,6 +1,6 @@
 -- Calls to archive stores, and what their drivers answer.
 
-local debug, error, pcall, rawget, tostring, type = debug, error, pcall, rawget, tostring, type;
+local debug, error, pairs, pcall, rawget, tostring, type = debug, error, pairs, pcall, rawget, tostring, type;
 local find = string.find;
 
 -- What a driver says of a failure, as a text: some give a string, some an object, some nothing.
@@ -11,8 +11,11 @@ local function cause_of(err)
 			return tostring(condition)..(text and (": "..tostring(text)) or "");
 		end
 	end
-	-- An object's address is another one each time, which would make each failure a cause of its own.
-	return err ~= nil and tostring(err):gsub("0x%x+", "0x…") or "the storage driver refused without saying why";
+	if err == nil then
+		return "the storage driver refused without saying why";
+	end
+	-- Where in Lua it was said, and an object's address, would make one cause into several.
+	return (tostring(err):gsub("%S+%.lua:%d+: ", ""):gsub("0x%x+", "0x…"));
 end
 
 -- The condition that audit() returns: a driver's own where it gave one, XMPP's for an internal error otherwise.
@@ -109,11 +112,36 @@ local function engine_of(store)
 	end
 end
 
+-- COMPAT LuaDBI 0.7: a prepared statement that is collected after its connection takes the whole process with it, and
+-- Prosody forgets a connection that is lost long before it forgets the statements. So they keep it, and go together.
+local function keep_connection(engine)
+	if engine and engine.conn and type(engine.prepared) == "table" then
+		engine.prepared.connection = engine.conn;
+	end
+end
+
+-- COMPAT LuaDBI 0.7: a statement that SQLite refused because of a lock stays in progress until it is executed again. As long
+-- as it is, no transaction of the connection can be committed, and when it is, it first says its old error once more.
+local function close_statements(engine)
+	local prepared = engine and engine.conn and engine.prepared;
+	if type(prepared) ~= "table" then
+		return;
+	end
+	for sql, statement in pairs(prepared) do
+		if sql ~= "connection" then
+			pcall(function () statement:close(); end);
+		end
+	end
+	engine.prepared = {};
+	keep_connection(engine);
+end
+
 -- Runs append_all() in one transaction of an engine: all of it is stored, or nothing. Each append of the driver begins a
 -- transaction of its own and would end ours, so for that long a transaction within it is only a call. append_all() must
 -- not yield: the engine is everybody's.
 local function in_one_transaction(engine, append_all)
 	local ok, err = engine:transaction(function ()
+		keep_connection(engine);
 		local own = rawget(engine, "transaction");
 		engine.transaction = function (_, run, ...)
 			return true, run(...);
@@ -139,4 +167,6 @@ return {
 	users_of = users_of;
 	engine_of = engine_of;
 	in_one_transaction = in_one_transaction;
+	keep_connection = keep_connection;
+	close_statements = close_statements;
 };
