@@ -90,4 +90,18 @@ describe("the library builds for", function ()
 			assert.is_truthy(out:find("^1209600%.?0?\texample.com\n$"), out);
 		end);
 	end
+
+	server.each_series(describe, pending, function (series)
+		it("another Lua than Prosody's, which the log says in one line", function ()
+			make("build", "LUA=5.3");
+			local folder = process.new_folder("modules");
+			process.run(("cp lua/*.lua %s && install -m 644 target/lua5.3/audit_core.so %s"):format(process.quote(folder), process.quote(folder)));
+			local prosody = server.start { series = series; modules = { "audit", "audit_auth" }; plugin_paths = { folder }; library = "beside" };
+			prosody:adduser("romeo@"..host, "secret");
+			assert.is_true((raw.login(prosody, "romeo", "secret")));
+			local told = prosody:log():match("[^\n]*the library audit_core can't be used by Lua 5.4: [^\n]*");
+			assert.is_truthy(told and told:find("make install LUA=5.4", 1, true), told);
+			prosody:stop();
+		end);
+	end);
 end);
