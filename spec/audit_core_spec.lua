@@ -696,6 +696,17 @@ describe("the journal", function ()
 		assert.equal("1 2 3", numbers(log));
 	end);
 
+	it("knows that also of what was written directly", function ()
+		local log = journaled({ audit_log_write = "direct" });
+		local append = log.store.append;
+		log.store.append = function (...) append(...); error("connection lost"); end;
+		audit(log, 1, 1);
+		log.store.append = append;
+		audit(log, 2, 2);
+		log:pass(5);
+		assert.equal("1 2", numbers(log));
+	end);
+
 	it("waits where it can't know what the store has already", function ()
 		local log = journaled();
 		audit(log, 1, 3);

@@ -225,7 +225,8 @@ local function new(environment)
 		setmetatable(stanza, stanza_mt);
 		local with = jid or HOST_WIDE;
 		local queue = queues.queue_of(host);
-		if not queue.journal or direct[host] and queues.is_empty(queue) then
+		local at_once = not queue.journal or direct[host] and queues.is_empty(queue);
+		if at_once then
 			local ok, done, err = pcall(write, host, at, stanza, with);
 			if not ok then
 				done, err = nil, done;
@@ -238,7 +239,7 @@ local function new(environment)
 			end
 			-- What the store does not take waits, and is offered again.
 		end
-		if not queues.add(queue, at, stanza, with) then
+		if not queues.add(queue, at, stanza, with, at_once) then
 			return nil, "resource-constraint";
 		end
 		recorded(host, stanza.attr.type);

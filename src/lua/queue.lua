@@ -113,7 +113,7 @@ local function new(context)
 	end
 
 	local function open(host)
-		local queue = { host = host; held = {}; held_count = 0; failures = 0; size = LARGEST / 2; lost_total = 0 };
+		local queue = { host = host; held = {}; held_count = 0; failures = 0; size = LARGEST / 2; lost_total = 0; longest = 0 };
 		queues[host] = queue;
 		local path = context.journal_path and context.journal_path(host);
 		if path then
@@ -321,8 +321,9 @@ local function new(context)
 			return true;
 		end
 		queue.running = true;
+		local began = now();
 		local ok, more, err = pcall(hand_over, queue);
-		queue.running = false;
+		queue.running, queue.longest = false, max(queue.longest, now() - began);
 		if not queue.journal then
 			return true; -- closed meanwhile
 		end
@@ -357,8 +358,9 @@ local function new(context)
 		return true;
 	end
 
-	-- Takes an entry: true, or nothing where there is room for it nowhere. It is counted then.
-	local function add(queue, at, stanza, with)
+	-- Takes an entry: true, or nothing where there is room for it nowhere. It is counted then. `offered` says that the store
+	-- was offered it before, and may have taken it whatever it said.
+	local function add(queue, at, stanza, with, offered)
 		local item = { at = at; stanza = stanza; with = with };
 		local sequence, durable = queue.journal:append(payload_of(item));
 		if not sequence then
@@ -368,6 +370,9 @@ local function new(context)
 				log("error", line);
 			end
 			return nil;
+		end
+		if offered then
+			queue.recognise_to = sequence + 1;
 		end
 		if not durable or queue.held_count < HELD then
 			queue.held[sequence], queue.held_count = item, queue.held_count + 1;
@@ -447,11 +452,12 @@ local function new(context)
 		return rows, damaged + undecodable;
 	end
 
-	-- How it stands with a host: { waiting, oldest = UNIX time | nil, lost, problem = text | nil }
+	-- How it stands with a host: { waiting, oldest = UNIX time | nil, lost, problem = text | nil, longest = seconds }. The last
+	-- is the longest time that the loop was held by a slice, or that a driver took which yields.
 	local function state(host)
 		local queue = queues[host];
 		if not queue or not queue.journal then
-			return { waiting = 0; lost = queue and queue.lost_total or 0; problem = queue and queue.problem };
+			return { waiting = 0; lost = queue and queue.lost_total or 0; problem = queue and queue.problem; longest = 0 };
 		end
 		local journal = queue.journal;
 		local oldest = queue.held[journal:first()];
@@ -459,7 +465,10 @@ local function new(context)
 			local payload = journal:get(journal:first());
 			oldest = payload and item_of(stanza_mt, payload);
 		end
-		return { waiting = journal:next() - journal:first(); oldest = oldest and oldest.at; lost = queue.lost_total; problem = queue.problem };
+		return {
+			waiting = journal:next() - journal:first(); oldest = oldest and oldest.at;
+			lost = queue.lost_total; problem = queue.problem; longest = queue.longest;
+		};
 	end
 
 	return { queue_of = queue_of; is_empty = is_empty; add = add; flush = flush; close = close; waiting_rows = waiting_rows; state = state };
