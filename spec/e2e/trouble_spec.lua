@@ -112,6 +112,9 @@ server.each_series(describe, pending, function (series)
 		it("is an SQLite file that another process has locked", function ()
 			prosody = start { series = series, storage = { audit = "sql" }, config = { sql = { driver = "SQLite3", database = "audit.sqlite" } } };
 			assert_logins_work(prosody);
+			-- The driver makes its tables when it is first used; a lock that is there before is Prosody's own trouble.
+			prosody:eval("flush_audit_log()");
+			assert.equal(0, state(prosody).waiting);
 			local lock = process.start {
 				folder = process.new_folder("lock");
 				command = { "/usr/bin/python3", "-c", [[
@@ -128,7 +131,11 @@ time.sleep(60)]], prosody.data.."/audit.sqlite" };
 			-- 0.12 stumbles over the lock where it counts.
 			assert.is_truthy(complaints(prosody)[1]:find("locked", 1, true) or complaints(prosody)[1]:find("checking quota", 1, true));
 			lock:finish("KILL");
-			assert.is_truthy(process.wait_until(function () return state(prosody).waiting == 0; end, 10));
+			-- At the latest a minute later it would try by itself.
+			assert.is_truthy(process.wait_until(function ()
+				prosody:eval("flush_audit_log()");
+				return state(prosody).waiting == 0;
+			end, 10, 0.5));
 			assert.equal(0, state(prosody).lost);
 		end);
 
