@@ -8,6 +8,8 @@ local ID = native.namespace.."\1id";
 local DELAY, MANY = 0.25, 200;
 -- How long the loop may be held by one slice, in seconds, and how many entries a transaction may have.
 local SLICE, SMALLEST, LARGEST = 0.008, 10, 200;
+-- With how many it begins: how long a store takes for one is not known yet.
+local FIRST = 25;
 -- The longest pause after a failure, in seconds.
 local LONGEST_PAUSE = 60;
 -- So many entries are kept in memory besides the journal; more are read back from it.
@@ -113,7 +115,7 @@ local function new(context)
 	end
 
 	local function open(host)
-		local queue = { host = host; held = {}; held_count = 0; failures = 0; size = LARGEST / 2; lost_total = 0; longest = 0 };
+		local queue = { host = host; held = {}; held_count = 0; failures = 0; size = FIRST; lost_total = 0; longest = 0 };
 		queues[host] = queue;
 		local path = context.journal_path and context.journal_path(host);
 		if path then
