@@ -156,23 +156,29 @@ local function new(context)
 		queue.journal:release(to);
 	end
 
+	-- The entry of a sequence: item | nil, why it can't be read now | nil, whether it can't be read at all
+	local function item_at(queue, sequence)
+		local item = queue.held[sequence];
+		if item then
+			return item;
+		end
+		local payload, err = queue.journal:get(sequence);
+		item = payload and item_of(stanza_mt, payload);
+		return item, err, payload and not item;
+	end
+
 	-- The next entries that wait, and the sequence behind them.
 	local function take(queue, count)
 		local journal, items = queue.journal, {};
 		local sequence, last = journal:first(), journal:next();
 		while sequence < last and #items < count do
-			local item = queue.held[sequence];
-			if not item then
-				local payload, err = journal:get(sequence);
-				if err then
-					-- Not to be read now is not gone.
-					if #items > 0 then break; end
-					error(err, 0);
-				end
-				item = payload and item_of(stanza_mt, payload);
-				if payload and not item then
-					count_unreadable(queue, 1);
-				end
+			local item, err, unreadable = item_at(queue, sequence);
+			if err then
+				-- Not to be read now is not gone.
+				if #items > 0 then break; end
+				error(err, 0);
+			elseif unreadable then
+				count_unreadable(queue, 1);
 			end
 			if item and not (queue.recognised and queue.recognised[item.stanza.attr[ID]]) then
 				item.sequence = sequence;
@@ -188,11 +194,7 @@ local function new(context)
 	local function recognise(queue, store)
 		local recognised, oldest = {}, nil;
 		for sequence = queue.journal:first(), queue.recognise_to - 1 do
-			local item = queue.held[sequence];
-			if not item then
-				local payload = queue.journal:get(sequence);
-				item = payload and item_of(stanza_mt, payload);
-			end
+			local item = item_at(queue, sequence);
 			if item then
 				oldest = item.at;
 				break;
@@ -360,6 +362,14 @@ local function new(context)
 		return true;
 	end
 
+	local function tell_of_journal(queue, waits, at)
+		local cause = "the journal can't be written ("..(queue.journal:trouble() or "no reason given")..")";
+		local line = recorder.failed(queue.host, cause, waits, at);
+		if line then
+			log("error", line);
+		end
+	end
+
 	-- Takes an entry: true, or nothing where there is room for it nowhere. It is counted then. `offered` says that the store
 	-- was offered it before, and may have taken it whatever it said.
 	local function add(queue, at, stanza, with, offered)
@@ -367,10 +377,7 @@ local function new(context)
 		local sequence, durable = queue.journal:append(payload_of(item));
 		if not sequence then
 			count_lost(queue, stanza.attr.type, at);
-			local line = recorder.failed(queue.host, "the journal can't be written ("..(queue.journal:trouble() or "no reason given")..")", false, at);
-			if line then
-				log("error", line);
-			end
+			tell_of_journal(queue, false, at);
 			return nil;
 		end
 		if offered then
@@ -380,10 +387,7 @@ local function new(context)
 			queue.held[sequence], queue.held_count = item, queue.held_count + 1;
 		end
 		if not durable then
-			local line = recorder.failed(queue.host, "the journal can't be written ("..(queue.journal:trouble() or "no reason given")..")", true, at);
-			if line then
-				log("error", line);
-			end
+			tell_of_journal(queue, true, at);
 		end
 		if queue.failures == 0 then
 			schedule(queue, sequence - queue.journal:first() >= MANY and 0 or DELAY);
@@ -462,11 +466,7 @@ local function new(context)
 			return { waiting = 0; lost = queue and queue.lost_total or 0; problem = queue and queue.problem; longest = 0 };
 		end
 		local journal = queue.journal;
-		local oldest = queue.held[journal:first()];
-		if not oldest and not is_empty(queue) then
-			local payload = journal:get(journal:first());
-			oldest = payload and item_of(stanza_mt, payload);
-		end
+		local oldest = not is_empty(queue) and item_at(queue, journal:first()) or nil;
 		return {
 			waiting = journal:next() - journal:first(); oldest = oldest and oldest.at;
 			lost = queue.lost_total; problem = queue.problem; longest = queue.longest;
