@@ -1,5 +1,6 @@
 //! The options of the audit log in Prosody's configuration: one table that drives reading, refusing and documentation.
 
+use std::cmp::Ordering;
 use std::path::PathBuf;
 
 use crate::address::{FALLBACK_IPV4_PREFIX, FALLBACK_IPV6_PREFIX, Policy};
@@ -77,6 +78,8 @@ pub enum Value {
     Number(f64),
     /// A string.
     String(String),
+    /// A table: its keys and values, in the order of the keys.
+    Table(Vec<(Value, Value)>),
     /// Something that no option takes; the name of its Lua type.
     Other(&'static str),
 }
@@ -88,8 +91,41 @@ impl std::fmt::Display for Value {
             Self::Boolean(value) => write!(f, "{value}"),
             Self::Number(value) => write!(f, "{value}"),
             Self::String(value) => write!(f, "{value:?}"),
+            Self::Table(fields) if fields.is_empty() => f.write_str("{}"),
+            Self::Table(fields) => {
+                for (index, (key, value)) in fields.iter().enumerate() {
+                    f.write_str(if index == 0 { "{ " } else { "; " })?;
+                    match key {
+                        Self::String(name) => write!(f, "{name} = {value}")?,
+                        Self::Number(_) => write!(f, "{value}")?,
+                        key => write!(f, "[{key}] = {value}")?,
+                    }
+                }
+                f.write_str(" }")
+            }
             Self::Other(kind) => write!(f, "a {kind}"),
         }
+    }
+}
+
+impl Value {
+    /// A table of these fields.
+    #[must_use]
+    pub fn table(mut fields: Vec<(Self, Self)>) -> Self {
+        fields.sort_by(|(a, _), (b, _)| match (a, b) {
+            (Self::Number(a), Self::Number(b)) => a.total_cmp(b),
+            (Self::Number(_), _) => Ordering::Less,
+            (_, Self::Number(_)) => Ordering::Greater,
+            (a, b) => a.to_string().cmp(&b.to_string()),
+        });
+        Self::Table(fields)
+    }
+
+    /// The value of a field of a table; [`Value::Nil`] where there is none, and where this is no table.
+    #[must_use]
+    pub fn field(&self, name: &str) -> &Self {
+        let fields = if let Self::Table(fields) = self { fields.as_slice() } else { &[] };
+        fields.iter().find(|(key, _)| matches!(key, Self::String(key) if key == name)).map_or(&Self::Nil, |(_, value)| value)
     }
 }
 
@@ -214,7 +250,7 @@ pub fn period(value: &Value) -> Result<Option<Period>, PeriodError> {
         Value::String(text) => Period::parse(text).map(Some),
         // Prosody reads `false` as "never" for every option that is a period.
         Value::Boolean(false) => Ok(Some(Period::Never)),
-        Value::Boolean(true) | Value::Other(_) => Err(PeriodError),
+        Value::Boolean(true) | Value::Table(_) | Value::Other(_) => Err(PeriodError),
     }
 }
 
@@ -308,7 +344,8 @@ mod tests {
             ("audit_log_expires_after", text("soon"), default()),
             ("audit_log_expires_after", Value::Number(-1.0), default()),
             ("audit_log_expires_after", Value::Boolean(true), default()),
-            ("audit_log_expires_after", Value::Other("table"), default()),
+            ("audit_log_expires_after", Value::Other("function"), default()),
+            ("audit_log_expires_after", Value::table(vec![(Value::Number(1.0), text("28d"))]), default()),
             ("audit_log_ips", text("no"), Settings { addresses: Policy::NONE, ..default() }),
             ("audit_log_ipv4_prefix", Value::Number(33.0), strict_v4.clone()),
             ("audit_log_ipv4_prefix", Value::Number(-1.0), strict_v4.clone()),
@@ -330,6 +367,15 @@ mod tests {
                 "{name} = {value}: {refused:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_table_is_shown_in_the_order_of_its_keys() {
+        let list = Value::table(vec![(Value::Number(2.0), text("b")), (Value::Number(1.0), text("a"))]);
+        let value = Value::table(vec![(text("window"), text("60s")), (text("types"), list), (text("burst"), Value::Number(5.0))]);
+        assert_eq!(value.to_string(), r#"{ burst = 5; types = { "a"; "b" }; window = "60s" }"#);
+        assert_eq!((value.field("burst"), value.field("limit")), (&Value::Number(5.0), &Value::Nil));
+        assert_eq!((Value::Nil.field("burst"), Value::table(vec![]).to_string().as_str()), (&Value::Nil, "{}"));
     }
 
     #[test]

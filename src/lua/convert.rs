@@ -54,14 +54,31 @@ pub(super) fn number(value: &LuaValue) -> Option<f64> {
     }
 }
 
+/// How deep tables of an option may lie in each other, and how many fields each may have; no option needs more.
+const DEPTH: usize = 4;
+const FIELDS: usize = 10_000;
+
 /// The value of an option.
 pub(super) fn option(value: &LuaValue) -> Value {
+    option_within(value, DEPTH)
+}
+
+fn option_within(value: &LuaValue, depth: usize) -> Value {
     match value {
         LuaValue::Nil => Value::Nil,
         LuaValue::Boolean(value) => Value::Boolean(*value),
         LuaValue::Integer(value) => Value::Number(integer(*value)),
         LuaValue::Number(value) => Value::Number(*value),
         LuaValue::String(value) => Value::String(value.to_string_lossy()),
+        LuaValue::Table(fields) if depth > 0 => {
+            let depth = depth.saturating_sub(1);
+            let fields: LuaResult<Vec<(Value, Value)>> = fields
+                .pairs::<LuaValue, LuaValue>()
+                .take(FIELDS)
+                .map(|pair| pair.map(|(key, value)| (option_within(&key, depth), option_within(&value, depth))))
+                .collect();
+            fields.map_or(Value::Other("table"), Value::table)
+        }
         other => Value::Other(other.type_name()),
     }
 }
