@@ -332,6 +332,9 @@ function module.command(arg)
 	if command.action == "help" then
 		print(core.help());
 		return 0;
+	elseif command.action == "events" then
+		print(core.events());
+		return 0;
 	end
 	local names = { command.host };
 	if not command.host then

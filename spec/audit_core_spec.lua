@@ -148,6 +148,41 @@ describe("an audit event", function ()
 		assert.equal("<session xmlns='"..NAMESPACE.."'/>", tostring(log:last().tags[1]));
 	end);
 
+	it("says who did it, as far as it is told", function ()
+		local log = new_log({ audit_log_ipv4_prefix = 24 });
+		local session = { id = "c2s1", ip = "203.0.113.80", full_jid = "admin@example.com/phone", type = "c2s" };
+		local note = st.stanza("note");
+		for _, row in ipairs({
+			{ { kind = "adhoc", jid = "a@example.com", session = session, caused_by = "01a2" },
+				{ kind = "adhoc", jid = "a@example.com", ["caused-by"] = "01a2" }, "203.0.113.0/24" };
+			{ { kind = "user", session = session }, { kind = "user", jid = "admin@example.com/phone" }, "203.0.113.0/24" };
+			{ { kind = "admin-shell", session = { ip = "/run/prosody.sock" } }, { kind = "admin-shell" } };
+			{ { kind = "http", session = { ip = "2001:db8::1" } }, { kind = "http" }, "2001:db8::/48" };
+			{ { kind = "server" }, { kind = "server" } };
+			{ { kind = "unknown" }, { kind = "unknown" } };
+			{ { kind = "wizard" }, { kind = "unknown" } };
+			{ { kind = {}, jid = 7, session = "x", caused_by = {} }, { kind = "unknown" } };
+			{ {}, { kind = "unknown" } };
+		}) do
+			local actor, attr, address = row[1], row[2], row[3];
+			assert.is_string(log.audit("example.com", nil, "mod_test", "t", { session = session, actor = actor, custom = { note } }));
+			local tags = log:last().tags;
+			assert.same({ "session", "actor", "note" }, { tags[1].name, tags[2].name, tags[3].name });
+			attr.xmlns = NAMESPACE;
+			assert.same(attr, tags[2].attr);
+			assert.equal(address, tags[2]:get_child_text("remote-ip"));
+		end
+		for _, actor in ipairs({ "admin", 7, false }) do
+			log.audit("example.com", nil, "mod_test", "t", { actor = actor });
+			assert.equal(0, #log:last().tags);
+		end
+		log.options.audit_log_ips = false;
+		log.log.forget();
+		log.audit("example.com", nil, "mod_test", "t", { actor = { kind = "user", session = session } });
+		assert.equal(0, #log:last().tags[1]);
+		assert.matches("by admin@example.com/phone\n", (log:shown()));
+	end);
+
 	it("keeps the time at which it happened", function ()
 		local log = new_log();
 		log.audit("example.com", nil, "mod_test", "t", { timestamp = noon - 3600 });
@@ -199,8 +234,11 @@ describe("text from outside", function ()
 		for bytes, text in pairs(hostile) do
 			local custom = setmetatable({ name = "note"; attr = { a = bytes }; tags = {}; bytes }, getmetatable(st.stanza("x")));
 			local extra = { session = { id = bytes, type = bytes, client_id = bytes }, custom = { custom, core.detail("d", { b = bytes }, bytes) } };
+			extra.actor = { kind = bytes, jid = bytes, session = { ip = bytes }, caused_by = bytes };
 			assert.is_string(log.audit("example.com", "u"..bytes, bytes, bytes, extra));
 			local stanza, row = log:last();
+			assert.same({ xmlns = NAMESPACE, kind = "unknown", jid = in_attribute(text), ["caused-by"] = in_attribute(text) },
+				table.remove(stanza.tags, 2).attr);
 			assert.equal("u"..in_attribute(text), row.with);
 			assert.equal("u"..in_attribute(text), stanza.attr.user);
 			assert.equal(in_attribute(text), stanza.attr.source);
@@ -217,10 +255,12 @@ describe("text from outside", function ()
 		local log = new_log();
 		local long = ("x"):rep(100000);
 		local custom = { st.stanza("n", { a = long }):text(long) };
-		log.audit("example.com", ("m"):rep(3000).."@example.com", long, long, { session = { client_id = long }; custom = custom });
+		log.audit("example.com", ("m"):rep(3000).."@example.com", long, long, {
+			session = { client_id = long }, actor = { kind = long, jid = long, caused_by = long }, custom = custom;
+		});
 		local stanza, row = log:last();
 		assert.is_true(#row.with <= 1023 and row.with:find("m\226\128\166@example.com", 1, true) ~= nil, row.with);
-		assert.is_true(#tostring(stanza) < 12000);
+		assert.is_true(#tostring(stanza) < 14000);
 	end);
 
 	it("can not make one event large", function ()

@@ -26,6 +26,7 @@ pub const FLAGS: &[Flag] = &[
     Flag { name: "show-location", value: None, negatable: true, meaning: "show the column with the country" },
     Flag { name: "show-note", value: None, negatable: true, meaning: "show the column with everything else" },
     Flag { name: "prune", value: None, negatable: false, meaning: "remove what has expired, on one host or on all" },
+    Flag { name: "events", value: None, negatable: false, meaning: "list the types of events that are recorded" },
     Flag { name: "help", value: None, negatable: false, meaning: "show this help" },
 ];
 
@@ -33,7 +34,8 @@ pub const FLAGS: &[Flag] = &[
 const USAGE: &str = "\
 Usage: prosodyctl mod_audit [FLAGS] HOST        everything of a host, newest first
        prosodyctl mod_audit [FLAGS] USER@HOST   one account
-       prosodyctl mod_audit --prune [HOST]      remove what has expired";
+       prosodyctl mod_audit --prune [HOST]      remove what has expired
+       prosodyctl mod_audit --events            list what is recorded";
 
 /// Which columns were asked for; where nothing was said, a column is shown if it has something to show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub struct Columns {
 pub enum Command {
     /// Show the help.
     Help,
+    /// List the event types.
+    Events,
     /// Show entries.
     Show {
         /// The localpart of the account that is asked for, if one is.
@@ -117,6 +121,7 @@ impl Command {
             };
             match flag.name {
                 "help" => return Ok(Self::Help),
+                "events" => return Ok(Self::Events),
                 "prune" => prune = true,
                 "global" => global = Some(on),
                 "limit" => limit = Some(read_limit(value.unwrap_or_default())?),
@@ -239,6 +244,8 @@ mod tests {
             ("--prune", Command::Prune { host: None }),
             ("--prune example.com", Command::Prune { host: Some("example.com".to_owned()) }),
             ("example.com --prune", Command::Prune { host: Some("example.com".to_owned()) }),
+            ("--events", Command::Events),
+            ("example.com --events", Command::Events),
             ("--help", Command::Help),
             ("example.com -h", Command::Help),
         ] {
@@ -273,11 +280,11 @@ mod tests {
             --limit x example.com     --limit is "x", but takes a whole number from 1
             --limit 0 example.com     --limit is "0", but takes a whole number from 1
             --limit -5 example.com    --limit is "-5", but takes a whole number from 1
-            --colour example.com      Unknown flag "--colour"; there are --limit, --global, --show-user, --show-ip, --show-location, --show-note, --prune, --help
-            --no-limit example.com    Unknown flag "--no-limit"; there are --limit, --global, --show-user, --show-ip, --show-location, --show-note, --prune, --help
-            --no-prune                Unknown flag "--no-prune"; there are --limit, --global, --show-user, --show-ip, --show-location, --show-note, --prune, --help
+            --colour example.com      Unknown flag "--colour"; there are --limit, --global, --show-user, --show-ip, --show-location, --show-note, --prune, --events, --help
+            --no-limit example.com    Unknown flag "--no-limit"; there are --limit, --global, --show-user, --show-ip, --show-location, --show-note, --prune, --events, --help
+            --no-prune                Unknown flag "--no-prune"; there are --limit, --global, --show-user, --show-ip, --show-location, --show-note, --prune, --events, --help
             --global=yes example.com  --global takes no value
-            -x example.com            Unknown flag "-x"; there are --limit, --global, --show-user, --show-ip, --show-location, --show-note, --prune, --help
+            -x example.com            Unknown flag "-x"; there are --limit, --global, --show-user, --show-ip, --show-location, --show-note, --prune, --events, --help
             a.example b.example       One host or account at a time, not "a.example" and "b.example"
             @example.com              "@example.com" is no host and no account; example.com and user@example.com are
             user@                     "user@" is no host and no account; example.com and user@example.com are
@@ -292,6 +299,7 @@ mod tests {
             Usage: prosodyctl mod_audit [FLAGS] HOST        everything of a host, newest first
                    prosodyctl mod_audit [FLAGS] USER@HOST   one account
                    prosodyctl mod_audit --prune [HOST]      remove what has expired
+                   prosodyctl mod_audit --events            list what is recorded
 
             Flags:
               --limit N             show the newest N entries only
@@ -301,6 +309,7 @@ mod tests {
               --[no-]show-location  show the column with the country
               --[no-]show-note      show the column with everything else
               --prune               remove what has expired, on one host or on all
+              --events              list the types of events that are recorded
               --help                show this help"#]]
         .assert_eq(&help());
     }

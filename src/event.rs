@@ -3,6 +3,7 @@
 use chrono::DateTime;
 use thiserror::Error;
 
+use crate::catalogue::UNKNOWN_ACTOR;
 use crate::recorder::HOST_WIDE;
 use crate::xml::{Element, XmlError};
 
@@ -33,6 +34,19 @@ pub enum EventError {
     Root(String),
 }
 
+/// Who did what an event says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Actor {
+    /// One of [`crate::catalogue::ACTOR_KINDS`]; whatever stands there, where others wrote it.
+    pub kind: String,
+    /// The account, with its resource where that is known.
+    pub jid: Option<String>,
+    /// The address of the actor, or its network.
+    pub ip: Option<String>,
+    /// The id of the entry that says what caused this one.
+    pub caused_by: Option<String>,
+}
+
 /// An audit event, whichever module wrote it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredEvent {
@@ -52,6 +66,8 @@ pub struct StoredEvent {
     pub country: Option<String>,
     /// What the client calls itself.
     pub client: Option<String>,
+    /// Who did it.
+    pub actor: Option<Actor>,
     /// Everything else that was recorded.
     pub details: Vec<Element>,
 }
@@ -86,14 +102,43 @@ impl StoredEvent {
                 .and_then(|location| location.attribute("country"))
                 .map(ToOwned::to_owned),
             client: of_session("client"),
-            details: root.elements().filter(|element| element.name != "session").cloned().collect(),
+            actor: root.child("actor").map(Actor::read),
+            details: root.elements().filter(|element| !matches!(element.name.as_str(), "session" | "actor")).cloned().collect(),
         })
     }
 
     /// What was recorded beyond who, what and where, in one line.
     #[must_use]
     pub fn note(&self) -> String {
-        self.details.iter().map(describe).filter(|note| !note.is_empty()).collect::<Vec<_>>().join("; ")
+        let details = self.details.iter().map(describe).chain(self.actor.as_ref().map(Actor::note));
+        details.filter(|note| !note.is_empty()).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl Actor {
+    fn read(element: &Element) -> Self {
+        let attribute = |name: &str| element.attribute(name).filter(|value| !value.is_empty()).map(ToOwned::to_owned);
+        Self {
+            kind: attribute("kind").unwrap_or_else(|| UNKNOWN_ACTOR.to_owned()),
+            jid: attribute("jid"),
+            ip: element.child("remote-ip").map(Element::text).filter(|text| !text.is_empty()),
+            caused_by: attribute("caused-by"),
+        }
+    }
+
+    /// Who it was, in words: "by admin@example.com/phone (adhoc) at 203.0.113.7".
+    #[must_use]
+    pub fn note(&self) -> String {
+        let mut note = match &self.jid {
+            Some(jid) if self.kind == "user" => format!("by {jid}"),
+            Some(jid) => format!("by {jid} ({})", self.kind),
+            None => format!("by {}", self.kind),
+        };
+        if let Some(ip) = &self.ip {
+            note.push_str(" at ");
+            note.push_str(ip);
+        }
+        note
     }
 }
 
@@ -162,6 +207,17 @@ mod tests {
     }
 
     #[test]
+    fn the_actor_is_read_whole() {
+        let actor = |xml: &str| StoredEvent::read(&row(None, &format!("<audit-event>{xml}</audit-event>"))).unwrap().actor;
+        let some = |text: &str| Some(text.to_owned());
+        let xml = "<actor kind='adhoc' jid='a@example.com/b' caused-by='01a2'><remote-ip>203.0.113.0/24</remote-ip></actor>";
+        let whole = Actor { kind: "adhoc".to_owned(), jid: some("a@example.com/b"), ip: some("203.0.113.0/24"), caused_by: some("01a2") };
+        assert_eq!(actor(xml), Some(whole));
+        assert_eq!(actor("<actor/>"), Some(Actor { kind: "unknown".to_owned(), ..Actor::default() }));
+        assert_eq!(actor(""), None);
+    }
+
+    #[test]
     fn what_is_no_audit_event_is_an_error() {
         for xml in ["<message/>", "<audit-event", ""] {
             assert!(StoredEvent::read(&row(None, xml)).is_err(), "{xml}");
@@ -177,6 +233,10 @@ mod tests {
             ("<authentication mechanism='SCRAM-SHA-1'/><tls version='TLSv1.3' cipher='x'/>", "SCRAM-SHA-1; TLSv1.3"),
             ("<authentication condition='malformed-request'/><tls/>", "malformed-request; TLS"),
             ("<empty/>", "empty"),
+            ("<actor kind='adhoc' jid='admin@example.com'/>", "by admin@example.com (adhoc)"),
+            ("<actor kind='user' jid='a@example.com/b'><remote-ip>203.0.113.7</remote-ip></actor>", "by a@example.com/b at 203.0.113.7"),
+            ("<actor kind='admin-shell' caused-by='01a2'/><note>x</note>", "x; by admin-shell"),
+            ("<actor/>", "by unknown"),
             ("", ""),
         ] {
             let event = StoredEvent::read(&row(None, &format!("<audit-event>{detail}</audit-event>"))).unwrap();

@@ -14,6 +14,7 @@
 
 pub mod address;
 pub mod archive;
+pub mod catalogue;
 pub mod command;
 pub mod event;
 pub mod journal;

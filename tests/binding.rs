@@ -58,7 +58,7 @@ fn the_exports_are_these() {
         local names = {}
         for name in pairs((...).core) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "command detail help new period terminal_width version", table.concat(names, " "))
+        assert(table.concat(names, " ") == "command detail event_types events help new period terminal_width version", table.concat(names, " "))
         names = {}
         for name in pairs((...).log) do names[#names + 1] = name end
         table.sort(names)
@@ -147,6 +147,22 @@ fn what_lua_throws_never_leaves_the_log() {
         assert(test.log.audit("example.com", nil, "m", "t", { session = boom }) == nil)
         assert(test.log.lost() == 2, test.log.lost())
         assert(not pcall(test.log.audit, nil) and not pcall(test.log.audit, "*") and not pcall(test.log.audit, "h", nil, "m", "t", { custom = { 1 } }))
+        "#,
+    );
+}
+
+#[test]
+fn the_registry_of_event_types_is_there_for_lua() {
+    check(
+        r#"
+        local core = (...).core
+        local found
+        for _, event in ipairs(core.event_types()) do
+            if event.name == "user-disabled" then found = event end
+        end
+        assert(found.since == "13.0" and found.details[1] == "disabled" and #found.meaning > 0 and found.module:match("^mod_audit"))
+        assert(core.events():find("user-disabled", 1, true))
+        assert(core.command({ "--events" }).action == "events")
         "#,
     );
 }

@@ -1,6 +1,7 @@
 //! The README's tables are what the code has.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use audit_core::catalogue::EVENT_TYPES;
 use audit_core::command::FLAGS;
 use audit_core::options::OPTIONS;
 
@@ -25,4 +26,19 @@ fn every_flag_has_its_row() {
         let row = format!("| `--{name}{value}` | {} |", flag.meaning);
         assert!(README.contains(&row), "README.md lacks\n{row}");
     }
+}
+
+/// Rows of the table of event types, and nothing else, begin with a type.
+#[test]
+fn every_event_type_has_its_row_and_no_other_has() {
+    let table = README.split_once("| Event type |").unwrap().1;
+    let rows: Vec<&str> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    let expected: Vec<String> = EVENT_TYPES
+        .iter()
+        .map(|event| {
+            let details: Vec<String> = event.details.iter().map(|detail| format!("`{detail}`")).collect();
+            format!("| `{}` | `{}` | {} | {} | {} |", event.name, event.module, event.meaning, event.since, details.join(" "))
+        })
+        .collect();
+    assert_eq!(rows, expected);
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use mlua::prelude::*;
 
 use super::convert::option;
+use crate::catalogue::{self, ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
 use crate::command::{Command, help};
 use crate::options::period;
 use crate::text::{Kind, ascii, clean, clean_jid, clean_name};
@@ -25,6 +26,10 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     exports.set("ascii", lua.create_function(|_, text: LuaString| Ok(ascii(&text.to_string_lossy())))?)?;
     exports.set("period", lua.create_function(read_period)?)?;
     exports.set("command", lua.create_function(read_command)?)?;
+    exports.set("actor_kinds", ACTOR_KINDS)?;
+    exports.set("unknown_actor", UNKNOWN_ACTOR)?;
+    exports.set("event_types", lua.create_function(event_types)?)?;
+    exports.set("events", lua.create_function(|_, ()| Ok(catalogue::listing()))?)?;
     exports.set("help", lua.create_function(|_, ()| Ok(help()))?)?;
     exports.set("terminal_width", lua.create_function(|_, ()| Ok(terminal_width()))?)?;
     Ok(exports)
@@ -51,7 +56,7 @@ fn read_period(_: &Lua, value: LuaValue) -> LuaResult<(Option<f64>, Option<Strin
     })
 }
 
-/// `command(arguments) -> { action = "help" | "show" | "prune", … } | nil, message`
+/// `command(arguments) -> { action = "help" | "events" | "show" | "prune", … } | nil, message`
 fn read_command(lua: &Lua, arguments: Vec<LuaString>) -> LuaResult<(Option<LuaTable>, Option<String>)> {
     let arguments: Vec<String> = arguments.iter().map(LuaString::to_string_lossy).collect();
     let command = match Command::parse(arguments.iter().map(String::as_str)) {
@@ -61,6 +66,7 @@ fn read_command(lua: &Lua, arguments: Vec<LuaString>) -> LuaResult<(Option<LuaTa
     let result = lua.create_table()?;
     match command {
         Command::Help => result.set("action", "help")?,
+        Command::Events => result.set("action", "events")?,
         Command::Prune { host } => {
             result.set("action", "prune")?;
             result.set("host", host)?;
@@ -82,6 +88,22 @@ fn read_command(lua: &Lua, arguments: Vec<LuaString>) -> LuaResult<(Option<LuaTa
         }
     }
     Ok((Some(result), None))
+}
+
+/// `event_types() -> list of { name, module, meaning, since, details }`
+fn event_types(lua: &Lua, (): ()) -> LuaResult<Vec<LuaTable>> {
+    EVENT_TYPES
+        .iter()
+        .map(|event| {
+            let row = lua.create_table()?;
+            row.set("name", event.name)?;
+            row.set("module", event.module)?;
+            row.set("meaning", event.meaning)?;
+            row.set("since", event.since.to_string())?;
+            row.set("details", event.details)?;
+            Ok(row)
+        })
+        .collect()
 }
 
 /// How many cells a row of the terminal has; nothing where standard output is none. `COLUMNS` counts first, as in Prosody.

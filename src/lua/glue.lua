@@ -19,6 +19,9 @@ local copy, detail, element, good_jid, good_word = stanzas.copy, stanzas.detail,
 local cause_of, condition_of = stores_of_hosts.cause_of, stores_of_hosts.condition_of;
 local read_page, users_of = stores_of_hosts.read_page, stores_of_hosts.users_of;
 
+local UNKNOWN_ACTOR, actor_kinds = native.unknown_actor, {};
+for _, kind in pairs(native.actor_kinds) do actor_kinds[kind] = true; end
+
 local function nothing() end
 
 -- A new audit log.
@@ -159,6 +162,21 @@ local function new(environment)
 		return setmetatable(stanza, stanza_mt);
 	end
 
+	-- The element <actor/>: who did it. Actor = { kind =, jid = | nil, session = | nil, caused_by = an entry's id | nil }
+	local function actor_stanza(host, actor)
+		local session = type(actor.session) == "table" and actor.session or nil;
+		local kind = actor_kinds[actor.kind] and actor.kind or UNKNOWN_ACTOR;
+		local jid = field(actor.jid) or session and field(session.full_jid);
+		local stanza = { name = "actor"; attr = { xmlns = NAMESPACE; kind = kind; jid = jid; ["caused-by"] = field(actor.caused_by) }; tags = {} };
+		local ip = session and session.ip;
+		local address = type(ip) == "string" and address_of(host, ip);
+		if address and address.remote_ip then
+			local child = element(stanza_mt, "remote-ip", {}, address.remote_ip);
+			stanza[1], stanza.tags[1] = child, child;
+		end
+		return setmetatable(stanza, stanza_mt);
+	end
+
 	-- Hands an entry to the store at once: true | nil, err
 	local function write(host, at, stanza, with)
 		local store, err = store_of(host);
@@ -180,7 +198,7 @@ local function new(environment)
 		return true;
 	end
 
-	local function record(host, user, source, event_type, session, custom, timestamp)
+	local function record(host, user, source, event_type, session, actor, custom, timestamp)
 		if not configured[host] then
 			configure(host);
 		end
@@ -200,6 +218,11 @@ local function new(environment)
 			n = 1;
 			local child = session_stanza(host, session);
 			stanza[1], tags[1] = child, child;
+		end
+		if actor then
+			n = n + 1;
+			local child = actor_stanza(host, actor);
+			stanza[n], tags[n] = child, child;
 		end
 		if custom then
 			local budget;
@@ -249,17 +272,21 @@ local function new(environment)
 	-- Records an event of `host`.
 	--   audit(host, user, source, event_type, extra) -> the entry's id | nil, condition
 	-- `extra` may have session (a session of Prosody's, or a table with its fields id, type, ip, client_id), custom (a list
-	-- of stanzas to add) and timestamp (when it happened, if not now). Raises for what only a programmer can do wrong: no
-	-- host, host "*", an item of `custom` that is no stanza. Never for anything else.
+	-- of stanzas to add), timestamp (when it happened, if not now) and actor (who did it: a table with kind, jid, session
+	-- and caused_by). Raises for what only a programmer can do wrong: no host, host "*", an item of `custom` that is no
+	-- stanza. Never for anything else.
 	local function audit(host, user, source, event_type, extra)
 		if type(host) ~= "string" or host == "*" then
 			error("cannot log audit events for global", 2);
 		end
-		local session, custom, timestamp;
+		local session, actor, custom, timestamp;
 		if type(extra) == "table" then
-			session, custom, timestamp = extra.session, extra.custom, extra.timestamp;
+			session, actor, custom, timestamp = extra.session, extra.actor, extra.custom, extra.timestamp;
 			if type(session) ~= "table" then
 				session = nil;
+			end
+			if type(actor) ~= "table" then
+				actor = nil;
 			end
 			if custom ~= nil then
 				if type(custom) ~= "table" then
@@ -272,7 +299,7 @@ local function new(environment)
 				end
 			end
 		end
-		local ok, id, condition = pcall(record, host, user, source, event_type, session, custom, timestamp);
+		local ok, id, condition = pcall(record, host, user, source, event_type, session, actor, custom, timestamp);
 		if ok then
 			return id, condition;
 		end
@@ -468,6 +495,8 @@ local exports = {
 	period = native.period;
 	command = native.command;
 	help = native.help;
+	event_types = native.event_types;
+	events = native.events;
 	terminal_width = native.terminal_width;
 	new = new;
 };

@@ -7,6 +7,8 @@
 //! | `period(value) -> seconds \| nil, allowed` | a length of time as Prosody's options write it |
 //! | `command(arguments) -> command \| nil, message` | the arguments of `prosodyctl mod_audit` |
 //! | `help() -> text` | the help of that command |
+//! | `event_types() -> list` | the registry of event types: name, module, meaning, since, details |
+//! | `events() -> text` | the same as the command prints it |
 //! | `terminal_width() -> cells \| nil` | how wide the terminal at standard output is |
 //! | `version` | the version of this library |
 

@@ -1,0 +1,153 @@
+//! The one registry of event types: what there is to record, by which module, and what an entry of it may carry.
+//!
+//! `prosodyctl mod_audit --events` prints it, the README's table is checked against it, and so is what the end-to-end specs
+//! find in the stores of real servers. Modules that are not ours may record types of their own.
+
+use std::fmt::{self, Write as _};
+
+/// A series of Prosody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Series {
+    /// Prosody 0.12.
+    V0_12,
+    /// Prosody 13.0.
+    V13_0,
+}
+
+impl fmt::Display for Series {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::V0_12 => "0.12",
+            Self::V13_0 => "13.0",
+        })
+    }
+}
+
+/// A type of event that our modules record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventType {
+    /// The name, as it is stored.
+    pub name: &'static str,
+    /// The module that records it.
+    pub module: &'static str,
+    /// What happened, in words that go on from "when".
+    pub meaning: &'static str,
+    /// The first series of Prosody that lets one know.
+    pub since: Series,
+    /// The elements that an entry may carry, beside `session` and `actor`.
+    pub details: &'static [&'static str],
+}
+
+use Series::{V0_12, V13_0};
+
+const fn event(
+    module: &'static str,
+    name: &'static str,
+    since: Series,
+    details: &'static [&'static str],
+    meaning: &'static str,
+) -> EventType {
+    EventType { name, module, meaning, since, details }
+}
+
+/// Every event type, by module.
+#[rustfmt::skip] // A table: one row a line.
+pub const EVENT_TYPES: &[EventType] = &[
+    event("mod_audit_auth", "authentication-success", V0_12, &["authentication", "tls"], "somebody logged in"),
+    event("mod_audit_auth", "authentication-failure", V0_12, &["authentication", "tls"], "somebody tried and was refused"),
+    event("mod_audit_auth", "new-client", V0_12, &["client-info"], "an account is used with a client that it was not used with before (needs `mod_client_management`)"),
+    event("mod_audit_register", "user-registered", V0_12, &["invite-used", "tls"], "an account was made, in-band or over the web"),
+    event("mod_audit_register", "user-deregistered", V0_12, &[], "an account was removed by its owner"),
+    event("mod_audit_register", "user-deregistered-pending", V13_0, &["pending"], "its owner asked for that, and Prosody waits"),
+    event("mod_audit_register", "user-enabled", V13_0, &[], "an account was enabled"),
+    event("mod_audit_register", "user-disabled", V13_0, &["disabled"], "an account was disabled"),
+    event("mod_audit_tokens", "token-grant-created", V13_0, &["grant"], "a client was granted access to an account"),
+    event("mod_audit_tokens", "token-grant-revoked", V13_0, &["grant"], "that was taken back"),
+    event("mod_audit_tokens", "token-revoked", V13_0, &["grant", "token"], "one token of a grant was revoked"),
+    event("mod_audit_status", "server-started", V0_12, &["note"], "the server started"),
+    event("mod_audit_status", "server-stopped", V0_12, &["note"], "it was stopped"),
+    event("mod_audit_status", "server-crashed", V0_12, &[], "it ended without being stopped; found at the next start"),
+    event("mod_audit", "audit-entries-lost", V0_12, &["lost"], "entries could be stored nowhere for a while: how many, of which types, from when to when"),
+];
+
+/// The type of that name, where it is one of ours.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static EventType> {
+    EVENT_TYPES.iter().find(|event| event.name == name)
+}
+
+/// Who can have done something, as far as an entry's `<actor/>` tells it apart.
+///
+/// - `user`: an account by its own session
+/// - `admin-shell`: somebody with access to the server's shell
+/// - `adhoc`: an account by an ad-hoc command
+/// - `http`: somebody over HTTP
+/// - `server`: the server by itself
+/// - `unknown`: what Prosody does not tell
+pub const ACTOR_KINDS: &[&str] = &["user", "admin-shell", "adhoc", "http", "server", UNKNOWN_ACTOR];
+
+/// The kind of an actor that can't be known.
+pub const UNKNOWN_ACTOR: &str = "unknown";
+
+/// The registry as `prosodyctl mod_audit --events` prints it, without a newline at the end.
+#[must_use]
+pub fn listing() -> String {
+    let rows = EVENT_TYPES.iter().map(|event| {
+        let since = if event.since == V0_12 { String::new() } else { format!(" (since Prosody {})", event.since) };
+        (event.name, event.module, format!("{}{since}", event.meaning.replace('`', "")))
+    });
+    let rows: Vec<_> = std::iter::once(("EVENT", "MODULE", "RECORDED WHEN".to_owned())).chain(rows).collect();
+    let name_width = rows.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
+    let module_width = rows.iter().map(|(_, module, _)| module.len()).max().unwrap_or_default();
+    let mut text = String::new();
+    for (name, module, meaning) in rows {
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "{name:<name_width$}  {module:<module_width$}  {meaning}");
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn is_word(text: &str) -> bool {
+        !text.is_empty() && text.split('-').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase()))
+    }
+
+    #[test]
+    fn every_type_is_there_once_and_named_as_types_are() {
+        let names: HashSet<_> = EVENT_TYPES.iter().map(|event| event.name).collect();
+        assert_eq!(names.len(), EVENT_TYPES.len());
+        for event in EVENT_TYPES {
+            assert!(is_word(event.name), "{}", event.name);
+            assert!(event.details.iter().all(|detail| is_word(detail)), "{}", event.name);
+            assert!(event.module == "mod_audit" || event.module.starts_with("mod_audit_"), "{}", event.module);
+            assert!(!event.meaning.is_empty() && !event.meaning.contains(['|', '\n']), "{}", event.name);
+            assert_eq!(find(event.name), Some(event));
+        }
+        assert_eq!(find("something-else"), None);
+    }
+
+    #[test]
+    fn types_of_one_module_stand_together() {
+        let mut modules: Vec<_> = EVENT_TYPES.iter().map(|event| event.module).collect();
+        modules.dedup();
+        let distinct: HashSet<_> = modules.iter().collect();
+        assert_eq!(distinct.len(), modules.len(), "{modules:?}");
+    }
+
+    #[test]
+    fn the_listing_has_a_line_for_each_type() {
+        let text = listing();
+        assert_eq!(text.lines().count(), EVENT_TYPES.len() + 1);
+        for event in EVENT_TYPES {
+            let line = text.lines().find(|line| line.starts_with(&format!("{} ", event.name))).unwrap();
+            assert!(line.contains(event.module), "{line}");
+            assert_eq!(line.contains("since Prosody 13.0"), event.since == V13_0, "{line}");
+        }
+    }
+}
