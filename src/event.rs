@@ -1,5 +1,7 @@
 //! An audit event as it is read back from a store.
 
+use std::fmt::Write as _;
+
 use chrono::DateTime;
 use thiserror::Error;
 
@@ -48,28 +50,63 @@ pub struct Actor {
 }
 
 /// An audit event, whichever module wrote it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoredEvent {
     /// When it happened, in UNIX seconds.
     pub time: f64,
+    /// When it was stored, in UNIX seconds: for nearly all entries the same.
+    pub stored: f64,
     /// The entry's own identifier; entries of the community's modules have none.
     pub id: Option<String>,
+    /// The retention class in whose partition it lies. A row does not say so: whoever reads partitions fills it in.
+    pub class: Option<String>,
     /// The account that it concerns; nothing for an event of the whole host.
     pub user: Option<String>,
     /// The module that reported it.
     pub source: String,
     /// The event type.
     pub kind: String,
+    /// Prosody's identifier of the session.
+    pub session_id: Option<String>,
+    /// What kind of session it is, such as `c2s`.
+    pub session_type: Option<String>,
     /// The address of the peer, or its network.
     pub ip: Option<String>,
+    /// What stands for the address where a keyed hash of it is stored.
+    pub ip_hash: Option<String>,
     /// The country of the address.
     pub country: Option<String>,
+    /// The continent of the address.
+    pub continent: Option<String>,
     /// What the client calls itself.
     pub client: Option<String>,
-    /// Who did it.
+    /// Who did it, where that is known.
     pub actor: Option<Actor>,
+    /// How many events the entry stands for, where they are several.
+    pub repeated: Option<Repeated>,
     /// Everything else that was recorded.
     pub details: Vec<Element>,
+    /// The entry as it is stored.
+    pub xml: String,
+}
+
+/// What an entry says of the events that it stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repeated {
+    /// How many there were.
+    pub count: u64,
+    /// When the first happened (XEP-0082).
+    pub first: Option<String>,
+    /// When the last happened (XEP-0082).
+    pub last: Option<String>,
+    /// How many accounts they were about.
+    pub accounts: Option<u64>,
+    /// How many networks they came from.
+    pub networks: Option<u64>,
+    /// Whether there may have been more: the server died while it counted.
+    pub at_least: bool,
+    /// A few of them.
+    pub samples: Vec<Element>,
 }
 
 impl StoredEvent {
@@ -79,50 +116,64 @@ impl StoredEvent {
     ///
     /// [`EventError`] where the row is no audit event.
     pub fn read(row: &Row) -> Result<Self, EventError> {
-        let root = Element::parse(&row.xml)?;
+        let mut root = Element::parse(&row.xml)?;
         if root.name != ROOT {
             return Err(EventError::Root(root.name));
         }
-        let text = |name: &str| root.attribute(name).filter(|value| !value.is_empty()).map(ToOwned::to_owned);
-        let session = root.child("session");
-        let of_session = |name: &str| session.and_then(|session| session.child(name)).map(Element::text).filter(|text| !text.is_empty());
+        let session = root.take_child("session").unwrap_or_default();
+        let location = session.child("location");
+        let of_location = |name| location.and_then(|location| text_of(location, name));
         let with = row.with.as_deref().filter(|with| !with.is_empty() && *with != HOST_WIDE);
         let time = root.attribute("occurred").and_then(|time| DateTime::parse_from_rfc3339(time).ok());
         #[allow(clippy::cast_precision_loss)] // A time in seconds is far below 2^53.
         let time = time.map_or(row.when, |time| time.timestamp() as f64);
-        Ok(Self {
+        let mut event = Self {
             time,
-            id: text("id"),
-            user: text("user").or_else(|| with.map(ToOwned::to_owned)),
-            source: text("source").unwrap_or_default(),
-            kind: text("type").unwrap_or_default(),
-            ip: of_session("remote-ip"),
-            country: session
-                .and_then(|session| session.child("location"))
-                .and_then(|location| location.attribute("country"))
-                .map(ToOwned::to_owned),
-            client: of_session("client"),
-            actor: root.child("actor").map(Actor::read),
-            details: root.elements().filter(|element| !matches!(element.name.as_str(), "session" | "actor")).cloned().collect(),
-        })
+            stored: row.when,
+            id: text_of(&root, "id"),
+            class: None,
+            user: text_of(&root, "user").or_else(|| with.map(ToOwned::to_owned)),
+            source: text_of(&root, "source").unwrap_or_default(),
+            kind: text_of(&root, "type").unwrap_or_default(),
+            session_id: text_of(&session, "id"),
+            session_type: text_of(&session, "type"),
+            ip: text_in(&session, "remote-ip"),
+            ip_hash: text_in(&session, "remote-ip-hash"),
+            country: of_location("country"),
+            continent: of_location("continent"),
+            client: text_in(&session, "client"),
+            actor: root.take_child("actor").map(|actor| Actor::read(&actor)),
+            repeated: root.take_child("repeated").map(Repeated::read),
+            details: Vec::new(),
+            xml: row.xml.clone(),
+        };
+        event.details = root.into_elements().collect();
+        Ok(event)
+    }
+
+    /// How many events the entry stands for.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.repeated.as_ref().map_or(1, |repeated| repeated.count)
     }
 
     /// What was recorded beyond who, what and where, in one line.
     #[must_use]
     pub fn note(&self) -> String {
-        let details = self.details.iter().map(describe).chain(self.actor.as_ref().map(Actor::note));
-        details.filter(|note| !note.is_empty()).collect::<Vec<_>>().join("; ")
+        let actor = self.actor.as_ref().map(Actor::note);
+        let repeated = self.repeated.as_ref().map(Repeated::describe);
+        let details = self.details.iter().map(describe);
+        repeated.into_iter().chain(details).chain(actor).filter(|note| !note.is_empty()).collect::<Vec<_>>().join("; ")
     }
 }
 
 impl Actor {
     fn read(element: &Element) -> Self {
-        let attribute = |name: &str| element.attribute(name).filter(|value| !value.is_empty()).map(ToOwned::to_owned);
         Self {
-            kind: attribute("kind").unwrap_or_else(|| UNKNOWN_ACTOR.to_owned()),
-            jid: attribute("jid"),
-            ip: element.child("remote-ip").map(Element::text).filter(|text| !text.is_empty()),
-            caused_by: attribute("caused-by"),
+            kind: text_of(element, "kind").unwrap_or_else(|| UNKNOWN_ACTOR.to_owned()),
+            jid: text_of(element, "jid"),
+            ip: text_in(element, "remote-ip"),
+            caused_by: text_of(element, "caused-by"),
         }
     }
 
@@ -140,6 +191,42 @@ impl Actor {
         }
         note
     }
+}
+
+impl Repeated {
+    fn read(mut repeated: Element) -> Self {
+        let number = |name| repeated.attribute(name).and_then(|number| number.parse().ok());
+        Self {
+            // An entry that can't say how many it stands for is one.
+            count: number("count").unwrap_or(1),
+            first: text_of(&repeated, "first"),
+            last: text_of(&repeated, "last"),
+            accounts: number("accounts"),
+            networks: number("networks"),
+            at_least: repeated.attribute("at-least") == Some("true"),
+            samples: std::mem::take(&mut repeated).into_elements().collect(),
+        }
+    }
+
+    fn describe(&self) -> String {
+        let mut words = format!("{}{} times", if self.at_least { "at least " } else { "" }, self.count);
+        for (count, one, many) in [(self.accounts, "account", "accounts"), (self.networks, "network", "networks")] {
+            if let Some(count) = count {
+                let _ = write!(words, ", {count} {}", if count == 1 { one } else { many });
+            }
+        }
+        words
+    }
+}
+
+/// The value of an attribute; nothing where it is empty.
+fn text_of(element: &Element, attribute: &str) -> Option<String> {
+    element.attribute(attribute).filter(|value| !value.is_empty()).map(ToOwned::to_owned)
+}
+
+/// The text of a child; nothing where it is empty.
+fn text_in(element: &Element, child: &str) -> Option<String> {
+    element.child(child).map(Element::text).filter(|text| !text.is_empty())
 }
 
 /// A detail in words. What nearly every entry has is as short as can be; everything else names itself.
@@ -204,6 +291,19 @@ mod tests {
         let xml = "<audit-event xmlns:ns1='xmpp:prosody.im/audit' ns1:occurred='1970-01-01T00:00:07Z' ns1:id='u'/>";
         let event = StoredEvent::read(&row(None, xml)).unwrap();
         assert_eq!((event.time, event.id.as_deref()), (7.0, Some("u")));
+    }
+
+    #[test]
+    fn a_summary_stands_for_as_many_events_as_it_says() {
+        let xml = "<audit-event type='authentication-failure'><repeated xmlns='xmpp:prosody.im/audit' count='17' first='2026-11-24T11:59:00Z'\
+            last='2026-11-24T12:00:00Z' accounts='1' networks='3' at-least='true'><sample ip='203.0.113.7'/></repeated></audit-event>";
+        let event = StoredEvent::read(&row(None, xml)).unwrap();
+        assert_eq!((event.count(), event.note().as_str()), (17, "at least 17 times, 1 account, 3 networks"));
+        let repeated = event.repeated.unwrap();
+        assert_eq!((repeated.first.as_deref(), repeated.samples.len()), (Some("2026-11-24T11:59:00Z"), 1));
+        for odd in ["<repeated/>", "<repeated count='-3'/>", "<repeated count='many'/>", ""] {
+            assert_eq!(StoredEvent::read(&row(None, &format!("<audit-event>{odd}</audit-event>"))).unwrap().count(), 1, "{odd}");
+        }
     }
 
     #[test]

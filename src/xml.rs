@@ -108,16 +108,35 @@ impl Element {
         self.elements().find(|element| element.name == name)
     }
 
+    /// Takes the first child element called `name` out of this one.
+    pub fn take_child(&mut self, name: &str) -> Option<Self> {
+        let index = self.children.iter().position(|child| matches!(child, Node::Element(element) if element.name == name))?;
+        match self.children.remove(index) {
+            Node::Element(element) => Some(element),
+            Node::Text(_) => None,
+        }
+    }
+
+    /// Child elements, in order, as their own.
+    pub fn into_elements(self) -> impl Iterator<Item = Self> {
+        self.children.into_iter().filter_map(|child| match child {
+            Node::Element(element) => Some(element),
+            Node::Text(_) => None,
+        })
+    }
+
+    /// Its own texts, one for each place between its children.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.children.iter().filter_map(|child| match child {
+            Node::Text(text) => Some(text.as_str()),
+            Node::Element(_) => None,
+        })
+    }
+
     /// The element's own text, without that of its children.
     #[must_use]
     pub fn text(&self) -> String {
-        self.children
-            .iter()
-            .filter_map(|child| match child {
-                Node::Text(text) => Some(text.as_str()),
-                Node::Element(_) => None,
-            })
-            .collect()
+        self.texts().collect()
     }
 
     fn start(start: &BytesStart<'_>) -> Result<Self, String> {

@@ -1,4 +1,67 @@
-//! Showing events to people.
+//! Showing events: one reading of the log, in the format that was asked for.
+//!
+//! | | |
+//! |---|---|
+//! | [`format`] | the registry of formats |
+//! | [`fields`] | the registry of what an entry has in every format |
+//! | [`table`], [`json`] | one file a format |
+//!
+//! *Invariant*: a renderer keeps no entries. Whatever it is given is text when it returns.
 
+pub mod fields;
+pub mod format;
+pub mod json;
+pub mod printable;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod table;
 pub mod zone;
+
+use crate::command::Columns;
+use crate::event::StoredEvent;
+use format::Format;
+use zone::Zone;
+
+/// Writes entries in one format, in as many pieces as they arrive in.
+pub trait Renderer: Send {
+    /// What stands before the first entry.
+    fn begin(&mut self) -> String;
+    /// The next entries.
+    fn entries(&mut self, events: &[StoredEvent]) -> String;
+    /// What stands after the last entry.
+    fn end(&mut self) -> String;
+}
+
+/// What a renderer has to know beside the entries.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The host whose log it is.
+    pub host: String,
+    /// Which columns a table has.
+    pub columns: Columns,
+    /// How many cells a row of the terminal has; nothing where the output is no terminal, and nothing is cut.
+    pub width: Option<usize>,
+    /// The zone that a table shows times in; the other formats have times in UTC.
+    pub zone: Zone,
+}
+
+/// A renderer for `format`.
+///
+/// ```
+/// use audit_core::command::Columns;
+/// use audit_core::event::{Row, StoredEvent};
+/// use audit_core::report::{Options, format::Format, renderer, zone::Zone};
+///
+/// let options = Options { host: "example.com".to_owned(), columns: Columns::default(), width: None, zone: Zone::Utc };
+/// let row = Row { when: 0.0, xml: "<audit-event type='server-started' source='mod_audit_status'/>".to_owned(), ..Row::default() };
+/// let mut json = renderer(Format::Json, &options);
+/// let text = [json.begin(), json.entries(&[StoredEvent::read(&row).unwrap()]), json.end()].concat();
+/// assert!(text.starts_with(r#"{"schema":1,"time":"1970-01-01T00:00:00Z","host":"example.com","type":"server-started""#));
+/// ```
+#[must_use]
+pub fn renderer(format: Format, options: &Options) -> Box<dyn Renderer> {
+    match format {
+        Format::Table => Box::new(table::Table::new(options.columns, options.width, options.zone)),
+        Format::Json => Box::new(json::Json::new(&options.host)),
+    }
+}

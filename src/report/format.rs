@@ -1,0 +1,83 @@
+//! The formats that entries are written in: one table that drives the reading of `--format`, the help and the README.
+
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// A format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// A table for people.
+    #[default]
+    Table,
+    /// JSON Lines.
+    Json,
+}
+
+/// What there is to say of a format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FormatInfo {
+    /// The format.
+    pub format: Format,
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// What it is.
+    pub meaning: &'static str,
+    /// How a file of it usually ends, without the dot.
+    pub extension: &'static str,
+}
+
+/// Every format, in the order of the help; the first is what is used where nothing is said.
+pub const FORMATS: &[FormatInfo] = &[
+    FormatInfo { format: Format::Table, name: "table", meaning: "a table for people", extension: "txt" },
+    FormatInfo {
+        format: Format::Json,
+        name: "json",
+        meaning: "JSON Lines: one flat object an entry, with a documented schema",
+        extension: "jsonl",
+    },
+];
+
+/// A name that is no format's; says which there are.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{name:?} is no format; there are {}", names())]
+pub struct UnknownFormat {
+    name: String,
+}
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let info = FORMATS.iter().find(|info| info.name == name);
+        info.map(|info| info.format).ok_or_else(|| UnknownFormat { name: name.to_owned() })
+    }
+}
+
+/// The names of all formats, for help and errors.
+#[must_use]
+pub fn names() -> String {
+    FORMATS.iter().map(|info| info.name).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_format_has_a_name_and_is_there_once() {
+        for (index, info) in FORMATS.iter().enumerate() {
+            assert_eq!(info.name.parse(), Ok(info.format));
+            assert!(FORMATS.iter().skip(index + 1).all(|other| other.format != info.format && other.name != info.name));
+        }
+        assert_eq!(FORMATS.first().map(|info| info.format), Some(Format::default()));
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_told_the_names() {
+        assert_eq!(
+            "yaml\u{1b}".parse::<Format>().unwrap_err().to_string(),
+            format!("\"yaml\\u{{1b}}\" is no format; there are {}", names())
+        );
+    }
+}
