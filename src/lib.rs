@@ -24,6 +24,7 @@ pub mod partition;
 pub mod period;
 pub mod query;
 pub mod recorder;
+pub mod redact;
 pub mod report;
 pub mod text;
 pub mod trouble;

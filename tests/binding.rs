@@ -58,7 +58,7 @@ fn the_exports_are_these() {
         local names = {}
         for name in pairs((...).core) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "command detail event_types events help new period terminal_width version", table.concat(names, " "))
+        assert(table.concat(names, " ") == "command detail event_types events help new period shell_commands shell_line shows_field terminal_width version", table.concat(names, " "))
         names = {}
         for name in pairs((...).log) do names[#names + 1] = name end
         table.sort(names)
@@ -163,6 +163,20 @@ fn the_registry_of_event_types_is_there_for_lua() {
         assert(found.since == "13.0" and found.details[1] == "disabled" and #found.meaning > 0 and found.module:match("^mod_audit"))
         assert(core.events():find("user-disabled", 1, true))
         assert(core.command({ "--events" }).action == "events")
+        "#,
+    );
+}
+
+#[test]
+fn lines_and_forms_are_redacted_from_lua() {
+    check(
+        r#"
+        local core = (...).core
+        assert(core.shell_line('user:create("a@b", "secret")') == 'user:create("a@b", ***)')
+        assert(core.shell_line("\255\0\"") == "***")
+        assert(core.shows_field("accountjid") and not core.shows_field("accountjid", "text-private") and not core.shows_field("\255", nil))
+        local names = table.concat(core.shell_commands(), " ")
+        assert(names:find("user:create", 1, true))
         "#,
     );
 }

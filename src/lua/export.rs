@@ -8,6 +8,7 @@ use super::convert::option;
 use crate::catalogue::{self, ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
 use crate::command::{Command, help};
 use crate::options::period;
+use crate::redact::{COMMANDS, is_shown_field, shell_line};
 use crate::text::{Kind, ascii, clean, clean_jid, clean_name};
 use crate::{NAMESPACE, text};
 
@@ -30,6 +31,9 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     exports.set("unknown_actor", UNKNOWN_ACTOR)?;
     exports.set("event_types", lua.create_function(event_types)?)?;
     exports.set("events", lua.create_function(|_, ()| Ok(catalogue::listing()))?)?;
+    exports.set("shell_line", lua.create_function(|_, line: LuaString| Ok(shell_line(&line.to_string_lossy())))?)?;
+    exports.set("shell_commands", lua.create_function(|_, ()| Ok(COMMANDS.iter().map(|command| command.name).collect::<Vec<_>>()))?)?;
+    exports.set("shows_field", lua.create_function(shows_field)?)?;
     exports.set("help", lua.create_function(|_, ()| Ok(help()))?)?;
     exports.set("terminal_width", lua.create_function(|_, ()| Ok(terminal_width()))?)?;
     Ok(exports)
@@ -104,6 +108,11 @@ fn event_types(lua: &Lua, (): ()) -> LuaResult<Vec<LuaTable>> {
             Ok(row)
         })
         .collect()
+}
+
+/// `shows_field(name, type | nil) -> whether the value of a form's field may be recorded`
+fn shows_field(_: &Lua, (name, kind): (LuaString, Option<LuaString>)) -> LuaResult<bool> {
+    Ok(is_shown_field(&name.to_string_lossy(), kind.map(|kind| kind.to_string_lossy()).as_deref()))
 }
 
 /// How many cells a row of the terminal has; nothing where standard output is none. `COLUMNS` counts first, as in Prosody.

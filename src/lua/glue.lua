@@ -497,6 +497,9 @@ local exports = {
 	help = native.help;
 	event_types = native.event_types;
 	events = native.events;
+	shell_line = native.shell_line;
+	shell_commands = native.shell_commands;
+	shows_field = native.shows_field;
 	terminal_width = native.terminal_width;
 	new = new;
 };

@@ -1,0 +1,187 @@
+//! Lua source as tokens: enough of it to tell what is a string.
+
+/// What a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// White space.
+    Space,
+    /// A name or a keyword.
+    Name,
+    Number,
+    /// A string, with its quotes or brackets.
+    Text,
+    Comment,
+    /// One character of an operator or of punctuation.
+    Symbol,
+    /// What is no Lua, from there to the end: a string without its end, a character that Lua does not know.
+    Broken,
+}
+
+/// A piece of the source. Together they are all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Token<'a> {
+    pub(super) kind: Kind,
+    pub(super) text: &'a str,
+}
+
+impl Token<'_> {
+    /// Whether it is a name that is no keyword of Lua.
+    pub(super) fn is_identifier(&self) -> bool {
+        self.kind == Kind::Name && !KEYWORDS.contains(&self.text)
+    }
+
+    pub(super) fn is_symbol(&self, symbol: &str) -> bool {
+        self.kind == Kind::Symbol && self.text == symbol
+    }
+
+    /// Whether it is nothing to Lua.
+    pub(super) const fn is_void(&self) -> bool {
+        matches!(self.kind, Kind::Space | Kind::Comment)
+    }
+}
+
+const KEYWORDS: &[&str] = &[
+    "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in", "local", "nil", "not", "or", "repeat",
+    "return", "then", "true", "until", "while",
+];
+
+/// The tokens of `source`.
+pub(super) fn tokens(source: &str) -> Vec<Token<'_>> {
+    let mut found = Vec::new();
+    let mut rest = source;
+    while let Some(first) = rest.chars().next() {
+        let (kind, length) = next(rest, first);
+        // Nothing that is found is empty, and nothing ends within a character.
+        let length = if length == 0 { rest.len() } else { length };
+        let (text, after) = rest.split_at_checked(length).unwrap_or((rest, ""));
+        found.push(Token { kind, text });
+        rest = after;
+    }
+    found
+}
+
+/// The kind and the length in bytes of the token at the beginning of `rest`.
+fn next(rest: &str, first: char) -> (Kind, usize) {
+    match first {
+        '"' | '\'' => short_string(rest, first).map_or((Kind::Broken, rest.len()), |length| (Kind::Text, length)),
+        '[' => match long_bracket(rest) {
+            Some(Some(length)) => (Kind::Text, length),
+            Some(None) => (Kind::Broken, rest.len()),
+            None => (Kind::Symbol, 1),
+        },
+        '-' if rest.starts_with("--") => comment(rest),
+        first if first.is_ascii_whitespace() || first == '\u{b}' => {
+            (Kind::Space, while_bytes(rest, |byte| byte.is_ascii_whitespace() || byte == 0xb))
+        }
+        first if first.is_ascii_alphabetic() || first == '_' => {
+            (Kind::Name, while_bytes(rest, |byte| byte.is_ascii_alphanumeric() || byte == b'_'))
+        }
+        first if first.is_ascii_digit() => (Kind::Number, number(rest)),
+        '.' if rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit) => (Kind::Number, number(rest)),
+        first if "+-*/%^#&~|<>=(){}];:,.".contains(first) => (Kind::Symbol, 1),
+        _ => (Kind::Broken, rest.len()),
+    }
+}
+
+fn while_bytes(text: &str, holds: impl Fn(u8) -> bool) -> usize {
+    text.bytes().position(|byte| !holds(byte)).unwrap_or(text.len())
+}
+
+fn number(text: &str) -> usize {
+    let mut before = 0;
+    text.bytes()
+        .position(|byte| {
+            let exponent = matches!(before, b'e' | b'E' | b'p' | b'P') && matches!(byte, b'+' | b'-');
+            before = byte;
+            !(exponent || byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'_')
+        })
+        .unwrap_or(text.len())
+}
+
+/// The length of the string at the beginning, with its quotes.
+fn short_string(text: &str, quote: char) -> Option<usize> {
+    let mut characters = text.char_indices().skip(1).peekable();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\\' => match characters.next()?.1 {
+                // \z takes all white space that follows, lines too.
+                'z' => while characters.next_if(|(_, next)| next.is_ascii_whitespace() || *next == '\u{b}').is_some() {},
+                // An escaped end of line may be two characters.
+                '\r' => drop(characters.next_if(|(_, next)| *next == '\n')),
+                '\n' => drop(characters.next_if(|(_, next)| *next == '\r')),
+                _ => {}
+            },
+            '\n' | '\r' => return None,
+            _ if character == quote => return Some(at.saturating_add(1)),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A string or comment in long brackets: `None` where there is none, `Some(None)` where it does not end.
+fn long_bracket(text: &str) -> Option<Option<usize>> {
+    let after = text.strip_prefix('[')?;
+    let level = while_bytes(after, |byte| byte == b'=');
+    let inside = after.get(level..)?.strip_prefix('[')?;
+    let end = format!("]{}]", "=".repeat(level));
+    let begin = text.len().saturating_sub(inside.len());
+    Some(inside.find(&end).map(|at| begin.saturating_add(at).saturating_add(end.len())))
+}
+
+fn comment(text: &str) -> (Kind, usize) {
+    match text.get(2..).and_then(long_bracket) {
+        Some(Some(length)) => (Kind::Comment, length.saturating_add(2)),
+        Some(None) => (Kind::Broken, text.len()),
+        None => (Kind::Comment, while_bytes(text, |byte| byte != b'\n' && byte != b'\r')),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shown(source: &str) -> String {
+        let kinds = tokens(source).into_iter().filter(|token| token.kind != Kind::Space);
+        kinds.map(|token| format!("{:?}:{}", token.kind, token.text)).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn source_is_split_as_lua_does() {
+        for (source, expected) in [
+            ("user:create('a')", "Name:user Symbol:: Name:create Symbol:( Text:'a' Symbol:)"),
+            (r#""a\"b" 'a\'b'"#, r#"Text:"a\"b" Text:'a\'b'"#),
+            (r#""a\\" b"#, r#"Text:"a\\" Name:b"#),
+            ("\"a\\\nb\"", "Text:\"a\\\nb\""),
+            ("\"a\\z  \n  b\"", "Text:\"a\\z  \n  b\""),
+            ("\"a\nb\"", "Broken:\"a\nb\""),
+            ("'a", "Broken:'a"),
+            ("'a\\", "Broken:'a\\"),
+            ("[[a]]b", "Text:[[a]] Name:b"),
+            ("[==[a]]]=]b]==]c", "Text:[==[a]]]=]b]==] Name:c"),
+            ("[=[a]]", "Broken:[=[a]]"),
+            ("t[1]", "Name:t Symbol:[ Number:1 Symbol:]"),
+            ("t[a[1]]", "Name:t Symbol:[ Name:a Symbol:[ Number:1 Symbol:] Symbol:]"),
+            ("a --b\nc", "Name:a Comment:--b Name:c"),
+            ("a --[[b\nc]]d", "Name:a Comment:--[[b\nc]] Name:d"),
+            ("--[[b", "Broken:--[[b"),
+            ("1e-5+0x1p-3 .5 3..4", "Number:1e-5 Symbol:+ Number:0x1p-3 Number:.5 Number:3..4"),
+            ("a.b..c", "Name:a Symbol:. Name:b Symbol:. Symbol:. Name:c"),
+            ("a@b 'c'", "Name:a Broken:@b 'c'"),
+            ("caf\u{e9} 'c'", "Name:caf Broken:\u{e9} 'c'"),
+        ] {
+            assert_eq!(shown(source), expected, "{source}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_tokens_are_all_of_the_source(source in any::<String>(), lua in "[a\"'\\\\\\[\\]=\\-\n .z(){}]{0,40}") {
+            for source in [source, lua] {
+                let joined: String = tokens(&source).iter().map(|token| token.text).collect();
+                prop_assert_eq!(joined, source);
+            }
+        }
+    }
+}
