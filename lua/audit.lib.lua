@@ -4,6 +4,7 @@
 
 local core = require "audit_core";
 
+local acting = module:require("audit_acting");
 local datetime = require "util.datetime".datetime;
 local jid_join = require "util.jid".join;
 local sha256 = require "util.hashes".sha256;
@@ -102,6 +103,22 @@ function audit.invite_used(event)
 		return audit.detail("invite-used", { ["token-sha256"] = sha256(token, true) });
 	end
 	return audit.detail("invite-used", { token = token });
+end
+
+-- Who did it --
+
+-- acting(host | nil) -> an actor for module:audit() on this host, where something that an administrator does leads here: a command in the shell
+-- (with the id of its entry), or an ad-hoc command. nil: who acts can't be known from that. It is known while an event is
+-- handled, and not any more in a timer that the handler sets.
+function audit.acting(host)
+	local actor = acting.now();
+	if not actor then return nil; end
+	return {
+		kind = actor.kind;
+		jid = actor.jid;
+		session = actor.session;
+		caused_by = actor.entries and actor.entries[host or module.host];
+	};
 end
 
 -- Options --
