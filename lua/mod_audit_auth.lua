@@ -1,8 +1,9 @@
--- Records logins: authentication-success, authentication-failure, and new-client (with mod_client_management).
+-- Records logins: authentication-success, authentication-failure, new-client (with mod_client_management), and on request
+-- the sessions that come of them: resource-bound, session-ended.
 --
 -- Each shape of event is understood: SASL {session, condition, text}, SASL2 {session, message, error, error_text},
 -- mod_http_oauth2 {session} and mod_client_certs {session, condition} without a SASL handler. A failure before the
--- client gave a name is an event of the host.
+-- client gave a name is an event of the host. What Prosody fires no event for is found by audit_attempts.lib.lua.
 
 module:depends("audit");
 local audit = module:require("audit");
@@ -44,8 +45,11 @@ local function get_sasl_handler(session)
 	return type(handler) == "table" and handler or {};
 end
 
+local attempted_mechanism;
+
 local function get_extra(session, handler, condition, text)
-	local custom = { audit.detail("authentication", { mechanism = handler.selected; condition = condition }, text) };
+	local mechanism = handler.selected or attempted_mechanism(session); -- mod_client_certs selects none
+	local custom = { audit.detail("authentication", { mechanism = mechanism; condition = condition }, text) };
 	custom[#custom+1] = audit.tls(session);
 	return { session = session; custom = custom };
 end
@@ -86,6 +90,17 @@ audit.hook("authentication-success", function (event)
 	if is_repeat("authentication-success", user, session) then return; end
 	return user, "authentication-success", get_extra(session, handler);
 end);
+
+attempted_mechanism = module:require("audit_attempts")(audit, function (event_type, session, login)
+	if login.fast and passwords_only then return; end
+	local user = audit.jid(login.username or fast_usernames[session]);
+	if is_repeat(event_type, user, session) then return; end
+	module:audit(user, event_type, get_extra(session, { selected = login.mechanism }, login.condition, login.text));
+end);
+
+if audit.option_boolean("audit_auth_sessions", false) then
+	module:require("audit_sessions")(audit);
+end
 
 audit.hook("client_management/new-client", function (event)
 	local session, client = event.session or {}, event.client or {};

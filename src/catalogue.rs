@@ -56,6 +56,8 @@ pub const EVENT_TYPES: &[EventType] = &[
     event("mod_audit_auth", "authentication-success", V0_12, &["authentication", "tls"], "somebody logged in"),
     event("mod_audit_auth", "authentication-failure", V0_12, &["authentication", "tls"], "somebody tried and was refused"),
     event("mod_audit_auth", "new-client", V0_12, &["client-info"], "an account is used with a client that it was not used with before (needs `mod_client_management`)"),
+    event("mod_audit_auth", "resource-bound", V0_12, &["resource"], "a login was completed with a resource (with `audit_auth_sessions`)"),
+    event("mod_audit_auth", "session-ended", V0_12, &["ended"], "that is over: after how long, and why (with `audit_auth_sessions`)"),
     event("mod_audit_register", "user-registered", V0_12, &["invite-used", "tls"], "an account was made, in-band or over the web"),
     event("mod_audit_register", "user-deregistered", V0_12, &[], "an account was removed by its owner"),
     event("mod_audit_register", "user-deregistered-pending", V13_0, &["pending"], "its owner asked for that, and Prosody waits"),

@@ -25,13 +25,14 @@ local function escape(text)
 end
 
 -- options: host (default: the server's first), tls = true | false | "direct",
--- timeout (seconds), from (attribute of the stream header)
+-- timeout (seconds), from (attribute of the stream header), certificate and key (files, of the client's own)
 -- Returns the stream, or nil and the reason.
 function raw_client.connect(server, options)
 	options = options or {};
 	local self = setmetatable({
 		host = options.host or server.host;
 		from = options.from;
+		certificate = options.certificate, key = options.key;
 		buffer = "";
 	}, stream_mt);
 	local conn = assert(socket.tcp());
@@ -62,7 +63,8 @@ function raw_client.connect(server, options)
 end
 
 function stream_methods:handshake()
-	local secured, err = ssl.wrap(self.conn, tls_parameters);
+	local parameters = setmetatable({ certificate = self.certificate, key = self.key }, { __index = tls_parameters });
+	local secured, err = ssl.wrap(self.conn, parameters);
 	if not secured then return nil, err; end
 	secured:settimeout(self.timeout);
 	secured:sni(self.host);

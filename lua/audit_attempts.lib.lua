@@ -1,0 +1,148 @@
+-- Logins of which Prosody fires no event: they are known by what the server answers, or by the client being gone.
+--
+--   SASL       what is refused before a mechanism has its say (no such mechanism, no encryption, bad base64, out of
+--              order), aborted, or given up after a challenge
+--   SASL2      the same, and everything where mod_sasl2 fires no events (Debian 12)
+--   XEP-0078   everything
+--
+-- After module:depends("audit"): local attempted_mechanism = module:require("audit_attempts")(audit, record), where
+-- record(event_type, session, login) has login = { username, mechanism, condition, text, fast }, and
+-- attempted_mechanism(session) is what a client asks for that is about to be refused or let in.
+
+local nodeprep = require "util.encodings".stringprep.nodeprep;
+
+local setmetatable, type = setmetatable, type;
+
+local xmlns_sasl, xmlns_sasl2 = "urn:ietf:params:xml:ns:xmpp-sasl", "urn:xmpp:sasl:2";
+local legacy_mechanism = "jabber:iq:auth";
+
+-- The attempt that is under way, by session.
+local attempts = setmetatable({}, { __mode = "k" });
+
+local function handler_of(session)
+	local handler = session.sasl_handler;
+	return type(handler) == "table" and handler or {};
+end
+
+-- Nothing of a session is left when its connection is closed.
+local function copy_of(session)
+	return {
+		id = session.id, type = session.type, ip = session.ip, client_id = session.client_id;
+		secure = session.secure, conn = session.conn;
+	};
+end
+
+local function given_up(attempt)
+	-- The challenge of OAUTHBEARER says that the token was refused (RFC 7628, 3.2.3); of others it asks for more.
+	attempt.condition = attempt.mechanism == "OAUTHBEARER" and "not-authorized" or "aborted";
+	attempt.text = "The client left after the challenge";
+	return attempt;
+end
+
+return function (audit, record)
+	local answers = module:require("audit_answers")(audit);
+
+	local function hook(event_name, handler, priority)
+		module:hook(event_name, audit.guard(event_name, handler), priority);
+	end
+
+	local function see_answer(session, attempt, stanza)
+		local xmlns = stanza.attr.xmlns;
+		if xmlns ~= xmlns_sasl and xmlns ~= xmlns_sasl2 then return; end
+		local handler = handler_of(session);
+		if handler.selected == attempt.mechanism then
+			attempt.username = handler.username;
+		end
+		if stanza.name == "challenge" then
+			attempt.left_behind = copy_of(session);
+			return true;
+		end
+		attempt.left_behind = nil;
+		if stanza.name ~= "success" then
+			attempts[session] = nil;
+			if not attempt.reported then
+				attempt.condition, attempt.text = answers.condition(stanza);
+				if stanza.name == "false" then -- of util.sasl.external, when the certificate has expired
+					attempt.condition = "credentials-expired";
+				end
+				record("authentication-failure", session, attempt);
+			end
+		elseif xmlns == xmlns_sasl then
+			attempts[session] = nil; -- that of SASL2 has its events after it
+		end
+		return true;
+	end
+
+	-- Before the modules that decide.
+	local function begin(event)
+		local session, stanza = event.origin, event.stanza;
+		if session.type ~= "c2s_unauthed" then return; end
+		local attempt = attempts[session];
+		if stanza.name == "auth" or stanza.name == "authenticate" then
+			if attempt and attempt.left_behind then
+				record("authentication-failure", session, given_up(attempt));
+			end
+			attempt = { mechanism = stanza.attr.mechanism };
+		elseif not attempt then
+			attempt = {};
+		end
+		attempts[session] = attempt;
+		answers.watch(session, function (answer)
+			return see_answer(session, attempt, answer);
+		end);
+	end
+	hook("stanza/"..xmlns_sasl..":auth", begin, 1000);
+	hook("stanza/"..xmlns_sasl..":response", begin, 1000);
+	hook("stanza/"..xmlns_sasl..":abort", begin, 1000);
+	hook("stanza/"..xmlns_sasl2..":authenticate", begin, 1000);
+	hook("stanza/"..xmlns_sasl2..":response", begin, 1000);
+
+	-- What has its event is recorded there.
+	local function reported(event)
+		local attempt = event.session and attempts[event.session];
+		if attempt then
+			attempt.reported = true;
+		end
+	end
+	hook("authentication-failure", reported, 1000);
+	hook("authentication-success", reported, 1000);
+
+	-- From Debian 13 on, mod_sasl2 fires authentication-success at -1500.
+	hook("sasl2/c2s/success", function (event)
+		local session = event.session;
+		local attempt = attempts[session];
+		attempts[session] = nil;
+		if attempt and not attempt.reported then
+			attempt.username, attempt.fast = session.username, handler_of(session).fast;
+			record("authentication-success", session, attempt);
+		end
+	end, -1750);
+
+	module:hook_global("c2s-closed", audit.guard("c2s-closed", function (event)
+		local session = event.session;
+		local attempt = session and attempts[session];
+		if attempt and attempt.left_behind then
+			attempts[session] = nil;
+			record("authentication-failure", attempt.left_behind, given_up(attempt));
+		end
+	end));
+
+	hook("stanza/iq/jabber:iq:auth:query", function (event)
+		local session, stanza = event.origin, event.stanza;
+		local name = stanza.tags[1]:get_child_text("username");
+		if session.type ~= "c2s_unauthed" or stanza.attr.type ~= "set" or not name then return; end
+		local login = { username = nodeprep(name), mechanism = legacy_mechanism };
+		answers.watch_iq(session, stanza, function (answer, kind)
+			if kind == "error" then
+				login.condition, login.text = answers.condition(answer:get_child("error"));
+				record("authentication-failure", session, login);
+			elseif session.username then -- else the answer says what was missing
+				record("authentication-success", session, login);
+			end
+		end);
+	end, 1000);
+	return function (session)
+		local attempt = attempts[session];
+		return attempt and attempt.mechanism;
+	end
+end
