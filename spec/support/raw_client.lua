@@ -24,6 +24,17 @@ local function escape(text)
 	return (text:gsub("[&<>'\"]", { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ["'"] = "&apos;", ["\""] = "&quot;" }));
 end
 
+-- A stream of another kind than a client's: connects to that port, sends the header, and returns the stream and the
+-- header of the answer. It has send, receive_until and close.
+function raw_client.stream(port, header)
+	local conn = assert(socket.tcp());
+	conn:settimeout(10);
+	assert(conn:connect("127.0.0.1", port));
+	local self = setmetatable({ conn = conn; timeout = 10; buffer = "" }, stream_mt);
+	assert(self:send("<?xml version='1.0'?><stream:stream xmlns:stream='http://etherx.jabber.org/streams' "..header..">"));
+	return self, assert(self:receive_until("<stream:stream[^>]*>"));
+end
+
 -- options: host (default: the server's first), tls = true | false | "direct",
 -- timeout (seconds), from (attribute of the stream header), certificate and key (files, of the client's own)
 -- Returns the stream, or nil and the reason.

@@ -137,6 +137,12 @@ local function certificates_for(names)
 	return folder;
 end
 
+-- The paths of a certificate of that name, which is its own authority, and of its key.
+function server.certificate(name)
+	local path = certificates_for({ name }).."/"..name;
+	return path..".crt", path..".key";
+end
+
 local function storage_lines(self)
 	local storage = self.options.storage or "internal";
 	if storage == "sqlite" then
@@ -208,42 +214,44 @@ local function config_text(self)
 	-- One for all hosts: clients are told to trust it.
 	self.certificate = certificates.."/"..names[1]..".crt";
 
-	local lines = {
-		option_lines {
-			run_as_root = true;
-			pidfile = self.folder.."/prosody.pid";
-			data_path = self.data;
-			plugin_paths = plugin_paths;
-			installer_plugin_path = self.folder.."/installed";
-			modules_enabled = modules;
-			admin_socket = self.data.."/prosody.sock";
-			certificates = certificates;
-			interfaces = { "127.0.0.1" };
-			local_interfaces = { "127.0.0.1" };
-			c2s_ports = { ports.c2s };
-			c2s_direct_tls_ports = { ports.c2s_tls };
-			s2s_ports = { ports.s2s };
-			s2s_direct_tls_ports = {};
-			component_ports = { ports.component };
-			http_ports = { ports.http };
-			https_ports = {};
-			c2s_require_encryption = true;
-			s2s_require_encryption = true;
-			s2s_secure_auth = false;
-			authentication = "internal_hashed";
-			allow_registration = true;
-			harness_token = self.token;
-			harness_port = ports.harness;
-			harness_ready_file = self.folder.."/ready";
-			log = { {
-				levels = { min = options.log_level or "debug" };
-				to = "file";
-				filename = self.log_file;
-			} };
-		};
-		storage_lines(self);
-		option_lines(options.config);
+	local global = {
+		run_as_root = true;
+		pidfile = self.folder.."/prosody.pid";
+		data_path = self.data;
+		plugin_paths = plugin_paths;
+		installer_plugin_path = self.folder.."/installed";
+		modules_enabled = modules;
+		admin_socket = self.data.."/prosody.sock";
+		certificates = certificates;
+		interfaces = { "127.0.0.1" };
+		local_interfaces = { "127.0.0.1" };
+		c2s_ports = { ports.c2s };
+		c2s_direct_tls_ports = { ports.c2s_tls };
+		s2s_ports = { ports.s2s };
+		s2s_direct_tls_ports = {};
+		component_ports = { ports.component };
+		http_ports = { ports.http };
+		https_ports = {};
+		c2s_require_encryption = true;
+		s2s_require_encryption = true;
+		s2s_secure_auth = false;
+		authentication = "internal_hashed";
+		allow_registration = true;
+		harness_token = self.token;
+		harness_port = ports.harness;
+		harness_ready_file = self.folder.."/ready";
+		log = { {
+			levels = { min = options.log_level or "debug" };
+			to = "file";
+			filename = self.log_file;
+		} };
 	};
+	local more = options.config;
+	if type(more) == "table" then
+		for name, value in pairs(more) do global[name] = value; end
+		more = nil;
+	end
+	local lines = { option_lines(global), storage_lines(self), option_lines(more) };
 
 	local host_config = options.host_config or {};
 	for _, name in ipairs(sorted_keys(hosts)) do
@@ -532,6 +540,12 @@ function server_methods:eval(code, ...)
 		error(answer.error, 2);
 	end
 	return table.unpack(answer.values, 1, answer.n);
+end
+
+-- Leads connections to other servers to ports on this machine. Needs the module test_routes; a name without a port leads
+-- nowhere.  prosody:routes { ["example.org"] = other.s2s_port }
+function server_methods:routes(ports)
+	self:eval("for name, port in pairs(...) do module:shared('/*/test_routes/routes')[name] = port; end", ports);
 end
 
 -- Makes an account inside the server, with whichever store it has.
