@@ -63,6 +63,16 @@ function audit.hook_global(event_name, describe, priority)
 	end, priority);
 end
 
+-- Lets note, a guarded handler, see each call of a session's close() as { session, reason, remote_reason } before it is
+-- done. Prosody announces less of why a stream ended than close() is given.
+function audit.watch_close(session, note)
+	local close = session.close;
+	function session.close(self, reason, remote_reason, ...)
+		note { session = session; reason = reason; remote_reason = remote_reason };
+		return close(self, reason, remote_reason, ...);
+	end
+end
+
 -- Details --
 
 -- The bare JID of a local account, nil where there is no name.

@@ -66,6 +66,10 @@ pub const EVENT_TYPES: &[EventType] = &[
     event("mod_audit_tokens", "token-grant-created", V13_0, &["grant"], "a client was granted access to an account"),
     event("mod_audit_tokens", "token-grant-revoked", V13_0, &["grant"], "that was taken back"),
     event("mod_audit_tokens", "token-revoked", V13_0, &["grant", "token"], "one token of a grant was revoked"),
+    event("mod_audit_s2s", "s2s-established", V0_12, &["s2s", "certificate", "tls"], "a connection with another server was established, in either direction"),
+    event("mod_audit_s2s", "s2s-refused", V0_12, &["s2s", "certificate", "tls"], "one was refused, by either end, or failed"),
+    event("mod_audit_s2s", "component-authenticated", V0_12, &[], "an external component connected"),
+    event("mod_audit_s2s", "component-refused", V0_12, &["component"], "one was refused: its secret is wrong, or it is connected already"),
     event("mod_audit_status", "server-started", V0_12, &["note"], "the server started"),
     event("mod_audit_status", "server-stopped", V0_12, &["note"], "it was stopped"),
     event("mod_audit_status", "server-crashed", V0_12, &[], "it ended without being stopped; found at the next start"),
@@ -117,7 +121,8 @@ mod tests {
     use super::*;
 
     fn is_word(text: &str) -> bool {
-        !text.is_empty() && text.split('-').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase()))
+        !text.is_empty()
+            && text.split('-').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()))
     }
 
     #[test]

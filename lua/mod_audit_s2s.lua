@@ -1,0 +1,210 @@
+-- Records connections with other servers, s2s-established and s2s-refused, and those of external components,
+-- component-authenticated and component-refused. What a component does is recorded where the module is loaded on it.
+
+module:depends("audit");
+local audit = module:require("audit");
+
+local hosts = prosody.hosts;
+local ipairs, pairs, setmetatable, type = ipairs, pairs, setmetatable, type;
+
+-- Other servers --
+
+-- What Prosody says of a stream at another time than when it is recorded: mechanism and remote (how it authenticated, and
+-- as whom), closing (what close() was given), verifies (it asked whether a dialback key is ours), recorded (its refusal
+-- was). Shared, as most of it is said before it is known which of our hosts is meant.
+local streams = module:shared("/*/audit_s2s/streams");
+setmetatable(streams, { __mode = "k" });
+
+local function of_stream(session)
+	local stream = streams[session];
+	if not stream then
+		stream = {};
+		streams[session] = stream;
+	end
+	return stream;
+end
+
+local function remote_host(session)
+	if session.direction == "outgoing" then return session.to_host; end
+	return session.from_host;
+end
+
+local function chain_errors(errors)
+	if type(errors) ~= "table" then return errors; end
+	local found = {};
+	for depth = 1, 10 do
+		local at_depth = errors[depth];
+		for _, err in ipairs(type(at_depth) == "table" and at_depth or { at_depth }) do
+			found[#found+1] = err;
+		end
+	end
+	return table.concat(found, ", ");
+end
+
+-- <certificate/> with the outcome of its check, nil where there was none, or nobody to check it.
+local function certificate(session)
+	if not session.cert_chain_status then return nil; end
+	return audit.detail("certificate", {
+		chain = session.cert_chain_status;
+		identity = session.cert_identity_status;
+	}, chain_errors(session.cert_chain_errors));
+end
+
+local function get_extra(session, detail)
+	local custom = { detail };
+	custom[#custom+1] = certificate(session);
+	custom[#custom+1] = audit.tls(session);
+	return { session = session; custom = custom };
+end
+
+-- mod_s2s itself is at -1.
+module:hook("s2s-authenticated", audit.guard("s2s-authenticated", function (event)
+	local stream = of_stream(event.session);
+	stream.mechanism, stream.remote = event.mechanism, event.host;
+end), 1);
+
+local function describe_established(event)
+	local session = event.session;
+	local stream = of_stream(session);
+	return nil, "s2s-established", get_extra(session, audit.detail("s2s", {
+		direction = session.direction;
+		-- One stream may be used for several hosts of a server: the last that authenticated is meant.
+		remote = stream.remote or remote_host(session);
+		mechanism = stream.mechanism;
+	}));
+end
+
+audit.hook("s2sin-established", describe_established);
+audit.hook("s2sout-established", describe_established);
+
+local note_closing = audit.guard("the end of a stream", function (closing)
+	local stream = of_stream(closing.session);
+	stream.closing = stream.closing or { reason = closing.reason; remote_reason = closing.remote_reason };
+end);
+
+module:hook_global("s2s-created", audit.guard("s2s-created", function (event)
+	local session = event.session;
+	if of_stream(session).watched then return; end
+	of_stream(session).watched = true;
+	audit.watch_close(session, note_closing);
+end));
+
+-- Of what close() was given: the condition, a text, and who refused. Nothing where there was no error.
+local function explain_closing(session, closing)
+	local given, said = closing.reason, closing.remote_reason;
+	local condition, text = given, nil;
+	if type(given) == "table" then
+		condition, text = given.condition, given.text;
+	end
+	if condition == "not-authorized" and condition == given and said then
+		return "dialback-failed", said, "remote";
+	elseif condition == "not-authorized" and session.secure
+		and (session.cert_chain_status ~= "valid" or session.cert_identity_status ~= "valid") then
+		return "certificate-invalid", text, "local";
+	elseif condition == "policy-violation" and not session.secure and type(text) == "string" and text:find("^Encrypted ") then
+		return "encryption-required", text, "local";
+	elseif condition then
+		return condition, text, "local";
+	elseif type(said) == "table" then
+		return said.condition, said.text, "remote";
+	elseif said == "TLS negotiation failed" then
+		return "encryption-failed", said, "remote";
+	elseif type(said) == "string" then
+		-- "host-unknown (This host does not serve …)"
+		condition, text = said:match("^([%l-]+)$") or said:match("^([%l-]+) %((.*)%)$"), said:match("^[%l-]+ %((.*)%)$");
+		return condition or "undefined-condition", condition and text or not condition and said or nil, "remote";
+	elseif given == false and session.direction == "outgoing" then
+		return "stream-closed", nil, "remote";
+	end
+end
+
+-- Of a stream that was never closed: the connection was lost, or there was none.
+local function explain_failure(session, reason)
+	if session.secure == false then
+		return "encryption-failed", reason;
+	elseif session.direction == "outgoing" then
+		return "connection-failed", reason;
+	end
+end
+
+-- A host that we do not have has no log: the first of those that have this module takes what is meant for it.
+local function takes_strays()
+	for name, host in pairs(hosts) do
+		if name < module.host and host.modules.audit_s2s then return false; end
+	end
+	return true;
+end
+
+local function record_refusal(session, local_host, remote, condition, text, by)
+	of_stream(session).recorded = true;
+	module:audit(nil, "s2s-refused", get_extra(session, audit.detail("s2s", {
+		direction = session.direction;
+		remote = remote;
+		["local"] = local_host ~= module.host and local_host or nil;
+		condition = condition;
+		by = by;
+	}, text)));
+end
+
+module:hook_global("s2s-destroyed", audit.guard("s2s-destroyed", function (event)
+	local session = event.session;
+	if session.type ~= "s2sin_unauthed" and session.type ~= "s2sout_unauthed" then return; end
+	local local_host = session.direction == "outgoing" and session.from_host or session.to_host;
+	if local_host ~= module.host and (hosts[local_host] or not takes_strays()) then return; end
+	local stream, remote = of_stream(session), remote_host(session);
+	if stream.recorded or not remote then return; end
+	local condition, text, by;
+	if stream.closing then
+		condition, text, by = explain_closing(session, stream.closing);
+	else
+		condition, text = explain_failure(session, event.reason);
+	end
+	-- Neither is a refusal: the end of a server, and of a stream that was for a dialback key only.
+	if not condition or condition == "system-shutdown" or condition == "connection-timeout" and stream.verifies then return; end
+	record_refusal(session, local_host, remote, condition, text, by);
+end));
+
+module:hook("stanza/jabber:server:dialback:verify", audit.guard("dialback", function (event)
+	local origin, attr = event.origin, event.stanza.attr;
+	if origin.direction == "incoming" then
+		of_stream(origin).verifies = true;
+	elseif attr.type and attr.type ~= "valid" and attr.from == origin.to_host then
+		-- The server whose key somebody gave denies it. Prosody passes that on, and leaves the stream open.
+		for session in pairs(prosody.incoming_s2s) do
+			if session.streamid == attr.id and session.to_host == module.host and session.hosts[attr.from] then
+				record_refusal(session, module.host, attr.from, "dialback-failed", nil, "remote");
+			end
+		end
+	end
+end), 1);
+
+-- External components --
+
+-- They have no field ip, and no id.
+local function component_session(session)
+	return { type = session.type; ip = session.conn and session.conn:ip() };
+end
+
+audit.hook("component-authenticated", function (event)
+	return nil, "component-authenticated", { session = component_session(event.session) };
+end);
+
+local note_component_closing = audit.guard("the end of a component's stream", function (closing)
+	local session, reason = closing.session, closing.reason;
+	if session.type ~= "component_unauthed" or not reason then return; end
+	local condition, text = reason, nil;
+	if type(reason) == "table" then
+		condition, text = reason.condition, reason.text;
+	end
+	module:audit(nil, "component-refused", {
+		session = component_session(session);
+		custom = { audit.detail("component", { condition = condition }, text) };
+	});
+end);
+
+-- A handshake is an attempt to authenticate, and no event tells of one that failed. mod_component is at -1.
+module:hook("stanza/jabber:component:accept:handshake", audit.guard("component handshake", function (event)
+	if event.origin.type == "component_unauthed" then
+		audit.watch_close(event.origin, note_component_closing);
+	end
+end), 1);
