@@ -163,7 +163,12 @@ impl Element {
     }
 }
 
-fn resolve(reference: &BytesRef<'_>) -> Result<String, String> {
+/// What a reference in a text stands for.
+///
+/// # Errors
+///
+/// A reason, where it is none of XML's own.
+pub(crate) fn resolve(reference: &BytesRef<'_>) -> Result<String, String> {
     if let Some(character) = reference.resolve_char_ref().map_err(|e| e.to_string())? {
         return Ok(character.to_string());
     }

@@ -4,6 +4,7 @@
 use audit_core::catalogue::EVENT_TYPES;
 use audit_core::command::FLAGS;
 use audit_core::options::OPTIONS;
+use audit_core::report::format::FORMATS;
 
 const README: &str = include_str!("../README.md");
 
@@ -41,4 +42,18 @@ fn every_event_type_has_its_row_and_no_other_has() {
         })
         .collect();
     assert_eq!(rows, expected);
+}
+
+#[test]
+fn every_format_is_described() {
+    let formats = include_str!("../docs/formats.md");
+    for format in FORMATS {
+        let row = format!("| `{}` | {} | `.{}` |", format.name, format.meaning, format.extension);
+        assert!(formats.contains(&row), "docs/formats.md lacks\n{row}");
+        assert!(
+            formats.contains(&format!("\n## {}\n", format.name)) || format.name == "table",
+            "docs/formats.md does not describe {}",
+            format.name
+        );
+    }
 }

@@ -4,6 +4,7 @@
 //! rule, [`details`].
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use chrono::{DateTime, SecondsFormat};
 
@@ -198,6 +199,12 @@ fn address(ip: &Option<String>) -> Option<Value<'_>> {
 
 fn network(ip: &Option<String>) -> Option<Value<'_>> {
     ip.as_deref().filter(|ip| ip.contains('/')).map(|ip| Value::Text(ip.into()))
+}
+
+/// The address itself, where one is stored and no network of addresses.
+#[must_use]
+pub fn plain_address(ip: &str) -> Option<IpAddr> {
+    ip.parse().ok()
 }
 
 fn actor<'a>(event: &'a StoredEvent, of: impl Fn(&'a Actor) -> Option<Value<'a>>) -> Option<Value<'a>> {

@@ -12,6 +12,18 @@ pub enum Format {
     Table,
     /// JSON Lines.
     Json,
+    /// Comma-separated values.
+    Csv,
+    /// The entries as they are stored.
+    Xml,
+    /// The Open Cybersecurity Schema Framework.
+    Ocsf,
+    /// The Elastic Common Schema.
+    Ecs,
+    /// ArcSight's Common Event Format.
+    Cef,
+    /// Syslog.
+    Syslog,
 }
 
 /// What there is to say of a format.
@@ -29,14 +41,19 @@ pub struct FormatInfo {
 
 /// Every format, in the order of the help; the first is what is used where nothing is said.
 pub const FORMATS: &[FormatInfo] = &[
-    FormatInfo { format: Format::Table, name: "table", meaning: "a table for people", extension: "txt" },
-    FormatInfo {
-        format: Format::Json,
-        name: "json",
-        meaning: "JSON Lines: one flat object an entry, with a documented schema",
-        extension: "jsonl",
-    },
+    info(Format::Table, "table", "txt", "a table for people"),
+    info(Format::Json, "json", "jsonl", "JSON Lines, one flat object an entry"),
+    info(Format::Csv, "csv", "csv", "comma-separated values, safe to open in a spreadsheet"),
+    info(Format::Xml, "xml", "xml", "the entries as they are stored, in one document"),
+    info(Format::Ocsf, "ocsf", "jsonl", "OCSF 1.8.0 (Open Cybersecurity Schema Framework), as JSON Lines"),
+    info(Format::Ecs, "ecs", "jsonl", "ECS 8.17 (Elastic Common Schema), as JSON Lines"),
+    info(Format::Cef, "cef", "cef", "CEF (ArcSight Common Event Format), one line an entry"),
+    info(Format::Syslog, "syslog", "log", "syslog messages with structured data (RFC 5424), one line an entry"),
 ];
+
+const fn info(format: Format, name: &'static str, extension: &'static str, meaning: &'static str) -> FormatInfo {
+    FormatInfo { format, name, meaning, extension }
+}
 
 /// A name that is no format's; says which there are.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -32,8 +32,7 @@ impl Renderer for Json {
     fn entries(&mut self, events: &[StoredEvent]) -> String {
         let mut lines = Vec::with_capacity(events.len().saturating_mul(512));
         for event in events {
-            // Writing to memory can't fail, and names are texts.
-            let _ = Line { event, host: &self.host }.serialize(&mut serde_json::Serializer::with_formatter(&mut lines, OneLine));
+            push(&mut lines, &Line { event, host: &self.host });
             lines.push(b'\n');
         }
         String::from_utf8(lines).unwrap_or_default()
@@ -41,6 +40,28 @@ impl Renderer for Json {
 
     fn end(&mut self) -> String {
         String::new()
+    }
+}
+
+/// Adds a value as JSON in one line, without the end of the line.
+pub(super) fn push(text: &mut Vec<u8>, value: &impl Serialize) {
+    // Writing to memory can't fail, and names are texts.
+    let _ = value.serialize(&mut serde_json::Serializer::with_formatter(text, OneLine));
+}
+
+/// Details as one object.
+pub(super) fn object(details: &[(String, &str)]) -> String {
+    let mut text = Vec::new();
+    push(&mut text, &Object(details));
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// Details, to be written as an object.
+pub(super) struct Object<'a>(pub(super) &'a [(String, &'a str)]);
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
 

@@ -4,17 +4,25 @@
 //! |---|---|
 //! | [`format`] | the registry of formats |
 //! | [`fields`] | the registry of what an entry has in every format |
-//! | [`table`], [`json`] | one file a format |
+//! | [`taxonomy`] | the registry of what event types mean to others |
+//! | [`table`], [`json`], [`csv`], [`xml`], [`ocsf`], [`ecs`], [`cef`], [`syslog`] | one file a format |
 //!
 //! *Invariant*: a renderer keeps no entries. Whatever it is given is text when it returns.
 
+pub mod cef;
+pub mod csv;
+pub mod ecs;
 pub mod fields;
 pub mod format;
 pub mod json;
+pub mod ocsf;
 pub mod printable;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod syslog;
 pub mod table;
+pub mod taxonomy;
+pub mod xml;
 pub mod zone;
 
 use crate::command::Columns;
@@ -63,5 +71,11 @@ pub fn renderer(format: Format, options: &Options) -> Box<dyn Renderer> {
     match format {
         Format::Table => Box::new(table::Table::new(options.columns, options.width, options.zone)),
         Format::Json => Box::new(json::Json::new(&options.host)),
+        Format::Csv => Box::new(csv::Csv::new(&options.host)),
+        Format::Xml => Box::new(xml::Xml::new(&options.host)),
+        Format::Ocsf => Box::new(ocsf::Ocsf::new(&options.host)),
+        Format::Ecs => Box::new(ecs::Ecs::new(&options.host)),
+        Format::Cef => Box::new(cef::Cef::new(&options.host)),
+        Format::Syslog => Box::new(syslog::Syslog::new(&options.host)),
     }
 }
