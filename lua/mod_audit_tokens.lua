@@ -1,10 +1,17 @@
--- Records what mod_tokenauth grants and takes back: token-grant-created, token-grant-revoked, token-revoked. Never a
--- token, nor the hash of one. Prosody 0.12 fires no such events: there the module records nothing.
+-- Records what mod_tokenauth grants and takes back (token-grant-created, token-grant-revoked, token-revoked), and the life
+-- of invites (invite-created, invite-used). Never a token that can be used. Prosody 0.12 fires no events for grants.
 
 module:depends("audit");
 local audit = module:require("audit");
+local accounts = module:require("audit_accounts")(audit);
+local invites = module:require("audit_invites")(audit);
 
-local type = type;
+local jid_bare, jid_node = require "util.jid".bare, require "util.jid".node;
+local get_module = require "core.modulemanager".get_module;
+
+local ipairs, pcall, setmetatable, type = ipairs, pcall, setmetatable, type;
+
+-- Grants --
 
 local function table_or_empty(value)
 	return type(value) == "table" and value or {};
@@ -46,3 +53,70 @@ audit.hook("token-revoked", function (event)
 		};
 	};
 end);
+
+-- Invites --
+
+-- For whom it is: the account whose contact one becomes, whose password is reset, or that may be made.
+local function subject_of(invite)
+	local more = table_or_empty(invite.additional_data);
+	return more.allow_reset and audit.jid(more.allow_reset) or jid_node(invite.jid) and invite.jid or nil;
+end
+
+audit.hook("invite-created", function (invite)
+	local source = table_or_empty(invite.additional_data).source; -- who has asked mod_invites_adhoc for it
+	return subject_of(invite), "invite-created", {
+		custom = { invites.describe(invite) };
+		actor = audit.acting() or source and { kind = "adhoc", jid = source } or { kind = "unknown" };
+	};
+end);
+
+for _, event_name in ipairs { "user-registered", "user-password-reset" } do
+	audit.hook(event_name, function (event)
+		local invite, jid = invites.offered(event), audit.jid(event.username);
+		if not invite then return; end
+		return jid, "invite-used", {
+			session = accounts.session(event);
+			custom = { invites.describe(invite) };
+			actor = accounts.applicant(event, event_name == "user-registered" and jid or nil);
+		};
+	end);
+end
+
+-- XEP-0379: a contact who has an invite asks for a subscription. mod_invites_register answers that at 1, and then the
+-- invite is used up; no event says so.
+local asked = setmetatable({}, { __mode = "k" });
+
+local function find_invite(token, username)
+	local invites_module = get_module(module.host, "invites");
+	if not invites_module then return nil; end
+	local ok, invite = pcall(invites_module.get, token, username); -- COMPAT 0.12: raises for invites that do not register
+	return ok and invite or nil;
+end
+
+local function preauth_of(event)
+	local stanza = event.stanza;
+	local preauth = stanza.attr.type == "subscribe" and stanza:get_child("preauth", "urn:xmpp:pars:0");
+	return preauth and preauth.attr.token, jid_node(stanza.attr.to);
+end
+
+module:hook("presence/bare", audit.guard("an invite to become a contact", function (event)
+	local token, username = preauth_of(event);
+	if token then
+		asked[event.stanza] = find_invite(token, username);
+	end
+end), 1.5);
+
+audit.hook("presence/bare", function (event)
+	local invite = asked[event.stanza];
+	if not invite then return; end
+	asked[event.stanza] = nil;
+	local token, username = preauth_of(event);
+	if find_invite(token, username) then return; end
+	local contact, session = jid_bare(event.stanza.attr.from), event.origin;
+	invite.jid = audit.jid(username);
+	return invite.jid, "invite-used", {
+		session = session;
+		custom = { invites.describe(invite), audit.detail("contact", { jid = contact }) };
+		actor = { kind = "user", jid = session.full_jid or contact, session = session };
+	};
+end, 0.5);

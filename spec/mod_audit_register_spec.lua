@@ -15,15 +15,19 @@ end
 local unauthed = '<session id="c2s1" type="c2s_unauthed"><remote-ip>203.0.113.80</remote-ip></session>';
 local web = "<session><remote-ip>2001:db8::7</remote-ip></session>";
 
+local user_actor = '<actor jid="romeo@HOST" kind="user"><remote-ip>203.0.113.80</remote-ip></actor>';
+local web_actor = '<actor kind="http"><remote-ip>2001:db8::7</remote-ip></actor>';
+
 -- As mod_invites gives them; the second is good for more than one registration.
 local invite = { type = "register", token = "uTVbfRRSHEAUVPXk", uri = "xmpp:example.test?register;preauth=uTVbfRRSHEAUVPXk" };
 local group_invite = { type = "register", token = "G5tKR2zXVpB0qfOa", reusable = true };
 
--- event, payload = as the module named in by fires it; global: on prosody.events; children = what is to be stored
+-- event, payload = as the module named in by fires it; global: on prosody.events; actor, children = what is to be stored
 local shapes = {
 	{
 		name = "a registration in-band"; by = "mod_register_ibr";
 		event = "user-registered"; payload = { username = "romeo", source = "mod_register", session = c2s() };
+		actor = user_actor;
 		children = { unauthed };
 	};
 	{
@@ -33,43 +37,51 @@ local shapes = {
 			username = "romeo", source = "mod_register";
 			session = c2s { secure = true, conn = { ssl_info = function () return { protocol = "TLSv1.3", cipher = "TLS_AES_128_GCM_SHA256" }; end } };
 		};
+		actor = user_actor;
 		children = { unauthed, '<tls cipher="TLS_AES_128_GCM_SHA256" version="TLSv1.3"/>' };
 	};
 	{
 		name = "a registration in-band by invite"; by = "mod_register_ibr";
 		event = "user-registered"; payload = { username = "romeo", source = "mod_register", session = c2s { validated_invite = invite } };
+		actor = user_actor;
 		children = { unauthed, '<invite-used token="uTVbfRRSHEAUVPXk"/>' };
 	};
 	{
 		name = "a registration in-band by an invite that stays good"; by = "mod_register_ibr";
 		event = "user-registered"; payload = { username = "romeo", source = "mod_register", session = c2s { validated_invite = group_invite } };
+		actor = user_actor;
 		children = { unauthed, ('<invite-used token-sha256="%s"/>'):format(sha256("G5tKR2zXVpB0qfOa", true)) };
 	};
 	{
 		name = "a registration on the web"; by = "mod_register_web";
 		event = "user-registered"; payload = { username = "romeo", source = "register_web", ip = "2001:db8::7" };
+		actor = web_actor;
 		children = { web };
 	};
 	{
 		name = "a registration on the web by invite"; by = "mod_invites_register_web";
 		event = "user-registered";
 		payload = { username = "romeo", source = "mod_invites_register_web", validated_invite = invite, ip = "2001:db8::7" };
+		actor = web_actor;
 		children = { web, '<invite-used token="uTVbfRRSHEAUVPXk"/>' };
 	};
 	{
 		name = "a registration on the web by an invite that stays good"; by = "mod_invites_register_web";
 		event = "user-registered";
 		payload = { username = "romeo", source = "mod_invites_register_web", validated_invite = group_invite, ip = "2001:db8::7" };
+		actor = web_actor;
 		children = { web, ('<invite-used token-sha256="%s"/>'):format(sha256("G5tKR2zXVpB0qfOa", true)) };
 	};
 	{
 		name = "a registration by letter"; by = "mod_register_json";
 		event = "user-registered"; payload = { username = "romeo", source = "mod_register_json", session = { ip = "2001:db8::7" } };
+		actor = web_actor;
 		children = { web };
 	};
 	{
 		name = "a registration by nobody known"; by = "another module";
 		event = "user-registered"; payload = { username = "romeo" };
+		actor = '<actor kind="unknown"/>';
 		children = {};
 	};
 	{
@@ -79,11 +91,13 @@ local shapes = {
 			username = "romeo", source = "mod_register";
 			session = setmetatable({ id = "c2s1", ip = "203.0.113.80", type = "c2s", client_id = "d4565fa7" }, { __index = { destroyed = true } });
 		};
+		actor = '<actor kind="user"><remote-ip>203.0.113.80</remote-ip></actor>';
 		children = { '<session id="c2s1" type="c2s"><remote-ip>203.0.113.80</remote-ip><client>d4565fa7</client></session>' };
 	};
 	{
 		name = "a deregistration whose time has come"; by = "mod_user_account_management of Prosody 13";
 		event = "user-deregistered"; payload = { username = "romeo", source = "mod_register" };
+		actor = '<actor kind="server"/>';
 		children = {};
 	};
 	{
@@ -93,6 +107,7 @@ local shapes = {
 			username = "romeo", source = "mod_register", session = c2s { type = "c2s" };
 			status = { deleted_at = 1700000000, pending_until = 1700604800, client_id = "d4565fa7" };
 		};
+		actor = '<actor kind="user"><remote-ip>203.0.113.80</remote-ip></actor>';
 		children = {
 			'<session id="c2s1" type="c2s"><remote-ip>203.0.113.80</remote-ip></session>';
 			'<pending until="2023-11-21T22:13:20Z"/>';
@@ -101,21 +116,25 @@ local shapes = {
 	{
 		name = "an account enabled"; by = "core.usermanager of Prosody 13"; global = true;
 		event = "user-enabled"; payload = { username = "romeo" };
+		actor = '<actor kind="unknown"/>';
 		children = {};
 	};
 	{
 		name = "an account disabled by the shell"; by = "core.usermanager of Prosody 13"; global = true;
 		event = "user-disabled"; payload = { username = "romeo" };
+		actor = '<actor kind="unknown"/>';
 		children = {};
 	};
 	{
 		name = "an account disabled for a reason"; by = "core.usermanager of Prosody 13"; global = true;
 		event = "user-disabled"; payload = { username = "romeo", meta = { reason = "ibr", comment = "Deletion requested by user", when = 1700000000 } };
+		actor = '<actor kind="unknown"/>';
 		children = { '<disabled reason="ibr" when="2023-11-14T22:13:20Z"><comment>Deletion requested by user</comment></disabled>' };
 	};
 	{
 		name = "an account disabled at no time"; by = "core.usermanager of Prosody 13"; global = true;
 		event = "user-disabled"; payload = { username = "romeo", meta = { reason = "spam" } };
+		actor = '<actor kind="unknown"/>';
 		children = { '<disabled reason="spam"/>' };
 	};
 };
@@ -144,7 +163,10 @@ for _, modules in ipairs {
 				assert.equal(shape.event, entry.attr.type);
 				assert.equal("romeo@"..host.name, entry.attr.user);
 				assert.equal("romeo@"..host.name, host.appended[1].with);
-				assert.same(shape.children, module_api.lines(entry));
+				local expected = { table.unpack(shape.children) };
+				local at = (expected[1] or ""):find("^<session") and 2 or 1;
+				table.insert(expected, at, (shape.actor:gsub("HOST", host.name)));
+				assert.same(expected, module_api.lines(entry));
 				for _, child in ipairs(entry.tags) do
 					assert.equal(xmlns_audit, child.attr.xmlns);
 				end
@@ -250,7 +272,7 @@ describe("mod_audit_register", function ()
 			host:hook("user-registering", function (event) event.allowed = false; end);
 			register(true, true);
 			enable();
-			assert.equal("user-enabled", types());
+			assert.equal("registration-refused user-enabled", types());
 		end);
 
 		it("hides no later event when it failed", function ()
@@ -295,23 +317,24 @@ describe("mod_audit_register", function ()
 		for _, event in ipairs { "iq/self/jabber:iq:register:query", "iq/host/jabber:iq:register:query" } do
 			it("has the address of the request: "..event, function ()
 				load();
-				local session = c2s { type = "c2s", client_id = "d4565fa7" };
+				local session = c2s { type = "c2s", client_id = "d4565fa7", username = "romeo", full_jid = "romeo@here.test/phone" };
 				remove(session, event);
 				retire(session);
 				host:fire("user-deregistered", { username = "romeo", host = host.name, source = "mod_register", session = session });
-				assert.same(
-					{ '<session id="c2s1" type="c2s"><remote-ip>203.0.113.80</remote-ip><client>d4565fa7</client></session>' },
-					module_api.lines(host:entries()[1]));
+				assert.same({
+					'<session id="c2s1" type="c2s"><remote-ip>203.0.113.80</remote-ip><client>d4565fa7</client></session>';
+					'<actor jid="romeo@here.test/phone" kind="user"><remote-ip>203.0.113.80</remote-ip></actor>';
+				}, module_api.lines(host:entries()[1]));
 			end);
 		end
 
 		it("has no address that it does not know", function ()
 			load();
-			local session = c2s { type = "c2s" };
-			remove(c2s { ip = "192.0.2.1" });
+			local session = c2s { type = "c2s", username = "romeo" };
+			remove(c2s { ip = "192.0.2.1", username = "juliet" });
 			retire(session);
 			host:fire("user-deregistered", { username = "romeo", host = host.name, source = "mod_register", session = session });
-			assert.same({ '<session id="c2s1" type="c2s_destroyed"/>' }, module_api.lines(host:entries()[1]));
+			assert.same({ '<session id="c2s1" type="c2s_destroyed"/>', '<actor kind="user"/>' }, module_api.lines(host:entries()[1]));
 		end);
 
 		it("is no matter of other requests", function ()
@@ -331,7 +354,7 @@ describe("mod_audit_register", function ()
 			load();
 			local kept = setmetatable({}, { __mode = "k" });
 			do
-				local session = c2s { type = "c2s" };
+				local session = c2s { type = "c2s", username = "romeo" };
 				kept[session] = true;
 				remove(session);
 			end

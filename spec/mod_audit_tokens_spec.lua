@@ -89,4 +89,66 @@ describe("mod_audit_tokens", function ()
 		host:fire("token-grant-revoked", { id = "1", username = "romeo", host = host.name });
 		assert.equal(1, #host:entries());
 	end);
+
+	describe("invites", function ()
+		local sha256 = require "util.hashes".sha256;
+
+		local function recorded()
+			local found = {};
+			for i, entry in ipairs(host:entries()) do
+				found[i] = entry.attr.type.." "..(entry.attr.user or "-")..": "..table.concat(module_api.lines(entry), " ");
+			end
+			assert.is_nil(table.concat(found):find("uTVbfRRSHEAUVPXk", 1, true));
+			assert.same({}, module_api.complaints());
+			return found;
+		end
+
+		it("are recorded by the hash of their token", function ()
+			local hash = sha256("uTVbfRRSHEAUVPXk", true);
+			for _, invite in ipairs {
+				{ type = "register", jid = host.name, allow_registration = true, expires = 1700000000 };
+				{ type = "register", jid = host.name, additional_data = { allow_reset = "romeo", source = "admin@here.test/desk" } };
+				{ type = "roster", jid = "romeo@here.test", additional_data = { roles = { ["prosody:admin"] = true }, groups = { "b", "a" } } };
+				{ type = "register", jid = host.name, reusable = true, additional_data = { roles = { "prosody:member" } } };
+			} do
+				invite.token, invite.uri = "uTVbfRRSHEAUVPXk", "xmpp:here.test?register;preauth=uTVbfRRSHEAUVPXk";
+				host:fire("invite-created", invite);
+			end
+			local unknown = '<actor kind="unknown"/> ';
+			assert.same({
+				"invite-created -: "..unknown..('<invite expires="2023-11-14T22:13:20Z" jid=%q registers="true" token-sha256=%q type="register"/>')
+					:format(host.name, hash);
+				("invite-created romeo@%s: "):format(host.name)..'<actor jid="admin@here.test/desk" kind="adhoc"/> '
+					..('<invite jid=%q resets-password-of="romeo@%s" token-sha256=%q type="register"/>'):format(host.name, host.name, hash);
+				"invite-created romeo@here.test: "..unknown
+					..('<invite groups="a b" jid="romeo@here.test" roles="prosody:admin" token-sha256=%q type="roster"/>'):format(hash);
+				"invite-created -: "..unknown
+					..('<invite jid=%q reusable="true" roles="prosody:member" token-sha256=%q type="register"/>'):format(host.name, hash);
+			}, recorded());
+		end);
+
+		it("are used by registering and by a reset, on the web too", function ()
+			local invite = { token = "uTVbfRRSHEAUVPXk", type = "register", inviter = "juliet" };
+			host:fire("user-registered", { username = "romeo", host = host.name, validated_invite = invite, ip = "2001:db8::7" });
+			host:fire("user-password-reset", { username = "romeo", host = host.name, session = { type = "c2s_unauthed", validated_invite = invite } });
+			host:fire("user-registered", { username = "nurse", host = host.name, ip = "2001:db8::7" });
+			local detail = ('<invite inviter="juliet@%s" token-sha256=%q type="register"/>'):format(host.name, sha256("uTVbfRRSHEAUVPXk", true));
+			assert.same({
+				("invite-used romeo@%s: <session><remote-ip>2001:db8::7</remote-ip></session> "):format(host.name)
+					..'<actor kind="http"><remote-ip>2001:db8::7</remote-ip></actor> '..detail;
+				("invite-used romeo@%s: "):format(host.name)..'<session type="c2s_unauthed"/> <actor kind="user"/> '..detail;
+			}, recorded());
+		end);
+
+		it("of any shape raise nothing", function ()
+			for _, invite in ipairs {
+				{}, { jid = 5, token = {}, additional_data = true, expires = "soon" }, { additional_data = { roles = 5, groups = { {} } } };
+			} do
+				assert.has_no.errors(function ()
+					host:fire("invite-created", invite);
+					host:fire("user-registered", { username = "romeo", validated_invite = invite });
+				end);
+			end
+		end);
+	end);
 end);

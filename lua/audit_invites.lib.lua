@@ -1,0 +1,45 @@
+-- Invites, as entries have them: never with a token that can be used, but with its hash, by which entries find together.
+--
+-- After module:depends("audit"): local invites = module:require("audit_invites")(audit);
+
+local sha256 = require "util.hashes".sha256;
+
+local concat, pairs, sort, type = table.concat, pairs, table.sort, type;
+
+-- Names in a list or a set.
+local function names(value)
+	local found = {};
+	for key, item in pairs(type(value) == "table" and value or {}) do
+		found[#found+1] = type(key) == "string" and key or type(item) == "string" and item or nil;
+	end
+	sort(found);
+	return found[1] and concat(found, " ") or nil;
+end
+
+return function (audit)
+	local invites = {};
+
+	-- <invite/> of what mod_invites has made, or has found to be good.
+	function invites.describe(invite)
+		local more = type(invite.additional_data) == "table" and invite.additional_data or {};
+		return audit.detail("invite", {
+			["token-sha256"] = type(invite.token) == "string" and sha256(invite.token, true) or nil;
+			type = invite.type;
+			jid = invite.jid;
+			inviter = invite.inviter and audit.jid(invite.inviter);
+			["resets-password-of"] = more.allow_reset and audit.jid(more.allow_reset);
+			roles = names(more.roles), groups = names(more.groups);
+			reusable = invite.reusable and "true" or nil;
+			registers = invite.allow_registration and "true" or nil;
+			expires = audit.datetime(invite.expires);
+		});
+	end
+
+	-- The invite that somebody has who registers, or resets his password.
+	function invites.offered(event)
+		local invite = event.validated_invite or type(event.session) == "table" and event.session.validated_invite;
+		return type(invite) == "table" and invite or nil;
+	end
+
+	return invites;
+end
