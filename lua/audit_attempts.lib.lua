@@ -15,6 +15,7 @@ local setmetatable, type = setmetatable, type;
 
 local xmlns_sasl, xmlns_sasl2 = "urn:ietf:params:xml:ns:xmpp-sasl", "urn:xmpp:sasl:2";
 local legacy_mechanism = "jabber:iq:auth";
+local bosh_interval = 60; -- seconds
 
 -- The attempt that is under way, by session.
 local attempts = setmetatable({}, { __mode = "k" });
@@ -46,6 +47,30 @@ return function (audit, record)
 		module:hook(event_name, audit.guard(event_name, handler), priority);
 	end
 
+	-- The connection is gone. Before the client's name and address are, they were copied.
+	local leave = audit.guard("a closed connection", function (session)
+		local attempt = attempts[session];
+		if attempt and attempt.left_behind then
+			attempts[session] = nil;
+			record("authentication-failure", attempt.left_behind, given_up(attempt));
+		end
+	end);
+
+	module:hook_global("c2s-closed", function (event)
+		if event.session then leave(event.session); end
+	end);
+
+	-- Prosody does not say that a session of BOSH has ended.
+	local function wait_for_end(session, attempt)
+		module:add_timer(bosh_interval, function ()
+			if session.destroyed then
+				leave(session);
+			elseif attempts[session] == attempt and attempt.left_behind then
+				return bosh_interval;
+			end
+		end);
+	end
+
 	local function see_answer(session, attempt, stanza)
 		local xmlns = stanza.attr.xmlns;
 		if xmlns ~= xmlns_sasl and xmlns ~= xmlns_sasl2 then return; end
@@ -55,6 +80,9 @@ return function (audit, record)
 		end
 		if stanza.name == "challenge" then
 			attempt.left_behind = copy_of(session);
+			if session.bosh_responses then
+				wait_for_end(session, attempt);
+			end
 			return true;
 		end
 		attempt.left_behind = nil;
@@ -117,15 +145,6 @@ return function (audit, record)
 			record("authentication-success", session, attempt);
 		end
 	end, -1750);
-
-	module:hook_global("c2s-closed", audit.guard("c2s-closed", function (event)
-		local session = event.session;
-		local attempt = session and attempts[session];
-		if attempt and attempt.left_behind then
-			attempts[session] = nil;
-			record("authentication-failure", attempt.left_behind, given_up(attempt));
-		end
-	end));
 
 	hook("stanza/iq/jabber:iq:auth:query", function (event)
 		local session, stanza = event.origin, event.stanza;

@@ -113,6 +113,18 @@ describe("mod_audit_auth", function ()
 			assert.same({}, module_api.complaints());
 		end);
 
+		it("that are given up over BOSH are known when the session has been destroyed", function ()
+			session.bosh_responses = {};
+			auth("SCRAM-SHA-1", answer("challenge"));
+			module_api.pass(150);
+			assert.equal("", types());
+			for name in pairs(session) do session[name] = nil; end
+			session.destroyed = true;
+			module_api.pass(60);
+			assert.equal("authentication-failure", types());
+			assert.equal('<authentication condition="aborted" mechanism="SCRAM-SHA-1">The client left after the challenge</authentication>', detail(1));
+		end);
+
 		it("of servers are not ours", function ()
 			session.type = "s2sin_unauthed";
 			auth("EXTERNAL", answer("failure", "not-authorized"));

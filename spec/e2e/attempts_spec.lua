@@ -2,6 +2,8 @@
 
 local client = require "support.client";
 local dump = require "support.dump";
+local http = require "socket.http";
+local ltn12 = require "ltn12";
 local mime = require "mime";
 local process = require "support.process";
 local raw = require "support.raw_client";
@@ -321,6 +323,26 @@ server.each_series(describe, pending, function (series)
 			assert.equal("balcony", detail.attr.resource);
 			assert.is_true(tonumber(detail.attr.seconds) >= 0.3 and tonumber(detail.attr.seconds) < 5);
 			assert.equal("closed by the client", detail.attr.reason);
+		end);
+
+		it("are not the only thing seen over BOSH: an attempt without an event is, too", function ()
+			local function post(rid, attributes, content)
+				local body = ("<body rid='%d' xmlns='http://jabber.org/protocol/httpbind' %s>%s</body>"):format(rid, attributes, content or "");
+				local answer = {};
+				assert(http.request {
+					method = "POST", url = ("http://127.0.0.1:%d/http-bind"):format(prosody.http_port);
+					headers = { host = "example.test", ["content-type"] = "text/xml", ["content-length"] = tostring(#body) };
+					source = ltn12.source.string(body), sink = ltn12.sink.table(answer);
+				});
+				return table.concat(answer);
+			end
+			local sid = post(1, "to='example.test' wait='5' hold='1' ver='1.6' xml:lang='en'"):match("sid='([^']+)'");
+			local answer = post(2, "sid='"..sid.."'", "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AHIAcw==</auth>");
+			assert.matches("<encryption%-required", answer);
+			local failures = dump.of_type(prosody, nil, "authentication-failure");
+			assert.equal(1, #failures);
+			assert.equal('<authentication condition="encryption-required" mechanism="PLAIN"/>', failures[1]:line("authentication"));
+			assert.equal("127.0.0.1", failures[1]:child("session"):child("remote-ip").text);
 		end);
 
 		it("say that a password was changed", function ()
