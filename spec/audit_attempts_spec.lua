@@ -162,6 +162,7 @@ describe("mod_audit_auth", function ()
 				auth("PLAIN", function () session.send(odd); end);
 			end
 			assert.equal(6, #sent);
+			assert.equal(session.first_send, session.send);
 			assert.equal("authentication-failure authentication-failure", types());
 			assert.equal(1, #module_api.complaints("Fault while handling an answer"));
 		end);

@@ -80,6 +80,39 @@ describe("mod_audit_user_accounts", function ()
 		assert.same({ 'user-deleted: <actor kind="unknown"/>' }, recorded());
 	end);
 
+	describe("an account that its owner removes", function ()
+		local st = require "util.stanza";
+		local owner, iq;
+
+		before_each(function ()
+			owner = { id = "c2s1", type = "c2s", ip = "203.0.113.80", username = "romeo", send = function () end };
+			iq = st.iq({ type = "set", id = "1" }):query("jabber:iq:register"):tag("remove"):reset();
+			host:fire("iq/self/jabber:iq:register:query", { origin = owner, stanza = iq });
+		end);
+
+		local function delete()
+			change("user-deleted");
+			module_api.pass(0);
+		end
+
+		it("is no deletion", function ()
+			delete();
+			assert.same({}, recorded());
+		end);
+
+		it("hides none when that was refused", function ()
+			owner.send(st.error_reply(iq, "cancel", "service-unavailable"));
+			delete();
+			assert.same({ 'user-deleted: <actor kind="unknown"/>' }, recorded());
+		end);
+
+		it("hides none when that came to no end", function ()
+			module_api.pass(61);
+			delete();
+			assert.same({ 'user-deleted: <actor kind="unknown"/>' }, recorded());
+		end);
+	end);
+
 	it("records no deletion where the server removes an account whose time has come", function ()
 		change("user-deleted");
 		fire("user-deregistered");

@@ -163,6 +163,19 @@ server.each_series(describe, pending, function (series)
 			by_command(xmlns_admin.."delete-user", { accountjids = { "paris@example.test" } }, "user-deleted", "paris@example.test");
 		end);
 
+		it("accounts removed by prosodyctl, where that asks the server", function ()
+			prosody:adduser("sampson@example.test", "secret");
+			local status, out, err = prosody:ctl("deluser", "sampson@example.test");
+			assert.equal(0, status, out..err);
+			if series == "0.12" then
+				-- It has changed the store by itself, and the server knows nothing of that.
+				assert.same({}, (changes()));
+				return;
+			end
+			local actor = one("user-deleted", "sampson@example.test"):child("actor").attr.kind;
+			assert.equal(with_admin and "admin-shell" or "unknown", actor);
+		end);
+
 		it("a registration and a removal by their owner are one event each", function ()
 			assert.is_true(client.register(prosody, "benvolio@example.test", "secret").ok);
 			local entry = one("user-registered", "benvolio@example.test");
