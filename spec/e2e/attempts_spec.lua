@@ -287,6 +287,56 @@ server.each_series(describe, pending, function (series)
 		end);
 	end);
 
+	describe("client certificates (mod_auth_ccert)", function ()
+		local prosody, folder;
+
+		-- days: for how long it is good, from now on
+		local function make_certificate(name, days)
+			process.run(("cd %s && openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=romeo "
+				.."-keyout %s.key -out request 2>/dev/null && openssl x509 -req -days %d -in request -signkey %s.key -extfile extensions "
+				.."-out %s.crt 2>/dev/null"):format(process.quote(folder), name, days, name, name));
+		end
+
+		setup(function ()
+			folder = process.new_folder("certificates");
+			process.write(folder.."/extensions", "subjectAltName=otherName:1.3.6.1.5.5.7.8.5;UTF8:romeo@example.test\n");
+			make_certificate("good", 2);
+			make_certificate("expired", -1);
+			make_certificate("unknown", 2);
+			prosody = server.start {
+				series = series, modules = { "audit", "audit_auth" }, community = { "auth_ccert" };
+				host_config = { ["example.test"] = { authentication = "ccert", certificate_match = "xmppaddr" } };
+				config = { c2s_ssl = {
+					cafile = folder.."/good.crt", verify = { "peer", "client_once" }, verifyext = { "lsec_continue", "lsec_ignore_purpose" };
+				} };
+			};
+		end);
+
+		teardown(function () prosody:stop(); end);
+
+		for name, detail in pairs {
+			good = '<authentication mechanism="EXTERNAL"/>';
+			expired = '<authentication condition="credentials-expired" mechanism="EXTERNAL"/>';
+			unknown = '<authentication condition="account-disabled" mechanism="EXTERNAL"/>'; -- so says mod_auth_ccert
+		} do
+			it("one that is "..name.." is one entry", function ()
+				local before = #dump.entries(prosody);
+				local stream = assert(raw.connect(prosody, { certificate = folder.."/"..name..".crt", key = folder.."/"..name..".key" }));
+				stream:send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>");
+				-- The answer to one that has expired is none that a client knows.
+				assert.is_truthy(stream:receive_until("<success[^>]*/>", "</failure>", "<false[^>]*/>"));
+				stream:close();
+				local entries = dump.entries(prosody);
+				assert.equal(before + 1, #entries);
+				local entry = entries[#entries];
+				assert.equal(name == "good" and "authentication-success" or "authentication-failure", entry.type);
+				assert.equal(detail, entry:line("authentication"));
+				assert.equal(name == "good" and "romeo@example.test" or nil, entry.user);
+				assert.is_truthy(entry:child("tls"));
+			end);
+		end
+	end);
+
 	describe("sessions", function ()
 		local prosody;
 
