@@ -6,6 +6,8 @@
 //! | [`fields`] | the registry of what an entry has in every format |
 //! | [`taxonomy`] | the registry of what event types mean to others |
 //! | [`table`], [`json`], [`csv`], [`xml`], [`ocsf`], [`ecs`], [`cef`], [`syslog`] | one file a format |
+//! | [`stats`] | totals instead of entries |
+//! | [`summary`], [`tally`] | what they count, in bounded memory |
 //!
 //! *Invariant*: a renderer keeps no entries. Whatever it is given is text when it returns.
 
@@ -19,8 +21,11 @@ pub mod ocsf;
 pub mod printable;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod stats;
+pub mod summary;
 pub mod syslog;
 pub mod table;
+pub mod tally;
 pub mod taxonomy;
 pub mod xml;
 pub mod zone;
@@ -51,6 +56,8 @@ pub struct Options {
     pub width: Option<usize>,
     /// The zone that a table shows times in; the other formats have times in UTC.
     pub zone: Zone,
+    /// Whether what is shown in a terminal is coloured.
+    pub coloured: bool,
 }
 
 /// A renderer for `format`.
@@ -60,7 +67,7 @@ pub struct Options {
 /// use audit_core::event::{Row, StoredEvent};
 /// use audit_core::report::{Options, format::Format, renderer, zone::Zone};
 ///
-/// let options = Options { host: "example.com".to_owned(), columns: Columns::default(), width: None, zone: Zone::Utc };
+/// let options = Options { host: "example.com".to_owned(), columns: Columns::default(), width: None, zone: Zone::Utc, coloured: false };
 /// let row = Row { when: 0.0, xml: "<audit-event type='server-started' source='mod_audit_status'/>".to_owned(), ..Row::default() };
 /// let mut json = renderer(Format::Json, &options);
 /// let text = [json.begin(), json.entries(&[StoredEvent::read(&row).unwrap()]), json.end()].concat();
@@ -78,4 +85,10 @@ pub fn renderer(format: Format, options: &Options) -> Box<dyn Renderer> {
         Format::Cef => Box::new(cef::Cef::new(&options.host)),
         Format::Syslog => Box::new(syslog::Syslog::new(&options.host)),
     }
+}
+
+/// Totals over the entries instead of the entries: text for a terminal, at the end.
+#[must_use]
+pub fn statistics(options: &Options) -> Box<dyn Renderer> {
+    Box::new(stats::Stats::new(&options.host, options.width, options.zone, options.coloured))
 }

@@ -94,7 +94,7 @@ fn any_actor() -> impl Strategy<Value = Actor> {
 }
 
 fn any_repeated() -> impl Strategy<Value = Repeated> {
-    (any::<u64>(), some(hostile()), some(any::<u64>()), any::<bool>(), prop::collection::vec(any_element(), 0..3)).prop_map(
+    (0u64..1_000_000_000, some(hostile()), some(any::<u64>()), any::<bool>(), prop::collection::vec(any_element(), 0..3)).prop_map(
         |(count, first, accounts, at_least, samples)| Repeated { count, first, accounts, at_least, samples, ..Repeated::default() },
     )
 }

@@ -164,7 +164,7 @@ fn push_row(lines: &mut String, layout: &[Column], cells: &[String], terminal: O
 }
 
 /// `text` in at most `width` cells.
-fn shortened(text: &str, width: usize) -> String {
+pub(super) fn shortened(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }

@@ -26,6 +26,19 @@ impl Zone {
     }
 }
 
+impl Zone {
+    /// How many seconds a clock of the zone is ahead of UTC at `time`, in UNIX seconds.
+    #[must_use]
+    pub fn offset(self, time: f64) -> i64 {
+        #[allow(clippy::cast_possible_truncation)] // `as` saturates.
+        let utc = DateTime::from_timestamp(time.floor() as i64, 0);
+        match self {
+            Self::Local => utc.map_or(0, |utc| utc.with_timezone(&Local).offset().fix().local_minus_utc().into()),
+            Self::Utc => 0,
+        }
+    }
+}
+
 fn shown<T: TimeZone>(time: &DateTime<T>) -> (String, String)
 where
     T::Offset: std::fmt::Display,

@@ -1,0 +1,282 @@
+//! Counting in bounded memory: the most frequent of very many, and how much happened when.
+
+use std::collections::{BTreeMap, HashMap};
+
+/// How many different names are told apart at most.
+const NAMES: usize = 4096;
+
+/// The longest that a name is kept, in bytes.
+const NAME: usize = 256;
+
+/// How many buckets a timeline has at most.
+const BUCKETS: usize = 2000;
+
+/// How often each name came.
+///
+/// Up to 4,096 different names the counts are exact. Beyond that they are Misra and Gries' summary: each may be too low by
+/// at most [`Counts::uncertainty`], and a name that came more often than that is never missing.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    table: HashMap<String, u64>,
+    total: u64,
+    uncertainty: u64,
+}
+
+/// The most frequent names, and what is left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ranking<'a> {
+    /// Names with their counts, the most frequent first; of equals, the first in the alphabet.
+    pub top: Vec<(&'a str, u64)>,
+    /// The count of all other names.
+    pub rest: u64,
+    /// How many other names there are; nothing where that is not known.
+    pub others: Option<usize>,
+}
+
+impl Counts {
+    /// Counts `name` as often as `count` says.
+    pub fn add(&mut self, name: &str, count: u64) {
+        self.total = self.total.saturating_add(count);
+        let name = shortened(name);
+        if let Some(counted) = self.table.get_mut(name) {
+            *counted = counted.saturating_add(count);
+            return;
+        }
+        self.table.insert(name.to_owned(), count);
+        if self.table.len() >= NAMES.saturating_mul(2) {
+            self.shrink();
+        }
+    }
+
+    /// How much was counted.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// By how much a count may be too low.
+    #[must_use]
+    pub const fn uncertainty(&self) -> u64 {
+        self.uncertainty
+    }
+
+    /// How many different names there were; nothing where they were too many to tell.
+    #[must_use]
+    pub fn distinct(&self) -> Option<usize> {
+        (self.uncertainty == 0).then_some(self.table.len())
+    }
+
+    /// The count of a name.
+    #[must_use]
+    pub fn of(&self, name: &str) -> u64 {
+        self.table.get(shortened(name)).copied().unwrap_or_default()
+    }
+
+    /// The `limit` most frequent names.
+    #[must_use]
+    pub fn ranking(&self, limit: usize) -> Ranking<'_> {
+        let mut top: Vec<(&str, u64)> = self.table.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+        top.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+        let others = self.distinct().map(|distinct| distinct.saturating_sub(limit));
+        top.truncate(limit);
+        let shown = top.iter().fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
+        Ranking { rest: self.total.saturating_sub(shown), top, others }
+    }
+
+    /// Makes room: what is rarer than the 4,096 most frequent goes, and everything else is lowered by as much.
+    fn shrink(&mut self) {
+        let mut counts: Vec<u64> = self.table.values().copied().collect();
+        counts.sort_unstable_by(|a, b| b.cmp(a));
+        let least = counts.get(NAMES).copied().unwrap_or_default();
+        self.uncertainty = self.uncertainty.saturating_add(least);
+        self.table.retain(|_, count| {
+            *count = count.saturating_sub(least);
+            *count > 0
+        });
+    }
+}
+
+fn shortened(name: &str) -> &str {
+    (0..=NAME).rev().find_map(|end| name.get(..end)).filter(|_| name.len() > NAME).unwrap_or(name)
+}
+
+/// What happened within a stretch of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bucket {
+    /// Events.
+    pub events: u64,
+    /// How many of them were failures.
+    pub failures: u64,
+}
+
+/// How long a bucket of a timeline may be, in seconds. Each fits the next without a rest.
+const LENGTHS: &[i64] = &[60, 300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600, DAY, 7 * DAY, 28 * DAY, 364 * DAY, 3640 * DAY];
+
+const DAY: i64 = 86_400;
+
+/// Events over time. Buckets get longer where they would get too many.
+#[derive(Clone, Debug)]
+pub struct Timeline {
+    length: i64,
+    buckets: BTreeMap<i64, Bucket>,
+}
+
+impl Default for Timeline {
+    fn default() -> Self {
+        Self { length: 60, buckets: BTreeMap::new() }
+    }
+}
+
+impl Timeline {
+    /// Counts events at `time`, in seconds; of some zone, if buckets are to begin there at midnight.
+    pub fn add(&mut self, time: i64, events: u64, failures: u64) {
+        let bucket = self.buckets.entry(time.div_euclid(self.length)).or_default();
+        bucket.events = bucket.events.saturating_add(events);
+        bucket.failures = bucket.failures.saturating_add(failures);
+        while self.buckets.len() > BUCKETS && self.lengthen() {}
+    }
+
+    /// At most `limit` buckets (but never fewer than two) from the first event to the last, those in which nothing
+    /// happened too: when each begins, and what happened in it. Then their length, in seconds.
+    #[must_use]
+    pub fn buckets(&self, limit: usize) -> (Vec<(i64, Bucket)>, i64) {
+        let mut coarse = self.clone();
+        while coarse.span() > limit.max(2) && coarse.lengthen() {}
+        let (Some((first, _)), Some((last, _))) = (coarse.buckets.first_key_value(), coarse.buckets.last_key_value()) else {
+            return (Vec::new(), coarse.length);
+        };
+        // Nobody looks at centuries.
+        let numbers = (*first..=*last).take(limit.max(2));
+        let bucket = |number: i64| (number.saturating_mul(coarse.length), coarse.buckets.get(&number).copied().unwrap_or_default());
+        (numbers.map(bucket).collect(), coarse.length)
+    }
+
+    /// How many buckets there are from the first to the last.
+    fn span(&self) -> usize {
+        let ends = self.buckets.first_key_value().zip(self.buckets.last_key_value());
+        ends.map_or(0, |((first, _), (last, _))| usize::try_from(last.saturating_sub(*first).saturating_add(1)).unwrap_or(usize::MAX))
+    }
+
+    /// Makes the buckets longer; says whether that was possible.
+    fn lengthen(&mut self) -> bool {
+        let Some(length) = LENGTHS.iter().copied().find(|length| *length > self.length) else { return false };
+        let factor = length.checked_div(self.length).unwrap_or(1);
+        let mut buckets: BTreeMap<i64, Bucket> = BTreeMap::new();
+        for (number, bucket) in &self.buckets {
+            let longer = buckets.entry(number.div_euclid(factor)).or_default();
+            longer.events = longer.events.saturating_add(bucket.events);
+            longer.failures = longer.failures.saturating_add(bucket.failures);
+        }
+        self.length = length;
+        self.buckets = buckets;
+        true
+    }
+}
+
+/// A number with a comma at every third place.
+#[must_use]
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len().saturating_add(6));
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && digits.len().saturating_sub(index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567"), (u64::MAX, "18,446,744,073,709,551,615")]
+        {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn lengths_fit_each_other() {
+        for pair in LENGTHS.windows(2) {
+            assert_eq!(pair[1] % pair[0], 0);
+        }
+    }
+
+    #[test]
+    fn few_names_are_counted_exactly() {
+        let mut counts = Counts::default();
+        for (name, count) in [("b", 1), ("a", 1), ("c", 5), ("a", 2)] {
+            counts.add(name, count);
+        }
+        assert_eq!((counts.total(), counts.distinct(), counts.uncertainty()), (9, Some(3), 0));
+        assert_eq!(counts.ranking(2), Ranking { top: vec![("c", 5), ("a", 3)], rest: 1, others: Some(1) });
+    }
+
+    #[test]
+    fn a_flood_of_names_hides_no_frequent_one_and_takes_no_memory() {
+        let mut counts = Counts::default();
+        for number in 0..200_000 {
+            counts.add(&format!("name-{number}"), 1);
+            if number % 100 == 0 {
+                counts.add("often", 1);
+            }
+        }
+        assert!(counts.table.len() < 2 * NAMES);
+        let (often, uncertainty) = (counts.of("often"), counts.uncertainty());
+        assert_eq!((counts.total(), counts.distinct(), counts.ranking(1).top[0].0), (202_000, None, "often"));
+        assert!(often <= 2000 && often + uncertainty >= 2000 && uncertainty < 100, "{often} {uncertainty}");
+    }
+
+    #[test]
+    fn a_name_is_kept_as_long_as_it_may_be() {
+        let mut counts = Counts::default();
+        counts.add(&"ä".repeat(1000), 1);
+        assert_eq!(counts.ranking(1).top[0].0.len(), NAME);
+    }
+
+    #[test]
+    fn a_timeline_has_every_bucket_from_the_first_to_the_last() {
+        let mut timeline = Timeline::default();
+        timeline.add(0, 1, 0);
+        timeline.add(7200, 2, 1);
+        let bucket = |events, failures| Bucket { events, failures };
+        assert_eq!(timeline.buckets(5), (vec![(0, bucket(1, 0)), (3600, bucket(0, 0)), (7200, bucket(2, 1))], 3600));
+        assert_eq!(Timeline::default().buckets(10).0, []);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn a_count_is_never_too_high_and_too_low_by_no_more_than_it_says(names in prop::collection::vec((0u32..30_000, 1u64..5), 0..15_000)) {
+            let (mut counts, mut exact) = (Counts::default(), HashMap::<String, u64>::new());
+            for (name, count) in names {
+                counts.add(&name.to_string(), count);
+                *exact.entry(name.to_string()).or_default() += count;
+            }
+            prop_assert_eq!(counts.total(), exact.values().sum::<u64>());
+            for (name, count) in exact {
+                let counted = counts.of(&name);
+                prop_assert!(counted <= count && counted + counts.uncertainty() >= count);
+            }
+        }
+
+        #[test]
+        fn a_timeline_loses_nothing(times in prop::collection::vec((-10_000_000i64..10_000_000, 1u64..4), 1..3000), limit in 2usize..200) {
+            let mut timeline = Timeline::default();
+            for (time, events) in &times {
+                timeline.add(*time, *events, events / 2);
+            }
+            let (buckets, length) = timeline.buckets(limit);
+            prop_assert!(buckets.len() <= limit && timeline.buckets.len() <= BUCKETS);
+            prop_assert_eq!(buckets.iter().map(|(_, bucket)| bucket.events).sum::<u64>(), times.iter().map(|(_, events)| events).sum::<u64>());
+            prop_assert!(buckets.windows(2).all(|pair| pair[1].0 - pair[0].0 == length));
+            prop_assert!(buckets.iter().all(|(begin, _)| begin % length == 0));
+        }
+    }
+}
