@@ -131,6 +131,9 @@ function audit.acting(host)
 	};
 end
 
+-- run_as(actor, f, ...) -> what f(...) gives, with acting() telling meanwhile that the actor does it.
+audit.run_as = acting.run;
+
 -- Options --
 
 local function option(name, default, allowed, parse)

@@ -96,6 +96,7 @@ local prosody = {
 	config_loaded = true; -- COMPAT 0.12: net.server asks
 	core_post_stanza = function () end;
 	events = events.new();
+	full_sessions = {};
 	hosts = {};
 	paths = { source = source, plugins = _G.CFG_PLUGINDIR, data = data_folder };
 	process_type = "prosody";
