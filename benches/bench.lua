@@ -281,9 +281,11 @@ local function summary(values)
 end
 
 local function wipe(store)
-	for _, suffix in ipairs { "", ".2", ".3" } do
-		for ago = 0, 86400, 86400 do
-			store:delete("@events." .. os.date("!%Y-%m-%d", os.time() - ago) .. suffix);
+	for _, class in ipairs { "events", "failures" } do
+		for _, suffix in ipairs { "", ".2", ".3" } do
+			for ago = 0, 86400, 86400 do
+				store:delete("@" .. class .. "." .. os.date("!%Y-%m-%d", os.time() - ago) .. suffix);
+			end
 		end
 	end
 end

@@ -15,7 +15,7 @@ local datetime = require "util.datetime".datetime;
 
 local error, pairs, pcall, setmetatable, tostring, type = error, pairs, pcall, setmetatable, tostring, type;
 local floor, max, math_type = math.floor, math.max, math.type;
-local char, unpack = string.char, string.unpack;
+local char, find, unpack = string.char, string.find, string.unpack;
 local os_date = os.date;
 local new_ip, new_stanza, is_stanza = ip.new_ip, st.stanza, st.is_stanza;
 
@@ -61,8 +61,10 @@ local function read_settings(environment, host)
 		ipv4_prefix = v4 or 32;
 		ipv6_prefix = v6 or 128;
 		single = environment.get_option(host, "audit_log_layout") == "single";
-		-- Of the partition written last:
-		when = 0, day = nil, partition = nil, part = 1;
+		when = 0; -- of the entry written last
+		-- Of the partition of each class written last:
+		events = { name = "events", day = nil, partition = nil, part = 1 };
+		failures = { name = "failures", day = nil, partition = nil, part = 1 };
 	};
 end
 
@@ -166,12 +168,20 @@ local function build(settings, id, occurred, user, source, event_type, extra)
 	return entry;
 end
 
-local function partition_name(settings)
-	local name = "@events." .. os_date("!%Y-%m-%d", settings.day * seconds_a_day);
-	if settings.part > 1 then
-		name = name .. "." .. settings.part;
+-- What peers cause who are not authenticated lies apart.
+local function class_of(settings, event_type)
+	if event_type == "authentication-failure" or find(event_type, "-refused$") then
+		return settings.failures;
 	end
-	settings.partition = name;
+	return settings.events;
+end
+
+local function partition_name(class)
+	local name = "@" .. class.name .. "." .. os_date("!%Y-%m-%d", class.day * seconds_a_day);
+	if class.part > 1 then
+		name = name .. "." .. class.part;
+	end
+	class.partition = name;
 	return name;
 end
 
@@ -201,13 +211,14 @@ local function new(environment)
 
 	-- Appends, and goes on in a further partition where the driver's quota fills this one.
 	local function append(settings, store, entry, when, with)
-		local partition = nil;
+		local partition, class = nil, nil;
 		if not settings.single then
+			class = class_of(settings, entry.attr.type);
 			local day = when // seconds_a_day;
-			partition = settings.partition;
-			if day ~= settings.day then
-				settings.day, settings.part = day, 1;
-				partition = partition_name(settings);
+			partition = class.partition;
+			if day ~= class.day then
+				class.day, class.part = day, 1;
+				partition = partition_name(class);
 			end
 		end
 		while true do
@@ -216,11 +227,11 @@ local function new(environment)
 				return true;
 			elseif not ok then
 				return nil, key;
-			elseif err ~= "quota-limit" or settings.single or settings.part >= 1000 then
+			elseif err ~= "quota-limit" or settings.single or class.part >= 1000 then
 				return nil, err;
 			end
-			settings.part = settings.part + 1;
-			partition = partition_name(settings);
+			class.part = class.part + 1;
+			partition = partition_name(class);
 		end
 	end
 

@@ -26,6 +26,7 @@ pub mod query;
 pub mod recorder;
 pub mod redact;
 pub mod report;
+pub mod retention;
 pub mod text;
 pub mod trouble;
 pub mod xml;

@@ -1,11 +1,17 @@
 //! The options of the audit log in Prosody's configuration: one table that drives reading, refusing and documentation.
 
+mod classes;
+
 use std::cmp::Ordering;
 use std::path::PathBuf;
 
 use crate::address::{FALLBACK_IPV4_PREFIX, FALLBACK_IPV6_PREFIX, Policy};
 use crate::archive::Layout;
 use crate::period::{Period, PeriodError};
+use crate::retention::{Retention, Rules};
+use classes::Inherited;
+
+pub use classes::{CLASS_FIELDS, FieldSpec};
 
 /// One option, as the documentation shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +58,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         default: "the usual places",
         allowed: "the path of an .mmdb file",
         meaning: "The database of countries: GeoLite2, DB-IP or another one in MaxMind's format.",
+    },
+    OptionSpec {
+        name: "audit_log_classes",
+        default: "none",
+        allowed: "a table of classes, each a table",
+        meaning: "What is kept apart, for how long, and with how much of an address: see below.",
     },
     OptionSpec {
         name: "audit_log_layout",
@@ -144,12 +156,10 @@ pub enum Locations {
 }
 
 /// What the options of one host come to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
-    /// How long entries are kept.
-    pub expires_after: Period,
-    /// What is stored of addresses.
-    pub addresses: Policy,
+    /// What is kept, for how long, and with how much of an address.
+    pub retention: Retention,
     /// Whether locations are stored.
     pub locations: Locations,
     /// How entries lie in the archive.
@@ -168,18 +178,6 @@ pub enum Write {
     Direct,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            expires_after: Period::Seconds(28.0 * 86_400.0),
-            addresses: Policy::default(),
-            locations: Locations::default(),
-            layout: Layout::default(),
-            write: Write::default(),
-        }
-    }
-}
-
 impl Settings {
     /// Reads the options of one host; `get` gives the value that is configured for a name.
     ///
@@ -191,14 +189,16 @@ impl Settings {
 
         let value = get("audit_log_expires_after");
         let expires_after = match period(&value) {
-            Ok(period) => period.unwrap_or(default.expires_after),
-            Err(PeriodError) => reader.refuse("audit_log_expires_after", &value, "28 days", default.expires_after),
+            Ok(period) => period.unwrap_or(Rules::default().expires_after),
+            Err(PeriodError) => reader.refuse("audit_log_expires_after", &value, "28 days", Rules::default().expires_after),
         };
 
         let v4 = reader.prefix("audit_log_ipv4_prefix", &get("audit_log_ipv4_prefix"), 32, FALLBACK_IPV4_PREFIX);
         let v6 = reader.prefix("audit_log_ipv6_prefix", &get("audit_log_ipv6_prefix"), 128, FALLBACK_IPV6_PREFIX);
         let stored = reader.boolean("audit_log_ips", &get("audit_log_ips"), "false").unwrap_or(true);
         let addresses = if stored { Policy::new(v4, v6) } else { Policy::NONE };
+        let inherited = Inherited { rules: Rules { expires_after, addresses }, ipv4_prefix: v4, ipv6_prefix: v6 };
+        let retention = reader.classes(&get("audit_log_classes"), &inherited);
 
         let wanted = reader.boolean("audit_log_location", &get("audit_log_location"), "false");
         let value = get("audit_log_location_database");
@@ -234,7 +234,7 @@ impl Settings {
                 ));
             }
         }
-        (Self { expires_after, addresses, locations, layout, write }, reader.refused)
+        (Self { retention, locations, layout, write }, reader.refused)
     }
 }
 
@@ -297,6 +297,19 @@ impl Reader {
 mod tests {
     use super::*;
 
+    /// Settings of which only the global rules are other than by default.
+    fn rules(rules: Rules) -> Settings {
+        Settings { retention: Retention::new(rules, Vec::new()), ..Settings::default() }
+    }
+
+    fn expiring(expires_after: Period) -> Settings {
+        rules(Rules { expires_after, ..Rules::default() })
+    }
+
+    fn storing(addresses: Policy) -> Settings {
+        rules(Rules { addresses, ..Rules::default() })
+    }
+
     fn read(set: &[(&str, Value)]) -> (Settings, Vec<String>) {
         Settings::read(|name| set.iter().find(|(set, _)| *set == name).map_or(Value::Nil, |(_, value)| value.clone()))
     }
@@ -314,14 +327,14 @@ mod tests {
     fn a_good_value_is_used() {
         let default = Settings::default;
         let rows = [
-            ("audit_log_expires_after", text("never"), Settings { expires_after: Period::Never, ..default() }),
-            ("audit_log_expires_after", Value::Boolean(false), Settings { expires_after: Period::Never, ..default() }),
-            ("audit_log_expires_after", Value::Number(3600.0), Settings { expires_after: Period::Seconds(3600.0), ..default() }),
-            ("audit_log_ips", Value::Boolean(false), Settings { addresses: Policy::NONE, ..default() }),
-            ("audit_log_ips", text("false"), Settings { addresses: Policy::NONE, ..default() }),
+            ("audit_log_expires_after", text("never"), expiring(Period::Never)),
+            ("audit_log_expires_after", Value::Boolean(false), expiring(Period::Never)),
+            ("audit_log_expires_after", Value::Number(3600.0), expiring(Period::Seconds(3600.0))),
+            ("audit_log_ips", Value::Boolean(false), storing(Policy::NONE)),
+            ("audit_log_ips", text("false"), storing(Policy::NONE)),
             ("audit_log_ips", Value::Boolean(true), default()),
-            ("audit_log_ipv4_prefix", Value::Number(19.0), Settings { addresses: Policy::new(Some(19), Some(48)), ..default() }),
-            ("audit_log_ipv6_prefix", text("61"), Settings { addresses: Policy::new(Some(24), Some(61)), ..default() }),
+            ("audit_log_ipv4_prefix", Value::Number(19.0), storing(Policy::new(Some(19), Some(48)))),
+            ("audit_log_ipv6_prefix", text("61"), storing(Policy::new(Some(24), Some(61)))),
             ("audit_log_location", Value::Boolean(false), Settings { locations: Locations::Off, ..default() }),
             ("audit_log_location", Value::Boolean(true), Settings { locations: Locations::Wanted, ..default() }),
             ("audit_log_location_database", text("/a.mmdb"), Settings { locations: Locations::File("/a.mmdb".into()), ..default() }),
@@ -338,15 +351,15 @@ mod tests {
     #[test]
     fn a_wrong_value_is_refused_with_its_name_and_what_is_allowed() {
         let default = Settings::default;
-        let strict_v4 = Settings { addresses: Policy::new(Some(24), None), ..default() };
-        let strict_v6 = Settings { addresses: Policy::new(None, Some(48)), ..default() };
+        let strict_v4 = storing(Policy::new(Some(24), None));
+        let strict_v6 = storing(Policy::new(None, Some(48)));
         let rows = [
             ("audit_log_expires_after", text("soon"), default()),
             ("audit_log_expires_after", Value::Number(-1.0), default()),
             ("audit_log_expires_after", Value::Boolean(true), default()),
             ("audit_log_expires_after", Value::Other("function"), default()),
             ("audit_log_expires_after", Value::table(vec![(Value::Number(1.0), text("28d"))]), default()),
-            ("audit_log_ips", text("no"), Settings { addresses: Policy::NONE, ..default() }),
+            ("audit_log_ips", text("no"), storing(Policy::NONE)),
             ("audit_log_ipv4_prefix", Value::Number(33.0), strict_v4.clone()),
             ("audit_log_ipv4_prefix", Value::Number(-1.0), strict_v4.clone()),
             ("audit_log_ipv4_prefix", Value::Number(12.5), strict_v4.clone()),

@@ -5,10 +5,10 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use crate::event::{Row, StoredEvent};
+use crate::event::{EventError, Row, StoredEvent};
 use crate::partition::Partition;
-use crate::period::Period;
 use crate::recorder::HOST_WIDE;
+use crate::retention::Retention;
 
 /// The first page of each partition, and the largest one; between them pages double. The embedded driver of Prosody
 /// 0.12 loads a partition whole for every page, so a long reading must not take many.
@@ -24,7 +24,7 @@ pub struct Filter {
     /// At most so many, the newest.
     pub limit: Option<usize>,
     /// What has been kept for longer is not shown.
-    pub expires_after: Period,
+    pub retention: Retention,
     /// When the query is made, in UNIX seconds.
     pub now: f64,
 }
@@ -43,9 +43,8 @@ impl Filter {
     fn admits(&self, row: &Row) -> bool {
         let with = row.with.as_deref().unwrap_or_default();
         let host_wide = with.is_empty() || with == HOST_WIDE;
-        let kept = self.expires_after.cutoff(self.now).is_none_or(|cutoff| row.when >= cutoff);
         let user = self.user.as_ref().is_none_or(|user| with == user.jid || with == user.local);
-        kept && user && self.global.is_none_or(|global| global == host_wide)
+        user && self.global.is_none_or(|global| global == host_wide)
     }
 }
 
@@ -81,7 +80,30 @@ pub struct Query {
 struct Sequence {
     /// Not read to their end, newest first.
     partitions: VecDeque<Source>,
-    rows: VecDeque<Row>,
+    rows: VecDeque<Read>,
+    /// What is older has expired.
+    cutoff: Option<f64>,
+    /// Whether entries of all classes lie there, so that each goes by its type.
+    mixed: bool,
+}
+
+/// A row that was read, with the time under which it is stored.
+#[derive(Debug)]
+struct Read {
+    when: f64,
+    event: Result<StoredEvent, EventError>,
+}
+
+impl Read {
+    fn new(row: &Row) -> Self {
+        Self { when: row.when, event: StoredEvent::read(row) }
+    }
+
+    /// Which of two is newer: of one second, the id says, which sorts by time. The community's modules gave none.
+    fn is_older(&self, other: &Self) -> bool {
+        let id = |read: &Self| read.event.as_ref().ok().and_then(|event| event.id.clone());
+        self.when < other.when || (self.when <= other.when && id(self) < id(other))
+    }
 }
 
 #[derive(Debug)]
@@ -102,25 +124,28 @@ impl Query {
         let mut partitions: Vec<Partition> = users.into_iter().filter_map(|name| name.parse().ok()).collect();
         partitions.sort_unstable();
         partitions.dedup();
-        let cutoff = filter.expires_after.cutoff(filter.now).unwrap_or(f64::NEG_INFINITY);
         let mut classes: Vec<String> = partitions.iter().map(|partition| partition.class.clone()).collect();
         classes.sort_unstable();
         classes.dedup();
         let first = filter.limit.map_or(*PAGE.end(), |limit| limit.clamp(*PAGE.start(), *PAGE.end()));
         let source = |name, end| Source { name, end, before: None, page: first };
         let of_class = |class: &String| {
-            let own = partitions.iter().rev().filter(|partition| partition.class == *class && partition.end() >= cutoff);
+            let own = partitions.iter().rev().filter(|partition| partition.class == *class);
+            let kept = own.filter(|partition| !filter.retention.is_expired(partition, filter.now));
             Sequence {
-                partitions: own.map(|partition| source(Some(partition.to_string()), partition.end())).collect(),
+                partitions: kept.map(|partition| source(Some(partition.to_string()), partition.end())).collect(),
                 rows: VecDeque::new(),
+                cutoff: filter.retention.cutoff(class, filter.now),
+                mixed: false,
             }
         };
         let mut sequences: Vec<Sequence> = classes.iter().map(of_class).collect();
-        sequences.push(Sequence { partitions: VecDeque::from([source(None, f64::INFINITY)]), rows: VecDeque::new() });
+        let mixed = |partitions, rows| Sequence { partitions, rows, cutoff: filter.retention.last_cutoff(filter.now), mixed: true };
+        sequences.push(mixed(VecDeque::from([source(None, f64::INFINITY)]), VecDeque::new()));
         let journal = sequences.len();
         let ids = waiting.iter().filter_map(|row| StoredEvent::read(row).ok()?.id).collect();
-        let rows = waiting.into_iter().rev().filter(|row| filter.admits(row)).collect();
-        sequences.push(Sequence { partitions: VecDeque::new(), rows });
+        let rows = waiting.iter().rev().filter(|row| filter.admits(row)).map(Read::new).collect();
+        sequences.push(mixed(VecDeque::new(), rows));
         let mut query = Self { filter, sequences, waiting: ids, journal, found: Vec::new(), count: 0, damaged: 0 };
         query.merge();
         query
@@ -157,7 +182,8 @@ impl Query {
         if ended {
             sequence.partitions.pop_front();
         }
-        sequence.rows.extend(rows.into_iter().filter(|row| self.filter.admits(row)));
+        let kept = |row: &Row| sequence.cutoff.is_none_or(|cutoff| row.when >= cutoff);
+        sequence.rows.extend(rows.iter().filter(|row| kept(row) && self.filter.admits(row)).map(Read::new));
         self.merge();
     }
 
@@ -172,6 +198,11 @@ impl Query {
         self.damaged
     }
 
+    fn has_expired(&self, event: &StoredEvent, when: f64) -> bool {
+        let class = self.filter.retention.class_of(&event.kind);
+        self.filter.retention.cutoff(class, self.filter.now).is_some_and(|cutoff| when < cutoff)
+    }
+
     fn is_satisfied(&self) -> bool {
         self.filter.limit.is_some_and(|limit| self.count >= limit)
     }
@@ -181,15 +212,17 @@ impl Query {
         while !self.is_satisfied() && self.next_page().is_none() {
             let newest = self
                 .sequences
-                .iter_mut()
+                .iter()
                 .enumerate()
-                .filter(|(_, sequence)| !sequence.rows.is_empty())
-                // Of one second, what is still in the journal is the newest.
-                .reduce(|a, b| if front(b.1) >= front(a.1) { b } else { a })
-                .and_then(|(index, sequence)| Some((index, sequence.rows.pop_front()?)));
+                .filter_map(|(index, sequence)| sequence.rows.front().map(|row| (index, row)))
+                // Of what can't be told apart, what is still in the journal is the newest.
+                .reduce(|a, b| if b.1.is_older(a.1) { a } else { b })
+                .map(|(index, _)| index);
+            let newest = newest.and_then(|index| Some((index, self.sequences.get_mut(index)?.rows.pop_front()?)));
             let Some((index, row)) = newest else { return };
-            match StoredEvent::read(&row) {
+            match row.event {
                 Ok(event) if index != self.journal && event.id.as_ref().is_some_and(|id| self.waiting.contains(id)) => {}
+                Ok(event) if self.sequences.get(index).is_some_and(|sequence| sequence.mixed) && self.has_expired(&event, row.when) => {}
                 Ok(event) => {
                     self.found.push(event);
                     self.count = self.count.saturating_add(1);
@@ -200,13 +233,11 @@ impl Query {
     }
 }
 
-fn front(sequence: &Sequence) -> f64 {
-    sequence.rows.front().map_or(f64::NEG_INFINITY, |row| row.when)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::period::Period;
+    use crate::retention::{Class, Pattern, Rules};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -219,8 +250,17 @@ mod tests {
         Row { key: format!("k{number}"), when, with: with.map(ToOwned::to_owned), xml: format!("<audit-event type='t{number}'/>") }
     }
 
+    fn expiring(expires_after: Period) -> Retention {
+        Retention::new(Rules { expires_after, ..Rules::default() }, Vec::new())
+    }
+
+    fn class(name: &str, expires_after: Period) -> Class {
+        let types = Pattern::new(&format!("{name}-*")).into_iter().collect();
+        Class { name: name.to_owned(), types, rules: Rules { expires_after, ..Rules::default() } }
+    }
+
     fn all() -> Filter {
-        Filter { user: None, global: None, limit: None, expires_after: Period::Never, now: NOON }
+        Filter { user: None, global: None, limit: None, retention: expiring(Period::Never), now: NOON }
     }
 
     /// Reads `store` as the glue does.
@@ -266,7 +306,37 @@ mod tests {
         let juliet = Some(User { jid: "juliet@example.com".to_owned(), local: "juliet".to_owned() });
         assert_eq!(kinds(Filter { user: juliet.clone(), ..all() }), ["t6", "t3", "t1"]);
         assert_eq!(kinds(Filter { user: juliet, limit: Some(1), ..all() }), ["t6"], "the limit counts what is wanted");
-        assert_eq!(kinds(Filter { expires_after: Period::Seconds(1.2 * DAY), ..all() }), ["t6", "t5", "t4"]);
+        assert_eq!(kinds(Filter { retention: expiring(Period::Seconds(1.2 * DAY)), ..all() }), ["t6", "t5", "t4"]);
+    }
+
+    #[test]
+    fn each_class_expires_by_itself_wherever_its_entries_lie() {
+        let store = store(&[
+            (None, 1, NOON - 3.0 * DAY, None),
+            (Some("@short.2026-11-22"), 2, NOON - 2.0 * DAY, None),
+            (Some("@long.2026-11-22"), 3, NOON - 2.0 * DAY, None),
+            (Some("@gone.2026-11-22"), 4, NOON - 2.0 * DAY + 1.0, None),
+            (Some("@short.2026-11-23"), 5, NOON - DAY - 60.0, None),
+            (Some("@short.2026-11-23"), 6, NOON - DAY + 60.0, None),
+        ]);
+        let of_type = |number: usize, event_type: &str, ago: f64| Row {
+            xml: format!("<audit-event type='{event_type}'/>"),
+            ..row(number, NOON - ago, None)
+        };
+        let mut store = store;
+        store.insert(
+            None,
+            vec![
+                of_type(7, "long-a", 2.5 * DAY),
+                of_type(8, "short-a", 2.5 * DAY),
+                of_type(9, "other", 2.5 * DAY),
+                of_type(10, "short-b", DAY / 2.0),
+            ],
+        );
+        let days = |days: f64| Period::Seconds(days * DAY);
+        let classes = vec![class("short", days(1.0)), class("long", days(10.0))];
+        let filter = Filter { retention: Retention::new(Rules { expires_after: days(2.0), ..Rules::default() }, classes), ..all() };
+        assert_eq!(read(filter, &store).0, ["short-b", "t6", "t4", "t3", "long-a"]);
     }
 
     #[test]
@@ -283,6 +353,17 @@ mod tests {
         assert_eq!(found, ["t3", "t2", "t1"]);
         let mut query = Query::new(Filter { limit: Some(1), ..all() }, [], vec![with_id(1, NOON)]);
         assert_eq!((query.next_page().is_some(), query.take().len()), (true, 0), "the old archive may have a newer one");
+    }
+
+    #[test]
+    fn of_one_second_the_newer_id_is_the_newer_entry() {
+        let mut store = Store::new();
+        for (class, id) in [("events", 1), ("failures", 2), ("events", 3), ("accounts", 4), ("failures", 5), ("events", 6)] {
+            let entry = Row { xml: format!("<audit-event type='t{id}' id='01a-{id}'/>"), ..row(id, NOON, None) };
+            store.entry(Some(Partition::new(class, NOON).to_string())).or_default().push(entry);
+        }
+        assert_eq!(read(all(), &store).0, ["t6", "t5", "t4", "t3", "t2", "t1"]);
+        assert_eq!(read(Filter { limit: Some(2), ..all() }, &store).0, ["t6", "t5"]);
     }
 
     #[test]
@@ -303,20 +384,22 @@ mod tests {
     proptest! {
         #[test]
         fn a_query_equals_a_naive_one(
-            entries in prop::collection::vec((0usize..4, 0u32..5 * 86_400, 0usize..4), 0..400),
+            entries in prop::collection::vec((any::<bool>(), 0usize..3, 0u32..5 * 86_400, 0usize..4), 0..400),
             limit in prop::option::of(0usize..200),
             global in prop::option::of(any::<bool>()),
             of_user in any::<bool>(),
-            days in prop::option::of(0u32..6),
+            days in prop::collection::vec(prop::option::of(0u32..6), 3),
         ) {
             let withs = [None, Some("@"), Some("juliet@example.com"), Some("romeo@example.com")];
+            let names = ["events", "failures", "accounts"];
+            let periods: Vec<Period> = days.iter().map(|days| days.map_or(Period::Never, |days| Period::Seconds(f64::from(days) * DAY))).collect();
             let mut rows: Vec<(Option<String>, Row)> = entries
                 .iter()
                 .enumerate()
-                .map(|(number, (class, ago, with))| {
-                    let when = NOON - f64::from(*ago);
-                    let partition = ["", "events", "failures", "accounts"].get(*class).filter(|class| !class.is_empty());
-                    (partition.map(|class| Partition::new(class, when).to_string()), row(number, when, withs[*with]))
+                .map(|(number, (old, class, ago, with))| {
+                    let (when, class) = (NOON - f64::from(*ago), names[*class]);
+                    let row = Row { xml: format!("<audit-event type='{class}-{number}'/>"), ..row(number, when, withs[*with]) };
+                    ((!old).then(|| Partition::new(class, when).to_string()), row)
                 })
                 .collect();
             rows.sort_by(|a, b| a.1.when.total_cmp(&b.1.when));
@@ -328,11 +411,19 @@ mod tests {
                 user: of_user.then(|| User { jid: "juliet@example.com".to_owned(), local: "juliet".to_owned() }),
                 global,
                 limit,
-                expires_after: days.map_or(Period::Never, |days| Period::Seconds(f64::from(days) * DAY)),
+                retention: Retention::new(
+                    Rules { expires_after: periods[0], ..Rules::default() },
+                    vec![class("failures", periods[1]), class("accounts", periods[2])],
+                ),
                 now: NOON,
             };
             let (found, damaged, _) = read(filter.clone(), &store);
-            let wanted: Vec<&Row> = rows.iter().rev().map(|(_, row)| row).filter(|row| filter.admits(row)).take(limit.unwrap_or(usize::MAX)).collect();
+            let kept = |row: &&Row| {
+                let at = names.iter().position(|name| row.xml.contains(&format!("'{name}-"))).unwrap();
+                periods[at].cutoff(NOON).is_none_or(|cutoff| row.when >= cutoff)
+            };
+            let newest_first = rows.iter().rev().map(|(_, row)| row);
+            let wanted: Vec<&Row> = newest_first.filter(|row| filter.admits(row)).filter(kept).take(limit.unwrap_or(usize::MAX)).collect();
             // Entries of one second have no order across partitions.
             let when = |kind: &String| rows.iter().find(|(_, row)| row.xml.contains(&format!("'{kind}'"))).map(|(_, row)| row.when);
             prop_assert_eq!(damaged, 0);

@@ -85,15 +85,22 @@ impl Recorder {
         Uuid::new_v7(timestamp)
     }
 
-    /// What is stored of a peer's address on `host`: the address or its network, and its place. Bytes that are no address,
-    /// such as the path of an admin socket, have neither.
-    pub fn address(&mut self, host: &str, ip: &[u8]) -> (Option<String>, Option<Location>) {
+    /// The name of the retention class of an event type on `host`.
+    #[must_use]
+    pub fn class_of(&self, host: &str, event_type: &str) -> String {
+        let known = self.hosts.get(host).map(|host| host.settings.retention.class_of(event_type).to_owned());
+        known.unwrap_or_else(|| Settings::default().retention.class_of(event_type).to_owned())
+    }
+
+    /// What is stored of a peer's address in an entry of `class` on `host`: the address or its network, and its place. Bytes
+    /// that are no address, such as the path of an admin socket, have neither.
+    pub fn address(&mut self, host: &str, class: &str, ip: &[u8]) -> (Option<String>, Option<Location>) {
         let Some(address) = std::str::from_utf8(ip).ok().and_then(address::parse) else {
             return (None, None);
         };
         let known = self.hosts.get(host);
         // What is not configured yet is not stored in full by accident.
-        let policy = known.map_or(Policy::NONE, |host| host.settings.addresses);
+        let policy = known.map_or(Policy::NONE, |host| host.settings.retention.rules(class).addresses);
         let found = known.and_then(|host| host.database.as_ref()).map_or(Ok(None), |database| database.lookup(address));
         let location = found.unwrap_or_else(|error| {
             self.warnings.push(format!("Locations are not stored any more: {error}"));
@@ -177,6 +184,7 @@ pub fn date_time(time: f64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::retention::{Class, Retention, Rules};
 
     const NOON: f64 = 1_795_521_600.25;
 
@@ -216,12 +224,15 @@ mod tests {
 
     #[test]
     fn an_address_is_stored_as_the_host_says() {
-        let mut recorder = recorder(Settings { addresses: Policy::new(Some(24), None), ..Settings::default() });
-        assert_eq!(recorder.address("example.com", b"203.0.113.80"), (Some("203.0.113.0/24".to_owned()), None));
+        let rules = Rules { addresses: Policy::new(Some(24), None), ..Rules::default() };
+        let failures = Class { name: "failures".to_owned(), types: vec![], rules: Rules { addresses: Policy::NONE, ..rules } };
+        let mut recorder = recorder(Settings { retention: Retention::new(rules, vec![failures]), ..Settings::default() });
+        assert_eq!(recorder.address("example.com", "events", b"203.0.113.80"), (Some("203.0.113.0/24".to_owned()), None));
+        assert_eq!(recorder.address("example.com", "failures", b"203.0.113.80"), (None, None));
         for none in [b"/run/prosody.sock".as_slice(), b"", b"\xff"] {
-            assert_eq!(recorder.address("example.com", none), (None, None));
+            assert_eq!(recorder.address("example.com", "events", none), (None, None));
         }
-        assert_eq!(recorder.address("unknown.example", b"203.0.113.80"), (None, None));
+        assert_eq!(recorder.address("unknown.example", "events", b"203.0.113.80"), (None, None));
     }
 
     #[test]
@@ -231,7 +242,7 @@ mod tests {
             recorder.configure(host, Settings { locations: Locations::File("/nowhere.mmdb".into()), ..Settings::default() });
         }
         assert!(matches!(recorder.take_warnings().as_slice(), [line] if line.contains("/nowhere.mmdb")));
-        assert_eq!(recorder.address("example.com", b"203.0.113.80").1, None);
+        assert_eq!(recorder.address("example.com", "events", b"203.0.113.80").1, None);
         assert_eq!(recorder.take_warnings(), Vec::<String>::new());
     }
 

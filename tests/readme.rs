@@ -3,7 +3,7 @@
 
 use audit_core::catalogue::EVENT_TYPES;
 use audit_core::command::FLAGS;
-use audit_core::options::OPTIONS;
+use audit_core::options::{CLASS_FIELDS, OPTIONS};
 use audit_core::report::format::FORMATS;
 
 const README: &str = include_str!("../README.md");
@@ -15,6 +15,14 @@ fn every_option_has_its_row() {
             if option.default.starts_with(['"', 't']) { option.default.replacen("true", "`true`", 1) } else { option.default.to_owned() };
         let default = if default.starts_with('"') { format!("`{default}`") } else { default };
         let row = format!("| `{}` | {default} | {} | {} |", option.name, option.allowed.replace('\\', ""), option.meaning);
+        assert!(README.contains(&row), "README.md lacks\n{row}");
+    }
+}
+
+#[test]
+fn every_field_of_a_class_has_its_row() {
+    for field in CLASS_FIELDS {
+        let row = format!("| `{}` | {} | {} | {} |", field.name, field.default, field.allowed, field.meaning);
         assert!(README.contains(&row), "README.md lacks\n{row}");
     }
 }

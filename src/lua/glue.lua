@@ -1,7 +1,7 @@
 -- The Lua half of the binding. Everything that calls a store is in Lua and not in Rust: a driver may yield, a yield can't
 -- cross Rust, and a driver's errors must arrive as they are.
 
-local native, stanzas, stores_of_hosts, writers, queues_of_hosts = ...;
+local native, stanzas, stores_of_hosts, classes_of_hosts, writers, queues_of_hosts = ...;
 
 local NAMESPACE, HOST_WIDE = native.namespace, stanzas.HOST_WIDE;
 -- util.stanza's way to write an attribute with a namespace.
@@ -9,7 +9,7 @@ local ID, OCCURRED = NAMESPACE.."\1id", NAMESPACE.."\1occurred";
 
 -- The bounds of what one event may add: elements, and bytes of text in them.
 local MAX_ELEMENTS, MAX_BYTES = 200, 32768;
--- How many addresses are remembered with what is stored of them.
+-- How many addresses are remembered with what is stored of them, for each class.
 local MAX_ADDRESSES = 1024;
 
 local error, getmetatable, pairs, pcall, rawget = error, getmetatable, pairs, pcall, rawget;
@@ -44,10 +44,7 @@ local function new(environment)
 	local new_id = recorder.id;
 	local stanza_mt, log, now = environment.stanza_mt, environment.log, environment.now;
 	local recorded = environment.recorded or nothing;
-	local writer = writers.new(recorder);
 	local configured, direct, troubled = {}, {}, {};
-	-- What is stored of an address, as the recorder decided. A call into Rust costs about as much as building an element.
-	local addresses, address_count = {}, 0;
 	local queues;
 
 	local function tell(level, lines)
@@ -66,6 +63,16 @@ local function new(environment)
 		tell("warn", recorder.warnings());
 	end
 
+	local function ensure_configured(host)
+		if not configured[host] then
+			configure(host);
+		end
+	end
+
+	local classes = classes_of_hosts.new(recorder, ensure_configured);
+	local class_of = classes.of;
+	local writer = writers.new(recorder, classes);
+
 	-- stores[host] is the host's archive store. Only what works is kept: a failure is tried again at the next event.
 	local function open(stores, host)
 		local ok, store, err = pcall(environment.open_store, host);
@@ -79,7 +86,7 @@ local function new(environment)
 		end
 		if type(store.users) ~= "function" then
 			recorder.use_single(host);
-			writer.forget(host);
+			classes.forget(host);
 		end
 		stores[host] = store;
 		return store;
@@ -109,24 +116,22 @@ local function new(environment)
 		return nil, condition_of(err);
 	end
 
-	-- What is stored of an address on a host: { remote_ip, country, continent, name }, each nil where it is not.
-	local function address_of(host, ip)
-		local of_host = addresses[host];
-		local known = of_host and of_host[ip];
+	-- What is stored of an address in entries of a class: { remote_ip, country, continent, name }, each nil where it is not. The
+	-- class remembers it: a call into Rust costs about as much as building an element.
+	local function address_of(host, class, ip)
+		local addresses = class.addresses;
+		local known = addresses and addresses[ip];
 		if not known then
-			local remote_ip, country, continent, name, warned = recorder.address(host, ip);
+			local remote_ip, country, continent, name, warned = recorder.address(host, class.name, ip);
 			if warned then
 				tell("warn", recorder.warnings());
 			end
 			known = { remote_ip = remote_ip; country = country; continent = continent; name = name };
-			if not of_host or address_count >= MAX_ADDRESSES then
-				if address_count >= MAX_ADDRESSES then
-					addresses, address_count = {}, 0;
-				end
-				of_host = {};
-				addresses[host] = of_host;
+			if not addresses or class.address_count >= MAX_ADDRESSES then
+				addresses = {};
+				class.addresses, class.address_count = addresses, 0;
 			end
-			of_host[ip], address_count = known, address_count + 1;
+			addresses[ip], class.address_count = known, class.address_count + 1;
 		end
 		return known;
 	end
@@ -139,11 +144,11 @@ local function new(environment)
 	end
 
 	-- The element <session/> for a session of Prosody's, or a table with its fields.
-	local function session_stanza(host, session)
+	local function session_stanza(host, class, session)
 		local ip, client = session.ip, field(session.client_id);
 		local tags, n = {}, 0;
 		local stanza = { name = "session"; attr = { xmlns = NAMESPACE; id = field(session.id); type = field(session.type) }; tags = tags };
-		local address = type(ip) == "string" and address_of(host, ip);
+		local address = type(ip) == "string" and address_of(host, class, ip);
 		if address and address.remote_ip then
 			n = 1;
 			local child = element(stanza_mt, "remote-ip", {}, address.remote_ip);
@@ -163,13 +168,13 @@ local function new(environment)
 	end
 
 	-- The element <actor/>: who did it. Actor = { kind =, jid = | nil, session = | nil, caused_by = an entry's id | nil }
-	local function actor_stanza(host, actor)
+	local function actor_stanza(host, class, actor)
 		local session = type(actor.session) == "table" and actor.session or nil;
 		local kind = actor_kinds[actor.kind] and actor.kind or UNKNOWN_ACTOR;
 		local jid = field(actor.jid) or session and field(session.full_jid);
 		local stanza = { name = "actor"; attr = { xmlns = NAMESPACE; kind = kind; jid = jid; ["caused-by"] = field(actor.caused_by) }; tags = {} };
 		local ip = session and session.ip;
-		local address = type(ip) == "string" and address_of(host, ip);
+		local address = type(ip) == "string" and address_of(host, class, ip);
 		if address and address.remote_ip then
 			local child = element(stanza_mt, "remote-ip", {}, address.remote_ip);
 			stanza[1], stanza.tags[1] = child, child;
@@ -199,16 +204,15 @@ local function new(environment)
 	end
 
 	local function record(host, user, source, event_type, session, actor, custom, timestamp)
-		if not configured[host] then
-			configure(host);
-		end
+		ensure_configured(host);
 		local at = now();
 		local id = new_id(at);
 		local jid = good_jid(user);
 		local tags, n = {}, 0;
+		event_type = field(event_type) or "unknown";
 		local stanza = {
 			name = "audit-event";
-			attr = { source = field(source) or "unknown"; type = field(event_type) or "unknown"; user = jid; [ID] = id };
+			attr = { source = field(source) or "unknown"; type = event_type; user = jid; [ID] = id };
 			tags = tags;
 		};
 		if timestamp ~= nil then
@@ -216,12 +220,12 @@ local function new(environment)
 		end
 		if session then
 			n = 1;
-			local child = session_stanza(host, session);
+			local child = session_stanza(host, class_of(host, event_type), session);
 			stanza[1], tags[1] = child, child;
 		end
 		if actor then
 			n = n + 1;
-			local child = actor_stanza(host, actor);
+			local child = actor_stanza(host, class_of(host, event_type), actor);
 			stanza[n], tags[n] = child, child;
 		end
 		if custom then
@@ -306,15 +310,15 @@ local function new(environment)
 		return failed(host, id, now());
 	end
 
-	-- The element that describes a session in an event: session_extra(session) -> stanza. The policy is that of session.host.
+	-- The element that describes a session in an event: session_extra(session) -> stanza. What is stored of its address is what
+	-- the default class of session.host says, as nobody knows yet which event it is for.
+	local no_class = { name = "" };
 	local function session_extra(session)
 		local host = session.host;
 		if type(host) ~= "string" then
-			host = "";
-		elseif not configured[host] then
-			configure(host);
+			return session_stanza("", no_class, session);
 		end
-		return session_stanza(host, session);
+		return session_stanza(host, class_of(host, ""), session);
 	end
 
 	-- Forgets what is known of a host, or of all: its store, its options, where its entries go. What waits stays.
@@ -325,8 +329,7 @@ local function new(environment)
 			for name in pairs(stores) do stores[name] = nil; end
 			configured = {};
 		end
-		addresses, address_count = {}, 0;
-		writer.forget(host);
+		classes.forget(host);
 		recorder.forget(host);
 	end
 
@@ -348,9 +351,7 @@ local function new(environment)
 
 	-- Opens the store of a host for reading: store, names of its archive users | nil, message
 	local function open_to_read(host)
-		if not configured[host] then
-			configure(host);
-		end
+		ensure_configured(host);
 		local store, err = patiently(store_of, host);
 		if not store then
 			return nil, err;
@@ -375,7 +376,7 @@ local function new(environment)
 		if not store then
 			problem, users = users, {};
 		end
-		local query = native.query(host, filter, users, waiting, recorder.expires_after(host), now());
+		local query = recorder.query(host, filter, users, waiting, now());
 		local listing = native.table(columns, width);
 		local going_on = true;
 		while going_on do
@@ -417,7 +418,7 @@ local function new(environment)
 			end
 		end
 		-- Archive user nil, where the community's modules wrote. Asking for its oldest entry first spares a rewrite.
-		local expires_after = recorder.expires_after(host);
+		local cutoff = recorder.last_cutoff(host, at);
 		local ok, rows, err = pcall(store.find, store, nil, { limit = 1 });
 		if not ok or not rows then
 			if ok and (err == nil or err == "item-not-found") then
@@ -429,15 +430,15 @@ local function new(environment)
 		for _, _, when in rows do
 			oldest = oldest or when;
 		end
-		if oldest and oldest < at - expires_after then
+		if oldest and cutoff and oldest < cutoff then
 			-- `end` is inclusive.
-			local deleted, count, problem = pcall(store.delete, store, nil, { ["end"] = ceil(at - expires_after) - 1 });
+			local deleted, count, problem = pcall(store.delete, store, nil, { ["end"] = ceil(cutoff) - 1 });
 			if not deleted or not count then
 				return nil, cause_of(deleted and problem or count);
 			end
 			removed = tonumber(count) or removed;
 			recorder.pruned(host);
-			writer.forget(host);
+			classes.forget(host);
 		end
 		return dropped, removed;
 	end
@@ -462,9 +463,7 @@ local function new(environment)
 
 	-- Opens the journal of a host, and offers again what waits in it.
 	local function open_journal(host)
-		if not configured[host] then
-			configure(host);
-		end
+		ensure_configured(host);
 		queues.queue_of(host);
 	end
 

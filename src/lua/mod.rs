@@ -28,6 +28,7 @@ use mlua::prelude::*;
 const CHUNKS: &[(&str, &str)] = &[
     ("stanza", include_str!("stanza.lua")),
     ("store", include_str!("store.lua")),
+    ("classes", include_str!("classes.lua")),
     ("writer", include_str!("writer.lua")),
     ("queue", include_str!("queue.lua")),
     ("glue", include_str!("glue.lua")),
@@ -41,7 +42,6 @@ const CHUNKS: &[(&str, &str)] = &[
 pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     let native = export::functions(lua)?;
     native.set("recorder", lua.create_function(|lua, ()| recorder::functions(lua))?)?;
-    native.set("query", lua.create_function(reader::query)?)?;
     native.set("table", lua.create_function(reader::table)?)?;
     native.set("journal", lua.create_function(journal::open)?)?;
     native.set("read_journal", lua.create_function(journal::read)?)?;

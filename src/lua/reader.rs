@@ -5,28 +5,10 @@ use mlua::prelude::*;
 use super::convert::number;
 use crate::command::Columns;
 use crate::event::{Row, StoredEvent};
-use crate::period::Period;
 use crate::query::{Filter, Page, Query, User};
 use crate::report::table::Table;
 use crate::report::zone::Zone;
-
-/// `query(host, filter, archive users, waiting rows, expires after, now) -> query`
-pub(super) fn query(
-    _: &Lua,
-    (host, filter, users, waiting, expires_after, now): (String, LuaTable, LuaTable, LuaTable, f64, f64),
-) -> LuaResult<Reading> {
-    let username: Option<String> = filter.get("username")?;
-    let filter = Filter {
-        user: username.map(|local| User { jid: format!("{local}@{host}"), local }),
-        global: filter.get("global")?,
-        limit: filter.get("limit")?,
-        expires_after: Period::from_seconds(expires_after).unwrap_or(Period::Never),
-        now,
-    };
-    // A driver may list users that are no strings: the memory driver's key of user `nil` is a function.
-    let users = users.sequence_values::<LuaValue>().filter_map(|user| user.ok()?.as_string()?.to_str().ok().map(|user| user.to_owned()));
-    Ok(Reading { query: Query::new(filter, users, rows(&waiting)?), page: None, shown: 0 })
-}
+use crate::retention::Retention;
 
 /// `table(columns, width | nil) -> table`; `columns` maps `user`, `ip`, `location`, `note` to whether they are shown.
 pub(super) fn table(_: &Lua, (columns, width): (LuaTable, Option<usize>)) -> LuaResult<Listing> {
@@ -58,6 +40,30 @@ pub(super) struct Reading {
 }
 
 impl Reading {
+    /// Begins a query of the entries of a host: `filter` has the wishes, `users` are the archive users that its store lists, and
+    /// `waiting` the rows that the store has not taken yet.
+    pub(super) fn new(
+        host: &str,
+        filter: &LuaTable,
+        users: &LuaTable,
+        waiting: &LuaTable,
+        retention: Retention,
+        now: f64,
+    ) -> LuaResult<Self> {
+        let username: Option<String> = filter.get("username")?;
+        let filter = Filter {
+            user: username.map(|local| User { jid: format!("{local}@{host}"), local }),
+            global: filter.get("global")?,
+            limit: filter.get("limit")?,
+            retention,
+            now,
+        };
+        // A driver may list users that are no strings: the memory driver's key of user `nil` is a function.
+        let users =
+            users.sequence_values::<LuaValue>().filter_map(|user| user.ok()?.as_string()?.to_str().ok().map(|user| user.to_owned()));
+        Ok(Self { query: Query::new(filter, users, rows(waiting)?), page: None, shown: 0 })
+    }
+
     fn take(&mut self) -> Vec<StoredEvent> {
         let events = self.query.take();
         self.shown = self.shown.saturating_add(events.len());

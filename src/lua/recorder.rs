@@ -6,8 +6,9 @@ use std::rc::Rc;
 use mlua::prelude::*;
 
 use super::convert::{Host, Number, Text, option};
+use super::reader::Reading;
 use crate::options::{Settings, Value, Write};
-use crate::partition::{DEFAULT_CLASS, Partition, day};
+use crate::partition::{Partition, day};
 use crate::recorder::{Recorder, date_time, occurred};
 use crate::trouble::Fate;
 
@@ -28,9 +29,13 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
 
     // id(now) -> a new entry's id
     functions.add("id", |recorder, now: f64| recorder.id(now).hyphenated().to_string())?;
-    // address(host, ip) -> remote_ip, country, continent, name, whether there are warnings
-    functions.add("address", |recorder, (Host(host), ip): (Host, Text)| {
-        let (remote_ip, location) = recorder.address(&host, ip.bytes().as_deref().unwrap_or_default());
+    // class(host, event type) -> the name of its retention class
+    functions.add("class", |recorder, (Host(host), event_type): (Host, Text)| {
+        recorder.class_of(&host, &event_type.bytes().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default())
+    })?;
+    // address(host, class, ip) -> remote_ip, country, continent, name, whether there are warnings
+    functions.add("address", |recorder, (Host(host), class, ip): (Host, String, Text)| {
+        let (remote_ip, location) = recorder.address(&host, &class, ip.bytes().as_deref().unwrap_or_default());
         let (country, continent, name) = match location {
             Some(location) => (Some(location.country), location.continent, Some(location.name)),
             None => (None, None, None),
@@ -44,17 +49,17 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     functions.add("forget", |recorder, host: Option<Host>| recorder.forget(host.as_ref().map(|Host(host)| host.as_str())))?;
     // use_single(host)
     functions.add("use_single", |recorder, Host(host): Host| recorder.use_single(&host))?;
-    // slot(host, now) -> partition, when, fresh
-    functions.add("slot", |recorder, (Host(host), now): (Host, f64)| {
-        let slot = recorder.archive(&host).slot(DEFAULT_CLASS, now);
+    // slot(host, class, now) -> partition, when, fresh
+    functions.add("slot", |recorder, (Host(host), class, now): (Host, String, f64)| {
+        let slot = recorder.archive(&host).slot(&class, now);
         (slot.partition, slot.when, slot.fresh)
     })?;
-    // resume(host, now, newest | nil)
-    functions.add("resume", |recorder, (Host(host), now, newest): (Host, f64, Number)| {
-        recorder.archive(&host).resume(DEFAULT_CLASS, now, newest.0)
+    // resume(host, class, now, newest | nil)
+    functions.add("resume", |recorder, (Host(host), class, now, newest): (Host, String, f64, Number)| {
+        recorder.archive(&host).resume(&class, now, newest.0)
     })?;
-    // full(host, now) -> whether there is another partition
-    functions.add("full", |recorder, (Host(host), now): (Host, f64)| recorder.archive(&host).full(DEFAULT_CLASS, now))?;
+    // full(host, class, now) -> whether there is another partition
+    functions.add("full", |recorder, (Host(host), class, now): (Host, String, f64)| recorder.archive(&host).full(&class, now))?;
     // pruned(host)
     functions.add("pruned", |recorder, Host(host): Host| recorder.archive(&host).pruned())?;
 
@@ -70,13 +75,19 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     // warnings() -> list of lines
     functions.add("warnings", |recorder, ()| recorder.take_warnings())?;
 
-    // expires_after(host) -> seconds
-    functions.add("expires_after", |recorder, Host(host): Host| recorder.settings(&host).expires_after.seconds())?;
+    // last_cutoff(host, now) -> the time before which everything has expired | nil
+    functions.add("last_cutoff", |recorder, (Host(host), now): (Host, f64)| recorder.settings(&host).retention.last_cutoff(now))?;
     // expired(host, archive user, now) -> whether it is a partition whose entries have all expired
     functions.add("expired", |recorder, (Host(host), name, now): (Host, Text, f64)| {
-        let cutoff = recorder.settings(&host).expires_after.cutoff(now);
-        partition(&name).zip(cutoff).is_some_and(|(partition, cutoff)| partition.end() <= cutoff)
+        partition(&name).is_some_and(|partition| recorder.settings(&host).retention.is_expired(&partition, now))
     })?;
+    // query(host, filter, archive users, waiting rows, now) -> query
+    let recorder = Rc::clone(&functions.recorder);
+    let query = lua.create_function(move |_, (Host(host), filter, users, waiting, now): (Host, LuaTable, LuaTable, LuaTable, f64)| {
+        let retention = recorder.borrow().settings(&host).retention;
+        Reading::new(&host, &filter, &users, &waiting, retention, now)
+    })?;
+    functions.table.set("query", query)?;
     // may_hold(archive user, time) -> whether it is a partition that may have entries of that time or later
     functions.add("may_hold", |_, (name, time): (Text, f64)| partition(&name).is_some_and(|partition| partition.day >= day(time)))?;
     // date_time(time) -> text | nil

@@ -7,28 +7,31 @@ local OCCURRED = native.namespace.."\1occurred";
 local floor = math.floor;
 local cause_of, newest = stores.cause_of, stores.newest;
 
--- A writer over a recorder, which decides.
+-- A writer over a recorder, which decides, and the classes of events.
 --   writer.put(host, store, at, stanza, with) -> the driver's key | nil, err; `at` is when it was recorded
---   writer.forget(host | nil)
-local function new(recorder)
-	-- Where entries of a host go, kept until the second is over: { second, partition, when }.
-	local slots = {};
-
-	local function slot_at(host, store, at)
-		local partition, when, fresh = recorder.slot(host, at);
+local function new(recorder, classes)
+	-- Where entries of a class go is kept until the second is over: { second, partition, when }. With everything under archive
+	-- user nil it is one place for all classes.
+	local function slot_at(host, class, store, at)
+		local partition, when, fresh = recorder.slot(host, class.name, at);
 		if fresh then
-			recorder.resume(host, at, newest(store, partition));
-			partition, when = recorder.slot(host, at);
+			recorder.resume(host, class.name, at, newest(store, partition));
+			partition, when = recorder.slot(host, class.name, at);
 		end
 		local slot = { second = floor(at); partition = partition; when = when };
-		slots[host] = slot;
+		if partition then
+			class.slot = slot;
+		else
+			class.host.slot = slot;
+		end
 		return slot;
 	end
 
 	local function put(host, store, at, stanza, with)
-		local slot = slots[host];
+		local class = classes.of(host, stanza.attr.type);
+		local slot = class.slot or class.host.slot;
 		if not slot or slot.second ~= floor(at) then
-			slot = slot_at(host, store, at);
+			slot = slot_at(host, class, store, at);
 		end
 		while true do
 			if slot.when ~= slot.second and not stanza.attr[OCCURRED] then
@@ -37,22 +40,14 @@ local function new(recorder)
 			local key, err = store:append(slot.partition, nil, stanza, slot.when, with);
 			if key then
 				return key;
-			elseif cause_of(err) ~= "quota-limit" or not recorder.full(host, at) then
+			elseif cause_of(err) ~= "quota-limit" or not recorder.full(host, class.name, at) then
 				return nil, err;
 			end
-			slot = slot_at(host, store, at);
+			slot = slot_at(host, class, store, at);
 		end
 	end
 
-	local function forget(host)
-		if host then
-			slots[host] = nil;
-		else
-			slots = {};
-		end
-	end
-
-	return { put = put; forget = forget };
+	return { put = put };
 end
 
 return { new = new };

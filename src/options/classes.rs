@@ -1,0 +1,296 @@
+//! The option `audit_log_classes`: a table of retention classes.
+
+use super::{Reader, Value, period};
+use crate::address::{FALLBACK_IPV4_PREFIX, FALLBACK_IPV6_PREFIX, Policy};
+use crate::partition::{DEFAULT_CLASS, is_class};
+use crate::retention::{Class, FAILURE_TYPES, FAILURES, Pattern, Retention, Rules};
+
+/// One field of a class, as the documentation shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldSpec {
+    /// The name.
+    pub name: &'static str,
+    /// What it is where it is not set.
+    pub default: &'static str,
+    /// What may be written there.
+    pub allowed: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+/// Every field that a class may have.
+pub const CLASS_FIELDS: &[FieldSpec] = &[
+    FieldSpec {
+        name: "types",
+        default: "none",
+        allowed: "a list of event types, in which \"*\" stands for any characters",
+        meaning: "Which events it holds.",
+    },
+    FieldSpec {
+        name: "expires_after",
+        default: "`audit_log_expires_after`",
+        allowed: "a number of seconds, a period such as \"28d\" or \"1y\", or \"never\"",
+        meaning: "How long its entries are kept.",
+    },
+    FieldSpec {
+        name: "ips",
+        default: "`audit_log_ips` and the prefixes",
+        allowed: "\"full\", \"prefix\" or \"none\"",
+        meaning: "What is stored of addresses: all of them, the configured prefix (or else /24 and /48), or nothing.",
+    },
+];
+
+/// How long a class's name may be, in characters.
+const LONGEST_NAME: usize = 40;
+
+/// The global options that a class goes by where it says nothing else.
+pub(super) struct Inherited {
+    pub(super) rules: Rules,
+    pub(super) ipv4_prefix: Option<u8>,
+    pub(super) ipv6_prefix: Option<u8>,
+}
+
+impl Reader {
+    pub(super) fn classes(&mut self, value: &Value, inherited: &Inherited) -> Retention {
+        let mut classes = Vec::new();
+        match value {
+            Value::Nil => {}
+            Value::Table(pairs) => {
+                for (name, value) in pairs {
+                    classes.extend(self.class(&bare(name), is_name(name), value, inherited));
+                }
+            }
+            _ => self.refuse("audit_log_classes", value, "no class but those that there are without it", ()),
+        }
+        Retention::new(inherited.rules, classes)
+    }
+
+    fn class(&mut self, name: &str, good: bool, value: &Value, inherited: &Inherited) -> Option<Class> {
+        let Value::Table(fields) = value else {
+            self.refused.push(format!(
+                "Option audit_log_classes has {name} = {value}, which is not allowed: use a table with the fields {}. It is passed over.",
+                field_names()
+            ));
+            return None;
+        };
+        let used = if good { name.to_owned() } else { mended(name) };
+        if !good {
+            self.refused.push(format!(
+                "Option audit_log_classes has a class called {name:?}, which is not allowed: use lower-case letters, digits and \
+                 hyphens, a letter first, {LONGEST_NAME} characters at most. Until then it is called {used:?}."
+            ));
+        }
+        let mut class = Class { types: types_of(&used), name: used, rules: inherited.rules };
+        let mut has_types = false;
+        for (field, value) in fields {
+            let field = bare(field);
+            match field.as_str() {
+                "types" => {
+                    has_types = true;
+                    self.types(&mut class, value);
+                }
+                "expires_after" => match period(value) {
+                    Ok(period) => class.rules.expires_after = period.unwrap_or(class.rules.expires_after),
+                    Err(_) => self.refuse_field(&class.name, &field, value, "what audit_log_expires_after says is used"),
+                },
+                "ips" => class.rules.addresses = self.ips(&class.name, value, inherited),
+                _ => self.refused.push(format!(
+                    "Option audit_log_classes: class {} has {field} = {value}, but there is no such field: use {}. It is passed over.",
+                    class.name,
+                    field_names()
+                )),
+            }
+        }
+        if !has_types && class.types.is_empty() && class.name != DEFAULT_CLASS {
+            self.refuse_field(&class.name, "types", &Value::Nil, "it holds nothing");
+        }
+        Some(class)
+    }
+
+    fn types(&mut self, class: &mut Class, value: &Value) {
+        if class.name == DEFAULT_CLASS {
+            self.refused.push(format!(
+                "Option audit_log_classes: class {DEFAULT_CLASS} has types, which is not allowed: it holds what no other class does. \
+                 They are passed over."
+            ));
+            return;
+        }
+        let items: Vec<&Value> = match value {
+            Value::Table(items) => items.iter().map(|(_, item)| item).collect(),
+            Value::String(_) => vec![value],
+            _ => Vec::new(),
+        };
+        let mut types = Vec::new();
+        for item in &items {
+            match item {
+                Value::String(text) if Pattern::new(text).is_some() => types.extend(Pattern::new(text)),
+                item => self.refuse_field(&class.name, "types", item, "it is passed over"),
+            }
+        }
+        if items.is_empty() {
+            self.refuse_field(&class.name, "types", value, if class.types.is_empty() { "it holds nothing" } else { "its default is used" });
+        }
+        if !types.is_empty() {
+            class.types = types;
+        }
+    }
+
+    fn ips(&mut self, class: &str, value: &Value, inherited: &Inherited) -> Policy {
+        let prefix = || {
+            let (v4, v6) = (inherited.ipv4_prefix.unwrap_or(FALLBACK_IPV4_PREFIX), inherited.ipv6_prefix.unwrap_or(FALLBACK_IPV6_PREFIX));
+            Policy::new(Some(v4), Some(v6))
+        };
+        match value {
+            Value::String(text) if text == "full" => Policy::default(),
+            Value::String(text) if text == "prefix" => prefix(),
+            Value::String(text) if text == "none" => Policy::NONE,
+            _ => {
+                self.refuse_field(class, "ips", value, "\"none\" is used");
+                Policy::NONE
+            }
+        }
+    }
+
+    fn refuse_field(&mut self, class: &str, field: &str, value: &Value, instead: &str) {
+        let allowed = CLASS_FIELDS.iter().find(|spec| spec.name == field).map_or("another value", |spec| spec.allowed);
+        self.refused.push(format!(
+            "Option audit_log_classes: class {class} has {field} = {value}, which is not allowed: use {allowed}. Until then {instead}."
+        ));
+    }
+}
+
+/// The types that a class has without configuration.
+fn types_of(class: &str) -> Vec<Pattern> {
+    let types = if class == FAILURES { FAILURE_TYPES } else { &[] };
+    types.iter().filter_map(|text| Pattern::new(text)).collect()
+}
+
+fn field_names() -> String {
+    CLASS_FIELDS.iter().map(|field| field.name).collect::<Vec<_>>().join(", ")
+}
+
+/// A key of a table without quotes.
+fn bare(key: &Value) -> String {
+    match key {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Whether a class may be called so.
+fn is_name(key: &Value) -> bool {
+    matches!(key, Value::String(name) if is_class(name) && name.len() <= LONGEST_NAME)
+}
+
+/// A name that a class may have, for one that it may not.
+fn mended(name: &str) -> String {
+    let letter = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
+    format!("class-{}", name.to_lowercase().chars().take(LONGEST_NAME - 6).map(letter).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Settings;
+    use super::*;
+    use crate::period::Period;
+
+    fn text(value: &str) -> Value {
+        Value::String(value.to_owned())
+    }
+
+    fn table(pairs: &[(&str, Value)]) -> Value {
+        Value::table(pairs.iter().map(|(key, value)| (text(key), value.clone())).collect())
+    }
+
+    fn list(items: &[Value]) -> Value {
+        Value::table((1u8..).zip(items).map(|(n, item)| (Value::Number(f64::from(n)), item.clone())).collect())
+    }
+
+    fn read(classes: Value, others: &[(&str, Value)]) -> (Retention, Vec<String>) {
+        let (settings, refused) = Settings::read(|name| match name {
+            "audit_log_classes" => classes.clone(),
+            _ => others.iter().find(|(set, _)| *set == name).map_or(Value::Nil, |(_, value)| value.clone()),
+        });
+        (settings.retention, refused)
+    }
+
+    const DAY: f64 = 86_400.0;
+
+    #[test]
+    fn a_class_says_what_it_holds_and_for_how_long() {
+        let classes = table(&[
+            ("failures", table(&[("expires_after", text("7d"))])),
+            (
+                "accounts",
+                table(&[("types", list(&[text("user-*"), text("token-*")])), ("expires_after", text("1y")), ("ips", text("prefix"))]),
+            ),
+            ("events", table(&[("ips", text("none"))])),
+        ]);
+        let (retention, refused) = read(classes, &[("audit_log_ipv4_prefix", Value::Number(20.0))]);
+        assert_eq!(refused, Vec::<String>::new());
+        assert_eq!(retention.class_of("s2s-refused"), "failures", "its types stay where only something else is set");
+        assert_eq!(retention.rules("failures").expires_after, Period::Seconds(7.0 * DAY));
+        assert_eq!(retention.rules("failures").addresses, Policy::new(Some(20), None), "what is not set is what the global options say");
+        assert_eq!(retention.class_of("token-revoked"), "accounts");
+        let accounts = retention.rules("accounts");
+        assert_eq!((accounts.expires_after, accounts.addresses), (Period::Seconds(365.2425 * DAY), Policy::new(Some(20), Some(48))));
+        assert_eq!(
+            (retention.rules("events").addresses, retention.rules("events").expires_after),
+            (Policy::NONE, Period::Seconds(28.0 * DAY))
+        );
+    }
+
+    #[test]
+    fn a_class_may_keep_more_of_an_address_than_the_rest() {
+        let classes = table(&[("failures", table(&[("ips", text("full"))]))]);
+        let (retention, _) = read(classes, &[("audit_log_ips", Value::Boolean(false))]);
+        assert_eq!(retention.rules("failures").addresses, Policy::default());
+        assert_eq!(retention.rules("events").addresses, Policy::NONE);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_one_line_and_the_rest_is_used() {
+        let good = || ("types", text("user-*"));
+        let rows = [
+            (text("7d"), "audit_log_classes is \"7d\""),
+            (table(&[("accounts", text("7d"))]), "has accounts = \"7d\""),
+            (table(&[("accounts", table(&[good(), ("expires_after", text("soon"))]))]), "class accounts has expires_after = \"soon\""),
+            (table(&[("accounts", table(&[good(), ("ips", text("some"))]))]), "class accounts has ips = \"some\""),
+            (
+                table(&[("accounts", table(&[good(), ("expire_after", text("7d"))]))]),
+                "class accounts has expire_after = \"7d\", but there is no such field",
+            ),
+            (table(&[("accounts", table(&[("types", list(&[text("user-*"), text("a b")]))]))]), "class accounts has types = \"a b\""),
+            (table(&[("accounts", table(&[]))]), "class accounts has types = nil"),
+            (table(&[("events", table(&[good()]))]), "class events has types"),
+            (table(&[("My Class", table(&[good()]))]), "a class called \"My Class\""),
+            (list(&[table(&[good()])]), "a class called \"1\""),
+        ];
+        for (value, part) in rows {
+            let (_, refused) = read(value.clone(), &[]);
+            assert!(
+                matches!(refused.as_slice(), [line] if line.contains("audit_log_classes") && line.contains(part)),
+                "{part}: {refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_wrong_part_leaves_the_others_as_they_are() {
+        let classes = table(&[
+            (
+                "accounts",
+                table(&[("types", list(&[text("user-*"), Value::Number(1.0)])), ("ips", text("some")), ("expires_after", text("1y"))]),
+            ),
+            ("My Class", table(&[("types", text("other-*")), ("ips", text("none"))])),
+            ("failures", table(&[("types", list(&[]))])),
+        ]);
+        let (retention, refused) = read(classes, &[]);
+        assert_eq!(refused.len(), 4, "{refused:?}");
+        assert_eq!(retention.class_of("user-deleted"), "accounts");
+        let accounts = retention.rules("accounts");
+        assert_eq!((accounts.addresses, accounts.expires_after), (Policy::NONE, Period::Seconds(365.2425 * DAY)), "the stricter one");
+        assert_eq!((retention.class_of("other-thing"), retention.rules("class-my-class").addresses), ("class-my-class", Policy::NONE));
+        assert_eq!(retention.class_of("s2s-refused"), "failures");
+    }
+}
