@@ -132,12 +132,15 @@ server.each_series(describe, pending, function (series)
 				store:append(nil, nil, st.stanza("audit-event", { type = "expired" }), 1577880000, "@");
 				store:append(nil, nil, st.stanza("audit-event", { type = "of-an-older-log" }), os.time(), "@");
 			]], host);
+			-- Or its daily task may be faster.
+			prosody:stop();
 			local _, out = ctl(host);
 			assert.same({ 0, 1 }, { count(out, "expired"), count(out, "of%-an%-older%-log") });
 			assert.equal(host..": removed 1 partitions (@events.2020-01-01) and 1 entries of an older log\n", (select(2, ctl("--prune", host))));
 			assert.equal(host..": nothing has expired\n", (select(2, ctl("--prune", host))));
 			assert.equal(1, count(select(2, ctl(host)), "of%-an%-older%-log"));
 			-- The server's own daily task does the same.
+			prosody:start();
 			prosody:eval([[
 				local store = module:context(...):open_store("audit", "archive");
 				store:append("@events.2020-01-02", nil, require "util.stanza".stanza("audit-event", { type = "expired" }), 1577966400, "@");
