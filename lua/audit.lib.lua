@@ -117,9 +117,9 @@ end
 
 -- Who did it --
 
--- acting(host | nil) -> an actor for module:audit() on this host, where something that an administrator does leads here: a command in the shell
--- (with the id of its entry), or an ad-hoc command. nil: who acts can't be known from that. It is known while an event is
--- handled, and not any more in a timer that the handler sets.
+-- acting(host | nil) -> an actor for module:audit() on this host, where something that an administrator does leads here: a
+-- command in the shell (with the id of its entry), or an ad-hoc command. nil: who acts can't be known from that. It is
+-- known while an event is handled, and not any more in a timer that the handler sets.
 function audit.acting(host)
 	local actor = acting.now();
 	if not actor then return nil; end

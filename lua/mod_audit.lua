@@ -129,6 +129,9 @@ end
 moduleapi.audit = audit;
 
 function module.unload()
+	if not module.reloading then
+		module:fire_event("audit-stopping"); -- The last that can be recorded.
+	end
 	if rawget(moduleapi, "audit") == audit then
 		moduleapi.audit = nil;
 	end

@@ -85,6 +85,18 @@ pub const EVENT_TYPES: &[EventType] = &[
     event("mod_audit_status", "server-started", V0_12, &["note"], "the server started"),
     event("mod_audit_status", "server-stopped", V0_12, &["note"], "it was stopped"),
     event("mod_audit_status", "server-crashed", V0_12, &[], "it ended without being stopped; found at the next start"),
+    event("mod_audit_admin", "shell-command", V0_12, &["command"], "a command was given in the server's shell, by `prosodyctl shell` or another way; recorded before it runs"),
+    event("mod_audit_admin", "adhoc-command", V0_12, &["command"], "somebody ran an ad-hoc command that not everybody may run, to its end"),
+    event("mod_audit_admin", "adhoc-refused", V0_12, &["command"], "somebody tried one without being allowed to"),
+    event("mod_audit_admin", "config-reloaded", V0_12, &["options"], "the configuration was read again; with the names of options that changed, never their values"),
+    event("mod_audit_admin", "certificates-reloaded", V0_12, &["certificate"], "and the host has another certificate since"),
+    event("mod_audit_admin", "module-loaded", V0_12, &["module"], "a module was loaded after the start"),
+    event("mod_audit_admin", "module-unloaded", V0_12, &["module"], "one was unloaded"),
+    event("mod_audit_admin", "module-reloaded", V0_12, &["module"], "one was reloaded"),
+    event("mod_audit_admin", "host-activated", V0_12, &["host"], "a host was activated after the start"),
+    event("mod_audit_admin", "host-deactivated", V0_12, &["host"], "one was deactivated"),
+    event("mod_audit", "audit-started", V0_12, &[], "recording began on a host (by `mod_audit_admin`)"),
+    event("mod_audit", "audit-options-changed", V0_12, &["options"], "options of the log changed (by `mod_audit_admin`)"),
     event("mod_audit", "audit-entries-lost", V0_12, &["lost"], "entries could be stored nowhere for a while: how many, of which types, from when to when"),
 ];
 

@@ -239,6 +239,8 @@ fn describe(detail: &Element) -> String {
             let words: Vec<&str> = ["mechanism", "condition"].iter().filter_map(|name| detail.attribute(name)).collect();
             if text.is_empty() { words.join(" ") } else { format!("{} ({text})", words.join(" ")) }
         }
+        "command" => describe_command(detail, text),
+        "options" => describe_options(detail),
         "tls" => detail.attribute("version").unwrap_or("TLS").to_owned(),
         name => {
             let mut words: Vec<String> = detail.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -249,6 +251,32 @@ fn describe(detail: &Element) -> String {
             if words.is_empty() { name.to_owned() } else { format!("{name}: {}", words.join(" ")) }
         }
     }
+}
+
+/// A line of the shell as it is; of an ad-hoc command the end of its node's name, what came of it, and its fields.
+fn describe_command(command: &Element, line: &str) -> String {
+    let node = command.attribute("node").unwrap_or_default();
+    let node = node.rsplit_once('/').map_or(node, |(_, name)| name);
+    let words = [Some(node), command.attribute("outcome"), command.attribute("condition")];
+    let mut words: Vec<String> = words.into_iter().flatten().filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect();
+    words.extend(Some(line.to_owned()).filter(|line| !line.is_empty()));
+    words.extend(command.elements().filter(|field| field.name == "field").map(|field| {
+        let name = field.attribute("var").unwrap_or_default();
+        let values: Vec<String> = field.elements().map(Element::text).collect();
+        if values.is_empty() { name.to_owned() } else { format!("{name}={}", values.join(",")) }
+    }));
+    words.join(" ")
+}
+
+/// The names of options, by what became of them.
+fn describe_options(options: &Element) -> String {
+    let said = ["changed", "added", "removed"].iter().filter_map(|change| {
+        let of_change = options.elements().filter(|option| option.attribute("change") == Some(change));
+        let names: Vec<&str> = of_change.filter_map(|option| option.attribute("name")).collect();
+        if names.is_empty() { None } else { Some(format!("{change} {}", names.join(", "))) }
+    });
+    let said = said.collect::<Vec<_>>().join("; ");
+    if said.is_empty() { "nothing changed".to_owned() } else { said }
 }
 
 #[cfg(test)]
@@ -332,6 +360,18 @@ mod tests {
             ("<disabled reason='spam' when='1'><comment>bye</comment></disabled>", "disabled: reason=spam when=1 comment: bye"),
             ("<authentication mechanism='SCRAM-SHA-1'/><tls version='TLSv1.3' cipher='x'/>", "SCRAM-SHA-1; TLSv1.3"),
             ("<authentication condition='malformed-request'/><tls/>", "malformed-request; TLS"),
+            ("<command>user:create(&quot;a@b&quot;, ***)</command>", "user:create(\"a@b\", ***)"),
+            (
+                "<command node='http://jabber.org/protocol/admin#delete-user' action='complete' outcome='completed'>\
+                 <field var='accountjids'><value>a@b</value><value>c@d</value></field><field var='password'/></command>",
+                "admin#delete-user completed accountjids=a@b,c@d password",
+            ),
+            ("<command node='ping' outcome='refused' condition='forbidden'/>", "ping refused forbidden"),
+            (
+                "<options><option name='a' change='changed'/><option name='b' change='added'/><option name='c' change='changed'/></options>",
+                "changed a, c; added b",
+            ),
+            ("<options/>", "nothing changed"),
             ("<empty/>", "empty"),
             ("<actor kind='adhoc' jid='admin@example.com'/>", "by admin@example.com (adhoc)"),
             ("<actor kind='user' jid='a@example.com/b'><remote-ip>203.0.113.7</remote-ip></actor>", "by a@example.com/b at 203.0.113.7"),

@@ -65,3 +65,11 @@ fn every_format_is_described() {
         );
     }
 }
+
+#[test]
+fn every_field_of_a_form_that_is_shown_is_named() {
+    let text = README.split_once("Values only of those that").unwrap().1.split_once("Commands that anybody").unwrap().0;
+    for field in audit_core::redact::SHOWN_FIELDS.iter().filter(|field| **field != "FORM_TYPE") {
+        assert!(text.contains(&format!("`{field}`")), "{field}");
+    }
+}

@@ -115,6 +115,7 @@ pub const MEANINGS: &[Meaning] = &[
 
     privileged("shell-command", Low, (ApiActivity, OTHER), ("api", &["admin"])),
     privileged("adhoc-command", Low, (ApiActivity, OTHER), ("api", &["admin"])),
+    by_anybody("adhoc-refused", Medium, Failure, (ApiActivity, OTHER), ("api", &["denied"])),
     privileged("config-reloaded", Medium, (EntityManagement, 3), ("configuration", &["change"])),
     privileged("module-loaded", Low, (EntityManagement, 10), ("configuration", &["change"])),
     privileged("module-unloaded", Medium, (EntityManagement, 11), ("configuration", &["change"])),

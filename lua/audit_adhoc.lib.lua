@@ -1,0 +1,112 @@
+-- Watches ad-hoc commands (XEP-0050): what was run, by whom, and what came of it.
+
+local acting = module:require("audit_acting");
+local audit = module:require("audit");
+local watch_sent = module:require("audit_sent");
+
+local core = require "audit_core";
+
+local jid_bare = require "util.jid".bare;
+local st = require "util.stanza";
+
+local error, ipairs, pcall, type = error, ipairs, pcall, type;
+
+local xmlns_commands = "http://jabber.org/protocol/commands";
+
+-- How many fields of a form an entry names, and how many values of one it has.
+local MAX_FIELDS, MAX_VALUES = 50, 20;
+
+-- What anybody may run, from anywhere, administers nothing.
+local function find_command(host_module, node)
+	for _, key in ipairs { "adhoc", "adhoc-provider" } do
+		for _, item in ipairs(host_module:get_host_items(key)) do
+			if item.node == node and item.permission ~= "any" then return item; end
+		end
+	end
+end
+
+local function describe_field(field)
+	local name, children = field.attr.var, {};
+	if core.shows_field(name, field.attr.type) then
+		for value in field:childtags("value") do
+			if #children == MAX_VALUES then
+				children[#children + 1] = audit.detail("truncated");
+				break;
+			end
+			children[#children + 1] = audit.detail("value", nil, value:get_text());
+		end
+	end
+	return audit.detail("field", { var = name }, nil, children);
+end
+
+local function describe_command(command, tag, outcome, condition)
+	local children = {};
+	local form = tag:get_child("x", "jabber:x:data");
+	for field in form and form:childtags("field") or function () end do
+		if #children == MAX_FIELDS then
+			children[#children + 1] = audit.detail("truncated");
+			break;
+		elseif type(field.attr.var) == "string" and field.attr.var ~= "FORM_TYPE" then
+			children[#children + 1] = describe_field(field);
+		end
+	end
+	return audit.detail("command", {
+		node = command.node, name = command.name, action = tag.attr.action or "execute", outcome = outcome, condition = condition;
+	}, nil, children);
+end
+
+-- read_outcome(reply) -> "completed" | "canceled" | "executing" | "error" | "refused", condition of an error | nil
+local function read_outcome(reply)
+	if reply.attr.type == "error" then
+		local _, condition = reply:get_error();
+		return condition == "forbidden" and "refused" or "error", condition;
+	end
+	local tag = reply:get_child("command", xmlns_commands);
+	local note = tag and tag:get_child("note");
+	if note and note.attr.type == "error" then
+		return "error"; -- This is how mod_admin_adhoc says that nothing was done.
+	end
+	return tag and tag.attr.status;
+end
+
+local function record(host_module, command, event, actor, reply)
+	local outcome, condition = "unknown", nil;
+	if reply then
+		outcome, condition = read_outcome(reply);
+	end
+	-- A form was sent, nothing was done; or the host is gone by this command.
+	if outcome == "executing" or not prosody.hosts[host_module.host] then return; end
+	host_module:audit(jid_bare(event.stanza.attr.from), outcome == "refused" and "adhoc-refused" or "adhoc-command", {
+		session = actor.session, actor = actor;
+		custom = { describe_command(command, event.stanza.tags[1], outcome, condition) };
+	});
+end
+
+-- watch_adhoc(host_module, try): records the ad-hoc commands of a host. try(name, f, ...) calls what must not raise.
+return function (host_module, try)
+	host_module:wrap_event("iq-set/host/"..xmlns_commands..":command", function (handlers, name, event)
+		local origin, stanza = event.origin, event.stanza;
+		local node = stanza.tags[1].attr.node;
+		local command = try("an ad-hoc command", find_command, host_module, node);
+		if not command then
+			return handlers(name, event);
+		end
+		-- A copy, as the command may end the session.
+		local session = { id = origin.id, type = origin.type, ip = origin.ip, client_id = origin.client_id };
+		local actor = { kind = "adhoc", jid = stanza.attr.from, session = session };
+		local reply;
+		local stop_watching = watch_sent(origin, function (sent)
+			if not reply and st.is_stanza(sent) and sent.name == "iq" and sent.attr.id == stanza.attr.id
+					and (sent.attr.type == "result" or sent.attr.type == "error") then
+				reply = sent;
+			end
+		end);
+		local function done(ok, ...)
+			stop_watching();
+			try("an ad-hoc command", record, host_module, command, event, actor, reply);
+			if not ok then error((...), 0); end
+			return ...;
+		end
+		return done(pcall(acting.run, actor, handlers, name, event));
+	end);
+end

@@ -1,0 +1,130 @@
+-- What differs between two configurations, by the names of options and never by their values; and the certificate of a host.
+
+local configs = {};
+
+local audit = module:require("audit");
+
+local config = require "core.configmanager";
+local find_host_cert = require "core.certmanager".find_host_cert;
+local have_ssl, ssl = pcall(require, "ssl");
+
+local io_open, ipairs, next, pcall, rawget, type = io.open, ipairs, next, pcall, rawget, type;
+local sort = table.sort;
+
+-- How many options an entry names.
+local MAX_OPTIONS = 100;
+
+-- Functions are made anew each time that the file is read.
+local function same(a, b, depth)
+	if a == b or type(a) == "function" and type(b) == "function" then
+		return true;
+	elseif type(a) ~= "table" or type(b) ~= "table" or depth > 20 then
+		return false;
+	end
+	for key, value in next, a do
+		if not same(value, rawget(b, key), depth + 1) then return false; end
+	end
+	for key in next, b do
+		if rawget(a, key) == nil then return false; end
+	end
+	return true;
+end
+
+local function compare(before, now, found, scope)
+	local function note(name, change)
+		if type(name) == "string" then
+			found[#found + 1] = { name = name, change = change, scope = scope };
+		end
+	end
+	for name, value in next, before do
+		local new = rawget(now, name);
+		if new == nil then
+			note(name, "removed");
+		elseif not same(value, new, 1) then
+			note(name, "changed");
+		end
+	end
+	for name in next, now do
+		if rawget(before, name) == nil then note(name, "added"); end
+	end
+end
+
+local function sorted(changes)
+	sort(changes, function (a, b)
+		if a.scope ~= b.scope then return (a.scope or "") < (b.scope or ""); end
+		return a.name < b.name;
+	end);
+	return changes;
+end
+
+-- changes(before, now, host) -> list of { name =, change = "added" | "removed" | "changed", scope = "global" | "host" }: of
+-- the options of the whole server and those of this host.
+function configs.changes(before, now, host)
+	local found = {};
+	compare(rawget(before, "*") or {}, rawget(now, "*") or {}, found, "global");
+	compare(rawget(before, host) or {}, rawget(now, host) or {}, found, "host");
+	return sorted(found);
+end
+
+-- The same, of what holds for the host, wherever it stands, and only of names with this pattern.
+function configs.effective_changes(before, now, host, pattern)
+	local function effective(sections)
+		local options = {};
+		for _, section in ipairs({ "*", host }) do
+			for name, value in next, rawget(sections, section) or {} do
+				if type(name) == "string" and name:find(pattern) then options[name] = value; end
+			end
+		end
+		return options;
+	end
+	local found = {};
+	compare(effective(before), effective(now), found);
+	return sorted(found);
+end
+
+function configs.describe(changes)
+	local children = {};
+	for i = 1, #changes do
+		if i > MAX_OPTIONS then
+			children[i] = audit.detail("truncated");
+			break;
+		end
+		children[i] = audit.detail("option", changes[i]);
+	end
+	return audit.detail("options", nil, nil, children);
+end
+
+local known = {}; -- host -> SHA-256 of its certificate, as it was last seen
+
+-- As mod_tls does it: what the option ssl says, or what lies among the certificates.
+local function certificate_file(host)
+	local set = config.get(host, "ssl");
+	if type(set) == "table" and type(set.certificate) == "string" then
+		return config.resolve_relative_path(prosody.paths.config or ".", set.certificate);
+	end
+	local found = find_host_cert(host);
+	return found and found.certificate;
+end
+
+local function read_certificate(host)
+	local path = have_ssl and certificate_file(host);
+	local file = path and io_open(path);
+	if not file then return nil; end
+	local text = file:read("*a");
+	file:close();
+	local certificate = ssl.loadcertificate(text);
+	if not certificate then return nil; end
+	return { sha256 = certificate:digest("sha256"), ["not-after"] = certificate:notafter(), serial = certificate:serial() };
+end
+
+-- certificate_of(host) -> SHA-256 of the certificate that was there when this was last asked | nil,
+--   { sha256 =, serial =, not-after = } of the one that is there now | nil
+function configs.certificate_of(host)
+	local before = known[host];
+	local ok, now = pcall(read_certificate, host);
+	now = ok and now or nil;
+	known[host] = now and now.sha256;
+	return before, now;
+end
+
+return configs;
