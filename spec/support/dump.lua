@@ -105,6 +105,9 @@ function dump.entries(server, host)
 	end
 	table.sort(entries, function (a, b)
 		if a.when ~= b.when then return a.when < b.when; end
+		-- Of one second, in whichever partitions: ids are in the order in which they were given.
+		local first, second = a.id or "", b.id or "";
+		if first ~= second then return first < second; end
 		return order[a] < order[b];
 	end);
 	return entries;
