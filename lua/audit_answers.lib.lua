@@ -2,6 +2,8 @@
 --
 -- After module:depends("audit"): local answers = module:require("audit_answers")(audit);
 
+local watch_sent = module:require("audit_sent");
+
 local ipairs, type = ipairs, type;
 
 return function (audit)
@@ -15,20 +17,14 @@ return function (audit)
 	-- Shows see each stanza that is sent on the session until see returns true. The stanza goes its way whatever see does.
 	-- (A filter of util.filters could not be taken off again while it runs.)
 	function answers.watch(session, see)
-		local send = session.send;
 		local watch = { see = see };
-		local function sending(stanza, ...)
-			if not watch.done and type(stanza) == "table" and stanza.attr then
-				watch.stanza = stanza;
-				show(watch);
-				-- Where somebody has put his own function over ours, ours stays and passes on.
-				if watch.done and session.send == sending then
-					session.send = send;
-				end
-			end
-			return send(stanza, ...);
-		end
-		session.send = sending;
+		local stop;
+		stop = watch_sent(session, function (stanza)
+			if watch.done or type(stanza) ~= "table" or not stanza.attr then return; end
+			watch.stanza = stanza;
+			show(watch);
+			if watch.done then stop(); end
+		end);
 	end
 
 	-- The same for the answer to an iq: see gets it, and "result" or "error".

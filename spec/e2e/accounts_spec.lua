@@ -51,6 +51,8 @@ server.each_series(describe, pending, function (series)
 					assert.equal("user-disabled", entries[before + 1].type);
 					assert.equal("user-enabled", entries[before + 2].type);
 					assert.equal("juliet@example.test", entries[before + 1].user);
+					-- Without mod_audit_admin nobody says who uses the shell.
+					assert.equal('<actor kind="unknown"/>', entries[before + 1]:line("actor"));
 				end);
 			else
 				it("the shell can not disable accounts, and nothing is recorded", function ()

@@ -16,7 +16,7 @@ server.each_series(describe, pending, function (series)
 		setup(function ()
 			prosody = server.start {
 				series = series;
-				modules = { "audit", "audit_tokens", "invites", "invites_register", "invites_adhoc", "presence", "roster", "admin_adhoc" };
+				modules = { "audit", "audit_tokens", "audit_admin", "invites", "invites_register", "invites_adhoc", "presence", "roster", "admin_adhoc" };
 				config = { admins = { "admin@example.test" }, allow_user_invites = true };
 			};
 			for _, name in ipairs { "admin", "romeo", "juliet" } do
@@ -68,7 +68,9 @@ server.each_series(describe, pending, function (series)
 			assert.equal("nurse@example.test", invite.jid);
 			assert.equal("true", invite.registers);
 			assert.matches("^%d%d%d%d%-%d%d%-%d%dT", invite.expires);
-			assert.is_truthy(entry:child("actor").attr.kind);
+			assert.equal("admin-shell", entry:child("actor").attr.kind);
+			local cause = dump.of_type(prosody, nil, "shell-command")[1];
+			assert.equal(cause.id, entry:child("actor").attr["caused-by"]);
 
 			register(token, "nurse");
 			entry, invite = one("invite-used", "nurse@example.test");
