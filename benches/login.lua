@@ -2,8 +2,8 @@
 --
 --   --series=A,B       default: every series under target/prosody/
 --   --servers=A,B      of none, ours-internal, ours-sqlite, ours-postgresql, the same with plain- (the plain-Lua baseline) and
---                      with direct- (audit_log_write = "direct"); default: all but the last, those of postgresql where it
---                      is installed
+--                      with direct- (audit_log_write = "direct") and with all- (every module of ours, not mod_audit_auth alone);
+--                      default: none, ours-, plain- and all-internal, those of postgresql where it is installed
 --   --rounds=N         rounds of each server and outcome, interleaved; default 5
 --   --logins=N         logins of a round; default 120
 --   --connections=N    connections at a time; default 8
@@ -16,6 +16,7 @@
 local here = arg[0]:match("^(.*)/") or ".";
 package.path = here .. "/../spec/?.lua;" .. package.path;
 
+local lfs = require "lfs";
 local socket = require "socket";
 local process = require "support.process";
 local server = require "support.server";
@@ -48,9 +49,19 @@ end
 
 -- Servers --------------------------------------------------------------------------------------------------------------
 
+local function all_modules()
+	local names = {};
+	for file in lfs.dir(process.root .. "/lua") do
+		names[#names + 1] = file:match("^mod_(audit.*)%.lua$");
+	end
+	table.sort(names);
+	return names;
+end
+
 local kinds = {
 	none = { label = "no audit log", modules = {} };
 	ours = { label = "audit_core", modules = { "audit", "audit_auth" } };
+	all = { label = "all modules", modules = all_modules() };
 	direct = { label = "direct", modules = { "audit", "audit_auth" }, write = "direct" };
 	plain = { label = "plain Lua", modules = { "audit_plain" } };
 };
@@ -93,6 +104,11 @@ local function start(series, name, options, database)
 		host_config = { [host] = { authentication = options.auth, c2s_require_encryption = false } };
 		log_level = "info";
 	};
+	for _, module in ipairs(kind.modules) do
+		if not prosody:eval("return (require 'core.modulemanager'.is_loaded(...))", host, module) then
+			fail("mod_" .. module .. " is not loaded: " .. prosody.log_file);
+		end
+	end
 	prosody:adduser("romeo@" .. host, password);
 	return {
 		prosody = prosody, kind = kind_name, store = store, label = kind.label, store_label = store_labels[store] or "";
@@ -151,16 +167,10 @@ local function check_entries(entry, expected)
 		local log = module:shared("/*/audit/log").log;
 		if log and log.flush then log.flush(host, 10); end
 		local store = module:context(host):open_store("audit", "archive");
-		local found, day = 0, 86400;
-		for _, ago in ipairs { 0, day } do
-			for part = 1, 1000 do
-				local name = "@events." .. os.date("!%Y-%m-%d", os.time() - ago) .. (part > 1 and "." .. part or "");
-				local here = 0;
-				for _, entry in store:find(name, {}) do
-					if entry.attr.type:find("^authentication%-") then here = here + 1; end
-				end
-				if here == 0 then break; end
-				found = found + here;
+		local found = 0;
+		for name in store:users() do
+			for _, entry in store:find(name, {}) do
+				if entry.attr.type:find("^authentication%-") then found = found + 1; end
 			end
 		end
 		return found;
@@ -244,6 +254,7 @@ local function all_servers(database)
 		names[#names + 1] = "ours-" .. store;
 		names[#names + 1] = "plain-" .. store;
 	end
+	names[#names + 1] = "all-internal";
 	return names;
 end
 
