@@ -11,7 +11,7 @@ local get_module = require "core.modulemanager".get_module;
 
 local ipairs, pcall, setmetatable, type = ipairs, pcall, setmetatable, type;
 
--- Grants --
+-- Grants: mod_tokenauth does not say on whose behalf it acts --
 
 local function table_or_empty(value)
 	return type(value) == "table" and value or {};
@@ -35,12 +35,14 @@ end
 audit.hook("token-grant-created", function (event)
 	return audit.jid(event.username, event.host), "token-grant-created", {
 		custom = { describe_grant(event.id, event.grant) };
+		actor = accounts.administrator();
 	};
 end);
 
 audit.hook("token-grant-revoked", function (event)
 	return audit.jid(event.username, event.host), "token-grant-revoked", {
 		custom = { describe_grant(event.id) };
+		actor = accounts.administrator();
 	};
 end);
 
@@ -51,6 +53,7 @@ audit.hook("token-revoked", function (event)
 			describe_grant(event.grant_id, event.grant);
 			audit.detail("token", { purpose = info.purpose; role = info.role; expires = audit.datetime(info.expires) });
 		};
+		actor = accounts.administrator();
 	};
 end);
 
@@ -66,7 +69,7 @@ audit.hook("invite-created", function (invite)
 	local source = table_or_empty(invite.additional_data).source; -- who has asked mod_invites_adhoc for it
 	return subject_of(invite), "invite-created", {
 		custom = { invites.describe(invite) };
-		actor = audit.acting() or source and { kind = "adhoc", jid = source } or { kind = "unknown" };
+		actor = audit.acting() or source and { kind = "adhoc", jid = source } or accounts.administrator();
 	};
 end);
 

@@ -62,6 +62,7 @@ server.each_series(describe, pending, function (series)
 				assert.equal("romeo@example.test", entry.user);
 				assert.equal("mod_audit_tokens", entry.source);
 				assert.equal(id, entry:child("grant").attr.id);
+				assert.equal('<actor kind="unknown"/>', entry:line("actor"));
 			end
 			for i = 1, 2 do
 				local grant = entries[i]:child("grant");
