@@ -1,5 +1,5 @@
 -- Records the marks that rules of mod_firewall put on accounts: mark-set and mark-cleared. The mod_firewall that Debian has
--- for Prosody 0.12 announces no marks: there the module records nothing.
+-- for Prosody 0.12 announces no marks: with that one the module records nothing.
 
 module:depends("audit");
 local audit = module:require("audit");

@@ -1,7 +1,6 @@
 local module_api = require "support.module_api";
 
--- As the rules of mod_firewall fire them since 2025. The one that Debian has for Prosody 0.12 fires nothing: there is
--- nothing to be recorded there, and the module has to load all the same.
+-- As the rules of the mod_firewall fire them that Debian has for Prosody 13.0.
 describe("mod_audit_firewall", function ()
 	local host, user;
 

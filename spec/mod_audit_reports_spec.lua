@@ -1,7 +1,7 @@
 local module_api = require "support.module_api";
 local st = require "util.stanza";
 
--- As mod_spam_reporting fires them, on each series; Debian has it for Prosody 13 only, where a real one is tested too.
+-- As mod_spam_reporting fires them.
 describe("mod_audit_reports", function ()
 	local host;
 

@@ -163,7 +163,7 @@ end
 -- an audit family too, which must never stand in for ours.
 local function link_community_modules(self)
 	local wanted = self.options.community;
-	local source = server.community_modules(self.series);
+	local source = server.community_modules(self.options.community_of or self.series);
 	local folder = self.folder.."/community";
 	process.run("rm -rf "..quote(folder).." && mkdir -p "..quote(folder));
 	for _, name in ipairs(wanted) do
@@ -366,6 +366,7 @@ end
 -- config        global options, as a table or as text of the file
 -- host_config   text for every host, or map name -> table or text
 -- community     list of modules of Debian's prosody-modules
+-- community_of  those that Debian has for another series
 -- plugin_paths  instead of the checkout's lua/
 -- cpath         LUA_CPATH_5_4 instead of target/lua5.4/?.so; false: none
 -- library       "beside": Lua is not told where the library is
