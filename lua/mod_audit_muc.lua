@@ -94,7 +94,7 @@ end
 local function get_settings(room, actor)
 	local settings = {};
 	for _, field in ipairs(room:get_form_layout(actor)) do
-		if field.name and field.type ~= "fixed" then
+		if field.name then
 			settings[field.name] = { value = field.value, options = field.options };
 		end
 	end
@@ -166,34 +166,30 @@ end, first);
 local wanted;
 
 module:hook("muc-pre-set-role", audit.guard("muc-pre-set-role", function (event)
-	wanted = { occupant = event.occupant, actor = event.actor, from = event.occupant.role or "none", to = event.role or "none" };
+	wanted = { occupant = event.occupant, from = event.occupant.role or "none" };
 end), first);
 
-local function was_kicked(event)
-	if event.occupant.role ~= nil then return false; end
-	for status in event.x:childtags("status") do
-		if status.attr.code == "307" then return true; end
+local function has_status(x, code)
+	for status in x:childtags("status") do
+		if status.attr.code == code then return true; end
 	end
 	return false;
 end
 
 audit.hook("muc-broadcast-presence", function (event)
-	local occupant, change = event.occupant, wanted;
-	local role = occupant.role or "none";
-	if change and change.occupant == occupant and change.actor == event.actor and change.to == role then
+	local occupant, from = event.occupant, nil;
+	if wanted and wanted.occupant == occupant then
+		from = wanted.from;
 		wanted = nil;
-		if change.from == role then return; end
-	elseif event.actor == nil and was_kicked(event) then
-		change = { to = "none" };
-	else
-		return;
+		if from == (occupant.role or "none") then return; end
+	elseif event.actor or occupant.role or not has_status(event.x, "307") then
+		return; -- Not kicked by the room itself either.
 	end
-	local room = event.room;
 	return jid_bare(occupant.bare_jid), "room-role-changed", {
 		actor = get_actor(event.actor);
 		custom = {
-			audit.detail("room", { jid = room.jid });
-			audit.detail("role", { nick = jid_resource(occupant.nick), from = change.from, to = change.to }, event.reason);
+			audit.detail("room", { jid = event.room.jid });
+			audit.detail("role", { nick = jid_resource(occupant.nick), from = from, to = occupant.role or "none" }, event.reason);
 		};
 	};
 end, first);

@@ -62,6 +62,19 @@ describe("mod_audit_muc", function ()
 		});
 	end);
 
+	it("records what becomes of the ownership of who made a room", function ()
+		host:fire("muc-room-pre-create", { room = room, stanza = presence(romeo) });
+		host:fire("muc-room-created", { room = room, creator = {}, stanza = presence(romeo), origin = {} });
+		host:fire("muc-set-affiliation", { room = room, jid = "romeo@example.test", affiliation = "owner", previous_affiliation = "admin" });
+		assert.equal(2, #host:entries());
+		assert.equal('<affiliation from="admin" jid="romeo@example.test" to="owner"/>', module_api.lines(host:entries()[2])[3]);
+	end);
+
+	it("records a room that the last one has left as destroyed by the server", function ()
+		host:fire("muc-room-destroyed", { room = room });
+		assert_entry("room-destroyed", nil, { '<actor kind="server"/>', room_line() });
+	end);
+
 	it("records a room that a user elsewhere makes", function ()
 		host:fire("muc-room-created", { room = room, creator = {}, stanza = presence(remote), origin = { type = "s2sin", ip = "198.51.100.1" } });
 		assert_entry("room-created", "benvolio@remote.test", { by_remote, room_line() });
@@ -149,6 +162,13 @@ describe("mod_audit_muc", function ()
 				settings = { name = "Verona", secret = "old secret", kind = { { value = "a", default = true }, { value = "b" } }, admins = { "x" } };
 			end);
 			assert.same({}, host:entries());
+		end);
+
+		it("records once what a form changed, and nothing that changes without one", function ()
+			configure(function () settings.name = "Mantua"; end);
+			settings.secret = "changed by a module";
+			request(owner, romeo, function () return true; end);
+			assert_entry("room-configured", nil, { by_romeo, room_line(), '<configuration><field name="name"/></configuration>' });
 		end);
 
 		it("breaks nothing where a form can't be made", function ()

@@ -126,6 +126,11 @@ describe("mod_audit_s2s", function ()
 			line = { condition = "encryption-required", by = "local", text = "Encrypted server-to-server communication is required but was not used" };
 		};
 		{
+			name = "a server without encryption, for another reason";
+			close = { { condition = "policy-violation", text = "You are on our list" } };
+			line = { condition = "policy-violation", by = "local", text = "You are on our list" };
+		};
+		{
 			name = "a host that lets no server in"; fields = { secure = true };
 			close = { { condition = "policy-violation", text = "Server-to-server communication is disabled for this host" } };
 			line = { condition = "policy-violation", by = "local", text = "Server-to-server communication is disabled for this host" };
@@ -202,10 +207,31 @@ describe("mod_audit_s2s", function ()
 		end);
 	end
 
+	it("records the first reason where there are several", function ()
+		local session = open("incoming");
+		session:close("host-unknown");
+		session:close("connection-timeout");
+		destroy(session, "connection-timeout");
+		assert.equal('<s2s by="local" condition="host-unknown" direction="incoming" remote="remote.test"/>', module_api.lines(only_entry())[2]);
+	end);
+
+	it("watches a stream once, however many hosts there are, and forgets it", function ()
+		local session = open("incoming");
+		local close = session.close;
+		module_api.fire_global("s2s-created", { session = session });
+		assert.equal(close, session.close);
+		local streams = module_api.prosody.hosts[host.name].modules.audit_s2s.module:shared("/*/audit_s2s/streams");
+		assert.is_truthy(streams[session]);
+		module_api.prosody.incoming_s2s, session, close = {}, nil, nil; -- luacheck: ignore 311
+		collectgarbage();
+		collectgarbage();
+		assert.is_nil(next(streams));
+	end);
+
 	-- As mod_dialback sees it: the answer of the server that is asked for the key.
-	local function answer(kind, id)
+	local function answer(kind, id, server)
 		host:fire("stanza/jabber:server:dialback:verify", {
-			origin = { type = "s2sout", direction = "outgoing", to_host = "remote.test" };
+			origin = { type = "s2sout", direction = "outgoing", to_host = server or "remote.test" };
 			stanza = st.stanza("db:verify", { from = "remote.test", to = host.name, id = id or "stream1", type = kind });
 		});
 	end
@@ -224,6 +250,7 @@ describe("mod_audit_s2s", function ()
 		answer("valid");
 		answer(nil);
 		answer("invalid", "stream2");
+		answer("invalid", "stream1", "other.test");
 		module_api.prosody.incoming_s2s = {};
 		open("incoming");
 		answer("invalid");
@@ -269,16 +296,21 @@ describe("mod_audit_s2s", function ()
 	end
 
 	it("records in one log who asks for a host that is not here", function ()
-		local other = module_api.host();
-		other:load("audit_s2s");
+		local all, first = { host }, host;
+		for i = 2, 6 do
+			all[i] = module_api.host();
+			all[i]:load("audit_s2s");
+			if all[i].name < first.name then first = all[i]; end
+		end
 		local session = open("incoming", { to_host = "nowhere.test" });
 		session:close { condition = "host-unknown", text = "This host does not serve nowhere.test" };
 		destroy(session, "This host does not serve nowhere.test");
-		assert.equal(1, #host:entries() + #other:entries());
-		local entry = host:entries()[1] or other:entries()[1];
+		for i, each in ipairs(all) do
+			assert.equal(each == first and 1 or 0, #each:entries());
+			if i > 1 then each:unload("audit_s2s"); end
+		end
 		assert.equal('<s2s by="local" condition="host-unknown" direction="incoming" local="nowhere.test" remote="remote.test">'
-			.."This host does not serve nowhere.test</s2s>", module_api.lines(entry)[2]);
-		other:unload("audit_s2s");
+			.."This host does not serve nowhere.test</s2s>", module_api.lines(first:entries()[1])[2]);
 	end);
 
 	describe("of components", function ()
@@ -320,6 +352,13 @@ describe("mod_audit_s2s", function ()
 				}, module_api.lines(entry));
 			end);
 		end
+
+		it("does not watch one that goes on sending handshakes", function ()
+			local session = component { type = "component" };
+			local close = session.close;
+			handshake(session);
+			assert.equal(close, session.close);
+		end);
 
 		it("records a refusal without a text", function ()
 			local session = component();
