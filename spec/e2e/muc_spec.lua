@@ -14,8 +14,14 @@ server.each_series(describe, pending, function (series)
 		setup(function ()
 			prosody = server.start {
 				series = series; hosts = { "example.test" };
-				components = { [rooms] = { module = "muc", modules_enabled = { "audit_muc" }, allow_unaffiliated_register = true } };
+				components = {
+					[rooms] = {
+						module = "muc", modules_enabled = { "audit_muc", "audit_admin" }, allow_unaffiliated_register = true;
+						admins = { "prince@example.test" };
+					};
+				};
 			};
+			prosody:adduser("prince@example.test", "secret");
 			local sessions = {};
 			for i, name in ipairs { "romeo", "juliet", "mercutio" } do
 				prosody:adduser(name.."@example.test", "secret");
@@ -33,14 +39,13 @@ server.each_series(describe, pending, function (series)
 
 		local seen = 0;
 
-		-- What was recorded since the last call: the number of entries that are expected.
+		-- What was recorded of rooms since the last call: the number of entries that are expected.
 		local function recorded(count)
-			local entries = dump.entries(prosody, rooms);
-			local new = table.move(entries, seen + 1, #entries, 1, {});
-			seen = #entries;
-			for _, entry in ipairs(new) do
-				assert.equal("mod_audit_muc", entry.source);
+			local entries, new = dump.entries(prosody, rooms), {};
+			for i = seen + 1, #entries do
+				if entries[i].source == "mod_audit_muc" then table.insert(new, entries[i]); end
 			end
+			seen = #entries;
 			if #new ~= count then
 				error(("%d entries instead of %d: %s"):format(#new, count, json.encode(new)), 2);
 			end
@@ -270,6 +275,41 @@ server.each_series(describe, pending, function (series)
 			assert.equal("room-destroyed", destroyed.type);
 			assert.equal('<actor kind="server"/>', destroyed:line("actor"));
 			assert.equal('<room jid="garden@rooms.test"/>', destroyed:line("room"));
+		end);
+
+		it("records what administrators do by ad-hoc commands", function ()
+			local function command(node, fields)
+				return client.command(prosody, "prince@example.test", "secret", "http://prosody.im/protocol/muc#"..node,
+					{ to = rooms, forms = { fields } });
+			end
+			presence(mercutio, "street");
+			recorded(1);
+			assert.equal("completed", command("set-affiliation", {
+				room = "street@rooms.test", jid = "tybalt@remote.test", affiliation = "outcast", reason = "Exiled";
+			}).status);
+			local entry = recorded(1);
+			assert.equal("tybalt@remote.test", entry.user);
+			assert.equal('<affiliation from="none" jid="tybalt@remote.test" to="outcast">Exiled</affiliation>', entry:line("affiliation"));
+			assert.truthy(entry:line("actor"):match('^<actor jid="prince@example.test/[^"]+" kind="adhoc"><remote%-ip>127.0.0.1</remote%-ip></actor>$'));
+
+			assert.equal("completed", command("destroy", { rooms = "street@rooms.test" }).status);
+			entry = recorded(1);
+			assert.equal("room-destroyed", entry.type);
+			assert.equal("adhoc", entry:child("actor").attr.kind);
+		end);
+
+		it("records what administrators do in the shell, with the command that they gave", function ()
+			assert.equal(0, (prosody:shell('muc:create("hall@rooms.test")')));
+			assert.equal(0, (prosody:shell('>prosody.hosts["rooms.test"].modules.muc.get_room_from_jid("hall@rooms.test")'
+				..':set_affiliation(true, "juliet@example.test", "owner")')));
+			local created, affiliation = recorded(2);
+			assert.equal("room-created", created.type);
+			assert.is_nil(created.user);
+			assert.equal("juliet@example.test", affiliation.user);
+			for i, entry in ipairs { created, affiliation } do
+				assert.equal("admin-shell", entry:child("actor").attr.kind);
+				assert.equal(dump.of_type(prosody, rooms, "shell-command")[i].id, entry:child("actor").attr["caused-by"]);
+			end
 		end);
 
 		it("says that it does not know who made a room without a request", function ()
