@@ -82,6 +82,29 @@ impl Policy {
         }
         network(address, prefix).map(|network| network.to_string())
     }
+
+    /// What is stored of the network that `address` lies in, see [`network_of`]: never more than of the address.
+    #[must_use]
+    pub fn apply_to_network(self, address: IpAddr) -> Option<String> {
+        let coarse = Self {
+            ipv4_prefix: self.ipv4_prefix.min(FALLBACK_IPV4_PREFIX),
+            ipv6_prefix: self.ipv6_prefix.min(FALLBACK_IPV6_PREFIX),
+            ..self
+        };
+        coarse.apply(address)
+    }
+}
+
+/// The network that one peer is taken to have for itself: an IPv4 `/24`, an IPv6 `/48`.
+///
+/// ```
+/// use audit_core::address::{network_of, parse};
+/// assert_eq!(network_of(parse("203.0.113.80").unwrap()).unwrap().to_string(), "203.0.113.0/24");
+/// ```
+#[must_use]
+pub fn network_of(address: IpAddr) -> Option<IpNet> {
+    let address = address.to_canonical();
+    network(address, if address.is_ipv4() { FALLBACK_IPV4_PREFIX } else { FALLBACK_IPV6_PREFIX })
 }
 
 /// The network of `prefix` bits that `address` lies in.
@@ -144,6 +167,21 @@ mod tests {
         ];
         for (policy, text, expected) in rows {
             assert_eq!(stored(*policy, text).as_deref(), *expected, "{text} under {policy:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_network_never_more_is_stored_than_of_its_addresses() {
+        for (policy, text, expected) in [
+            (Policy::default(), "203.0.113.80", Some("203.0.113.0/24")),
+            (Policy::default(), "::ffff:203.0.113.80", Some("203.0.113.0/24")),
+            (Policy::default(), "2001:db8:1:2::5", Some("2001:db8:1::/48")),
+            (Policy::new(Some(28), Some(64)), "203.0.113.80", Some("203.0.113.0/24")),
+            (Policy::new(Some(16), Some(32)), "203.0.113.80", Some("203.0.0.0/16")),
+            (Policy::new(Some(16), Some(32)), "2001:db8:1:2::5", Some("2001:db8::/32")),
+            (Policy::NONE, "203.0.113.80", None),
+        ] {
+            assert_eq!(parse(text).and_then(|address| policy.apply_to_network(address)).as_deref(), expected, "{text} under {policy:?}");
         }
     }
 

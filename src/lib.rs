@@ -17,6 +17,7 @@ pub mod archive;
 pub mod catalogue;
 pub mod command;
 pub mod event;
+pub mod flood;
 pub mod journal;
 pub mod location;
 pub mod options;

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use maxminddb::Reader;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::address::is_public;
@@ -22,7 +22,7 @@ pub const USUAL_PLACES: &[&str] = &[
 ];
 
 /// The place of an address, as far as the database knows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Location {
     /// The country's two letters (ISO 3166-1).
     pub country: String,

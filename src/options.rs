@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::address::{FALLBACK_IPV4_PREFIX, FALLBACK_IPV6_PREFIX, Policy};
 use crate::archive::Layout;
+use crate::flood::{Burst, Repeats};
 use crate::period::{Period, PeriodError};
 use crate::retention::{Retention, Rules};
 use classes::Inherited;
@@ -76,6 +77,30 @@ pub const OPTIONS: &[OptionSpec] = &[
         default: "\"journal\"",
         allowed: "\"journal\" or \"direct\"",
         meaning: "When entries go to the store: a moment later, from a journal on disk, or before the event goes on.",
+    },
+    OptionSpec {
+        name: "audit_log_flood",
+        default: "{ burst = 5; window = \"60s\" }",
+        allowed: "a table with burst (a whole number from 1 to 1000) and window (from 1 second to 1 day), or false",
+        meaning: "How many failures of one account and network are stored within which time; the rest is counted.",
+    },
+    OptionSpec {
+        name: "audit_auth_repeat_failure_timeout",
+        default: "none",
+        allowed: "a period such as \"10 minutes\"",
+        meaning: "Do not record the same failure of the same user from the same address again within this time; count it.",
+    },
+    OptionSpec {
+        name: "audit_auth_repeat_success_timeout",
+        default: "none",
+        allowed: "a period such as \"10 minutes\"",
+        meaning: "The same for successes.",
+    },
+    OptionSpec {
+        name: "audit_auth_cache_size",
+        default: "128",
+        allowed: "a whole number from 1 to 1000000",
+        meaning: "How many users and addresses are remembered for that.",
     },
 ];
 
@@ -156,7 +181,7 @@ pub enum Locations {
 }
 
 /// What the options of one host come to.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// What is kept, for how long, and with how much of an address.
     pub retention: Retention,
@@ -166,6 +191,10 @@ pub struct Settings {
     pub layout: Layout,
     /// When entries go to the store.
     pub write: Write,
+    /// How many events that unauthenticated peers can cause are stored as they are; nothing where all of them are.
+    pub flood: Option<Burst>,
+    /// Which logins are not repeated.
+    pub repeats: Repeats,
 }
 
 /// When entries go to the store.
@@ -176,6 +205,19 @@ pub enum Write {
     Journal,
     /// Before the event goes on; what the store does not take waits in the journal.
     Direct,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            retention: Retention::default(),
+            locations: Locations::default(),
+            layout: Layout::default(),
+            write: Write::default(),
+            flood: Some(Burst::default()),
+            repeats: Repeats::default(),
+        }
+    }
 }
 
 impl Settings {
@@ -226,6 +268,24 @@ impl Settings {
             _ => reader.refuse("audit_log_write", &value, "\"journal\"", default.write),
         };
 
+        let value = get("audit_log_flood");
+        let flood = match &value {
+            Value::Nil => default.flood,
+            Value::Boolean(false) => None,
+            _ => burst(&value).map_or_else(|| reader.refuse("audit_log_flood", &value, "burst = 5 in 60 seconds", default.flood), Some),
+        };
+        let value = get("audit_auth_cache_size");
+        let keys = match whole_number(&value, 1.0..=1e6) {
+            _ if value == Value::Nil => default.repeats.keys,
+            Some(keys) => keys as usize,
+            None => reader.refuse("audit_auth_cache_size", &value, "128", default.repeats.keys),
+        };
+        let repeats = Repeats {
+            failure: reader.timeout("audit_auth_repeat_failure_timeout", &get("audit_auth_repeat_failure_timeout")),
+            success: reader.timeout("audit_auth_repeat_success_timeout", &get("audit_auth_repeat_success_timeout")),
+            keys,
+        };
+
         for name in ["geoip_ipv4_country", "geoip_ipv6_country"] {
             if get(name) != Value::Nil {
                 reader.refused.push(format!(
@@ -234,7 +294,7 @@ impl Settings {
                 ));
             }
         }
-        (Self { retention, locations, layout, write }, reader.refused)
+        (Self { retention, locations, layout, write, flood, repeats }, reader.refused)
     }
 }
 
@@ -252,6 +312,36 @@ pub fn period(value: &Value) -> Result<Option<Period>, PeriodError> {
         Value::Boolean(false) => Ok(Some(Period::Never)),
         Value::Boolean(true) | Value::Table(_) | Value::Other(_) => Err(PeriodError),
     }
+}
+
+/// The value of `audit_log_flood`; nothing where it is wrong.
+fn burst(value: &Value) -> Option<Burst> {
+    let Value::Table(fields) = value else { return None };
+    let known = |key: &Value| matches!(key, Value::String(name) if name == "burst" || name == "window");
+    if !fields.iter().all(|(key, _)| known(key)) {
+        return None;
+    }
+    let default = Burst::default();
+    let burst = match value.field("burst") {
+        Value::Nil => default.burst,
+        burst => whole_number(burst, 1.0..=1000.0)?,
+    };
+    let window = match period(value.field("window")) {
+        Ok(window) => window.map_or(default.window, Period::seconds),
+        Err(PeriodError) => return None,
+    };
+    (1.0..=86_400.0).contains(&window).then_some(Burst { burst, window })
+}
+
+/// A whole number, also as Prosody takes it from a string.
+fn whole_number(value: &Value, allowed: std::ops::RangeInclusive<f64>) -> Option<u32> {
+    let number = match value {
+        Value::Number(number) => *number,
+        Value::String(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates, and no range is wider.
+    (number.fract() == 0.0 && allowed.contains(&number)).then_some(number as u32)
 }
 
 struct Reader {
@@ -275,6 +365,15 @@ impl Reader {
             Value::Number(1.0) => Some(true),
             Value::Number(0.0) => Some(false),
             _ => self.refuse(name, value, stricter, Some(false)),
+        }
+    }
+
+    fn timeout(&mut self, name: &str, value: &Value) -> Option<f64> {
+        match period(value) {
+            Ok(None) => None,
+            // "Never" says nothing about how long.
+            Ok(Some(Period::Seconds(seconds))) => Some(seconds),
+            Ok(Some(Period::Never)) | Err(PeriodError) => self.refuse(name, value, "none", None),
         }
     }
 
@@ -318,6 +417,19 @@ mod tests {
         Value::String(value.to_owned())
     }
 
+    fn flood(burst: Option<Value>, window: Option<Value>) -> Value {
+        let fields = [("burst", burst), ("window", window)];
+        Value::table(fields.into_iter().filter_map(|(name, value)| Some((text(name), value?))).collect())
+    }
+
+    fn burst(burst: u32, window: f64) -> Option<Burst> {
+        Some(Burst { burst, window })
+    }
+
+    fn repeats() -> Repeats {
+        Repeats::default()
+    }
+
     #[test]
     fn nothing_set_gives_the_defaults() {
         assert_eq!(read(&[]), (Settings::default(), vec![]));
@@ -342,6 +454,22 @@ mod tests {
             ("audit_log_layout", text("partitions"), default()),
             ("audit_log_write", text("direct"), Settings { write: Write::Direct, ..default() }),
             ("audit_log_write", text("journal"), default()),
+            ("audit_log_flood", Value::Boolean(false), Settings { flood: None, ..default() }),
+            ("audit_log_flood", Value::table(vec![]), default()),
+            ("audit_log_flood", flood(Some(Value::Number(2.0)), None), Settings { flood: burst(2, 60.0), ..default() }),
+            ("audit_log_flood", flood(Some(text("3")), Some(text("10 minutes"))), Settings { flood: burst(3, 600.0), ..default() }),
+            ("audit_log_flood", flood(None, Some(Value::Number(30.0))), Settings { flood: burst(5, 30.0), ..default() }),
+            ("audit_auth_cache_size", Value::Number(2.0), Settings { repeats: Repeats { keys: 2, ..repeats() }, ..default() }),
+            (
+                "audit_auth_repeat_failure_timeout",
+                text("10min"),
+                Settings { repeats: Repeats { failure: Some(600.0), ..repeats() }, ..default() },
+            ),
+            (
+                "audit_auth_repeat_success_timeout",
+                Value::Number(0.0),
+                Settings { repeats: Repeats { success: Some(0.0), ..repeats() }, ..default() },
+            ),
         ];
         for (name, value, expected) in rows {
             assert_eq!(read(&[(name, value.clone())]), (expected, vec![]), "{name} = {value}");
@@ -370,6 +498,25 @@ mod tests {
             ("audit_log_location_database", Value::Boolean(true), Settings { locations: Locations::Wanted, ..default() }),
             ("audit_log_layout", text("flat"), default()),
             ("audit_log_write", text("later"), default()),
+            ("audit_log_flood", Value::Boolean(true), default()),
+            ("audit_log_flood", Value::Number(5.0), default()),
+            ("audit_log_flood", Value::table(vec![(text("burts"), Value::Number(5.0))]), default()),
+            ("audit_log_flood", flood(Some(Value::Number(0.0)), None), default()),
+            ("audit_log_flood", flood(Some(Value::Number(1001.0)), None), default()),
+            ("audit_log_flood", flood(Some(Value::Number(2.5)), None), default()),
+            ("audit_log_flood", flood(Some(Value::Boolean(true)), None), default()),
+            ("audit_log_flood", flood(None, Some(text("0s"))), default()),
+            ("audit_log_flood", flood(None, Some(text("2 days"))), default()),
+            ("audit_log_flood", flood(None, Some(text("never"))), default()),
+            ("audit_log_flood", flood(None, Some(text("soon"))), default()),
+            ("audit_auth_cache_size", Value::Number(0.0), default()),
+            ("audit_auth_cache_size", Value::Number(2.5), default()),
+            ("audit_auth_cache_size", Value::Number(1e9), default()),
+            ("audit_auth_cache_size", text("many"), default()),
+            ("audit_auth_repeat_failure_timeout", text("soon"), default()),
+            ("audit_auth_repeat_failure_timeout", text("never"), default()),
+            ("audit_auth_repeat_failure_timeout", Value::Number(-1.0), default()),
+            ("audit_auth_repeat_success_timeout", Value::Boolean(true), default()),
         ];
         for (name, value, expected) in rows {
             let (settings, refused) = read(&[(name, value.clone())]);

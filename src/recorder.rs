@@ -1,7 +1,9 @@
 //! What is stored of an event, and where: the state of the audit log of one server.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use chrono::{DateTime, SecondsFormat};
@@ -9,6 +11,7 @@ use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::address::{self, Policy};
 use crate::archive::{Archive, Layout, whole_seconds};
+use crate::flood::{Control, Described, Event, Part, Summary, Verdict};
 use crate::location::{Database, Location, USUAL_PLACES};
 use crate::options::{Locations, Settings};
 use crate::trouble::Trouble;
@@ -24,12 +27,21 @@ pub struct Recorder {
     ids: ContextV7,
     /// What could not be stored.
     pub trouble: Trouble,
+    /// What is not stored because it happens too often.
+    pub flood: Control,
     warnings: Vec<String>,
 }
 
 impl Default for Recorder {
     fn default() -> Self {
-        Self { hosts: HashMap::new(), databases: HashMap::new(), ids: ContextV7::new(), trouble: Trouble::default(), warnings: Vec::new() }
+        Self {
+            hosts: HashMap::new(),
+            databases: HashMap::new(),
+            ids: ContextV7::new(),
+            trouble: Trouble::default(),
+            flood: Control::default(),
+            warnings: Vec::new(),
+        }
     }
 }
 
@@ -45,6 +57,7 @@ impl Recorder {
     pub fn configure(&mut self, host: &str, settings: Settings) {
         let database = self.database(host, &settings.locations);
         let archive = Archive::new(settings.layout);
+        self.flood.configure(host, settings.flood, settings.repeats);
         self.hosts.insert(host.to_owned(), Host { settings, archive, database });
     }
 
@@ -79,10 +92,28 @@ impl Recorder {
 
     /// A new entry's own identifier: a UUID of version 7 (RFC 9562), which sorts by time. `now` is in UNIX seconds.
     pub fn id(&mut self, now: f64) -> Uuid {
-        let (seconds, nanoseconds) = (now.max(0.0).floor(), now.max(0.0).fract() * 1e9);
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Not negative; `as` saturates.
-        let timestamp = Timestamp::from_unix(&self.ids, seconds as u64, nanoseconds as u32);
-        Uuid::new_v7(timestamp)
+        id_at(&self.ids, now)
+    }
+
+    /// Whether an event is to be stored as it is or was counted, see [`Control::ask`]. `now` is the clock of flood control.
+    pub fn admit(&mut self, outcome: usize, event: &Event<'_>, now: f64) -> Verdict {
+        self.flood.ask(outcome, event, now, |unix| id_at(&self.ids, unix))
+    }
+
+    /// The summaries of a host that are due, see [`Control::due`].
+    pub fn summaries(&mut self, host: &str, now: f64, closing: bool) -> (Vec<Summary>, bool) {
+        let known = self.hosts.get(host);
+        self.flood.due(host, now, closing, &|kind, address, part| described(known, kind, address, part))
+    }
+
+    /// Writes down what is being counted on a host, see [`Control::checkpoint`].
+    ///
+    /// # Errors
+    ///
+    /// [`io::Error`] where the file can't be written.
+    pub fn checkpoint(&mut self, host: &str, path: &Path, now: f64, closing: bool) -> io::Result<()> {
+        let known = self.hosts.get(host);
+        self.flood.checkpoint(host, path, now, closing, &|kind, address, part| described(known, kind, address, part))
     }
 
     /// The name of the retention class of an event type on `host`.
@@ -162,6 +193,24 @@ impl Recorder {
     fn drop_databases(&mut self) {
         self.databases.values_mut().for_each(|database| *database = None);
         self.hosts.values_mut().for_each(|host| host.database = None);
+    }
+}
+
+fn id_at(ids: &ContextV7, now: f64) -> Uuid {
+    let (seconds, nanoseconds) = (now.max(0.0).floor(), now.max(0.0).fract() * 1e9);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Not negative; `as` saturates.
+    let timestamp = Timestamp::from_unix(ids, seconds as u64, nanoseconds as u32);
+    Uuid::new_v7(timestamp)
+}
+
+/// What is stored of an address or its network in an entry of that type. What is not configured yet is not stored in full by accident.
+fn described(host: Option<&Host>, kind: &str, address: IpAddr, part: Part) -> Described {
+    let rules = |host: &Host| host.settings.retention.rules(host.settings.retention.class_of(kind)).addresses;
+    let policy = host.map_or(Policy::NONE, rules);
+    let location = host.and_then(|host| host.database.as_ref()).and_then(|database| database.lookup(address).ok().flatten());
+    match part {
+        Part::Address => (policy.apply(address), location),
+        Part::Network => (policy.apply_to_network(address), location),
     }
 }
 

@@ -1,0 +1,88 @@
+//! What is being counted, on disk: so that a crash takes the last second of a count, and not all of it.
+//!
+//! The file is written whole, beside the place of the last one, and takes its place: a crash leaves one of the two. As with
+//! the journal nothing waits for the disk.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::summary::Summary;
+
+/// The only version there is.
+const VERSION: u32 = 1;
+
+/// More than a checkpoint can have, in bytes: what is longer is none of ours.
+const LIMIT: u64 = 32 << 20;
+
+/// What a host has counted and not yet stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Checkpoint {
+    version: u32,
+    /// When it was written, in UNIX seconds.
+    pub(super) at: f64,
+    /// What was left of the host's budget then.
+    pub(super) tokens: f64,
+    pub(super) open: Vec<Summary>,
+}
+
+impl Checkpoint {
+    pub(super) const fn new(at: f64, tokens: f64, open: Vec<Summary>) -> Self {
+        Self { version: VERSION, at, tokens, open }
+    }
+
+    /// Puts it in the place of the file at `path`.
+    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
+        let text = serde_json::to_vec(self)?;
+        let beside = beside(path);
+        let written = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&beside)
+            .and_then(|mut file| file.write_all(&text))
+            .and_then(|()| fs::rename(&beside, path));
+        if written.is_err() {
+            // Half a file is of no use, and its place may be needed.
+            let _ = fs::remove_file(&beside);
+        }
+        written
+    }
+
+    /// Reads the file at `path`; nothing where there is none.
+    pub(super) fn read(path: &Path) -> io::Result<Option<Self>> {
+        let length = match fs::metadata(path) {
+            Ok(metadata) => metadata.len(),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if length > LIMIT {
+            return Err(io::Error::new(ErrorKind::InvalidData, "too long for what was being counted"));
+        }
+        Self::parse(&fs::read(path)?).map(Some)
+    }
+
+    pub(super) fn parse(text: &[u8]) -> io::Result<Self> {
+        let checkpoint: Self = serde_json::from_slice(text)?;
+        if checkpoint.version != VERSION {
+            return Err(io::Error::new(ErrorKind::InvalidData, "of a version that is not known"));
+        }
+        Ok(checkpoint)
+    }
+}
+
+/// Removes the file at `path`, if there is one.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn beside(path: &Path) -> PathBuf {
+    path.with_extension("flood-new")
+}

@@ -1,0 +1,119 @@
+//! How many different ones there were: exact up to a bound.
+
+use std::collections::HashSet;
+
+/// How many one count tells apart.
+const MOST: usize = 16_384;
+
+/// How many all counts together may tell apart, in hashes of eight bytes.
+pub(super) const POOL: usize = 131_072;
+
+/// A number of different things, known by their hashes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Distinct {
+    seen: Seen,
+    /// So many were counted by another process, whose hashes are gone.
+    before: u64,
+    beyond: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Seen {
+    #[default]
+    None,
+    One(u64),
+    Many(HashSet<u64>),
+}
+
+impl Distinct {
+    pub(super) fn restored(number: u64, at_least: bool) -> Self {
+        Self { seen: Seen::None, before: number, beyond: at_least }
+    }
+
+    /// Counts a hash, if it is a new one. `pool` is how many more may be told apart by all.
+    pub(super) fn insert(&mut self, hash: u64, pool: &mut usize) {
+        match &mut self.seen {
+            Seen::None => self.seen = Seen::One(hash),
+            Seen::One(first) if *first == hash => {}
+            Seen::One(first) if *pool >= 2 => {
+                *pool = pool.saturating_sub(2);
+                self.seen = Seen::Many(HashSet::from([*first, hash]));
+            }
+            Seen::Many(hashes) if hashes.contains(&hash) => {}
+            Seen::Many(hashes) if hashes.len() < MOST && *pool > 0 => {
+                *pool = pool.saturating_sub(1);
+                hashes.insert(hash);
+            }
+            Seen::One(_) | Seen::Many(_) => self.beyond = true,
+        }
+    }
+
+    /// Counts what another count has.
+    pub(super) fn absorb(&mut self, other: Self, pool: &mut usize) {
+        *pool = pool.saturating_add(other.pooled());
+        match other.seen {
+            Seen::None => {}
+            Seen::One(hash) => self.insert(hash, pool),
+            Seen::Many(hashes) => hashes.into_iter().for_each(|hash| self.insert(hash, pool)),
+        }
+        // Who was counted before may be among those that are known by their hashes.
+        self.beyond |= other.beyond || self.before.min(other.before) > 0;
+        self.before = self.before.max(other.before);
+    }
+
+    /// How many of the pool it has.
+    pub(super) fn pooled(&self) -> usize {
+        if let Seen::Many(hashes) = &self.seen { hashes.len() } else { 0 }
+    }
+
+    /// How many there were at least, and whether there may have been more.
+    pub(super) fn number(&self) -> (u64, bool) {
+        let seen = match &self.seen {
+            Seen::None => 0,
+            Seen::One(_) => 1,
+            Seen::Many(hashes) => hashes.len() as u64,
+        };
+        (self.before.max(seen), self.beyond || self.before.min(seen) > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(hashes: impl IntoIterator<Item = u64>, pool: &mut usize) -> Distinct {
+        let mut distinct = Distinct::default();
+        hashes.into_iter().for_each(|hash| distinct.insert(hash, pool));
+        distinct
+    }
+
+    #[test]
+    fn different_ones_are_counted_exactly_up_to_a_bound() {
+        let mut pool = POOL;
+        assert_eq!(counted([], &mut pool).number(), (0, false));
+        assert_eq!(counted([7, 7, 7], &mut pool).number(), (1, false));
+        assert_eq!(pool, POOL, "one takes nothing of the pool");
+        assert_eq!(counted([7, 8, 7, 9], &mut pool).number(), (3, false));
+        assert_eq!(counted(0..20_000, &mut pool).number(), (MOST as u64, true));
+        assert_eq!(pool, POOL - 3 - MOST);
+        let mut little = 3;
+        assert_eq!(counted(0..10, &mut little).number(), (3, true));
+        assert_eq!(counted(0..10, &mut little).number(), (1, true));
+        assert_eq!(little, 0);
+    }
+
+    #[test]
+    fn counts_are_united() {
+        let mut pool = POOL;
+        let (mut a, b) = (counted([1, 2, 3], &mut pool), counted([3, 4], &mut pool));
+        a.absorb(b, &mut pool);
+        assert_eq!((a.number(), pool), ((4, false), POOL - 4));
+        a.absorb(counted([9], &mut pool), &mut pool);
+        assert_eq!((a.number(), pool), ((5, false), POOL - 5));
+        a.absorb(Distinct::restored(3, false), &mut pool);
+        assert_eq!(a.number(), (5, true), "who they were is not known");
+        a.absorb(Distinct::restored(10, false), &mut pool);
+        assert_eq!(a.number(), (10, true));
+        assert_eq!(Distinct::restored(3, false).number(), (3, false));
+    }
+}

@@ -1,0 +1,632 @@
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::address::{self, Policy};
+
+const HOST: &str = "example.com";
+const FAILURE: &str = "authentication-failure";
+const SUCCESS: &str = "authentication-success";
+const UNIX: f64 = 1_795_521_600.0;
+
+fn describe(_: &str, address: IpAddr, part: Part) -> Described {
+    let policy = Policy::default();
+    (if part == Part::Address { policy.apply(address) } else { policy.apply_to_network(address) }, None)
+}
+
+thread_local! {
+    static LAST: Cell<u128> = const { Cell::new(0) };
+}
+
+fn new_id(_: f64) -> Uuid {
+    LAST.set(LAST.get() + 1);
+    Uuid::from_u128(LAST.get())
+}
+
+struct Log {
+    control: Control,
+    now: f64,
+    /// Entries of single events and of summaries: when they were stored, of which type.
+    singles: Vec<(f64, String)>,
+    summaries: Vec<(f64, Summary)>,
+}
+
+impl Log {
+    fn new(burst: Option<Burst>, repeats: Repeats) -> Self {
+        let mut control = Control::default();
+        control.set_clock(0.0, UNIX);
+        control.configure(HOST, burst, repeats);
+        Self { control, now: 0.0, singles: Vec::new(), summaries: Vec::new() }
+    }
+
+    fn with(burst: u32, window: f64) -> Self {
+        Self::new(Some(Burst { burst, window }), Repeats::default())
+    }
+
+    fn send(&mut self, kind: &str, user: &str, ip: &str) -> bool {
+        let event = Event { user: Some(user.as_bytes()), address: Some(ip.as_bytes()), condition: Some(b"not-authorized") };
+        let verdict = match self.control.outcome(HOST, kind, "mod_test", self.now) {
+            Some(outcome) => self.control.ask(outcome, &event, self.now, new_id),
+            None => Verdict::Store,
+        };
+        if verdict == Verdict::Store {
+            self.singles.push((self.now, kind.to_owned()));
+        }
+        verdict == Verdict::Store
+    }
+
+    fn fail(&mut self, user: &str, ip: &str) -> bool {
+        self.send(FAILURE, user, ip)
+    }
+
+    fn tick(&mut self, closing: bool) -> usize {
+        let (summaries, _) = self.control.due(HOST, self.now, closing, &describe);
+        let count = summaries.len();
+        self.summaries.extend(summaries.into_iter().map(|summary| (self.now, summary)));
+        self.control.settle(HOST, count);
+        count
+    }
+
+    /// Lets so many seconds pass, a second at a time.
+    fn pass(&mut self, seconds: u32) {
+        for _ in 0..seconds {
+            self.now += 1.0;
+            self.tick(false);
+        }
+    }
+
+    fn counted(&self) -> u64 {
+        self.summaries.iter().map(|(_, summary)| summary.count).sum()
+    }
+
+    fn last(&self) -> &Summary {
+        &self.summaries.last().unwrap().1
+    }
+}
+
+fn scratch() -> PathBuf {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("flood-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/scratch");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder.join(name).with_extension("flood")
+}
+
+#[test]
+fn what_unauthenticated_peers_can_cause_is_known_by_its_type() {
+    for kind in ["authentication-failure", "s2s-refused", "registration-refused", "-refused"] {
+        assert!(is_unauthenticated(kind), "{kind}");
+    }
+    for kind in ["authentication-success", "authentication-failures", "refused", "user-registered", "", "refused-s2s"] {
+        assert!(!is_unauthenticated(kind), "{kind}");
+    }
+}
+
+#[test]
+fn the_first_few_of_a_window_are_stored_and_the_rest_is_one_summary() {
+    let mut log = Log::with(5, 60.0);
+    for second in 0..40 {
+        log.now = f64::from(second);
+        assert_eq!(log.fail("romeo@example.com/phone", "203.0.113.80"), second < 5, "{second}");
+    }
+    log.pass(20);
+    assert_eq!(log.summaries.len(), 0, "the window lasts a minute");
+    log.pass(1);
+    let summary = log.last().clone();
+    assert_eq!((log.now, log.summaries.len(), log.counted()), (60.0, 1, 35));
+    assert_eq!((summary.first - UNIX, summary.last - UNIX), (5.0, 39.0));
+    assert_eq!((summary.kind.as_str(), summary.source.as_str()), (FAILURE, "mod_test"));
+    assert_eq!((summary.user.as_deref(), summary.remote_ip.as_deref()), (Some("romeo@example.com"), Some("203.0.113.80")));
+    assert_eq!((summary.accounts, summary.networks, summary.at_least, summary.distinct_at_least), (1, 1, false, false));
+    let sample = Sample {
+        user: Some("romeo@example.com".to_owned()),
+        network: Some("203.0.113.0/24".to_owned()),
+        condition: Some("not-authorized".to_owned()),
+    };
+    assert_eq!(summary.samples, [sample]);
+    // The next one begins a new window.
+    assert!(log.fail("romeo@example.com", "203.0.113.80"));
+    log.pass(70);
+    assert_eq!((log.summaries.len(), log.control.counting()), (1, vec![]));
+}
+
+#[test]
+fn each_outcome_account_and_network_has_its_own_window() {
+    let mut log = Log::with(1, 60.0);
+    for (kind, user, ip) in [
+        (FAILURE, "romeo@example.com", "203.0.113.80"),
+        (FAILURE, "juliet@example.com", "203.0.113.80"),
+        (FAILURE, "", "203.0.113.80"),
+        (FAILURE, "romeo@example.com", "203.0.114.80"),
+        (FAILURE, "romeo@example.com", "2001:db8:1::1"),
+        (FAILURE, "romeo@example.com", "2001:db8:2::1"),
+        (FAILURE, "romeo@example.com", "/run/prosody.sock"),
+        ("registration-refused", "romeo@example.com", "203.0.113.80"),
+    ] {
+        assert!(log.send(kind, user, ip), "{kind} {user} {ip}");
+    }
+    for (user, ip) in [
+        ("romeo@example.com/x", "203.0.113.81"),
+        ("romeo@example.com", "::ffff:203.0.113.82"),
+        ("@", "203.0.113.3"),
+        ("romeo@example.com", "2001:db8:1:2::1"),
+        ("romeo@example.com", ""),
+    ] {
+        assert!(!log.fail(user, ip), "{user} {ip}");
+    }
+    for _ in 0..10 {
+        assert!(log.send("user-registered", "romeo@example.com", "203.0.113.80"), "only what needs no login is held back");
+        assert!(log.send(SUCCESS, "romeo@example.com", "203.0.113.80"));
+    }
+    log.pass(60);
+    let mut said: Vec<_> = log.summaries.iter().map(|(_, s)| (s.user.clone().unwrap_or_default(), s.remote_ip.clone(), s.count)).collect();
+    said.sort();
+    let row = |user: &str, ip: Option<&str>, count| (user.to_owned(), ip.map(ToOwned::to_owned), count);
+    assert_eq!(
+        said,
+        [
+            row("", Some("203.0.113.3"), 1),
+            row("romeo@example.com", None, 1),
+            row("romeo@example.com", Some("2001:db8:1:2::1"), 1),
+            row("romeo@example.com", Some("203.0.113.0/24"), 2),
+        ]
+    );
+}
+
+#[test]
+fn without_flood_control_everything_is_stored() {
+    let mut log = Log::new(None, Repeats::default());
+    assert!((0..5000).all(|_| log.fail("romeo@example.com", "203.0.113.80")));
+}
+
+#[test]
+fn a_reload_of_the_options_keeps_what_is_counted() {
+    let mut log = Log::with(1, 60.0);
+    for _ in 0..3 {
+        log.fail("romeo@example.com", "203.0.113.80");
+    }
+    log.control.configure(HOST, None, Repeats::default());
+    assert!(log.fail("romeo@example.com", "203.0.113.80"));
+    log.pass(60);
+    assert_eq!(log.counted(), 2);
+}
+
+#[test]
+fn repeats_are_those_of_the_same_account_and_address_within_the_time() {
+    let repeats = Repeats { failure: Some(600.0), success: Some(30.0), keys: 128 };
+    let mut log = Log::new(None, repeats);
+    assert!(log.send(SUCCESS, "romeo@example.com", "203.0.113.80"));
+    assert!(!log.send(SUCCESS, "romeo@example.com/x", "203.0.113.80"));
+    assert!(log.send(SUCCESS, "romeo@example.com", "203.0.113.81"), "another address of the network");
+    assert!(log.send(SUCCESS, "juliet@example.com", "203.0.113.80"));
+    assert!(log.send(SUCCESS, "romeo@example.com", "one"));
+    assert!(log.send(SUCCESS, "romeo@example.com", "another"));
+    assert!(log.fail("romeo@example.com", "203.0.113.80"), "another outcome");
+    log.pass(29);
+    assert!(!log.send(SUCCESS, "romeo@example.com", "203.0.113.80"));
+    log.pass(1);
+    assert_eq!((log.counted(), log.last().remote_ip.as_deref()), (2, Some("203.0.113.80")));
+    assert!(log.send(SUCCESS, "romeo@example.com", "203.0.113.80"));
+    assert!(!log.fail("romeo@example.com", "203.0.113.80"));
+    log.pass(600);
+    assert_eq!(log.counted(), 3);
+}
+
+#[test]
+fn where_more_repeats_come_than_are_remembered_the_oldest_is_recorded_again() {
+    let mut log = Log::new(None, Repeats { success: Some(600.0), keys: 2, ..Repeats::default() });
+    let stored: String = ["a", "b", "a", "b", "c", "a"].into_iter().filter(|user| log.send(SUCCESS, user, "203.0.113.80")).collect();
+    assert_eq!(stored, "abca");
+    log.tick(false);
+    assert_eq!((log.summaries.len(), log.counted()), (2, 2), "what is forgotten was counted");
+    for n in 0..20_000 {
+        log.send(SUCCESS, &format!("user{n}"), "203.0.113.80");
+    }
+    assert!(log.control.keys() <= 3, "{}", log.control.keys());
+}
+
+#[test]
+fn repeats_and_floods_are_held_back_together() {
+    let mut log = Log::new(Some(Burst::default()), Repeats { failure: Some(600.0), ..Repeats::default() });
+    // Each address once: repeats of none, but of one network.
+    let stored = (0..100).filter(|n| log.fail("romeo@example.com", &format!("203.0.113.{n}"))).count();
+    assert_eq!(stored, 5);
+    assert!(!log.fail("romeo@example.com", "203.0.113.1"));
+    log.tick(true);
+    assert_eq!(log.counted(), 96);
+}
+
+#[test]
+fn what_finds_the_budget_used_up_is_counted_by_network() {
+    let mut log = Log::with(5, 60.0);
+    for n in 0..10_000 {
+        log.fail(&format!("user{n}@example.com"), &format!("203.0.113.{}", n % 250));
+    }
+    log.pass(60);
+    assert_eq!((log.singles.len(), log.summaries.len()), (300, 1));
+    let summary = log.last();
+    assert_eq!((summary.count, summary.accounts, summary.networks, summary.distinct_at_least), (9700, 9700, 1, false));
+    assert_eq!((summary.user.as_deref(), summary.remote_ip.as_deref()), (None, Some("203.0.113.0/24")));
+    assert_eq!(summary.samples.iter().map(|sample| sample.user.clone().unwrap()).collect::<HashSet<_>>().len(), SAMPLES_SHOWN);
+}
+
+const SAMPLES_SHOWN: usize = 5;
+
+#[test]
+fn a_flood_from_everywhere_is_few_entries() {
+    let mut log = Log::with(5, 60.0);
+    for n in 0..50_000u32 {
+        log.now = f64::from(n) / 1000.0;
+        log.fail(&format!("user{n}@example.com"), &std::net::Ipv4Addr::from(0x0a00_0000 + n * 256).to_string());
+        if n % 1000 == 0 {
+            log.tick(false);
+        }
+    }
+    log.pass(130);
+    assert_eq!(log.singles.len() as u64 + log.counted(), 50_000);
+    assert!(log.singles.len() <= 300 + 500 && log.summaries.len() <= 200, "{} {}", log.singles.len(), log.summaries.len());
+    assert_eq!(log.control.counting(), Vec::<&str>::new());
+    assert!(log.control.keys() <= KEYS);
+    assert_eq!(log.control.pool, POOL, "what was told apart is forgotten with its summary");
+}
+
+#[test]
+fn where_the_table_is_full_keys_get_coarser() {
+    // Slowly, so that the budget has room for all.
+    let mut log = Log::with(2, 86_400.0);
+    for n in 0..6000u32 {
+        log.now += 0.1;
+        log.fail(&format!("user{n}@example.com"), &std::net::Ipv4Addr::from(0x0a00_0000 + n * 256).to_string());
+        assert!(log.control.keys() <= KEYS);
+    }
+    // One for each account, then one for each network, then the burst of the outcome.
+    assert_eq!((log.singles.len(), log.control.keys()), (KEYS + 2, KEYS));
+    log.now += 86_400.0;
+    log.pass(2);
+    assert_eq!((log.summaries.len(), log.counted()), (1, 6000 - KEYS as u64 - 2));
+    assert_eq!((log.last().networks, log.last().accounts), (log.counted(), log.counted()));
+    log.fail("romeo@example.com", "203.0.113.80");
+    assert_eq!(log.control.keys(), 1, "what is over makes room");
+}
+
+#[test]
+fn summaries_are_merged_until_there_are_few_enough() {
+    let mut log = Log::with(1, 60.0);
+    // 240 accounts in 120 networks, each a few times too often, and one that stands out.
+    for _ in 0..3 {
+        for n in 0..240 {
+            log.fail(&format!("user{n}@example.com"), &format!("203.0.{}.7", n / 2));
+        }
+    }
+    for _ in 0..1000 {
+        log.fail("admin@example.com", "198.51.100.7");
+    }
+    assert_eq!(log.singles.len(), 241);
+    log.now = 60.0;
+    // In this minute the budget goes to others.
+    assert_eq!(log.control.hosts[0].budget.summaries(log.now, false), 380);
+    log.control.hosts[0].budget.take(300);
+    assert_eq!(log.tick(false), 80);
+    assert_eq!(log.counted(), 480 + 999);
+    let of = |user: &str| log.summaries.iter().find(|(_, summary)| summary.user.as_deref() == Some(user)).map(|(_, summary)| summary.count);
+    assert_eq!(of("admin@example.com"), Some(999), "the greatest stay apart");
+    assert_eq!(log.summaries.iter().filter(|(_, summary)| summary.networks == 1).count(), 79);
+    assert_eq!(log.last().networks, 121 - 79);
+}
+
+#[test]
+fn where_no_summary_may_be_stored_windows_go_on() {
+    let mut log = Log::with(1, 60.0);
+    for kind in [FAILURE, "s2s-refused", "registration-refused"] {
+        for _ in 0..3 {
+            log.send(kind, "romeo@example.com", "203.0.113.80");
+        }
+    }
+    log.now = 60.0;
+    assert_eq!(log.control.hosts[0].budget.summaries(log.now, true), 400);
+    log.control.hosts[0].budget.take(400);
+    assert_eq!(log.tick(false), 0);
+    assert!(!log.fail("romeo@example.com", "203.0.113.80"));
+    log.pass(1);
+    assert_eq!(log.summaries.len(), 0, "some is kept for the end");
+    log.pass(3);
+    assert_eq!((log.summaries.len(), log.counted()), (3, 7));
+}
+
+#[test]
+fn what_could_not_be_stored_is_given_again() {
+    let mut log = Log::with(1, 60.0);
+    for user in ["a", "b", "c"] {
+        for _ in 0..2 {
+            log.fail(user, "203.0.113.80");
+        }
+    }
+    log.now = 60.0;
+    let (first, _) = log.control.due(HOST, log.now, false, &describe);
+    log.control.settle(HOST, 1);
+    assert_eq!(log.control.counting(), [HOST]);
+    let (second, _) = log.control.due(HOST, log.now, false, &describe);
+    log.control.settle(HOST, 2);
+    let ids: HashSet<String> = first.iter().take(1).chain(&second).map(|summary| summary.id.clone()).collect();
+    assert_eq!((first.len(), second.len(), ids.len(), log.control.counting().len()), (3, 2, 3, 0));
+    assert_eq!(log.control.hosts[0].budget.tokens(60.0), 397.0);
+}
+
+#[test]
+fn a_window_is_closed_as_it_stands() {
+    let mut log = Log::with(1, 60.0);
+    for _ in 0..4 {
+        log.fail("romeo@example.com", "203.0.113.80");
+    }
+    assert_eq!((log.tick(false), log.tick(true)), (0, 1));
+    assert_eq!((log.counted(), log.last().at_least), (3, false));
+    assert!(log.fail("romeo@example.com", "203.0.113.80"));
+}
+
+#[test]
+fn different_accounts_are_counted_up_to_a_bound_and_then_said_to_be_more() {
+    let mut log = Log::with(1, 60.0);
+    for n in 0..30_000 {
+        log.fail(&format!("user{n}@example.com"), "203.0.113.80");
+    }
+    log.tick(true);
+    assert_eq!((log.counted(), log.last().accounts, log.last().distinct_at_least, log.last().at_least), (29_700, 16_384, true, false));
+}
+
+#[test]
+fn hostile_bytes_are_counted_and_made_fit() {
+    let mut log = Log::with(1, 60.0);
+    let all: Vec<u8> = (0..=255).collect();
+    let long = "é".repeat(5000);
+    let outcome = log.control.outcome(HOST, FAILURE, "mod_test", 0.0).unwrap();
+    for bytes in [all.as_slice(), long.as_bytes(), b"", b"/", b"@"] {
+        for _ in 0..2 {
+            let event = Event { user: Some(bytes), address: Some(bytes), condition: Some(bytes) };
+            let _ = log.control.ask(outcome, &event, 0.0, new_id);
+        }
+    }
+    log.tick(true);
+    for (_, summary) in &log.summaries {
+        assert!(summary.user.iter().all(|user| user.len() <= 1023));
+        for sample in &summary.samples {
+            for text in [&sample.user, &sample.condition].into_iter().flatten() {
+                assert!(text.len() <= 255 && text.chars().all(|c| c >= ' '), "{text:?}");
+            }
+        }
+    }
+    assert_eq!(log.counted(), 7, "no name is one key, however it is written");
+}
+
+#[test]
+fn types_of_anybody_are_bounded() {
+    let mut log = Log::with(1, 60.0);
+    for n in 0..10_000 {
+        log.send(&format!("thing{n}-refused"), "romeo@example.com", "203.0.113.80");
+    }
+    log.tick(true);
+    assert_eq!(log.singles.len() as u64 + log.counted(), 10_000);
+    assert_eq!(log.control.outcomes.len(), OUTCOMES + 1);
+    assert_eq!(log.last().kind, OTHER);
+}
+
+#[test]
+fn what_was_counted_when_the_process_died_is_due_at_the_next_start() {
+    let path = scratch();
+    let mut log = Log::with(1, 60.0);
+    for n in 0..7 {
+        log.fail("romeo@example.com", &format!("203.0.113.{n}"));
+    }
+    log.control.checkpoint(HOST, &path, 0.5, false, &describe).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let counted: Vec<Summary> = log.control.due(HOST, 1.0, true, &describe).0;
+
+    let mut next = Log::with(1, 60.0);
+    next.control.set_clock(0.0, UNIX + 100.0);
+    assert_eq!(next.control.restore(HOST, &path, 0.0).unwrap(), 1);
+    assert_eq!(next.control.counting(), [HOST]);
+    // It dies again before it has stored it.
+    next.control.checkpoint(HOST, &path, 1.0, false, &describe).unwrap();
+    let mut next = Log::with(1, 60.0);
+    next.control.set_clock(0.0, UNIX + 200.0);
+    assert_eq!(next.control.restore(HOST, &path, 0.0).unwrap(), 1);
+    assert_eq!(next.tick(false), 1);
+    assert_eq!(*next.last(), Summary { at_least: true, ..counted[0].clone() });
+    next.control.checkpoint(HOST, &path, 1.0, false, &describe).unwrap();
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_checkpoint_is_written_only_when_something_has_changed() {
+    let path = scratch();
+    let mut log = Log::with(1, 60.0);
+    log.control.checkpoint(HOST, &path, 0.0, false, &describe).unwrap();
+    assert!(!path.exists());
+    log.fail("romeo@example.com", "203.0.113.80");
+    log.fail("romeo@example.com", "203.0.113.80");
+    log.control.checkpoint(HOST, &path, 0.0, false, &describe).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    log.control.checkpoint(HOST, &path, 1.0, false, &describe).unwrap();
+    assert!(!path.exists());
+    log.tick(true);
+    log.control.checkpoint(HOST, &path, 1.0, false, &describe).unwrap();
+}
+
+#[test]
+fn the_budget_outlives_the_process() {
+    let path = scratch();
+    let mut log = Log::with(1, 60.0);
+    for n in 0..400 {
+        log.fail(&format!("user{n}@example.com"), "203.0.113.80");
+    }
+    log.tick(true);
+    log.control.checkpoint(HOST, &path, 0.0, true, &describe).unwrap();
+    let mut next = Log::with(1, 60.0);
+    next.control.set_clock(0.0, UNIX + 5.0);
+    assert_eq!(next.control.restore(HOST, &path, 0.0).unwrap(), 0);
+    let stored = (0..400).filter(|n| next.fail(&format!("user{n}@example.com"), "203.0.113.80")).count();
+    assert_eq!(stored, 49, "99 were left, five seconds gave 50, and 100 are kept for summaries");
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn a_checkpoint_that_is_none_is_an_error_and_no_more() {
+    let path = scratch();
+    for text in ["", "{", "[]", r#"{"version":2,"at":0,"tokens":0,"open":[]}"#, "\0\0\0"] {
+        std::fs::write(&path, text).unwrap();
+        let mut log = Log::with(1, 60.0);
+        assert!(log.control.restore(HOST, &path, 0.0).is_err(), "{text}");
+        assert!(log.fail("romeo@example.com", "203.0.113.80"));
+        log.control.checkpoint(HOST, &path, 0.0, false, &describe).unwrap();
+        assert!(!path.exists(), "it is not read again");
+    }
+    assert_eq!(Log::with(1, 60.0).control.restore(HOST, &path, 0.0).unwrap(), 0);
+    let mut log = Log::with(1, 60.0);
+    log.fail("a", "");
+    log.fail("a", "");
+    assert!(log.control.checkpoint(HOST, std::path::Path::new("/nowhere/x.flood"), 0.0, false, &describe).is_err());
+}
+
+#[test]
+fn hosts_do_not_share_a_budget() {
+    let mut log = Log::with(1, 60.0);
+    log.control.configure("example.net", Some(Burst::default()), Repeats::default());
+    for n in 0..1000 {
+        log.fail(&format!("user{n}@example.com"), "203.0.113.80");
+    }
+    let outcome = log.control.outcome("example.net", FAILURE, "mod_test", 0.0).unwrap();
+    assert_eq!(log.control.ask(outcome, &Event::default(), 0.0, new_id), Verdict::Store);
+    assert_eq!(log.control.counting(), [HOST]);
+    assert_eq!(log.control.suppressed(HOST).collect::<Vec<_>>(), [(FAILURE, 700)]);
+    assert_eq!(log.control.suppressed("example.net").count(), 0);
+    assert_eq!((log.control.suppressed_lately(HOST, 59.0), log.control.suppressed_lately(HOST, 61.0)), (700, 0));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Events {
+        kind: usize,
+        users: u32,
+        networks: u32,
+        count: u32,
+    },
+    Pass(f64),
+    /// A tick of which so many summaries can't be stored.
+    Tick(usize),
+    Close,
+    /// The process dies and begins again.
+    Die,
+    Configure(Option<(u32, f64)>),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (0usize..5, 1u32..3000, 1u32..3000, 1u32..1500)
+            .prop_map(|(kind, users, networks, count)| Step::Events { kind, users, networks, count }),
+        4 => (-2.0f64..30.0).prop_map(Step::Pass),
+        1 => (0.0f64..700.0).prop_map(Step::Pass),
+        4 => (0usize..3).prop_map(Step::Tick),
+        1 => Just(Step::Close),
+        1 => Just(Step::Die),
+        1 => prop::option::of((1u32..10, 1.0f64..300.0)).prop_map(Step::Configure),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+const KINDS: [&str; 5] = [FAILURE, SUCCESS, "s2s-refused", "registration-refused", "user-registered"];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn whatever_happens_counts_add_up_and_the_log_stays_small(steps in steps(), burst in 1u32..8, window in 1.0f64..120.0, repeats in any::<bool>()) {
+        let repeats = if repeats { Repeats { failure: Some(90.0), success: Some(30.0), keys: 50 } } else { Repeats::default() };
+        let mut options = (Some(Burst { burst, window }), repeats);
+        let mut log = Log::new(options.0, options.1);
+        let path = scratch();
+        let mut sent = [0u64; KINDS.len()];
+        let mut unlimited = false;
+        let mut next = 0u32;
+        for step in steps {
+            match step {
+                Step::Events { kind, users, networks, count } => {
+                    for _ in 0..count {
+                        next = next.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                        let user = format!("user{}@example.com", next % users);
+                        let ip = std::net::Ipv4Addr::from(0x0b00_0000 + (next >> 8) % networks * 256 + (next >> 24)).to_string();
+                        log.send(KINDS[kind], &user, &ip);
+                        sent[kind] += 1;
+                    }
+                }
+                Step::Pass(seconds) => log.now += seconds,
+                Step::Tick(fail) => {
+                    let (summaries, _) = log.control.due(HOST, log.now, false, &describe);
+                    let stored = summaries.len().saturating_sub(fail);
+                    log.summaries.extend(summaries.into_iter().take(stored).map(|summary| (log.now, summary)));
+                    log.control.settle(HOST, stored);
+                }
+                Step::Close => {
+                    log.tick(true);
+                }
+                Step::Die => {
+                    log.control.checkpoint(HOST, &path, log.now, true, &describe).unwrap();
+                    let mut control = Control::default();
+                    control.set_clock(0.0, UNIX);
+                    control.configure(HOST, options.0, options.1);
+                    control.restore(HOST, &path, log.now).unwrap();
+                    log.control = control;
+                }
+                Step::Configure(flood) => {
+                    options.0 = flood.map(|(burst, window)| Burst { burst, window });
+                    unlimited |= options.0.is_none();
+                    log.control.configure(HOST, options.0, options.1);
+                }
+            }
+            prop_assert!(log.control.keys() <= KEYS);
+            let held: usize = log.control.hosts[0].closed.len() + log.control.hosts[0].emitting.len();
+            prop_assert!(held <= CLOSED + 2 * BATCH + KEYS, "{held}");
+            let pooled: usize = log.control.table.counts().map(Count::pooled).sum::<usize>()
+                + log.control.hosts[0].closed.iter().map(Count::pooled).sum::<usize>()
+                + log.control.outcomes.iter().filter_map(|outcome| outcome.window.as_ref()?.count.as_ref()).map(|count| count.pooled()).sum::<usize>();
+            prop_assert_eq!(pooled + log.control.pool, POOL);
+        }
+        log.now = log.now.max(0.0) + 1000.0;
+        for _ in 0..100 {
+            log.now += 10.0;
+            log.tick(false);
+        }
+        let _ = std::fs::remove_file(&path);
+        prop_assert_eq!(log.control.counting(), Vec::<&str>::new());
+        for (kind, sent) in KINDS.iter().zip(sent) {
+            let singles = log.singles.iter().filter(|(_, single)| single == kind).count() as u64;
+            let counted: u64 = log.summaries.iter().filter(|(_, summary)| summary.kind == *kind).map(|(_, summary)| summary.count).sum();
+            prop_assert_eq!(singles + counted, sent, "{}", kind);
+        }
+        let ids: HashSet<&str> = log.summaries.iter().map(|(_, summary)| summary.id.as_str()).collect();
+        prop_assert_eq!(ids.len(), log.summaries.len());
+        // The budget holds as long as it is not switched off, in any minute of a clock that does not go back.
+        if !unlimited {
+            let mut entries: Vec<f64> = log.singles.iter().filter(|(_, kind)| is_unauthenticated(kind)).map(|(at, _)| *at).collect();
+            entries.extend(log.summaries.iter().filter(|(_, summary)| is_unauthenticated(&summary.kind)).map(|(at, _)| *at));
+            entries.sort_by(f64::total_cmp);
+            let most = ENTRIES_A_MINUTE as usize;
+            for pair in entries.windows(most + 1) {
+                prop_assert!(pair[most] - pair[0] > 60.0, "more than {most} entries between {} and {}", pair[0], pair[most]);
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_are_a_checkpoint_that_hurts(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = Checkpoint::parse(&bytes);
+    }
+}
+
+#[test]
+fn an_address_that_can_not_be_parsed_has_no_network() {
+    assert_eq!(address::parse("").and_then(address::network_of), None);
+}
