@@ -10,7 +10,7 @@ local jid_join = require "util.jid".join;
 local sha256 = require "util.hashes".sha256;
 
 local floor, huge = math.floor, math.huge;
-local pcall, tonumber, tostring, type, xpcall = pcall, tonumber, tostring, type, xpcall;
+local pcall, tostring, type, xpcall = pcall, tostring, type, xpcall;
 local traceback = debug.traceback;
 
 local audit = {
@@ -51,6 +51,19 @@ end
 
 function audit.hook(event_name, describe, priority)
 	module:hook(event_name, recorder(event_name, describe), priority);
+end
+
+-- For events that anybody may cause as often as they like. identify(event) returns username, event_type, session, condition
+-- at little cost (the account is one of our host, or nil), or no event_type where there is nothing to record.
+-- describe(event, session, condition) returns extra for module:audit(); it is called only where flood control does not count
+-- the event instead.
+function audit.hook_often(event_name, identify, describe, priority)
+	module:hook(event_name, audit.guard(event_name, function (event)
+		local username, event_type, session, condition = identify(event);
+		if event_type and module:audit_admits(username, event_type, session, condition) then
+			module:audit(audit.jid(username), event_type, describe(event, session, condition), true);
+		end
+	end), priority);
 end
 
 -- An event that Prosody fires for all hosts at once; only those of our host are described.
@@ -154,15 +167,6 @@ function audit.option_boolean(name, default)
 			return true;
 		elseif value == false or value == "false" or value == 0 then
 			return false;
-		end
-	end);
-end
-
-function audit.option_integer(name, default, min, max)
-	return option(name, default, ("a whole number from %d to %d"):format(min, max), function (value)
-		local number = type(value) ~= "table" and tonumber(value);
-		if number and number >= min and number <= max and floor(number) == number then
-			return floor(number);
 		end
 	end);
 end

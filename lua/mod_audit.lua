@@ -101,6 +101,7 @@ local audit_log = core.new {
 	get_option = get_option;
 	log = log_line;
 	now = time.now;
+	monotonic = time.monotonic;
 	schedule = in_server and schedule or nil;
 	journal_path = in_server and journal_path or nil;
 	readable_path = journal_path;
@@ -119,23 +120,31 @@ local audit_log = core.new {
 module:shared("log").log = audit_log;
 
 -- module:audit(user, event_type, extra) -> the entry's id | nil, condition
-local function audit(self, user, event_type, extra)
+--
+-- For our own hooks, see audit.hook_often: `admitted` says that module:audit_admits() was asked before.
+local function audit(self, user, event_type, extra, admitted)
 	if self.host == "*" then
 		error("cannot log audit events for global", 2);
 	end
-	return audit_log.audit(self.host, user, "mod_"..self:get_name(), event_type, extra);
+	return audit_log.audit(self.host, user, "mod_"..self:get_name(), event_type, extra, admitted);
 end
 
-moduleapi.audit = audit;
+-- Whether an event of an account of the host is to be recorded as it is. If not, flood control has counted it.
+local function audit_admits(self, username, event_type, session, condition)
+	return audit_log.admits(self.host, username, "mod_"..self:get_name(), event_type, session, condition);
+end
+
+moduleapi.audit, moduleapi.audit_admits = audit, audit_admits;
 
 function module.unload()
 	if not module.reloading then
 		module:fire_event("audit-stopping"); -- The last that can be recorded.
 	end
 	if rawget(moduleapi, "audit") == audit then
-		moduleapi.audit = nil;
+		moduleapi.audit, moduleapi.audit_admits = nil, nil;
 	end
 	for host in pairs(hosts) do
+		audit_log.sum_up(host);
 		audit_log.flush(host, 0.05);
 	end
 	-- What still waits is in the journals, and is offered again by whoever opens them next.
@@ -174,6 +183,7 @@ end);
 -- After those who record that the server stops.
 module:hook("server-stopped", function ()
 	for host in pairs(audited_hosts) do
+		audit_log.sum_up(host);
 		audit_log.flush(host, 2);
 	end
 end, -1000);
@@ -196,7 +206,8 @@ local function watch(host_module)
 	local waiting = host_module:metric("gauge", "waiting", "", "Audit events in the journal that the store has not taken yet", {});
 	local oldest = host_module:metric("gauge", "oldest_waiting", "seconds", "Age of the oldest of them", {});
 	local lost = host_module:metric("gauge", "lost", "", "Audit events that could be stored nowhere", {});
-	local types, type_count = {}, 0;
+	local suppressed = host_module:metric("counter", "suppressed", "", "Audit events that flood control counted and did not store", { "type" });
+	local types, type_count, suppressed_before = {}, 0, {};
 
 	statistics[host] = {
 		recorded = function (event_type)
@@ -221,12 +232,20 @@ local function watch(host_module)
 		waiting:with_labels():set(state.waiting);
 		oldest:with_labels():set(state.oldest and math.max(0, time.now() - state.oldest) or 0);
 		lost:with_labels():set(state.lost);
+		for event_type, count in pairs(state.suppressed) do
+			suppressed:with_labels(event_type):add(count - (suppressed_before[event_type] or 0));
+		end
+		suppressed_before = state.suppressed;
 		if state.problem then
 			host_module:set_status("error", ("%d events wait: %s"):format(state.waiting, state.problem));
 		elseif state.lost > 0 then
 			host_module:set_status("warn", ("%d events were lost"):format(state.lost), true);
 		else
-			host_module:set_status("info", ("%d events wait"):format(state.waiting), true);
+			local text = ("%d events wait"):format(state.waiting);
+			if state.suppressed_lately > 0 then
+				text = text..(", %d suppressed in the last minute"):format(state.suppressed_lately);
+			end
+			host_module:set_status("info", text, true);
 		end
 	end
 	host_module:hook_global("stats-update", update);

@@ -11,38 +11,16 @@ local audit = module:require("audit");
 local base64 = require "util.encodings".base64;
 local nodeprep = require "util.encodings".stringprep.nodeprep;
 local jid_node = require "util.jid".node;
-local monotonic = require "util.time".monotonic;
-local new_cache = require "util.cache".new;
 
-local setmetatable, tostring, type = setmetatable, tostring, type;
+local setmetatable, type = setmetatable, type;
 
 local passwords_only = audit.option_boolean("audit_auth_passwords_only", true);
-local cache_size = audit.option_integer("audit_auth_cache_size", 128, 1, 1000000);
-local repeat_timeouts = {
-	["authentication-failure"] = audit.option_period("audit_auth_repeat_failure_timeout", nil, 0);
-	["authentication-success"] = audit.option_period("audit_auth_repeat_success_timeout", nil, 0);
-};
 
--- What was recorded last, and when. Forgetting the oldest only means that it is recorded again.
-local recorded = new_cache(cache_size);
-
--- True where the same user has had the same outcome from the same address within the time set for it.
-local function is_repeat(event_type, user, session)
-	local timeout = repeat_timeouts[event_type];
-	if not timeout then return false; end
-	-- With the length in front no name can look like another one with an address, and no name is like a missing one.
-	local key = event_type..(user and #user..":"..user or "")..";"..tostring(session.ip);
-	local now, last = monotonic(), recorded:get(key);
-	if last and now - last < timeout then
-		return true;
-	end
-	recorded:set(key, now);
-	return false;
-end
+local no_handler = {};
 
 local function get_sasl_handler(session)
 	local handler = session.sasl_handler;
-	return type(handler) == "table" and handler or {};
+	return type(handler) == "table" and handler or no_handler;
 end
 
 local attempted_mechanism;
@@ -70,31 +48,34 @@ module:hook("stanza/urn:xmpp:sasl:2:authenticate", audit.guard("SASL2 authentica
 	fast_usernames[session] = username;
 end), 50);
 
-audit.hook("authentication-failure", function (event)
-	local session = event.session or {};
-	local handler = get_sasl_handler(session);
-	local user = audit.jid(handler.username or fast_usernames[session] or session.username);
-	if is_repeat("authentication-failure", user, session) then return; end
-	local err = type(event.error) == "table" and event.error or {};
-	local condition = event.condition or event.message or err.condition;
-	local text = event.text or event.error_text or err.text;
-	return user, "authentication-failure", get_extra(session, handler, condition, text);
+local no_session = {};
+
+audit.hook_often("authentication-failure", function (event)
+	local session = event.session or no_session;
+	local username = get_sasl_handler(session).username or fast_usernames[session] or session.username;
+	local condition = event.condition or event.message;
+	if condition == nil and type(event.error) == "table" then
+		condition = event.error.condition;
+	end
+	return username, "authentication-failure", session, condition;
+end, function (event, session, condition)
+	local err = type(event.error) == "table" and event.error or nil;
+	return get_extra(session, get_sasl_handler(session), condition, event.text or event.error_text or err and err.text);
 end);
 
-audit.hook("authentication-success", function (event)
-	local session = event.session or {};
+audit.hook_often("authentication-success", function (event)
+	local session = event.session or no_session;
 	local handler = get_sasl_handler(session);
 	if passwords_only and handler.fast then return; end
 	-- The session's name went through nodeprep, whatever the mechanism did.
-	local user = audit.jid(session.username or handler.username);
-	if is_repeat("authentication-success", user, session) then return; end
-	return user, "authentication-success", get_extra(session, handler);
+	return session.username or handler.username, "authentication-success", session;
+end, function (_, session)
+	return get_extra(session, get_sasl_handler(session));
 end);
 
 attempted_mechanism = module:require("audit_attempts")(audit, function (event_type, session, login)
 	if login.fast and passwords_only then return; end
 	local user = audit.jid(login.username or fast_usernames[session]);
-	if is_repeat(event_type, user, session) then return; end
 	module:audit(user, event_type, get_extra(session, { selected = login.mechanism }, login.condition, login.text));
 end);
 

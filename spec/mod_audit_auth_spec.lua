@@ -408,10 +408,12 @@ describe("mod_audit_auth", function ()
 	end);
 
 	describe("repeats", function ()
+		-- Of each entry its user, and with "+" how many it stands for, where those were not stored.
 		local function users()
 			local found = {};
 			for i, entry in ipairs(host:entries()) do
-				found[i] = entry.attr.user and entry.attr.user:match("^[^@]+") or "-";
+				local repeated = entry:get_child("repeated", xmlns_audit);
+				found[i] = (entry.attr.user and entry.attr.user:match("^[^@]+") or "-")..(repeated and "+"..repeated.attr.count or "");
 			end
 			host.appended = {};
 			return table.concat(found, " ");
@@ -441,7 +443,7 @@ describe("mod_audit_auth", function ()
 					assert.equal("", users());
 					module_api.pass(20);
 					host:fire(event, payload { username = "romeo" });
-					assert.equal("romeo", users());
+					assert.equal("romeo+1 romeo", users());
 					-- The time counts from what was recorded last, and starts again with it.
 					module_api.pass(590);
 					host:fire(event, payload { username = "romeo" });
@@ -496,6 +498,19 @@ describe("mod_audit_auth", function ()
 				host:fire("authentication-failure", failure { username = username });
 			end
 			assert.equal("a b c a", users());
+			module_api.pass(1);
+			local forgotten = users();
+			assert.is_true(forgotten == "a+1 b+1" or forgotten == "b+1 a+1", forgotten);
+		end);
+
+		it("are counted, and the count is stored when the module is unloaded", function ()
+			load { audit_auth_repeat_success_timeout = 600 };
+			for _ = 1, 4 do
+				host:fire("authentication-success", success { username = "romeo" });
+			end
+			assert.equal("romeo", users());
+			host:restart();
+			assert.equal("romeo+3", users());
 		end);
 	end);
 

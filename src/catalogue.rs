@@ -34,7 +34,7 @@ pub struct EventType {
     pub meaning: &'static str,
     /// The first series of Prosody that lets one know.
     pub since: Series,
-    /// The elements that an entry may carry, beside `session` and `actor`.
+    /// The elements that an entry may carry, beside `session`, `actor` and (one that stands for several events) `repeated`.
     pub details: &'static [&'static str],
 }
 

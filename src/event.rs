@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::catalogue::UNKNOWN_ACTOR;
 use crate::recorder::HOST_WIDE;
+use crate::report::zone::Zone;
 use crate::xml::{Element, XmlError};
 
 /// What a store gives back for one entry.
@@ -105,6 +106,8 @@ pub struct Repeated {
     pub networks: Option<u64>,
     /// Whether there may have been more: the server died while it counted.
     pub at_least: bool,
+    /// Whether there may have been more accounts or networks: there were too many to tell them all apart.
+    pub distinct_at_least: bool,
     /// A few of them.
     pub samples: Vec<Element>,
 }
@@ -160,8 +163,17 @@ impl StoredEvent {
     /// What was recorded beyond who, what and where, in one line.
     #[must_use]
     pub fn note(&self) -> String {
+        self.with_details(self.repeated.as_ref().map(|repeated| repeated.describe(None)))
+    }
+
+    /// The same for somebody who reads times of that zone beside it.
+    #[must_use]
+    pub fn note_in(&self, zone: Zone) -> String {
+        self.with_details(self.repeated.as_ref().map(|repeated| format!("repeated {}", repeated.describe(Some(zone)))))
+    }
+
+    fn with_details(&self, repeated: Option<String>) -> String {
         let actor = self.actor.as_ref().map(Actor::note);
-        let repeated = self.repeated.as_ref().map(Repeated::describe);
         let details = self.details.iter().map(describe);
         repeated.into_iter().chain(details).chain(actor).filter(|note| !note.is_empty()).collect::<Vec<_>>().join("; ")
     }
@@ -204,18 +216,36 @@ impl Repeated {
             accounts: number("accounts"),
             networks: number("networks"),
             at_least: repeated.attribute("at-least") == Some("true"),
+            distinct_at_least: repeated.attribute("distinct-at-least") == Some("true"),
             samples: std::mem::take(&mut repeated).into_elements().collect(),
         }
     }
 
-    fn describe(&self) -> String {
-        let mut words = format!("{}{} times", if self.at_least { "at least " } else { "" }, self.count);
+    fn describe(&self, zone: Option<Zone>) -> String {
+        let at_least = |is_so: bool| if is_so { "at least " } else { "" };
+        let mut words = format!("{}{} {}", at_least(self.at_least), self.count, if self.count == 1 { "time" } else { "times" });
+        if let Some(span) = zone.and_then(|zone| self.span(zone)) {
+            let _ = write!(words, ", {span}");
+        }
         for (count, one, many) in [(self.accounts, "account", "accounts"), (self.networks, "network", "networks")] {
             if let Some(count) = count {
-                let _ = write!(words, ", {count} {}", if count == 1 { one } else { many });
+                let _ = write!(words, ", {}{count} {}", at_least(self.distinct_at_least), if count == 1 { one } else { many });
             }
         }
         words
+    }
+
+    /// From when to when: times of day, where that is one day.
+    fn span(&self, zone: Zone) -> Option<String> {
+        #[allow(clippy::cast_precision_loss)] // A time in seconds is far below 2^53.
+        let shown =
+            |time: &Option<String>| DateTime::parse_from_rfc3339(time.as_deref()?).ok().map(|time| zone.show(time.timestamp() as f64).0);
+        let (first, last) = (shown(&self.first)?, shown(&self.last)?);
+        Some(match (first.split_once(' '), last.split_once(' ')) {
+            (Some((a, from)), Some((b, to))) if a == b && from == to => from.to_owned(),
+            (Some((a, from)), Some((b, to))) if a == b => format!("{from}-{to}"),
+            _ => format!("{first} to {last}"),
+        })
     }
 }
 
@@ -331,6 +361,34 @@ mod tests {
         assert_eq!((repeated.first.as_deref(), repeated.samples.len()), (Some("2026-11-24T11:59:00Z"), 1));
         for odd in ["<repeated/>", "<repeated count='-3'/>", "<repeated count='many'/>", ""] {
             assert_eq!(StoredEvent::read(&row(None, &format!("<audit-event>{odd}</audit-event>"))).unwrap().count(), 1, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_summary_reads_well() {
+        let note = |attributes: &str| {
+            let xml = format!(
+                "<audit-event><repeated {attributes}><sample user='a'/></repeated><authentication mechanism='PLAIN'/></audit-event>"
+            );
+            StoredEvent::read(&row(None, &xml)).unwrap().note_in(Zone::Utc)
+        };
+        for (attributes, expected) in [
+            (
+                "count='994' first='2026-11-24T18:02:12Z' last='2026-11-24T18:03:11Z' accounts='1' networks='1'",
+                "repeated 994 times, 18:02:12-18:03:11, 1 account, 1 network; PLAIN",
+            ),
+            (
+                "count='7' first='2026-11-24T23:59:59Z' last='2026-11-25T00:00:01Z' accounts='3' networks='2' at-least='true'",
+                "repeated at least 7 times, 2026-11-24 23:59:59 to 2026-11-25 00:00:01, 3 accounts, 2 networks; PLAIN",
+            ),
+            (
+                "count='90000' accounts='16384' networks='0' distinct-at-least='true'",
+                "repeated 90000 times, at least 16384 accounts, at least 0 networks; PLAIN",
+            ),
+            ("count='1' first='2026-11-24T18:02:12Z' last='2026-11-24T18:02:12Z'", "repeated 1 time, 18:02:12; PLAIN"),
+            ("count='2' first='x' last='2026-11-24T18:02:12Z'", "repeated 2 times; PLAIN"),
+        ] {
+            assert_eq!(note(attributes), expected);
         }
     }
 

@@ -29,7 +29,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
@@ -61,6 +61,12 @@ const CLOSED: usize = 4096;
 #[must_use]
 pub fn is_unauthenticated(kind: &str) -> bool {
     FAILURE_TYPES.iter().filter_map(|text| Pattern::new(text)).any(|pattern| pattern.matches(kind))
+}
+
+/// Where it is written down what is being counted: beside the journal of the host.
+#[must_use]
+pub fn beside(journal: &Path) -> PathBuf {
+    journal.with_extension("flood")
 }
 
 /// How many events of a key are stored as they are, and within which time.
@@ -99,11 +105,23 @@ impl Default for Repeats {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Event<'a> {
     /// The account that it concerns.
-    pub user: Option<&'a [u8]>,
+    pub account: Account<'a>,
     /// The peer's address.
     pub address: Option<&'a [u8]>,
     /// Why it failed.
     pub condition: Option<&'a [u8]>,
+}
+
+/// An account, as far as an event names it.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Account<'a> {
+    /// Not at all.
+    #[default]
+    Unknown,
+    /// By its JID.
+    Jid(&'a [u8]),
+    /// By its name on the event's host: the JID need not be put together then, which costs more than all the rest.
+    Name(&'a [u8]),
 }
 
 /// What becomes of an event.
@@ -144,10 +162,12 @@ pub struct Control {
     pool: usize,
     /// UNIX time less the clock.
     offset: f64,
+    buffer: Vec<u8>,
 }
 
 #[derive(Debug)]
 struct Host {
+    name: String,
     burst: Option<Burst>,
     repeats: Repeats,
     outcomes: HashMap<String, usize>,
@@ -205,6 +225,7 @@ impl Default for Control {
             hasher: RandomState::new(),
             pool: POOL,
             offset: 0.0,
+            buffer: Vec::new(),
         }
     }
 }
@@ -235,10 +256,10 @@ impl Control {
     /// Decides about an event, and counts it where it is not to be stored. `new_id` makes an entry's id for a UNIX time.
     pub fn ask(&mut self, outcome: usize, event: &Event<'_>, now: f64, new_id: impl FnOnce(f64) -> Uuid) -> Verdict {
         let handle = outcome;
-        let Self { hosts, outcomes, table, hasher, pool, offset, .. } = self;
+        let Self { hosts, outcomes, table, hasher, pool, offset, buffer, .. } = self;
         let Some(outcome) = outcomes.get_mut(handle) else { return Verdict::Store };
         let Some(host) = hosts.get_mut(outcome.host) else { return Verdict::Store };
-        let facts = Facts::of(event, hasher);
+        let facts = Facts::of(event, &host.name, buffer, hasher);
         let place = outcome.place(handle, event, &facts, &mut Scene { host, table, hasher, pool, now });
         let window = match place {
             Place::Store => None,
@@ -319,7 +340,7 @@ impl Control {
     pub fn settle(&mut self, host: &str, stored: usize) {
         let Some(host) = self.host_index.get(host).copied().and_then(|index| self.hosts.get_mut(index)) else { return };
         let kept = host.emitting.split_off(stored.min(host.emitting.len()));
-        for count in std::mem::replace(&mut host.emitting, Vec::new()) {
+        for count in std::mem::take(&mut host.emitting) {
             self.pool = self.pool.saturating_add(count.pooled());
         }
         let is_budgeted = |count: &&Count| self.outcomes.get(count.outcome).is_some_and(|outcome| outcome.budgeted);
@@ -345,7 +366,8 @@ impl Control {
         let waiting = host.closed.iter().chain(&host.emitting);
         let open = table.counts().chain(coarsest).filter(of_host).chain(waiting);
         let open: Vec<Summary> = open.map(|count| summary_of(count, outcomes, *offset, describe)).collect();
-        if open.is_empty() && !(closing && !host.budget.is_full(now)) {
+        let is_needed = !open.is_empty() || closing && !host.budget.is_full(now);
+        if !is_needed {
             if host.written {
                 checkpoint::remove(path)?;
             }
@@ -412,6 +434,7 @@ impl Control {
         let index = self.hosts.len();
         self.host_index.insert(name.to_owned(), index);
         self.hosts.push(Host {
+            name: name.to_owned(),
             burst: None,
             repeats: Repeats::default(),
             outcomes: HashMap::new(),

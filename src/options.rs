@@ -87,13 +87,13 @@ pub const OPTIONS: &[OptionSpec] = &[
     OptionSpec {
         name: "audit_auth_repeat_failure_timeout",
         default: "none",
-        allowed: "a period such as \"10 minutes\"",
+        allowed: "a number of seconds or a period such as \"10 minutes\"",
         meaning: "Do not record the same failure of the same user from the same address again within this time; count it.",
     },
     OptionSpec {
         name: "audit_auth_repeat_success_timeout",
         default: "none",
-        allowed: "a period such as \"10 minutes\"",
+        allowed: "a number of seconds or a period such as \"10 minutes\"",
         meaning: "The same for successes.",
     },
     OptionSpec {

@@ -203,14 +203,16 @@ fn id_at(ids: &ContextV7, now: f64) -> Uuid {
     Uuid::new_v7(timestamp)
 }
 
-/// What is stored of an address or its network in an entry of that type. What is not configured yet is not stored in full by accident.
+/// What is stored of an address or its network in an entry of that type. What is not configured yet is not stored in full by
+/// accident.
 fn described(host: Option<&Host>, kind: &str, address: IpAddr, part: Part) -> Described {
     let rules = |host: &Host| host.settings.retention.rules(host.settings.retention.class_of(kind)).addresses;
     let policy = host.map_or(Policy::NONE, rules);
-    let location = host.and_then(|host| host.database.as_ref()).and_then(|database| database.lookup(address).ok().flatten());
+    let location = || host.and_then(|host| host.database.as_ref())?.lookup(address).ok().flatten();
     match part {
-        Part::Address => (policy.apply(address), location),
-        Part::Network => (policy.apply_to_network(address), location),
+        Part::Address => (policy.apply(address), location()),
+        Part::Network => (policy.apply_to_network(address), location()),
+        Part::NetworkAlone => (policy.apply_to_network(address), None),
     }
 }
 

@@ -62,7 +62,7 @@ fn the_exports_are_these() {
         names = {}
         for name in pairs((...).log) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "audit close configure flush forget lost open prune session_extra show state stores waiting", table.concat(names, " "))
+        assert(table.concat(names, " ") == "admits audit close configure flush forget lost open prune session_extra show state stores sum_up waiting", table.concat(names, " "))
         "#,
     );
 }

@@ -11,9 +11,9 @@ const README: &str = include_str!("../README.md");
 #[test]
 fn every_option_has_its_row() {
     for option in OPTIONS {
-        let default =
-            if option.default.starts_with(['"', 't']) { option.default.replacen("true", "`true`", 1) } else { option.default.to_owned() };
-        let default = if default.starts_with('"') { format!("`{default}`") } else { default };
+        let default = option.default.replacen("true", "`true`", 1);
+        // What can stand in a configuration as it is.
+        let default = if default.starts_with(['"', '{']) || default.parse::<f64>().is_ok() { format!("`{default}`") } else { default };
         let row = format!("| `{}` | {default} | {} | {} |", option.name, option.allowed.replace('\\', ""), option.meaning);
         assert!(README.contains(&row), "README.md lacks\n{row}");
     }

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use uuid::Uuid;
 
-use super::Event;
 use super::distinct::Distinct;
 use super::summary::{SAMPLES, Sample, Summary};
+use super::{Account, Event};
 use crate::address::{self, network_of};
 use crate::location::Location;
 use crate::text::{Kind, clean, clean_jid};
@@ -26,9 +26,21 @@ pub(super) struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    pub(super) fn of(event: &Event<'a>, hasher: &RandomState) -> Self {
+    /// `buffer` takes the JID of an account that is known by its name on `host`.
+    pub(super) fn of(event: &Event<'a>, host: &str, buffer: &'a mut Vec<u8>, hasher: &RandomState) -> Self {
+        let jid = match event.account {
+            Account::Unknown | Account::Name(b"") => None,
+            Account::Jid(jid) => Some(jid),
+            Account::Name(name) => {
+                buffer.clear();
+                for part in [name, b"@", host.as_bytes()] {
+                    buffer.extend_from_slice(part);
+                }
+                Some(buffer.as_slice())
+            }
+        };
         // The bare JID, as it would be stored; see clean_jid.
-        let user = event.user.and_then(|user| user.split(|byte| *byte == b'/').next()).filter(|user| !user.is_empty() && *user != b"@");
+        let user = jid.and_then(|user| user.split(|byte| *byte == b'/').next()).filter(|user| !user.is_empty() && *user != b"@");
         let address = event.address.and_then(|text| address::parse(std::str::from_utf8(text).ok()?));
         Self {
             user,
@@ -47,6 +59,8 @@ pub enum Part {
     Address,
     /// The network that it lies in.
     Network,
+    /// The network alone, without its place.
+    NetworkAlone,
 }
 
 /// What is stored of an address, as the host's policy has it, and its place.
@@ -218,7 +232,7 @@ impl Count {
         };
         let ((accounts, more_accounts), (networks, more_networks)) = (self.accounts.number(), self.networks.number());
         let samples = self.samples.iter().map(|seen| {
-            let network = seen.address.map_or_else(|| seen.sample.network.clone(), |address| describe(address, Part::Network).0);
+            let network = seen.address.map_or_else(|| seen.sample.network.clone(), |address| describe(address, Part::NetworkAlone).0);
             Sample { network, ..seen.sample.clone() }
         });
         Summary {

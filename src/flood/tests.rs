@@ -48,7 +48,7 @@ impl Log {
     }
 
     fn send(&mut self, kind: &str, user: &str, ip: &str) -> bool {
-        let event = Event { user: Some(user.as_bytes()), address: Some(ip.as_bytes()), condition: Some(b"not-authorized") };
+        let event = Event { account: Account::Jid(user.as_bytes()), address: Some(ip.as_bytes()), condition: Some(b"not-authorized") };
         let verdict = match self.control.outcome(HOST, kind, "mod_test", self.now) {
             Some(outcome) => self.control.ask(outcome, &event, self.now, new_id),
             None => Verdict::Store,
@@ -175,6 +175,25 @@ fn each_outcome_account_and_network_has_its_own_window() {
             row("romeo@example.com", Some("203.0.113.0/24"), 2),
         ]
     );
+}
+
+#[test]
+fn an_account_is_the_same_by_its_name_and_by_its_jid() {
+    let mut log = Log::with(1, 60.0);
+    log.fail("romeo@example.com", "203.0.113.80");
+    let outcome = log.control.outcome(HOST, FAILURE, "mod_test", 0.0).unwrap();
+    for (account, stored) in [
+        (Account::Name(b"romeo"), false),
+        (Account::Name(b"juliet"), true),
+        (Account::Name(b""), true),
+        (Account::Unknown, false),
+        (Account::Jid(b""), false),
+        (Account::Jid(b"juliet@example.com/balcony"), false),
+        (Account::Jid(b"juliet"), true),
+    ] {
+        let event = Event { account, address: Some(b"203.0.113.80"), condition: None };
+        assert_eq!(log.control.ask(outcome, &event, 0.0, new_id) == Verdict::Store, stored, "{account:?}");
+    }
 }
 
 #[test]
@@ -385,7 +404,7 @@ fn hostile_bytes_are_counted_and_made_fit() {
     let outcome = log.control.outcome(HOST, FAILURE, "mod_test", 0.0).unwrap();
     for bytes in [all.as_slice(), long.as_bytes(), b"", b"/", b"@"] {
         for _ in 0..2 {
-            let event = Event { user: Some(bytes), address: Some(bytes), condition: Some(bytes) };
+            let event = Event { account: Account::Jid(bytes), address: Some(bytes), condition: Some(bytes) };
             let _ = log.control.ask(outcome, &event, 0.0, new_id);
         }
     }

@@ -1,7 +1,7 @@
 -- The Lua half of the binding. Everything that calls a store is in Lua and not in Rust: a driver may yield, a yield can't
 -- cross Rust, and a driver's errors must arrive as they are.
 
-local native, stanzas, stores_of_hosts, classes_of_hosts, writers, queues_of_hosts = ...;
+local native, stanzas, stores_of_hosts, classes_of_hosts, writers, queues_of_hosts, floods = ...;
 
 local NAMESPACE, HOST_WIDE = native.namespace, stanzas.HOST_WIDE;
 -- util.stanza's way to write an attribute with a namespace.
@@ -31,7 +31,9 @@ local function nothing() end
 --     get_option  function(host, name) -> the value in the configuration | nil
 --     log         function(level, message)
 --     now         function() -> UNIX time, with its fraction
---     schedule    function(delay, run): runs run() in an async context, so many seconds later
+--     monotonic   function() -> seconds, of a clock that does not jump; default: now
+--     schedule    function(delay, run): runs run() in an async context, so many seconds later; without it there is no journal,
+--                 and no flood control
 --     journal_path   function(host) -> where the journal of a host is | nil; without it events are written directly
 --     readable_path  the same for a process that may only read it
 --     retry       function(attempt, message) -> whether to read again: for a process that may wait for a lock
@@ -45,7 +47,7 @@ local function new(environment)
 	local stanza_mt, log, now = environment.stanza_mt, environment.log, environment.now;
 	local recorded = environment.recorded or nothing;
 	local configured, direct, troubled = {}, {}, {};
-	local queues;
+	local queues, flood;
 
 	local function tell(level, lines)
 		for i = 1, #lines do
@@ -203,16 +205,51 @@ local function new(environment)
 		return true;
 	end
 
-	local function record(host, user, source, event_type, session, actor, custom, timestamp)
+	-- Keeps an entry: writes it to the store, or gives it to the journal. True | nil, condition. `offered` says that a store may
+	-- have it already; `is_kept`, that who asks keeps what there is no room for, so that it is not lost.
+	local function keep(host, at, stanza, with, offered, is_kept)
+		local queue = queues.queue_of(host);
+		local at_once = not queue.journal or direct[host] and not offered and queues.is_empty(queue);
+		if at_once then
+			local ok, done, err = pcall(write, host, at, stanza, with);
+			if not ok then
+				done, err = nil, done;
+			end
+			if done then
+				recorded(host, stanza.attr.type);
+				return true;
+			elseif not queue.journal then
+				if is_kept then
+					return nil, condition_of(err);
+				end
+				return failed(host, err, at);
+			end
+			-- What the store does not take waits, and is offered again.
+		end
+		if not queues.add(queue, at, stanza, with, at_once or offered, is_kept) then
+			return nil, "resource-constraint";
+		end
+		recorded(host, stanza.attr.type);
+		return true;
+	end
+
+	local function record(host, user, source, event_type, session, actor, custom, timestamp, admitted)
 		ensure_configured(host);
+		source, event_type = field(source) or "unknown", field(event_type) or "unknown";
+		if not admitted then
+			local condition = custom and custom[1] and custom[1].attr.condition;
+			local id = flood.counted(host, user, source, event_type, session and session.ip, condition);
+			if id then
+				return id;
+			end
+		end
 		local at = now();
 		local id = new_id(at);
 		local jid = good_jid(user);
 		local tags, n = {}, 0;
-		event_type = field(event_type) or "unknown";
 		local stanza = {
 			name = "audit-event";
-			attr = { source = field(source) or "unknown"; type = event_type; user = jid; [ID] = id };
+			attr = { source = source; type = event_type; user = jid; [ID] = id };
 			tags = tags;
 		};
 		if timestamp ~= nil then
@@ -250,36 +287,23 @@ local function new(environment)
 		end
 
 		setmetatable(stanza, stanza_mt);
-		local with = jid or HOST_WIDE;
-		local queue = queues.queue_of(host);
-		local at_once = not queue.journal or direct[host] and queues.is_empty(queue);
-		if at_once then
-			local ok, done, err = pcall(write, host, at, stanza, with);
-			if not ok then
-				done, err = nil, done;
-			end
-			if done then
-				recorded(host, stanza.attr.type);
-				return id;
-			elseif not queue.journal then
-				return failed(host, err, at);
-			end
-			-- What the store does not take waits, and is offered again.
+		local kept, condition = keep(host, at, stanza, jid or HOST_WIDE);
+		if kept then
+			return id;
 		end
-		if not queues.add(queue, at, stanza, with, at_once) then
-			return nil, "resource-constraint";
-		end
-		recorded(host, stanza.attr.type);
-		return id;
+		return nil, condition;
 	end
 
 	-- Records an event of `host`.
-	--   audit(host, user, source, event_type, extra) -> the entry's id | nil, condition
+	--   audit(host, user, source, event_type, extra, admitted) -> the entry's id | nil, condition
+	-- Where flood control counts the event it is the id of the summary that will say so. `admitted` says that flood control was
+	-- asked already, by admits().
+	--
 	-- `extra` may have session (a session of Prosody's, or a table with its fields id, type, ip, client_id), custom (a list
 	-- of stanzas to add), timestamp (when it happened, if not now) and actor (who did it: a table with kind, jid, session
 	-- and caused_by). Raises for what only a programmer can do wrong: no host, host "*", an item of `custom` that is no
 	-- stanza. Never for anything else.
-	local function audit(host, user, source, event_type, extra)
+	local function audit(host, user, source, event_type, extra, admitted)
 		if type(host) ~= "string" or host == "*" then
 			error("cannot log audit events for global", 2);
 		end
@@ -303,11 +327,18 @@ local function new(environment)
 				end
 			end
 		end
-		local ok, id, condition = pcall(record, host, user, source, event_type, session, actor, custom, timestamp);
+		local ok, id, condition = pcall(record, host, user, source, event_type, session, actor, custom, timestamp, admitted);
 		if ok then
 			return id, condition;
 		end
 		return failed(host, id, now());
+	end
+
+	-- Asks flood control about an event before it is described, which costs more than counting it.
+	--   admits(host, username | nil, source, event_type, session, condition) -> whether it is to be recorded; if not it was counted
+	local function admits(host, username, source, event_type, session, condition)
+		ensure_configured(host);
+		return flood.admitted(host, username, source, event_type, session and session.ip, condition);
 	end
 
 	-- The element that describes a session in an event: session_extra(session) -> stanza. What is stored of its address is what
@@ -330,6 +361,7 @@ local function new(environment)
 			configured = {};
 		end
 		classes.forget(host);
+		flood.forget(host);
 		recorder.forget(host);
 	end
 
@@ -461,14 +493,46 @@ local function new(environment)
 		end;
 	};
 
+	flood = floods.new {
+		stanza_mt = stanza_mt, log = log, now = now, monotonic = environment.monotonic or now;
+		schedule = environment.schedule;
+		-- Who has the journal has this too.
+		journal_path = environment.journal_path and function (host)
+			return queues.queue_of(host).journal and environment.journal_path(host);
+		end;
+		recorder = recorder;
+		keep = function (host, at, stanza, with, offered)
+			return keep(host, at, stanza, with, offered, true);
+		end;
+		holds = function (host, id)
+			local queue = queues.queue_of(host);
+			return queue.journal and queues.holds(queue, id);
+		end;
+	};
+
 	-- Opens the journal of a host, and offers again what waits in it.
 	local function open_journal(host)
 		ensure_configured(host);
 		queues.queue_of(host);
+		flood.open(host);
+	end
+
+	local function close(host)
+		flood.close(host);
+		queues.close(host);
+	end
+
+	-- How it stands with a host: what queues.state gives, and suppressed = { [event type] = number of events that were counted
+	-- and not stored }, suppressed_lately = those of the last minute.
+	local function state(host)
+		local result = queues.state(host);
+		result.suppressed, result.suppressed_lately = flood.suppressed(host);
+		return result;
 	end
 
 	return {
 		audit = audit;
+		admits = admits;
 		session_extra = session_extra;
 		stores = stores;
 		configure = configure;
@@ -481,9 +545,11 @@ local function new(environment)
 		-- flush(host, seconds): hands over now what waits, for so long at most
 		flush = queues.flush;
 		-- close(host | nil): lets go of journals; what waits in them is offered again when they are opened next
-		close = queues.close;
-		-- state(host) -> { waiting =, oldest = UNIX time | nil, lost =, problem = text | nil }
-		state = queues.state;
+		close = close;
+		-- sum_up(host): ends all windows of flood control as they stand
+		sum_up = flood.close;
+		-- state(host) -> { waiting =, oldest = UNIX time | nil, lost =, problem = text | nil, suppressed =, suppressed_lately = }
+		state = state;
 		-- waiting(host) -> how many entries the store has not taken yet
 		waiting = function (host) return queues.state(host).waiting; end;
 	};

@@ -17,6 +17,7 @@
 
 mod convert;
 mod export;
+mod flood;
 mod journal;
 mod reader;
 mod recorder;
@@ -31,6 +32,7 @@ const CHUNKS: &[(&str, &str)] = &[
     ("classes", include_str!("classes.lua")),
     ("writer", include_str!("writer.lua")),
     ("queue", include_str!("queue.lua")),
+    ("flood", include_str!("flood.lua")),
     ("glue", include_str!("glue.lua")),
 ];
 

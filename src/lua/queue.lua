@@ -16,6 +16,9 @@ local LONGEST_PAUSE = 60;
 local HELD = 1000;
 -- Entries of a partition that are looked at for those that a crash left in both store and journal: more than a slice.
 local RECOGNISED = 400;
+-- How many entries at the end of a journal are looked at for one that a crash may have left there: more than are added in
+-- one turn of the loop.
+local LAST = 1000;
 -- More damaged records than this are not counted one by one.
 local MOST_UNREADABLE = 100000;
 -- How many event types are told apart among those that were lost.
@@ -370,14 +373,16 @@ local function new(context)
 		end
 	end
 
-	-- Takes an entry: true, or nothing where there is room for it nowhere. It is counted then. `offered` says that the store
-	-- was offered it before, and may have taken it whatever it said.
-	local function add(queue, at, stanza, with, offered)
+	-- Takes an entry: true, or nothing where there is room for it nowhere. It is counted then, if it is not kept by who asked.
+	-- `offered` says that the store was offered it before, and may have taken it whatever it said.
+	local function add(queue, at, stanza, with, offered, is_kept)
 		local item = { at = at; stanza = stanza; with = with };
 		local sequence, durable = queue.journal:append(payload_of(item));
 		if not sequence then
-			count_lost(queue, stanza.attr.type, at);
-			tell_of_journal(queue, false, at);
+			if not is_kept then
+				count_lost(queue, stanza.attr.type, at);
+			end
+			tell_of_journal(queue, is_kept, at);
 			return nil;
 		end
 		if offered then
@@ -393,6 +398,18 @@ local function new(context)
 			schedule(queue, sequence - queue.journal:first() >= MANY and 0 or DELAY);
 		end
 		return true;
+	end
+
+	-- Whether the entry with that id is one of the last that wait.
+	local function holds(queue, id)
+		local journal = queue.journal;
+		for sequence = journal:next() - 1, max(journal:first(), journal:next() - LAST), -1 do
+			local item = item_at(queue, sequence);
+			if item and item.stanza.attr[ID] == id then
+				return true;
+			end
+		end
+		return false;
 	end
 
 	-- Hands over now what waits, for so many seconds at most.
@@ -473,7 +490,10 @@ local function new(context)
 		};
 	end
 
-	return { queue_of = queue_of; is_empty = is_empty; add = add; flush = flush; close = close; waiting_rows = waiting_rows; state = state };
+	return {
+		queue_of = queue_of; is_empty = is_empty; add = add; holds = holds; flush = flush; close = close;
+		waiting_rows = waiting_rows; state = state;
+	};
 end
 
 return { new = new };

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use mlua::prelude::*;
 
 use super::convert::{Host, Number, Text, option};
+use super::flood;
 use super::reader::Reading;
 use crate::options::{Settings, Value, Write};
 use crate::partition::{Partition, day};
@@ -92,6 +93,7 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     functions.add("may_hold", |_, (name, time): (Text, f64)| partition(&name).is_some_and(|partition| partition.day >= day(time)))?;
     // date_time(time) -> text | nil
     functions.add("date_time", |_, time: f64| date_time(time))?;
+    flood::add(&functions)?;
     Ok(functions.table)
 }
 
@@ -99,14 +101,19 @@ fn partition(name: &Text) -> Option<Partition> {
     name.bytes().and_then(|name| std::str::from_utf8(&name).ok()?.parse().ok())
 }
 
-struct Functions<'lua> {
+/// The functions of a recorder, as they are made.
+pub(super) struct Functions<'lua> {
     lua: &'lua Lua,
     recorder: Rc<RefCell<Recorder>>,
     table: LuaTable,
 }
 
 impl Functions<'_> {
-    fn add<A: FromLuaMulti, R: IntoLuaMulti>(&self, name: &str, function: impl Fn(&mut Recorder, A) -> R + 'static) -> LuaResult<()> {
+    pub(super) fn add<A: FromLuaMulti, R: IntoLuaMulti>(
+        &self,
+        name: &str,
+        function: impl Fn(&mut Recorder, A) -> R + 'static,
+    ) -> LuaResult<()> {
         let recorder = Rc::clone(&self.recorder);
         let function = self.lua.create_function(move |_, arguments: A| Ok(function(&mut recorder.borrow_mut(), arguments)))?;
         self.table.set(name, function)

@@ -80,12 +80,12 @@ mod tests {
         let mut csv = Csv::new("example.com");
         let text = [csv.begin(), csv.entries(&sample::events()), csv.end()].concat();
         expect![[r#"
-            schema,id,time,stored,host,class,type,user,source,session.id,session.type,ip,network,ip_hash,country,continent,client,actor.kind,actor.jid,actor.ip,actor.network,actor.caused_by,repeated.count,repeated.first,repeated.last,repeated.accounts,repeated.networks,repeated.at_least,note,details
-            1,01a20e7e-d2b8-75d1-8370-6296c154b976,2026-11-24T12:00:00Z,,example.com,events,authentication-success,juliet@example.com,mod_audit_auth,c2s1,c2s,203.0.113.7,,,DE,EU,d4565fa7,,,,,,,,,,,,SCRAM-SHA-1-PLUS; TLSv1.3,"{""authentication.mechanism"":""SCRAM-SHA-1-PLUS"",""tls.cipher"":""TLS_AES_256_GCM_SHA384"",""tls.version"":""TLSv1.3""}"
-            1,,2026-11-24T11:59:51Z,,example.com,failures,authentication-failure,mallory@example.com,mod_audit_auth,c2s1,c2s,,198.51.100.0/24,,DE,EU,d4565fa7,,,,,,17,2026-11-24T11:59:00Z,2026-11-24T12:00:00Z,1,3,true,"at least 17 times, 1 account, 3 networks; PLAIN not-authorized (=2+5|a\b ""c"" ]x)","{""repeated.sample.ip"":""198.51.100.7"",""authentication.condition"":""not-authorized"",""authentication.mechanism"":""PLAIN"",""authentication.text"":""=2+5|a\\b \""c\"" ]x""}"
-            1,,2026-11-24T11:00:00Z,2026-11-24T11:58:50Z,example.com,accounts,user-password-changed,juliet@example.com,mod_audit_user_accounts,,,,,,,,,adhoc,admin@example.com/desk,2001:db8::1,,0193,,,,,,,by admin@example.com/desk (adhoc) at 2001:db8::1,
-            1,,2026-11-24T11:58:40Z,,example.com,events,server-stopped,,mod_audit_status,,,,,,,,,,,,,,,,,,,,Received SIGTERM bye,"{""note.text"":""Received SIGTERM\nbye""}"
-            1,,2026-11-24T11:58:30Z,,example.com,events,thing-happened,,mod_elsewhere,,,,,,,,,,,,,,,,,,,,thing: colour=red,"{""thing.colour"":""red""}"
+            schema,id,time,stored,host,class,type,user,source,session.id,session.type,ip,network,ip_hash,country,continent,client,actor.kind,actor.jid,actor.ip,actor.network,actor.caused_by,repeated.count,repeated.first,repeated.last,repeated.accounts,repeated.networks,repeated.at_least,repeated.distinct_at_least,note,details
+            1,01a20e7e-d2b8-75d1-8370-6296c154b976,2026-11-24T12:00:00Z,,example.com,events,authentication-success,juliet@example.com,mod_audit_auth,c2s1,c2s,203.0.113.7,,,DE,EU,d4565fa7,,,,,,,,,,,,,SCRAM-SHA-1-PLUS; TLSv1.3,"{""authentication.mechanism"":""SCRAM-SHA-1-PLUS"",""tls.cipher"":""TLS_AES_256_GCM_SHA384"",""tls.version"":""TLSv1.3""}"
+            1,,2026-11-24T11:59:51Z,,example.com,failures,authentication-failure,mallory@example.com,mod_audit_auth,c2s1,c2s,,198.51.100.0/24,,DE,EU,d4565fa7,,,,,,17,2026-11-24T11:59:00Z,2026-11-24T12:00:00Z,1,3,true,,"at least 17 times, 1 account, 3 networks; PLAIN not-authorized (=2+5|a\b ""c"" ]x)","{""repeated.sample.ip"":""198.51.100.7"",""authentication.condition"":""not-authorized"",""authentication.mechanism"":""PLAIN"",""authentication.text"":""=2+5|a\\b \""c\"" ]x""}"
+            1,,2026-11-24T11:00:00Z,2026-11-24T11:58:50Z,example.com,accounts,user-password-changed,juliet@example.com,mod_audit_user_accounts,,,,,,,,,adhoc,admin@example.com/desk,2001:db8::1,,0193,,,,,,,,by admin@example.com/desk (adhoc) at 2001:db8::1,
+            1,,2026-11-24T11:58:40Z,,example.com,events,server-stopped,,mod_audit_status,,,,,,,,,,,,,,,,,,,,,Received SIGTERM bye,"{""note.text"":""Received SIGTERM\nbye""}"
+            1,,2026-11-24T11:58:30Z,,example.com,events,thing-happened,,mod_elsewhere,,,,,,,,,,,,,,,,,,,,,thing: colour=red,"{""thing.colour"":""red""}"
         "#]].assert_eq(&text.replace('\r', ""));
     }
 

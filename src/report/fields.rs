@@ -98,6 +98,9 @@ pub const FIELDS: &[Field] = &[
     field("repeated.at_least", Kind::Flag, "true where there may have been more", |event, _| {
         repeated(event, |repeated| repeated.at_least.then_some(Value::Flag(true)))
     }),
+    field("repeated.distinct_at_least", Kind::Flag, "true where there may have been more accounts or networks", |event, _| {
+        repeated(event, |repeated| repeated.distinct_at_least.then_some(Value::Flag(true)))
+    }),
 ];
 
 type Of = for<'a> fn(&'a StoredEvent, &'a str) -> Option<Value<'a>>;

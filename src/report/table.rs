@@ -100,7 +100,7 @@ impl Table {
             Kind::User => event.user.clone().unwrap_or_default(),
             Kind::Ip => event.ip.clone().unwrap_or_default(),
             Kind::Location => event.country.clone().unwrap_or_default(),
-            Kind::Note => event.note(),
+            Kind::Note => event.note_in(self.zone),
         };
         printable(&text)
     }

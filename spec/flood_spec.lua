@@ -1,0 +1,280 @@
+-- Flood control as modules and operators meet it: mod_audit and mod_audit_auth on a clock that the spec moves.
+
+local lfs = require "lfs";
+local module_api = require "support.module_api";
+
+local xmlns_audit = "xmpp:prosody.im/audit";
+
+describe("flood control", function ()
+	local host;
+	local function load(options)
+		host = module_api.host(options);
+		host:load("audit_auth");
+		module_api.complaints();
+	end
+
+	local function session(username, ip)
+		return { id = "c2s1", type = "c2s_unauthed", ip = ip or "203.0.113.80", sasl_handler = { username = username, selected = "PLAIN" } };
+	end
+
+	local function fail(count, username, ip)
+		for _ = 1, count do
+			host:fire("authentication-failure", { session = session(username or "romeo", ip), condition = "not-authorized", text = "No." });
+		end
+	end
+
+	-- How many entries stand for themselves, the sum of the others' counts, and the others.
+	local function stored()
+		local single, counted, summaries = 0, 0, {};
+		for _, entry in ipairs(host:entries()) do
+			local repeated = entry:get_child("repeated", xmlns_audit);
+			if repeated then
+				counted = counted + tonumber(repeated.attr.count);
+				table.insert(summaries, entry);
+			else
+				single = single + 1;
+			end
+		end
+		return single, counted, summaries;
+	end
+
+	local function checkpoint()
+		return require "util.datamanager".getpath(nil, host.name, "audit", "flood");
+	end
+
+	it("stores the first few, and one summary when the window is over", function ()
+		load();
+		fail(25);
+		assert.same({ 5, 0 }, { (stored()), (select(2, stored())) });
+		module_api.pass(62);
+		local single, counted, summaries = stored();
+		assert.same({ 5, 20, 1 }, { single, counted, #summaries });
+		local entry = summaries[1];
+		assert.equal("mod_audit_auth", entry.attr.source);
+		assert.equal("authentication-failure", entry.attr.type);
+		assert.equal("romeo@"..host.name, entry.attr.user);
+		assert.equal("romeo@"..host.name, host.appended[#host.appended].with);
+		local lines = module_api.lines(entry);
+		assert.equal("<session><remote-ip>203.0.113.80</remote-ip></session>", lines[1]);
+		assert.matches('^<repeated accounts="1" count="20" first="%d+%-%d%d%-%d%dT%d%d:%d%d:%d%dZ" last="[^"]+Z" networks="1">'
+			..'<sample condition="not%-authorized" network="203%.0%.113%.0/24" user="romeo@[^"]+"/></repeated>$', lines[2]);
+		for _, child in ipairs(entry.tags) do
+			assert.equal(xmlns_audit, child.attr.xmlns);
+		end
+		assert.same({}, module_api.complaints());
+		fail(1);
+		assert.equal(6, (stored()));
+	end);
+
+	it("shows nothing of addresses that the options do not keep", function ()
+		load { audit_log_ips = false };
+		fail(10);
+		module_api.pass(62);
+		local _, _, summaries = stored();
+		assert.equal(0, select(2, tostring(summaries[1]):gsub("203%.0%.113", "")));
+		assert.matches('networks=.1.', tostring(summaries[1]));
+		load { audit_log_ipv4_prefix = 16 };
+		fail(10);
+		local file = assert(io.open(checkpoint()) or io.open("/dev/null"));
+		file:close();
+		module_api.pass(1);
+		file = assert(io.open(checkpoint()));
+		local text = file:read("a");
+		file:close();
+		assert.matches("203.0.0.0/16", text, 1, true);
+		assert.is_nil(text:find("203.0.113", 1, true));
+		module_api.pass(62);
+		_, _, summaries = stored();
+		assert.equal("<session><remote-ip>203.0.0.0/16</remote-ip></session>", module_api.lines(summaries[1])[1]);
+		assert.is_nil(tostring(summaries[1]):find("203.0.113", 1, true));
+	end);
+
+	it("does not describe what it only counts", function ()
+		load();
+		fail(5);
+		local asked = 0;
+		local counted_session = session("romeo");
+		counted_session.secure = true;
+		counted_session.conn = { ssl_info = function () asked = asked + 1; end };
+		host:fire("authentication-failure", { session = counted_session, condition = "not-authorized" });
+		assert.equal(0, asked);
+		counted_session.ip = "198.51.100.1";
+		host:fire("authentication-failure", { session = counted_session, condition = "not-authorized" });
+		assert.equal(1, asked);
+	end);
+
+	it("gives the id of the summary to who records by module:audit()", function ()
+		load();
+		local module = host:load("audit_auth").module;
+		local ids = {};
+		for i = 1, 8 do
+			ids[i] = module:audit("romeo@"..host.name, "thing-refused", { session = { ip = "203.0.113.80" } });
+			assert.is_string(ids[i]);
+		end
+		assert.equal(ids[6], ids[8]);
+		assert.not_equal(ids[5], ids[6]);
+		module_api.pass(62);
+		local _, counted, summaries = stored();
+		assert.equal(3, counted);
+		assert.equal(ids[6], summaries[1].attr[xmlns_audit.."\1id"]);
+		-- What needs a login is never held back.
+		for _ = 1, 20 do
+			module:audit("romeo@"..host.name, "thing-done");
+		end
+		assert.equal(25, (stored()));
+	end);
+
+	it("takes the options", function ()
+		load { audit_log_flood = { burst = 2; window = 10 } };
+		fail(6);
+		module_api.pass(12);
+		assert.same({ 2, 4 }, { select(1, stored()), (select(2, stored())) });
+		load { audit_log_flood = false };
+		fail(50);
+		assert.equal(50, (stored()));
+		module_api.complaints();
+		host = module_api.host { audit_log_flood = { burst = 0 } };
+		host:load("audit_auth");
+		local lines = module_api.complaints("audit_log_flood");
+		assert.equal(1, #lines);
+		assert.matches("{ burst = 0 }", lines[1], 1, true);
+		assert.matches("a whole number from 1 to 1000", lines[1], 1, true);
+		fail(10);
+		assert.equal(5, (stored()));
+	end);
+
+	it("ends its windows when the server stops", function ()
+		load();
+		fail(25);
+		module_api.fire_global("server-stopped", {});
+		assert.same({ 5, 20 }, { (stored()), (select(2, stored())) });
+		local repeated = host:entries()[6]:get_child("repeated", xmlns_audit);
+		assert.is_nil(repeated.attr["at-least"]);
+	end);
+
+	it("loses nothing by a reload of modules and options", function ()
+		load();
+		fail(10);
+		host:reload("audit_auth");
+		fail(10);
+		module_api.fire_global("config-reloaded");
+		fail(10);
+		require "core.modulemanager".reload("*", "audit");
+		host:load("audit");
+		host:reload("audit_auth");
+		fail(10);
+		module_api.pass(130);
+		local single, counted = stored();
+		assert.equal(40, single + counted);
+		assert.equal(10, single, "a reload of the log itself ends windows");
+	end);
+
+	it("says how much it holds back", function ()
+		load();
+		fail(25);
+		local module = host:load("audit").module;
+		module_api.pass(11);
+		if module.get_status then
+			assert.equal("0 events wait, 20 suppressed in the last minute", (select(2, module:get_status())));
+		end
+		module_api.pass(70);
+		if module.get_status then
+			assert.equal("0 events wait", (select(2, module:get_status())));
+		end
+	end);
+
+	it("keeps its counts in a file beside the journal, for nobody else to read", function ()
+		load();
+		fail(6);
+		assert.is_nil(lfs.attributes(checkpoint(), "mode"));
+		module_api.pass(1);
+		assert.equal("rw-------", lfs.attributes(checkpoint(), "permissions"));
+		module_api.pass(62);
+		assert.is_nil(lfs.attributes(checkpoint(), "mode"));
+	end);
+
+	-- What a process that died has left.
+	local function leave(id, count)
+		local file = assert(io.open(require "util.datamanager".getpath(nil, host.name, "audit", "flood", true), "w"));
+		file:write(([[{"version":1,"at":%d,"tokens":300,"open":[{"id":"%s","type":"authentication-failure","source":"mod_audit_auth",
+			"user":"romeo@%s","remote_ip":"203.0.113.80","count":%d,"first":%d,"last":%d,"accounts":1,"networks":1,
+			"samples":[{"user":"romeo@%s","condition":"not-authorized"}]}]}]]):format(os.time(), id, host.name, count, os.time() - 20,
+			os.time() - 10, host.name));
+		file:close();
+	end
+
+	it("closes what another process was counting as at least so many", function ()
+		host = module_api.host();
+		local id = "01a20e7e-d2b8-75d1-8370-6296c154b976";
+		leave(id, 17);
+		host:load("audit_auth");
+		module_api.pass(2);
+		local single, counted, summaries = stored();
+		assert.same({ 0, 17, 1 }, { single, counted, #summaries });
+		assert.equal(id, summaries[1].attr[xmlns_audit.."\1id"]);
+		assert.equal("true", summaries[1]:get_child("repeated", xmlns_audit).attr["at-least"]);
+		assert.is_true(os.time() - host.appended[1].when >= 10, "it happened before the other one died");
+		assert.is_nil(lfs.attributes(checkpoint(), "mode"));
+		-- It had stored that one, and died before it could write so down.
+		host:restart();
+		leave(id, 17);
+		host:load("audit_auth");
+		module_api.pass(5);
+		assert.equal(17, (select(2, stored())));
+		assert.same({}, module_api.complaints());
+	end);
+
+	it("does not close twice what still waits in the journal", function ()
+		host = module_api.host();
+		local id = "01a20e7e-d2b8-75d1-8370-6296c154b977";
+		host.behaviour.append = function () return nil, "resource-constraint"; end;
+		leave(id, 17);
+		host:load("audit_auth");
+		module_api.pass(2);
+		host:restart();
+		leave(id, 17);
+		host:load("audit_auth");
+		module_api.pass(2);
+		host.behaviour.append = nil;
+		module_api.pass(120);
+		assert.equal(17, (select(2, stored())));
+	end);
+
+	it("says what it could not read, and goes on", function ()
+		host = module_api.host();
+		local file = assert(io.open(require "util.datamanager".getpath(nil, host.name, "audit", "flood", true), "w"));
+		file:write("{ this is not it");
+		file:close();
+		module_api.complaints();
+		host:load("audit_auth");
+		assert.equal(1, #module_api.complaints("audit.flood"));
+		fail(6);
+		module_api.pass(62);
+		assert.equal(1, (select(2, stored())));
+	end);
+
+	it("offers a summary again that the store and the journal did not take", function ()
+		load();
+		fail(25);
+		host.behaviour.append = function () return nil, "resource-constraint"; end;
+		module_api.pass(62);
+		host.behaviour.append = nil;
+		module_api.pass(62);
+		assert.same({ 5, 20 }, { (stored()), (select(2, stored())) });
+	end);
+
+	it("never makes more than 1,000 entries of 20,000 failures in a minute", function ()
+		load();
+		for i = 1, 20000 do
+			fail(1, "user"..i, ("10.%d.%d.7"):format(i // 250 % 250, i % 250));
+			if i % 500 == 0 then module_api.pass(1); end
+		end
+		module_api.pass(18);
+		local single, _, summaries = stored();
+		assert.is_true(single + #summaries <= 1000, single + #summaries);
+		module_api.pass(70);
+		local counted;
+		single, counted = stored();
+		assert.equal(20000, single + counted);
+	end);
+end);

@@ -1,0 +1,224 @@
+-- Flood control as the server's events meet it: what is asked before an entry is built, and the timer that ends windows.
+-- The recorder decides.
+
+local native, stanzas = ...;
+
+local NAMESPACE, HOST_WIDE = native.namespace, stanzas.HOST_WIDE;
+local ID = NAMESPACE.."\1id";
+
+-- How soon after the first event that was counted one looks for windows that are over, and how often then; seconds. What is
+-- being counted is written down as often.
+local SOON, OFTEN = 0.25, 1;
+-- How many event types of a host are remembered with how the recorder knows them.
+local MAX_TYPES = 1000;
+
+local next, pcall, setmetatable, tostring = next, pcall, setmetatable, tostring;
+local element, good_word = stanzas.element, stanzas.good_word;
+
+-- Flood control over a recorder.
+--   context = {
+--     stanza_mt, log, now, schedule   as the log's environment has them; without schedule() nothing is held back
+--     monotonic      function() -> seconds, of a clock that does not jump
+--     journal_path   function(host) -> path | nil: what is being counted is not written down
+--     recorder
+--     keep           function(host, at, stanza, with, offered) -> true | nil: stores an entry, or gives it to the journal
+--     holds          function(host, id) -> whether the journal has that entry
+--   }
+local function new(context)
+	local log, now, monotonic, recorder, stanza_mt = context.log, context.now, context.monotonic, context.recorder, context.stanza_mt;
+	local ask, admits = recorder.ask, recorder.admits;
+	-- outcomes[host][event_type] is how the recorder knows it, or false where all events of that type are stored.
+	local outcomes, type_count = {}, {};
+	local ticking, emitting, trouble = false, {}, {};
+	local tick;
+
+	local function tell_once(host, what, message)
+		local key = host.."\0"..what;
+		if trouble[key] ~= message then
+			trouble[key] = message;
+			if message then
+				log("error", what:format(host, message));
+			end
+		end
+	end
+
+	local function find_outcome(host, event_type, source)
+		local outcome = context.schedule and recorder.outcome(host, good_word(event_type), good_word(source), monotonic(), now()) or false;
+		if not outcomes[host] or type_count[host] >= MAX_TYPES then
+			outcomes[host], type_count[host] = {}, 0;
+		end
+		outcomes[host][event_type], type_count[host] = outcome, type_count[host] + 1;
+		return outcome;
+	end
+
+	local function outcome_of(host, event_type, source)
+		local of_host = outcomes[host];
+		local outcome = of_host and of_host[event_type];
+		if outcome == nil then
+			return find_outcome(host, event_type, source);
+		end
+		return outcome;
+	end
+
+	local function start()
+		ticking = true;
+		context.schedule(SOON, tick);
+	end
+
+	-- The id of the summary that counts an event, or nothing where it is to be stored.
+	local function counted(host, user, source, event_type, ip, condition)
+		local outcome = outcome_of(host, event_type, source);
+		local id = outcome and ask(outcome, user, ip, condition, monotonic());
+		if id then
+			if not ticking then start(); end
+			return id;
+		end
+	end
+
+	-- Whether an event of an account of this host is to be stored; if not it has been counted.
+	local function admitted(host, username, source, event_type, ip, condition)
+		local outcome = outcome_of(host, event_type, source);
+		if not outcome or admits(outcome, username, ip, condition, monotonic()) then
+			return true;
+		end
+		if not ticking then start(); end
+		return false;
+	end
+
+	local function flag(value)
+		return value and "true" or nil;
+	end
+
+	local function entry_of(summary)
+		local tags, n = {}, 0;
+		local stanza = {
+			name = "audit-event";
+			attr = { source = summary.source; type = summary.type; user = summary.user; [ID] = summary.id };
+			tags = tags;
+		};
+		local function add(parent, child)
+			parent[#parent + 1], parent.tags[#parent.tags + 1] = child, child;
+		end
+		if summary.remote_ip or summary.country then
+			local session = element(stanza_mt, "session", { xmlns = NAMESPACE });
+			if summary.remote_ip then
+				add(session, element(stanza_mt, "remote-ip", {}, summary.remote_ip));
+			end
+			if summary.country then
+				add(session, element(stanza_mt, "location", { country = summary.country; continent = summary.continent }, summary.place));
+			end
+			n = n + 1;
+			stanza[n], tags[n] = session, session;
+		end
+		local repeated = element(stanza_mt, "repeated", {
+			xmlns = NAMESPACE;
+			count = ("%d"):format(summary.count);
+			first = recorder.date_time(summary.first);
+			last = recorder.date_time(summary.last);
+			accounts = ("%d"):format(summary.accounts);
+			networks = ("%d"):format(summary.networks);
+			["at-least"] = flag(summary.at_least);
+			["distinct-at-least"] = flag(summary.distinct_at_least);
+		});
+		for i = 1, #summary.samples do
+			add(repeated, element(stanza_mt, "sample", summary.samples[i]));
+		end
+		stanza[n + 1], tags[n + 1] = repeated, repeated;
+		return setmetatable(stanza, stanza_mt);
+	end
+
+	local function store(host, summary)
+		-- One that another process began may have been stored by it, just before it died.
+		if summary.at_least and context.holds(host, summary.id) then
+			return true;
+		end
+		return context.keep(host, summary.at_least and summary.last or now(), entry_of(summary), summary.user or HOST_WIDE, summary.at_least);
+	end
+
+	local function write_down(host, closing)
+		local path = context.journal_path and context.journal_path(host);
+		if path then
+			tell_once(host, "What flood control of %s counts can't be written down: %s. A crash would take it.",
+				recorder.checkpoint(host, path, monotonic(), closing));
+		end
+	end
+
+	-- Stores the summaries of a host that are due; all of them where it is closing.
+	local function sum_up(host, closing)
+		if emitting[host] then return; end -- a driver that yields
+		emitting[host] = true;
+		local summaries, merged = recorder.summaries(host, monotonic(), now(), closing);
+		if merged and #summaries > 0 then
+			write_down(host, false);
+		end
+		local stored, problem = 0, nil;
+		for i = 1, #summaries do
+			local ok, done = pcall(store, host, summaries[i]);
+			if not ok then problem = tostring(done); end
+			if not ok or not done then break; end
+			stored = i;
+		end
+		recorder.settle(host, stored);
+		emitting[host] = nil;
+		tell_once(host, "What flood control of %s has counted can't be stored: %s", problem);
+		write_down(host, closing);
+	end
+
+	function tick()
+		local hosts = recorder.counting();
+		for i = 1, #hosts do
+			local ok, problem = pcall(sum_up, hosts[i], false);
+			tell_once(hosts[i], "Fault in flood control of %s: %s", not ok and tostring(problem) or nil);
+		end
+		ticking = next(recorder.counting()) ~= nil;
+		if ticking then
+			context.schedule(OFTEN, tick);
+		end
+	end
+
+	-- Takes up what another process was counting on a host when it died.
+	local function open(host)
+		local path = context.schedule and context.journal_path and context.journal_path(host);
+		if not path then return; end
+		local due, problem = recorder.restore(host, path, monotonic(), now());
+		if problem then
+			log("error", ("What flood control of %s was counting when the server ended is lost: %s"):format(host, problem));
+		end
+		if due == 0 then
+			-- What the file said of the budget is known now.
+			write_down(host, false);
+		elseif not ticking then
+			start();
+		end
+	end
+
+	-- Ends the windows of a host as they stand, or of all.
+	local function close(host)
+		if host then
+			sum_up(host, true);
+			return;
+		end
+		local hosts = recorder.counting();
+		for i = 1, #hosts do
+			sum_up(hosts[i], true);
+		end
+	end
+
+	-- Options have changed.
+	local function forget(host)
+		if host then
+			outcomes[host] = nil;
+		else
+			outcomes = {};
+		end
+	end
+
+	-- { [event type] = number of events that were counted and not stored }, number within the last minute
+	local function suppressed(host)
+		return recorder.suppressed(host, monotonic());
+	end
+
+	return { counted = counted; admitted = admitted; open = open; close = close; forget = forget; suppressed = suppressed };
+end
+
+return { new = new };
