@@ -898,12 +898,46 @@ describe("the journal", function ()
 		local append = log.store.append;
 		log.store.append = function (...) coroutine.yield(); return append(...); end;
 		audit(log, 1, 3);
-		local timer = table.remove(log.timers, 1);
-		local thread = coroutine.create(timer.run);
+		table.remove(log.timers, 1).run(); -- its time has come
+		local thread = coroutine.create(table.remove(log.timers, 1).run);
 		assert.is_true(coroutine.resume(thread));
 		audit(log, 4, 4);
 		while coroutine.status(thread) ~= "dead" do assert.is_true(coroutine.resume(thread)); end
 		assert.equal("1 2 3 4", numbers(log));
+	end);
+
+	it("is handed over for one host in a turn of the loop", function ()
+		local log = journaled();
+		log.environment.journal_path = function (host) return path.."."..host; end;
+		local stores = {};
+		log.environment.open_store = function (host)
+			stores[host] = stores[host] or new_store();
+			return stores[host];
+		end;
+		log.log = core.new(log.environment);
+		local hosts = { "a.example", "b.example", "c.example" };
+		for _ = 1, 5 do
+			for _, host in ipairs(hosts) do log.log.audit(host, nil, "mod_test", "t"); end
+		end
+		log.time = log.time + 1;
+		local turns, served = 0, {};
+		-- A turn: what is due when it begins. What that makes due is for the next.
+		while #log.timers > 0 and turns < 20 do
+			turns = turns + 1;
+			local timers = log.timers;
+			log.timers = {};
+			local before = {};
+			for _, host in ipairs(hosts) do before[host] = log.log.waiting(host); end
+			for _, timer in ipairs(timers) do timer.run(); end
+			local hosts_of_turn = {};
+			for _, host in ipairs(hosts) do
+				if log.log.waiting(host) < before[host] then table.insert(hosts_of_turn, host); end
+			end
+			assert.is_true(#hosts_of_turn <= 1, table.concat(hosts_of_turn, ", ").." in one turn");
+			table.insert(served, hosts_of_turn[1]);
+		end
+		assert.same(hosts, served);
+		for _, host in ipairs(hosts) do assert.equal(5, #stores[host]:rows("@events.2026-11-24")); end
 	end);
 
 	it("counts what it has no room for, and the count becomes an entry", function ()

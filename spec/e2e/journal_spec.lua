@@ -323,6 +323,22 @@ server.each_series(describe, pending, function (series)
 			assert_told_once(prosody, "can't be stored");
 		end);
 
+		it("is a new SQLite file that another process holds when it is first used", function ()
+			start();
+			prosody:stop();
+			local lock = lock_sqlite(prosody.data.."/audit.sqlite");
+			cleanup = function () lock:finish("KILL"); end;
+			prosody:start { storage = { audit = "sql" }, config = { sql = { driver = "SQLite3", database = "audit.sqlite" } } };
+			crash.stream(prosody, { from = 1, count = 20, burst = 20 });
+			socket.sleep(0.5);
+			login(prosody, 1);
+			assert.equal(21, (crash.waiting(prosody)));
+			lock:finish("KILL");
+			-- Prosody makes the tables when it connects, and never again.
+			for _ = 1, 2 do crash.flush(prosody); end
+			assert_complete(prosody, 20);
+		end);
+
 		it("is a PostgreSQL server that is stopped and started", function ()
 			if not postgres.available() then
 				return pending((select(2, postgres.available())));
@@ -598,8 +614,11 @@ server.each_series(describe, pending, function (series)
 		end);
 	end);
 
-	it("one transaction for many entries, on SQLite", function ()
+	it("one transaction for many entries, on SQLite, which was opened before the first of them", function ()
 		start { storage = { audit = "sql" }, config = { sql = { driver = "SQLite3", database = "audit.sqlite" } } };
+		local tables = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute('SELECT name FROM sqlite_schema'))";
+		local _, opened = process.capture({ "/usr/bin/python3", "-c", tables, prosody.data.."/audit.sqlite" });
+		assert.is_truthy(opened:find("prosodyarchive", 1, true), opened);
 		crash.stream(prosody, { from = 1, count = 5, burst = 5 });
 		assert.is_truthy(crash.settle(prosody));
 		local before = #prosody:log();

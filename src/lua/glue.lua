@@ -510,10 +510,14 @@ local function new(environment)
 		end;
 	};
 
-	-- Opens the journal of a host, and offers again what waits in it.
+	-- Opens the journal of a host and offers again what waits in it; and its store now, not at the first hand-over: to connect
+	-- to a database and make its tables takes longer than one slice may.
 	local function open_journal(host)
 		ensure_configured(host);
-		queues.queue_of(host);
+		local store = queues.queue_of(host).journal and store_of(host);
+		if store then
+			pcall(stores_of_hosts.connect, store);
+		end
 		flood.open(host);
 	end
 

@@ -27,6 +27,7 @@ local LOST_TYPES = 100;
 local assert, error, next, pairs, pcall, select = assert, error, next, pairs, pcall, select;
 local setmetatable, tonumber, tostring, type = setmetatable, tonumber, tostring, type;
 local floor, max, min = math.floor, math.max, math.min;
+local remove = table.remove;
 local cause_of = stores.cause_of;
 local encode, decode = stanzas.encode, stanzas.decode;
 local ascii = native.ascii;
@@ -79,17 +80,44 @@ local function new(context)
 
 	local run;
 
+	-- Queues whose time has come, in order. Each turn of the loop is for one of them, so that hosts that are due at the same
+	-- moment don't hold it one after the other.
+	local turns = {};
+
+	local function take_turn()
+		local queue = remove(turns, 1);
+		queue.in_turn = false;
+		-- Before the slice, as a driver may wait within it.
+		if turns[1] then
+			context.schedule(0, take_turn);
+		end
+		run(queue);
+	end
+
+	local function ask_for_turn(queue)
+		if not queue.in_turn then
+			queue.in_turn = true;
+			turns[#turns + 1] = queue;
+			if #turns == 1 then
+				context.schedule(0, take_turn);
+			end
+		end
+	end
+
 	local function schedule(queue, delay)
 		local due = now() + delay;
-		if queue.due and queue.due <= due then
+		if queue.in_turn or queue.due and queue.due <= due then
 			return;
+		elseif delay == 0 then
+			queue.due = nil;
+			return ask_for_turn(queue);
 		end
 		queue.due = due;
 		context.schedule(delay, function ()
 			-- An earlier one may have been scheduled, and have run.
 			if queue.due == due then
 				queue.due = nil;
-				run(queue);
+				ask_for_turn(queue);
 			end
 		end);
 	end
@@ -341,6 +369,10 @@ local function new(context)
 			queue.failures = queue.failures + 1;
 			queue.recognise_to = queue.journal:next();
 			queue.problem = cause_of(err);
+			local store = context.store_of(queue.host);
+			if store then
+				stores.give_up_without_tables(store, queue.problem);
+			end
 			local line = recorder.failed(queue.host, queue.problem, true, now());
 			if line then
 				log("error", line);

@@ -136,6 +136,28 @@ local function close_statements(engine)
 	keep_connection(engine);
 end
 
+-- Connects to the database behind a store, which also makes its tables. Nothing where there is none.
+local function connect(store)
+	local engine = engine_of(store);
+	if engine and not engine.conn then
+		engine:transaction(function ()
+			keep_connection(engine);
+			return true;
+		end);
+	end
+end
+
+-- Prosody makes the tables when it connects, and keeps a connection for which it could not, because the file was locked just
+-- then. Such a one is given up; the next transaction connects again.
+local function give_up_without_tables(store, cause)
+	local engine = (find(cause, "no such table", 1, true) or find(cause, "prosodyarchive. does not exist")) and engine_of(store);
+	if engine and engine.conn then
+		close_statements(engine);
+		pcall(engine.conn.close, engine.conn);
+		engine.conn = nil;
+	end
+end
+
 -- Runs append_all() in one transaction of an engine: all of it is stored, or nothing. Each append of the driver begins a
 -- transaction of its own and would end ours, so for that long a transaction within it is only a call. append_all() must
 -- not yield: the engine is everybody's.
@@ -169,4 +191,6 @@ return {
 	in_one_transaction = in_one_transaction;
 	keep_connection = keep_connection;
 	close_statements = close_statements;
+	connect = connect;
+	give_up_without_tables = give_up_without_tables;
 };
