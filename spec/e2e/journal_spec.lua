@@ -74,16 +74,20 @@ local function put_back(prosody, copies)
 	end
 end
 
--- Holds an SQLite file as another process would, until finish().
-local function lock_sqlite(filename)
+-- Holds an SQLite file as another process would, until finish(): nobody else may read or write, or with "read" only that.
+local function lock_sqlite(filename, way)
 	local lock = process.start {
 		folder = process.new_folder("lock");
 		command = { "/usr/bin/python3", "-c", [[
 import sqlite3, sys, time
 connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)
-connection.execute("BEGIN EXCLUSIVE")
+if sys.argv[2] == "read":
+    connection.execute("BEGIN")
+    connection.execute("SELECT * FROM prosodyarchive").fetchone()
+else:
+    connection.execute("BEGIN EXCLUSIVE")
 print("locked", flush=True)
-time.sleep(60)]], filename };
+time.sleep(60)]], filename, way or "write" };
 	};
 	assert(process.wait_until(function () return lock:output():find("locked"); end, 10), "the file could not be locked");
 	return lock;
@@ -321,6 +325,29 @@ server.each_series(describe, pending, function (series)
 			assert.is_true(slowest < 0.5, ("audit() took %.3f s"):format(slowest));
 			assert_complete(prosody);
 			assert_told_once(prosody, "can't be stored");
+		end);
+
+		it("is an SQLite file that another process reads for some seconds, so that nothing can be committed", function ()
+			for _, way in ipairs({ "journal", "direct" }) do
+				start { storage = { audit = "sql" }, config = {
+					sql = { driver = "SQLite3", database = "audit.sqlite" }; audit_log_write = way;
+				} };
+				crash.stream(prosody, { from = 1, count = 5, burst = 5 });
+				assert_complete(prosody, 5);
+				local lock = lock_sqlite(prosody.data.."/audit.sqlite", "read");
+				cleanup = function () lock:finish("KILL"); end;
+				crash.stream(prosody, { from = 6, count = 50, burst = 50 });
+				for _ = 1, 3 do
+					socket.sleep(0.3);
+					crash.flush(prosody);
+					assert.equal(50, (crash.waiting(prosody)));
+				end
+				login(prosody, 1);
+				lock:finish("KILL");
+				crash.flush(prosody);
+				assert_complete(prosody, 55);
+				prosody:stop();
+			end
 		end);
 
 		it("is a new SQLite file that another process holds when it is first used", function ()

@@ -284,17 +284,18 @@ local function new(context)
 				return #items;
 			end
 			-- One at a time shows which of them it was, and how far one gets.
-			stores.close_statements(engine);
+			stores.undo(engine);
 		end
 		for i = 1, #items do
 			local ok, done, err = pcall(put, queue, store, items[i]);
 			if not ok or not done then
 				if ok then done = err; end
-				stores.close_statements(engine);
+				stores.undo(engine);
 				local item = items[i];
 				local plain = payload_of(item):find("[\128-\255]") and { at = item.at; stanza = in_ascii(stanza_mt, item.stanza); with = ascii(item.with) };
 				local taken = plain and select(2, pcall(put, queue, store, plain)) == true;
 				if not taken then
+					stores.undo(engine);
 					return i - 1, done == nil and "the storage driver refused without saying why" or done;
 				end
 			end
@@ -316,7 +317,7 @@ local function new(context)
 		if queue.recognise_to then
 			local ok, problem = pcall(recognise, queue, store);
 			if not ok then
-				stores.close_statements(stores.engine_of(store));
+				stores.undo(stores.engine_of(store));
 				return nil, problem;
 			end
 		end

@@ -120,11 +120,14 @@ local function keep_connection(engine)
 	end
 end
 
+-- Sees to it that nothing is left of a transaction that failed. Where the commit failed, as another process reads from the
+-- SQLite file just then, Prosody leaves it open, and the next commit would be of what was said to have failed, too.
+--
 -- COMPAT LuaDBI 0.7: a statement that SQLite refused because of a lock stays in progress until it is executed again. As long
 -- as it is, no transaction of the connection can be committed, and when it is, it first says its old error once more.
-local function close_statements(engine)
-	local prepared = engine and engine.conn and engine.prepared;
-	if type(prepared) ~= "table" then
+local function undo(engine)
+	local conn, prepared = engine and engine.conn, engine and engine.prepared;
+	if not conn or type(prepared) ~= "table" then
 		return;
 	end
 	for sql, statement in pairs(prepared) do
@@ -134,6 +137,10 @@ local function close_statements(engine)
 	end
 	engine.prepared = {};
 	keep_connection(engine);
+	-- LuaDBI has a method for it, lsqlite3 has not.
+	if not pcall(function () conn:rollback(); end) then
+		pcall(function () conn:exec("ROLLBACK"); end);
+	end
 end
 
 -- Connects to the database behind a store, which also makes its tables. Nothing where there is none.
@@ -152,7 +159,7 @@ end
 local function give_up_without_tables(store, cause)
 	local engine = (find(cause, "no such table", 1, true) or find(cause, "prosodyarchive. does not exist")) and engine_of(store);
 	if engine and engine.conn then
-		close_statements(engine);
+		undo(engine);
 		pcall(engine.conn.close, engine.conn);
 		engine.conn = nil;
 	end
@@ -190,7 +197,7 @@ return {
 	engine_of = engine_of;
 	in_one_transaction = in_one_transaction;
 	keep_connection = keep_connection;
-	close_statements = close_statements;
+	undo = undo;
 	connect = connect;
 	give_up_without_tables = give_up_without_tables;
 };
