@@ -19,20 +19,14 @@ local function fail(message)
 	os.exit(1);
 end
 
-local function parse_options()
-	local known = { prosody = "", stores = "counting,memory,internal,sqlite", rounds = 7, events = false, gc = "", memory = false, profile = "" };
-	for i = 1, #arg do
-		local name, value = arg[i]:match("^%-%-([a-z]+)=(.+)$");
-		name = name or arg[i]:match("^%-%-([a-z]+)$");
-		if not name or known[name] == nil then
-			fail("unknown option " .. arg[i] .. "; they are listed at the head of " .. arg[0]);
-		end
-		known[name] = value and (tonumber(value) or value) or true;
-	end
-	return known;
-end
+local options = dofile(here .. "/flags.lua").parse {
+	prosody = "", stores = { "counting", "memory", "internal", "sqlite" }, rounds = 7, events = 0, gc = {}, memory = false, profile = "";
+};
 
-local options = parse_options();
+-- How many events a mode takes that has this default.
+local function events_or(default)
+	return options.events > 0 and options.events or default;
+end
 
 local function lines_of(command)
 	local lines = {};
@@ -355,14 +349,6 @@ end
 
 -- Modes ----------------------------------------------------------------------------------------------------------------
 
-local function split(text)
-	local list = {};
-	for item in text:gmatch("[^,]+") do
-		list[#list + 1] = item;
-	end
-	return list;
-end
-
 local function check_names(list, known, what)
 	for _, name in ipairs(list) do
 		if not known[name] then
@@ -383,8 +369,8 @@ local function bench()
 	kinds.sqlite = { share = 0.01, collectors = { "prosody" }, open = function (host)
 		return prosody.open_store("sqlite-" .. host, "sql", { sql = { driver = "SQLite3", database = host .. ".sqlite" } });
 	end };
-	local stores = check_names(split(options.stores), kinds, "store");
-	local chosen = check_names(split(options.gc), collectors, "setting of the garbage collector");
+	local stores = check_names(options.stores, kinds, "store");
+	local chosen = check_names(options.gc, collectors, "setting of the garbage collector");
 
 	print("An audit event, µs of CPU: median (lowest–highest) of " .. options.rounds .. " interleaved rounds");
 	print(machine());
@@ -394,7 +380,7 @@ local function bench()
 	local verdicts = {};
 	for _, name in ipairs(stores) do
 		local kind = kinds[name];
-		local n = math.max(#mix, math.floor((options.events or 10000) * kind.share));
+		local n = math.max(#mix, math.floor(events_or(10000) * kind.share));
 		for _, collector in ipairs(#chosen > 0 and chosen or kind.collectors) do
 			set_collector(collector);
 			local function row(label, names, with_details)
@@ -432,7 +418,7 @@ end
 
 -- Everything that an outsider can choose is another one in each event, and the clock goes on by a second.
 local function memory()
-	local total, early = options.events or 5000000, 100000;
+	local total, early = events_or(5000000), 100000;
 	local store, clock = new_counting_store(), os.time();
 	local environment = environment_with(function () return store; end);
 	environment.now = function () return clock; end;
@@ -467,11 +453,11 @@ local function profile()
 	local side = options.profile;
 	local store = new_counting_store();
 	local log = sides[side](environment_with(function () return store; end));
-	print(("%s: %.2f µs an event"):format(side, drive(log.audit, "example.com", cycle(events_with(details[side]), mix), options.events or 1000000)));
+	print(("%s: %.2f µs an event"):format(side, drive(log.audit, "example.com", cycle(events_with(details[side]), mix), events_or(1000000))));
 end
 
 local function main()
-	set_collector(collectors[options.gc] and options.gc or "prosody");
+	set_collector(collectors[options.gc[1]] and options.gc[1] or "prosody");
 	if options.memory then return memory(); end
 	if options.profile ~= "" then return profile(); end
 	return bench();

@@ -12,45 +12,16 @@ local here = arg[0]:match("^(.*)/") or ".";
 package.path = here .. "/../spec/?.lua;" .. package.path;
 
 local crash = require "support.crash";
-local postgres = require "support.postgres";
-local server = require "support.server";
+local flags = dofile(here .. "/flags.lua");
 
-local options = { series = "", stores = "", kills = 200, fresh = 50, seed = os.time(), write = "journal" };
-for i = 1, #arg do
-	local name, value = arg[i]:match("^%-%-([a-z]+)=(.+)$");
-	if not name or options[name] == nil then
-		io.stderr:write("crash: unknown option ", arg[i], "; they are listed at the head of ", arg[0], "\n");
-		os.exit(2);
-	end
-	options[name] = type(options[name]) == "number" and tonumber(value) or value;
-end
-
-local function split(text)
-	local list = {};
-	for item in text:gmatch("[^,]+") do
-		list[#list + 1] = item;
-	end
-	return list;
-end
-
-local stores = options.stores ~= "" and split(options.stores) or { "internal", "sqlite" };
-if options.stores == "" then
-	if postgres.available() then
-		stores[3] = "postgresql";
-	else
-		print("PostgreSQL is left out: it is not installed.");
-	end
-end
-local all_series = options.series ~= "" and split(options.series) or server.series();
-if #all_series == 0 then
-	io.stderr:write("crash: no Prosody under target/prosody/: run tools/setup test\n");
-	os.exit(1);
-end
+local options = flags.parse {
+	series = flags.all_series, stores = flags.all_stores, kills = 200, fresh = 50, seed = os.time(), write = "journal";
+};
 
 local on_terminal = os.execute("test -t 1");
 local failed = false;
-for _, series in ipairs(all_series) do
-	for _, store in ipairs(stores) do
+for _, series in ipairs(options.series) do
+	for _, store in ipairs(options.stores) do
 		local last = 0;
 		local result = crash.run {
 			series = series, storage = store, kills = options.kills, fresh = options.fresh, seed = options.seed;

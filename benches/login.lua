@@ -16,6 +16,8 @@
 local here = arg[0]:match("^(.*)/") or ".";
 package.path = here .. "/../spec/?.lua;" .. package.path;
 
+local flags = dofile(here .. "/flags.lua");
+local postgres = require "support.postgres";
 local lfs = require "lfs";
 local socket = require "socket";
 local process = require "support.process";
@@ -25,26 +27,6 @@ local host, password = "example.test", "correct horse";
 
 local function fail(message)
 	error({ message = message });
-end
-
-local function parse_options()
-	local known = { series = "", servers = "", rounds = 5, logins = 120, connections = 8, auth = "internal_hashed", seconds = 300 };
-	for i = 1, #arg do
-		local name, value = arg[i]:match("^%-%-([a-z]+)=(.+)$");
-		if not name or known[name] == nil then
-			fail("unknown option " .. arg[i] .. "; they are listed at the head of " .. arg[0]);
-		end
-		known[name] = tonumber(value) or value;
-	end
-	return known;
-end
-
-local function split(text)
-	local list = {};
-	for item in tostring(text):gmatch("[^,]+") do
-		list[#list + 1] = item;
-	end
-	return list;
 end
 
 -- Servers --------------------------------------------------------------------------------------------------------------
@@ -68,26 +50,18 @@ local kinds = {
 
 local store_labels = { internal = "internal", sqlite = "SQLite", postgresql = "PostgreSQL" };
 
--- The test support's PostgreSQL, started once; nothing where the machine has none.
-local function postgres()
-	local found, support = pcall(require, "support.postgres");
-	if not found then return nil; end
-	if not support.available() then return nil; end
-	return support.shared();
-end
-
-local function sql_of(store, database)
+local function sql_of(store)
 	if store == "sqlite" then
 		return { driver = "SQLite3", database = "audit.sqlite" };
 	elseif store == "postgresql" then
-		return database:database();
+		return postgres.shared():database();
 	end
 end
 
-local function start(series, name, options, database)
+local function start(series, name, options)
 	local kind_name, store = name:match("^(%l+)%-?(%l*)$");
 	local kind = kinds[kind_name] or fail("unknown server " .. name);
-	local sql = sql_of(store, database);
+	local sql = sql_of(store);
 	local prosody = server.start {
 		series = series;
 		hosts = { host };
@@ -248,9 +222,9 @@ local function print_table(entries)
 	print();
 end
 
-local function all_servers(database)
+local function all_servers()
 	local names = { "none" };
-	for _, store in ipairs { "internal", "sqlite", database and "postgresql" or nil } do
+	for _, store in ipairs(flags.all_stores()) do
 		names[#names + 1] = "ours-" .. store;
 		names[#names + 1] = "plain-" .. store;
 	end
@@ -260,10 +234,10 @@ end
 
 local running = {};
 
-local function bench_series(series, names, options, database, deadline)
+local function bench_series(series, names, options, deadline)
 	local entries = {};
 	for i, name in ipairs(names) do
-		entries[i] = start(series, name, options, database);
+		entries[i] = start(series, name, options);
 		running[#running + 1] = entries[i].prosody;
 	end
 	local rounds = run_rounds(entries, options, deadline);
@@ -276,7 +250,7 @@ local function bench_series(series, names, options, database, deadline)
 	if rounds < options.rounds then
 		print(("Stopped after %d of %d rounds: the time was over."):format(rounds, options.rounds));
 	end
-	if database then
+	if table.concat(names, " "):find("postgresql", 1, true) then
 		print("PostgreSQL runs as in the tests, without fsync.");
 	end
 	print();
@@ -284,22 +258,16 @@ local function bench_series(series, names, options, database, deadline)
 end
 
 local function main()
-	local options = parse_options();
-	local database = (options.servers == "" or options.servers:find("postgresql", 1, true)) and postgres() or nil;
-	local names = options.servers == "" and all_servers(database) or split(options.servers);
+	local options = flags.parse {
+		series = flags.all_series, servers = all_servers, rounds = 5, logins = 120, connections = 8, auth = "internal_hashed", seconds = 300;
+	};
+	local names = options.servers;
 	if names[1] ~= "none" then
 		table.insert(names, 1, "none");
 	end
-	local all_series = options.series == "" and server.series() or split(options.series);
-	if #all_series == 0 then
-		fail("no Prosody under target/prosody/: run tools/setup test");
-	end
-	if not database and options.servers == "" then
-		print("PostgreSQL is left out: it is not installed.");
-	end
 	local began = socket.gettime();
-	for i, series in ipairs(all_series) do
-		bench_series(series, names, options, database, began + options.seconds * i / #all_series);
+	for i, series in ipairs(options.series) do
+		bench_series(series, names, options, began + options.seconds * i / #options.series);
 	end
 end
 

@@ -13,29 +13,17 @@
 local here = arg[0]:match("^(.*)/") or ".";
 package.path = here .. "/../spec/?.lua;" .. package.path;
 
+local flags = dofile(here .. "/flags.lua");
 local postgres = require "support.postgres";
 local process = require "support.process";
 local server = require "support.server";
 
 local host, password = "example.test", "correct horse";
 
-local options = { series = "", servers = "", accounts = 20000, connections = 200, held = 0, rounds = 1 };
-for i = 1, #arg do
-	local name, value = arg[i]:match("^%-%-([a-z]+)=(.+)$");
-	if not name or options[name] == nil then
-		io.stderr:write("bench-rush: unknown option ", arg[i], "; they are listed at the head of ", arg[0], "\n");
-		os.exit(2);
-	end
-	options[name] = type(options[name]) == "number" and tonumber(value) or value;
-end
-
-local function split(text)
-	local list = {};
-	for item in tostring(text):gmatch("[^,]+") do
-		list[#list + 1] = item;
-	end
-	return list;
-end
+local options = flags.parse {
+	series = flags.all_series, accounts = 20000, connections = 200, held = 0, rounds = 1;
+	servers = function () return { "none", table.unpack(flags.all_stores()) }; end;
+};
 
 local pipe = assert(io.popen("ulimit -Hn"));
 local open_files = tonumber(pipe:read("l")) or 1000000;
@@ -129,7 +117,6 @@ local function check(prosody, expected)
 end
 
 local function bench(series)
-	local names = options.servers ~= "" and split(options.servers) or { "none", "internal", "sqlite", postgres.available() and "postgresql" or nil };
 	print(("Prosody %s, %d accounts log in again after a restart, %d at a time, %d stay connected"):format(
 		series, options.accounts, options.connections, options.held));
 	print("");
@@ -137,7 +124,7 @@ local function bench(series)
 	io.write(line:format("audit log", "all in, s", "logins/s", "median, ms", "longest, ms", "loop held", "timer late", "callbacks > 10/20/50 ms"));
 	io.write(("-"):rep(114), "\n");
 	for round = 1, options.rounds do
-		for _, name in ipairs(names) do
+		for _, name in ipairs(options.servers) do
 			local prosody = start(series, name);
 			local ok, err = pcall(function ()
 				local seconds, median, longest = rush(prosody);
@@ -166,9 +153,7 @@ local function bench(series)
 end
 
 local ok, err = xpcall(function ()
-	local all = options.series ~= "" and split(options.series) or server.series();
-	if #all == 0 then error("no Prosody under target/prosody/: run tools/setup test", 0); end
-	for _, series in ipairs(all) do
+	for _, series in ipairs(options.series) do
 		bench(series);
 	end
 end, function (err) return err; end);
