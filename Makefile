@@ -25,7 +25,7 @@ modules := $(wildcard lua/*.lua)
 
 need_cargo = @test -n "$(CARGO)" || { echo "cargo was not found: install a Rust toolchain or give its path as CARGO=" >&2; exit 1; }
 
-.PHONY: all build install uninstall demo test test-rust test-spec test-e2e lint bench bench-memory bench-login bench-rush soak-crash fmt clean help
+.PHONY: all build install uninstall demo test test-rust test-spec test-e2e lint bench bench-memory bench-login bench-rush soak-crash soak-outage fmt clean help
 
 all: build ## Build the library for the Lua that Prosody runs on (LUA=5.4; or 5.2, 5.3, luajit)
 
@@ -112,6 +112,12 @@ soak-crash: ## Kill servers at random moments, 200 times on each store and serie
 	@tools/setup test
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/crash.lua
+
+soak-outage: ## Take each store away for a minute while clients log in, on each series (ten minutes and more)
+	$(need_cargo)
+	@tools/setup test
+	@$(MAKE) --no-print-directory build LUA=5.4
+	@lua5.4 benches/outage.lua
 
 fmt: ## Format the Rust code
 	$(need_cargo)

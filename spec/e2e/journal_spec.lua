@@ -2,6 +2,7 @@
 -- server, the store or the disk, and nobody waits for it.
 
 local crash = require "support.crash";
+local outage = require "support.outage";
 local postgres = require "support.postgres";
 local process = require "support.process";
 local raw = require "support.raw_client";
@@ -9,7 +10,6 @@ local server = require "support.server";
 local socket = require "socket";
 
 local host = server.default_host;
-local quote = process.quote;
 
 local no_faults = {};
 
@@ -72,25 +72,6 @@ local function put_back(prosody, copies)
 	for path, content in pairs(copies) do
 		process.write(path, content);
 	end
-end
-
--- Holds an SQLite file as another process would, until finish(): nobody else may read or write, or with "read" only that.
-local function lock_sqlite(filename, way)
-	local lock = process.start {
-		folder = process.new_folder("lock");
-		command = { "/usr/bin/python3", "-c", [[
-import sqlite3, sys, time
-connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)
-if sys.argv[2] == "read":
-    connection.execute("BEGIN")
-    connection.execute("SELECT * FROM prosodyarchive").fetchone()
-else:
-    connection.execute("BEGIN EXCLUSIVE")
-print("locked", flush=True)
-time.sleep(60)]], filename, way or "write" };
-	};
-	assert(process.wait_until(function () return lock:output():find("locked"); end, 10), "the file could not be locked");
-	return lock;
 end
 
 server.each_series(describe, pending, function (series)
@@ -171,7 +152,7 @@ server.each_series(describe, pending, function (series)
 		start { storage = { audit = "sql" }, config = { sql = { driver = "SQLite3", database = "audit.sqlite" } } };
 		crash.stream(prosody, { from = 1, count = 5, burst = 5 });
 		assert_complete(prosody, 5);
-		local lock = lock_sqlite(prosody.data.."/audit.sqlite");
+		local lock = outage.lock_sqlite(prosody.data.."/audit.sqlite");
 		cleanup = function () lock:finish("KILL"); end;
 		crash.stream(prosody, { from = 6, count = 50, burst = 50 });
 		assert.equal(50, (crash.waiting(prosody)));
@@ -181,7 +162,7 @@ server.each_series(describe, pending, function (series)
 		assert_complete(prosody, 55);
 		prosody:kill();
 		put_back(prosody, copies);
-		lock = lock_sqlite(prosody.data.."/audit.sqlite");
+		lock = outage.lock_sqlite(prosody.data.."/audit.sqlite");
 		prosody:start();
 		socket.sleep(1.5);
 		lock:finish("KILL");
@@ -313,7 +294,7 @@ server.each_series(describe, pending, function (series)
 			start { storage = { audit = "sql" }, config = { sql = { driver = "SQLite3", database = "audit.sqlite" } } };
 			crash.stream(prosody, { from = 1, count = 1500, interval = 0.01, burst = 5 });
 			socket.sleep(0.5);
-			local lock = lock_sqlite(prosody.data.."/audit.sqlite");
+			local lock = outage.lock_sqlite(prosody.data.."/audit.sqlite");
 			cleanup = function () lock:finish("KILL"); end;
 			for _ = 1, 6 do
 				login(prosody, 1);
@@ -334,7 +315,7 @@ server.each_series(describe, pending, function (series)
 				} };
 				crash.stream(prosody, { from = 1, count = 5, burst = 5 });
 				assert_complete(prosody, 5);
-				local lock = lock_sqlite(prosody.data.."/audit.sqlite", "read");
+				local lock = outage.lock_sqlite(prosody.data.."/audit.sqlite", "read");
 				cleanup = function () lock:finish("KILL"); end;
 				crash.stream(prosody, { from = 6, count = 50, burst = 50 });
 				for _ = 1, 3 do
@@ -353,7 +334,7 @@ server.each_series(describe, pending, function (series)
 		it("is a new SQLite file that another process holds when it is first used", function ()
 			start();
 			prosody:stop();
-			local lock = lock_sqlite(prosody.data.."/audit.sqlite");
+			local lock = outage.lock_sqlite(prosody.data.."/audit.sqlite");
 			cleanup = function () lock:finish("KILL"); end;
 			prosody:start { storage = { audit = "sql" }, config = { sql = { driver = "SQLite3", database = "audit.sqlite" } } };
 			crash.stream(prosody, { from = 1, count = 20, burst = 20 });
@@ -394,20 +375,18 @@ server.each_series(describe, pending, function (series)
 		end);
 
 		it("is on a disk that is full, as is the journal", function ()
-			local disk = process.new_folder("disk");
-			if os.execute("mount -t tmpfs -o size=48m audit-test "..quote(disk).." 2>/dev/null") ~= true then
-				return pending("only root can mount a small disk");
-			end
-			cleanup = function () os.execute("umount "..quote(disk)); end;
 			start();
 			assert.is_truthy(crash.settle(prosody));
 			prosody:stop();
-			local folder = prosody.data.."/"..host:gsub("%W", function (c) return ("%%%02x"):format(c:byte()); end);
-			process.run(("cp -a %s/. %s/ && rm -rf %s && ln -s %s %s"):format(quote(folder), quote(disk), quote(folder), quote(disk), quote(folder)));
+			local disk, why = outage.small_disk(prosody, "48m");
+			if not disk then
+				return pending(why);
+			end
+			cleanup = function () disk:unmount(); end;
 			prosody:start();
 			crash.stream(prosody, { from = 1, count = 100, burst = 100 });
 			assert.is_truthy(crash.settle(prosody));
-			os.execute(("dd if=/dev/zero of=%s bs=1k count=100000 2>/dev/null"):format(quote(disk.."/full")));
+			disk:fill();
 			local total = 30000;
 			crash.stream(prosody, { from = 101, count = total - 100, interval = 0.001, burst = 1000 });
 			local returned;
@@ -420,7 +399,7 @@ server.each_series(describe, pending, function (series)
 			local _, slowest = crash.stop(prosody);
 			assert.is_true(slowest < 0.5, ("audit() took %.3f s"):format(slowest));
 			assert.is_true(#told(prosody, "can't be stored") >= 1);
-			os.remove(disk.."/full");
+			disk:free();
 			crash.flush(prosody);
 			crash.stream(prosody, { from = total + 1, count = 1, burst = 1 });
 			assert.is_truthy(crash.settle(prosody, 90), "entries still wait");
@@ -450,26 +429,24 @@ server.each_series(describe, pending, function (series)
 	end);
 
 	it("a journal that can't say what the store has taken, as its disk is full, and a crash then", function ()
-		local disk = process.new_folder("disk");
-		if os.execute("mount -t tmpfs -o size=16m audit-test "..quote(disk).." 2>/dev/null") ~= true then
-			return pending("only root can mount a small disk");
-		end
-		local lock;
-		cleanup = function ()
-			if lock then lock:finish("KILL"); end
-			os.execute("umount "..quote(disk));
-		end;
 		start { storage = { audit = "sql" }, config = { sql = { driver = "SQLite3", database = "audit.sqlite" } } };
 		crash.stream(prosody, { from = 1, count = 5, burst = 5 });
 		assert_complete(prosody, 5);
 		prosody:stop();
-		local folder = prosody.data.."/"..host:gsub("%W", function (c) return ("%%%02x"):format(c:byte()); end);
-		process.run(("cp -a %s/. %s/ && rm -rf %s && ln -s %s %s"):format(quote(folder), quote(disk), quote(folder), quote(disk), quote(folder)));
+		local disk, why = outage.small_disk(prosody, "16m");
+		if not disk then
+			return pending(why);
+		end
+		local lock;
+		cleanup = function ()
+			if lock then lock:finish("KILL"); end
+			disk:unmount();
+		end;
 		prosody:start();
-		lock = lock_sqlite(prosody.data.."/audit.sqlite");
+		lock = outage.lock_sqlite(prosody.data.."/audit.sqlite");
 		crash.stream(prosody, { from = 6, count = 3000, burst = 3000 });
 		assert.equal(3000, (crash.waiting(prosody)));
-		os.execute(("dd if=/dev/zero of=%s bs=1k count=100000 2>/dev/null"):format(quote(disk.."/full")));
+		disk:fill();
 		lock:finish("KILL");
 		crash.flush(prosody);
 		assert.is_truthy(crash.settle(prosody));
@@ -478,7 +455,7 @@ server.each_series(describe, pending, function (series)
 		assert.same(no_faults, crash.faults_of_numbers(crash.shown(prosody), crash.returned(prosody)));
 		prosody:start();
 		assert_complete(prosody, 3005);
-		os.remove(disk.."/full");
+		disk:free();
 		prosody:stop();
 	end);
 

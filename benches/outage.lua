@@ -1,0 +1,209 @@
+-- Takes the store away from real Prosody servers for a minute while clients log in and numbered audit events are recorded,
+-- and looks whether anybody had to wait, and whether everything is in the log afterwards: lua5.4 benches/outage.lua [options]
+--
+--   --series=A,B       default: every series under target/prosody/
+--   --stores=A,B       of internal (on a disk that is full), sqlite (a file that another process locks) and postgresql (a
+--                      server that is stopped); default: all that are here
+--   --seconds=N        how long the store is away; default 60
+--   --around=N         how long the load goes on before and after that; default 15
+--   --connections=N    logins at a time; default 4
+--   --events=N         numbered events a second, beside those of the logins; default 100
+--   --auth=MODULE      default internal_hashed, as Prosody has it
+--
+-- Exits with 1 when an entry is missing, is there twice, is out of order or was lost without being counted.
+
+local here = arg[0]:match("^(.*)/") or ".";
+package.path = here .. "/../spec/?.lua;" .. package.path;
+
+local crash = require "support.crash";
+local flags = dofile(here .. "/flags.lua");
+local outage = require "support.outage";
+local postgres = require "support.postgres";
+local process = require "support.process";
+local server = require "support.server";
+local socket = require "socket";
+
+local password = "correct horse";
+
+local options = flags.parse {
+	series = flags.all_series, stores = flags.all_stores, seconds = 60, around = 15, connections = 4, events = 100, auth = "internal_hashed";
+};
+
+-- How a store goes away and comes back: go(prosody), come(), clean(). `prepare` is called while the server is stopped.
+local ways = {};
+
+function ways.internal()
+	local disk;
+	return {
+		name = "internal, disk full", storage = "internal";
+		prepare = function (prosody)
+			local why;
+			disk, why = outage.small_disk(prosody, "128m");
+			return disk, why;
+		end;
+		go = function () disk:fill(); end;
+		come = function () disk:free(); end;
+		clean = function () disk:unmount(); end;
+	};
+end
+
+function ways.sqlite()
+	local lock;
+	return {
+		name = "SQLite, locked", storage = "sql", sql = { driver = "SQLite3", database = "audit.sqlite" };
+		go = function (prosody) lock = outage.lock_sqlite(prosody.data .. "/audit.sqlite"); end;
+		come = function () lock:finish("KILL"); end;
+		clean = function () if lock then lock:finish("KILL"); end end;
+	};
+end
+
+function ways.postgresql()
+	local pg = postgres.shared();
+	return {
+		name = "PostgreSQL, stopped", storage = "sql", sql = pg:database();
+		go = function () pg:stop("fast"); end;
+		come = function () pg:start(); end;
+		clean = function () if not pg:alive() then pg:start(); end end;
+	};
+end
+
+-- Logs in so many times: seconds that it took, median time of a login in ms.
+local function log_in(prosody, count)
+	local status, output, errors = process.capture({
+		"lua5.4", process.root .. "/benches/login_client.lua", prosody.c2s_port, prosody.host, "romeo", password, count, options.connections;
+	}, { timeout = 120 });
+	local successes, _, took, latency, trouble = (output or ""):match("^(%d+)\t(%d+)\t(%S+)\t(%S+)\t(.-)\n");
+	if status ~= 0 or tonumber(successes) ~= count then
+		error(("%s of %d logins: %s %s"):format(tostring(successes), count, tostring(trouble), tostring(errors)), 0);
+	end
+	return tonumber(took), tonumber(latency);
+end
+
+local function median(values)
+	table.sort(values);
+	return values[#values // 2 + 1] or 0;
+end
+
+-- Logs in for so many seconds, in turns with a server that has no audit log: what another process of the machine does to
+-- one of them it does to both.
+local function load_for(prosody, control, seconds)
+	local logins, spent, control_spent, latencies, control_latencies, lowest = 0, 0, 0, {}, {}, math.huge;
+	local ends, batch = socket.gettime() + seconds, 10 * options.connections;
+	repeat
+		local took, latency = log_in(prosody, batch);
+		local control_took, control_latency = log_in(control, batch);
+		logins, spent, control_spent = logins + batch, spent + took, control_spent + control_took;
+		latencies[#latencies + 1], control_latencies[#control_latencies + 1] = latency, control_latency;
+		lowest = math.min(lowest, batch / took);
+		-- Half a second or so in a row.
+		batch = math.max(options.connections, math.floor(0.5 * batch / took));
+	until socket.gettime() >= ends;
+	local typical = median(latencies);
+	return {
+		logins = logins, rate = logins / spent, share = control_spent / spent, lowest = lowest;
+		latency = typical, slower = typical / median(control_latencies);
+	};
+end
+
+local function check(prosody, logins)
+	local entries, lost, others = crash.stored(prosody);
+	local returned = crash.returned(prosody);
+	local faults = crash.faults(entries, returned);
+	local refused = 0;
+	for _, id in pairs(returned) do
+		if id:sub(1, 1) == "-" then refused = refused + 1; end
+	end
+	-- Of logins it is not known which were refused; each is in the log, or was counted.
+	local found = others["authentication-success"] or 0;
+	if found + lost - refused ~= logins then
+		faults[#faults + 1] = ("%d logins, but %d entries of them and %d that were counted as lost"):format(logins, found, lost - refused);
+	end
+	return faults, #entries, lost;
+end
+
+local function run(series, store)
+	local way = ways[store] or error("unknown store " .. store, 0);
+	way = way();
+	local function start(modules)
+		local prosody = server.start {
+			series = series, modules = modules, storage = { audit = way.storage };
+			config = { sql = way.sql, allow_unencrypted_plain_auth = true };
+			host_config = { [server.default_host] = { authentication = options.auth, c2s_require_encryption = false } };
+			log_level = "info";
+		};
+		prosody:adduser("romeo@" .. prosody.host, password);
+		return prosody;
+	end
+	local prosody = start { "audit", "audit_auth", "test_stream" };
+	local control, prepared = nil, not way.prepare;
+	local ok, result = pcall(function ()
+		control = start {};
+		if way.prepare then
+			prosody:stop();
+			local why;
+			prepared, why = way.prepare(prosody);
+			if not prepared then
+				print(("Prosody %s, %s: left out, %s"):format(series, way.name, why));
+				return {};
+			end
+			prosody:start();
+		end
+		local logins = load_for(prosody, control, 2).logins; -- to warm up
+		crash.stream(prosody, { from = 1, interval = 0.05, burst = math.max(1, options.events // 20) });
+		local before = load_for(prosody, control, options.around);
+		way.go(prosody);
+		local during = load_for(prosody, control, options.seconds);
+		local waiting = crash.waiting(prosody);
+		way.come();
+		local came = socket.gettime();
+		local after = load_for(prosody, control, options.around);
+		local _, slowest = crash.stop(prosody);
+		if not crash.settle(prosody, 180) then
+			return { ("%d entries still wait"):format((crash.waiting(prosody))) };
+		end
+		local settled = socket.gettime() - came;
+		-- A count of what was lost becomes an entry a moment later.
+		socket.sleep(1);
+		crash.settle(prosody, 10);
+		logins = logins + before.logins + during.logins + after.logins;
+		local faults, events, lost = check(prosody, logins);
+		print(("Prosody %s, %s for %d s:"):format(series, way.name, options.seconds));
+		print(("  without its store it made %.2f of the logins a second that it made with it, by the share of the other server"):format(
+			during.share / before.share));
+		for _, phase in ipairs { { "before", before }, { "during", during }, { "after", after } } do
+			local it = phase[2];
+			print(("  %-7s %6.1f logins/s (%.2f of a server without audit log at the same time; at its lowest %.1f), %5.1f ms a login (%.2f)"):format(
+				phase[1], it.rate, it.share, it.lowest, it.latency, it.slower));
+		end
+		print(("  audit() took %.1f ms at most; %d entries waited at the end, and all were in the store %.0f s after it at the latest"):format(
+			slowest * 1000, waiting, settled));
+		print(("  %d numbered events and %d logins: %s"):format(events, logins,
+			#faults > 0 and "FAULTS" or lost > 0 and lost .. " had room nowhere and were counted, nothing else is missing, none twice, in order"
+			or "nothing missing, none twice, in order"));
+		return faults;
+	end);
+	prosody:stop();
+	if control then control:stop(); end
+	if prepared then way.clean(); end
+	if not ok then error(("Prosody %s, %s: %s"):format(series, way.name, tostring(result)), 0); end
+	for _, fault in ipairs(result) do
+		print("  " .. fault);
+	end
+	if #result > 0 then
+		print("  the server's folder: " .. prosody.folder);
+	end
+	io.flush();
+	return #result == 0;
+end
+
+local good = true;
+for _, series in ipairs(options.series) do
+	for _, store in ipairs(options.stores) do
+		local ok, result = pcall(run, series, store);
+		if not ok then
+			io.stderr:write("soak-outage: ", tostring(result), "\n");
+		end
+		good = ok and result and good;
+	end
+end
+os.exit(good, true);

@@ -1,0 +1,62 @@
+-- What takes a store away from a server for a while.
+--
+--   local outage = require "support.outage";
+--   local lock = outage.lock_sqlite(filename);            -- "read": others can read, but not commit
+--   lock:finish("KILL");
+--   local disk = outage.small_disk(prosody, "16m");       -- the stopped server's data of its host lie on it from now on
+--   disk:fill(); disk:free(); disk:unmount();
+
+local process = require "support.process";
+
+local quote = process.quote;
+
+local outage = {};
+
+-- Holds an SQLite file as another process would, for ten minutes or until finish().
+function outage.lock_sqlite(filename, way)
+	local lock = process.start {
+		folder = process.new_folder("lock");
+		command = { "/usr/bin/python3", "-c", [[
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)
+if sys.argv[2] == "read":
+    connection.execute("BEGIN")
+    connection.execute("SELECT * FROM prosodyarchive").fetchone()
+else:
+    connection.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+time.sleep(600)]], filename, way or "write" };
+	};
+	assert(process.wait_until(function () return lock:output():find("locked"); end, 15), "the file could not be locked");
+	return lock;
+end
+
+local disk_methods = {};
+local disk_mt = { __index = disk_methods };
+
+-- A disk of this size, as mount takes it, with the host's folder of Prosody's data on it: or nil where nobody may mount one.
+function outage.small_disk(prosody, size)
+	local place = process.new_folder("disk");
+	if os.execute(("mount -t tmpfs -o size=%s audit-test %s 2>/dev/null"):format(size, quote(place))) ~= true then
+		return nil, "only root can mount a small disk";
+	end
+	local folder = quote(prosody.data.."/"..prosody.host:gsub("%W", function (c) return ("%%%02x"):format(c:byte()); end));
+	process.run(("cp -a %s/. %s/ && rm -rf %s && ln -s %s %s"):format(folder, quote(place), folder, quote(place), folder));
+	return setmetatable({ place = place }, disk_mt);
+end
+
+-- Leaves no room on it.
+function disk_methods:fill()
+	os.execute(("dd if=/dev/zero of=%s bs=1k count=200000 2>/dev/null"):format(quote(self.place.."/full")));
+end
+
+function disk_methods:free()
+	os.remove(self.place.."/full");
+end
+
+-- Once the server has ended, or the mount stays until its last file is closed.
+function disk_methods:unmount()
+	return os.execute("umount --lazy "..quote(self.place));
+end
+
+return outage;
