@@ -176,6 +176,12 @@ local function new(context)
 		return not queue.journal or queue.journal:first() >= queue.journal:next();
 	end
 
+	local function hold(queue, sequence, item)
+		if not queue.held[sequence] then
+			queue.held[sequence], queue.held_count = item, queue.held_count + 1;
+		end
+	end
+
 	local function release(queue, to)
 		local held = queue.held;
 		for sequence = queue.journal:first(), to - 1 do
@@ -323,20 +329,20 @@ local function new(context)
 		end
 		local entries = 0;
 		while not is_empty(queue) do
-			local items, behind = take(queue, queue.size);
 			local began = now();
+			local items, behind = take(queue, queue.size);
 			local done, problem = store_items(queue, store, items, deadline);
 			stores.keep_connection(stores.engine_of(store));
 			entries = entries + done;
-			if problem ~= nil or done < #items then
-				release(queue, done < #items and items[done + 1].sequence or behind);
-			else
-				release(queue, behind);
+			release(queue, done < #items and items[done + 1].sequence or behind);
+			-- To read them from the journal again would take the next slice as long.
+			for i = done + 1, #items do
+				hold(queue, items[i].sequence, items[i]);
 			end
 			local ended = now();
 			if ended - began > SLICE then
 				queue.size = max(SMALLEST, floor(queue.size / 2));
-			elseif ended - began < SLICE / 2 then
+			elseif done == #items and ended - began < SLICE / 2 then
 				queue.size = min(LARGEST, queue.size * 2);
 			end
 			if problem ~= nil then
@@ -383,7 +389,8 @@ local function new(context)
 		end
 		queue.failures, queue.problem = 0, nil;
 		local lost = queue.lost;
-		if lost then
+		-- While the journal can't be written there is room for the count only where nothing else waits.
+		if lost and (not more or not queue.journal:trouble()) then
 			queue.lost = nil;
 			context.record_lost(queue.host, lost);
 		end
@@ -422,7 +429,7 @@ local function new(context)
 			queue.recognise_to = sequence + 1;
 		end
 		if not durable or queue.held_count < HELD then
-			queue.held[sequence], queue.held_count = item, queue.held_count + 1;
+			hold(queue, sequence, item);
 		end
 		if not durable then
 			tell_of_journal(queue, true, at);
