@@ -629,7 +629,7 @@ server.each_series(describe, pending, function (series)
 		crash.stream(prosody, { from = 6, count = 600, burst = 600 });
 		assert.is_truthy(crash.settle(prosody));
 		local _, transactions = prosody:log():sub(before + 1):gsub("SQL transaction success", "");
-		assert.is_true(transactions >= 1 and transactions <= 60, transactions.." transactions");
+		assert.is_true(transactions >= 1 and transactions <= 80, transactions.." transactions");
 		assert_complete(prosody, 605);
 	end);
 
