@@ -75,8 +75,11 @@ end);
 
 attempted_mechanism = module:require("audit_attempts")(audit, function (event_type, session, login)
 	if login.fast and passwords_only then return; end
-	local user = audit.jid(login.username or fast_usernames[session]);
-	module:audit(user, event_type, get_extra(session, { selected = login.mechanism }, login.condition, login.text));
+	local username = login.username or fast_usernames[session];
+	if module:audit_admits(username, event_type, session, login.condition) then
+		local extra = get_extra(session, { selected = login.mechanism }, login.condition, login.text);
+		module:audit(audit.jid(username), event_type, extra, true);
+	end
 end);
 
 if audit.option_boolean("audit_auth_sessions", false) then

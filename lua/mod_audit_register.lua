@@ -40,13 +40,14 @@ local asking = setmetatable({}, { __mode = "k" });
 
 local function refuse(event, username, condition, text)
 	local session = accounts.session(event);
+	if not module:audit_admits(username, "registration-refused", session, condition) then return; end
 	local custom = { audit.detail("registration", { condition = condition }, text) };
 	custom[#custom+1] = audit.tls(session);
 	local invite = invites.offered(event);
 	custom[#custom+1] = invite and invites.describe(invite);
 	module:audit(audit.jid(username), "registration-refused", {
 		session = session; custom = custom; actor = accounts.applicant(event);
-	});
+	}, true);
 end
 
 local function watch_answer(session, stanza, username)

@@ -298,6 +298,42 @@ describe("mod_audit_register", function ()
 		end);
 	end);
 
+	describe("a registration on the web that a module refuses", function ()
+		local function refuse(fields)
+			local event = { username = "romeo", host = host.name, ip = "2001:db8::7", allowed = false };
+			for name, value in pairs(fields) do event[name] = value; end
+			host:fire("user-registering", event);
+		end
+
+		for name, case in pairs {
+			["with an error"] = {
+				{ error = { type = "wait", condition = "policy-violation", text = "Too many" } };
+				'<registration condition="policy-violation">Too many</registration>';
+			};
+			["with a reason"] = { { reason = "Invitation only" }, '<registration condition="not-allowed">Invitation only</registration>' };
+			["with nothing"] = { {}, '<registration condition="not-allowed"/>' };
+			["by an invite, which stays good"] = {
+				{ validated_invite = { type = "register", token = "uTVbfRRSHEAUVPXk" } }, '<registration condition="not-allowed"/>';
+				('<invite token-sha256=%q type="register"/>'):format(sha256("uTVbfRRSHEAUVPXk", true));
+			};
+		} do
+			it(name.." is recorded with that", function ()
+				load();
+				refuse(case[1]);
+				assert.same({}, module_api.complaints());
+				assert.equal("registration-refused", types());
+				assert.equal("romeo@"..host.name, host:entries()[1].attr.user);
+				assert.same({ web, web_actor, case[2], case[3] }, module_api.lines(host:entries()[1]));
+			end);
+		end
+
+		it("is counted when there are many", function ()
+			load();
+			for _ = 1, 20 do refuse {}; end
+			assert.is_true(#host:entries() < 10, types());
+		end);
+	end);
+
 	-- mod_user_account_management of 0.12: the session is closed and emptied before the event.
 	describe("deregistration on 0.12", function ()
 		local function remove(session, event)
