@@ -25,7 +25,7 @@ modules := $(wildcard lua/*.lua)
 
 need_cargo = @test -n "$(CARGO)" || { echo "cargo was not found: install a Rust toolchain or give its path as CARGO=" >&2; exit 1; }
 
-.PHONY: all build install uninstall demo test test-rust test-spec test-e2e lint bench bench-memory bench-login bench-rush soak-crash soak-outage fmt clean help
+.PHONY: all build install uninstall demo test test-rust test-spec test-e2e lint bench bench-memory bench-login bench-rush bench-render soak-crash soak-outage fmt clean help
 
 all: build ## Build the library for the Lua that Prosody runs on (LUA=5.4; or 5.2, 5.3, luajit)
 
@@ -106,6 +106,11 @@ bench-rush: ## Let 20,000 accounts log in again after a restart, with and withou
 	@tools/setup test
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/rush.lua
+
+bench-render: ## Measure reading and writing entries in each format, without a store: entries a second, memory
+	$(need_cargo)
+	@"$(CARGO)" build --quiet --release --no-default-features --example render
+	@target/release/examples/render bench
 
 soak-crash: ## Kill servers at random moments, 200 times on each store and series (an hour and more)
 	$(need_cargo)

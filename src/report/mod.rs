@@ -6,7 +6,7 @@
 //! | [`fields`] | the registry of what an entry has in every format |
 //! | [`taxonomy`] | the registry of what event types mean to others |
 //! | [`table`], [`json`], [`csv`], [`xml`], [`ocsf`], [`ecs`], [`cef`], [`syslog`] | one file a format |
-//! | [`stats`] | totals instead of entries |
+//! | [`stats`], [`html`] | totals instead of entries: for a terminal, and as a page |
 //! | [`summary`], [`tally`] | what they count, in bounded memory |
 //!
 //! *Invariant*: a renderer keeps no entries. Whatever it is given is text when it returns.
@@ -16,6 +16,7 @@ pub mod csv;
 pub mod ecs;
 pub mod fields;
 pub mod format;
+pub mod html;
 pub mod json;
 pub mod ocsf;
 pub mod printable;
@@ -60,14 +61,21 @@ pub struct Options {
     pub coloured: bool,
 }
 
+impl Options {
+    /// For the log of `host`, with nothing else asked for.
+    #[must_use]
+    pub fn new(host: &str) -> Self {
+        Self { host: host.to_owned(), columns: Columns::default(), width: None, zone: Zone::Utc, coloured: false }
+    }
+}
+
 /// A renderer for `format`.
 ///
 /// ```
-/// use audit_core::command::Columns;
 /// use audit_core::event::{Row, StoredEvent};
-/// use audit_core::report::{Options, format::Format, renderer, zone::Zone};
+/// use audit_core::report::{Options, format::Format, renderer};
 ///
-/// let options = Options { host: "example.com".to_owned(), columns: Columns::default(), width: None, zone: Zone::Utc, coloured: false };
+/// let options = Options::new("example.com");
 /// let row = Row { when: 0.0, xml: "<audit-event type='server-started' source='mod_audit_status'/>".to_owned(), ..Row::default() };
 /// let mut json = renderer(Format::Json, &options);
 /// let text = [json.begin(), json.entries(&[StoredEvent::read(&row).unwrap()]), json.end()].concat();
@@ -91,4 +99,11 @@ pub fn renderer(format: Format, options: &Options) -> Box<dyn Renderer> {
 #[must_use]
 pub fn statistics(options: &Options) -> Box<dyn Renderer> {
     Box::new(stats::Stats::new(&options.host, options.width, options.zone, options.coloured))
+}
+
+/// Totals over the entries, and a few entries behind each of them: one HTML page, at the end. `made` is when it is made, in
+/// UNIX seconds.
+#[must_use]
+pub fn page(options: &Options, made: f64) -> Box<dyn Renderer> {
+    Box::new(html::Page::new(&options.host, options.zone, made))
 }

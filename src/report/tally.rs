@@ -151,6 +151,12 @@ impl Timeline {
         (numbers.map(bucket).collect(), coarse.length)
     }
 
+    /// How long a bucket is at the moment, in seconds.
+    #[must_use]
+    pub const fn length(&self) -> i64 {
+        self.length
+    }
+
     /// How many buckets there are from the first to the last.
     fn span(&self) -> usize {
         let ends = self.buckets.first_key_value().zip(self.buckets.last_key_value());
