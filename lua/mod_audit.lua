@@ -6,7 +6,6 @@ local async = require "util.async";
 local config = require "core.configmanager";
 local datamanager = require "util.datamanager";
 local moduleapi = require "core.moduleapi";
-local storagemanager = require "core.storagemanager";
 local st = require "util.stanza";
 local time = require "util.time";
 
@@ -287,93 +286,33 @@ function module.add_host(host_module)
 	end);
 end
 
--- prosodyctl mod_audit
+-- Readers --
 
-local function fail(message, ...)
-	io.stderr:write((message:format(...)), "\n");
-	return 1;
-end
+if in_server then
+	local readings = module:require "audit_readings";
 
-local function activate(host)
-	if host == "*" or not hosts[host] then
-		return nil;
-	end
-	storagemanager.initialize_host(host);
-	return true;
-end
-
-local function unknown_host(host)
-	local names = {};
-	for name in pairs(hosts) do
-		if name ~= "*" then
-			table.insert(names, name);
-		end
-	end
-	table.sort(names);
-	return fail("Unknown host %q; the configuration has %s", host, #names > 0 and table.concat(names, ", ") or "none");
-end
-
-local function show(command)
-	local shown, damaged, problem = audit_log.show(command.host, command.filter, command.columns, core.terminal_width(), function (text)
-		return io.stdout:write(text) and true or false;
-	end);
-	if problem then
-		return fail("The audit log of %s can't be read: %s%s", command.host, problem,
-			shown > 0 and "; what is shown still waits to be stored" or "");
-	end
-	if shown == 0 then
-		io.stderr:write("No audit events found.\n");
-	end
-	if damaged > 0 then
-		return fail("%d entries are damaged and are not shown", damaged);
-	end
-	return 0;
-end
-
-local function prune_from_command(names)
-	local status = 0;
-	for _, host in ipairs(names) do
-		local dropped, removed = audit_log.prune(host);
-		if not dropped then
-			status = fail("The audit log of %s can't be pruned: %s", host, removed);
-		elseif #dropped == 0 and removed == 0 then
-			print(host..": nothing has expired");
-		else
-			print(("%s: removed %d partitions%s and %d entries of an older log"):format(host, #dropped,
-				#dropped > 0 and (" ("..table.concat(dropped, ", ")..")") or "", removed));
-		end
-	end
-	return status;
+	-- What prosodyctl asks for.
+	module:require "audit_socket".serve {
+		prune = function (attr)
+			if not audited_hosts[attr.host] then
+				return nil, "mod_audit is not loaded on it";
+			end
+			local dropped, removed = audit_log.prune(attr.host);
+			if not dropped then
+				return nil, removed;
+			end
+			return readings.pruned(attr.host, dropped, removed);
+		end;
+		record = function (attr)
+			if not audited_hosts[attr.host] then
+				return nil, "mod_audit is not loaded on "..tostring(attr.host);
+			end
+			attr.actor = { kind = "admin-shell" };
+			return readings.record(attr.host, attr);
+		end;
+	};
 end
 
 function module.command(arg)
-	local command, problem = core.command(arg);
-	if not command then
-		return fail("%s", problem);
-	end
-	if command.action == "help" then
-		print(core.help());
-		return 0;
-	elseif command.action == "events" then
-		print(core.events());
-		return 0;
-	end
-	local names = { command.host };
-	if not command.host then
-		for host in pairs(hosts) do
-			if host ~= "*" then
-				table.insert(names, host);
-			end
-		end
-		table.sort(names);
-	end
-	for _, host in ipairs(names) do
-		if not activate(host) then
-			return unknown_host(host);
-		end
-	end
-	if command.action == "prune" then
-		return prune_from_command(names);
-	end
-	return show(command);
+	return module:require "audit_command" (arg);
 end

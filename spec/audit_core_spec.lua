@@ -104,10 +104,15 @@ local function new_log(options, store, journal)
 		local rows = self.store:rows("@events.2026-11-24");
 		return rows[#rows] and rows[#rows].value, rows[#rows];
 	end
-	function self.shown(_, filter)
+	-- Reads with these flags: text, what came of it.
+	function self.read(_, out, ...)
+		local asked = assert(core.command({ "example.com", ... }, self.time)).asked;
+		return self.log.read(asked, out, {});
+	end
+	function self.shown(_, ...)
 		local text = {};
-		local shown, damaged = self.log.show("example.com", filter or {}, {}, nil, function (lines) table.insert(text, lines); end);
-		return table.concat(text), shown, damaged;
+		local result = self:read(function (lines) table.insert(text, lines); end, ...);
+		return table.concat(text), result.shown, result.damaged;
 	end
 	return self;
 end
@@ -591,7 +596,7 @@ describe("reading", function ()
 		local log = new_log();
 		log.store:append(nil, nil, st.stanza("audit-event", { source = "mod_audit_auth", type = "old" }), noon - 2 * day, "juliet");
 		log.audit("example.com", "juliet@example.com", "mod_test", "new");
-		local text, shown = log:shown({ username = "juliet" });
+		local text, shown = log:shown("--user=juliet");
 		assert.equal(2, shown);
 		assert.is_truthy(text:find("new.*old"), text);
 	end);
@@ -608,18 +613,21 @@ describe("reading", function ()
 	it("says what went wrong", function ()
 		local log = new_log();
 		log.store.find = function () return nil, "database is locked"; end;
-		assert.same({ 0, 0, "database is locked" }, { log.log.show("example.com", {}, {}, nil, print) });
+		local result = log:read(print);
+		assert.same({ 0, 0, "database is locked" }, { result.shown, result.damaged, result.problem });
 		log.store.users = function () error("no connection"); end;
-		local _, _, err = log.log.show("example.com", {}, {}, nil, print);
-		assert.is_truthy(err:find("no connection", 1, true));
+		assert.is_truthy(log:read(print).problem:find("no connection", 1, true));
 	end);
 
 	it("stops when nobody reads on", function ()
 		local log = new_log();
-		for _ = 1, 5000 do log.audit("example.com", nil, "mod_test", "t"); end
+		for i = 1, 5000 do
+			log.time = noon + i;
+			log.audit("example.com", nil, "mod_test", "t");
+		end
 		local calls = 0;
-		log.log.show("example.com", {}, {}, nil, function () calls = calls + 1; return false; end);
-		assert.equal(1, calls);
+		local result = log:read(function () calls = calls + 1; return false; end);
+		assert.same({ 1, true }, { calls, result.stopped });
 	end);
 end);
 
@@ -745,7 +753,7 @@ describe("the journal", function ()
 		audit(log, 3, 4);
 		local _, shown, damaged = log:shown();
 		assert.same({ 4, 0 }, { shown, damaged });
-		_, shown = log:shown({ username = "romeo" });
+		_, shown = log:shown("--user=romeo");
 		assert.equal(2, shown);
 		-- Another process has no journal of its own, and reads ours.
 		local reader = new_log(nil, log.store);

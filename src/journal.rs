@@ -317,6 +317,13 @@ impl Journal {
         self.bytes
     }
 
+    /// What is pending now, for reading page by page while more is appended and released.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let used = self.segments.iter().filter_map(|segment| Some((segment.first, File::open(path_of(&self.base, segment.first)).ok()?)));
+        Snapshot { pending: self.pending.clone(), files: used.collect(), damaged: 0 }
+    }
+
     /// Gives the journal up, so that another owner can open it. Dropping it does the same.
     pub fn close(self) {}
 
@@ -438,32 +445,104 @@ impl Journal {
     }
 }
 
-/// What is pending in the journal at `base`, with its sequences and in order, and how many records were damaged.
-///
-/// For a process that does not own the journal: takes no lock and changes nothing, and the owner may append, release and
-/// delete meanwhile. All that was pending during the whole call is there; of what was appended or released meanwhile, some
-/// may be. So whoever reads the store too reads it afterwards, and knows by their identifiers what is in both. The last
-/// record may be one that is just being written: it is left out, and not counted as damaged. No journal is an empty one.
+/// What is pending in a journal at one moment, for reading page by page. Its files stay open, so that it can be read whole
+/// whatever the owner releases meanwhile.
+#[derive(Debug)]
+pub struct Snapshot {
+    pending: VecDeque<(u64, Option<Place>)>,
+    /// Segments by their first sequences.
+    files: Vec<(u64, File)>,
+    damaged: u64,
+}
+
+impl Snapshot {
+    /// What is pending in the journal at `base`, in order.
+    ///
+    /// For a process that does not own the journal: takes no lock and changes nothing, and the owner may append, release and
+    /// delete meanwhile. All that was pending during the whole call is there; of what was appended or released meanwhile,
+    /// some may be. So whoever reads the store too reads it afterwards, and knows by their identifiers what is in both. The
+    /// last record may be one that is just being written: it is left out, and not counted as damaged. No journal is an empty
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Io`] where the folder or a segment can't be read.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// let snapshot = audit_core::journal::Snapshot::read(Path::new("/no/such/journal")).unwrap();
+    /// assert!(snapshot.is_empty() && snapshot.damaged() == 0);
+    /// ```
+    pub fn read(base: &Path) -> Result<Self, JournalError> {
+        let scan = scan(base, |record| Place::new(record.offset, record.payload.len()).map(Some))?;
+        let damaged = scan.damaged.saturating_sub(u64::from(scan.tail == Tail::Torn));
+        Ok(Self { pending: scan.pending, files: scan.files, damaged })
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// How many records were damaged.
+    #[must_use]
+    pub const fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    /// The sequence and the content of an entry, counted from 0. No content where the record is damaged, or was never
+    /// written ([`Appended::Volatile`]).
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<(u64, Option<Vec<u8>>)> {
+        let (sequence, place) = self.pending.get(index).copied()?;
+        Some((sequence, place.and_then(|place| self.content(sequence, place))))
+    }
+
+    fn content(&self, sequence: u64, place: Place) -> Option<Vec<u8>> {
+        let following = self.files.partition_point(|(first, _)| *first <= sequence);
+        let (_, file) = self.files.get(following.checked_sub(1)?)?;
+        let mut record = vec![0; usize::try_from(place.length.get()).ok()?];
+        file.read_exact_at(&mut record, u64::from(place.offset)).ok()?;
+        decode(&record).filter(|(kind, _)| *kind == Kind::Entry(sequence))?;
+        record.drain(..HEADER);
+        Some(record)
+    }
+}
+
+/// Whether a process has the journal at `base`. Looks by taking its lock for a moment: whoever opens the journal in just that
+/// moment is refused, so this is for when nothing else tells.
+#[must_use]
+pub fn is_owned(base: &Path) -> bool {
+    let Ok(file) = File::open(with_ending(base, ".lock")) else { return false };
+    let locked = file.try_lock_shared();
+    // Closing the file lets go of it.
+    matches!(locked, Err(TryLockError::WouldBlock))
+}
+
+/// Everything that is pending in the journal at `base`, and how many records were damaged: a [`Snapshot`] at once.
 ///
 /// # Errors
 ///
 /// [`JournalError::Io`] where the folder or a segment can't be read.
-///
-/// ```
-/// # use std::path::Path;
-/// let (entries, damaged) = audit_core::journal::read_pending(Path::new("/no/such/journal")).unwrap();
-/// assert!(entries.is_empty() && damaged == 0);
-/// ```
 pub fn read_pending(base: &Path) -> Result<(Vec<Entry>, u64), JournalError> {
-    let scan = scan(base, |record| Some(record.payload.to_vec()))?;
-    let damaged = scan.damaged.saturating_sub(u64::from(scan.tail == Tail::Torn));
-    Ok((scan.pending.into(), damaged))
+    let snapshot = Snapshot::read(base)?;
+    let entries = (0..snapshot.len()).filter_map(|index| snapshot.get(index)).filter_map(|(sequence, content)| Some((sequence, content?)));
+    Ok((entries.collect(), snapshot.damaged()))
 }
 
 /// What all segments of a journal say; `T` is what is kept of an entry.
 struct Scan<T> {
     pending: VecDeque<(u64, T)>,
     segments: VecDeque<Segment>,
+    /// The segments, open.
+    files: Vec<(u64, File)>,
     end: u64,
     damaged: u64,
     /// How the last segment ends.
@@ -471,7 +550,7 @@ struct Scan<T> {
 }
 
 fn scan<T>(base: &Path, keep: impl Fn(&Record<'_>) -> Option<T>) -> Result<Scan<T>, JournalError> {
-    let mut scan = Scan { pending: VecDeque::new(), segments: VecDeque::new(), end: 0, damaged: 0, tail: Tail::Whole };
+    let mut scan = Scan { pending: VecDeque::new(), segments: VecDeque::new(), files: Vec::new(), end: 0, damaged: 0, tail: Tail::Whole };
     let mut released = 0;
     let firsts = list(base)?;
     for (index, first) in firsts.iter().copied().enumerate() {
@@ -486,7 +565,7 @@ fn scan<T>(base: &Path, keep: impl Fn(&Record<'_>) -> Option<T>) -> Result<Scan<
         let next = firsts.get(index.saturating_add(1)).copied().unwrap_or(u64::MAX);
         let mut used = false;
         scan.end = scan.end.max(first);
-        let mut records = Records::new(file);
+        let mut records = Records::new(&file);
         while let Some(record) = records.next().map_err(error)? {
             match record.kind {
                 Kind::Acknowledgement(upto) => {
@@ -515,6 +594,7 @@ fn scan<T>(base: &Path, keep: impl Fn(&Record<'_>) -> Option<T>) -> Result<Scan<
         scan.tail = records.tail();
         scan.damaged = scan.damaged.saturating_add(records.damaged());
         scan.segments.push_back(Segment { first, bytes: records.offset(), used: used || records.damaged() > 0 });
+        scan.files.push((first, file));
     }
     Ok(scan)
 }

@@ -56,12 +56,18 @@ impl Partition {
         Self { number: self.number.saturating_add(1), ..self.clone() }
     }
 
+    /// The beginning of its day, in UNIX seconds: no entry in it is older than that.
+    #[must_use]
+    pub fn start(&self) -> f64 {
+        #[allow(clippy::cast_precision_loss)] // A day's midnight is far below 2^53.
+        let midnight = self.day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp() as f64;
+        midnight
+    }
+
     /// The end of its day, in UNIX seconds: every entry in it is older than that.
     #[must_use]
     pub fn end(&self) -> f64 {
-        #[allow(clippy::cast_precision_loss)] // A day's midnight is far below 2^53.
-        let midnight = self.day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp() as f64;
-        midnight + DAY
+        self.start() + DAY
     }
 }
 

@@ -24,6 +24,7 @@ const PRELUDE: &str = r#"
         test.rows[#test.rows + 1] = { user = user, value = value, when = when, with = with }
         return "k" .. #test.rows
     end
+    test.store = store
     function store:find(user, query)
         local i, left = query.before and tonumber(query.before:sub(2)) or #test.rows + 1, query.limit
         return function ()
@@ -58,11 +59,11 @@ fn the_exports_are_these() {
         local names = {}
         for name in pairs((...).core) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "command detail event_types events help new period shell_commands shell_line shows_field terminal_width version", table.concat(names, " "))
+        assert(table.concat(names, " ") == "command detail event_types events exit_on_interrupt filters help is_terminal new new_file period shell_commands shell_line shows_field terminal_width version writing", table.concat(names, " "))
         names = {}
         for name in pairs((...).log) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "admits audit close configure flush forget lost open prune session_extra show state stores sum_up waiting", table.concat(names, " "))
+        assert(table.concat(names, " ") == "admits audit cells close configure flush forget is_owned lost open prune read session_extra state stores sum_up waiting", table.concat(names, " "))
         "#,
     );
 }
@@ -75,8 +76,9 @@ fn an_event_is_stored_and_shown() {
         local id = test.log.audit("example.com", "romeo@example.com", "mod_test", "test-event", { session = { ip = "203.0.113.80" } })
         assert(#id == 36 and test.rows[1].user == "@events.2026-11-24" and test.rows[1].when == 1795521600)
         local text = ""
-        local shown, damaged = test.log.show("example.com", {}, {}, nil, function (lines) text = text .. lines end)
-        assert(shown == 1 and damaged == 0, tostring(damaged))
+        local asked = test.core.command({ "example.com" }, test.now).asked
+        local result = test.log.read(asked, function (lines) text = text .. lines end, {})
+        assert(result.shown == 1 and result.damaged == 0, tostring(result.damaged))
         assert(text:find("test%-event  romeo@example.com  203.0.113.80"), text)
         "#,
     );
@@ -101,12 +103,72 @@ fn arguments_become_a_command() {
     check(
         r#"
         local command = (...).core.command
-        local show = command({ "--limit", "5", "romeo@example.com", "--no-show-ip", "--global" })
-        assert(show.action == "show" and show.host == "example.com" and show.filter.username == "romeo" and show.filter.limit == 5)
-        assert(show.filter.global == true and show.columns.ip == false and show.columns.user == nil)
-        assert(command({ "--prune" }).action == "prune" and command({ "-h" }).action == "help")
-        local none, message = command({ "--bad\27" })
+        local show = command({ "--limit", "5", "romeo@example.com", "--no-show-ip", "--global", "--format=json" }, 0)
+        assert(show.action == "show" and show.host == "example.com" and show.asked.host == "example.com" and show.asked.limit == 5)
+        assert(show.asked.asked == "--limit=5 --global --user=romeo" and show.asked.format == "json" and not show.asked.follow)
+        assert(command({ "--prune" }, 0).action == "prune" and command({ "-h" }, 0).action == "help")
+        local none, message = command({ "--bad\27" }, 0)
         assert(none == nil and message:find("Unknown flag", 1, true) and not message:find("\27", 1, true))
+        for _, filter in ipairs((...).core.filters()) do
+            assert(#filter.meaning > 0 and command({ "--" .. filter.name, "example.com" }, 0) == nil or not filter.value, filter.name)
+        end
+        "#,
+    );
+}
+
+#[test]
+fn a_log_is_read_in_pages_that_let_go_of_the_loop() {
+    check(
+        r#"
+        local test = ...
+        for i = 1, 300 do
+            test.now = 1795521600 + i
+            assert(test.log.audit("example.com", "romeo@example.com", "mod_test", "test-" .. i % 2, {}))
+        end
+        local asked = test.core.command({ "example.com", "--type=test-1" }, test.now).asked
+        local pauses, clock = 0, test.now
+        local store_find = test.store.find
+        -- Each page takes 11 ms of the test's clock.
+        test.store.find = function (...) test.now = test.now + 0.011; return store_find(...) end
+        local list, result = test.log.cells(asked, { "event", "user", "id" }, function () pauses = pauses + 1 end)
+        assert(#list == 150 and result.shown == 150 and pauses >= 4, pauses)
+        assert(list[1][1] == "test-1" and list[1][2] == "romeo@example.com" and #list[1][3] == 36)
+        assert(result.newest == result.last or result.last == list[150][3], result.last)
+
+        -- Page after page is the same as everything.
+        local page, after, seen = nil, nil, 0
+        repeat
+            page, result = test.log.cells(asked:page(40, after), { "id" })
+            for _, entry in ipairs(page) do
+                seen = seen + 1
+                assert(entry[1] == list[seen][3])
+            end
+            after = result.last
+        until #page < 40
+        assert(seen == 150)
+
+        -- Following begins behind the newest, and shows what came since, the oldest first.
+        local newest = select(2, test.log.cells(asked:newest(), {})).newest
+        test.now = test.now + 10
+        for i = 1, 3 do test.log.audit("example.com", nil, "mod_test", "test-1", { custom = { test.core.detail("note", nil, "n" .. i) } }) end
+        local text = ""
+        local writing = test.core.writing(asked, nil, false)
+        local result = test.log.read(asked:newer(newest), function (lines) text = text .. lines end, { writing = writing, backwards = true })
+        assert(result.shown == 3 and text:find("n1.*n2.*n3"), text)
+        assert(test.log.read(asked:newer(result.newest), error, { writing = writing, backwards = true }).shown == 0)
+        "#,
+    );
+}
+
+#[test]
+fn a_writer_can_stop_the_reading() {
+    check(
+        r#"
+        local test = ...
+        for i = 1, 5000 do test.now = test.now + 1; test.log.audit("example.com", nil, "mod_test", "test", {}) end
+        local calls = 0
+        local result = test.log.read(test.core.command({ "example.com" }, test.now).asked, function () calls = calls + 1; return false end, {})
+        assert(calls == 1 and result.stopped and result.shown < 5000, result.shown)
         "#,
     );
 }
@@ -162,7 +224,7 @@ fn the_registry_of_event_types_is_there_for_lua() {
         end
         assert(found.since == "13.0" and found.details[1] == "disabled" and #found.meaning > 0 and found.module:match("^mod_audit"))
         assert(core.events():find("user-disabled", 1, true))
-        assert(core.command({ "--events" }).action == "events")
+        assert(core.command({ "--events" }, 0).action == "events")
         "#,
     );
 }

@@ -49,7 +49,8 @@ server.each_series(describe, pending, function (series)
 			end
 			local order = {};
 			for event in out:gmatch("\n%S+ %S+  ([%w-]+)") do table.insert(order, event); end
-			if order[1] == "server-stopped" then table.remove(order, 1); end
+			-- Readings are entries too.
+			while order[1] == "audit-queried" or order[1] == "server-stopped" do table.remove(order, 1); end
 			assert.same({ "hostile", "test-event", "authentication-success", "authentication-failure", "server-started" }, order);
 			assert.is_nil(out:match("[\1-\9\11-\31\127]") or out:match("\194[\128-\159]") or out:match("\226\128\174"));
 			-- Escape is no character of XML, the others are.
@@ -59,7 +60,7 @@ server.each_series(describe, pending, function (series)
 			assert.same({ 1, 1, 3 }, { count(out, "authentication%-success"), count(out, "authentication%-failure"), count(out, "\n") });
 			out = select(2, ctl("romeo@"..host.."/phone", "--show-user", "--limit", "1"));
 			assert.same({ 1, 2 }, { count(out, "romeo@"), count(out, "\n") });
-			out = select(2, ctl("--global", host));
+			out = select(2, ctl("--global", "--type=server-*,test-event", host));
 			assert.is_true(count(out, "server%-started") == 1 and count(out, "romeo") == 0);
 			out = select(2, ctl(host, "--no-global", "--no-show-ip", "--no_show_note"));
 			assert.is_true(count(out, "server%-") == 0 and count(out, "romeo") == 2);
@@ -90,20 +91,22 @@ server.each_series(describe, pending, function (series)
 		it("refuses what makes no sense with one line on standard error", function ()
 			prosody = start { series = series };
 			for arguments, message in pairs({
-				[""] = "Name a host or an account";
 				["nowhere.test"] = "Unknown host \"nowhere.test\"; the configuration has example.test, other.test";
 				["*"] = "Unknown host \"*\"";
 				["romeo@nowhere.test"] = "Unknown host \"nowhere.test\"";
 				["--prune nowhere.test"] = "Unknown host \"nowhere.test\"";
-				["--limt 5 "..host] = "Unknown flag \"--limt\"";
-				["--limit 0 "..host] = "--limit is \"0\"";
-				["--limit"] = "--limit needs a value";
-				[host.." "..other] = "One host or account at a time";
+				[""] = { "Name a host or an account" };
+				["--limt 5 "..host] = { "Unknown flag \"--limt\"" };
+				["--limit 0 "..host] = { "--limit is \"0\"" };
+				["--limit"] = { "--limit needs a value" };
+				[host.." "..other] = { "One host or account at a time" };
 			}) do
 				local list = {};
 				for argument in arguments:gmatch("%S+") do table.insert(list, argument); end
 				local status, out, err = ctl(table.unpack(list));
-				assert.same({ 1, "" }, { status, out }, arguments);
+				-- What makes no sense whatever the server is like has another status.
+				assert.same({ type(message) == "table" and 2 or 1, "" }, { status, out }, arguments);
+				message = type(message) == "table" and message[1] or message;
 				assert.is_truthy(err:find(message, 1, true), err);
 				assert.equal(1, count(err, "\n"), err);
 			end
@@ -117,14 +120,13 @@ server.each_series(describe, pending, function (series)
 			process.write(prosody.data.."/prosody.sqlite", ("no database "):rep(1000));
 			local status, out, err = ctl(host);
 			assert.equal(1, status);
-			-- Prosody's own log goes to standard output here.
-			assert.is_nil(out:find("TIME", 1, true));
+			assert.equal("", out);
 			assert.equal(1, count(err, "\n"), err);
 			assert.is_truthy(err:find("The audit log of "..host.." can't be read: ", 1, true), err);
 		end);
 
 		it("removes what has expired", function ()
-			prosody = start { series = series, config = "audit_log_expires_after = 3600" };
+			prosody = start { series = series, config = "audit_log_expires_after = 3600\ncron_initial_delay = 3600" };
 			prosody:eval([[
 				local store = module:context(...):open_store("audit", "archive");
 				local st = require "util.stanza";
@@ -165,7 +167,8 @@ server.each_series(describe, pending, function (series)
 					]], host);
 				end
 				local status, out, err = ctl(host);
-				assert.same({ 1, "1 entries are damaged and are not shown\n" }, { status, err });
+				assert.equal(1, status);
+				assert.is_truthy(err:find("^1 entry is damaged and is not shown: @events%.%d%d%d%d%-%d%d%-%d%d[^\n]*\n$"), err);
 				assert.is_true(count(out, "authentication%-success") == 1);
 				prosody:stop();
 			end

@@ -1,12 +1,16 @@
 //! Functions that need no log: cleaning, periods, the command's arguments.
 
 use std::borrow::Cow;
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use mlua::prelude::*;
 
 use super::convert::option;
+use super::reader::Asked;
 use crate::catalogue::{self, ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
-use crate::command::{Command, help};
+use crate::command::{Command, FLAGS, Flag, Group, help};
 use crate::options::period;
 use crate::redact::{COMMANDS, is_shown_field, shell_line};
 use crate::text::{Kind, ascii, clean, clean_jid, clean_name};
@@ -34,7 +38,10 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     exports.set("shell_line", lua.create_function(|_, line: LuaString| Ok(shell_line(&line.to_string_lossy())))?)?;
     exports.set("shell_commands", lua.create_function(|_, ()| Ok(COMMANDS.iter().map(|command| command.name).collect::<Vec<_>>()))?)?;
     exports.set("shows_field", lua.create_function(shows_field)?)?;
+    exports.set("filters", lua.create_function(filters)?)?;
     exports.set("help", lua.create_function(|_, ()| Ok(help()))?)?;
+    exports.set("exit_on_interrupt", lua.create_function(|_, ()| Ok(exit_on_interrupt()))?)?;
+    exports.set("is_terminal", lua.create_function(is_terminal)?)?;
     exports.set("terminal_width", lua.create_function(|_, ()| Ok(terminal_width()))?)?;
     Ok(exports)
 }
@@ -60,10 +67,10 @@ fn read_period(_: &Lua, value: LuaValue) -> LuaResult<(Option<f64>, Option<Strin
     })
 }
 
-/// `command(arguments) -> { action = "help" | "events" | "show" | "prune", … } | nil, message`
-fn read_command(lua: &Lua, arguments: Vec<LuaString>) -> LuaResult<(Option<LuaTable>, Option<String>)> {
+/// `command(arguments, now) -> { action = "help" | "events" | "show" | "prune", host, asked } | nil, message`
+fn read_command(lua: &Lua, (arguments, now): (Vec<LuaString>, f64)) -> LuaResult<(Option<LuaTable>, Option<String>)> {
     let arguments: Vec<String> = arguments.iter().map(LuaString::to_string_lossy).collect();
-    let command = match Command::parse(arguments.iter().map(String::as_str)) {
+    let command = match Command::parse(arguments.iter().map(String::as_str), now) {
         Ok(command) => command,
         Err(error) => return Ok((None, Some(error.to_string()))),
     };
@@ -75,23 +82,27 @@ fn read_command(lua: &Lua, arguments: Vec<LuaString>) -> LuaResult<(Option<LuaTa
             result.set("action", "prune")?;
             result.set("host", host)?;
         }
-        Command::Show { local, host, global, limit, columns } => {
+        Command::Show(show) => {
             result.set("action", "show")?;
-            result.set("host", host)?;
-            let filter = lua.create_table()?;
-            filter.set("username", local)?;
-            filter.set("global", global)?;
-            filter.set("limit", limit)?;
-            result.set("filter", filter)?;
-            let shown = lua.create_table()?;
-            shown.set("user", columns.user)?;
-            shown.set("ip", columns.ip)?;
-            shown.set("location", columns.location)?;
-            shown.set("note", columns.note)?;
-            result.set("columns", shown)?;
+            result.set("host", show.host.clone())?;
+            result.set("asked", Asked(*show))?;
         }
     }
     Ok((Some(result), None))
+}
+
+/// `filters() -> list of { name, value | nil, meaning, page = whether it is of the page }`
+fn filters(lua: &Lua, (): ()) -> LuaResult<Vec<LuaTable>> {
+    let shown = FLAGS.iter().filter(|flag| matches!(flag.group, Group::Filter | Group::Page));
+    let table = |flag: &Flag| {
+        let table = lua.create_table()?;
+        table.set("name", flag.name)?;
+        table.set("value", flag.value)?;
+        table.set("meaning", flag.meaning)?;
+        table.set("page", flag.group == Group::Page)?;
+        Ok(table)
+    };
+    shown.map(table).collect()
 }
 
 /// `event_types() -> list of { name, module, meaning, since, details }`
@@ -113,6 +124,21 @@ fn event_types(lua: &Lua, (): ()) -> LuaResult<Vec<LuaTable>> {
 /// `shows_field(name, type | nil) -> whether the value of a form's field may be recorded`
 fn shows_field(_: &Lua, (name, kind): (LuaString, Option<LuaString>)) -> LuaResult<bool> {
     Ok(is_shown_field(&name.to_string_lossy(), kind.map(|kind| kind.to_string_lossy()).as_deref()))
+}
+
+/// `exit_on_interrupt() -> whether it could be arranged`: Ctrl-C ends the process, with the status that shells know. Lua's own
+/// handler reaches the main coroutine only, and a command of prosodyctl runs in another.
+fn exit_on_interrupt() -> bool {
+    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, 130, Arc::new(AtomicBool::new(true))).is_ok()
+}
+
+/// `is_terminal("stdout" | "stderr") -> boolean`
+fn is_terminal(_: &Lua, name: LuaString) -> LuaResult<bool> {
+    Ok(match &*name.as_bytes() {
+        b"stdout" => std::io::stdout().is_terminal(),
+        b"stderr" => std::io::stderr().is_terminal(),
+        _ => false,
+    })
 }
 
 /// How many cells a row of the terminal has; nothing where standard output is none. `COLUMNS` counts first, as in Prosody.

@@ -1,7 +1,7 @@
 -- The Lua half of the binding. Everything that calls a store is in Lua and not in Rust: a driver may yield, a yield can't
 -- cross Rust, and a driver's errors must arrive as they are.
 
-local native, stanzas, stores_of_hosts, classes_of_hosts, writers, queues_of_hosts, floods = ...;
+local native, stanzas, stores_of_hosts, classes_of_hosts, writers, queues_of_hosts, floods, readers = ...;
 
 local NAMESPACE, HOST_WIDE = native.namespace, stanzas.HOST_WIDE;
 -- util.stanza's way to write an attribute with a namespace.
@@ -17,7 +17,6 @@ local require, setmetatable, tonumber, type = require, setmetatable, tonumber, t
 local ceil, floor = math.ceil, math.floor;
 local copy, detail, element, good_jid, good_word = stanzas.copy, stanzas.detail, stanzas.element, stanzas.good_jid, stanzas.good_word;
 local cause_of, condition_of = stores_of_hosts.cause_of, stores_of_hosts.condition_of;
-local read_page, users_of = stores_of_hosts.read_page, stores_of_hosts.users_of;
 
 local UNKNOWN_ACTOR, actor_kinds = native.unknown_actor, {};
 for _, kind in pairs(native.actor_kinds) do actor_kinds[kind] = true; end
@@ -47,7 +46,7 @@ local function new(environment)
 	local stanza_mt, log, now = environment.stanza_mt, environment.log, environment.now;
 	local recorded = environment.recorded or nothing;
 	local configured, direct, troubled = {}, {}, {};
-	local queues, flood;
+	local queues, flood, reading;
 
 	local function tell(level, lines)
 		for i = 1, #lines do
@@ -365,75 +364,11 @@ local function new(environment)
 		recorder.forget(host);
 	end
 
-	-- Calls read() until it gives something, or nobody wants to wait any longer: what it gave | nil, message
-	local function patiently(read, ...)
-		local attempt = 0;
-		while true do
-			local result, err = read(...);
-			if result then
-				return result, err;
-			end
-			attempt = attempt + 1;
-			local message = cause_of(err);
-			if not environment.retry or not environment.retry(attempt, message) then
-				return nil, message;
-			end
-		end
-	end
-
-	-- Opens the store of a host for reading: store, names of its archive users | nil, message
-	local function open_to_read(host)
-		ensure_configured(host);
-		local store, err = patiently(store_of, host);
-		if not store then
-			return nil, err;
-		end
-		local users;
-		users, err = patiently(users_of, store);
-		if not users then
-			return nil, err;
-		end
-		return store, users;
-	end
-
-	-- Shows entries of a host as a table, newest first.
-	--   show(host, filter, columns, width, write) -> number shown, number that could not be read, message | nil
-	-- `filter` may have username, global and limit; `write` is called with text and returns false to stop. There is a message
-	-- where the store can't be read: what waits for it is shown all the same.
-	local function show(host, filter, columns, width, write_out)
-		-- What waits is read first: an entry that goes to the store meanwhile is met twice and known by its id, none is missed.
-		local waiting, undecodable = queues.waiting_rows(host);
-		local store, users = open_to_read(host);
-		local problem;
-		if not store then
-			problem, users = users, {};
-		end
-		local query = recorder.query(host, filter, users, waiting, now());
-		local listing = native.table(columns, width);
-		local going_on = true;
-		while going_on do
-			local limit, partition, before = query:next_page();
-			local rows, skipped = {}, 0;
-			if limit and not problem then
-				rows, skipped = patiently(read_page, store, limit, partition, before);
-				if not rows then
-					rows, skipped, problem = {}, 0, skipped;
-				end
-			end
-			if limit then
-				query:feed(rows, skipped);
-			end
-			local lines = listing:lines(query);
-			going_on = limit and (lines == "" or write_out(lines) ~= false);
-		end
-		local shown, damaged = query:counts();
-		return shown, damaged + undecodable, problem;
-	end
-
 	-- Removes what has expired.
 	--   prune(host) -> names of the partitions that were dropped, number of older entries that were removed | nil, message
 	local function prune(host)
-		local store, users = open_to_read(host);
+		ensure_configured(host);
+		local store, users = reading.open(host);
 		if not store then
 			return nil, users;
 		end
@@ -510,6 +445,22 @@ local function new(environment)
 		end;
 	};
 
+	reading = readers.new {
+		now = now;
+		retry = environment.retry;
+		store_of = store_of;
+		waiting = queues.waiting;
+		query = recorder.query;
+	};
+
+	-- A function of the reading half, for a host that may not have been configured yet.
+	local function for_host(read)
+		return function (asked, ...)
+			ensure_configured(asked.host);
+			return read(asked, ...);
+		end
+	end
+
 	-- Opens the journal of a host and offers again what waits in it; and its store now, not at the first hand-over: to connect
 	-- to a database and make its tables takes longer than one slice may.
 	local function open_journal(host)
@@ -541,8 +492,15 @@ local function new(environment)
 		stores = stores;
 		configure = configure;
 		forget = forget;
-		show = show;
+		-- read(asked, out, view), cells(asked, columns, pause): read.lua describes them; what is asked comes from command()
+		read = for_host(reading.write);
+		cells = for_host(reading.cells);
 		prune = prune;
+		-- is_owned(host) -> whether a server has the journal of a host
+		is_owned = function (host)
+			local path = environment.readable_path and environment.readable_path(host);
+			return path and native.is_owned(path) or false;
+		end;
 		-- lost() -> how many events could not be stored, of all hosts
 		lost = recorder.lost;
 		open = open_journal;
@@ -570,6 +528,11 @@ local exports = {
 	shell_commands = native.shell_commands;
 	shows_field = native.shows_field;
 	terminal_width = native.terminal_width;
+	is_terminal = native.is_terminal;
+	exit_on_interrupt = native.exit_on_interrupt;
+	writing = native.writing;
+	new_file = native.new_file;
+	filters = native.filters;
 	new = new;
 };
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use mlua::prelude::*;
 
-use crate::journal::{Appended, Journal, Limits, read_pending};
+use crate::journal::{Appended, Journal, Limits, Snapshot};
 
 /// A journal that this process owns, until it is closed.
 pub(super) struct Owned(Option<Journal>);
@@ -19,14 +19,33 @@ pub(super) fn open(lua: &Lua, path: LuaString) -> LuaResult<(Option<LuaAnyUserDa
     }
 }
 
-/// `read_journal(path) -> list of payloads, number of damaged records | nil, message`
-pub(super) fn read(lua: &Lua, path: LuaString) -> LuaResult<(Option<Vec<LuaString>>, LuaValue)> {
-    match read_pending(Path::new(OsStr::from_bytes(&path.as_bytes()))) {
-        Ok((pending, damaged)) => {
-            let payloads = pending.iter().map(|(_, payload)| lua.create_string(payload)).collect::<LuaResult<_>>()?;
-            Ok((Some(payloads), damaged.into_lua(lua)?))
-        }
-        Err(error) => Ok((None, error.to_string().into_lua(lua)?)),
+/// `read_journal(path) -> snapshot | nil, message`
+pub(super) fn read(lua: &Lua, path: LuaString) -> LuaResult<(Option<LuaAnyUserData>, Option<String>)> {
+    match Snapshot::read(Path::new(OsStr::from_bytes(&path.as_bytes()))) {
+        Ok(snapshot) => Ok((Some(lua.create_userdata(Reader(snapshot))?), None)),
+        Err(error) => Ok((None, Some(error.to_string()))),
+    }
+}
+
+/// `is_owned(path) -> whether a process has the journal`
+pub(super) fn is_owned(_: &Lua, path: LuaString) -> LuaResult<bool> {
+    Ok(crate::journal::is_owned(Path::new(OsStr::from_bytes(&path.as_bytes()))))
+}
+
+/// What is pending in a journal at one moment.
+pub(super) struct Reader(Snapshot);
+
+impl LuaUserData for Reader {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // count() -> entries, damaged records
+        methods.add_method("count", |_, this, ()| Ok((this.0.len(), this.0.damaged())));
+        // get(index) -> sequence, payload | nil where it has none on disk; index is from 1
+        methods.add_method("get", |lua, this, index: usize| {
+            Ok(match index.checked_sub(1).and_then(|index| this.0.get(index)) {
+                Some((sequence, payload)) => (Some(sequence), payload.map(|payload| lua.create_string(payload)).transpose()?),
+                None => (None, None),
+            })
+        });
     }
 }
 
@@ -53,6 +72,8 @@ impl LuaUserData for Owned {
             this.journal()?.release(to);
             Ok(())
         });
+        // snapshot() -> snapshot
+        methods.add_method_mut("snapshot", |lua, this, ()| lua.create_userdata(Reader(this.journal()?.snapshot())));
         // damaged() -> number of records that were left out when it was opened
         methods.add_method_mut("damaged", |_, this, ()| Ok(this.journal()?.damaged()));
         // trouble() -> why it can't be written | nil

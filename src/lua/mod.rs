@@ -5,7 +5,10 @@
 //! | `new(environment) -> log` | an audit log; `glue.lua` describes both tables |
 //! | `detail(name, attr, text, children) -> stanza` | something to add to an event |
 //! | `period(value) -> seconds \| nil, allowed` | a length of time as Prosody's options write it |
-//! | `command(arguments) -> command \| nil, message` | the arguments of `prosodyctl mod_audit` |
+//! | `command(arguments, now) -> command \| nil, message` | the arguments of `prosodyctl mod_audit` |
+//! | `filters() -> list` | the flags that say which entries are wanted: name, value, meaning |
+//! | `writing(asked, width, coloured) -> writing` | entries in the format that was asked for |
+//! | `new_file(path) -> file \| nil, message` | a file that appears whole or not at all |
 //! | `help() -> text` | the help of that command |
 //! | `event_types() -> list` | the registry of event types: name, module, meaning, since, details |
 //! | `events() -> text` | the same as the command prints it |
@@ -13,6 +16,8 @@
 //! | `shell_commands() -> list` | the names of the commands of which it is known what they take |
 //! | `shows_field(name, type) -> boolean` | whether the value of a form's field may be recorded |
 //! | `terminal_width() -> cells \| nil` | how wide the terminal at standard output is |
+//! | `is_terminal("stdout" \| "stderr") -> boolean` | whether that is a terminal |
+//! | `exit_on_interrupt() -> boolean` | lets Ctrl-C end the process |
 //! | `version` | the version of this library |
 
 mod convert;
@@ -33,6 +38,7 @@ const CHUNKS: &[(&str, &str)] = &[
     ("writer", include_str!("writer.lua")),
     ("queue", include_str!("queue.lua")),
     ("flood", include_str!("flood.lua")),
+    ("read", include_str!("read.lua")),
     ("glue", include_str!("glue.lua")),
 ];
 
@@ -44,8 +50,10 @@ const CHUNKS: &[(&str, &str)] = &[
 pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     let native = export::functions(lua)?;
     native.set("recorder", lua.create_function(|lua, ()| recorder::functions(lua))?)?;
-    native.set("table", lua.create_function(reader::table)?)?;
+    native.set("writing", lua.create_function(reader::writing)?)?;
+    native.set("new_file", lua.create_function(reader::new_file)?)?;
     native.set("journal", lua.create_function(journal::open)?)?;
+    native.set("is_owned", lua.create_function(journal::is_owned)?)?;
     native.set("read_journal", lua.create_function(journal::read)?)?;
     let mut loaded = LuaMultiValue::from_iter([LuaValue::Table(native)]);
     for (name, source) in CHUNKS {

@@ -476,43 +476,53 @@ local function new(context)
 		end
 	end
 
-	-- Rows of what waits, as a query takes them: key, when, with, xml, one after the other, newest last.
-	local function rows_of(payloads)
-		local rows, damaged = {}, 0;
-		for i = 1, #payloads do
-			local item = item_of(stanza_mt, payloads[i]);
-			if item then
-				local n = #rows;
-				rows[n + 1], rows[n + 2], rows[n + 3], rows[n + 4] = "journal-"..i, floor(item.at), item.with, tostring(item.stanza);
-			else
-				damaged = damaged + 1;
-			end
-		end
-		return rows, damaged;
-	end
-
-	-- What waits on a host, whichever process has its journal: rows, number of damaged records.
-	local function waiting_rows(host)
+	-- What waits on a host, whichever process has its journal: { since = UNIX time | nil: nothing waits, page =, damaged = }
+	--   page(limit, behind | nil, oldest_first) -> rows as a query takes them, number of records that are no entries
+	local function waiting(host)
 		local queue = queues[host];
+		local held, snapshot, problem = {}, nil, nil;
 		if queue and queue.journal then
-			local payloads = {};
-			for sequence = queue.journal:first(), queue.journal:next() - 1 do
-				local item = queue.held[sequence];
-				payloads[#payloads + 1] = item and payload_of(item) or queue.journal:get(sequence);
+			snapshot = queue.journal:snapshot();
+			-- What could not be written is in memory only, and let go of when the store takes it.
+			for sequence, item in pairs(queue.held) do held[sequence] = item; end
+		else
+			local path = context.journal_path and context.journal_path(host) or context.readable_path and context.readable_path(host);
+			if path then
+				snapshot, problem = native.read_journal(path);
 			end
-			return rows_of(payloads);
 		end
-		local path = context.journal_path and context.journal_path(host) or context.readable_path and context.readable_path(host);
-		if not path then
-			return {}, 0;
+		if problem then
+			log("warn", ("The journal of the audit events of %s can't be read: %s"):format(host, problem));
 		end
-		local payloads, damaged = native.read_journal(path);
-		if not payloads then
-			log("warn", ("The journal of the audit events of %s can't be read: %s"):format(host, damaged));
-			return {}, 0;
+		if not snapshot then
+			return { damaged = 0 };
 		end
-		local rows, undecodable = rows_of(payloads);
-		return rows, damaged + undecodable;
+		local count, damaged = snapshot:count();
+		local function item_of_index(index)
+			local sequence, payload = snapshot:get(index);
+			return payload and item_of(stanza_mt, payload) or held[sequence];
+		end
+		local function page(limit, behind, oldest_first)
+			local rows, n, skipped = {}, 0, 0;
+			local step = oldest_first and 1 or -1;
+			local first = behind and tonumber(behind) + step or oldest_first and 1 or count;
+			for index = first, oldest_first and min(count, first + limit - 1) or max(1, first - limit + 1), step do
+				local item = item_of_index(index);
+				if item then
+					rows[n + 1], rows[n + 2], rows[n + 3], rows[n + 4] = tostring(index), floor(item.at), item.with, tostring(item.stanza);
+					n = n + 4;
+				else
+					skipped = skipped + 1;
+				end
+			end
+			return rows, skipped;
+		end
+		local oldest;
+		for index = 1, count do
+			oldest = item_of_index(index);
+			if oldest then break; end
+		end
+		return { since = oldest and floor(oldest.at); page = page; damaged = damaged };
 	end
 
 	-- How it stands with a host: { waiting, oldest = UNIX time | nil, lost, problem = text | nil, longest = seconds }. The last
@@ -532,7 +542,7 @@ local function new(context)
 
 	return {
 		queue_of = queue_of; is_empty = is_empty; add = add; holds = holds; flush = flush; close = close;
-		waiting_rows = waiting_rows; state = state;
+		waiting = waiting; state = state;
 	};
 end
 

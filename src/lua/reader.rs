@@ -1,20 +1,68 @@
-//! Queries and tables, as objects of the glue: the events of a query stay on this side of the border.
+//! Queries and what is written of them, as objects of the glue: the events of a query stay on this side of the border.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use mlua::prelude::*;
 
 use super::convert::number;
-use crate::command::Columns;
+use crate::command::Show;
 use crate::event::{Row, StoredEvent};
-use crate::query::{Filter, Page, Query, User};
-use crate::report::table::Table;
+use crate::output::NewFile;
+use crate::query::{Origin, Page, Place, Query, Request, Scope};
+use crate::report::columns::Column;
 use crate::report::zone::Zone;
-use crate::retention::Retention;
+use crate::report::{Options, Renderer, renderer, statistics};
 
-/// `table(columns, width | nil) -> table`; `columns` maps `user`, `ip`, `location`, `note` to whether they are shown.
-pub(super) fn table(_: &Lua, (columns, width): (LuaTable, Option<usize>)) -> LuaResult<Listing> {
-    let columns =
-        Columns { user: columns.get("user")?, ip: columns.get("ip")?, location: columns.get("location")?, note: columns.get("note")? };
-    Ok(Listing(Table::new(columns, width, Zone::Local)))
+/// What a reading of the log is asked for.
+pub(super) struct Asked(pub(super) Show);
+
+impl LuaUserData for Asked {
+    fn add_fields<F: LuaUserDataFields<Self>>(fields: &mut F) {
+        fields.add_field_method_get("host", |_, this| Ok(this.0.host.clone()));
+        fields.add_field_method_get("limit", |_, this| Ok(this.0.request.limit));
+        fields.add_field_method_get("output", |_, this| Ok(this.0.output.clone()));
+        fields.add_field_method_get("follow", |_, this| Ok(this.0.follow));
+        // What was asked, as flags.
+        fields.add_field_method_get("asked", |_, this| Ok(this.0.asked.clone()));
+        fields.add_field_method_get("format", |_, this| Ok(this.0.format.name()));
+    }
+
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // page(limit, after | nil) -> the same, but so many, and behind that place
+        methods.add_method("page", |lua, this, (limit, after): (usize, Option<String>)| {
+            let after = after.and_then(|place| place.parse().ok());
+            let request = Request { limit: Some(limit), after, ..this.0.request.clone() };
+            lua.create_userdata(Self(Show { request, ..this.0.clone() }))
+        });
+        // newer(place | nil) -> the same, but all that is newer than that place
+        methods.add_method("newer", |lua, this, place: Option<String>| {
+            let newer_than: Option<Place> = place.and_then(|place| place.parse().ok());
+            let request = Request { limit: None, newer_than, ..this.0.request.clone() };
+            lua.create_userdata(Self(Show { request, ..this.0.clone() }))
+        });
+        // newest() -> the newest entry of all
+        methods.add_method("newest", |lua, this, ()| {
+            let request = Request { limit: Some(1), ..Request::default() };
+            lua.create_userdata(Self(Show { request, ..this.0.clone() }))
+        });
+    }
+}
+
+/// `writing(asked, width | nil, coloured) -> writing`; without a width nothing is cut.
+pub(super) fn writing(_: &Lua, (asked, width, coloured): (LuaUserDataRef<Asked>, Option<usize>, bool)) -> LuaResult<Writing> {
+    let Show { host, columns, zone, format, stats, .. } = asked.0.clone();
+    let options = Options { host, columns, width, zone, coloured: coloured && asked.0.colour };
+    Ok(Writing(if stats { statistics(&options) } else { renderer(format, &options) }))
+}
+
+/// `new_file(path) -> file | nil, message`
+pub(super) fn new_file(lua: &Lua, path: LuaString) -> LuaResult<(Option<LuaAnyUserData>, Option<String>)> {
+    match NewFile::create(Path::new(OsStr::from_bytes(&path.as_bytes()))) {
+        Ok(file) => Ok((Some(lua.create_userdata(Output(Some(file)))?), None)),
+        Err(error) => Ok((None, Some(error.to_string()))),
+    }
 }
 
 /// Rows as the glue lists them: key, when, with, xml, one after the other. What is no row is left out.
@@ -40,28 +88,12 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Begins a query of the entries of a host: `filter` has the wishes, `users` are the archive users that its store lists, and
-    /// `waiting` the rows that the store has not taken yet.
-    pub(super) fn new(
-        host: &str,
-        filter: &LuaTable,
-        users: &LuaTable,
-        waiting: &LuaTable,
-        retention: Retention,
-        now: f64,
-    ) -> LuaResult<Self> {
-        let username: Option<String> = filter.get("username")?;
-        let filter = Filter {
-            user: username.map(|local| User { jid: format!("{local}@{host}"), local }),
-            global: filter.get("global")?,
-            limit: filter.get("limit")?,
-            retention,
-            now,
-        };
+    /// Begins a query over the archive users that a store lists; entries have been waiting in the journal since `waiting_since`.
+    pub(super) fn new(asked: &Asked, users: &LuaTable, waiting_since: Option<f64>, scope: Scope) -> Self {
         // A driver may list users that are no strings: the memory driver's key of user `nil` is a function.
         let users =
             users.sequence_values::<LuaValue>().filter_map(|user| user.ok()?.as_string()?.to_str().ok().map(|user| user.to_owned()));
-        Ok(Self { query: Query::new(filter, users, rows(waiting)?), page: None, shown: 0 })
+        Self { query: Query::new(asked.0.request.clone(), scope, users, waiting_since), page: None, shown: 0 }
     }
 
     fn take(&mut self) -> Vec<StoredEvent> {
@@ -73,36 +105,91 @@ impl Reading {
 
 impl LuaUserData for Reading {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        // next_page() -> limit, partition | nil, key before which to read | nil; nothing where no page is needed
-        methods.add_method_mut("next_page", |_, this, ()| {
+        // next_page() -> { limit, journal, partition, with, oldest_first, behind, near } | nil where none is needed
+        methods.add_method_mut("next_page", |lua, this, ()| {
             this.page = this.query.next_page();
-            Ok(match &this.page {
-                Some(page) => (Some(page.limit), page.partition.clone(), page.before.clone()),
-                None => (None, None, None),
-            })
+            let Some(page) = &this.page else { return Ok(None) };
+            let table = lua.create_table()?;
+            table.set("limit", page.limit)?;
+            match &page.from {
+                Origin::Store(partition) => table.set("partition", partition.clone())?,
+                Origin::Journal => table.set("journal", true)?,
+            }
+            table.set("with", page.with.clone())?;
+            table.set("oldest_first", page.oldest_first)?;
+            table.set("behind", page.behind.clone())?;
+            table.set("near", page.near)?;
+            Ok(Some(table))
         });
-        // feed(rows, skipped): the page, newest first, and how many rows of it could not be read
-        methods.add_method_mut("feed", |_, this, (rows, skipped): (LuaTable, usize)| {
+        // feed(rows, skipped, seconds): the page, how many rows of it could not be read, and how long it took
+        methods.add_method_mut("feed", |_, this, (rows, skipped, seconds): (LuaTable, usize, f64)| {
             let rows = self::rows(&rows)?;
             if let Some(page) = this.page.take() {
-                this.query.feed(&page, rows, skipped);
+                this.query.feed(&page, rows, skipped, seconds);
             }
             Ok(())
         });
-        // counts() -> entries shown, entries that could not be read
-        methods.add_method("counts", |_, this, ()| Ok((this.shown, this.query.damaged())));
+        // cells(columns) -> list of entries, each a list of texts: the events that are certain and were not taken yet
+        methods.add_method_mut("cells", |_, this, names: Vec<String>| {
+            let columns: Vec<Column> = names.iter().filter_map(|name| name.parse().ok()).collect();
+            let cells = |event: StoredEvent| columns.iter().map(|column| column.text(&event, Zone::Utc)).collect::<Vec<_>>();
+            Ok(this.take().into_iter().map(cells).collect::<Vec<_>>())
+        });
+        // shown() -> number of entries; damaged() -> number, text that says where the first are
+        methods.add_method("shown", |_, this, ()| Ok(this.shown));
+        methods.add_method("damaged", |_, this, ()| {
+            let damaged = this.query.damaged();
+            Ok((damaged.count, damaged.places.join("; ")))
+        });
+        // newest() -> place of the newest entry that was read | nil; last() -> place of the last event that was found | nil
+        methods.add_method("newest", |_, this, ()| Ok(this.query.newest().map(ToString::to_string)));
+        methods.add_method("last", |_, this, ()| Ok(this.query.last().map(ToString::to_string)));
     }
 }
 
-/// A table that is being written.
-pub(super) struct Listing(Table);
+/// Entries that are being written in one format.
+pub(super) struct Writing(Box<dyn Renderer>);
 
-impl LuaUserData for Listing {
+impl LuaUserData for Writing {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        // lines(query) -> text: the events of the query that are certain and were not shown yet
-        methods.add_method_mut("lines", |_, this, query: LuaAnyUserData| {
-            let events = query.borrow_mut::<Reading>()?.take();
-            Ok(this.0.lines(&events))
+        methods.add_method_mut("begin", |lua, this, ()| lua.create_string(this.0.begin()));
+        // entries(query, backwards) -> text: the events of the query that are certain and were not taken yet
+        methods.add_method_mut("entries", |lua, this, (query, backwards): (LuaAnyUserData, Option<bool>)| {
+            let mut events = query.borrow_mut::<Reading>()?.take();
+            if backwards == Some(true) {
+                events.reverse();
+            }
+            lua.create_string(this.0.entries(&events))
+        });
+        // ending() -> text; `end` is a word of Lua's
+        methods.add_method_mut("ending", |lua, this, ()| lua.create_string(this.0.end()));
+    }
+}
+
+/// A file that is being made.
+pub(super) struct Output(Option<NewFile>);
+
+impl LuaUserData for Output {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // write(text) -> true | nil, message
+        methods.add_method_mut("write", |_, this, text: LuaString| {
+            Ok(match this.0.as_mut().map(|file| file.write(&text.as_bytes())) {
+                Some(Ok(())) => (Some(true), None),
+                Some(Err(error)) => (None, Some(error.to_string())),
+                None => (None, Some("the file is finished".to_owned())),
+            })
+        });
+        // finish() -> true | nil, message: it gets its name; discard(): nothing of it stays
+        methods.add_method_mut("finish", |_, this, ()| {
+            Ok(match this.0.take().map(NewFile::finish) {
+                Some(Ok(())) => (Some(true), None),
+                Some(Err(error)) => (None, Some(error.to_string())),
+                None => (None, Some("the file is finished".to_owned())),
+            })
+        });
+        methods.add_method_mut("discard", |_, this, ()| {
+            this.0 = None;
+            Ok(())
         });
     }
 }

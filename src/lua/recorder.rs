@@ -7,9 +7,10 @@ use mlua::prelude::*;
 
 use super::convert::{Host, Number, Text, option};
 use super::flood;
-use super::reader::Reading;
+use super::reader::{Asked, Reading};
 use crate::options::{Settings, Value, Write};
 use crate::partition::{Partition, day};
+use crate::query::Scope;
 use crate::recorder::{Recorder, date_time, occurred};
 use crate::trouble::Fate;
 
@@ -82,12 +83,14 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     functions.add("expired", |recorder, (Host(host), name, now): (Host, Text, f64)| {
         partition(&name).is_some_and(|partition| recorder.settings(&host).retention.is_expired(&partition, now))
     })?;
-    // query(host, filter, archive users, waiting rows, now) -> query
+    // query(asked, archive users, waiting since | nil, now, seconds for a page | nil) -> query
     let recorder = Rc::clone(&functions.recorder);
-    let query = lua.create_function(move |_, (Host(host), filter, users, waiting, now): (Host, LuaTable, LuaTable, LuaTable, f64)| {
-        let retention = recorder.borrow().settings(&host).retention;
-        Reading::new(&host, &filter, &users, &waiting, retention, now)
-    })?;
+    let query = lua.create_function(
+        move |_, (asked, users, waiting_since, now, slice): (LuaUserDataRef<Asked>, LuaTable, Option<f64>, f64, Option<f64>)| {
+            let retention = recorder.borrow().settings(&asked.0.host).retention;
+            Ok(Reading::new(&asked, &users, waiting_since, Scope { retention, now, slice }))
+        },
+    )?;
     functions.table.set("query", query)?;
     // may_hold(archive user, time) -> whether it is a partition that may have entries of that time or later
     functions.add("may_hold", |_, (name, time): (Text, f64)| partition(&name).is_some_and(|partition| partition.day >= day(time)))?;

@@ -1,6 +1,7 @@
 -- Calls to archive stores, and what their drivers answer.
 
-local debug, error, pairs, pcall, rawget, tostring, type = debug, error, pairs, pcall, rawget, tostring, type;
+local collectgarbage, debug, error, pairs, pcall = collectgarbage, debug, error, pairs, pcall;
+local rawget, tostring, type = rawget, tostring, type;
 local find = string.find;
 
 -- What a driver says of a failure, as a text: some give a string, some an object, some nothing.
@@ -41,16 +42,55 @@ local function newest(store, partition)
 	return time;
 end
 
--- One page of a partition, newest first: rows, number of rows that could not be read | nil, err
-local function read_page(store, limit, partition, before)
-	local ok, rows, err = pcall(store.find, store, partition, { reverse = true; limit = limit; before = before });
-	if not ok then
-		return nil, rows;
-	elseif not rows then
-		if err == nil or err == "item-not-found" then
-			return {}, 0;
+-- The SQL engine behind a store, or nil where there is none, or it is not as we know it. Neither series of Prosody gives
+-- another way to it: the driver keeps it in a local variable.
+local function engine_of(store)
+	local append = store.append;
+	if type(append) ~= "function" then
+		return nil;
+	end
+	for i = 1, 60 do
+		local name, value = debug.getupvalue(append, i);
+		if not name then
+			return nil;
+		elseif name == "engine" then
+			if type(value) == "table" and type(value.transaction) == "function" then
+				return value;
+			end
+			return nil;
 		end
-		return nil, err;
+	end
+end
+
+-- Whether a driver finds a time by bisection and everything else by walking: Prosody 13's embedded one, which reads each
+-- entry that it passes.
+local function seeks_by_time(store)
+	return type(store.trim) == "function" and type(store.caps) == "table" and store.caps.quota ~= nil;
+end
+
+-- One page of a partition. page = { partition, with, oldest_first, behind = key of the row before it, near = its time, limit }
+-- -> rows, number of rows that could not be read | nil, err
+local function read_page(store, page)
+	local limit = page.limit;
+	local query = { reverse = not page.oldest_first; limit = limit; with = page.with };
+	query[page.oldest_first and "after" or "before"] = page.behind;
+	if page.near and page.partition and seeks_by_time(store) then
+		-- A second further: of several entries with the time that it looks for, it meets any.
+		if page.oldest_first then
+			query.start = page.near - 1;
+		else
+			query["end"] = page.near + 1;
+		end
+	end
+	local ok, rows, err = pcall(store.find, store, page.partition, query);
+	if ok and not rows and (err == nil or err == "item-not-found") then
+		return {}, 0;
+	elseif not ok or not rows then
+		if engine_of(store) then
+			-- COMPAT LuaDBI 0.7: a query that met a lock stays in progress until it is collected, and nothing can be committed.
+			collectgarbage();
+		end
+		return nil, ok and err or rows;
 	end
 	local list, n, skipped = {}, 0, 0;
 	while true do
@@ -90,26 +130,6 @@ local function users_of(store)
 		end
 	end
 	return users;
-end
-
--- The SQL engine behind a store, or nil where there is none, or it is not as we know it. Neither series of Prosody gives
--- another way to it: the driver keeps it in a local variable.
-local function engine_of(store)
-	local append = store.append;
-	if type(append) ~= "function" then
-		return nil;
-	end
-	for i = 1, 60 do
-		local name, value = debug.getupvalue(append, i);
-		if not name then
-			return nil;
-		elseif name == "engine" then
-			if type(value) == "table" and type(value.transaction) == "function" then
-				return value;
-			end
-			return nil;
-		end
-	end
 end
 
 -- COMPAT LuaDBI 0.7: a prepared statement that is collected after its connection takes the whole process with it, and

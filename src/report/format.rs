@@ -55,6 +55,14 @@ const fn info(format: Format, name: &'static str, extension: &'static str, meani
     FormatInfo { format, name, meaning, extension }
 }
 
+impl Format {
+    /// What it is called on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        FORMATS.iter().find(|info| info.format == self).map_or("", |info| info.name)
+    }
+}
+
 /// A name that is no format's; says which there are.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{name:?} is no format; there are {}", names())]

@@ -12,6 +12,7 @@
 //! *Invariant*: a renderer keeps no entries. Whatever it is given is text when it returns.
 
 pub mod cef;
+pub mod columns;
 pub mod csv;
 pub mod ecs;
 pub mod fields;
@@ -31,8 +32,8 @@ pub mod taxonomy;
 pub mod xml;
 pub mod zone;
 
-use crate::command::Columns;
 use crate::event::StoredEvent;
+use columns::Columns;
 use format::Format;
 use zone::Zone;
 
@@ -84,7 +85,7 @@ impl Options {
 #[must_use]
 pub fn renderer(format: Format, options: &Options) -> Box<dyn Renderer> {
     match format {
-        Format::Table => Box::new(table::Table::new(options.columns, options.width, options.zone)),
+        Format::Table => Box::new(table::Table::new(options.columns.clone(), options.width, options.zone).coloured(options.coloured)),
         Format::Json => Box::new(json::Json::new(&options.host)),
         Format::Csv => Box::new(csv::Csv::new(&options.host)),
         Format::Xml => Box::new(xml::Xml::new(&options.host)),

@@ -2,9 +2,9 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::command::Columns;
 use crate::event::StoredEvent;
 use crate::report::Renderer;
+use crate::report::columns::{Column, Columns};
 use crate::report::printable::printable;
 use crate::report::zone::Zone;
 
@@ -22,31 +22,28 @@ pub struct Table {
     /// How many cells the terminal has in a row; nothing where the output is no terminal, and nothing is cut.
     width: Option<usize>,
     zone: Zone,
-    layout: Option<Vec<Column>>,
+    coloured: bool,
+    layout: Option<Vec<Laid>>,
     offset: String,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Column {
-    kind: Kind,
+struct Laid {
+    column: Column,
     width: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Time,
-    Event,
-    User,
-    Ip,
-    Location,
-    Note,
 }
 
 impl Table {
     /// A table with these columns, for a terminal of `width` cells.
     #[must_use]
     pub const fn new(columns: Columns, width: Option<usize>, zone: Zone) -> Self {
-        Self { columns, width, zone, layout: None, offset: String::new() }
+        Self { columns, width, zone, coloured: false, layout: None, offset: String::new() }
+    }
+
+    /// The same, with colours for event types that an operator looks for.
+    #[must_use]
+    pub fn coloured(self, coloured: bool) -> Self {
+        Self { coloured, ..self }
     }
 
     /// The lines for `events`, each ended by a newline; with a header the first time.
@@ -61,72 +58,54 @@ impl Table {
                 let offsets = events.iter().map(|event| self.zone.show(event.time).1);
                 self.offset = offsets.reduce(|a, b| if a == b { a } else { "local".to_owned() }).unwrap_or_default();
                 let layout = self.arrange(events);
-                let header: Vec<String> = layout.iter().map(|column| self.title(column.kind)).collect();
-                push_row(&mut lines, &layout, &header, self.width);
+                let header: Vec<String> = layout.iter().map(|column| self.title(column.column)).collect();
+                push_row(&mut lines, &layout, &header, self.width, None);
                 self.layout = Some(layout.clone());
                 layout
             }
         };
         for event in events {
-            let cells: Vec<String> = layout.iter().map(|column| self.cell(column.kind, event)).collect();
-            push_row(&mut lines, &layout, &cells, self.width);
+            let cells: Vec<String> = layout.iter().map(|column| self.cell(column.column, event)).collect();
+            let colour = if self.coloured { colour_of(&event.kind) } else { None };
+            push_row(&mut lines, &layout, &cells, self.width, colour);
         }
         lines
     }
 
-    fn title(&self, kind: Kind) -> String {
-        match kind {
-            Kind::Time => format!("TIME ({})", self.offset),
-            Kind::Event => "EVENT".to_owned(),
-            Kind::User => "USER".to_owned(),
-            Kind::Ip => "ADDRESS".to_owned(),
-            Kind::Location => "COUNTRY".to_owned(),
-            Kind::Note => "NOTE".to_owned(),
+    fn title(&self, column: Column) -> String {
+        match column {
+            Column::Time => format!("{} ({})", column.title(), self.offset),
+            _ => column.title().to_owned(),
         }
     }
 
-    fn cell(&self, kind: Kind, event: &StoredEvent) -> String {
-        let text = match kind {
-            Kind::Time => {
-                let (time, offset) = self.zone.show(event.time);
-                // Where summer time begins or ends within the table, a time alone could be one of two.
-                return if offset == self.offset {
-                    time
-                } else {
-                    format!("{time} {}", offset.strip_prefix("UTC").filter(|o| !o.is_empty()).unwrap_or("UTC"))
-                };
-            }
-            Kind::Event => event.kind.clone(),
-            Kind::User => event.user.clone().unwrap_or_default(),
-            Kind::Ip => event.ip.clone().unwrap_or_default(),
-            Kind::Location => event.country.clone().unwrap_or_default(),
-            Kind::Note => event.note_in(self.zone),
-        };
-        printable(&text)
+    fn cell(&self, column: Column, event: &StoredEvent) -> String {
+        if column != Column::Time {
+            return printable(&column.text(event, self.zone));
+        }
+        let (time, offset) = self.zone.show(event.time);
+        // Where summer time begins or ends within the table, a time alone could be one of two.
+        if offset == self.offset {
+            time
+        } else {
+            format!("{time} {}", offset.strip_prefix("UTC").filter(|o| !o.is_empty()).unwrap_or("UTC"))
+        }
     }
 
-    fn arrange(&self, events: &[StoredEvent]) -> Vec<Column> {
-        let asked = [
-            (Kind::Time, Some(true)),
-            (Kind::Event, Some(true)),
-            (Kind::User, self.columns.user),
-            (Kind::Ip, self.columns.ip),
-            (Kind::Location, self.columns.location),
-            (Kind::Note, self.columns.note),
-        ];
-        let mut layout: Vec<Column> = Vec::new();
-        for (kind, asked) in asked {
-            let widest = events.iter().map(|event| self.cell(kind, event).width()).max().unwrap_or_default();
+    fn arrange(&self, events: &[StoredEvent]) -> Vec<Laid> {
+        let mut layout: Vec<Laid> = Vec::new();
+        for (column, asked) in self.columns.wanted() {
+            let widest = events.iter().map(|event| self.cell(column, event).width()).max().unwrap_or_default();
             if asked.unwrap_or(widest > 0) {
-                layout.push(Column { kind, width: widest.max(self.title(kind).width()) });
+                layout.push(Laid { column, width: widest.max(self.title(column).width()) });
             }
         }
         let Some(terminal) = self.width else { return layout };
         let gaps = GAP.len().saturating_mul(layout.len().saturating_sub(1));
         // The widest column gives way first, the event type after all others; a time is never cut.
         while layout.iter().map(|column| column.width).sum::<usize>().saturating_add(gaps) > terminal {
-            let can_give_way = |column: &&mut Column| column.kind != Kind::Time && column.width > NARROWEST;
-            let widest = layout.iter_mut().filter(can_give_way).max_by_key(|column| (column.kind != Kind::Event, column.width));
+            let can_give_way = |column: &&mut Laid| column.column != Column::Time && column.width > NARROWEST;
+            let widest = layout.iter_mut().filter(can_give_way).max_by_key(|column| (column.column != Column::Event, column.width));
             let Some(column) = widest else { break };
             column.width = column.width.saturating_sub(1);
         }
@@ -148,7 +127,7 @@ impl Renderer for Table {
     }
 }
 
-fn push_row(lines: &mut String, layout: &[Column], cells: &[String], terminal: Option<usize>) {
+fn push_row(lines: &mut String, layout: &[Laid], cells: &[String], terminal: Option<usize>, colour: Option<&str>) {
     let mut row = String::new();
     for (index, (column, cell)) in layout.iter().zip(cells).enumerate() {
         if index > 0 {
@@ -156,11 +135,26 @@ fn push_row(lines: &mut String, layout: &[Column], cells: &[String], terminal: O
         }
         let cell = if terminal.is_some() { shortened(cell, column.width) } else { cell.clone() };
         let padding = column.width.saturating_sub(cell.width());
-        row.push_str(&cell);
+        match colour.filter(|_| column.column == Column::Event) {
+            Some(colour) => row.extend([colour, &cell, "\u{1b}[0m"]),
+            None => row.push_str(&cell),
+        }
         row.extend(std::iter::repeat_n(' ', padding));
     }
     lines.push_str(row.trim_end());
     lines.push('\n');
+}
+
+/// The colour of an event type (ECMA-48): red where something was refused or broke, yellow where something was taken away.
+fn colour_of(kind: &str) -> Option<&'static str> {
+    let ends = |endings: &[&str]| endings.iter().any(|ending| kind.ends_with(ending));
+    if ends(&["-failure", "-refused", "-crashed", "-lost"]) {
+        Some("\u{1b}[31m")
+    } else if ends(&["-disabled", "-deleted", "-deregistered", "-revoked", "-reset", "-pruned", "-destroyed"]) {
+        Some("\u{1b}[33m")
+    } else {
+        None
+    }
 }
 
 /// `text` in at most `width` cells.
@@ -236,7 +230,7 @@ mod tests {
             "#]],
         );
         check(
-            Columns { ip: Some(false), location: Some(false), ..Columns::default() },
+            Columns { said: vec![(Column::Ip, false), (Column::Location, false)], ..Columns::default() },
             Some(140),
             &sample(),
             expect![[r#"
@@ -266,7 +260,7 @@ mod tests {
     #[test]
     fn an_empty_column_is_shown_only_if_asked_for() {
         check(
-            Columns { ip: Some(true), ..Columns::default() },
+            Columns { said: vec![(Column::Ip, true)], ..Columns::default() },
             Some(80),
             &sample()[2..],
             expect![[r#"
@@ -282,6 +276,22 @@ mod tests {
         let events = sample();
         let lines = [table.lines(&[]), table.lines(&events[..1]), table.lines(&events[1..])].concat();
         assert_eq!((lines.matches("TIME").count(), lines.lines().count()), (1, 4));
+    }
+
+    #[test]
+    fn only_event_types_are_coloured_and_only_if_asked_for() {
+        let plain = Table::new(Columns::default(), Some(100), Zone::Utc).lines(&sample());
+        let coloured = Table::new(Columns::default(), Some(100), Zone::Utc).coloured(true).lines(&sample());
+        assert_eq!(coloured.matches('\u{1b}').count(), 2, "{coloured}");
+        assert!(coloured.contains("  \u{1b}[31mauthentication-failure\u{1b}[0m  "), "{coloured}");
+        assert_eq!(coloured.replace("\u{1b}[31m", "").replace("\u{1b}[0m", ""), plain);
+    }
+
+    #[test]
+    fn columns_can_be_chosen() {
+        let columns = Columns { chosen: Some(vec![Column::Source, Column::Event]), ..Columns::default() };
+        let lines = Table::new(columns, None, Zone::Utc).lines(&sample()[2..]);
+        assert_eq!(lines, "SOURCE  EVENT\n        server-stopped\n");
     }
 
     #[test]

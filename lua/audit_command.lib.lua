@@ -1,0 +1,258 @@
+-- prosodyctl mod_audit
+
+local core = require "audit_core";
+
+local loggingmanager = require "core.loggingmanager";
+local prosodyctl = require "util.prosodyctl";
+local socket = require "socket";
+local storagemanager = require "core.storagemanager";
+local time = require "util.time";
+
+local link = module:require "audit_socket";
+local readings = module:require "audit_readings";
+
+local audit_log = module:shared("/*/audit/log").log;
+local hosts = prosody.hosts;
+
+-- How often whoever follows looks again, and how often one is told how far a long reading is; seconds.
+local LOOK_AGAIN, TELL = 1, 1;
+
+local function fail(message, ...)
+	io.stderr:write((message:format(...)), "\n");
+	return 1;
+end
+
+local function activate(host)
+	if host == "*" or not hosts[host] then
+		return nil;
+	end
+	storagemanager.initialize_host(host);
+	return true;
+end
+
+local function all_hosts()
+	local names = {};
+	for name in pairs(hosts) do
+		if name ~= "*" then
+			table.insert(names, name);
+		end
+	end
+	table.sort(names);
+	return names;
+end
+
+local function unknown_host(host)
+	local names = all_hosts();
+	return fail("Unknown host %q; the configuration has %s", host, #names > 0 and table.concat(names, ", ") or "none");
+end
+
+-- Standard output is for entries. Of what Prosody logs there, what we say goes to standard error; of a lock that a driver met we
+-- say ourselves what came of it.
+local function keep_log_from_stdout()
+	loggingmanager.register_sink_type("console", function ()
+		return function (name, level, message, ...)
+			if (level == "warn" or level == "error") and name:find("audit", 1, true) then
+				io.stderr:write(message:format(...), "\n");
+			end
+		end
+	end);
+	loggingmanager.reload_logging();
+end
+
+-- "reachable", "running" without a way to reach it, or "stopped".
+local function state_of_server(host)
+	local conn = link.open();
+	if conn then
+		conn:close();
+		return "reachable";
+	end
+	local known, running = prosodyctl.isrunning();
+	if not known then
+		running = audit_log.is_owned(host);
+	end
+	return running and "running" or "stopped";
+end
+
+-- Whoever reads the log is in the log. Only the server writes to its store; where none runs, we may.
+local function record(asked, shown, exported)
+	local reading = {
+		through = "prosodyctl"; filter = asked.asked; entries = shown; exported = exported; format = asked.format; file = asked.output;
+		by = os.getenv("SUDO_USER") or os.getenv("USER") or os.getenv("LOGNAME");
+	};
+	local state = state_of_server(asked.host);
+	if state == "reachable" then
+		reading.action, reading.host, reading.exported = "record", asked.host, exported and "true" or nil;
+		reading.entries = ("%d"):format(shown);
+		local ok, problem = link.ask(reading);
+		if not ok then
+			io.stderr:write("This reading is not in the log: ", problem, "\n");
+		end
+	elseif state == "stopped" then
+		reading.actor = { kind = "admin-shell" };
+		local id, problem = readings.record(asked.host, reading);
+		if not id then
+			io.stderr:write("This reading is not in the log: ", tostring(problem), "\n");
+		end
+	end
+end
+
+-- Tells on standard error how far a reading is, where it takes long.
+local function new_progress()
+	local told_at, told = time.now(), false;
+	local on_terminal = core.is_terminal("stderr");
+	local progress = {};
+	function progress.each(shown)
+		local now = time.now();
+		if now - told_at >= TELL then
+			told_at, told = now, true;
+			io.stderr:write(("%d entries …"):format(shown), on_terminal and "\r" or "\n");
+			io.stderr:flush();
+		end
+	end
+	function progress.done()
+		if told and on_terminal then
+			io.stderr:write((" "):rep(40), "\r");
+		end
+	end
+	return progress;
+end
+
+-- Writes at once, so that it is known at once whether it can.
+local function to_stdout(text)
+	local ok, problem = io.stdout:write(text);
+	if ok then
+		ok, problem = io.stdout:flush();
+	end
+	if not ok then
+		return nil, "Standard output can't be written: "..tostring(problem);
+	end
+	return true;
+end
+
+-- What came of a reading: exit status.
+local function conclude(asked, result, problem)
+	if problem then
+		return fail("%s", problem);
+	elseif result.problem then
+		return fail("The audit log of %s can't be read: %s%s", asked.host, result.problem,
+			result.shown > 0 and "; what is shown still waits to be stored" or "");
+	elseif result.damaged > 0 then
+		return fail("%d %s damaged and %s not shown%s", result.damaged, result.damaged == 1 and "entry is" or "entries are",
+			result.damaged == 1 and "is" or "are", result.places ~= "" and (": "..result.places) or "");
+	elseif result.shown == 0 then
+		io.stderr:write("No audit events found.\n");
+	end
+	return 0;
+end
+
+local function show(asked)
+	local file, problem;
+	if asked.output then
+		file, problem = core.new_file(asked.output);
+		if not file then
+			return fail("--output: %s", problem);
+		end
+	end
+	local write = file and function (text) return file:write(text); end or to_stdout;
+	local on_terminal = not file and core.is_terminal("stdout");
+	local progress = (file or not on_terminal) and new_progress() or nil;
+	local result = audit_log.read(asked, function (text)
+		local ok;
+		ok, problem = write(text);
+		return ok and true or false;
+	end, {
+		width = not file and core.terminal_width() or nil;
+		coloured = on_terminal and (os.getenv("NO_COLOR") or "") == "" and os.getenv("TERM") ~= "dumb";
+		each_page = progress and progress.each;
+	});
+	if progress then progress.done(); end
+	if file then
+		if problem or result.problem then
+			file:discard();
+		else
+			local _;
+			_, problem = file:finish();
+		end
+		problem = problem and "--output: "..problem;
+	end
+	local status = conclude(asked, result, problem);
+	if not problem and not result.problem then
+		record(asked, result.shown, file ~= nil or asked.format ~= "table");
+	end
+	return status;
+end
+
+local function follow(asked)
+	local coloured = core.is_terminal("stdout") and (os.getenv("NO_COLOR") or "") == "";
+	local view = { backwards = true; writing = core.writing(asked, core.terminal_width(), coloured) };
+	local problem;
+	local function out(text)
+		local ok;
+		ok, problem = to_stdout(text);
+		return ok and true or false;
+	end
+	local _, start = audit_log.cells(asked:newest(), {});
+	local newest, result = start.newest, start;
+	if asked.limit then
+		result = audit_log.read(asked, out, view);
+	end
+	record(asked, asked.limit and result.shown or 0, false);
+	core.exit_on_interrupt();
+	while not problem and not result.problem do
+		result = audit_log.read(asked:newer(newest), out, view);
+		newest = result.newest or newest;
+		socket.sleep(LOOK_AGAIN);
+	end
+	return conclude(asked, result, problem);
+end
+
+local function prune(names)
+	local status = 0;
+	local state = state_of_server(names[1] or "");
+	if state == "running" then
+		return fail("The server is running, and only it may prune its log: enable admin_socket and ask again, or stop the server first");
+	end
+	for _, host in ipairs(names) do
+		local text, problem;
+		if state == "reachable" then
+			text, problem = link.ask { action = "prune"; host = host };
+		else
+			local dropped, removed = audit_log.prune(host);
+			text, problem = dropped and readings.pruned(host, dropped, removed), removed;
+		end
+		if text then
+			print(text);
+		else
+			status = fail("The audit log of %s can't be pruned: %s", host, tostring(problem));
+		end
+	end
+	return status;
+end
+
+return function (arg)
+	local command, problem = core.command(arg, time.now());
+	if not command then
+		fail("%s", problem);
+		return 2;
+	end
+	if command.action == "help" then
+		print(core.help());
+		return 0;
+	elseif command.action == "events" then
+		print(core.events());
+		return 0;
+	end
+	keep_log_from_stdout();
+	local names = command.host and { command.host } or all_hosts();
+	for _, host in ipairs(names) do
+		if not activate(host) then
+			return unknown_host(host);
+		end
+	end
+	if command.action == "prune" then
+		return prune(names);
+	elseif command.asked.follow then
+		return follow(command.asked);
+	end
+	return show(command.asked);
+end

@@ -1,0 +1,97 @@
+//! The flags of the command: one table that drives reading, help, the README, the shell's flags and the ad-hoc form.
+
+/// A flag of the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// The long name, without `--`.
+    pub name: &'static str,
+    /// What stands in the help for its value; nothing where it takes none.
+    pub value: Option<&'static str>,
+    /// Whether `--no-…` turns it off.
+    pub negatable: bool,
+    /// What it is for.
+    pub group: Group,
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+/// What a flag is for, and so where else it is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Which entries are wanted: in the shell and in the ad-hoc form too.
+    Filter,
+    /// How many, and in which order: in the shell too.
+    Page,
+    /// How they are shown: some of it in the shell too.
+    View,
+    /// What else the command does.
+    Action,
+}
+
+impl Group {
+    /// The heading in the help.
+    #[must_use]
+    pub const fn heading(self) -> &'static str {
+        match self {
+            Self::Filter => "Which entries",
+            Self::Page => "How many of them",
+            Self::View => "How they are shown",
+            Self::Action => "Other",
+        }
+    }
+}
+
+use Group::{Action, Filter, Page, View};
+
+const fn takes(name: &'static str, value: &'static str, group: Group, meaning: &'static str) -> Flag {
+    Flag { name, value: Some(value), negatable: false, group, meaning }
+}
+
+const fn switch(name: &'static str, group: Group, meaning: &'static str) -> Flag {
+    Flag { name, value: None, negatable: false, group, meaning }
+}
+
+const fn negatable(name: &'static str, group: Group, meaning: &'static str) -> Flag {
+    Flag { name, value: None, negatable: true, group, meaning }
+}
+
+/// Every flag of the command, in the order of the help.
+#[rustfmt::skip] // A table: one row a line.
+pub const FLAGS: &[Flag] = &[
+    takes("since", "TIME", Filter, "not before this time: 2d, 36h, 2026-11-24, 2026-11-24T18:00, 2026-11-24T18:00:00+01:00"),
+    takes("until", "TIME", Filter, "before this time; a date alone is its midnight"),
+    takes("type", "TYPE,…", Filter, "event types, such as authentication-failure or user-*"),
+    takes("user", "USER,…", Filter, "accounts of the host, or whole JIDs; * stands for anything"),
+    takes("ip", "ADDRESS,…", Filter, "addresses or networks, such as 203.0.113.7 or 2001:db8::/32; what is stored fits where it overlaps"),
+    takes("source", "MODULE,…", Filter, "the modules that reported, such as mod_audit_auth"),
+    takes("client", "ID,…", Filter, "clients, by their ids"),
+    takes("country", "CODE,…", Filter, "countries, by their codes of two letters"),
+    takes("actor", "WHO,…", Filter, "who did it: JIDs, or kinds such as admin-shell"),
+    takes("class", "CLASS,…", Filter, "retention classes"),
+    takes("text", "TEXT", Filter, "a text that is anywhere in the entry, in upper or lower case"),
+    negatable("global", Filter, "only events of the whole host; --no-global hides them"),
+    takes("limit", "N", Page, "at most N entries"),
+    takes("after", "ID", Page, "what comes behind the entry with this id: the next page"),
+    switch("oldest-first", Page, "the oldest entries first, not the newest"),
+    switch("utc", View, "times in UTC, read and shown"),
+    takes("zone", "ZONE", View, "times in this zone: local, UTC or an offset such as +02:00"),
+    takes("columns", "A,B,…", View, "these columns of the table, in this order"),
+    negatable("show-user", View, "the column with the account"),
+    negatable("show-ip", View, "the column with the address"),
+    negatable("show-location", View, "the column with the country"),
+    negatable("show-note", View, "the column with everything else"),
+    negatable("colour", View, "colours, on a terminal and unless NO_COLOR is set"),
+    takes("format", "FORMAT", View, "the format, instead of a table"),
+    takes("output", "FILE", View, "into a new file, whole or not at all"),
+    switch("stats", View, "totals instead of entries: by type, account, network and country, and over time"),
+    switch("follow", View, "entries as they come, until you interrupt it"),
+    switch("prune", Action, "remove what has expired, on one host or on all"),
+    switch("events", Action, "list the types of events that are recorded"),
+    switch("help", Action, "show this help"),
+];
+
+/// The flag of that name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Flag> {
+    FLAGS.iter().find(|flag| flag.name == name)
+}

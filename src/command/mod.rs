@@ -1,0 +1,553 @@
+//! The arguments of `prosodyctl mod_audit`, which the shell's commands and the ad-hoc form make too.
+
+pub mod flags;
+
+use std::fmt::Write as _;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::moment::Moment;
+use crate::query::filter::{Filter, network};
+use crate::query::pattern::Pattern;
+use crate::query::{Place, Request};
+use crate::report::columns::{self, Column, Columns};
+use crate::report::format::{self, Format};
+use crate::report::zone::Zone;
+pub use flags::{FLAGS, Flag, Group};
+
+/// How the command is called; the flags follow.
+const USAGE: &str = "\
+Usage: prosodyctl mod_audit [FLAGS] HOST        everything of a host, newest first
+       prosodyctl mod_audit [FLAGS] USER@HOST   one account
+       prosodyctl mod_audit --prune [HOST]      remove what has expired
+       prosodyctl mod_audit --events            list what is recorded";
+
+/// What the command is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Show the help.
+    Help,
+    /// List the event types.
+    Events,
+    /// Show entries.
+    Show(Box<Show>),
+    /// Remove what has expired.
+    Prune {
+        /// On this host; nothing stands for all of them.
+        host: Option<String>,
+    },
+}
+
+/// Which entries are shown, and how.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Show {
+    /// The host whose log it is.
+    pub host: String,
+    /// Which entries, how many, in which order.
+    pub request: Request,
+    /// The columns of a table.
+    pub columns: Columns,
+    /// The zone of a table's times, and of those in the arguments.
+    pub zone: Zone,
+    /// The format.
+    pub format: Format,
+    /// Whether to show totals instead of entries.
+    pub stats: bool,
+    /// The file to make; standard output where there is none.
+    pub output: Option<String>,
+    /// Whether to show entries as they come.
+    pub follow: bool,
+    /// Whether a terminal may be coloured.
+    pub colour: bool,
+    /// What was asked of the log, as flags: who reads that somebody read the log sees it.
+    pub asked: String,
+}
+
+/// Arguments that make no sense; says which and what would.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct UsageError(String);
+
+impl Command {
+    /// Reads the arguments. Flags may stand before and after the host, with `-` or `_`, and `--name=value` is `--name value`.
+    /// `now` is in UNIX seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError`] with one line for the operator.
+    ///
+    /// ```
+    /// use audit_core::command::Command;
+    /// let Ok(Command::Show(show)) = Command::parse(["example.com", "--limit=5"], 0.0) else { panic!() };
+    /// assert_eq!(show.request.limit, Some(5));
+    /// assert!(Command::parse(["--limt", "5", "example.com"], 0.0).is_err());
+    /// ```
+    pub fn parse<'a>(arguments: impl IntoIterator<Item = &'a str>, now: f64) -> Result<Self, UsageError> {
+        let mut arguments = arguments.into_iter();
+        let mut given = Given::default();
+        let mut target = None;
+        let mut only_targets = false;
+        while let Some(argument) = arguments.next() {
+            if only_targets || !argument.starts_with('-') || argument == "-" {
+                if let Some(first) = target.replace(argument) {
+                    return Err(UsageError(format!("One host or account at a time, not {} and {}", quote(first), quote(argument))));
+                }
+                continue;
+            }
+            if argument == "--" {
+                only_targets = true;
+                continue;
+            }
+            let (flag, on, value) = read_flag(argument)?;
+            let value = match (flag.value, value) {
+                (None, None) => "",
+                (None, Some(_)) => return Err(UsageError(format!("--{} takes no value", flag.name))),
+                (Some(_), Some(value)) => value,
+                (Some(name), None) => {
+                    arguments.next().ok_or_else(|| UsageError(format!("--{} needs a value: --{} {name}", flag.name, flag.name)))?
+                }
+            };
+            match flag.name {
+                "help" => return Ok(Self::Help),
+                "events" => return Ok(Self::Events),
+                _ => given.take(flag, on, value)?,
+            }
+        }
+        let target = target.map(read_target).transpose()?;
+        match (given.prune, target) {
+            (true, None) => Ok(Self::Prune { host: None }),
+            (true, Some((None, host))) => Ok(Self::Prune { host: Some(host) }),
+            (true, Some((Some(_), host))) => Err(UsageError(format!("--prune is for a whole host: --prune {host}"))),
+            (false, None) => {
+                Err(UsageError("Name a host or an account, such as example.com or user@example.com (--help shows more)".to_owned()))
+            }
+            (false, Some((local, host))) => Ok(Self::Show(Box::new(given.show(local, host, now)?))),
+        }
+    }
+}
+
+/// What was given so far.
+#[derive(Debug, Default)]
+struct Given {
+    show: Show,
+    since: Option<Moment>,
+    until: Option<Moment>,
+    users: Vec<String>,
+    no_colour: bool,
+    prune: bool,
+}
+
+impl Given {
+    fn take(&mut self, flag: &Flag, on: bool, value: &str) -> Result<(), UsageError> {
+        let show = &mut self.show;
+        let filter = &mut show.request.filter;
+        match flag.name {
+            "prune" => self.prune = true,
+            "since" => self.since = Some(read(flag, value)?),
+            "until" => self.until = Some(read(flag, value)?),
+            "type" => filter.types.extend(words(flag, value)?.map(Pattern::new)),
+            "user" => self.users.extend(words(flag, value)?.map(ToOwned::to_owned)),
+            "ip" => read_addresses(filter, flag, value)?,
+            "source" => filter.sources.extend(words(flag, value)?.map(Pattern::new)),
+            "client" => filter.clients.extend(words(flag, value)?.map(Pattern::new)),
+            "country" => filter.countries.extend(words(flag, value)?.map(Pattern::new)),
+            "actor" => filter.actors.extend(words(flag, value)?.map(Pattern::new)),
+            "class" => filter.classes.extend(words(flag, value)?.map(Pattern::new)),
+            "text" => filter.text = Some(value.to_lowercase()).filter(|text| !text.is_empty()),
+            "global" => filter.global = Some(on),
+            "limit" => show.request.limit = Some(read_limit(value)?),
+            "after" => show.request.after = Some(read::<Place>(flag, value)?),
+            "oldest-first" => show.request.oldest_first = true,
+            "utc" => show.zone = Zone::Utc,
+            "zone" => show.zone = read(flag, value)?,
+            "columns" => {
+                let chosen = words(flag, value)?.map(Column::from_str).collect::<Result<_, _>>();
+                show.columns.chosen = Some(chosen.map_err(|error| UsageError(format!("--columns: {error}")))?);
+            }
+            "format" => show.format = value.parse().map_err(|error| UsageError(format!("--format: {error}")))?,
+            "output" => show.output = Some(value.to_owned()),
+            "stats" => show.stats = true,
+            "follow" => show.follow = true,
+            "colour" => self.no_colour = !on,
+            name => {
+                let column = name.strip_prefix("show-").and_then(|name| name.parse().ok());
+                show.columns.said.extend(column.map(|column| (column, on)));
+            }
+        }
+        if matches!(flag.group, Group::Filter | Group::Page) {
+            let space = if show.asked.is_empty() { "" } else { " " };
+            let no = if on { "" } else { "no-" };
+            // Writing to a string can't fail.
+            let _ = match flag.value {
+                Some(_) => write!(show.asked, "{space}--{}={value}", flag.name),
+                None => write!(show.asked, "{space}--{no}{}", flag.name),
+            };
+        }
+        Ok(())
+    }
+
+    fn show(self, local: Option<String>, host: String, now: f64) -> Result<Show, UsageError> {
+        let mut show = self.show;
+        let zone = show.zone;
+        let resolve = |moment: Option<Moment>| moment.map(|moment| moment.resolve(now, zone));
+        let (since, until) = (resolve(self.since), resolve(self.until));
+        if let (Some(since), Some(until)) = (since, until)
+            && since >= until
+        {
+            let shown = |time| zone.show(time).0;
+            return Err(UsageError(format!("--since is {}, and --until is {}: nothing is between", shown(since), shown(until))));
+        }
+        if show.stats && show.format != Format::default() {
+            return Err(UsageError("--stats and --format do not go together".to_owned()));
+        }
+        if show.follow {
+            let others = [("until", until.is_some()), ("after", show.request.after.is_some()), ("oldest-first", show.request.oldest_first)];
+            let others = others.into_iter().chain([("output", show.output.is_some()), ("stats", show.stats)]);
+            if let Some((name, _)) = others.into_iter().find(|(_, given)| *given) {
+                return Err(UsageError(format!("--follow and --{name} do not go together")));
+            }
+        }
+        let filter = &mut show.request.filter;
+        (filter.since, filter.until) = (since, until);
+        filter.users.extend(
+            self.users.iter().map(|user| if user.contains('@') { Pattern::new(user) } else { Pattern::new(&format!("{user}@{host}")) }),
+        );
+        if let Some(local) = local {
+            if !filter.users.is_empty() {
+                return Err(UsageError(format!("{local}@{host} and --user are two ways to say one thing")));
+            }
+            filter.users.push(Pattern::exactly(&format!("{local}@{host}")));
+            let space = if show.asked.is_empty() { "" } else { " " };
+            let _ = write!(show.asked, "{space}--user={local}");
+        }
+        filter.host.clone_from(&host);
+        show.host = host;
+        show.colour = !self.no_colour;
+        Ok(show)
+    }
+}
+
+/// The help text of the command.
+#[must_use]
+pub fn help() -> String {
+    let mut help = USAGE.to_owned();
+    let mut group = None;
+    for flag in FLAGS {
+        // Writing to a string can't fail.
+        if group.replace(flag.group) != Some(flag.group) {
+            let _ = write!(help, "\n\n{}:", flag.group.heading());
+        }
+        let mut name = format!("--{}", flag.name);
+        if let Some(value) = flag.value {
+            name = format!("{name} {value}");
+        } else if flag.negatable {
+            name = format!("--[no-]{}", flag.name);
+        }
+        let _ = write!(help, "\n  {name:<21} {}", flag.meaning);
+        match flag.name {
+            "columns" => {
+                let _ = write!(help, ":\n{:24}{}", "", columns::names());
+            }
+            "format" => {
+                let _ = write!(help, ": {}", format::names());
+            }
+            _ => {}
+        }
+    }
+    help
+}
+
+fn read_flag(argument: &str) -> Result<(&'static Flag, bool, Option<&str>), UsageError> {
+    let (name, value) = argument.split_once('=').map_or((argument, None), |(name, value)| (name, Some(value)));
+    let unknown = || UsageError(format!("Unknown flag {} (--help shows which there are)", quote(name)));
+    if matches!(name, "-h" | "-?") {
+        return flags::find("help").map(|flag| (flag, true, None)).ok_or_else(unknown);
+    }
+    let plain = name.strip_prefix("--").map(|name| name.replace('_', "-")).ok_or_else(unknown)?;
+    match (flags::find(&plain), plain.strip_prefix("no-").and_then(flags::find)) {
+        (Some(flag), _) => Ok((flag, true, value)),
+        (None, Some(flag)) if flag.negatable => Ok((flag, false, value)),
+        _ => Err(unknown()),
+    }
+}
+
+fn read<T: FromStr>(flag: &Flag, value: &str) -> Result<T, UsageError>
+where
+    T::Err: std::fmt::Display,
+{
+    value.parse().map_err(|error| UsageError(format!("--{} is {}, but takes {error}", flag.name, quote(value))))
+}
+
+/// The words of a list.
+fn words<'a>(flag: &Flag, value: &'a str) -> Result<impl Iterator<Item = &'a str>, UsageError> {
+    let words = || value.split(',').map(str::trim).filter(|word| !word.is_empty());
+    if words().next().is_none() {
+        return Err(UsageError(format!("--{} is empty", flag.name)));
+    }
+    Ok(words())
+}
+
+fn read_addresses(filter: &mut Filter, flag: &Flag, value: &str) -> Result<(), UsageError> {
+    for word in words(flag, value)? {
+        let network = network(word).ok_or_else(|| {
+            UsageError(format!("--ip has {}, which is no address and no network; 203.0.113.7 and 2001:db8::/32 are", quote(word)))
+        })?;
+        filter.networks.push(network);
+    }
+    Ok(())
+}
+
+fn read_limit(text: &str) -> Result<usize, UsageError> {
+    text.parse()
+        .ok()
+        .filter(|limit| *limit > 0)
+        .ok_or_else(|| UsageError(format!("--limit is {}, but takes a whole number from 1", quote(text))))
+}
+
+/// Splits a JID into localpart and host. A resource is left out: events are of accounts.
+fn read_target(target: &str) -> Result<(Option<String>, String), UsageError> {
+    let bare = target.split_once('/').map_or(target, |(bare, _)| bare);
+    let (local, host) = bare.rsplit_once('@').map_or((None, bare), |(local, host)| (Some(local), host));
+    if host.is_empty() || local == Some("") {
+        return Err(UsageError(format!("{} is no host and no account; example.com and user@example.com are", quote(target))));
+    }
+    // Prosody's nodeprep and nameprep lower the case of letters.
+    Ok((local.map(str::to_lowercase), host.to_lowercase()))
+}
+
+/// Text from the command line in an error: nothing of it may steer a terminal.
+fn quote(text: &str) -> String {
+    format!("{text:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    const NOON: f64 = 1_795_521_600.0;
+
+    fn parse(line: &str) -> Result<Command, String> {
+        Command::parse(line.split_whitespace(), NOON).map_err(|error| error.to_string())
+    }
+
+    fn show(line: &str) -> Show {
+        match parse(line) {
+            Ok(Command::Show(show)) => *show,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn patterns(list: &[&str]) -> Vec<Pattern> {
+        list.iter().map(|text| Pattern::new(text)).collect()
+    }
+
+    #[test]
+    fn arguments_say_what_to_do() {
+        assert_eq!(show("Example.COM").host, "example.com");
+        for line in ["user@example.com", "User@example.com/phone", "--user user example.com", "example.com --user=user@example.com"] {
+            let filter = show(line).request.filter;
+            assert_eq!((filter.users, filter.host.as_str()), (patterns(&["user@example.com"]), "example.com"), "{line}");
+        }
+        assert_eq!(show("us*@example.com").request.filter.users, [Pattern::exactly("us*@example.com")]);
+        assert_eq!(
+            show("--user us*,x@y --user z example.com").request.filter.users,
+            patterns(&["us*@example.com", "x@y", "z@example.com"])
+        );
+        for line in ["--limit 5 example.com", "example.com --limit 5", "example.com --limit=5"] {
+            assert_eq!(show(line).request.limit, Some(5), "{line}");
+        }
+        for (line, global) in [("--global", Some(true)), ("--no-global", Some(false)), ("--no_global", Some(false)), ("", None)] {
+            assert_eq!(show(&format!("{line} example.com")).request.filter.global, global, "{line}");
+        }
+        for (line, said) in [
+            ("--show-ip", (Column::Ip, true)),
+            ("--show_ip", (Column::Ip, true)),
+            ("--no-show-user", (Column::User, false)),
+            ("--no_show_location", (Column::Location, false)),
+            ("--no-show-note --", (Column::Note, false)),
+        ] {
+            assert_eq!(show(&format!("{line} example.com")).columns.said, [said], "{line}");
+        }
+        for (line, command) in [
+            ("--prune", Command::Prune { host: None }),
+            ("--prune example.com", Command::Prune { host: Some("example.com".to_owned()) }),
+            ("example.com --prune", Command::Prune { host: Some("example.com".to_owned()) }),
+            ("--events", Command::Events),
+            ("example.com --events", Command::Events),
+            ("--help", Command::Help),
+            ("example.com -h", Command::Help),
+        ] {
+            assert_eq!(parse(line), Ok(command), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_filter_is_what_was_said() {
+        let line = "--since 2d --until 2026-11-24T10:00 --zone +02:00 --type new-client,user-* --ip 203.0.113.7,2001:db8::/32 --source mod_audit \
+            --client abc --country IT,de --actor nurse@* --class failures --text Foo --oldest-first --utc example.com";
+        let filter = show(line).request.filter;
+        let wanted = Filter {
+            host: "example.com".to_owned(),
+            since: Some(NOON - 172_800.0),
+            until: Some(NOON - 7_200.0),
+            types: patterns(&["new-client", "user-*"]),
+            networks: vec![network("203.0.113.7").unwrap(), network("2001:db8::/32").unwrap()],
+            sources: patterns(&["mod_audit"]),
+            clients: patterns(&["abc"]),
+            countries: patterns(&["it", "de"]),
+            actors: patterns(&["nurse@*"]),
+            classes: patterns(&["failures"]),
+            text: Some("foo".to_owned()),
+            ..Filter::default()
+        };
+        assert_eq!(filter, wanted);
+        let show =
+            show("--zone +02:00 --until 2026-11-24 --columns id,time --format json --output x.json --no-colour --no-global example.com");
+        assert_eq!(
+            (show.request.filter.until, show.format, show.output.as_deref(), show.colour),
+            (Some(NOON - 50_400.0), Format::Json, Some("x.json"), false)
+        );
+        assert_eq!(show.columns.chosen, Some(vec![Column::Id, Column::Time]));
+        assert_eq!(show.asked, "--until=2026-11-24 --no-global");
+    }
+
+    #[test]
+    fn every_flag_is_read() {
+        for flag in FLAGS.iter().filter(|flag| flag.group != Group::Action) {
+            let value = match flag.name {
+                "since" | "until" => "2d",
+                "ip" => "::1",
+                "zone" => "UTC",
+                "columns" => "ip",
+                "format" => "json",
+                "after" => "1//k",
+                _ => "1",
+            };
+            let argument = if flag.value.is_some() { format!("--{}={value}", flag.name) } else { format!("--{}", flag.name) };
+            let plain = show("example.com");
+            let changed = show(&format!("{argument} example.com"));
+            // Colours are there where nothing is said.
+            assert_eq!(changed == plain, flag.name == "colour", "{argument}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_one_line_that_says_why() {
+        let errors: Vec<String> = [
+            "",
+            "--limit",
+            "--limit x example.com",
+            "--limit 0 example.com",
+            "--limit -5 example.com",
+            "--color example.com",
+            "--no-limit example.com",
+            "--no-prune",
+            "--global=yes example.com",
+            "-x example.com",
+            "a.example b.example",
+            "@example.com",
+            "user@",
+            "--prune user@example.com",
+            "--since soon example.com",
+            "--until 2026-02-30 example.com",
+            "--since 1d --until 2d --utc example.com",
+            "--ip 203.0.113 example.com",
+            "--ip 203.0.113.7/33 example.com",
+            "--type , example.com",
+            "--after x example.com",
+            "--zone Mars example.com",
+            "--columns ip,size example.com",
+            "--format yaml example.com",
+            "--user a a@example.com",
+            "--follow --output x example.com",
+            "--follow --until 1d example.com",
+            "--follow --stats example.com",
+            "--stats --format json example.com",
+        ]
+        .iter()
+        .map(|line| format!("{line:<40}{}\n", parse(line).unwrap_err()))
+        .collect();
+        expect![[r#"
+                                                    Name a host or an account, such as example.com or user@example.com (--help shows more)
+            --limit                                 --limit needs a value: --limit N
+            --limit x example.com                   --limit is "x", but takes a whole number from 1
+            --limit 0 example.com                   --limit is "0", but takes a whole number from 1
+            --limit -5 example.com                  --limit is "-5", but takes a whole number from 1
+            --color example.com                     Unknown flag "--color" (--help shows which there are)
+            --no-limit example.com                  Unknown flag "--no-limit" (--help shows which there are)
+            --no-prune                              Unknown flag "--no-prune" (--help shows which there are)
+            --global=yes example.com                --global takes no value
+            -x example.com                          Unknown flag "-x" (--help shows which there are)
+            a.example b.example                     One host or account at a time, not "a.example" and "b.example"
+            @example.com                            "@example.com" is no host and no account; example.com and user@example.com are
+            user@                                   "user@" is no host and no account; example.com and user@example.com are
+            --prune user@example.com                --prune is for a whole host: --prune example.com
+            --since soon example.com                --since is "soon", but takes a time back from now such as 2d or 36h, a date such as 2026-11-24, or a time such as 2026-11-24T18:00 or 2026-11-24T18:00:00+01:00
+            --until 2026-02-30 example.com          --until is "2026-02-30", but takes a time back from now such as 2d or 36h, a date such as 2026-11-24, or a time such as 2026-11-24T18:00 or 2026-11-24T18:00:00+01:00
+            --since 1d --until 2d --utc example.com --since is 2026-11-23 12:00:00, and --until is 2026-11-22 12:00:00: nothing is between
+            --ip 203.0.113 example.com              --ip has "203.0.113", which is no address and no network; 203.0.113.7 and 2001:db8::/32 are
+            --ip 203.0.113.7/33 example.com         --ip has "203.0.113.7/33", which is no address and no network; 203.0.113.7 and 2001:db8::/32 are
+            --type , example.com                    --type is empty
+            --after x example.com                   --after is "x", but takes the id of an entry, as the column "id" and the formats for programs show it
+            --zone Mars example.com                 --zone is "Mars", but takes "local", "UTC", or an offset such as +02:00
+            --columns ip,size example.com           --columns: "size" is no column; there are time, event, user, ip, location, note, source, client, actor, class, id
+            --format yaml example.com               --format: "yaml" is no format; there are table, json, csv, xml, ocsf, ecs, cef, syslog
+            --user a a@example.com                  a@example.com and --user are two ways to say one thing
+            --follow --output x example.com         --follow and --output do not go together
+            --follow --until 1d example.com         --follow and --until do not go together
+            --follow --stats example.com            --follow and --stats do not go together
+            --stats --format json example.com       --stats and --format do not go together
+        "#]].assert_eq(&errors.concat());
+    }
+
+    #[test]
+    fn the_help_names_every_flag() {
+        expect![[r#"
+            Usage: prosodyctl mod_audit [FLAGS] HOST        everything of a host, newest first
+                   prosodyctl mod_audit [FLAGS] USER@HOST   one account
+                   prosodyctl mod_audit --prune [HOST]      remove what has expired
+                   prosodyctl mod_audit --events            list what is recorded
+
+            Which entries:
+              --since TIME          not before this time: 2d, 36h, 2026-11-24, 2026-11-24T18:00, 2026-11-24T18:00:00+01:00
+              --until TIME          before this time; a date alone is its midnight
+              --type TYPE,…         event types, such as authentication-failure or user-*
+              --user USER,…         accounts of the host, or whole JIDs; * stands for anything
+              --ip ADDRESS,…        addresses or networks, such as 203.0.113.7 or 2001:db8::/32; what is stored fits where it overlaps
+              --source MODULE,…     the modules that reported, such as mod_audit_auth
+              --client ID,…         clients, by their ids
+              --country CODE,…      countries, by their codes of two letters
+              --actor WHO,…         who did it: JIDs, or kinds such as admin-shell
+              --class CLASS,…       retention classes
+              --text TEXT           a text that is anywhere in the entry, in upper or lower case
+              --[no-]global         only events of the whole host; --no-global hides them
+
+            How many of them:
+              --limit N             at most N entries
+              --after ID            what comes behind the entry with this id: the next page
+              --oldest-first        the oldest entries first, not the newest
+
+            How they are shown:
+              --utc                 times in UTC, read and shown
+              --zone ZONE           times in this zone: local, UTC or an offset such as +02:00
+              --columns A,B,…       these columns of the table, in this order:
+                                    time, event, user, ip, location, note, source, client, actor, class, id
+              --[no-]show-user      the column with the account
+              --[no-]show-ip        the column with the address
+              --[no-]show-location  the column with the country
+              --[no-]show-note      the column with everything else
+              --[no-]colour         colours, on a terminal and unless NO_COLOR is set
+              --format FORMAT       the format, instead of a table: table, json, csv, xml, ocsf, ecs, cef, syslog
+              --output FILE         into a new file, whole or not at all
+              --stats               totals instead of entries: by type, account, network and country, and over time
+              --follow              entries as they come, until you interrupt it
+
+            Other:
+              --prune               remove what has expired, on one host or on all
+              --events              list the types of events that are recorded
+              --help                show this help"#]]
+        .assert_eq(&help());
+    }
+}

@@ -1,0 +1,152 @@
+-- Reads the log of a host, page by page, and gives what was found to whoever wants it.
+
+local native, _, stores = ...;
+
+-- For how many seconds a page may be read, and the loop be held, where others wait for the loop.
+local PAGE, SLICE = 0.006, 0.01;
+
+local ipairs = ipairs;
+local cause_of, read_page, users_of = stores.cause_of, stores.read_page, stores.users_of;
+
+-- The reading half of a log.
+--   context = {
+--     now        as the log's environment has it
+--     retry      function(attempt, message) -> whether to read again, after a pause | nil
+--     store_of   function(host) -> store | nil, err
+--     waiting    function(host) -> what waits in the journal, as queue.lua gives it
+--   }
+local function new(context)
+	local now = context.now;
+
+	-- Calls read() until it gives something, or nobody wants to wait any longer: what it gave | nil, message
+	local function patiently(read, ...)
+		local attempt = 0;
+		while true do
+			local result, err = read(...);
+			if result then
+				return result, err;
+			end
+			attempt = attempt + 1;
+			local message = cause_of(err);
+			if not context.retry or not context.retry(attempt, message) then
+				return nil, message;
+			end
+		end
+	end
+
+	-- Opens the store of a host for reading: store, names of its archive users | nil, message
+	local function open(host)
+		local store, err = patiently(context.store_of, host);
+		if not store then
+			return nil, err;
+		end
+		local users;
+		users, err = patiently(users_of, store);
+		if not users then
+			return nil, err;
+		end
+		return store, users;
+	end
+
+	-- Reads what is asked for. take(query) is called whenever there may be events to take from the query; it returns false to
+	-- stop. pause(), where there is one, is called when the loop was held for long enough.
+	--   scan(asked, take, pause | nil) -> { shown =, damaged =, places = text, newest = place | nil, last = place | nil,
+	--     problem = message | nil: the store can't be read, and what waits for it was read all the same }
+	local function scan(asked, take, pause)
+		local host = asked.host;
+		-- What waits is looked at first: an entry that goes to the store meanwhile is met twice and known by its id, none is
+		-- missed.
+		local waiting = context.waiting(host);
+		local store, users = open(host);
+		local problem;
+		if not store then
+			problem, users = users, {};
+		end
+		local query = context.query(asked, users, waiting.since, now(), pause and PAGE or nil);
+		local held_since = now();
+		while true do
+			local page = query:next_page();
+			if page then
+				local began = now();
+				local rows, skipped = {}, 0;
+				if page.journal then
+					rows, skipped = waiting.page(page.limit, page.behind, page.oldest_first);
+				elseif not problem then
+					rows, skipped = patiently(read_page, store, page);
+					if not rows then
+						rows, skipped, problem = {}, 0, skipped;
+					end
+				end
+				query:feed(rows, skipped, now() - began);
+			end
+			if take(query) == false or not page then
+				break;
+			end
+			if pause and now() - held_since > SLICE then
+				pause();
+				held_since = now();
+			end
+		end
+		local damaged, places = query:damaged();
+		return {
+			shown = query:shown(); damaged = damaged + waiting.damaged; places = places;
+			newest = query:newest(); last = query:last(); problem = problem;
+		};
+	end
+
+	-- Writes what is asked for, in its format.
+	--   write(asked, out, view) -> what scan() gives, with stopped = true where `out` said so
+	-- out(text, number of entries so far) returns false to stop. view = { width = cells | nil, coloured =, backwards = true: all
+	-- at once and the last first, pause = as for scan(),
+	-- each_page = function(number of entries so far), writing = what native.writing() gave: no beginning and no end }
+	local function write(asked, out, view)
+		local writing = view.writing or native.writing(asked, view.width, view.coloured or false);
+		local stopped, kept = false, nil;
+		local function put(text, shown)
+			if text ~= "" and not stopped then
+				stopped = out(text, shown) == false;
+			end
+			return not stopped;
+		end
+		if not view.writing then
+			put(writing:begin(), 0);
+		end
+		local result = scan(asked, function (query)
+			if view.each_page then
+				view.each_page(query:shown());
+			end
+			if view.backwards then
+				kept = query;
+				return true;
+			end
+			local text = writing:entries(query);
+			return put(text, query:shown());
+		end, view.pause);
+		if kept then
+			local text = writing:entries(kept, true);
+			result.shown = kept:shown();
+			put(text, result.shown);
+		end
+		if not view.writing then
+			put(writing:ending(), result.shown);
+		end
+		result.stopped = stopped;
+		return result;
+	end
+
+	-- The entries that are asked for, each a list of texts, one a column.
+	--   cells(asked, columns, pause | nil) -> list, what scan() gives
+	local function cells(asked, columns, pause)
+		local list = {};
+		local result = scan(asked, function (query)
+			for _, entry in ipairs(query:cells(columns)) do
+				list[#list + 1] = entry;
+			end
+		end, pause);
+		return list, result;
+	end
+
+	return { open = open; write = write; cells = cells };
+end
+
+return { new = new };

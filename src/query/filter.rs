@@ -1,0 +1,302 @@
+//! Which entries are wanted.
+
+use ipnet::IpNet;
+
+use crate::address;
+use crate::event::{Row, StoredEvent};
+use crate::partition::day;
+use crate::query::pattern::Pattern;
+use crate::recorder::HOST_WIDE;
+use crate::retention::Retention;
+use crate::xml::{Element, Node};
+
+/// Which entries are wanted. An entry is, if each field that has something in it has something that fits.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Filter {
+    /// Not before, in UNIX seconds.
+    pub since: Option<f64>,
+    /// Before, in UNIX seconds.
+    pub until: Option<f64>,
+    /// Event types.
+    pub types: Vec<Pattern>,
+    /// Accounts, as bare JIDs.
+    pub users: Vec<Pattern>,
+    /// The host whose log it is: the first version of the community's module stored localparts only.
+    pub host: String,
+    /// Networks, and addresses as networks of one: what is stored fits where it overlaps.
+    pub networks: Vec<IpNet>,
+    /// Keyed hashes of addresses, as they are stored in the place of the addresses.
+    pub addresses: Vec<String>,
+    /// The modules that reported.
+    pub sources: Vec<Pattern>,
+    /// Clients.
+    pub clients: Vec<Pattern>,
+    /// Countries, by their codes of two letters.
+    pub countries: Vec<Pattern>,
+    /// Who did it: JIDs, or the kind of an actor.
+    pub actors: Vec<Pattern>,
+    /// Retention classes.
+    pub classes: Vec<Pattern>,
+    /// A text that is somewhere in the entry, in lower case.
+    pub text: Option<String>,
+    /// `Some(true)`: only events of the whole host; `Some(false)`: none of them.
+    pub global: Option<bool>,
+}
+
+impl Filter {
+    /// Everything that is wanted has this `with` in the archive, where there is such a value.
+    #[must_use]
+    pub fn with(&self) -> Option<&str> {
+        match (self.users.as_slice(), self.global) {
+            ([], Some(true)) => Some(HOST_WIDE),
+            ([user], _) => user.word(),
+            _ => None,
+        }
+    }
+
+    /// Whether entries of this class are wanted; nothing stands for one that is not known yet.
+    #[must_use]
+    pub fn wants_class(&self, class: &str) -> bool {
+        matches_any(&self.classes, class)
+    }
+
+    /// Whether what needs no parsing speaks against a row. Most rows of a narrow query end here.
+    pub(super) fn may_admit(&self, row: &Row) -> bool {
+        let with = row.with.as_deref().unwrap_or_default();
+        let host_wide = with.is_empty() || with == HOST_WIDE;
+        let user = self.users.is_empty() || with.is_empty() || self.is_of_user(with);
+        let may_be_written = |piece: &str| !is_plain(piece) || row.xml.contains(piece);
+        let written = |patterns: &[Pattern]| patterns.is_empty() || patterns.iter().any(|pattern| may_be_written(pattern.longest_piece()));
+        user && self.global.is_none_or(|global| global == host_wide) && written(&self.types) && written(&self.sources)
+    }
+
+    /// The entry with its class, where it is wanted and has not expired. It lies in a partition of `class`; where it lies in
+    /// none, it is of the class of its type.
+    pub(super) fn wanted(
+        &self,
+        row: &Row,
+        mut event: StoredEvent,
+        class: Option<&str>,
+        retention: &Retention,
+        now: f64,
+    ) -> Option<Box<StoredEvent>> {
+        let mixed = class.is_none();
+        let class = class.unwrap_or_else(|| retention.class_of(&event.kind));
+        let kept = !mixed || retention.cutoff(class, now).is_none_or(|cutoff| row.when >= cutoff);
+        if !kept || mixed && !self.wants_class(class) || !self.admits(row, &event) {
+            return None;
+        }
+        event.class = Some(class.to_owned());
+        Some(Box::new(event))
+    }
+
+    /// Whether an entry is wanted.
+    #[must_use]
+    pub fn admits(&self, row: &Row, event: &StoredEvent) -> bool {
+        let time = position(event.time, row.when);
+        let host_wide = row.with.as_deref().is_none_or(|with| with.is_empty() || with == HOST_WIDE);
+        self.since.is_none_or(|since| time >= since)
+            && self.until.is_none_or(|until| time < until)
+            && self.global.is_none_or(|global| global == host_wide)
+            && matches_any(&self.types, &event.kind)
+            && (self.users.is_empty() || event.user.as_deref().is_some_and(|user| self.is_of_user(user)))
+            && matches_any(&self.sources, &event.source)
+            && has_match(&self.clients, event.client.as_deref())
+            && has_match(&self.countries, event.country.as_deref())
+            && self.is_of_address(event)
+            && self.is_of_actor(event)
+            && self.text.as_ref().is_none_or(|text| Element::parse(&row.xml).is_ok_and(|entry| has_text(&entry, text)))
+    }
+
+    fn is_of_user(&self, user: &str) -> bool {
+        if user.contains('@') || user == self.host {
+            matches_any(&self.users, user)
+        } else {
+            matches_any(&self.users, &format!("{user}@{}", self.host))
+        }
+    }
+
+    fn is_of_address(&self, event: &StoredEvent) -> bool {
+        let is_hash = |stored: &str| self.addresses.iter().any(|wanted| wanted == stored);
+        let overlaps = |stored: &str| {
+            network(stored).is_some_and(|stored| self.networks.iter().any(|wanted| wanted.contains(&stored) || stored.contains(wanted)))
+        };
+        let actor = event.actor.as_ref().and_then(|actor| actor.ip.as_deref());
+        let nothing_asked = self.networks.is_empty() && self.addresses.is_empty();
+        nothing_asked || event.ip_hash.as_deref().is_some_and(is_hash) || [event.ip.as_deref(), actor].into_iter().flatten().any(overlaps)
+    }
+
+    fn is_of_actor(&self, event: &StoredEvent) -> bool {
+        self.actors.is_empty()
+            || event.actor.as_ref().is_some_and(|actor| {
+                let jid = actor.jid.as_deref();
+                let bare = jid.and_then(|jid| jid.split_once('/')).map(|(bare, _)| bare);
+                [Some(actor.kind.as_str()), jid, bare].into_iter().flatten().any(|value| matches_any(&self.actors, value))
+            })
+    }
+}
+
+/// The time that `since` and `until` go by: when it happened, unless that was on another day (UTC) than it was recorded. A day's
+/// entries are found by opening that day.
+#[must_use]
+pub fn position(happened: f64, recorded: f64) -> f64 {
+    if happened <= recorded && day(happened) == day(recorded) { happened } else { recorded }
+}
+
+/// An address or a network as text: `203.0.113.80`, `2001:db8::/32`. An IPv4-mapped address is the IPv4 one.
+#[must_use]
+pub fn network(text: &str) -> Option<IpNet> {
+    match text.split_once('/') {
+        None => address::parse(text).map(IpNet::from),
+        Some(_) => text.parse::<IpNet>().ok().map(|network| network.trunc()),
+    }
+}
+
+fn matches_any(patterns: &[Pattern], text: &str) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(text))
+}
+
+fn has_match(patterns: &[Pattern], text: Option<&str>) -> bool {
+    patterns.is_empty() || text.is_some_and(|text| matches_any(patterns, text))
+}
+
+/// Whether a text stands in XML as it is.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase() || matches!(byte, b'-' | b'_'))
+}
+
+/// Whether `text`, which is in lower case, is in a name, value or text of an element.
+fn has_text(element: &Element, text: &str) -> bool {
+    let found = |value: &str| value.to_lowercase().contains(text);
+    found(&element.name)
+        || element.attributes.iter().any(|(name, value)| found(name) || found(value))
+        || found(&element.text())
+        || element.children.iter().any(|child| matches!(child, Node::Element(child) if has_text(child, text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOON: f64 = 1_795_521_600.0;
+
+    fn patterns(list: &[&str]) -> Vec<Pattern> {
+        list.iter().map(|text| Pattern::new(text)).collect()
+    }
+
+    fn networks(list: &[&str]) -> Vec<IpNet> {
+        list.iter().map(|text| network(text).unwrap()).collect()
+    }
+
+    fn row() -> Row {
+        let xml = "<audit-event source='mod_audit_auth' type='authentication-failure' user='juliet@example.com'>\
+            <session id='c2s5' type='c2s'><remote-ip>203.0.113.0/24</remote-ip><remote-ip-hash>k1:0a1b</remote-ip-hash><location country='IT' continent='EU'>Italy</location>\
+            <client>phone-1</client></session><actor kind='user' jid='nurse@example.com/desk'><remote-ip>198.51.100.7</remote-ip></actor>\
+            <authentication mechanism='PLAIN'>Caf&#xE9; &amp; Cr&#xe8;me</authentication></audit-event>";
+        Row { key: "k".to_owned(), when: NOON, with: Some("juliet@example.com".to_owned()), xml: xml.to_owned() }
+    }
+
+    fn admits(filter: &Filter, row: &Row) -> bool {
+        let admitted = filter.admits(row, &StoredEvent::read(row).unwrap());
+        assert!(!admitted || filter.may_admit(row), "{filter:?}");
+        admitted
+    }
+
+    #[test]
+    fn each_field_must_fit() {
+        let host = || Filter { host: "example.com".to_owned(), ..Filter::default() };
+        for (filter, wanted) in [
+            (host(), true),
+            (Filter { since: Some(NOON), until: Some(NOON + 1.0), ..host() }, true),
+            (Filter { since: Some(NOON + 0.5), ..host() }, false),
+            (Filter { until: Some(NOON), ..host() }, false),
+            (Filter { types: patterns(&["new-client", "authentication-*"]), ..host() }, true),
+            (Filter { types: patterns(&["authentication"]), ..host() }, false),
+            (Filter { users: patterns(&["juliet@example.com"]), ..host() }, true),
+            (Filter { users: patterns(&["romeo@example.com", "*t@example.com"]), ..host() }, true),
+            (Filter { users: patterns(&["romeo@*"]), ..host() }, false),
+            (Filter { networks: networks(&["203.0.113.80"]), ..host() }, true),
+            (Filter { networks: networks(&["203.0.0.0/16"]), ..host() }, true),
+            (Filter { networks: networks(&["203.0.112.80", "2001:db8::/32"]), ..host() }, false),
+            (Filter { addresses: vec!["hash".to_owned()], networks: networks(&["::ffff:203.0.113.1"]), ..host() }, true),
+            (Filter { addresses: vec!["hash".to_owned()], ..host() }, false),
+            (Filter { addresses: vec!["k1:0a1b".to_owned()], ..host() }, true),
+            (Filter { networks: networks(&["198.51.100.7"]), ..host() }, true),
+            (Filter { actors: patterns(&["nurse@example.com"]), ..host() }, true),
+            (Filter { sources: patterns(&["mod_audit_auth"]), ..host() }, true),
+            (Filter { sources: patterns(&["mod_audit"]), ..host() }, false),
+            (Filter { clients: patterns(&["Phone-*"]), ..host() }, true),
+            (Filter { clients: patterns(&["laptop"]), ..host() }, false),
+            (Filter { countries: patterns(&["de", "it"]), ..host() }, true),
+            (Filter { countries: patterns(&["de"]), ..host() }, false),
+            (Filter { actors: patterns(&["nurse@*"]), ..host() }, true),
+            (Filter { actors: patterns(&["user"]), ..host() }, true),
+            (Filter { actors: patterns(&["juliet@*"]), ..host() }, false),
+            (Filter { text: Some("plain".to_owned()), ..host() }, true),
+            (Filter { text: Some("café & crème".to_owned()), ..host() }, true),
+            (Filter { text: Some("c2s5".to_owned()), ..host() }, true),
+            (Filter { text: Some("<session".to_owned()), ..host() }, false),
+            (Filter { global: Some(true), ..host() }, false),
+            (Filter { global: Some(false), ..host() }, true),
+            (Filter { types: patterns(&["authentication-*"]), countries: patterns(&["de"]), ..host() }, false),
+        ] {
+            assert_eq!(admits(&filter, &row()), wanted, "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_of_the_first_version_has_a_localpart_only() {
+        let row = Row { with: Some("juliet".to_owned()), xml: "<audit-event type='t'/>".to_owned(), ..row() };
+        let of = |user: &str| Filter { host: "example.com".to_owned(), users: patterns(&[user]), ..Filter::default() };
+        assert!(admits(&of("juliet@example.com"), &row) && !admits(&of("juliet@example.net"), &row));
+    }
+
+    #[test]
+    fn what_lacks_a_field_fits_no_filter_of_it() {
+        let row = Row { with: None, xml: "<audit-event type='t'/>".to_owned(), ..row() };
+        for filter in [
+            Filter { users: patterns(&["*"]), ..Filter::default() },
+            Filter { networks: networks(&["0.0.0.0/0"]), ..Filter::default() },
+            Filter { actors: patterns(&["*"]), ..Filter::default() },
+            Filter { clients: patterns(&["*"]), ..Filter::default() },
+            Filter { countries: patterns(&["*"]), ..Filter::default() },
+        ] {
+            assert!(!admits(&filter, &row), "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_found_by_what_happened_in_it() {
+        assert_eq!(position(NOON - 60.0, NOON), NOON - 60.0);
+        assert_eq!(position(NOON - 90_000.0, NOON), NOON, "recorded another day");
+        assert_eq!(position(NOON + 60.0, NOON), NOON, "not before it happens");
+    }
+
+    #[test]
+    fn a_network_is_read() {
+        for (text, read) in [
+            ("203.0.113.80", Some("203.0.113.80/32")),
+            ("203.0.113.80/24", Some("203.0.113.0/24")),
+            ("::ffff:203.0.113.80", Some("203.0.113.80/32")),
+            ("2001:DB8::/32", Some("2001:db8::/32")),
+            ("203.0.113.80/33", None),
+            ("203.0.113", None),
+            ("", None),
+            ("/24", None),
+        ] {
+            assert_eq!(network(text).map(|network| network.to_string()).as_deref(), read, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn overlap_is_having_an_address_in_common(a in any::<u8>(), b in any::<u8>(), bits_a in 24u8..=32, bits_b in 24u8..=32) {
+            let net = |byte: u8, bits: u8| network(&format!("203.0.113.{byte}/{bits}")).unwrap();
+            let common = (0..=255u8).any(|byte| [net(a, bits_a), net(b, bits_b)].iter().all(|net| net.contains(&network(&format!("203.0.113.{byte}")).unwrap())));
+            let xml = format!("<audit-event><session><remote-ip>{}</remote-ip></session></audit-event>", net(a, bits_a));
+            let filter = Filter { networks: vec![net(b, bits_b)], ..Filter::default() };
+            prop_assert_eq!(admits(&filter, &Row { xml, ..row() }), common);
+        }
+    }
+}

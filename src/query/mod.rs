@@ -1,0 +1,750 @@
+//! Reading the log: which partitions to open, in which order, and which of their entries are wanted.
+//!
+//! The query does no reading of its own. It names the page that it needs next ([`Query::next_page`]), is given that
+//! page's rows ([`Query::feed`]), and hands out events as they are certain ([`Query::take`]). It holds one page of each
+//! class at most, whatever the log has.
+//!
+//! Entries have one order, by the second under which they were recorded and then by their identifiers, which sort by time
+//! too; so a page can begin behind any entry ([`Place`]), and what arrives meanwhile changes nothing behind it.
+
+pub mod filter;
+mod pace;
+pub mod pattern;
+mod place;
+
+use std::cmp::Ordering;
+use std::collections::{HashSet, VecDeque};
+
+use crate::event::{Row, StoredEvent};
+use crate::partition::Partition;
+use crate::retention::Retention;
+pub use filter::Filter;
+use pace::Pace;
+pub use place::{Place, PlaceError};
+
+const DAY: f64 = 86_400.0;
+
+/// How many damaged entries are named; all are counted.
+const NAMED: usize = 3;
+
+/// What is asked of the log of one host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Request {
+    /// Which entries are wanted.
+    pub filter: Filter,
+    /// Whether the oldest come first.
+    pub oldest_first: bool,
+    /// At most so many, of those that the filter lets through.
+    pub limit: Option<usize>,
+    /// Only what comes behind this entry.
+    pub after: Option<Place>,
+    /// Only what is newer than this entry.
+    pub newer_than: Option<Place>,
+}
+
+/// When a query is made, and what has expired then.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scope {
+    /// What has been kept for longer than its class says is not shown.
+    pub retention: Retention,
+    /// UNIX seconds.
+    pub now: f64,
+    /// For how many seconds a page may be read; without it pages only grow.
+    pub slice: Option<f64>,
+}
+
+/// Where a page is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Origin an archive user; nothing stands for `nil`.
+    Store(Option<String>),
+    /// Origin what waits in the journal.
+    Journal,
+}
+
+/// A page of rows that a query needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// Which of the query's sequences it belongs to; for [`Query::feed`].
+    pub sequence: usize,
+    /// Where to read.
+    pub from: Origin,
+    /// All that is wanted there has this `with`.
+    pub with: Option<String>,
+    /// Whether the oldest come first.
+    pub oldest_first: bool,
+    /// The key of the row behind which to read; nothing for the first page.
+    pub behind: Option<String>,
+    /// The time of that row.
+    pub near: Option<f64>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// One reading of the log of one host.
+#[derive(Debug)]
+pub struct Query {
+    request: Request,
+    retention: Retention,
+    now: f64,
+    sequences: Vec<Sequence>,
+    pace: Pace,
+    /// Entries of about the time of those in the journal: one may go to the store while it is read, and be met twice.
+    met: HashSet<String>,
+    /// Since when entries wait in the journal.
+    waiting_since: f64,
+    found: Vec<StoredEvent>,
+    count: usize,
+    newest: Option<Place>,
+    last: Option<Place>,
+    damaged: Damaged,
+}
+
+/// Entries that could not be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Damaged {
+    /// How many.
+    pub count: usize,
+    /// Where the first of them are.
+    pub places: Vec<String>,
+}
+
+/// Partitions that follow each other in time: those of one class, the archive of the community's modules, or the journal.
+#[derive(Debug)]
+struct Sequence {
+    /// Not read to their end, the next to read first.
+    sources: VecDeque<Source>,
+    entries: VecDeque<Entry>,
+    /// The class of all of its entries; where there is none, each entry is asked.
+    class: Option<String>,
+    /// All before that has expired.
+    cutoff: Option<f64>,
+    oldest_first: bool,
+}
+
+#[derive(Debug)]
+struct Source {
+    from: Origin,
+    with: Option<String>,
+    /// No row in it is as new as this, or newer.
+    end: f64,
+    /// No row in it is older.
+    start: f64,
+    behind: Option<String>,
+    near: Option<f64>,
+}
+
+/// A row that is wanted, or of which that can't be known.
+#[derive(Debug)]
+struct Entry {
+    place: Place,
+    waits: bool,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Event(Box<StoredEvent>),
+    Damaged(String),
+}
+
+impl Query {
+    /// A query over the archive users that a store lists. Names that are no partitions of the log are passed over; the
+    /// archive of the community's modules, which no driver lists, is always read. Entries have been waiting in the journal
+    /// since `waiting_since`, where any are.
+    #[must_use]
+    pub fn new(request: Request, scope: Scope, users: impl IntoIterator<Item = String>, waiting_since: Option<f64>) -> Self {
+        let filter = &request.filter;
+        let since = filter.since.unwrap_or(f64::NEG_INFINITY);
+        let mut until = filter.until.unwrap_or(f64::INFINITY);
+        let mut since = request.newer_than.as_ref().map_or(since, |place| since.max(place.when));
+        match &request.after {
+            Some(place) if request.oldest_first => since = since.max(place.when),
+            // The second of that entry is wanted too.
+            Some(place) => until = until.min(place.when + 1.0),
+            None => {}
+        }
+        let mut partitions: Vec<Partition> = users.into_iter().filter_map(|name| name.parse().ok()).collect();
+        partitions.retain(|partition| {
+            let kept = !scope.retention.is_expired(partition, scope.now);
+            kept && partition.end() > since && partition.start() < until && filter.wants_class(&partition.class)
+        });
+        partitions.sort_unstable();
+        partitions.dedup();
+        if !request.oldest_first {
+            partitions.reverse();
+        }
+        let mut classes: Vec<&String> = partitions.iter().map(|partition| &partition.class).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        let with = filter.with().map(ToOwned::to_owned);
+        let source = |partition: &Partition| {
+            let from = Origin::Store(Some(partition.to_string()));
+            Source { from, with: with.clone(), end: partition.end(), start: partition.start(), behind: None, near: None }
+        };
+        let sequence = |sources, class: Option<&String>| Sequence {
+            sources,
+            entries: VecDeque::new(),
+            cutoff: match class {
+                Some(class) => scope.retention.cutoff(class, scope.now),
+                None => scope.retention.last_cutoff(scope.now),
+            },
+            class: class.cloned(),
+            oldest_first: request.oldest_first,
+        };
+        let of_class = |class: &String| {
+            let own = partitions.iter().filter(|partition| partition.class == *class);
+            sequence(own.map(source).collect(), Some(class))
+        };
+        let mut sequences: Vec<Sequence> = classes.into_iter().map(of_class).collect();
+        let unbounded =
+            |from, with| VecDeque::from([Source { from, with, end: f64::INFINITY, start: f64::NEG_INFINITY, behind: None, near: None }]);
+        // The community's first module stored localparts. A narrow query asks for each; both are narrow then.
+        let local = with.as_ref().and_then(|with| with.strip_suffix(&format!("@{}", filter.host))).map(ToOwned::to_owned);
+        match (filter.users.is_empty(), with, local) {
+            (false, Some(jid), Some(local)) => {
+                sequences.extend([jid, local].map(|with| sequence(unbounded(Origin::Store(None), Some(with)), None)));
+            }
+            _ => sequences.push(sequence(unbounded(Origin::Store(None), None), None)),
+        }
+        if waiting_since.is_some() {
+            sequences.push(sequence(unbounded(Origin::Journal, None), None));
+        }
+        let pace = Pace::new(request.limit.filter(|_| request.after.is_none()), scope.slice);
+        Self {
+            request,
+            retention: scope.retention,
+            now: scope.now,
+            sequences,
+            pace,
+            met: HashSet::new(),
+            waiting_since: waiting_since.map_or(f64::INFINITY, f64::floor),
+            found: Vec::new(),
+            count: 0,
+            newest: None,
+            last: None,
+            damaged: Damaged::default(),
+        }
+    }
+
+    /// The page that must be read before more events are certain; nothing where all are, or enough are found.
+    #[must_use]
+    pub fn next_page(&self) -> Option<Page> {
+        if self.is_satisfied() {
+            return None;
+        }
+        let front = self
+            .sequences
+            .iter()
+            .filter_map(Sequence::front)
+            .map(|entry| entry.place.when)
+            .reduce(|a, b| if self.request.oldest_first { a.min(b) } else { a.max(b) });
+        let may_come_first =
+            |source: &Source| front.is_none_or(|front| if self.request.oldest_first { source.start <= front } else { source.end > front });
+        let unread = self.sequences.iter().enumerate().filter(|(_, sequence)| sequence.front().is_none());
+        let mut sources = unread.filter_map(|(index, sequence)| Some((index, sequence.sources.front()?)));
+        let (sequence, source) = sources.find(|(_, source)| may_come_first(source))?;
+        Some(Page {
+            sequence,
+            from: source.from.clone(),
+            with: source.with.clone(),
+            oldest_first: self.request.oldest_first,
+            behind: source.behind.clone(),
+            near: source.near,
+            limit: self.pace.size(),
+        })
+    }
+
+    /// Takes the rows of a page, in its order. Fewer rows than the page's limit are the last of their partition.
+    ///
+    /// `skipped` is the number of rows in it that the store could not read, and `seconds` how long it took.
+    pub fn feed(&mut self, page: &Page, rows: Vec<Row>, skipped: usize, seconds: f64) {
+        self.pace.took(page.limit, seconds);
+        if skipped > 0 {
+            self.damaged.add(skipped, || name_of(&page.from, None));
+        }
+        let Some(sequence) = self.sequences.get_mut(page.sequence) else { return };
+        let last = rows.last().map(|row| (row.key.clone(), row.when));
+        let newer_than = self.request.newer_than.as_ref().map(|place| place.when);
+        let bounds = [sequence.cutoff, self.request.filter.since, newer_than];
+        let bound = bounds.into_iter().flatten().fold(f64::NEG_INFINITY, f64::max);
+        // Within a partition the time never goes back. The old archive is not so strict; a whole page beyond is beyond.
+        let until = self.request.filter.until.map_or(f64::INFINITY, |until| until + DAY);
+        let is_beyond = |row: &Row| if page.oldest_first { row.when >= until } else { row.when < bound };
+        let beyond = !rows.is_empty() && rows.iter().all(is_beyond);
+        let ended = rows.len().saturating_add(skipped) < page.limit || last.is_none() || beyond;
+        if let Some(source) = sequence.sources.front_mut().filter(|source| source.from == page.from) {
+            (source.behind, source.near) = last.unzip();
+        }
+        if ended {
+            sequence.sources.pop_front();
+        }
+        for row in rows {
+            let place = Place::of(&row);
+            if self.newest.as_ref().is_none_or(|newest| place.compare(newest).is_gt()) {
+                self.newest = Some(place.clone());
+            }
+            let kept = sequence.cutoff.is_none_or(|cutoff| row.when >= cutoff);
+            // A driver may know nothing of `with`; the same archive is read for another one then.
+            let asked_for = page.with.as_deref().is_none_or(|with| row.with.as_deref() == Some(with));
+            if kept && asked_for && !is_left_out(&self.request, &place) && self.request.filter.may_admit(&row) {
+                let waits = page.from == Origin::Journal;
+                let content = match StoredEvent::read(&row) {
+                    Ok(event) => {
+                        self.request.filter.wanted(&row, event, sequence.class.as_deref(), &self.retention, self.now).map(Content::Event)
+                    }
+                    Err(_) => Some(Content::Damaged(name_of(&page.from, Some(&row.key)))),
+                };
+                sequence.entries.extend(content.map(|content| Entry { place, waits, content }));
+            }
+        }
+        // One second has one order. What was read before is in it already.
+        let oldest_first = page.oldest_first;
+        sequence.entries.make_contiguous().sort_by(|a, b| in_order(oldest_first, &a.place, &b.place));
+        self.merge();
+    }
+
+    /// The events that are certain and were not taken yet, in order.
+    pub fn take(&mut self) -> Vec<StoredEvent> {
+        std::mem::take(&mut self.found)
+    }
+
+    /// The entries that could not be read.
+    #[must_use]
+    pub const fn damaged(&self) -> &Damaged {
+        &self.damaged
+    }
+
+    /// The place of the newest entry that was read, wanted or not.
+    #[must_use]
+    pub const fn newest(&self) -> Option<&Place> {
+        self.newest.as_ref()
+    }
+
+    /// The place of the last event that was found: where the next page begins.
+    #[must_use]
+    pub const fn last(&self) -> Option<&Place> {
+        self.last.as_ref()
+    }
+
+    fn is_satisfied(&self) -> bool {
+        self.request.limit.is_some_and(|limit| self.count >= limit)
+    }
+
+    /// Moves entries to the found events, in order, until a sequence must be read further.
+    fn merge(&mut self) {
+        let oldest_first = self.request.oldest_first;
+        while !self.is_satisfied() && self.next_page().is_none() {
+            let next = self
+                .sequences
+                .iter_mut()
+                .filter(|sequence| !sequence.entries.is_empty())
+                .min_by(|a, b| match (a.entries.front(), b.entries.front()) {
+                    (Some(a), Some(b)) => in_order(oldest_first, &a.place, &b.place),
+                    _ => Ordering::Equal,
+                })
+                .and_then(|sequence| sequence.entries.pop_front());
+            let Some(entry) = next else { return };
+            // What is in the store because it waited too long ago can't be in the journal any more.
+            if (entry.waits || entry.place.when >= self.waiting_since) && entry.place.has_id && !self.met.insert(entry.place.name.clone()) {
+                continue;
+            }
+            match entry.content {
+                Content::Event(event) => {
+                    self.found.push(*event);
+                    self.count = self.count.saturating_add(1);
+                    self.last = Some(entry.place);
+                }
+                Content::Damaged(name) => self.damaged.add(1, || name),
+            }
+        }
+    }
+}
+
+impl Sequence {
+    /// The entry that comes first in it; nothing as long as another may come before it.
+    fn front(&self) -> Option<&Entry> {
+        let entry = self.entries.front()?;
+        let when = entry.place.when;
+        let comes_first = self.sources.front().is_none_or(|source| match (source.near, self.oldest_first) {
+            // More of the second that was read last may follow.
+            (Some(near), true) => when < near,
+            (Some(near), false) => when > near,
+            (None, true) => when < source.start,
+            (None, false) => when >= source.end,
+        });
+        comes_first.then_some(entry)
+    }
+}
+
+impl Damaged {
+    fn add(&mut self, count: usize, name: impl FnOnce() -> String) {
+        self.count = self.count.saturating_add(count);
+        if self.places.len() < NAMED {
+            let name = name();
+            if !self.places.contains(&name) {
+                self.places.push(name);
+            }
+        }
+    }
+}
+
+/// The order of entries.
+fn in_order(oldest_first: bool, a: &Place, b: &Place) -> Ordering {
+    if oldest_first { a.compare(b) } else { b.compare(a) }
+}
+
+/// Whether an entry is not behind the one that was named. It comes itself when it is met, and is left out too.
+fn is_left_out(request: &Request, place: &Place) -> bool {
+    request.after.as_ref().is_some_and(|after| in_order(request.oldest_first, place, after).is_le())
+        || request.newer_than.as_ref().is_some_and(|newer_than| place.compare(newer_than).is_le())
+}
+
+/// Where a damaged entry lies, in words.
+fn name_of(from: &Origin, key: Option<&str>) -> String {
+    let place = match from {
+        Origin::Store(Some(partition)) => partition.clone(),
+        Origin::Store(None) => "the archive of an older log".to_owned(),
+        Origin::Journal => "the journal".to_owned(),
+    };
+    key.map_or_else(|| place.clone(), |key| format!("{place}, key {key:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::period::Period;
+    use crate::retention::{Class, Pattern as Covered, Rules};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use uuid::Uuid;
+
+    const NOON: f64 = 1_795_521_600.0;
+
+    /// Rows by archive user, oldest first.
+    #[derive(Clone, Debug, Default)]
+    struct Store(BTreeMap<Option<String>, Vec<Row>>);
+
+    impl Store {
+        fn new(rows: &[(Option<&str>, usize, f64, Option<&str>)]) -> Self {
+            let mut store = Self::default();
+            for (partition, number, when, with) in rows {
+                store.add(*partition, row(*number, *when, *with));
+            }
+            store
+        }
+
+        fn add(&mut self, partition: Option<&str>, row: Row) {
+            self.0.entry(partition.map(ToOwned::to_owned)).or_default().push(row);
+        }
+
+        /// A page as a driver gives it.
+        fn page(&self, page: &Page, journal: &[Row]) -> Vec<Row> {
+            let rows = match &page.from {
+                Origin::Store(partition) => self.0.get(partition).map(Vec::as_slice).unwrap_or_default(),
+                Origin::Journal => journal,
+            };
+            let mut rows: Vec<&Row> = rows.iter().filter(|row| page.with.is_none() || row.with == page.with).collect();
+            if !page.oldest_first {
+                rows.reverse();
+            }
+            let behind = page.behind.as_ref().map_or(0, |key| rows.iter().position(|row| row.key == *key).unwrap() + 1);
+            rows[behind..].iter().take(page.limit).map(|row| (*row).clone()).collect()
+        }
+
+        fn query(&self, request: Request, expires_after: Period, journal: &[Row]) -> Query {
+            let retention = Retention::new(Rules { expires_after, ..Rules::default() }, Vec::new());
+            self.query_kept(request, retention, journal)
+        }
+
+        fn query_kept(&self, request: Request, retention: Retention, journal: &[Row]) -> Query {
+            let scope = Scope { retention, now: NOON, slice: Some(0.01) };
+            Query::new(request, scope, self.0.keys().flatten().cloned(), journal.first().map(|row| row.when))
+        }
+
+        /// Reads as the glue does: the event types found, and how many pages it took.
+        fn read(&self, request: Request, expires_after: Period, journal: &[Row]) -> (Vec<String>, Query, usize) {
+            self.read_all(self.query(request, expires_after, journal), journal)
+        }
+
+        fn read_all(&self, mut query: Query, journal: &[Row]) -> (Vec<String>, Query, usize) {
+            let (mut found, mut pages) = (Vec::new(), 0);
+            while let Some(page) = query.next_page() {
+                pages += 1;
+                query.feed(&page, self.page(&page, journal), 0, 0.001);
+                found.extend(query.take().into_iter().map(|event| event.kind));
+            }
+            (found, query, pages)
+        }
+
+        fn kinds(&self, request: Request) -> Vec<String> {
+            self.read(request, Period::Never, &[]).0
+        }
+    }
+
+    fn id(number: usize, when: f64) -> Uuid {
+        let milliseconds = (when * 1000.0) as u64 + number as u64 % 1000;
+        uuid::Builder::from_unix_timestamp_millis(milliseconds, &(number as u128).to_be_bytes()[6..].try_into().unwrap()).into_uuid()
+    }
+
+    fn row(number: usize, when: f64, with: Option<&str>) -> Row {
+        Row { key: format!("k{number}"), when, with: with.map(ToOwned::to_owned), xml: format!("<audit-event type='t{number}'/>") }
+    }
+
+    fn row_with_id(number: usize, when: f64, with: Option<&str>) -> Row {
+        Row { xml: format!("<audit-event type='t{number}' id='{}'/>", id(number, when)), ..row(number, when, with) }
+    }
+
+    fn all() -> Request {
+        Request { filter: Filter { host: "example.com".to_owned(), ..Filter::default() }, ..Request::default() }
+    }
+
+    fn filtered(change: impl FnOnce(&mut Filter)) -> Request {
+        let mut request = all();
+        change(&mut request.filter);
+        request
+    }
+
+    fn juliet() -> Vec<pattern::Pattern> {
+        vec![pattern::Pattern::new("juliet@example.com")]
+    }
+
+    #[test]
+    fn partitions_and_the_old_archive_are_one_log() {
+        let store = Store::new(&[
+            (None, 1, NOON - 3.0 * DAY, Some("juliet")),
+            (Some("@events.2026-11-22"), 2, NOON - 2.0 * DAY, Some("@")),
+            (None, 3, NOON - 1.5 * DAY, Some("juliet@example.com")),
+            (Some("@events.2026-11-23"), 4, NOON - DAY, Some("romeo@example.com")),
+            (Some("@events.2026-11-24"), 5, NOON - 60.0, None),
+            (Some("@events.2026-11-24.2"), 6, NOON - 59.0, Some("juliet@example.com")),
+            (Some("someone"), 7, NOON, None),
+        ]);
+        assert_eq!(store.kinds(all()), ["t6", "t5", "t4", "t3", "t2", "t1"]);
+        assert_eq!(store.kinds(Request { oldest_first: true, ..all() }), ["t1", "t2", "t3", "t4", "t5", "t6"]);
+        assert_eq!(store.kinds(Request { limit: Some(2), ..all() }), ["t6", "t5"]);
+        assert_eq!(store.kinds(Request { limit: Some(2), oldest_first: true, ..all() }), ["t1", "t2"]);
+        assert_eq!(store.kinds(filtered(|filter| filter.global = Some(true))), ["t2"], "the driver is asked for @");
+        assert_eq!(store.kinds(filtered(|filter| filter.global = Some(false))), ["t6", "t4", "t3", "t1"]);
+        assert_eq!(store.kinds(filtered(|filter| filter.users = juliet())), ["t6", "t3", "t1"]);
+        let one = Request { limit: Some(1), ..filtered(|filter| filter.users = juliet()) };
+        assert_eq!(store.kinds(one), ["t6"], "the limit counts what is wanted");
+        let since = |time| filtered(|filter| filter.since = Some(time));
+        assert_eq!(store.kinds(since(NOON - 1.5 * DAY)), ["t6", "t5", "t4", "t3"]);
+        assert_eq!(store.kinds(filtered(|filter| filter.until = Some(NOON - DAY))), ["t3", "t2", "t1"]);
+        assert_eq!(store.read(all(), Period::Seconds(1.2 * DAY), &[]).0, ["t6", "t5", "t4"]);
+    }
+
+    #[test]
+    fn each_class_expires_by_itself_wherever_its_entries_lie() {
+        let mut store = Store::new(&[
+            (Some("@short.2026-11-22"), 2, NOON - 2.0 * DAY, None),
+            (Some("@long.2026-11-22"), 3, NOON - 2.0 * DAY, None),
+            (Some("@gone.2026-11-22"), 4, NOON - 2.0 * DAY + 1.0, None),
+            (Some("@short.2026-11-23"), 5, NOON - DAY - 60.0, None),
+            (Some("@short.2026-11-23"), 6, NOON - DAY + 60.0, None),
+        ]);
+        for (number, event_type, days) in [(7, "long-a", 2.5), (8, "short-a", 2.5), (9, "other", 2.5), (10, "short-b", 0.5)] {
+            let xml = format!("<audit-event type='{event_type}'/>");
+            store.add(None, Row { xml, ..row(number, NOON - days * DAY, None) });
+        }
+        let days = |days: f64| Rules { expires_after: Period::Seconds(days * DAY), ..Rules::default() };
+        let class = |name: &str, rules| {
+            let types = Covered::new(&format!("{name}-*")).into_iter().collect();
+            Class { name: name.to_owned(), types, rules }
+        };
+        let retention = Retention::new(days(2.0), vec![class("short", days(1.0)), class("long", days(10.0))]);
+        let found = |request| store.read_all(store.query_kept(request, retention.clone(), &[]), &[]).0;
+        assert_eq!(found(all()), ["short-b", "t6", "t4", "t3", "long-a"]);
+        let long = filtered(|filter| filter.classes = vec![pattern::Pattern::new("l*")]);
+        assert_eq!(found(long), ["t3", "long-a"]);
+    }
+
+    #[test]
+    fn of_one_second_the_newer_id_is_the_newer_entry() {
+        let mut store = Store::default();
+        for (class, number) in [("events", 1), ("failures", 2), ("events", 3), ("accounts", 4), ("failures", 5), ("events", 6)] {
+            store.add(Some(&Partition::new(class, NOON).to_string()), row_with_id(number, NOON, None));
+        }
+        assert_eq!(store.kinds(all()), ["t6", "t5", "t4", "t3", "t2", "t1"]);
+        assert_eq!(store.kinds(Request { limit: Some(2), ..all() }), ["t6", "t5"]);
+    }
+
+    #[test]
+    fn what_waits_in_the_journal_is_shown_once() {
+        let mut store = Store::default();
+        for number in 1..=2 {
+            store.add(Some("@events.2026-11-24"), row_with_id(number, NOON - 3.0 + number as f64, None));
+        }
+        let journal = [row_with_id(2, NOON - 1.0, None), row_with_id(3, NOON - 1.0, None)];
+        let (found, query, _) = store.read(all(), Period::Never, &journal);
+        assert_eq!(
+            (found, query.newest().map(ToString::to_string)),
+            (vec!["t3".to_owned(), "t2".to_owned(), "t1".to_owned()], Some(id(3, NOON - 1.0).to_string()))
+        );
+        assert_eq!(store.read(Request { oldest_first: true, ..all() }, Period::Never, &journal).0, ["t1", "t2", "t3"]);
+    }
+
+    #[test]
+    fn a_day_is_only_opened_when_it_is_needed() {
+        let days: Vec<String> = (10..=24).map(|day| format!("@events.2026-11-{day}")).collect();
+        let rows: Vec<_> = days.iter().enumerate().map(|(n, day)| (Some(day.as_str()), n, NOON - DAY * (14 - n) as f64, None)).collect();
+        let store = Store::new(&rows);
+        let (found, _, pages) = store.read(Request { limit: Some(1), ..all() }, Period::Never, &[]);
+        assert_eq!((found.as_slice(), pages), (["t14".to_owned()].as_slice(), 2), "today and the old archive");
+        let midnight = NOON - DAY / 2.0 - 5.0 * DAY;
+        let day = filtered(|filter| (filter.since, filter.until) = (Some(midnight), Some(midnight + DAY)));
+        for oldest_first in [false, true] {
+            let (found, _, pages) = store.read(Request { oldest_first, ..day.clone() }, Period::Never, &[]);
+            assert_eq!((found.as_slice(), pages), (["t9".to_owned()].as_slice(), 2), "that day and the old archive");
+        }
+        let class = filtered(|filter| filter.classes = vec![pattern::Pattern::new("accounts")]);
+        assert_eq!(store.read(class, Period::Never, &[]).2, 1, "the old archive");
+    }
+
+    #[test]
+    fn a_damaged_entry_is_counted_and_passed_over() {
+        let mut store = Store::new(&[(None, 1, NOON, None), (None, 2, NOON - 1.0, None), (None, 3, NOON - 2.0, None)]);
+        store.0.get_mut(&None).unwrap()[1].xml = "<audit-event".to_owned();
+        let (found, query, _) = store.read(all(), Period::Never, &[]);
+        assert_eq!(found, ["t1", "t3"]);
+        assert_eq!(*query.damaged(), Damaged { count: 1, places: vec!["the archive of an older log, key \"k2\"".to_owned()] });
+    }
+
+    /// All entries, each with where it lies.
+    type Entries = Vec<(Option<String>, Row)>;
+
+    /// Entries as a writer leaves them: in each partition the time never goes back, whatever the clock did.
+    fn logs() -> impl Strategy<Value = (Store, Vec<Row>, Entries)> {
+        let entry = (0usize..5, 0u32..5 * 86_400, 0usize..4, any::<bool>());
+        (prop::collection::vec(entry, 0..150), 1u32..5000).prop_map(|(entries, grain)| {
+            let withs = [None, Some("@"), Some("juliet@example.com"), Some("romeo@example.com")];
+            let mut entries = entries;
+            entries.sort_by_key(|(_, ago, ..)| u32::MAX - ago);
+            let (mut store, mut journal, mut rows) = (Store::default(), Vec::new(), Vec::new());
+            let waits_from = NOON - 3600.0;
+            for (number, (class, ago, with, has_id)) in entries.iter().enumerate() {
+                // Some seconds have many entries.
+                let when = NOON - f64::from(ago / grain * grain);
+                let class = ["", "events", "failures", "accounts", "events"][*class];
+                let has_id = *has_id || !class.is_empty();
+                let row = if has_id { row_with_id(number, when, withs[*with]) } else { row(number, when, withs[*with]) };
+                let partition = (!class.is_empty()).then(|| Partition::new(class, when).to_string());
+                if class == "events" && when > waits_from {
+                    journal.push(row.clone());
+                    if number % 3 > 0 {
+                        rows.push((Some("journal".to_owned()), row));
+                        continue;
+                    }
+                }
+                store.add(partition.as_deref(), row.clone());
+                rows.push((partition, row));
+            }
+            (store, journal, rows)
+        })
+    }
+
+    fn requests() -> impl Strategy<Value = Request> {
+        let range = (prop::option::of(0u32..6 * 86_400), prop::option::of(0u32..6 * 86_400));
+        let who = (prop::option::of(any::<bool>()), 0usize..4);
+        (range, who, prop::option::of(0usize..200), any::<bool>(), 0usize..3, any::<bool>()).prop_map(
+            |((since, until), (global, users), limit, oldest_first, types, of_class)| {
+                let users = [vec![], vec!["juliet@example.com"], vec!["*@example.com"], vec!["j*", "romeo@example.com"]][users].clone();
+                let types = [vec![], vec!["*1*"], vec!["t1*", "t2*"]][types].clone();
+                let filter = Filter {
+                    host: "example.com".to_owned(),
+                    since: since.map(|ago| NOON - f64::from(ago)),
+                    until: until.map(|ago| NOON - f64::from(ago)),
+                    users: users.into_iter().map(pattern::Pattern::new).collect(),
+                    types: types.into_iter().map(pattern::Pattern::new).collect(),
+                    classes: if of_class { vec![pattern::Pattern::new("fail*"), pattern::Pattern::new("events")] } else { vec![] },
+                    global,
+                    ..Filter::default()
+                };
+                Request { filter, oldest_first, limit, after: None, newer_than: None }
+            },
+        )
+    }
+
+    /// What is wanted, by reading everything: kind and place, in order.
+    fn naive(rows: &[(Option<String>, Row)], request: &Request, cutoff: f64) -> Vec<(String, Place)> {
+        let filter = &request.filter;
+        let mut wanted: Vec<(String, Place)> = rows
+            .iter()
+            .filter(|(partition, row)| {
+                let class = partition
+                    .as_ref()
+                    .and_then(|name| name.parse::<Partition>().ok())
+                    .map_or("events".to_owned(), |partition| partition.class);
+                let with = row.with.as_deref().unwrap_or("@");
+                let kind = StoredEvent::read(row).unwrap().kind;
+                row.when >= cutoff
+                    && filter.since.is_none_or(|since| row.when >= since)
+                    && filter.until.is_none_or(|until| row.when < until)
+                    && filter.global.is_none_or(|global| global == (with == "@"))
+                    && (filter.users.is_empty() || with != "@" && filter.users.iter().any(|user| user.matches(with)))
+                    && (filter.types.is_empty() || filter.types.iter().any(|wanted| wanted.matches(&kind)))
+                    && (filter.classes.is_empty() || filter.classes.iter().any(|wanted| wanted.matches(&class)))
+            })
+            .map(|(_, row)| (StoredEvent::read(row).unwrap().kind, Place::of(row)))
+            .collect();
+        wanted.sort_by(|a, b| in_order(request.oldest_first, &a.1, &b.1));
+        wanted
+    }
+
+    proptest! {
+        #[test]
+        fn a_query_equals_a_naive_one((store, journal, rows) in logs(), request in requests(), days in prop::option::of(1u32..6)) {
+            // The driver is asked for "@", and does not give what has nothing there: the log always has something.
+            prop_assume!(request.filter.global != Some(true) || rows.iter().all(|(_, row)| row.with.is_some()));
+            let expires_after = days.map_or(Period::Never, |days| Period::Seconds(f64::from(days) * DAY));
+            let wanted = naive(&rows, &request, expires_after.cutoff(NOON).unwrap_or(f64::NEG_INFINITY));
+            let limit = request.limit.unwrap_or(usize::MAX);
+            let (found, query, _) = store.read(request, expires_after, &journal);
+            prop_assert_eq!(query.damaged().count, 0);
+            prop_assert_eq!(found, wanted.into_iter().map(|(kind, _)| kind).take(limit).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn pages_are_the_log_whatever_arrives_meanwhile((store, journal, rows) in logs(), request in requests(), size in 1usize..40) {
+            prop_assume!(request.filter.global != Some(true) || rows.iter().all(|(_, row)| row.with.is_some()));
+            let wanted = naive(&rows, &request, f64::NEG_INFINITY);
+            let mut store = store;
+            let mut request = Request { limit: Some(size), ..request };
+            let (mut found, mut arrived) = (Vec::new(), 0);
+            loop {
+                let (page, query, _) = store.read(request.clone(), Period::Never, &journal);
+                let is_last = page.len() < size;
+                found.extend(page);
+                // The next page begins where a person says, by a text.
+                request.after = query.last().map(|place| place.to_string().parse().unwrap()).or(request.after);
+                if is_last || !request.oldest_first && arrived > 400 {
+                    break;
+                }
+                if !request.oldest_first {
+                    arrived += 1;
+                    store.add(Some("@failures.2026-11-24"), row_with_id(1000 + arrived, NOON + 1.0, Some("juliet@example.com")));
+                }
+            }
+            prop_assert_eq!(found, wanted.into_iter().map(|(kind, _)| kind).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn whoever_follows_sees_each_entry_once((store, journal, rows) in logs(), split in 0.0f64..1.0) {
+            // What was there at first is the older part of each partition.
+            let at = NOON - 5.0 * DAY * split;
+            let older = Store(store.0.iter().map(|(name, rows)| (name.clone(), rows.iter().filter(|row| row.when < at).cloned().collect())).collect());
+            let (mut found, query, _) = older.read(all(), Period::Never, &[]);
+            let newest = query.newest().cloned();
+            let next = Request { newer_than: newest.clone(), ..all() };
+            let (newer, query, _) = store.read(next, Period::Never, &journal);
+            found.extend(newer);
+            found.sort();
+            let mut wanted: Vec<String> = rows.iter().map(|(_, row)| StoredEvent::read(row).unwrap().kind).collect();
+            wanted.sort();
+            prop_assert_eq!(found, wanted);
+            let none = Request { newer_than: query.newest().cloned().or(newest), ..all() };
+            prop_assert!(store.read(none, Period::Never, &journal).0.is_empty());
+        }
+    }
+}
