@@ -179,6 +179,14 @@ module:hook("host-deactivated", function (host)
 	audit_log.forget(host);
 end);
 
+-- A driver may read the whole of a partition before it appends the first entry to it, the embedded one does. So the first
+-- slice comes before the first turn of the loop, while nobody is connected. A driver that waits goes on by itself later.
+module:hook("server-started", function ()
+	for host in pairs(audited_hosts) do
+		coroutine.resume(coroutine.create(audit_log.flush), host, 0);
+	end
+end, -1000);
+
 -- After those who record that the server stops.
 module:hook("server-stopped", function ()
 	for host in pairs(audited_hosts) do

@@ -500,6 +500,27 @@ server.each_series(describe, pending, function (series)
 		assert_complete(prosody, 1000);
 	end);
 
+	for _, mode in ipairs({ "works", "yields", "hangs", "throws" }) do
+		it("what is recorded at the start is offered before anybody is connected, to a store that "..mode, function ()
+			start { modules = { "audit", "audit_status", "test_stream", "storage_broken" }, storage = { audit = "broken" };
+				config = { broken_storage = mode } };
+			assert.is_truthy(prosody:alive());
+			if mode == "works" then
+				assert.equal("0 server-started", prosody:eval([[
+					local waiting = module:shared("/*/audit/log").log.waiting("example.test");
+					local _, rows = next(module:shared("/*/storage_broken/state").rows);
+					return waiting.." "..tostring(rows and rows[1].value.attr.type);
+				]]));
+			else
+				socket.sleep(0.4);
+				login(prosody);
+				crash.stream(prosody, { from = 1, count = 5, burst = 5 });
+				assert.equal(mode == "yields", crash.settle(prosody, mode == "yields" and 30 or 0.5));
+			end
+			assert.is_nil(prosody:log():match("[^\n]*Traceback[^\n]*"));
+		end);
+	end
+
 	for _, store in ipairs({ "internal", "sqlite" }) do
 		it("prosodyctl reads while the server writes, on "..store, function ()
 			start { storage = { audit = store == "sqlite" and "sql" or "internal" };
