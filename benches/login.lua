@@ -8,6 +8,7 @@
 --   --logins=N         logins of a round; default 120
 --   --connections=N    connections at a time; default 8
 --   --auth=MODULE      default internal_hashed, as Prosody has it; with internal_plain a login costs a quarter, and the log shows more
+--   --gc=MODE          garbage collector of the servers: incremental (default, as Prosody has it) or generational
 --   --seconds=N        no round begins later than this; default 300
 --
 -- All servers of a series run side by side, and each round of logins goes to one of them while the others are idle.
@@ -72,6 +73,7 @@ local function start(series, name, options)
 			allow_unencrypted_plain_auth = true;
 			audit_log_location = false; -- the baseline has none
 			audit_log_write = kind.write;
+			gc = { mode = options.gc };
 			sql = sql;
 		};
 		-- Over what the test support sets for every host.
@@ -245,8 +247,8 @@ local function bench_series(series, names, options, deadline)
 		check_entries(entry, 2 * (rounds * options.logins + math.max(options.connections, options.logins // 4)));
 		entry.prosody:stop();
 	end
-	print(("Prosody %s, SASL PLAIN with %s, median (lowest–highest) of %d interleaved rounds of %d logins, %d at a time"):format(
-		series, options.auth, rounds, options.logins, options.connections));
+	print(("Prosody %s, SASL PLAIN with %s, %s collector, median (lowest–highest) of %d interleaved rounds of %d logins, %d at a time"):format(
+		series, options.auth, options.gc, rounds, options.logins, options.connections));
 	if rounds < options.rounds then
 		print(("Stopped after %d of %d rounds: the time was over."):format(rounds, options.rounds));
 	end
@@ -259,7 +261,8 @@ end
 
 local function main()
 	local options = flags.parse {
-		series = flags.all_series, servers = all_servers, rounds = 5, logins = 120, connections = 8, auth = "internal_hashed", seconds = 300;
+		series = flags.all_series, servers = all_servers, rounds = 5, logins = 120, connections = 8, seconds = 300;
+		auth = "internal_hashed", gc = "incremental";
 	};
 	local names = options.servers;
 	if names[1] ~= "none" then
