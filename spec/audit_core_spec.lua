@@ -98,7 +98,7 @@ local function new_log(options, store, journal)
 			self.time = math.max(self.time, timer.at);
 			timer.run();
 		end
-		self.time = goal;
+		self.time = math.max(self.time, goal);
 	end
 	function self.last()
 		local rows = self.store:rows("@events.2026-11-24");
@@ -933,6 +933,24 @@ describe("the journal", function ()
 			table.remove(again.timers, 1).run();
 		end
 		assert.is_true(slices <= 75, slices.." slices");
+	end);
+
+	it("is handed over in large transactions, and with pauses, where a commit takes long", function ()
+		local log = journaled();
+		local engine, append = { transactions = 0 }, log.store.append;
+		function engine:transaction(run)
+			self.transactions = self.transactions + 1;
+			run();
+			log.time = log.time + 0.05; -- the commit
+			return true;
+		end
+		log.store.append = function (...) return engine and append(...); end;
+		audit(log, 1, 1000);
+		local began = log.time;
+		while log.log.waiting("example.com") > 0 do log:pass(0.01); end
+		assert.equal(count_to(1000), numbers(log));
+		assert.is_true(engine.transactions >= 5 and engine.transactions <= 12, engine.transactions.." transactions");
+		assert.is_true(log.time - began > engine.transactions * 0.1 - 0.1, "no pauses");
 	end);
 
 	it("is handed over for one host in a turn of the loop", function ()

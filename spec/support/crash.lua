@@ -174,7 +174,7 @@ end
 
 -- What prosodyctl shows of the stream, whether the server runs or not: numbers, oldest first; exit status, errors.
 function crash.shown(prosody)
-	local status, out, err = prosody:ctl({ env = { COLUMNS = "240" } }, "mod_audit", prosody.host);
+	local status, out, err = prosody:ctl({ env = { COLUMNS = "240" }, timeout = 300 }, "mod_audit", prosody.host);
 	local numbers = {};
 	for number in out:gmatch("%f[%w]n(%d+)@?") do
 		table.insert(numbers, 1, tonumber(number));

@@ -272,10 +272,12 @@ local function new(context)
 		return nil, err;
 	end
 
-	-- Hands items to a store, in order: how many it took, and why it took no more.
+	-- Hands items to a store, in order: how many it took, why it took no more, and when the last of them was appended where
+	-- they were committed after that.
 	local function store_items(queue, store, items, deadline)
 		local engine = stores.engine_of(store);
 		if engine and #items > 1 then
+			local appended;
 			local ok = pcall(function ()
 				assert(stores.in_one_transaction(engine, function ()
 					for i = 1, #items do
@@ -284,10 +286,11 @@ local function new(context)
 							error(cause_of(err), 0);
 						end
 					end
+					appended = now();
 				end));
 			end);
 			if ok then
-				return #items;
+				return #items, nil, appended;
 			end
 			-- One at a time shows which of them it was, and how far one gets.
 			stores.undo(engine);
@@ -331,7 +334,7 @@ local function new(context)
 		while not is_empty(queue) do
 			local began = now();
 			local items, behind = take(queue, queue.size);
-			local done, problem = store_items(queue, store, items, deadline);
+			local done, problem, appended = store_items(queue, store, items, deadline);
 			stores.keep_connection(stores.engine_of(store));
 			entries = entries + done;
 			release(queue, done < #items and items[done + 1].sequence or behind);
@@ -340,9 +343,11 @@ local function new(context)
 				hold(queue, items[i].sequence, items[i]);
 			end
 			local ended = now();
-			if ended - began > SLICE then
+			-- To commit takes a slow disk as long for ten entries as for a hundred: fewer of them would hold the loop more often.
+			local spent = (appended or ended) - began;
+			if spent > SLICE then
 				queue.size = max(SMALLEST, floor(queue.size / 2));
-			elseif done == #items and ended - began < SLICE / 2 then
+			elseif done == #items and spent < SLICE / 2 then
 				queue.size = min(LARGEST, queue.size * 2);
 			end
 			if problem ~= nil then
@@ -365,7 +370,8 @@ local function new(context)
 		queue.running = true;
 		local began = now();
 		local ok, more, err = pcall(hand_over, queue);
-		queue.running, queue.longest = false, max(queue.longest, now() - began);
+		local took = now() - began;
+		queue.running, queue.longest = false, max(queue.longest, took);
 		if not queue.journal then
 			return true; -- closed meanwhile
 		end
@@ -395,7 +401,8 @@ local function new(context)
 			context.record_lost(queue.host, lost);
 		end
 		if more then
-			schedule(queue, 0);
+			-- At least half of the loop's time is for others.
+			schedule(queue, min(took, DELAY));
 			return false;
 		end
 		local line = recorder.stored(queue.host);
