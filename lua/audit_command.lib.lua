@@ -239,7 +239,10 @@ return function (arg)
 		print(core.help());
 		return 0;
 	elseif command.action == "events" then
-		print(core.events());
+		if command.host and not hosts[command.host] then
+			return unknown_host(command.host);
+		end
+		print(audit_log.events(command.host or "*"));
 		return 0;
 	end
 	keep_log_from_stdout();

@@ -3,7 +3,7 @@
 //! `prosodyctl mod_audit --events` prints it, the README's table is checked against it, and so is what the end-to-end specs
 //! find in the stores of real servers. Modules that are not ours may record types of their own.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 /// A series of Prosody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,14 +90,14 @@ pub const EVENT_TYPES: &[EventType] = &[
     event("mod_audit_status", "server-crashed", V0_12, &[], "it ended without being stopped; found at the next start"),
     event("mod_audit_admin", "shell-command", V0_12, &["command"], "a command was given in the server's shell, by `prosodyctl shell` or another way; recorded before it runs"),
     event("mod_audit_admin", "adhoc-command", V0_12, &["command"], "somebody ran an ad-hoc command that not everybody may run, to its end"),
-    event("mod_audit_admin", "adhoc-refused", V0_12, &["command"], "somebody tried one without being allowed to"),
+    event("mod_audit_admin", "adhoc-refused", V0_12, &["command"], "somebody tried an ad-hoc command without being allowed to"),
     event("mod_audit_admin", "config-reloaded", V0_12, &["options"], "the configuration was read again; with the names of options that changed, never their values"),
-    event("mod_audit_admin", "certificates-reloaded", V0_12, &["certificate"], "and the host has another certificate since"),
+    event("mod_audit_admin", "certificates-reloaded", V0_12, &["certificate"], "a host has another certificate since the configuration was read again"),
     event("mod_audit_admin", "module-loaded", V0_12, &["module"], "a module was loaded after the start"),
-    event("mod_audit_admin", "module-unloaded", V0_12, &["module"], "one was unloaded"),
-    event("mod_audit_admin", "module-reloaded", V0_12, &["module"], "one was reloaded"),
+    event("mod_audit_admin", "module-unloaded", V0_12, &["module"], "a module was unloaded, the log itself included"),
+    event("mod_audit_admin", "module-reloaded", V0_12, &["module"], "a module was reloaded"),
     event("mod_audit_admin", "host-activated", V0_12, &["host"], "a host was activated after the start"),
-    event("mod_audit_admin", "host-deactivated", V0_12, &["host"], "one was deactivated"),
+    event("mod_audit_admin", "host-deactivated", V0_12, &["host"], "a host was deactivated"),
     event("mod_audit", "audit-started", V0_12, &[], "recording began on a host (by `mod_audit_admin`)"),
     event("mod_audit", "audit-options-changed", V0_12, &["options"], "options of the log changed (by `mod_audit_admin`)"),
     event("mod_audit", "audit-entries-lost", V0_12, &["lost"], "entries could be stored nowhere for a while: how many, of which types, from when to when"),
@@ -124,23 +124,21 @@ pub const ACTOR_KINDS: &[&str] = &["user", "admin-shell", "adhoc", "http", "serv
 /// The kind of an actor that can't be known.
 pub const UNKNOWN_ACTOR: &str = "unknown";
 
-/// The registry as `prosodyctl mod_audit --events` prints it, without a newline at the end.
+/// The registry as `prosodyctl mod_audit --events` prints it, without a newline at the end. `class_of` says in which
+/// retention class a type is kept.
 #[must_use]
-pub fn listing() -> String {
+pub fn listing(class_of: impl Fn(&str) -> String) -> String {
     let rows = EVENT_TYPES.iter().map(|event| {
         let since = if event.since == V0_12 { String::new() } else { format!(" (since Prosody {})", event.since) };
-        (event.name, event.module, format!("{}{since}", event.meaning.replace('`', "")))
+        [event.name.to_owned(), class_of(event.name), event.module.to_owned(), format!("{}{since}", event.meaning.replace('`', ""))]
     });
-    let rows: Vec<_> = std::iter::once(("EVENT", "MODULE", "RECORDED WHEN".to_owned())).chain(rows).collect();
-    let name_width = rows.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
-    let module_width = rows.iter().map(|(_, module, _)| module.len()).max().unwrap_or_default();
-    let mut text = String::new();
-    for (name, module, meaning) in rows {
-        // Writing to a string can't fail.
-        let _ = writeln!(text, "{name:<name_width$}  {module:<module_width$}  {meaning}");
-    }
-    text.truncate(text.trim_end().len());
-    text
+    let titles = ["EVENT", "CLASS", "MODULE", "RECORDED WHEN"].map(ToOwned::to_owned);
+    let rows: Vec<[String; 4]> = std::iter::once(titles).chain(rows).collect();
+    let width = |column: fn(&[String; 4]) -> &String| rows.iter().map(|row| column(row).len()).max().unwrap_or_default();
+    let (names, classes, modules) = (width(|[name, ..]| name), width(|[_, class, ..]| class), width(|[_, _, module, _]| module));
+    let lines =
+        rows.iter().map(|[name, class, module, meaning]| format!("{name:<names$}  {class:<classes$}  {module:<modules$}  {meaning}"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -178,11 +176,12 @@ mod tests {
 
     #[test]
     fn the_listing_has_a_line_for_each_type() {
-        let text = listing();
+        let text = listing(|name| if name == "s2s-refused" { "failures" } else { "events" }.to_owned());
         assert_eq!(text.lines().count(), EVENT_TYPES.len() + 1);
         for event in EVENT_TYPES {
             let line = text.lines().find(|line| line.starts_with(&format!("{} ", event.name))).unwrap();
-            assert!(line.contains(event.module), "{line}");
+            let words: Vec<&str> = line.split_whitespace().take(3).collect();
+            assert_eq!(words, [event.name, if event.name == "s2s-refused" { "failures" } else { "events" }, event.module]);
             assert_eq!(line.contains("since Prosody 13.0"), event.since == V13_0, "{line}");
         }
     }

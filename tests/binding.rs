@@ -59,11 +59,11 @@ fn the_exports_are_these() {
         local names = {}
         for name in pairs((...).core) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "command detail event_types events exit_on_interrupt filters help is_terminal new new_file period shell_commands shell_line shows_field terminal_width version writing", table.concat(names, " "))
+        assert(table.concat(names, " ") == "command detail event_types exit_on_interrupt filters help is_terminal new new_file period shell_commands shell_line shows_field terminal_width version writing", table.concat(names, " "))
         names = {}
         for name in pairs((...).log) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "admits audit cells close configure flush forget is_owned lost open prune read session_extra state stores sum_up waiting", table.concat(names, " "))
+        assert(table.concat(names, " ") == "admits audit cells close configure events flush forget is_owned lost open prune read session_extra state stores sum_up waiting", table.concat(names, " "))
         "#,
     );
 }
@@ -223,8 +223,11 @@ fn the_registry_of_event_types_is_there_for_lua() {
             if event.name == "user-disabled" then found = event end
         end
         assert(found.since == "13.0" and found.details[1] == "disabled" and #found.meaning > 0 and found.module:match("^mod_audit"))
-        assert(core.events():find("user-disabled", 1, true))
-        assert(core.command({ "--events" }, 0).action == "events")
+        local command = core.command({ "--events", "example.com" }, 0)
+        assert(command.action == "events" and command.host == "example.com")
+        local log = (...).log
+        assert(log.events("example.com"):match("\nuser%-disabled +events +mod_audit_register "))
+        assert(log.events("*"):match("\nauthentication%-failure +failures +mod_audit_auth "))
         "#,
     );
 }

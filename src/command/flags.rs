@@ -86,7 +86,7 @@ pub const FLAGS: &[Flag] = &[
     switch("stats", View, "totals instead of entries: by type, account, network and country, and over time"),
     switch("follow", View, "entries as they come, until you interrupt it"),
     switch("prune", Action, "remove what has expired, on one host or on all"),
-    switch("events", Action, "list the types of events that are recorded"),
+    switch("events", Action, "list the types of events, and the class in which a host keeps them"),
     switch("help", Action, "show this help"),
 ];
 

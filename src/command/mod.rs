@@ -21,7 +21,7 @@ const USAGE: &str = "\
 Usage: prosodyctl mod_audit [FLAGS] HOST        everything of a host, newest first
        prosodyctl mod_audit [FLAGS] USER@HOST   one account
        prosodyctl mod_audit --prune [HOST]      remove what has expired
-       prosodyctl mod_audit --events            list what is recorded";
+       prosodyctl mod_audit --events [HOST]     list what is recorded, and in which class it is kept";
 
 /// What the command is to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +29,10 @@ pub enum Command {
     /// Show the help.
     Help,
     /// List the event types.
-    Events,
+    Events {
+        /// With the classes that this host has; nothing stands for those of the configuration's global section.
+        host: Option<String>,
+    },
     /// Show entries.
     Show(Box<Show>),
     /// Remove what has expired.
@@ -110,11 +113,13 @@ impl Command {
             };
             match flag.name {
                 "help" => return Ok(Self::Help),
-                "events" => return Ok(Self::Events),
                 _ => given.take(flag, on, value)?,
             }
         }
         let target = target.map(read_target).transpose()?;
+        if given.events {
+            return Ok(Self::Events { host: target.map(|(_, host)| host) });
+        }
         match (given.prune, target) {
             (true, None) => Ok(Self::Prune { host: None }),
             (true, Some((None, host))) => Ok(Self::Prune { host: Some(host) }),
@@ -135,6 +140,7 @@ struct Given {
     until: Option<Moment>,
     users: Vec<String>,
     no_colour: bool,
+    events: bool,
     prune: bool,
 }
 
@@ -143,6 +149,7 @@ impl Given {
         let show = &mut self.show;
         let filter = &mut show.request.filter;
         match flag.name {
+            "events" => self.events = true,
             "prune" => self.prune = true,
             "since" => self.since = Some(read(flag, value)?),
             "until" => self.until = Some(read(flag, value)?),
@@ -374,8 +381,8 @@ mod tests {
             ("--prune", Command::Prune { host: None }),
             ("--prune example.com", Command::Prune { host: Some("example.com".to_owned()) }),
             ("example.com --prune", Command::Prune { host: Some("example.com".to_owned()) }),
-            ("--events", Command::Events),
-            ("example.com --events", Command::Events),
+            ("--events", Command::Events { host: None }),
+            ("example.com --events", Command::Events { host: Some("example.com".to_owned()) }),
             ("--help", Command::Help),
             ("example.com -h", Command::Help),
         ] {
@@ -508,7 +515,7 @@ mod tests {
             Usage: prosodyctl mod_audit [FLAGS] HOST        everything of a host, newest first
                    prosodyctl mod_audit [FLAGS] USER@HOST   one account
                    prosodyctl mod_audit --prune [HOST]      remove what has expired
-                   prosodyctl mod_audit --events            list what is recorded
+                   prosodyctl mod_audit --events [HOST]     list what is recorded, and in which class it is kept
 
             Which entries:
               --since TIME          not before this time: 2d, 36h, 2026-11-24, 2026-11-24T18:00, 2026-11-24T18:00:00+01:00
@@ -546,7 +553,7 @@ mod tests {
 
             Other:
               --prune               remove what has expired, on one host or on all
-              --events              list the types of events that are recorded
+              --events              list the types of events, and the class in which a host keeps them
               --help                show this help"#]]
         .assert_eq(&help());
     }

@@ -9,7 +9,7 @@ use mlua::prelude::*;
 
 use super::convert::option;
 use super::reader::Asked;
-use crate::catalogue::{self, ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
+use crate::catalogue::{ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
 use crate::command::{Command, FLAGS, Flag, Group, help};
 use crate::options::period;
 use crate::redact::{COMMANDS, is_shown_field, shell_line};
@@ -34,7 +34,6 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     exports.set("actor_kinds", ACTOR_KINDS)?;
     exports.set("unknown_actor", UNKNOWN_ACTOR)?;
     exports.set("event_types", lua.create_function(event_types)?)?;
-    exports.set("events", lua.create_function(|_, ()| Ok(catalogue::listing()))?)?;
     exports.set("shell_line", lua.create_function(|_, line: LuaString| Ok(shell_line(&line.to_string_lossy())))?)?;
     exports.set("shell_commands", lua.create_function(|_, ()| Ok(COMMANDS.iter().map(|command| command.name).collect::<Vec<_>>()))?)?;
     exports.set("shows_field", lua.create_function(shows_field)?)?;
@@ -77,7 +76,10 @@ fn read_command(lua: &Lua, (arguments, now): (Vec<LuaString>, f64)) -> LuaResult
     let result = lua.create_table()?;
     match command {
         Command::Help => result.set("action", "help")?,
-        Command::Events => result.set("action", "events")?,
+        Command::Events { host } => {
+            result.set("action", "events")?;
+            result.set("host", host)?;
+        }
         Command::Prune { host } => {
             result.set("action", "prune")?;
             result.set("host", host)?;

@@ -496,6 +496,13 @@ local function new(environment)
 		read = for_host(reading.write);
 		cells = for_host(reading.cells);
 		prune = prune;
+		-- events(host | "*") -> what there is to be recorded, as text, with the classes of the host
+		events = function (host)
+			if not configured[host] then
+				configure(host);
+			end
+			return recorder.events(host);
+		end;
 		-- is_owned(host) -> whether a server has the journal of a host
 		is_owned = function (host)
 			local path = environment.readable_path and environment.readable_path(host);
@@ -523,7 +530,6 @@ local exports = {
 	command = native.command;
 	help = native.help;
 	event_types = native.event_types;
-	events = native.events;
 	shell_line = native.shell_line;
 	shell_commands = native.shell_commands;
 	shows_field = native.shows_field;

@@ -11,7 +11,6 @@
 //! | `new_file(path) -> file \| nil, message` | a file that appears whole or not at all |
 //! | `help() -> text` | the help of that command |
 //! | `event_types() -> list` | the registry of event types: name, module, meaning, since, details |
-//! | `events() -> text` | the same as the command prints it |
 //! | `shell_line(line) -> text` | a line of Prosody's shell, without what is secret in it |
 //! | `shell_commands() -> list` | the names of the commands of which it is known what they take |
 //! | `shows_field(name, type) -> boolean` | whether the value of a form's field may be recorded |

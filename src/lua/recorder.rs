@@ -8,6 +8,7 @@ use mlua::prelude::*;
 use super::convert::{Host, Number, Text, option};
 use super::flood;
 use super::reader::{Asked, Reading};
+use crate::catalogue;
 use crate::options::{Settings, Value, Write};
 use crate::partition::{Partition, day};
 use crate::query::Scope;
@@ -35,6 +36,8 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     functions.add("class", |recorder, (Host(host), event_type): (Host, Text)| {
         recorder.class_of(&host, &event_type.bytes().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default())
     })?;
+    // events(host) -> the registry of event types as text, with the classes of the host
+    functions.add("events", |recorder, Host(host): Host| catalogue::listing(|event_type| recorder.class_of(&host, event_type)))?;
     // address(host, class, ip) -> remote_ip, country, continent, name, whether there are warnings
     functions.add("address", |recorder, (Host(host), class, ip): (Host, String, Text)| {
         let (remote_ip, location) = recorder.address(&host, &class, ip.bytes().as_deref().unwrap_or_default());
