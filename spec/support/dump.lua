@@ -8,6 +8,8 @@
 --   entries[1]:line("authentication")                       -- as text, attributes in order, without namespaces
 --   dump.types(entries)                                     -- "user-registered authentication-success"
 
+local produced = require "support.produced";
+
 local dump = {};
 
 local code = [[
@@ -110,6 +112,7 @@ function dump.entries(server, host)
 		if first ~= second then return first < second; end
 		return order[a] < order[b];
 	end);
+	produced.note(server.series, entries);
 	return entries;
 end
 
