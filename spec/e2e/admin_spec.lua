@@ -5,6 +5,7 @@ local client = require "support.client";
 local dump = require "support.dump";
 local process = require "support.process";
 local server = require "support.server";
+local socket = require "socket";
 
 local host, other = "example.test", "other.test";
 local admin, user = "admin@"..host, "romeo@"..host;
@@ -18,13 +19,14 @@ end
 
 server.each_series(describe, pending, function (series)
 	describe("mod_audit_admin", function ()
-		local prosody, seen;
+		local prosody, seen, console_port;
 
 		setup(function ()
+			console_port = process.free_ports(1)[1];
 			prosody = server.start {
 				series = series, hosts = { host, other };
-				modules = { "audit", "audit_admin", "adhoc", "admin_adhoc", "uptime" };
-				config = { admins = { admin } };
+				modules = { "audit", "audit_admin", "adhoc", "admin_adhoc", "admin_telnet", "uptime" };
+				config = { admins = { admin }, console_ports = { console_port } };
 			};
 			prosody:adduser(admin, "secret");
 			prosody:adduser(user, "secret");
@@ -78,6 +80,18 @@ server.each_series(describe, pending, function (series)
 			local entry = news()[1];
 			assert.equal("admin", entry:child("session").attr.type);
 			assert.is_nil(entry.user);
+		end);
+
+		it("records commands of the telnet console, with its address", function ()
+			local console = assert(socket.connect("127.0.0.1", console_port));
+			console:settimeout(5);
+			console:send(('user:password("nobody@%s", "hunter2")\n'):format(host));
+			repeat
+				local line = assert(console:receive("*l"));
+			until line:find("No such user", 1, true);
+			console:close();
+			assert.same({ ('shell-command <session><remote-ip>127.0.0.1</remote-ip></session> '
+				..'<command>user:password("nobody@%s", ***)</command>'):format(host) }, lines(news(), "session", "command"));
 		end);
 
 		it("leads from a command to what comes of it, also in a later turn of the loop and after a question", function ()
@@ -158,7 +172,7 @@ server.each_series(describe, pending, function (series)
 
 		it("records by name which options changed when the configuration is read again", function ()
 			prosody:reload { host_config = { [other] = { audit_log_ips = false } };
-				config = { admins = { admin }, hunter2_key = "hunter2", audit_log_expires_after = "3d" } };
+				config = { admins = { admin }, console_ports = { console_port }, hunter2_key = "hunter2", audit_log_expires_after = "3d" } };
 			assert.same({
 				'config-reloaded <actor kind="unknown"/> <options><option change="added" name="audit_log_expires_after" scope="global"/>'
 					..'<option change="added" name="hunter2_key" scope="global"/></options>';
@@ -171,7 +185,7 @@ server.each_series(describe, pending, function (series)
 			}, lines(news(other), "options"));
 
 			seen[host] = #dump.entries(prosody);
-			prosody:reload { config = { admins = { admin }, hunter2_key = "hunter3" } };
+			prosody:reload { config = { admins = { admin }, console_ports = { console_port }, hunter2_key = "hunter3" } };
 			assert.same({
 				'config-reloaded <options><option change="removed" name="audit_log_expires_after" scope="global"/>'
 					..'<option change="changed" name="hunter2_key" scope="global"/></options>';
@@ -201,7 +215,7 @@ server.each_series(describe, pending, function (series)
 			end
 			for _, name in ipairs { host, other, "manual" } do new_certificate(folder, name); end
 			-- Where Prosody finds it by the host's name.
-			local config = { admins = { admin }, certificates = folder };
+			local config = { admins = { admin }, console_ports = { console_port }, certificates = folder };
 			assert.equal("certificates-reloaded "..fingerprint(host), reload { config = config });
 			assert.is_nil(reload());
 			new_certificate(folder, host);
@@ -210,7 +224,7 @@ server.each_series(describe, pending, function (series)
 			local ssl = { certificate = folder.."/manual.crt", key = folder.."/manual.key" };
 			assert.equal("certificates-reloaded "..fingerprint("manual"), reload { host_config = { [host] = { ssl = ssl } } });
 			assert.is_nil(reload());
-			assert.matches("^certificates%-reloaded ", reload { config = { admins = { admin } }, host_config = {} });
+			assert.matches("^certificates%-reloaded ", reload { config = { admins = { admin }, console_ports = { console_port } }, host_config = {} });
 			-- Prosody may look among the certificates before it has looked for them anew: now it has.
 			prosody:reload();
 		end);
@@ -294,7 +308,7 @@ server.each_series(describe, pending, function (series)
 		end);
 
 		it("says when the log itself is unloaded", function ()
-			prosody:restart { config = { admins = { admin } }, host_config = {} };
+			prosody:restart { config = { admins = { admin }, console_ports = { console_port } }, host_config = {} };
 			seen = { [host] = #dump.entries(prosody), [other] = #dump.entries(prosody, other) };
 			local shell = admin_socket.connect(prosody);
 			shell:run('module:unload("audit")');

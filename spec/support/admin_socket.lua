@@ -22,7 +22,7 @@ function admin_socket.connect(server, timeout)
 	local conn = (type(unix) == "table" and unix.stream or unix)();
 	conn:settimeout(5);
 	assert(conn:connect(server.data.."/prosody.sock"));
-	conn:settimeout(0.05);
+	conn:settimeout(0);
 	local self = setmetatable({ conn = conn, buffer = "", timeout = timeout or 10 }, mt);
 	self:send("<stream:stream xmlns='xmpp:prosody.im/admin' xmlns:stream='http://etherx.jabber.org/streams'>");
 	assert(self:receive_until("<stream:stream[^>]*>"));
@@ -47,6 +47,7 @@ function methods:receive_until(...)
 			self.buffer = self.buffer:sub(last + 1);
 			return found;
 		end
+		socket.select({ self.conn }, nil, 0.05);
 		local data, err, partial = self.conn:receive(4096);
 		self.buffer = self.buffer..(data or partial or "");
 		if err == "closed" or socket.gettime() > deadline then return nil, err; end
