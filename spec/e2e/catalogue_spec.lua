@@ -5,7 +5,7 @@ local core = require "audit_core";
 local produced = require "support.produced";
 local server = require "support.server";
 
-local found = produced.read();
+local found, lacking = produced.read();
 if not found then
 	pending("the catalogue of event types: needs a run of all end-to-end specs (tools/test e2e)");
 	return;
@@ -24,13 +24,20 @@ local function is_later(series, other)
 end
 
 server.each_series(describe, pending, function (series)
+	for name in pairs(registry) do
+		local why = lacking[series.." "..name];
+		if why then pending(name..": "..why); end
+	end
+
 	it("stored every type of the registry that this series has", function ()
 		local stored, missing = {}, {};
 		for _, entry in ipairs(found) do
 			if entry.series == series then stored[entry.type] = true; end
 		end
 		for name, event in pairs(registry) do
-			if not is_later(event.since, series) and not stored[name] then missing[#missing+1] = name; end
+			if not is_later(event.since, series) and not stored[name] and not lacking[series.." "..name] then
+				missing[#missing+1] = name;
+			end
 		end
 		table.sort(missing);
 		assert.same({}, missing);

@@ -5,6 +5,7 @@ local crash = require "support.crash";
 local outage = require "support.outage";
 local postgres = require "support.postgres";
 local process = require "support.process";
+local produced = require "support.produced";
 local raw = require "support.raw_client";
 local server = require "support.server";
 local socket = require "socket";
@@ -380,6 +381,7 @@ server.each_series(describe, pending, function (series)
 			prosody:stop();
 			local disk, why = outage.small_disk(prosody, "48m");
 			if not disk then
+				produced.cannot(series, "audit-entries-lost", why);
 				return pending(why);
 			end
 			cleanup = function () disk:unmount(); end;

@@ -7,6 +7,7 @@
 --   crash.faults(crash.stored(prosody), crash.returned(prosody))   --> { "7 is missing", "9 is there twice", … }
 
 local process = require "support.process";
+local produced = require "support.produced";
 local server = require "support.server";
 local socket = require "socket";
 
@@ -75,8 +76,11 @@ local read_store = [[
 			if entry.attr.type == "audit-entries-lost" then
 				lost = tostring(entry):match("count=['\"](%d+)['\"]");
 			end
-			table.insert(lines, ("%s %s %s %s %s %s %s"):format(number and number.attr.n or "-", entry.attr["xmpp:prosody.im/audit\1id"] or "-",
-				when, entry.attr["xmpp:prosody.im/audit\1occurred"] or "-", number and number.attr.at or "-", entry.attr.type, lost or "-"));
+			local elements = {};
+			for i, child in ipairs(entry.tags) do elements[i] = child.name; end
+			table.insert(lines, ("%s %s %s %s %s %s %s %s %s"):format(number and number.attr.n or "-",
+				entry.attr["xmpp:prosody.im/audit\1id"] or "-", when, entry.attr["xmpp:prosody.im/audit\1occurred"] or "-",
+				number and number.attr.at or "-", entry.attr.type, lost or "-", entry.attr.source, table.concat(elements, ",")));
 		end
 	end
 	read(nil);
@@ -105,9 +109,10 @@ local read_store = [[
 -- and how many entries of other types there are: { [type] = count }.
 function crash.stored(prosody)
 	local entries, lost, others = {}, 0, {};
-	for number, id, when, occurred, at, type, count in prosody:eval(read_store, prosody.host):gmatch(
-			"(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)\n") do
+	for number, id, when, occurred, at, type, count, source, elements in prosody:eval(read_store, prosody.host):gmatch(
+			"(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S*)\n") do
 		if number == "-" then
+			produced.note(prosody.series, source, type, elements);
 			others[type] = (others[type] or 0) + 1;
 			lost = lost + (tonumber(count) or 0);
 		else

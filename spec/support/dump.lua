@@ -112,7 +112,13 @@ function dump.entries(server, host)
 		if first ~= second then return first < second; end
 		return order[a] < order[b];
 	end);
-	produced.note(server.series, entries);
+	for _, entry in ipairs(entries) do
+		local names = {};
+		for _, child in ipairs(entry.children) do
+			if type(child) == "table" then names[#names+1] = child.name; end
+		end
+		produced.note(server.series, entry.source, entry.type, table.concat(names, ","));
+	end
 	return entries;
 end
 

@@ -7,41 +7,44 @@ local produced = {};
 local path = os.getenv("AUDIT_TEST_PRODUCED");
 local noted = {};
 
--- entries as support.dump has them. What tests record in the name of their own modules is none of ours.
-function produced.note(series, entries)
-	if not path then return; end
-	local lines = {};
-	for _, entry in ipairs(entries) do
-		if (entry.source or ""):find("^mod_audit") then
-			local names = {};
-			for _, child in ipairs(entry.children) do
-				if type(child) == "table" then names[#names+1] = child.name; end
-			end
-			local line = table.concat({ series, entry.source, tostring(entry.type), table.concat(names, ",") }, " ");
-			if not noted[line] then
-				noted[line] = true;
-				lines[#lines+1] = line.."\n";
-			end
-		end
-	end
-	if #lines > 0 then
+local function add(line)
+	if path and not noted[line] then
+		noted[line] = true;
 		local file = assert(io.open(path, "a"));
-		file:write(table.concat(lines));
+		file:write(line, "\n");
 		file:close();
 	end
 end
 
--- A list of { series =, source =, type =, elements = { name, … } }; nil where nothing is noted in this run.
+-- An entry was found; elements are the names of what it carries, with commas. What tests record in the name of their own
+-- modules is none of ours.
+function produced.note(series, source, event_type, elements)
+	if source and source:find("^mod_audit") then
+		add(table.concat({ series, source, tostring(event_type), elements }, " "));
+	end
+end
+
+-- A type can't be produced on this machine.
+function produced.cannot(series, event_type, why)
+	add(("%s cannot %s %s"):format(series, event_type, (tostring(why):gsub("%s+", "_"))));
+end
+
+-- A list of { series =, source =, type =, elements = { name, … } }, and why types can't be produced:
+-- { ["series type"] = reason }. nil where nothing is noted in this run.
 function produced.read()
 	if not path then return nil; end
-	local found = {};
+	local found, lacking = {}, {};
 	for line in io.lines(path) do
 		local series, source, event_type, names = line:match("^(%S+) (%S+) (%S+) (%S*)$");
-		local entry = { series = series, source = source, type = event_type, elements = {} };
-		for name in (names or ""):gmatch("[^,]+") do table.insert(entry.elements, name); end
-		found[#found+1] = entry;
+		if source == "cannot" then
+			lacking[series.." "..event_type] = names:gsub("_", " ");
+		else
+			local entry = { series = series, source = source, type = event_type, elements = {} };
+			for name in names:gmatch("[^,]+") do table.insert(entry.elements, name); end
+			found[#found+1] = entry;
+		end
 	end
-	return found;
+	return found, lacking;
 end
 
 return produced;
