@@ -1,5 +1,6 @@
 -- Reading the log with filters, on every store, beside a running server and without one.
 
+local dump = require "support.dump";
 local json = require "dkjson";
 local lfs = require "lfs";
 local process = require "support.process";
@@ -151,6 +152,10 @@ server.each_series(describe, pending, function (series)
 				queried["actor_kind"] or queried["actor.kind"],
 			});
 			assert.same({ "audit-exported", "csv", file }, { exported.type, exported["query.format"], exported["query.file"] });
+			-- As the store has it.
+			prosody:start();
+			assert.equal(exported.id, dump.of_type(prosody, host, "audit-exported")[1].id);
+			assert.equal(queried.id, dump.of_type(prosody, host, "audit-queried")[1].id);
 		end);
 
 		it("goes into a new file for its owner only, whole or not at all", function ()
