@@ -58,6 +58,8 @@ fn every_format_is_described() {
     for format in FORMATS {
         let row = format!("| `{}` | {} | `.{}` |", format.name, format.meaning, format.extension);
         assert!(formats.contains(&row), "docs/formats.md lacks\n{row}");
+        let row = format!("| `{}` | {} |\n", format.name, format.meaning);
+        assert!(README.contains(&row), "README.md lacks\n{row}");
         assert!(
             formats.contains(&format!("\n## {}\n", format.name)) || format.name == "table",
             "docs/formats.md does not describe {}",

@@ -84,6 +84,7 @@ pub const FLAGS: &[Flag] = &[
     takes("format", "FORMAT", View, "the format, instead of a table"),
     takes("output", "FILE", View, "into a new file, whole or not at all"),
     switch("stats", View, "totals instead of entries: by type, account, network and country, and over time"),
+    takes("report", "FILE", View, "the same as a page for a browser, with the entries behind each number, into a new file"),
     switch("follow", View, "entries as they come, until you interrupt it"),
     switch("prune", Action, "remove what has expired, on one host or on all"),
     switch("events", Action, "list the types of events, and the class in which a host keeps them"),

@@ -55,8 +55,8 @@ pub struct Show {
     pub zone: Zone,
     /// The format.
     pub format: Format,
-    /// Whether to show totals instead of entries.
-    pub stats: bool,
+    /// What is made of the entries.
+    pub made: Made,
     /// The file to make; standard output where there is none.
     pub output: Option<String>,
     /// Whether to show entries as they come.
@@ -65,6 +65,21 @@ pub struct Show {
     pub colour: bool,
     /// What was asked of the log, as flags: who reads that somebody read the log sees it.
     pub asked: String,
+}
+
+/// What is made of entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Made {
+    /// They are written in a format.
+    #[default]
+    Entries,
+    /// Totals.
+    Stats,
+    /// A page for a browser.
+    Page {
+        /// When it is made, in UNIX seconds.
+        at: f64,
+    },
 }
 
 /// Arguments that make no sense; says which and what would.
@@ -132,6 +147,13 @@ impl Command {
     }
 }
 
+/// Flags of which only one can be given: each with those that it does not go with.
+const APART: &[(&str, &[&str])] = &[
+    ("stats", &["format", "report"]),
+    ("report", &["format", "output"]),
+    ("follow", &["until", "after", "oldest-first", "output", "stats", "report"]),
+];
+
 /// What was given so far.
 #[derive(Debug, Default)]
 struct Given {
@@ -139,6 +161,9 @@ struct Given {
     since: Option<Moment>,
     until: Option<Moment>,
     users: Vec<String>,
+    output: Option<String>,
+    report: Option<String>,
+    stats: bool,
     no_colour: bool,
     events: bool,
     prune: bool,
@@ -173,8 +198,9 @@ impl Given {
                 show.columns.chosen = Some(chosen.map_err(|error| UsageError(format!("--columns: {error}")))?);
             }
             "format" => show.format = value.parse().map_err(|error| UsageError(format!("--format: {error}")))?,
-            "output" => show.output = Some(value.to_owned()),
-            "stats" => show.stats = true,
+            "output" => self.output = Some(value.to_owned()),
+            "report" => self.report = Some(value.to_owned()),
+            "stats" => self.stats = true,
             "follow" => show.follow = true,
             "colour" => self.no_colour = !on,
             name => {
@@ -205,16 +231,28 @@ impl Given {
             let shown = |time| zone.show(time).0;
             return Err(UsageError(format!("--since is {}, and --until is {}: nothing is between", shown(since), shown(until))));
         }
-        if show.stats && show.format != Format::default() {
-            return Err(UsageError("--stats and --format do not go together".to_owned()));
+        let page = &show.request;
+        let given = [
+            ("format", show.format != Format::default()),
+            ("stats", self.stats),
+            ("report", self.report.is_some()),
+            ("output", self.output.is_some()),
+            ("follow", show.follow),
+            ("until", until.is_some()),
+            ("after", page.after.is_some()),
+            ("oldest-first", page.oldest_first),
+        ];
+        let is_given = |name: &str| given.iter().any(|(flag, given)| *flag == name && *given);
+        let both = APART.iter().find_map(|(one, others)| Some((one, others.iter().find(|other| is_given(one) && is_given(other))?)));
+        if let Some((one, other)) = both {
+            return Err(UsageError(format!("--{one} and --{other} do not go together")));
         }
-        if show.follow {
-            let others = [("until", until.is_some()), ("after", show.request.after.is_some()), ("oldest-first", show.request.oldest_first)];
-            let others = others.into_iter().chain([("output", show.output.is_some()), ("stats", show.stats)]);
-            if let Some((name, _)) = others.into_iter().find(|(_, given)| *given) {
-                return Err(UsageError(format!("--follow and --{name} do not go together")));
-            }
-        }
+        show.made = match (self.stats, &self.report) {
+            (_, Some(_)) => Made::Page { at: now },
+            (true, None) => Made::Stats,
+            (false, None) => Made::Entries,
+        };
+        show.output = self.output.or(self.report);
         let filter = &mut show.request.filter;
         (filter.since, filter.until) = (since, until);
         filter.users.extend(
@@ -472,6 +510,10 @@ mod tests {
             "--follow --until 1d example.com",
             "--follow --stats example.com",
             "--stats --format json example.com",
+            "--report a.html --output b example.com",
+            "--report a.html --stats example.com",
+            "--report a.html --follow example.com",
+            "--report",
         ]
         .iter()
         .map(|line| format!("{line:<40}{}\n", parse(line).unwrap_err()))
@@ -506,7 +548,24 @@ mod tests {
             --follow --until 1d example.com         --follow and --until do not go together
             --follow --stats example.com            --follow and --stats do not go together
             --stats --format json example.com       --stats and --format do not go together
+            --report a.html --output b example.com  --report and --output do not go together
+            --report a.html --stats example.com     --stats and --report do not go together
+            --report a.html --follow example.com    --follow and --report do not go together
+            --report                                --report needs a value: --report FILE
         "#]].assert_eq(&errors.concat());
+    }
+
+    #[test]
+    fn totals_and_pages_are_made_of_entries() {
+        let show = |line: &str| match Command::parse(line.split_whitespace(), 7.0) {
+            Ok(Command::Show(show)) => *show,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(show("example.com").made, Made::Entries);
+        let stats = show("--stats --output a.txt example.com");
+        assert_eq!((stats.made, stats.output.as_deref()), (Made::Stats, Some("a.txt")));
+        let report = show("--report a.html --since 2d example.com");
+        assert_eq!((report.made, report.output.as_deref()), (Made::Page { at: 7.0 }, Some("a.html")));
     }
 
     #[test]
@@ -549,6 +608,7 @@ mod tests {
               --format FORMAT       the format, instead of a table: table, json, csv, xml, ocsf, ecs, cef, syslog
               --output FILE         into a new file, whole or not at all
               --stats               totals instead of entries: by type, account, network and country, and over time
+              --report FILE         the same as a page for a browser, with the entries behind each number, into a new file
               --follow              entries as they come, until you interrupt it
 
             Other:

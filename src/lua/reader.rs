@@ -7,13 +7,13 @@ use std::path::Path;
 use mlua::prelude::*;
 
 use super::convert::number;
-use crate::command::Show;
+use crate::command::{Made, Show};
 use crate::event::{Row, StoredEvent};
 use crate::output::NewFile;
 use crate::query::{Origin, Page, Place, Query, Request, Scope};
 use crate::report::columns::Column;
 use crate::report::zone::Zone;
-use crate::report::{Options, Renderer, renderer, statistics};
+use crate::report::{Options, Renderer, page, renderer, statistics};
 
 /// What a reading of the log is asked for.
 pub(super) struct Asked(pub(super) Show);
@@ -26,7 +26,12 @@ impl LuaUserData for Asked {
         fields.add_field_method_get("follow", |_, this| Ok(this.0.follow));
         // What was asked, as flags.
         fields.add_field_method_get("asked", |_, this| Ok(this.0.asked.clone()));
-        fields.add_field_method_get("format", |_, this| Ok(this.0.format.name()));
+        fields.add_field_method_get("format", |_, this| {
+            Ok(match this.0.made {
+                Made::Entries | Made::Stats => this.0.format.name(),
+                Made::Page { .. } => "report",
+            })
+        });
     }
 
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
@@ -52,9 +57,13 @@ impl LuaUserData for Asked {
 
 /// `writing(asked, width | nil, coloured) -> writing`; without a width nothing is cut.
 pub(super) fn writing(_: &Lua, (asked, width, coloured): (LuaUserDataRef<Asked>, Option<usize>, bool)) -> LuaResult<Writing> {
-    let Show { host, columns, zone, format, stats, .. } = asked.0.clone();
+    let Show { host, columns, zone, format, made, .. } = asked.0.clone();
     let options = Options { host, columns, width, zone, coloured: coloured && asked.0.colour };
-    Ok(Writing(if stats { statistics(&options) } else { renderer(format, &options) }))
+    Ok(Writing(match made {
+        Made::Entries => renderer(format, &options),
+        Made::Stats => statistics(&options),
+        Made::Page { at } => page(&options, at),
+    }))
 }
 
 /// `new_file(path) -> file | nil, message`

@@ -24,7 +24,7 @@ const HEAD: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 
 /// The SHA-256 of the style, by which the page's policy knows it.
-const STYLE_HASH: &str = "sha256-aDA5/V2D65trc9sL08NdsmCPRtxpK9V2RpHE9vn8AHg=";
+const STYLE_HASH: &str = "sha256-EdahlgrazAvFXTuUkkhsWiERicIyZts9sRvU8dVKa8k=";
 
 /// How many bars the drawing of events over time has at most.
 const BARS: usize = 62;
