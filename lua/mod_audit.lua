@@ -276,6 +276,10 @@ function module.add_host(host_module)
 		return on_audit(event);
 	end);
 
+	if in_server then
+		host_module:require "audit_forms";
+	end
+
 	-- A store belongs to the driver that opened it.
 	local function forget_store(event)
 		if event.module:find("^storage_") then
@@ -298,6 +302,8 @@ end
 
 if in_server then
 	local readings = module:require "audit_readings";
+
+	module:require "audit_shell";
 
 	-- What prosodyctl asks for.
 	module:require "audit_socket".serve {

@@ -85,6 +85,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         meaning: "How many failures of one account and network are stored within which time; the rest is counted.",
     },
     OptionSpec {
+        name: "audit_user_history",
+        default: "true",
+        allowed: "true or false",
+        meaning: "Let every user see the recent activity of their own account, as an ad-hoc command.",
+    },
+    OptionSpec {
         name: "audit_auth_repeat_failure_timeout",
         default: "none",
         allowed: "a number of seconds or a period such as \"10 minutes\"",

@@ -97,7 +97,7 @@ function client.delete_account(server, jid, password)
 	return ask(request_for(server, "delete_account", jid, password));
 end
 
--- Runs an ad-hoc command. options: to (default: the host), forms = { { field = value or list }, … },
+-- Runs an ad-hoc command. options: to (default: the host), start = the first action ("execute"), forms = { { field = value or list }, … },
 -- one a further step. The result has status, notes and form = { title, fields, xml, … }.
 function client.command(server, jid, password, node, options)
 	local request = request_for(server, "command", jid, password, options);

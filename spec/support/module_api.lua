@@ -201,6 +201,7 @@ local count = 0;
 local function activate(host)
 	local name = host.name;
 	prosody.hosts[name] = { host = name, type = "local", events = events.new(), modules = {}, sessions = {} };
+	prosody.hosts[name].authz = { add_default_permission = function () end };
 	storagemanager.initialize_host(name);
 	prosody.hosts[name].events.fire_event("item-added/storage-provider", { item = new_driver(host) });
 end

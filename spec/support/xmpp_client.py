@@ -296,7 +296,7 @@ async def op_command(request):
                         ElementTree.SubElement(field, "{jabber:x:data}value").text = str(value)
             return send_iq(iq)
 
-        answer, error = await step("execute", request.get("command_session"))
+        answer, error = await step(request.get("start", "execute"), request.get("command_session"))
         if error:
             return error
         result = command_result(answer)

@@ -37,7 +37,7 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     exports.set("shell_line", lua.create_function(|_, line: LuaString| Ok(shell_line(&line.to_string_lossy())))?)?;
     exports.set("shell_commands", lua.create_function(|_, ()| Ok(COMMANDS.iter().map(|command| command.name).collect::<Vec<_>>()))?)?;
     exports.set("shows_field", lua.create_function(shows_field)?)?;
-    exports.set("filters", lua.create_function(filters)?)?;
+    exports.set("flags", lua.create_function(flags)?)?;
     exports.set("help", lua.create_function(|_, ()| Ok(help()))?)?;
     exports.set("exit_on_interrupt", lua.create_function(|_, ()| Ok(exit_on_interrupt()))?)?;
     exports.set("is_terminal", lua.create_function(is_terminal)?)?;
@@ -93,18 +93,24 @@ fn read_command(lua: &Lua, (arguments, now): (Vec<LuaString>, f64)) -> LuaResult
     Ok((Some(result), None))
 }
 
-/// `filters() -> list of { name, value | nil, meaning, page = whether it is of the page }`
-fn filters(lua: &Lua, (): ()) -> LuaResult<Vec<LuaTable>> {
-    let shown = FLAGS.iter().filter(|flag| matches!(flag.group, Group::Filter | Group::Page));
+/// `flags() -> list of { name, value | nil, negatable, meaning, group = "filter" | "page" | "view" | "action" }`
+fn flags(lua: &Lua, (): ()) -> LuaResult<Vec<LuaTable>> {
     let table = |flag: &Flag| {
         let table = lua.create_table()?;
         table.set("name", flag.name)?;
         table.set("value", flag.value)?;
+        table.set("negatable", flag.negatable)?;
         table.set("meaning", flag.meaning)?;
-        table.set("page", flag.group == Group::Page)?;
+        let group = match flag.group {
+            Group::Filter => "filter",
+            Group::Page => "page",
+            Group::View => "view",
+            Group::Action => "action",
+        };
+        table.set("group", group)?;
         Ok(table)
     };
-    shown.map(table).collect()
+    FLAGS.iter().map(table).collect()
 }
 
 /// `event_types() -> list of { name, module, meaning, since, details }`

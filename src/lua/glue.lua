@@ -538,7 +538,7 @@ local exports = {
 	exit_on_interrupt = native.exit_on_interrupt;
 	writing = native.writing;
 	new_file = native.new_file;
-	filters = native.filters;
+	flags = native.flags;
 	new = new;
 };
 

@@ -6,7 +6,7 @@
 //! | `detail(name, attr, text, children) -> stanza` | something to add to an event |
 //! | `period(value) -> seconds \| nil, allowed` | a length of time as Prosody's options write it |
 //! | `command(arguments, now) -> command \| nil, message` | the arguments of `prosodyctl mod_audit` |
-//! | `filters() -> list` | the flags that say which entries are wanted: name, value, meaning |
+//! | `flags() -> list` | the flags of the command: name, value, negatable, meaning, group |
 //! | `writing(asked, width, coloured) -> writing` | entries in the format that was asked for |
 //! | `new_file(path) -> file \| nil, message` | a file that appears whole or not at all |
 //! | `help() -> text` | the help of that command |

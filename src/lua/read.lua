@@ -3,7 +3,7 @@
 local native, _, stores = ...;
 
 -- For how many seconds a page may be read, and the loop be held, where others wait for the loop.
-local PAGE, SLICE = 0.006, 0.01;
+local PAGE, SLICE = 0.004, 0.005;
 
 local ipairs = ipairs;
 local cause_of, read_page, users_of = stores.cause_of, stores.read_page, stores.users_of;
@@ -50,9 +50,10 @@ local function new(context)
 
 	-- Reads what is asked for. take(query) is called whenever there may be events to take from the query; it returns false to
 	-- stop. pause(), where there is one, is called when the loop was held for long enough.
-	--   scan(asked, take, pause | nil) -> { shown =, damaged =, places = text, newest = place | nil, last = place | nil,
+	-- Where it keeps them instead, until the end, that is said.
+	--   scan(asked, take, pause | nil, keeps | nil) -> { shown =, damaged =, places = text, newest = place | nil, last = place | nil,
 	--     problem = message | nil: the store can't be read, and what waits for it was read all the same }
-	local function scan(asked, take, pause)
+	local function scan(asked, take, pause, keeps)
 		local host = asked.host;
 		-- What waits is looked at first: an entry that goes to the store meanwhile is met twice and known by its id, none is
 		-- missed.
@@ -79,12 +80,16 @@ local function new(context)
 				end
 				query:feed(rows, skipped, now() - began);
 			end
-			if take(query) == false or not page then
+			local going_on;
+			repeat
+				going_on = take(query) ~= false;
+				if pause and now() - held_since > SLICE then
+					pause();
+					held_since = now();
+				end
+			until not going_on or query:is_taken() or keeps;
+			if not going_on or not page then
 				break;
-			end
-			if pause and now() - held_since > SLICE then
-				pause();
-				held_since = now();
 			end
 		end
 		local damaged, places = query:damaged();
@@ -121,7 +126,7 @@ local function new(context)
 			end
 			local text = writing:entries(query);
 			return put(text, query:shown());
-		end, view.pause);
+		end, view.pause, view.backwards);
 		if kept then
 			local text = writing:entries(kept, true);
 			result.shown = kept:shown();

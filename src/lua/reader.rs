@@ -41,6 +41,11 @@ impl LuaUserData for Asked {
             let request = Request { limit: Some(limit), after, ..this.0.request.clone() };
             lua.create_userdata(Self(Show { request, ..this.0.clone() }))
         });
+        // limited(limit) -> the same, but at most so many
+        methods.add_method("limited", |lua, this, limit: usize| {
+            let request = Request { limit: Some(limit), ..this.0.request.clone() };
+            lua.create_userdata(Self(Show { request, ..this.0.clone() }))
+        });
         // newer(place | nil) -> the same, but all that is newer than that place
         methods.add_method("newer", |lua, this, place: Option<String>| {
             let newer_than: Option<Place> = place.and_then(|place| place.parse().ok());
@@ -144,6 +149,8 @@ impl LuaUserData for Reading {
             let cells = |event: StoredEvent| columns.iter().map(|column| column.text(&event, Zone::Utc)).collect::<Vec<_>>();
             Ok(this.take().into_iter().map(cells).collect::<Vec<_>>())
         });
+        // is_taken() -> whether no events are left to take now
+        methods.add_method("is_taken", |_, this, ()| Ok(this.query.is_taken()));
         // shown() -> number of entries; damaged() -> number, text that says where the first are
         methods.add_method("shown", |_, this, ()| Ok(this.shown));
         methods.add_method("damaged", |_, this, ()| {
@@ -164,8 +171,12 @@ impl LuaUserData for Writing {
         methods.add_method_mut("begin", |lua, this, ()| lua.create_string(this.0.begin()));
         // entries(query, backwards) -> text: the events of the query that are certain and were not taken yet
         methods.add_method_mut("entries", |lua, this, (query, backwards): (LuaAnyUserData, Option<bool>)| {
-            let mut events = query.borrow_mut::<Reading>()?.take();
+            let mut query = query.borrow_mut::<Reading>()?;
+            let mut events = query.take();
             if backwards == Some(true) {
+                while !query.query.is_taken() {
+                    events.extend(query.take());
+                }
                 events.reverse();
             }
             lua.create_string(this.0.entries(&events))

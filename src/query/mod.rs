@@ -93,7 +93,7 @@ pub struct Query {
     met: HashSet<String>,
     /// Since when entries wait in the journal.
     waiting_since: f64,
-    found: Vec<StoredEvent>,
+    found: VecDeque<StoredEvent>,
     count: usize,
     newest: Option<Place>,
     last: Option<Place>,
@@ -219,7 +219,7 @@ impl Query {
             pace,
             met: HashSet::new(),
             waiting_since: waiting_since.map_or(f64::INFINITY, f64::floor),
-            found: Vec::new(),
+            found: VecDeque::new(),
             count: 0,
             newest: None,
             last: None,
@@ -304,9 +304,17 @@ impl Query {
         self.merge();
     }
 
-    /// The events that are certain and were not taken yet, in order.
+    /// The events that are certain and were not taken yet, in order. Where a page may only take so long there are not many at
+    /// once, and [`is_taken`](Self::is_taken) says whether these were all.
     pub fn take(&mut self) -> Vec<StoredEvent> {
-        std::mem::take(&mut self.found)
+        let count = self.found.len().min(self.pace.largest());
+        self.found.drain(..count).collect()
+    }
+
+    /// Whether all events that are certain were taken.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.found.is_empty()
     }
 
     /// The entries that could not be read.
@@ -351,7 +359,7 @@ impl Query {
             }
             match entry.content {
                 Content::Event(event) => {
-                    self.found.push(*event);
+                    self.found.push_back(*event);
                     self.count = self.count.saturating_add(1);
                     self.last = Some(entry.place);
                 }

@@ -1,49 +1,56 @@
 //! How large the pages of a query are.
 
-/// The smallest first page, the smallest page that a slow store gets, and the largest.
+/// The first page where nothing else is known.
 const FIRST: usize = 50;
+/// The smallest page that a slow store gets.
 const SMALLEST: usize = 10;
+/// The largest page.
 const LARGEST: usize = 3200;
+/// The largest page where it may only take so long: what comes of its entries takes time too.
+const LARGEST_IN_HASTE: usize = 400;
+/// After so many of the smallest pages that took too long, smaller pages do not help.
+const STRIKES: u8 = 3;
 
 /// How large the next page is. Pages double, as the embedded driver of Prosody 0.12 loads a partition whole for every page;
-/// where a page may only take so long, they shrink as long as that makes them faster.
+/// where a page may only take so long, they are as large as fits, unless even the smallest takes longer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     size: usize,
     slice: Option<f64>,
-    last: Option<(usize, f64)>,
-    /// Whether the store takes as long for a small page as for a large one.
-    whole: bool,
+    strikes: u8,
 }
 
 impl Pace {
     pub(super) fn new(limit: Option<usize>, slice: Option<f64>) -> Self {
         let most = if slice.is_some() { FIRST } else { LARGEST };
-        Self { size: limit.map_or(most, |limit| limit.clamp(FIRST, most)), slice, last: None, whole: false }
+        Self { size: limit.map_or(most, |limit| limit.clamp(FIRST, most)), slice, strikes: 0 }
     }
 
     pub(super) const fn size(&self) -> usize {
         self.size
     }
 
+    /// The most entries that are dealt with at once.
+    pub(super) const fn largest(&self) -> usize {
+        if self.slice.is_some() { LARGEST_IN_HASTE } else { LARGEST }
+    }
+
     /// Takes note of how long a page took.
     pub(super) fn took(&mut self, rows: usize, seconds: f64) {
-        let larger = self.size.saturating_mul(2).min(LARGEST);
         let Some(slice) = self.slice else {
-            self.size = larger;
+            self.size = rows.saturating_mul(2).min(LARGEST);
             return;
         };
-        if let Some((last_rows, last_seconds)) = self.last
-            && rows < last_rows
-            && last_seconds > slice
-        {
-            self.whole = seconds > last_seconds * 0.8;
-        }
-        self.last = Some((rows, seconds));
-        if self.whole || seconds < slice / 2.5 {
-            self.size = larger;
-        } else if seconds > slice {
-            self.size = (self.size / 2).max(SMALLEST);
+        if self.strikes >= STRIKES {
+            self.size = LARGEST;
+        } else if seconds <= slice {
+            self.strikes = 0;
+            if seconds < slice / 2.0 {
+                self.size = rows.saturating_mul(2).min(LARGEST_IN_HASTE);
+            }
+        } else {
+            self.strikes = if rows <= SMALLEST { self.strikes.saturating_add(1) } else { 0 };
+            self.size = if self.strikes >= STRIKES { LARGEST } else { (rows / 2).max(SMALLEST) };
         }
     }
 }
@@ -68,14 +75,26 @@ mod tests {
     #[test]
     fn pages_grow_until_one_takes_too_long() {
         assert_eq!(sizes(Some(0.01), 0.0, 0.000_01)[..4], [50, 100, 200, 400]);
-        assert_eq!(sizes(Some(0.01), 0.0, 0.000_01).last(), Some(&400), "4 ms");
-        assert_eq!(sizes(Some(0.01), 0.0, 0.001)[..4], [50, 25, 12, 10]);
+        assert_eq!(sizes(Some(0.01), 0.0, 0.000_000_1).last(), Some(&400));
+        assert_eq!(sizes(Some(0.01), 0.0, 0.000_05).last(), Some(&100));
+        assert_eq!(sizes(Some(0.01), 0.0, 0.000_9)[..4], [50, 25, 12, 10]);
+        assert_eq!(sizes(Some(0.01), 0.0, 0.000_9).last(), Some(&10));
     }
 
     #[test]
     fn a_store_that_loads_everything_for_a_page_is_asked_for_few() {
-        assert_eq!(sizes(Some(0.01), 0.1, 0.000_001)[..4], [50, 25, 50, 100]);
+        assert_eq!(sizes(Some(0.01), 0.1, 0.000_001)[..7], [50, 25, 12, 10, 10, 10, LARGEST]);
         assert_eq!(sizes(Some(0.01), 0.1, 0.000_001).last(), Some(&LARGEST));
+    }
+
+    #[test]
+    fn a_moment_in_which_others_had_the_machine_changes_little() {
+        let mut pace = Pace::new(None, Some(0.01));
+        for (rows, seconds, next) in [(50, 0.001, 100), (100, 0.2, 50), (50, 0.2, 25), (25, 0.001, 50), (50, 0.001, 100)] {
+            assert_eq!(pace.size(), rows);
+            pace.took(rows, seconds);
+            assert_eq!(pace.size(), next);
+        }
     }
 
     #[test]

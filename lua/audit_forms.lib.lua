@@ -1,0 +1,238 @@
+-- Ad-hoc commands (XEP-0050): the log for administrators, and for all users the recent activity of their own account.
+
+local core = require "audit_core";
+
+local jid_bare = require "util.jid".bare;
+local new_form = require "util.dataforms".new;
+local st = require "util.stanza";
+local time = require "util.time";
+
+local audit = module:require "audit";
+local new_command = module:require "adhoc".new;
+local readings = module:require "audit_readings";
+
+local audit_log = module:shared("/*/audit/log").log;
+local host = module.host;
+
+local NODE = "xmpp:prosody.im/audit#";
+local PAGE, LARGEST_PAGE = 50, 200;
+
+-- What users are told of their accounts. What an administrator did is theirs to know; from where it was done is not.
+local OWN_TYPES = "authentication-*,new-client,resource-bound,session-ended,user-*,token-*";
+
+local column_labels = {
+	time = "Time (UTC)"; event = "Event"; user = "Account"; ip = "Address"; location = "Country"; client = "Client"; actor = "Done by"; note = "Note";
+};
+
+-- The entries of a page as a form's result (XEP-0004, multiple items).
+local function result_form(title, columns, entries)
+	local form = st.stanza("x", { xmlns = "jabber:x:data"; type = "result" });
+	form:text_tag("title", title);
+	form:tag("reported");
+	for _, column in ipairs(columns) do
+		form:tag("field", { var = column; label = column_labels[column]; type = "text-single" }):up();
+	end
+	form:up();
+	for _, entry in ipairs(entries) do
+		form:tag("item");
+		for i, column in ipairs(columns) do
+			form:tag("field", { var = column }):text_tag("value", entry[i]):up();
+		end
+		form:up();
+	end
+	return form;
+end
+
+-- A page of entries, with what leads to those before and behind it. state = { asked, size, places = { place before page n } }
+local function page(state, title, columns, change)
+	local after = state.places[#state.places] or nil;
+	local entries, result = audit_log.cells(state.asked:page(state.size, after), columns, readings.pause);
+	if change then
+		for _, entry in ipairs(entries) do change(entry); end
+	end
+	local actions = { default = "complete" };
+	if #state.places > 1 then table.insert(actions, "prev"); end
+	if result.shown == state.size and result.last then
+		table.insert(actions, "next");
+		actions.default = "next";
+		state.next = result.last;
+	end
+	table.insert(actions, "complete");
+	local answer = {
+		status = #actions > 1 and "executing" or "completed"; actions = #actions > 1 and actions or nil;
+		other = result_form(title, columns, entries);
+		info = ("%d entries"):format(result.shown)..(#state.places > 1 and (" on page %d"):format(#state.places) or "");
+	};
+	if result.problem then
+		answer.warn = "The store can't be read now; what is shown still waits to be stored.";
+	elseif result.damaged > 0 then
+		answer.warn = ("%d damaged entries are not shown."):format(result.damaged);
+	end
+	return answer, answer.status == "executing" and state or nil, result;
+end
+
+-- Goes on from a page: whether there is one to show.
+local function turn(state, action)
+	if action == "prev" and #state.places > 1 then
+		table.remove(state.places);
+		return true;
+	elseif (action == "next" or action == "execute") and state.next then
+		table.insert(state.places, state.next);
+		state.next = nil;
+		return true;
+	end
+end
+
+local function actor_of(data)
+	return { kind = "adhoc"; jid = data.from; session = data.origin or prosody.full_sessions[data.from] };
+end
+
+local function record(data, asked, shown)
+	readings.record(host, { through = "adhoc"; filter = asked.asked; entries = shown; actor = actor_of(data) });
+end
+
+-- For administrators --
+
+local fields = {
+	title = "Audit log";
+	instructions = "Which entries to show; all of them where nothing is said. Times are in UTC.";
+	{ name = "FORM_TYPE"; type = "hidden"; value = NODE.."log" };
+};
+for _, flag in ipairs(core.flags()) do
+	if flag.group == "filter" then
+		if flag.value then
+			table.insert(fields, { name = flag.name; type = "text-single"; label = flag.name..": "..flag.meaning });
+		else
+			table.insert(fields, {
+				name = flag.name; type = "list-single"; label = "events of the whole host"; value = "";
+				options = { { label = "with all others"; value = "" }, { label = "only these"; value = "only" }, { label = "none of these"; value = "none" } };
+			});
+		end
+	end
+end
+table.insert(fields, { name = "oldest-first"; type = "boolean"; label = "the oldest entries first"; value = false });
+table.insert(fields, { name = "limit"; type = "text-single"; label = ("entries a page, at most %d"):format(LARGEST_PAGE); value = tostring(PAGE) });
+local log_form = new_form(fields);
+
+-- What the form asks for, or nil and what is wrong with it.
+local function asked_of(values)
+	local arguments = { host, "--utc" };
+	for _, field in ipairs(fields) do
+		local value = values[field.name];
+		if field.name == "oldest-first" then
+			if value then table.insert(arguments, "--oldest-first"); end
+		elseif value == "only" and field.type == "list-single" then
+			table.insert(arguments, "--"..field.name);
+		elseif value == "none" and field.type == "list-single" then
+			table.insert(arguments, "--no-"..field.name);
+		elseif field.type == "text-single" and value and value ~= "" then
+			table.insert(arguments, "--"..field.name.."="..value);
+		end
+	end
+	local command, problem = core.command(arguments, time.now());
+	return command and command.asked, problem;
+end
+
+local LOG_COLUMNS = { "time", "event", "user", "ip", "location", "client", "actor", "note" };
+
+local function show_page(state, data)
+	local answer, next_state, result = page(state, "Audit log of "..host, LOG_COLUMNS);
+	record(data, state.asked, result.shown);
+	return answer, next_state;
+end
+
+local function log_handler(_, data, state)
+	if data.action == "cancel" then
+		return { status = "canceled" };
+	elseif not state then
+		return { status = "executing"; actions = { "next"; default = "next" }; form = log_form }, { asking = true };
+	elseif state.asking then
+		if not data.form then
+			return { status = "completed"; error = { message = "The form is missing." } };
+		end
+		local values = log_form:data(data.form);
+		local asked, problem = asked_of(values);
+		if not asked then
+			return { status = "executing"; actions = { "next"; default = "next" }; form = { layout = log_form; values = values };
+				error = { message = problem } }, state;
+		end
+		state = { asked = asked; size = math.min(asked.limit or PAGE, LARGEST_PAGE); places = { false } };
+		return show_page(state, data);
+	elseif turn(state, data.action) then
+		return show_page(state, data);
+	end
+	return { status = "completed" };
+end
+
+module:provides("adhoc", new_command("Audit log", NODE.."log", log_handler, "admin"));
+
+local summary_form = new_form {
+	title = "Audit summary";
+	instructions = "Totals of the audit log: by type, account, network and country, and over time. Times are in UTC.";
+	{ name = "FORM_TYPE"; type = "hidden"; value = NODE.."summary" };
+	{ name = "since"; type = "text-single"; label = "since: not before this time"; value = "7d" };
+	{ name = "until"; type = "text-single"; label = "until: before this time" };
+};
+
+local function summary_handler(_, data, state)
+	if data.action == "cancel" then
+		return { status = "canceled" };
+	elseif not state or not data.form then
+		return { status = "executing"; actions = { "complete"; default = "complete" }; form = summary_form }, { asking = true };
+	end
+	local values = summary_form:data(data.form);
+	local arguments = { host, "--utc", "--stats" };
+	for _, name in ipairs { "since", "until" } do
+		if values[name] and values[name] ~= "" then table.insert(arguments, "--"..name.."="..values[name]); end
+	end
+	local command, problem = core.command(arguments, time.now());
+	if not command then
+		return { status = "executing"; actions = { "complete"; default = "complete" }; form = { layout = summary_form; values = values };
+			error = { message = problem } }, state;
+	end
+	local text = {};
+	local result = audit_log.read(command.asked, function (part) table.insert(text, part); end, { pause = readings.pause });
+	record(data, command.asked, result.shown);
+	local form = st.stanza("x", { xmlns = "jabber:x:data"; type = "result" }):text_tag("title", "Audit summary of "..host)
+		:tag("field", { var = "summary"; label = "Summary"; type = "text-multi" });
+	for line in table.concat(text):gmatch("[^\n]*") do
+		form:text_tag("value", line);
+	end
+	return { status = "completed"; other = form:up(); info = ("%d entries"):format(result.shown) };
+end
+
+module:provides("adhoc", new_command("Audit summary", NODE.."summary", summary_handler, "admin"));
+
+-- For users --
+
+if audit.option_boolean("audit_user_history", true) and not module:get_host_type():find("component", 1, true) then
+	local OWN_COLUMNS = { "time", "event", "ip", "location", "client", "actor" };
+
+	local function history_handler(_, data, state)
+		if data.action == "cancel" then
+			return { status = "canceled" };
+		end
+		local jid = jid_bare(data.from);
+		if not state then
+			-- A name may have any character that is a flag's elsewhere; behind -- it is a name.
+			local command, problem = core.command({ "--type="..OWN_TYPES, "--utc", "--", jid }, time.now());
+			if not command or command.host ~= host then
+				return { status = "completed"; error = { message = problem or "You have no account here." } };
+			end
+			state = { asked = command.asked; size = PAGE; places = { false }; jid = jid };
+		elseif state.jid ~= jid or not turn(state, data.action) then
+			return { status = "completed" };
+		end
+		return page(state, "Recent activity of "..jid, OWN_COLUMNS, function (entry)
+			local actor = entry[6];
+			if actor ~= "" and jid_bare(actor) ~= jid then
+				entry[3], entry[4], entry[5] = "", "", "";
+				entry[6] = actor:find("@", 1, true) and "an administrator" or actor;
+			elseif actor ~= "" then
+				entry[6] = "you";
+			end
+		end);
+	end
+
+	module:provides("adhoc", new_command("Recent account activity", NODE.."history", history_handler, "local_user"));
+end
