@@ -84,7 +84,7 @@ describe("the library builds for", function ()
 			local status, out, err = process.capture({ interpreter, "-e", ([[
 				package.cpath = %q
 				local core = require "audit_core"
-				print(core.period("2 weeks"), core.command({ "example.com" }).host)
+				print(core.period("2 weeks"), core.command({ "example.com" }, 0).host)
 			]]):format(process.target.."/"..folder.."/?.so") });
 			assert.same({ 0, "" }, { status, err });
 			assert.is_truthy(out:find("^1209600%.?0?\texample.com\n$"), out);
