@@ -1,8 +1,8 @@
 -- As much of a Prosody in this process as its storage drivers need: no server, no sockets.
 --
--- load(source, data) puts the util libraries of the unpacked Prosody at `source` (the folder with util/ and core/) in the
--- way of require, and gives { version, open_store }; drivers write to the folder `data`, which must exist. One process can
--- hold one series of Prosody.
+-- load(source, data, plugins) puts the util libraries of the unpacked Prosody at `source` (the folder with util/ and core/) in
+-- the way of require, and gives { version, open_store, load_module }; drivers write to the folder `data`, which must exist, and
+-- modules are looked for in `plugins` too. One process can hold one series of Prosody.
 
 local function exists(path)
 	local file = io.open(path);
@@ -24,18 +24,39 @@ local function log_sink(name, level, message, ...)
 end
 
 -- What core.storagemanager and the drivers ask of a server.
-local function mock_server(source, data)
+local function mock_server(source, data, plugins)
 	_G.prosody = {
 		config_loaded = true; -- COMPAT 0.12: net.server asks
 		core_post_stanza = function () end;
 		events = require "util.events".new();
 		hosts = {};
-		paths = { source = source, plugins = source .. "/modules", data = data };
+		paths = { source = source, plugins = plugins, data = data };
 	};
-	_G.CFG_PLUGINDIR = source .. "/modules";
+	_G.CFG_PLUGINDIR = plugins;
 	pcall(require, "util.import"); -- COMPAT 0.12: core.* use the global that this makes
 	require "util.logger".add_simple_sink(log_sink);
 	require "util.datamanager".set_data_path(data);
+end
+
+local function activate(host)
+	local hosts = _G.prosody.hosts;
+	if not hosts[host] then
+		-- Not through the hostmanager, which would load the modules of a whole server.
+		hosts[host] = { host = host, type = "local", events = require "util.events".new(), modules = {} };
+		require "core.storagemanager".initialize_host(host);
+	end
+	return hosts[host];
+end
+
+-- Loads a module on `host`, whose archives are `store`. Its timers do not run. Returns the events of the host.
+local function load_module(host, name, store)
+	local other_stores = { get = function () return nil; end; set = function () return true; end };
+	local driver = { name = "counting", open = function (_, _, typ) return typ == "archive" and store or other_stores; end };
+	require "core.configmanager".set(host, "storage", driver.name);
+	local events = activate(host).events;
+	events.fire_event("item-added/storage-provider", { item = driver });
+	assert(require "core.modulemanager".load(host, name));
+	return events;
 end
 
 -- Opens the audit archive of `host` with `driver`; `options` are set for the host.
@@ -43,31 +64,26 @@ local function open_store(host, driver, options)
 	local config = require "core.configmanager";
 	local modulemanager = require "core.modulemanager";
 	local storagemanager = require "core.storagemanager";
-	local hosts = _G.prosody.hosts;
 
 	config.set(host, "storage", driver);
 	for name, value in pairs(options or {}) do
 		config.set(host, name, value);
 	end
-	if not hosts[host] then
-		-- Not through the hostmanager, which would load the modules of a whole server.
-		hosts[host] = { host = host, type = "local", events = require "util.events".new(), modules = {} };
-		storagemanager.initialize_host(host);
-	end
+	activate(host);
 	if not modulemanager.is_loaded(host, "storage_" .. driver) then
 		assert(modulemanager.load(host, "storage_" .. driver));
 	end
 	return assert(storagemanager.open(host, "audit", "archive"));
 end
 
-local function load(source, data)
+local function load(source, data, plugins)
 	package.path = source .. "/?.lua;" .. package.path;
 	package.cpath = source .. "/?.so;" .. package.cpath;
 	if exists(source .. "/loader.lua") then -- from 13 on
 		dofile(source .. "/loader.lua");
 	end
-	mock_server(source, data);
-	return { version = first_line(source .. "/prosody.version") or "of unknown version", open_store = open_store };
+	mock_server(source, data, (plugins and plugins .. ";" or "") .. source .. "/modules");
+	return { version = first_line(source .. "/prosody.version") or "of unknown version", open_store = open_store, load_module = load_module };
 end
 
 return { load = load };

@@ -1,4 +1,4 @@
--- For benches/login.lua alone: the plain-Lua baseline in the place of mod_audit and mod_audit_auth.
+-- For the benchmarks alone: the plain-Lua baseline in the place of mod_audit and mod_audit_auth.
 
 module:set_global();
 
@@ -16,9 +16,11 @@ local log = plain_audit.new {
 	now = now;
 };
 
-function moduleapi.audit(self, user, event_type, extra)
+local function audit(self, user, event_type, extra)
 	return log.audit(self.host, user, "mod_" .. self:get_name(), event_type, extra);
 end
+
+moduleapi.audit = audit;
 
 function module.unload()
 	moduleapi.audit = nil;
@@ -36,7 +38,7 @@ function module.add_host(host_module)
 	host_module:hook("authentication-failure", function (event)
 		local session = event.session;
 		local sasl_handler = session.sasl_handler;
-		host_module:audit(user_of(session, host), "authentication-failure", {
+		audit(host_module, user_of(session, host), "authentication-failure", {
 			session = session;
 			custom = {
 				st.stanza("authentication", {
@@ -49,7 +51,7 @@ function module.add_host(host_module)
 	host_module:hook("authentication-success", function (event)
 		local session = event.session;
 		local sasl_handler = session.sasl_handler;
-		host_module:audit(user_of(session, host), "authentication-success", {
+		audit(host_module, user_of(session, host), "authentication-success", {
 			session = session;
 			custom = { st.stanza("authentication", { xmlns = xmlns_audit, mechanism = sasl_handler and sasl_handler.selected }) };
 		});
