@@ -63,7 +63,7 @@ fn the_exports_are_these() {
         names = {}
         for name in pairs((...).log) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "admits audit cells close configure events flush forget is_owned lost open prune read session_extra state stores sum_up waiting", table.concat(names, " "))
+        assert(table.concat(names, " ") == "admits audit cells close configure events flush forget is_counting is_owned lost open prune read session_extra state stores sum_up waiting", table.concat(names, " "))
         "#,
     );
 }

@@ -36,7 +36,8 @@ function raw_client.stream(port, header)
 end
 
 -- options: host (default: the server's first), tls = true | false | "direct",
--- timeout (seconds), from (attribute of the stream header), certificate and key (files, of the client's own)
+-- timeout (seconds), from (attribute of the stream header), address (of 127.0.0.0/8, to
+-- connect from), certificate and key (files, of the client's own)
 -- Returns the stream, or nil and the reason.
 function raw_client.connect(server, options)
 	options = options or {};
@@ -48,6 +49,9 @@ function raw_client.connect(server, options)
 	}, stream_mt);
 	local conn = assert(socket.tcp());
 	conn:settimeout(options.timeout or 10);
+	if options.address then
+		assert(conn:bind(options.address, 0));
+	end
 	local tls = options.tls;
 	if tls == nil then tls = true; end
 	local ok, err = conn:connect("127.0.0.1", tls == "direct" and server.c2s_tls_port or server.c2s_port);

@@ -213,12 +213,20 @@ local function new(context)
 		end
 	end
 
+	local function is_counting(host)
+		local hosts = recorder.counting();
+		for i = 1, #hosts do
+			if hosts[i] == host then return true; end
+		end
+		return false;
+	end
+
 	-- { [event type] = number of events that were counted and not stored }, number within the last minute
 	local function suppressed(host)
 		return recorder.suppressed(host, monotonic());
 	end
 
-	return { counted = counted; admitted = admitted; open = open; close = close; forget = forget; suppressed = suppressed };
+	return { counted = counted; admitted = admitted; open = open; close = close; forget = forget; suppressed = suppressed; is_counting = is_counting };
 end
 
 return { new = new };

@@ -521,6 +521,8 @@ local function new(environment)
 		state = state;
 		-- waiting(host) -> how many entries the store has not taken yet
 		waiting = function (host) return queues.state(host).waiting; end;
+		-- is_counting(host) -> whether flood control has counted events whose number is not in an entry yet
+		is_counting = flood.is_counting;
 	};
 end
 

@@ -1,0 +1,116 @@
+-- What a flood of failed logins does to a server: lua5.4 benches/flood.lua [options]
+--
+--   --series=A,B    default: every series under target/prosody/
+--   --stores=A,B    of internal, sqlite; default: both
+--   --sides=A,B     of plain (the plain-Lua baseline), ours; default: both
+--   --failures=N    of each flood; default 100000
+--   --seconds=N     a flood is cut off after so long; default 60
+--
+-- The failures are Prosody's events, fired in the server 4 ms in 6, as fast as the log handles them: first from one address
+-- and name, then from 50,000. Meanwhile an account logs in by SASL PLAIN over the loopback, again and again, and a heartbeat of
+-- 10 ms says how long everybody had to wait: "busy" is as much of the longest delay as this process was on the processor.
+
+local here = arg[0]:match("^(.*)/") or ".";
+package.path = here .. "/../spec/?.lua;" .. package.path;
+
+local flood = require "support.flood";
+local process = require "support.process";
+local server = require "support.server";
+
+local options = { series = "", stores = "internal,sqlite", sides = "plain,ours", failures = 100000, seconds = 60 };
+for i = 1, #arg do
+	local name, value = arg[i]:match("^%-%-([a-z]+)=(.+)$");
+	if not name or options[name] == nil then
+		io.stderr:write("bench-flood: unknown option ", arg[i], "; they are listed at the head of ", arg[0], "\n");
+		os.exit(2);
+	end
+	options[name] = type(options[name]) == "number" and tonumber(value) or value;
+end
+
+local function split(text)
+	local list = {};
+	for item in tostring(text):gmatch("[^,]+") do
+		list[#list + 1] = item;
+	end
+	return list;
+end
+
+local function start(series, store, side)
+	local prosody = server.start {
+		series = series;
+		modules = side == "ours" and { "audit", "audit_auth", "audit_register", "test_flood" } or { "audit_plain", "test_flood" };
+		plugin_paths = { process.root .. "/lua", process.root .. "/benches/modules" };
+		storage = { audit = store == "sqlite" and "sql" or "internal" };
+		config = { sql = { driver = "SQLite3", database = "audit.sqlite" }, allow_unencrypted_plain_auth = true };
+		host_config = "authentication = \"internal_plain\"; c2s_require_encryption = false;";
+		log_level = "info";
+	};
+	if side == "ours" then
+		flood.register(prosody, "romeo");
+	else
+		prosody:adduser("romeo@" .. prosody.host, "secret");
+		prosody:eval("module:context(...):audit('romeo@'..(...), 'user-registered', {})", prosody.host);
+	end
+	return prosody;
+end
+
+local line = "%-6s %-9s %-14s %9s %8s %9s %11s %11s %20s %14s %9s %6s\n";
+
+local function run(prosody, side, store, origins, before)
+	flood.listen(prosody);
+	flood.start(prosody, options.failures, origins);
+	local logins, longest = flood.logins(prosody, "romeo", options.seconds);
+	flood.stop(prosody);
+	local sent = flood.report(prosody).sent;
+	-- The last window ends a minute after it began.
+	flood.calm(prosody, 120);
+	local report = flood.report(prosody);
+	local log = flood.log(prosody);
+	local stored = log.single + log.summaries - before.single - before.summaries;
+	local said = log.single + log.counted - before.single - before.counted;
+	io.write(line:format(side, store, origins == 1 and "one address" or ("%d"):format(origins), ("%d"):format(sent), ("%d"):format(stored),
+		said == sent and "all" or ("%d"):format(said), ("%.1f"):format(report.cpu * 1e6 / sent), ("%.1f"):format(report.process_cpu * 1e6 / sent),
+		("%.1f / %.0f / %.0f"):format(report.median_late * 1000, report.longest_late * 1000, report.worst * 1000),
+		("%d, %.0f"):format(logins, longest * 1000),
+		log.others["user-registered"] == 1 and "there" or "GONE", ("%d"):format(log.busiest)));
+	io.flush();
+	return log;
+end
+
+local function bench(series)
+	print(("Prosody %s, %d failed logins in each flood, or as many as %d seconds take"):format(series, options.failures, options.seconds));
+	io.write(line:format("log", "store", "addresses", "failures", "entries", "accounted", "event, µs", "process, µs", "beat late, ms", "logins, ms",
+		"earlier", "busiest"));
+	io.write(line:format("", "", "", "", "", "for", "of CPU", "of CPU", "median / max / busy", "number, max", "entry", "minute"));
+	io.write(("-"):rep(138), "\n");
+	for _, store in ipairs(split(options.stores)) do
+		for _, side in ipairs(split(options.sides)) do
+			local prosody = start(series, store, side);
+			local ok, err = pcall(function ()
+				local log = { single = 0, summaries = 0, counted = 0 };
+				for _, origins in ipairs { 1, 50000 } do
+					log = run(prosody, side, store, origins, log);
+				end
+			end);
+			prosody:kill();
+			process.run("rm -rf " .. process.quote(prosody.folder));
+			if not ok then
+				error(("Prosody %s, %s, %s: %s"):format(series, side, store, tostring(err)), 0);
+			end
+		end
+	end
+	print("");
+end
+
+local ok, err = xpcall(function ()
+	local all = options.series ~= "" and split(options.series) or server.series();
+	if #all == 0 then error("no Prosody under target/prosody/: run tools/setup test", 0); end
+	for _, series in ipairs(all) do
+		bench(series);
+	end
+end, function (err) return err; end);
+if not ok then
+	io.stderr:write("bench-flood: ", tostring(err), "\n");
+	os.exit(1, true);
+end
+os.exit(0, true);
