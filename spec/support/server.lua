@@ -375,6 +375,7 @@ end
 -- files         map of path below the data folder -> content, written before the start
 -- log_level     "debug"
 -- start_timeout seconds                                    20
+-- eval_timeout  seconds that prosody:eval() waits            30
 function server.try_start(options)
 	options = options or {};
 	local here = server.series();
@@ -528,7 +529,7 @@ function server_methods:eval(code, ...)
 	end
 	if request.n == 0 then request.args = nil; end
 	local conn = assert(socket.tcp());
-	conn:settimeout(30);
+	conn:settimeout(self.options.eval_timeout or 30);
 	assert(conn:connect("127.0.0.1", self.harness_port));
 	assert(conn:send(json.encode(request).."\n"));
 	local line, err = conn:receive("*l");
