@@ -49,11 +49,21 @@ const fn flagged(name: &'static str, arguments: &'static str, flags: &'static [&
     Command { name, arguments, flags }
 }
 
+/// The flags of our own commands that take a value.
+const READING: &[&str] = &[
+    "since", "until", "type", "user", "ip", "source", "client", "country", "actor", "class", "text", "limit", "after", "zone", "columns",
+    "format",
+];
+
 /// Every command that Prosody 0.12 and 13.0 have, with those of their modules and of common community modules.
 pub const COMMANDS: &[Command] = &[
     command("announce:all", "host text"),
     command("announce:online", "host text"),
     command("announce:role", "host role text"),
+    command("audit:help", ""),
+    command("audit:prune", "host"),
+    flagged("audit:show", "target", READING),
+    flagged("audit:stats", "target", READING),
     command("c2s:close", "jid text condition"),
     command("c2s:closeall", "text condition"),
     command("c2s:count", ""),
