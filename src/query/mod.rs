@@ -134,6 +134,13 @@ struct Source {
     near: Option<f64>,
 }
 
+impl Source {
+    /// How far it was read: the time of the last row, or where it begins.
+    fn reached(&self, beginning: f64) -> f64 {
+        self.near.unwrap_or(beginning)
+    }
+}
+
 /// A row that is wanted, or of which that can't be known.
 #[derive(Debug)]
 struct Entry {
@@ -239,11 +246,15 @@ impl Query {
             .filter_map(Sequence::front)
             .map(|entry| entry.place.when)
             .reduce(|a, b| if self.request.oldest_first { a.min(b) } else { a.max(b) });
+        let oldest_first = self.request.oldest_first;
         let may_come_first =
-            |source: &Source| front.is_none_or(|front| if self.request.oldest_first { source.start <= front } else { source.end > front });
+            |source: &Source| front.is_none_or(|front| if oldest_first { source.start <= front } else { source.end > front });
         let unread = self.sequences.iter().enumerate().filter(|(_, sequence)| sequence.front().is_none());
-        let mut sources = unread.filter_map(|(index, sequence)| Some((index, sequence.sources.front()?)));
-        let (sequence, source) = sources.find(|(_, source)| may_come_first(source))?;
+        let sources = unread.filter_map(|(index, sequence)| Some((index, sequence.sources.front()?)));
+        // The one that may have the next entry: a class in which nothing is wanted is read no further than the others.
+        let (sequence, source) = sources.filter(|(_, source)| may_come_first(source)).min_by(|(_, a), (_, b)| {
+            if oldest_first { a.reached(a.start).total_cmp(&b.reached(b.start)) } else { b.reached(b.end).total_cmp(&a.reached(a.end)) }
+        })?;
         Some(Page {
             sequence,
             from: source.from.clone(),
@@ -608,6 +619,33 @@ mod tests {
         }
         let class = filtered(|filter| filter.classes = vec![pattern::Pattern::new("accounts")]);
         assert_eq!(store.read(class, Period::Never, &[]).2, 1, "the old archive");
+    }
+
+    /// Where one class has what is wanted, the other is read as far as that and no further.
+    #[test]
+    fn classes_are_read_side_by_side() {
+        let mut rows = Vec::new();
+        let days: Vec<String> = (10..=24).flat_map(|day| [format!("@events.2026-11-{day}"), format!("@failures.2026-11-{day}")]).collect();
+        for (n, day) in days.iter().enumerate() {
+            let when = NOON - DAY * (14 - n / 2) as f64;
+            rows.push((
+                Some(day.as_str()),
+                n,
+                when,
+                Some(if day.starts_with("@e") { "juliet@example.com" } else { "mallory@example.com" }),
+            ));
+        }
+        let store = Store::new(&rows);
+        let wanted = |request: Request| Request {
+            limit: Some(1),
+            filter: Filter { types: vec![pattern::Pattern::new("t15")], ..request.filter },
+            ..request
+        };
+        for (oldest_first, needed) in [(false, 18), (true, 18)] {
+            let (found, _, pages) = store.read(Request { oldest_first, ..wanted(all()) }, Period::Never, &[]);
+            assert_eq!(found, ["t15"]);
+            assert!(pages <= needed, "{pages} pages, oldest first: {oldest_first}");
+        }
     }
 
     #[test]
