@@ -48,6 +48,8 @@ use table::{Table, Window};
 
 /// Outcomes of a host that are told apart; types come from code, so there are far fewer.
 const OUTCOMES: usize = 64;
+/// What is counted only where the operator asks for it: repeated logins.
+const SUCCESS: &str = "authentication-success";
 /// What stands for all others.
 const OTHER: &str = "other-refused";
 
@@ -249,6 +251,10 @@ impl Control {
     /// The number by which [`ask`](Self::ask) knows an event type of a host; nothing where all events of that type are stored.
     /// `source` is the module that reports it.
     pub fn outcome(&mut self, host: &str, kind: &str, source: &str, now: f64) -> Option<usize> {
+        // What is never counted must not use up the outcomes, nor pass for one of those that are told apart no more.
+        if !is_unauthenticated(kind) && kind != SUCCESS {
+            return None;
+        }
         let index = self.outcome_index(host, kind, source, now)?;
         self.outcomes.get(index).filter(|outcome| outcome.burst.is_some() || outcome.repeat.is_some()).map(|_| index)
     }
@@ -483,7 +489,7 @@ impl Outcome {
         self.burst = burst.filter(|_| self.budgeted);
         self.repeat = match self.kind.as_str() {
             "authentication-failure" => repeats.failure,
-            "authentication-success" => repeats.success,
+            SUCCESS => repeats.success,
             _ => None,
         }
         .filter(|timeout| *timeout > 0.0);

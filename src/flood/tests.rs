@@ -10,7 +10,6 @@ use crate::address::{self, Policy};
 
 const HOST: &str = "example.com";
 const FAILURE: &str = "authentication-failure";
-const SUCCESS: &str = "authentication-success";
 const UNIX: f64 = 1_795_521_600.0;
 
 fn describe(_: &str, address: IpAddr, part: Part) -> Described {
@@ -648,4 +647,16 @@ proptest! {
 #[test]
 fn an_address_that_can_not_be_parsed_has_no_network() {
     assert_eq!(address::parse("").and_then(address::network_of), None);
+}
+
+#[test]
+fn types_that_are_never_counted_stay_so_however_many_there_are() {
+    let mut log = Log::with(1, 60.0);
+    for n in 0..OUTCOMES * 3 {
+        for _ in 0..3 {
+            assert!(log.send(&format!("user-{n}"), "romeo@example.com", "203.0.113.80"), "{n}");
+        }
+    }
+    log.send("s2s-refused", "romeo@example.com", "203.0.113.80");
+    assert!(!log.send("s2s-refused", "romeo@example.com", "203.0.113.80"));
 }
