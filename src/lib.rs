@@ -32,6 +32,7 @@ pub mod report;
 pub mod retention;
 pub mod text;
 pub mod trouble;
+pub mod wildcard;
 pub mod xml;
 
 #[cfg(any(feature = "lua52", feature = "lua53", feature = "lua54", feature = "luajit"))]

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use crate::address::Policy;
 use crate::partition::{DEFAULT_CLASS, Partition};
 use crate::period::Period;
+use crate::wildcard::Wildcard;
 
 /// The class of what peers cause who are not authenticated. It exists unless the configuration says otherwise, so that they
 /// can push out nothing but each other.
@@ -46,7 +47,7 @@ pub struct Class {
 
 /// An event type, or many: `*` stands for any characters or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern(String);
+pub struct Pattern(Wildcard);
 
 impl Pattern {
     /// Reads a pattern; nothing where the text can be no event type.
@@ -59,31 +60,22 @@ impl Pattern {
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let fits = !text.is_empty() && text.len() <= 128 && !text.chars().any(|c| c.is_whitespace() || c.is_control());
-        fits.then(|| Self(text.to_owned()))
+        fits.then(|| Self(Wildcard::new(text)))
     }
 
     /// Whether it covers an event type.
     #[must_use]
     pub fn matches(&self, event_type: &str) -> bool {
-        let Some((first, rest)) = self.0.split_once('*') else { return self.0 == event_type };
-        let Some(mut left) = event_type.strip_prefix(first) else { return false };
-        let Some((middle, last)) = rest.rsplit_once('*') else { return left.ends_with(rest) };
-        for part in middle.split('*') {
-            match left.find(part) {
-                Some(at) => left = left.get(at.saturating_add(part.len())..).unwrap_or_default(),
-                None => return false,
-            }
-        }
-        left.ends_with(last)
+        self.0.matches(event_type)
     }
 
     fn is_exact(&self) -> bool {
-        !self.0.contains('*')
+        self.0.word().is_some()
     }
 
     /// How many characters it demands.
     fn weight(&self) -> usize {
-        self.0.chars().filter(|c| *c != '*').count()
+        self.0.pieces().map(|piece| piece.chars().count()).sum()
     }
 }
 

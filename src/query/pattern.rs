@@ -2,69 +2,56 @@
 
 use std::fmt;
 
+use crate::wildcard::Wildcard;
+
 /// A word in which each `*` stands for any number of characters; upper and lower case are one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern {
-    /// What stands between the `*`, in lower case.
-    pieces: Vec<String>,
-}
+pub struct Pattern(
+    /// In lower case.
+    Wildcard,
+);
 
 impl Pattern {
     /// A pattern of which each `*` stands for any characters.
     ///
     /// ```
     /// use audit_core::query::pattern::Pattern;
-    /// assert!(Pattern::new("user-*").matches("user-registered"));
-    /// assert!(!Pattern::new("user-*").matches("new-user-registered"));
+    /// assert!(Pattern::new("user-*").matches("User-Registered"));
     /// ```
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Self { pieces: text.to_lowercase().split('*').map(ToOwned::to_owned).collect() }
+        Self(Wildcard::new(&text.to_lowercase()))
     }
 
     /// A pattern that is this word, whatever it has in it.
     #[must_use]
     pub fn exactly(text: &str) -> Self {
-        Self { pieces: vec![text.to_lowercase()] }
+        Self(Wildcard::exactly(&text.to_lowercase()))
     }
 
     /// The only word that matches, in lower case; nothing where there are more.
     #[must_use]
     pub fn word(&self) -> Option<&str> {
-        match self.pieces.as_slice() {
-            [word] => Some(word),
-            _ => None,
-        }
+        self.0.word()
     }
 
     /// The longest text that is in every word that matches.
     #[must_use]
     pub fn longest_piece(&self) -> &str {
-        self.pieces.iter().max_by_key(|piece| piece.len()).map_or("", String::as_str)
+        self.0.pieces().max_by_key(|piece| piece.len()).unwrap_or_default()
     }
 
     /// Whether `text` matches.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         let is_lower = text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
-        if is_lower { self.matches_lower(text) } else { self.matches_lower(&text.to_lowercase()) }
-    }
-
-    fn matches_lower(&self, text: &str) -> bool {
-        let Some((first, rest)) = self.pieces.split_first() else { return false };
-        let Some((last, middle)) = rest.split_last() else { return text == first };
-        let Some(mut text) = text.strip_prefix(first.as_str()) else { return false };
-        for piece in middle {
-            let Some(at) = text.find(piece.as_str()) else { return false };
-            text = text.get(at.saturating_add(piece.len())..).unwrap_or_default();
-        }
-        text.ends_with(last.as_str())
+        if is_lower { self.0.matches(text) } else { self.0.matches(&text.to_lowercase()) }
     }
 }
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.pieces.join("*"))
+        self.0.fmt(f)
     }
 }
 

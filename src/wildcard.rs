@@ -1,0 +1,88 @@
+//! Words with `*` for any characters.
+
+use std::fmt;
+
+/// A word in which each `*` stands for any number of characters, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wildcard {
+    /// What stands between the `*`.
+    pieces: Vec<String>,
+}
+
+impl Wildcard {
+    /// A word of which each `*` stands for any characters.
+    ///
+    /// ```
+    /// use audit_core::wildcard::Wildcard;
+    /// assert!(Wildcard::new("user-*").matches("user-registered"));
+    /// assert!(!Wildcard::new("user-*").matches("new-user-registered"));
+    /// ```
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self { pieces: text.split('*').map(ToOwned::to_owned).collect() }
+    }
+
+    /// This word, whatever it has in it.
+    #[must_use]
+    pub fn exactly(text: &str) -> Self {
+        Self { pieces: vec![text.to_owned()] }
+    }
+
+    /// The only word that matches; nothing where there are more.
+    #[must_use]
+    pub fn word(&self) -> Option<&str> {
+        match self.pieces.as_slice() {
+            [word] => Some(word),
+            _ => None,
+        }
+    }
+
+    /// What stands between the `*`, in order.
+    pub fn pieces(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().map(String::as_str)
+    }
+
+    /// Whether `text` matches.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        let Some((first, rest)) = self.pieces.split_first() else { return false };
+        let Some((last, middle)) = rest.split_last() else { return text == first };
+        let Some(mut text) = text.strip_prefix(first.as_str()) else { return false };
+        for piece in middle {
+            let Some(at) = text.find(piece.as_str()) else { return false };
+            text = text.get(at.saturating_add(piece.len())..).unwrap_or_default();
+        }
+        text.ends_with(last.as_str())
+    }
+}
+
+impl fmt::Display for Wildcard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.pieces.join("*"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Matching as it is defined, character by character.
+    fn naive(pattern: &[char], text: &[char]) -> bool {
+        match pattern.split_first() {
+            None => text.is_empty(),
+            Some(('*', rest)) => (0..=text.len()).any(|skipped| naive(rest, &text[skipped..])),
+            Some((c, rest)) => text.first() == Some(c) && naive(rest, &text[1..]),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_wildcard_equals_a_naive_one(pattern in "[abA*é]{0,8}", text in "[abAé]{0,12}") {
+            let chars = |text: &str| text.chars().collect::<Vec<_>>();
+            let wildcard = Wildcard::new(&pattern);
+            prop_assert_eq!(wildcard.matches(&text), naive(&chars(&pattern), &chars(&text)), "{} {}", pattern, text);
+            prop_assert_eq!(wildcard.to_string(), pattern);
+        }
+    }
+}
