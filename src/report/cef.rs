@@ -87,20 +87,12 @@ impl Cef {
 }
 
 impl Renderer for Cef {
-    fn begin(&mut self) -> String {
-        String::new()
-    }
-
     fn entries(&mut self, events: &[StoredEvent]) -> String {
         let mut lines = String::with_capacity(events.len().saturating_mul(512));
         for event in events {
             self.push(&mut lines, event);
         }
         lines
-    }
-
-    fn end(&mut self) -> String {
-        String::new()
     }
 }
 

@@ -44,10 +44,6 @@ impl Renderer for Csv {
     fn entries(&mut self, events: &[StoredEvent]) -> String {
         rows(events.iter().map(|event| self.record(event)))
     }
-
-    fn end(&mut self) -> String {
-        String::new()
-    }
 }
 
 fn rows(records: impl Iterator<Item = Vec<String>>) -> String {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::Renderer;
 use super::fields::{details, plain_address, rfc3339};
-use super::json::push;
+use super::json::lines;
 use super::taxonomy::{Severity, meaning};
 use crate::event::StoredEvent;
 
@@ -112,21 +112,8 @@ impl Ecs {
 }
 
 impl Renderer for Ecs {
-    fn begin(&mut self) -> String {
-        String::new()
-    }
-
     fn entries(&mut self, events: &[StoredEvent]) -> String {
-        let mut lines = Vec::with_capacity(events.len().saturating_mul(1024));
-        for event in events {
-            push(&mut lines, &self.event(event));
-            lines.push(b'\n');
-        }
-        String::from_utf8(lines).unwrap_or_default()
-    }
-
-    fn end(&mut self) -> String {
-        String::new()
+        lines(events, |event| self.event(event))
     }
 }
 

@@ -25,22 +25,19 @@ impl Json {
 }
 
 impl Renderer for Json {
-    fn begin(&mut self) -> String {
-        String::new()
-    }
-
     fn entries(&mut self, events: &[StoredEvent]) -> String {
-        let mut lines = Vec::with_capacity(events.len().saturating_mul(512));
-        for event in events {
-            push(&mut lines, &Line { event, host: &self.host });
-            lines.push(b'\n');
-        }
-        String::from_utf8(lines).unwrap_or_default()
+        lines(events, |event| Line { event, host: &self.host })
     }
+}
 
-    fn end(&mut self) -> String {
-        String::new()
+/// Entries as JSON, each in a line of its own.
+pub(super) fn lines<'a, T: Serialize>(events: &'a [StoredEvent], json: impl Fn(&'a StoredEvent) -> T) -> String {
+    let mut lines = Vec::with_capacity(events.len().saturating_mul(1024));
+    for event in events {
+        push(&mut lines, &json(event));
+        lines.push(b'\n');
     }
+    String::from_utf8(lines).unwrap_or_default()
 }
 
 /// Adds a value as JSON in one line, without the end of the line.

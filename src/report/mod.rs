@@ -39,12 +39,18 @@ use zone::Zone;
 
 /// Writes entries in one format, in as many pieces as they arrive in.
 pub trait Renderer: Send {
-    /// What stands before the first entry.
-    fn begin(&mut self) -> String;
+    /// What stands before the first entry: nothing, in most formats.
+    fn begin(&mut self) -> String {
+        String::new()
+    }
+
     /// The next entries.
     fn entries(&mut self, events: &[StoredEvent]) -> String;
-    /// What stands after the last entry.
-    fn end(&mut self) -> String;
+
+    /// What stands after the last entry: nothing, in most formats.
+    fn end(&mut self) -> String {
+        String::new()
+    }
 }
 
 /// What a renderer has to know beside the entries.

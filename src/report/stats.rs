@@ -154,10 +154,6 @@ impl Stats {
 }
 
 impl Renderer for Stats {
-    fn begin(&mut self) -> String {
-        String::new()
-    }
-
     fn entries(&mut self, events: &[StoredEvent]) -> String {
         self.add(events);
         String::new()

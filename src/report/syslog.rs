@@ -61,20 +61,12 @@ impl Syslog {
 }
 
 impl Renderer for Syslog {
-    fn begin(&mut self) -> String {
-        String::new()
-    }
-
     fn entries(&mut self, events: &[StoredEvent]) -> String {
         let mut lines = String::with_capacity(events.len().saturating_mul(768));
         for event in events {
             self.push(&mut lines, event);
         }
         lines
-    }
-
-    fn end(&mut self) -> String {
-        String::new()
     }
 }
 

@@ -114,16 +114,8 @@ impl Table {
 }
 
 impl Renderer for Table {
-    fn begin(&mut self) -> String {
-        String::new()
-    }
-
     fn entries(&mut self, events: &[StoredEvent]) -> String {
         self.lines(events)
-    }
-
-    fn end(&mut self) -> String {
-        String::new()
     }
 }
 
