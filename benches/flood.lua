@@ -13,27 +13,14 @@
 local here = arg[0]:match("^(.*)/") or ".";
 package.path = here .. "/../spec/?.lua;" .. package.path;
 
+local flags = dofile(here .. "/flags.lua");
 local flood = require "support.flood";
 local process = require "support.process";
 local server = require "support.server";
 
-local options = { series = "", stores = "internal,sqlite", sides = "plain,ours", failures = 100000, seconds = 60 };
-for i = 1, #arg do
-	local name, value = arg[i]:match("^%-%-([a-z]+)=(.+)$");
-	if not name or options[name] == nil then
-		io.stderr:write("bench-flood: unknown option ", arg[i], "; they are listed at the head of ", arg[0], "\n");
-		os.exit(2);
-	end
-	options[name] = type(options[name]) == "number" and tonumber(value) or value;
-end
-
-local function split(text)
-	local list = {};
-	for item in tostring(text):gmatch("[^,]+") do
-		list[#list + 1] = item;
-	end
-	return list;
-end
+local options = flags.parse {
+	series = flags.all_series, stores = { "internal", "sqlite" }, sides = { "plain", "ours" }, failures = 100000, seconds = 60;
+};
 
 local function start(series, store, side)
 	local prosody = server.start {
@@ -84,8 +71,8 @@ local function bench(series)
 		"earlier", "busiest"));
 	io.write(line:format("", "", "", "", "", "for", "of CPU", "of CPU", "median / max / busy", "number, max", "entry", "minute"));
 	io.write(("-"):rep(138), "\n");
-	for _, store in ipairs(split(options.stores)) do
-		for _, side in ipairs(split(options.sides)) do
+	for _, store in ipairs(options.stores) do
+		for _, side in ipairs(options.sides) do
 			local prosody = start(series, store, side);
 			local ok, err = pcall(function ()
 				local log = { single = 0, summaries = 0, counted = 0 };
@@ -104,9 +91,7 @@ local function bench(series)
 end
 
 local ok, err = xpcall(function ()
-	local all = options.series ~= "" and split(options.series) or server.series();
-	if #all == 0 then error("no Prosody under target/prosody/: run tools/setup test", 0); end
-	for _, series in ipairs(all) do
+	for _, series in ipairs(options.series) do
 		bench(series);
 	end
 end, function (err) return err; end);

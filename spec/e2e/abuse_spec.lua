@@ -117,10 +117,7 @@ server.each_series(describe, pending, function (series)
 			end);
 
 			it("marks and blocks all the same when it fails", function ()
-				prosody:eval([[
-					local api = require "core.moduleapi";
-					working_audit, api.audit = api.audit, function () error("injected fault"); end;
-				]]);
+				prosody:break_audit("injected fault");
 				say "unmark";
 				say "mark";
 				assert.is_true(prosody:eval("return not not prosody.bare_sessions['romeo@example.test'].firewall_marks.spammer"));
@@ -128,7 +125,7 @@ server.each_series(describe, pending, function (series)
 					.."<report xmlns='urn:xmpp:reporting:1' reason='urn:xmpp:reporting:spam'/></item></block>",
 					{ type = "set", to = "romeo@example.test" }).ok);
 				assert.truthy(romeo:iq("<blocklist xmlns='urn:xmpp:blocking'/>", { to = "romeo@example.test" }).xml:find("paris@remote.test", 1, true));
-				prosody:eval([[require "core.moduleapi".audit = working_audit; working_audit = nil;]]);
+				prosody:mend_audit();
 				assert.equal(3, select(2, prosody:log():gsub("injected fault", "")));
 				assert.is_nil(prosody:log():find("Traceback[", 1, true));
 			end);

@@ -200,11 +200,7 @@ server.each_series(describe, pending, function (series)
 		end);
 
 		it("a fault in the log hurts none of them", function ()
-			prosody:eval([[
-				local moduleapi = require "core.moduleapi";
-				moduleapi.working_audit = moduleapi.audit;
-				moduleapi.audit = function () error("broken on purpose"); end;
-			]]);
+			prosody:break_audit("broken on purpose");
 			assert.is_true(client.register(prosody, "balthasar@example.test", "secret").ok);
 			assert.equal("conflict", client.register(prosody, "balthasar@example.test", "secret").condition);
 			assert.is_true(client.change_password(prosody, "balthasar@example.test", "secret", "chan9ed").ok);
@@ -212,7 +208,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_true(client.delete_account(prosody, "balthasar@example.test", "secret").ok);
 			assert.is_false(client.login(prosody, "balthasar@example.test", "secret").ok);
 			assert.equal(0, (prosody:shell("user:delete('juliet@example.test')")));
-			prosody:eval("local moduleapi = require 'core.moduleapi'; moduleapi.audit = moduleapi.working_audit;");
+			prosody:mend_audit();
 			assert.is_truthy(prosody:log():find("Fault while handling[^\n]*broken on purpose"));
 			assert.same({}, (changes()));
 		end);

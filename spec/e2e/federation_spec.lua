@@ -230,10 +230,7 @@ server.each_series(describe, pending, function (series)
 		end);
 
 		it("connects, refuses and answers all the same when it fails", function ()
-			ours:eval([[
-				local api = require "core.moduleapi";
-				working_audit, api.audit = api.audit, function () error("injected fault"); end;
-			]]);
+			ours:break_audit("injected fault");
 			local before = select(2, ours:log():gsub("injected fault", ""));
 			send(ours, "claimed.test", "trusted.test");
 			send(ours, "claimed.test", "gone.test");
@@ -249,7 +246,7 @@ server.each_series(describe, pending, function (series)
 			stream = component.connect(ours, "gateway.test");
 			assert.is_true(component.handshake(stream, "right secret"));
 			stream:close();
-			ours:eval([[require "core.moduleapi".audit = working_audit; working_audit = nil;]]);
+			ours:mend_audit();
 			assert.equal(before + 4, select(2, ours:log():gsub("injected fault", "")));
 			assert.is_nil(ours:log():find("Traceback[", 1, true));
 		end);

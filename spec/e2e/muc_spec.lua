@@ -321,10 +321,7 @@ server.each_series(describe, pending, function (series)
 		end);
 
 		it("changes nothing in rooms when it fails", function ()
-			prosody:eval([[
-				local api = require "core.moduleapi";
-				working_audit, api.audit = api.audit, function () error("injected fault"); end;
-			]]);
+			prosody:break_audit("injected fault");
 			presence(mercutio, "square");
 			configure(mercutio, "square", { roomname = "Verona", moderatedroom = "1" });
 			presence(juliet, "square");
@@ -336,7 +333,7 @@ server.each_series(describe, pending, function (series)
 				return room:get_name(), room:get_role("square@rooms.test/juliet"), room:get_affiliation("juliet@example.test");
 			]]) });
 			assert.is_true(ask(mercutio, "square", "owner", "<destroy/>").ok);
-			prosody:eval([[require "core.moduleapi".audit = working_audit; working_audit = nil;]]);
+			prosody:mend_audit();
 			recorded(0);
 			assert.equal(5, select(2, prosody:log():gsub("injected fault", "")));
 			assert.is_nil(prosody:log():find("Traceback[", 1, true));

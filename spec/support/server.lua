@@ -544,6 +544,23 @@ function server_methods:eval(code, ...)
 	return table.unpack(answer.values, 1, answer.n);
 end
 
+-- Makes module:audit() raise, as if the log had a fault, until prosody:mend_audit().
+function server_methods:break_audit(message)
+	self:eval([[
+		local message = ...;
+		local api = require "core.moduleapi";
+		api.working_audit = api.audit;
+		api.audit = function () error(message); end;
+	]], message);
+end
+
+function server_methods:mend_audit()
+	self:eval([[
+		local api = require "core.moduleapi";
+		api.audit, api.working_audit = api.working_audit, nil;
+	]]);
+end
+
 -- Leads connections to other servers to ports on this machine. Needs the module test_routes; a name without a port leads
 -- nowhere.  prosody:routes { ["example.org"] = other.s2s_port }
 function server_methods:routes(ports)
