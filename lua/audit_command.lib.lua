@@ -217,7 +217,7 @@ local function prune(names)
 		if state == "reachable" then
 			text, problem = link.ask { action = "prune"; host = host };
 		else
-			local dropped, removed = audit_log.prune(host);
+			local dropped, removed = audit_log.prune(host, { kind = "admin-shell" });
 			text, problem = dropped and readings.pruned(host, dropped, removed), removed;
 		end
 		if text then

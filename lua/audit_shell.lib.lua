@@ -87,7 +87,7 @@ function commands:prune(host) --luacheck: ignore 212/self
 	if not hosts[host] then
 		return nil, "Unknown host: "..tostring(host);
 	end
-	local dropped, removed = audit_log.prune(host);
+	local dropped, removed = audit_log.prune(host, { kind = "admin-shell" });
 	if not dropped then
 		return nil, removed;
 	end

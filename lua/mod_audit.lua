@@ -196,7 +196,7 @@ module:hook("server-stopped", function ()
 end, -1000);
 
 local function prune(host)
-	local dropped, removed = audit_log.prune(host);
+	local dropped, removed = audit_log.prune(host, { kind = "server" });
 	if not dropped then
 		module:log("error", "Expired audit events of %s can't be removed: %s", host, removed);
 	elseif #dropped > 0 or removed > 0 then
@@ -311,7 +311,7 @@ if in_server then
 			if not audited_hosts[attr.host] then
 				return nil, "mod_audit is not loaded on it";
 			end
-			local dropped, removed = audit_log.prune(attr.host);
+			local dropped, removed = audit_log.prune(attr.host, { kind = "admin-shell" });
 			if not dropped then
 				return nil, removed;
 			end

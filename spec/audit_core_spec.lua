@@ -654,6 +654,33 @@ describe("pruning", function ()
 		assert.same({ 0, 0 }, { #log.log.prune("example.com"), (select(2, log.log.prune("example.com"))) });
 	end);
 
+	it("records what it removed, whatever comes after", function ()
+		local log = filled();
+		local function pruned()
+			local found = {};
+			for _, row in ipairs(log.store:rows("@events.2026-11-24")) do
+				local what = row.value:get_child("pruned", "xmpp:prosody.im/audit");
+				if what then
+					local attr = what.attr;
+					table.insert(found, table.concat({ attr.class or "-", attr.partitions or "-", attr.from or "-", attr["until"] or "-", attr.entries or "-",
+						row.value:get_child("actor", "xmpp:prosody.im/audit").attr.kind }, " "));
+				end
+			end
+			return found;
+		end
+		local delete = log.store.delete;
+		function log.store:delete(user, query)
+			if user == nil then return nil, "database is locked"; end
+			return delete(self, user, query);
+		end
+		log.log.prune("example.com", { kind = "server" });
+		assert.same({ "events 12 2026-10-15 2026-10-26 - server" }, pruned());
+		log.store.delete = delete;
+		log.log.prune("example.com", { kind = "admin-shell" });
+		log.log.prune("example.com", { kind = "admin-shell" });
+		assert.same({ "events 12 2026-10-15 2026-10-26 - server", "- - - - 12 admin-shell" }, pruned());
+	end);
+
 	it("never drops what is kept for ever", function ()
 		local dropped, removed = filled({ audit_log_expires_after = "never" }).log.prune("example.com");
 		assert.same({ 0, 0 }, { #dropped, removed });

@@ -100,6 +100,7 @@ pub const EVENT_TYPES: &[EventType] = &[
     event("mod_audit_admin", "host-deactivated", V0_12, &["host"], "a host was deactivated"),
     event("mod_audit", "audit-started", V0_12, &[], "recording began on a host (by `mod_audit_admin`)"),
     event("mod_audit", "audit-options-changed", V0_12, &["options"], "options of the log changed (by `mod_audit_admin`)"),
+    event("mod_audit", "audit-pruned", V0_12, &["pruned"], "what had expired was removed: how many days of which class, from when to when"),
     event("mod_audit", "audit-entries-lost", V0_12, &["lost"], "entries could be stored nowhere for a while: how many, of which types, from when to when"),
     event("mod_audit", "audit-queried", V0_12, &["query"], "an administrator read the log: through what, what was asked for, how many entries there were"),
     event("mod_audit", "audit-exported", V0_12, &["query"], "the same into a file, or in a format for programs"),

@@ -1,5 +1,6 @@
 -- prosodyctl mod_audit, with the server running and stopped, on every store.
 
+local dump = require "support.dump";
 local process = require "support.process";
 local raw = require "support.raw_client";
 local server = require "support.server";
@@ -151,6 +152,15 @@ server.each_series(describe, pending, function (series)
 				end
 			]], host);
 			assert.is_truthy(prosody:log():find("Removed the audit events of example.test that have expired: 1 partitions and 0 entries", 1, true));
+			local pruned = {};
+			for i, entry in ipairs(dump.of_type(prosody, host, "audit-pruned")) do
+				pruned[i] = entry:child("actor").attr.kind.." "..entry:line("pruned");
+			end
+			assert.same({
+				'admin-shell <pruned class="events" from="2020-01-01" partitions="1" until="2020-01-01"/>';
+				'admin-shell <pruned entries="1"/>';
+				'server <pruned class="events" from="2020-01-02" partitions="1" until="2020-01-02"/>';
+			}, pruned);
 		end);
 
 		it("skips a damaged entry, counts it and fails", function ()

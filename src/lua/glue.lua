@@ -15,6 +15,7 @@ local MAX_ADDRESSES = 1024;
 local error, getmetatable, pairs, pcall, rawget = error, getmetatable, pairs, pcall, rawget;
 local require, setmetatable, tonumber, type = require, setmetatable, tonumber, type;
 local ceil, floor = math.ceil, math.floor;
+local sort = table.sort;
 local copy, detail, element, good_jid, good_word = stanzas.copy, stanzas.detail, stanzas.element, stanzas.good_jid, stanzas.good_word;
 local cause_of, condition_of = stores_of_hosts.cause_of, stores_of_hosts.condition_of;
 
@@ -364,16 +365,16 @@ local function new(environment)
 		recorder.forget(host);
 	end
 
-	-- Removes what has expired.
-	--   prune(host) -> names of the partitions that were dropped, number of older entries that were removed | nil, message
-	local function prune(host)
+	-- Removes what has expired; names of partitions that were dropped are added to `dropped`, whatever comes after.
+	--   remove_expired(host, dropped) -> number of older entries that were removed | nil, message
+	local function remove_expired(host, dropped)
 		ensure_configured(host);
 		local store, users = reading.open(host);
 		if not store then
 			return nil, users;
 		end
 		local at = now();
-		local dropped, removed = {}, 0;
+		local removed = 0;
 		for i = 1, #users do
 			local user = users[i];
 			if type(user) == "string" and recorder.expired(host, user, at) then
@@ -389,7 +390,7 @@ local function new(environment)
 		local ok, rows, err = pcall(store.find, store, nil, { limit = 1 });
 		if not ok or not rows then
 			if ok and (err == nil or err == "item-not-found") then
-				return dropped, removed;
+				return removed;
 			end
 			return nil, cause_of(ok and err or rows);
 		end
@@ -406,6 +407,44 @@ local function new(environment)
 			removed = tonumber(count) or removed;
 			recorder.pruned(host);
 			classes.forget(host);
+		end
+		return removed;
+	end
+
+	-- An entry for each class of which something was removed, and one for the older log.
+	local function record_pruning(host, dropped, removed, actor)
+		local ranges, names = {}, {};
+		for i = 1, #dropped do
+			local name, day = recorder.partition(dropped[i]);
+			local range = ranges[name];
+			if not range then
+				range = { class = name; partitions = 0; from = day; ["until"] = day };
+				ranges[name], names[#names + 1] = range, name;
+			end
+			range.partitions = range.partitions + 1;
+			if day < range.from then range.from = day; end
+			if day > range["until"] then range["until"] = day; end
+		end
+		sort(names);
+		local function record_one(attr)
+			audit(host, nil, "mod_audit", "audit-pruned", { actor = actor; custom = { detail(stanza_mt, "pruned", attr) } });
+		end
+		for i = 1, #names do
+			record_one(ranges[names[i]]);
+		end
+		if removed > 0 then
+			record_one { entries = removed };
+		end
+	end
+
+	-- Removes what has expired, and records that. `actor` asked for it.
+	--   prune(host, actor) -> names of the partitions that were dropped, number of older entries that were removed | nil, message
+	local function prune(host, actor)
+		local dropped = {};
+		local removed, problem = remove_expired(host, dropped);
+		record_pruning(host, dropped, removed or 0, actor);
+		if not removed then
+			return nil, problem;
 		end
 		return dropped, removed;
 	end

@@ -95,6 +95,10 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
         },
     )?;
     functions.table.set("query", query)?;
+    // partition(archive user) -> class, day | nil: it is no partition
+    functions.add("partition", |_, name: Text| {
+        partition(&name).map_or((None, None), |partition| (Some(partition.class), Some(partition.day.to_string())))
+    })?;
     // may_hold(archive user, time) -> whether it is a partition that may have entries of that time or later
     functions.add("may_hold", |_, (name, time): (Text, f64)| partition(&name).is_some_and(|partition| partition.day >= day(time)))?;
     // date_time(time) -> text | nil
