@@ -2,9 +2,11 @@
 
 local core = require "audit_core";
 
+local datamanager = require "util.datamanager";
 local loggingmanager = require "core.loggingmanager";
 local prosodyctl = require "util.prosodyctl";
 local socket = require "socket";
+local st = require "util.stanza";
 local storagemanager = require "core.storagemanager";
 local time = require "util.time";
 
@@ -217,13 +219,46 @@ local function prune(names)
 		if state == "reachable" then
 			text, problem = link.ask { action = "prune"; host = host };
 		else
-			local dropped, removed = audit_log.prune(host, { kind = "admin-shell" });
-			text, problem = dropped and readings.pruned(host, dropped, removed), removed;
+			local results;
+			results, problem = audit_log.prune(host, { actor = { kind = "admin-shell" } });
+			text = results and readings.describe(host, results);
 		end
 		if text then
 			print(text);
 		else
 			status = fail("The audit log of %s can't be pruned: %s", host, tostring(problem));
+		end
+	end
+	return status;
+end
+
+-- While the server runs it notices the new key, and records that. When it does not, the entry waits for it in the journal.
+local function record_new_key(host, old, new)
+	local log = core.new {
+		stanza_mt = getmetatable(st.stanza("audit-event"));
+		open_store = function () end;
+		get_option = function () end;
+		now = time.now;
+		log = function () end;
+		schedule = function () end;
+		journal_path = function () return datamanager.getpath(nil, host, "audit", "journal", true); end;
+	};
+	if old and log.owns_journal(host) then
+		log.audit(host, nil, "mod_audit", "audit-key-replaced", { custom = { core.detail("key", { old = old, new = new }) } });
+	end
+	log.close();
+end
+
+local function new_keys(names)
+	local status = 0;
+	for _, host in ipairs(names) do
+		local old, new, problem = core.new_key(datamanager.getpath(nil, host, "audit", "key", true));
+		if new then
+			record_new_key(host, old, new);
+			print(("%s: addresses are hashed with the new key %s. Hashes of before%s match none of those to come."):format(host, new,
+				old and " (key "..old..")" or ""));
+		else
+			status = fail("The key of %s can't be replaced: %s", host, problem);
 		end
 	end
 	return status;
@@ -254,6 +289,8 @@ return function (arg)
 	end
 	if command.action == "prune" then
 		return prune(names);
+	elseif command.action == "new-key" then
+		return new_keys(names);
 	elseif command.asked.follow then
 		return follow(command.asked);
 	end

@@ -30,13 +30,35 @@ function readings.record(host, reading)
 	});
 end
 
--- What was pruned, in words.
-function readings.pruned(host, dropped, removed)
-	if #dropped == 0 and removed == 0 then
+local prune_lines = {
+	expired = "removed %d entries of class %s that have expired, of %s to %s";
+	limit = "removed %d entries of class %s beyond its limit, of %s to %s";
+	addresses = "cut the addresses in %d entries of class %s, of %s to %s";
+};
+
+local function date_of(time)
+	return time > -math.huge and time < math.huge and os.date("!%Y-%m-%d", math.floor(time)) or "an unknown day";
+end
+
+-- What pruning did, in words: a list of lines.
+function readings.pruned(results)
+	local lines = {};
+	for _, result in ipairs(results) do
+		table.insert(lines, (prune_lines[result.reason]:format(result.count, result.class, date_of(result.from), date_of(result.till))));
+	end
+	if results.moved > 0 then
+		table.insert(lines, ("moved %d entries of an older log to where the others are"):format(results.moved));
+	end
+	return lines;
+end
+
+-- The same for an operator who asked for it.
+function readings.describe(host, results)
+	local lines = readings.pruned(results);
+	if #lines == 0 then
 		return host..": nothing has expired";
 	end
-	return ("%s: removed %d partitions%s and %d entries of an older log"):format(host, #dropped,
-		#dropped > 0 and (" ("..table.concat(dropped, ", ")..")") or "", removed);
+	return host..": "..table.concat(lines, "\n"..host..": ");
 end
 
 return readings;

@@ -87,11 +87,11 @@ function commands:prune(host) --luacheck: ignore 212/self
 	if not hosts[host] then
 		return nil, "Unknown host: "..tostring(host);
 	end
-	local dropped, removed = audit_log.prune(host, { kind = "admin-shell" });
-	if not dropped then
-		return nil, removed;
+	local results, problem = audit_log.prune(host, { wait = true, actor = { kind = "admin-shell" } });
+	if not results then
+		return nil, problem;
 	end
-	return true, readings.pruned(host, dropped, removed);
+	return true, readings.describe(host, results);
 end
 
 local help = {

@@ -92,6 +92,14 @@ local function wait_for_lock(attempt, message)
 	return true;
 end
 
+local function file_of(host, extension)
+	if hosts[host] and host ~= "*" then
+		return datamanager.getpath(nil, host, "audit", extension, true);
+	end
+end
+
+local readings; -- which needs the log
+
 local statistics = module:shared("statistics");
 
 local audit_log = core.new {
@@ -105,6 +113,19 @@ local audit_log = core.new {
 	journal_path = in_server and journal_path or nil;
 	readable_path = journal_path;
 	retry = not in_server and wait_for_lock or nil;
+	pause = in_server and async.sleep or nil;
+	lock_path = function (host) return file_of(host, "prune.lock"); end;
+	key_path = function (host) return file_of(host, "key"); end;
+	list_path = function (host, user) return datamanager.getpath(user, host, "audit", "list"); end;
+	pruned = function (host, results, problem)
+		if not results then
+			module:log("error", "Expired audit events of %s can't be removed: %s", host, problem);
+			return;
+		end
+		for _, line in ipairs(readings.pruned(results)) do
+			module:log("info", "Audit events of %s: %s", host, line);
+		end
+	end;
 	recorded = function (host, event_type)
 		local of_host = statistics[host];
 		if of_host then of_host.recorded(event_type); end
@@ -117,6 +138,7 @@ local audit_log = core.new {
 
 -- For tests and tools inside the server.
 module:shared("log").log = audit_log;
+readings = module:require "audit_readings";
 
 -- module:audit(user, event_type, extra) -> the entry's id | nil, condition
 --
@@ -142,6 +164,7 @@ function module.unload()
 	if rawget(moduleapi, "audit") == audit then
 		moduleapi.audit, moduleapi.audit_admits = nil, nil;
 	end
+	audit_log.stop();
 	for host in pairs(hosts) do
 		audit_log.sum_up(host);
 		audit_log.flush(host, 0.05);
@@ -194,15 +217,6 @@ module:hook("server-stopped", function ()
 		audit_log.flush(host, 2);
 	end
 end, -1000);
-
-local function prune(host)
-	local dropped, removed = audit_log.prune(host, { kind = "server" });
-	if not dropped then
-		module:log("error", "Expired audit events of %s can't be removed: %s", host, removed);
-	elseif #dropped > 0 or removed > 0 then
-		module:log("info", "Removed the audit events of %s that have expired: %d partitions and %d entries of an older log", host, #dropped, removed);
-	end
-end
 
 -- How it stands with the log of a host: as metrics, and as the status that prosodyctl and the shell show.
 local function watch(host_module)
@@ -258,6 +272,7 @@ local function watch(host_module)
 	host_module:hook_global("stats-update", update);
 	host_module:add_timer(10, function ()
 		update();
+		audit_log.look_at_key(host);
 		return 10;
 	end);
 	update();
@@ -289,20 +304,16 @@ function module.add_host(host_module)
 	host_module:hook("module-unloaded", forget_store);
 	host_module:hook("module-reloaded", forget_store);
 
-	-- An error in a task would stop all of the server's tasks.
+	-- Not in the task, which all of the server's other tasks wait for. What a stop or crash has interrupted is taken up at once.
 	host_module:daily("Remove expired audit events", function ()
-		local ok, err = xpcall(prune, debug.traceback, host);
-		if not ok then
-			module:log("error", "Expired audit events of %s can't be removed: %s", host, err);
-		end
+		audit_log.prune_soon(host, 0);
 	end);
+	audit_log.prune_soon(host, 0);
 end
 
 -- Readers --
 
 if in_server then
-	local readings = module:require "audit_readings";
-
 	module:require "audit_shell";
 
 	-- What prosodyctl asks for.
@@ -311,11 +322,11 @@ if in_server then
 			if not audited_hosts[attr.host] then
 				return nil, "mod_audit is not loaded on it";
 			end
-			local dropped, removed = audit_log.prune(attr.host, { kind = "admin-shell" });
-			if not dropped then
-				return nil, removed;
+			local results, problem = audit_log.prune(attr.host, { wait = true, actor = { kind = "admin-shell" } });
+			if not results then
+				return nil, problem;
 			end
-			return readings.pruned(attr.host, dropped, removed);
+			return readings.describe(attr.host, results);
 		end;
 		record = function (attr)
 			if not audited_hosts[attr.host] then

@@ -25,24 +25,28 @@ pub fn parse(text: &str) -> Option<IpAddr> {
     text.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
-/// Which addresses are stored, and how many of their bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
-    stored: bool,
-    ipv4_prefix: u8,
-    ipv6_prefix: u8,
-}
-
-impl Default for Policy {
-    /// Whole addresses are stored.
-    fn default() -> Self {
-        Self { stored: true, ipv4_prefix: 32, ipv6_prefix: 128 }
-    }
+/// What is stored of addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// Whole addresses.
+    #[default]
+    Full,
+    /// So many leading bits of them.
+    Prefix {
+        /// Of an IPv4 address.
+        ipv4: u8,
+        /// Of an IPv6 address.
+        ipv6: u8,
+    },
+    /// Keyed hashes in their place.
+    Hash,
+    /// Nothing.
+    None,
 }
 
 impl Policy {
     /// No address is stored.
-    pub const NONE: Self = Self { stored: false, ipv4_prefix: 0, ipv6_prefix: 0 };
+    pub const NONE: Self = Self::None;
 
     /// The policy for configured prefixes, in bits; more bits than an address has count as all of them.
     ///
@@ -50,13 +54,17 @@ impl Policy {
     /// [`FALLBACK_IPV4_PREFIX`] or [`FALLBACK_IPV6_PREFIX`].
     #[must_use]
     pub fn new(ipv4_prefix: Option<u8>, ipv6_prefix: Option<u8>) -> Self {
-        let (ipv4_prefix, ipv6_prefix) = match (ipv4_prefix, ipv6_prefix) {
-            (None, None) => (32, 128),
-            (Some(v4), None) => (v4, FALLBACK_IPV6_PREFIX),
-            (None, Some(v6)) => (FALLBACK_IPV4_PREFIX, v6),
-            (Some(v4), Some(v6)) => (v4, v6),
-        };
-        Self { stored: true, ipv4_prefix: ipv4_prefix.min(32), ipv6_prefix: ipv6_prefix.min(128) }
+        match (ipv4_prefix, ipv6_prefix) {
+            (None, None) => Self::Full,
+            (v4, v6) => Self::prefix(v4, v6),
+        }
+    }
+
+    /// Prefixes in any case: where none is configured, [`FALLBACK_IPV4_PREFIX`] and [`FALLBACK_IPV6_PREFIX`].
+    #[must_use]
+    pub fn prefix(ipv4_prefix: Option<u8>, ipv6_prefix: Option<u8>) -> Self {
+        let ipv4 = ipv4_prefix.unwrap_or(FALLBACK_IPV4_PREFIX).min(32);
+        Self::Prefix { ipv4, ipv6: ipv6_prefix.unwrap_or(FALLBACK_IPV6_PREFIX).min(128) }
     }
 
     /// What is stored of `address`: the address, `network/prefix`, or nothing.
@@ -69,27 +77,45 @@ impl Policy {
     /// ```
     #[must_use]
     pub fn apply(self, address: IpAddr) -> Option<String> {
-        if !self.stored {
-            return None;
-        }
         let address = address.to_canonical();
-        let (prefix, whole) = match address {
-            IpAddr::V4(_) => (self.ipv4_prefix, 32),
-            IpAddr::V6(_) => (self.ipv6_prefix, 128),
-        };
-        if prefix >= whole {
-            return Some(address.to_string());
+        match (self, address) {
+            (Self::Full, _) => Some(address.to_string()),
+            (Self::Prefix { ipv4, .. }, IpAddr::V4(_)) if ipv4 < 32 => network(address, ipv4).map(|network| network.to_string()),
+            (Self::Prefix { ipv6, .. }, IpAddr::V6(_)) if ipv6 < 128 => network(address, ipv6).map(|network| network.to_string()),
+            (Self::Prefix { .. }, _) => Some(address.to_string()),
+            (Self::Hash | Self::None, _) => None,
         }
+    }
+
+    /// What is left of an address or a network that was stored under another policy. Never more than there was, and nothing of
+    /// what is neither.
+    ///
+    /// ```
+    /// use audit_core::address::Policy;
+    /// let policy = Policy::prefix(None, None);
+    /// assert_eq!(policy.narrow("203.0.113.80").as_deref(), Some("203.0.113.0/24"));
+    /// assert_eq!(policy.narrow("203.0.0.0/16").as_deref(), Some("203.0.0.0/16"));
+    /// ```
+    #[must_use]
+    pub fn narrow(self, stored: &str) -> Option<String> {
+        let Some((address, prefix)) = stored.split_once('/') else { return self.apply(parse(stored)?) };
+        let (address, prefix) = (parse(address)?, prefix.parse::<u8>().ok()?);
+        let prefix = match (self, address) {
+            (Self::Full, _) => prefix,
+            (Self::Prefix { ipv4, .. }, IpAddr::V4(_)) => prefix.min(ipv4),
+            (Self::Prefix { ipv6, .. }, IpAddr::V6(_)) => prefix.min(ipv6),
+            (Self::Hash | Self::None, _) => return None,
+        };
         network(address, prefix).map(|network| network.to_string())
     }
 
     /// What is stored of the network that `address` lies in, see [`network_of`]: never more than of the address.
     #[must_use]
     pub fn apply_to_network(self, address: IpAddr) -> Option<String> {
-        let coarse = Self {
-            ipv4_prefix: self.ipv4_prefix.min(FALLBACK_IPV4_PREFIX),
-            ipv6_prefix: self.ipv6_prefix.min(FALLBACK_IPV6_PREFIX),
-            ..self
+        let coarse = match self {
+            Self::Full => Self::prefix(None, None),
+            Self::Prefix { ipv4, ipv6 } => Self::prefix(Some(ipv4.min(FALLBACK_IPV4_PREFIX)), Some(ipv6.min(FALLBACK_IPV6_PREFIX))),
+            Self::Hash | Self::None => self,
         };
         coarse.apply(address)
     }
@@ -182,6 +208,31 @@ mod tests {
             (Policy::NONE, "203.0.113.80", None),
         ] {
             assert_eq!(parse(text).and_then(|address| policy.apply_to_network(address)).as_deref(), expected, "{text} under {policy:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_stored_is_cut_further_and_never_widened() {
+        let prefix = Policy::prefix(None, None);
+        for (policy, stored, expected) in [
+            (prefix, "203.0.113.80", Some("203.0.113.0/24")),
+            (prefix, "203.0.113.0/24", Some("203.0.113.0/24")),
+            (prefix, "203.0.113.80/28", Some("203.0.113.0/24")),
+            (prefix, "203.0.0.0/13", Some("203.0.0.0/13")),
+            (prefix, "2001:db8:1:2::5", Some("2001:db8:1::/48")),
+            (prefix, "2001:db8:1:2::/64", Some("2001:db8:1::/48")),
+            (prefix, "::ffff:203.0.113.80", Some("203.0.113.0/24")),
+            (Policy::prefix(Some(0), Some(0)), "203.0.113.80", Some("0.0.0.0/0")),
+            (Policy::Full, "203.0.113.0/24", Some("203.0.113.0/24")),
+            (Policy::NONE, "203.0.113.80", None),
+            (Policy::NONE, "203.0.113.0/24", None),
+            (Policy::Hash, "203.0.113.80", None),
+            (prefix, "203.0.113.80/33", Some("203.0.113.0/24")),
+            (prefix, "203.0.113.80/x", None),
+            (prefix, "somewhere", None),
+            (prefix, "", None),
+        ] {
+            assert_eq!(policy.narrow(stored).as_deref(), expected, "{stored} under {policy:?}");
         }
     }
 

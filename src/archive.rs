@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use crate::partition::{Partition, day};
 
-/// How many partitions one day of a class may fill. With the embedded driver's quota that is ten million entries a day.
-const PARTITIONS_A_DAY: u32 = 1000;
+/// How many partitions one day of a class may have before they are filled to the driver's quota, and how many of a day may be
+/// filled to it: a driver that always says that there is no room is asked so often.
+const ROLLS_A_DAY: u32 = 9000;
+const FULL_A_DAY: u32 = 1000;
 
 /// How entries lie in the archive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,11 +45,13 @@ struct Position {
     partition: Partition,
     name: String,
     newest: Option<i64>,
+    /// How many partitions of the day are full.
+    full: u32,
 }
 
 impl Position {
-    fn new(partition: Partition) -> Self {
-        Self { name: partition.to_string(), partition, newest: None }
+    fn new(partition: Partition, full: u32) -> Self {
+        Self { name: partition.to_string(), partition, newest: None, full }
     }
 }
 
@@ -98,16 +102,52 @@ impl Archive {
             return true;
         }
         let position = self.position(class, now);
-        if position.partition.number >= PARTITIONS_A_DAY {
+        if position.full >= FULL_A_DAY {
             return false;
         }
-        *position = Position::new(position.partition.next());
+        *position = Position::new(position.partition.next(), position.full.saturating_add(1));
         true
+    }
+
+    /// Takes note that the partition of the last slot for `class` holds as many entries as it should. Gives whether the next
+    /// entry goes to another one.
+    pub fn roll(&mut self, class: &str, now: f64) -> bool {
+        if self.uses_single() {
+            return false;
+        }
+        let position = self.position(class, now);
+        if position.partition.number >= ROLLS_A_DAY {
+            return false;
+        }
+        *position = Position::new(position.partition.next(), position.full);
+        true
+    }
+
+    /// Takes note of the partitions that there are: entries of `class` go to the last one of the day. Those in which addresses
+    /// were cut take no more.
+    pub fn locate<'a>(&mut self, class: &str, now: f64, partitions: impl IntoIterator<Item = &'a Partition>) {
+        if self.uses_single() {
+            return;
+        }
+        let position = self.position(class, now);
+        let own = partitions.into_iter().filter(|partition| partition.day == position.partition.day && partition.generation().is_none());
+        let number = |partition: &Partition| partition.number.saturating_add(u32::from(partition.is_cut()));
+        let last = own.filter(|partition| partition.home() == class).map(number).max().unwrap_or(1);
+        if last > position.partition.number {
+            let partition = Partition { number: last, ..position.partition.clone() };
+            *position = Position::new(partition, position.full);
+        }
     }
 
     /// Takes note that entries were removed from archive user `nil`: there may be room again.
     pub const fn pruned(&mut self) {
         self.single_is_full = false;
+    }
+
+    /// Whether entries go to archive user `nil`, as long as there is room.
+    #[must_use]
+    pub const fn is_single(&self) -> bool {
+        matches!(self.layout, Layout::Single)
     }
 
     const fn uses_single(&self) -> bool {
@@ -118,9 +158,9 @@ impl Archive {
         let today = day(now);
         // `entry` would need an owned class on every event.
         if self.classes.get(class).is_none_or(|position| position.partition.day != today) {
-            self.classes.insert(class.to_owned(), Position::new(Partition::new(class, now)));
+            self.classes.insert(class.to_owned(), Position::new(Partition::new(class, now), 0));
         }
-        self.classes.entry(class.to_owned()).or_insert_with(|| Position::new(Partition::new(class, now)))
+        self.classes.entry(class.to_owned()).or_insert_with(|| Position::new(Partition::new(class, now), 0))
     }
 }
 
@@ -177,7 +217,44 @@ mod tests {
         assert!(archive.full("events", NOON));
         assert_eq!(next(&mut archive, NOON).0, name("@events.2026-11-24.2"));
         let more = (2..).take_while(|_| archive.full("events", NOON)).count();
-        assert_eq!((more, next(&mut archive, NOON).0), (998, name("@events.2026-11-24.1000")));
+        assert_eq!((more, next(&mut archive, NOON).0), (999, name("@events.2026-11-24.1001")));
+    }
+
+    #[test]
+    fn a_partition_that_holds_enough_is_followed_by_another() {
+        let mut archive = Archive::new(Layout::Partitions);
+        next(&mut archive, NOON);
+        assert!(archive.roll("events", NOON));
+        assert_eq!(next(&mut archive, NOON).0, name("@events.2026-11-24.2"));
+        let more = (3..).take_while(|_| archive.roll("events", NOON)).count();
+        assert_eq!((more, next(&mut archive, NOON).0), (8998, name("@events.2026-11-24.9000")), "then they get larger");
+        assert!(archive.full("events", NOON));
+        assert!(!Archive::new(Layout::Single).roll("events", NOON));
+    }
+
+    #[test]
+    fn entries_go_on_where_the_day_has_got_to() {
+        let there: Vec<Partition> = [
+            "@events.2026-11-24",
+            "@events.2026-11-24.7",
+            "@events.2026-11-23.9",
+            "@failures.2026-11-24.8",
+            "@cut-events.2026-11-25.3",
+            "@old-events.2026-11-24.100001",
+        ]
+        .iter()
+        .map(|name| name.parse().unwrap())
+        .collect();
+        for (class, at, expected) in [
+            ("events", NOON, "@events.2026-11-24.7"),
+            ("failures", NOON, "@failures.2026-11-24.8"),
+            ("other", NOON, "@other.2026-11-24"),
+            ("events", NOON + 86_400.0, "@events.2026-11-25.4"),
+        ] {
+            let mut archive = Archive::new(Layout::Partitions);
+            archive.locate(class, at, &there);
+            assert_eq!(archive.slot(class, at).partition, name(expected));
+        }
     }
 
     #[test]

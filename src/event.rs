@@ -141,7 +141,7 @@ impl StoredEvent {
             session_id: text_of(&session, "id"),
             session_type: text_of(&session, "type"),
             ip: text_in(&session, "remote-ip"),
-            ip_hash: text_in(&session, "remote-ip-hash"),
+            ip_hash: text_in(&session, "ip-hash"),
             country: of_location("country"),
             continent: of_location("continent"),
             client: text_in(&session, "client"),

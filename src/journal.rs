@@ -17,14 +17,16 @@ mod record;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::num::NonZeroU32;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+
+use crate::lock::{Lock, LockError};
 
 pub use record::PAYLOAD;
 use record::{HEADER, Kind, Record, Records, Tail, decode, encode};
@@ -643,27 +645,10 @@ fn open_segment(path: &Path) -> io::Result<File> {
     if std::fs::metadata(path)?.is_file() { File::open(path) } else { Err(io::Error::other("not a file")) }
 }
 
-/// A lock file, locked.
-#[derive(Debug)]
-struct Lock(File);
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // To close the file is not enough while a child of this process is between `fork` and `exec`, and has it open too.
-        let _ = self.0.unlock();
-    }
-}
-
 fn lock(base: &Path) -> Result<Lock, JournalError> {
-    let folder = folder(base);
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|source| JournalError::Io { path: folder.to_owned(), source })?;
-    let path = with_ending(base, ".lock");
-    let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let locked = opened.map_err(TryLockError::Error).and_then(|file| file.try_lock().map(|()| Lock(file)));
-    locked.map_err(|error| match error {
-        TryLockError::WouldBlock => JournalError::Locked { path },
-        TryLockError::Error(source) => JournalError::Io { path, source },
+    Lock::take(&with_ending(base, ".lock")).map_err(|error| match error {
+        LockError::Held(path) => JournalError::Locked { path },
+        LockError::Io { path, source } => JournalError::Io { path, source },
     })
 }
 

@@ -49,6 +49,18 @@ pub const OPTIONS: &[OptionSpec] = &[
         meaning: "Store only so many leading bits of an IPv6 address.",
     },
     OptionSpec {
+        name: "audit_log_ips_expire_after",
+        default: "\"never\"",
+        allowed: classes::ADDRESSES_EXPIRE,
+        meaning: "When less is kept of addresses, while their entries stay.",
+    },
+    OptionSpec {
+        name: "audit_log_ips_expire_to",
+        default: "\"prefix\"",
+        allowed: "\"prefix\" or \"none\"",
+        meaning: "What is kept of them from then on: the configured prefix (or else /24 and /48), or nothing.",
+    },
+    OptionSpec {
         name: "audit_log_location",
         default: "true where a database is found",
         allowed: "true or false",
@@ -245,7 +257,22 @@ impl Settings {
         let v6 = reader.prefix("audit_log_ipv6_prefix", &get("audit_log_ipv6_prefix"), 128, FALLBACK_IPV6_PREFIX);
         let stored = reader.boolean("audit_log_ips", &get("audit_log_ips"), "false").unwrap_or(true);
         let addresses = if stored { Policy::new(v4, v6) } else { Policy::NONE };
-        let inherited = Inherited { rules: Rules { expires_after, addresses }, ipv4_prefix: v4, ipv6_prefix: v6 };
+        let mut inherited = Inherited {
+            rules: Rules { expires_after, addresses, ..Rules::default() },
+            expire_after: Period::Never,
+            expire_to: Policy::prefix(v4, v6),
+            ipv4_prefix: v4,
+            ipv6_prefix: v6,
+        };
+        let value = get("audit_log_ips_expire_after");
+        inherited.expire_after = match period(&value) {
+            Ok(period) => period.unwrap_or(Period::Never),
+            Err(PeriodError) => reader.refuse("audit_log_ips_expire_after", &value, "7 days", classes::STRICT_EXPIRY),
+        };
+        let value = get("audit_log_ips_expire_to");
+        inherited.expire_to = classes::expiry_policy(&value, &inherited)
+            .unwrap_or_else(|| reader.refuse("audit_log_ips_expire_to", &value, "\"none\"", Policy::NONE));
+        inherited.rules.addresses_expire = classes::expiry(inherited.expire_after, inherited.expire_to);
         let retention = reader.classes(&get("audit_log_classes"), &inherited);
 
         let wanted = reader.boolean("audit_log_location", &get("audit_log_location"), "false");
@@ -401,6 +428,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::retention::AddressExpiry;
 
     /// Settings of which only the global rules are other than by default.
     fn rules(rules: Rules) -> Settings {
@@ -409,6 +437,11 @@ mod tests {
 
     fn expiring(expires_after: Period) -> Settings {
         rules(Rules { expires_after, ..Rules::default() })
+    }
+
+    fn expiring_addresses(days: f64, to: Policy) -> Settings {
+        let expiry = AddressExpiry { after: Period::Seconds(days * 86_400.0), to };
+        rules(Rules { addresses_expire: Some(expiry), ..Rules::default() })
     }
 
     fn storing(addresses: Policy) -> Settings {
@@ -453,6 +486,8 @@ mod tests {
             ("audit_log_ips", Value::Boolean(true), default()),
             ("audit_log_ipv4_prefix", Value::Number(19.0), storing(Policy::new(Some(19), Some(48)))),
             ("audit_log_ipv6_prefix", text("61"), storing(Policy::new(Some(24), Some(61)))),
+            ("audit_log_ips_expire_after", text("2d"), expiring_addresses(2.0, Policy::prefix(None, None))),
+            ("audit_log_ips_expire_after", text("never"), default()),
             ("audit_log_location", Value::Boolean(false), Settings { locations: Locations::Off, ..default() }),
             ("audit_log_location", Value::Boolean(true), Settings { locations: Locations::Wanted, ..default() }),
             ("audit_log_location_database", text("/a.mmdb"), Settings { locations: Locations::File("/a.mmdb".into()), ..default() }),
@@ -494,6 +529,8 @@ mod tests {
             ("audit_log_expires_after", Value::Other("function"), default()),
             ("audit_log_expires_after", Value::table(vec![(Value::Number(1.0), text("28d"))]), default()),
             ("audit_log_ips", text("no"), storing(Policy::NONE)),
+            ("audit_log_ips_expire_after", text("soon"), expiring_addresses(7.0, Policy::prefix(None, None))),
+            ("audit_log_ips_expire_to", text("full"), default()),
             ("audit_log_ipv4_prefix", Value::Number(33.0), strict_v4.clone()),
             ("audit_log_ipv4_prefix", Value::Number(-1.0), strict_v4.clone()),
             ("audit_log_ipv4_prefix", Value::Number(12.5), strict_v4.clone()),

@@ -14,6 +14,17 @@ use thiserror::Error;
 /// The class of every event that no other class claims.
 pub const DEFAULT_CLASS: &str = "events";
 
+/// What stands before the class of a copy in which addresses have expired.
+pub const CUT: &str = "cut-";
+/// What stands before the class of entries that lay under archive user `nil`.
+pub const OLD: &str = "old-";
+/// What stands before the class of a marker: the copies beside it are not complete.
+pub const MOVING: &str = "moving-";
+
+/// A move of the old archive is a generation, and each may fill so many partitions a day and class: the number of a partition
+/// is that of its generation times this, and its own.
+const GENERATION: u32 = 100_000;
+
 /// Seconds in a day.
 const DAY: f64 = 86_400.0;
 
@@ -54,6 +65,56 @@ impl Partition {
     #[must_use]
     pub fn next(&self) -> Self {
         Self { number: self.number.saturating_add(1), ..self.clone() }
+    }
+
+    /// The class whose entries it holds: a copy's is that of its original.
+    #[must_use]
+    pub fn home(&self) -> &str {
+        let class = self.class.strip_prefix(CUT).unwrap_or(&self.class);
+        class.strip_prefix(OLD).unwrap_or(class)
+    }
+
+    /// Whether addresses in it have been cut already.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.class.starts_with(CUT)
+    }
+
+    /// The copy of it in which addresses are cut.
+    #[must_use]
+    pub fn cut(&self) -> Self {
+        Self { class: format!("{CUT}{}", self.class), ..self.clone() }
+    }
+
+    /// What it is a copy of; nothing where it is none.
+    #[must_use]
+    pub fn original(&self) -> Option<Self> {
+        self.class.strip_prefix(CUT).map(|class| Self { class: class.to_owned(), ..self.clone() })
+    }
+
+    /// Whether it is no partition but the marker of a move.
+    #[must_use]
+    pub fn is_marker(&self) -> bool {
+        self.class.starts_with(MOVING)
+    }
+
+    /// The marker of a move of the old archive.
+    #[must_use]
+    pub fn marker(generation: u32, time: f64) -> Self {
+        Self { number: generation, ..Self::new(&format!("{MOVING}old"), time) }
+    }
+
+    /// The partition for entries of `class` at `time` that are moved from the old archive: the first of its generation.
+    #[must_use]
+    pub fn moved(class: &str, generation: u32, time: f64) -> Self {
+        Self { number: generation.saturating_mul(GENERATION).saturating_add(1), ..Self::new(&format!("{OLD}{class}"), time) }
+    }
+
+    /// Which move of the old archive it is of; nothing where it is of none.
+    #[must_use]
+    pub fn generation(&self) -> Option<u32> {
+        let class = self.class.strip_prefix(CUT).unwrap_or(&self.class);
+        class.starts_with(OLD).then_some(self.number / GENERATION)
     }
 
     /// The beginning of its day, in UNIX seconds: no entry in it is older than that.
@@ -104,6 +165,12 @@ impl FromStr for Partition {
     }
 }
 
+/// Whether classes of the archive's own are called so, so that none of the configuration may be.
+#[must_use]
+pub fn is_reserved(class: &str) -> bool {
+    [CUT, OLD, MOVING].iter().any(|prefix| class.starts_with(prefix))
+}
+
 /// Whether `name` can be the name of a retention class: lower-case letters, digits and hyphens, a letter first.
 #[must_use]
 pub fn is_class(name: &str) -> bool {
@@ -145,6 +212,23 @@ mod tests {
         ] {
             assert_eq!(name.parse::<Partition>(), Err(PartitionError), "{name}");
         }
+    }
+
+    #[test]
+    fn a_copy_knows_what_it_is_a_copy_of() {
+        let partition = Partition::new("events", 1_795_534_000.0).next();
+        let copy = partition.cut();
+        assert_eq!((copy.to_string().as_str(), copy.home(), copy.is_cut()), ("@cut-events.2026-11-24.2", "events", true));
+        assert_eq!((copy.original(), partition.original(), partition.generation()), (Some(partition), None, None));
+        let moved = Partition::moved("failures", 3, 1_795_534_000.0);
+        assert_eq!(
+            (moved.to_string().as_str(), moved.home(), moved.generation()),
+            ("@old-failures.2026-11-24.300001", "failures", Some(3))
+        );
+        assert_eq!((moved.cut().home(), moved.next().cut().generation(), moved.is_cut()), ("failures", Some(3), false));
+        let marker = Partition::marker(3, 1_795_534_000.0);
+        assert_eq!((marker.to_string().parse(), marker.is_marker()), (Ok(marker.clone()), true));
+        assert_eq!(["cut-x", "old-x", "moving-x", "events", "cut", "older"].map(is_reserved), [true, true, true, false, false, false]);
     }
 
     #[test]

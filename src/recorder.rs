@@ -12,6 +12,7 @@ use uuid::{ContextV7, Timestamp, Uuid};
 use crate::address::{self, Policy};
 use crate::archive::{Archive, Layout, whole_seconds};
 use crate::flood::{Control, Described, Event, Part, Summary, Verdict};
+use crate::hash_key::{HashKey, Stamp};
 use crate::location::{Database, Location, USUAL_PLACES};
 use crate::options::{Locations, Settings};
 use crate::trouble::Trouble;
@@ -50,15 +51,83 @@ struct Host {
     settings: Settings,
     archive: Archive,
     database: Option<Rc<Database>>,
+    key: Key,
+}
+
+/// The key of a host's hashes of addresses.
+#[derive(Debug, Default)]
+struct Key {
+    path: Option<PathBuf>,
+    stamp: Option<Stamp>,
+    key: Option<HashKey>,
+    /// That it can't be read was said.
+    is_told: bool,
+}
+
+/// What is stored of a peer's address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredAddress {
+    /// The address or its network.
+    pub remote_ip: Option<String>,
+    /// Its hash, and what the key of that is called.
+    pub hash: Option<(String, String)>,
+    /// Its place.
+    pub location: Option<Location>,
 }
 
 impl Recorder {
-    /// Sets the configuration of a host. Opens the database of locations, where one is configured or found.
-    pub fn configure(&mut self, host: &str, settings: Settings) {
+    /// Sets the configuration of a host. Opens the database of locations, where one is configured or found. `key` is the file of
+    /// the key by which addresses are hashed, where there is a place for one.
+    pub fn configure(&mut self, host: &str, settings: Settings, key: Option<PathBuf>) {
         let database = self.database(host, &settings.locations);
         let archive = Archive::new(settings.layout);
         self.flood.configure(host, settings.flood, settings.repeats);
-        self.hosts.insert(host.to_owned(), Host { settings, archive, database });
+        let key = Key { path: key, ..Key::default() };
+        self.hosts.insert(host.to_owned(), Host { settings, archive, database, key });
+        self.look_at_key(host);
+    }
+
+    /// The hash of an address on `host`, and what the key of that is called; nothing where there is no key yet.
+    #[must_use]
+    pub fn hash(&self, host: &str, ip: &str) -> Option<(String, String)> {
+        let key = self.hosts.get(host)?.key.key.as_ref()?;
+        Some((key.hash(address::parse(ip)?), key.id()))
+    }
+
+    /// Looks whether the file of a host's key has changed since it was read: nothing where it has not, and else what the old
+    /// and the new key are called, where there are two.
+    pub fn look_at_key(&mut self, host: &str) -> Option<Option<(String, String)>> {
+        let host = self.hosts.get_mut(host)?;
+        let path = host.key.path.clone()?;
+        let stamp = Stamp::of(&path);
+        if stamp == host.key.stamp {
+            return None;
+        }
+        let old = host.key.key.take();
+        host.key = Key { key: HashKey::read(&path).ok().flatten(), stamp, path: Some(path), is_told: false };
+        let both = old.zip(host.key.key.as_ref());
+        Some(both.filter(|(old, new)| old != *new).map(|(old, new)| (old.id(), new.id())))
+    }
+
+    /// The hash of an address, under a key that is made where there is none.
+    fn hashed(&mut self, name: &str, address: IpAddr) -> Option<(String, String)> {
+        let host = self.hosts.get_mut(name)?;
+        if host.key.key.is_none() {
+            let path = host.key.path.clone()?;
+            match HashKey::read_or_make(&path) {
+                Ok(key) => {
+                    host.key.stamp = Stamp::of(&path);
+                    host.key.key = Some(key);
+                }
+                Err(error) if !host.key.is_told => {
+                    host.key.is_told = true;
+                    self.warnings.push(format!("Addresses of {name} are not stored, as there is no key to hash them with: {error}"));
+                }
+                Err(_) => {}
+            }
+        }
+        let key = self.hosts.get(name)?.key.key.as_ref()?;
+        Some((key.hash(address), key.id()))
     }
 
     /// Forgets a host, or all of them: its configuration, and where its entries go.
@@ -123,13 +192,13 @@ impl Recorder {
         known.unwrap_or_else(|| Settings::default().retention.class_of(event_type).to_owned())
     }
 
-    /// What is stored of a peer's address in an entry of `class` on `host`: the address or its network, and its place. Bytes
-    /// that are no address, such as the path of an admin socket, have neither.
-    pub fn address(&mut self, host: &str, class: &str, ip: &[u8]) -> (Option<String>, Option<Location>) {
+    /// What is stored of a peer's address in an entry of `class` on `host`. Of bytes that are no address, such as the path of an
+    /// admin socket, nothing is.
+    pub fn address(&mut self, name: &str, class: &str, ip: &[u8]) -> StoredAddress {
         let Some(address) = std::str::from_utf8(ip).ok().and_then(address::parse) else {
-            return (None, None);
+            return StoredAddress::default();
         };
-        let known = self.hosts.get(host);
+        let known = self.hosts.get(name);
         // What is not configured yet is not stored in full by accident.
         let policy = known.map_or(Policy::NONE, |host| host.settings.retention.rules(class).addresses);
         let found = known.and_then(|host| host.database.as_ref()).map_or(Ok(None), |database| database.lookup(address));
@@ -138,7 +207,8 @@ impl Recorder {
             self.drop_databases();
             None
         });
-        (policy.apply(address), location)
+        let hash = if policy == Policy::Hash { self.hashed(name, address) } else { None };
+        StoredAddress { remote_ip: policy.apply(address), hash, location }
     }
 
     /// Whether there is something that an operator should be told.
@@ -241,7 +311,7 @@ mod tests {
 
     fn recorder(settings: Settings) -> Recorder {
         let mut recorder = Recorder::default();
-        recorder.configure("example.com", settings);
+        recorder.configure("example.com", settings, None);
         recorder
     }
 
@@ -278,22 +348,50 @@ mod tests {
         let rules = Rules { addresses: Policy::new(Some(24), None), ..Rules::default() };
         let failures = Class { name: "failures".to_owned(), types: vec![], rules: Rules { addresses: Policy::NONE, ..rules } };
         let mut recorder = recorder(Settings { retention: Retention::new(rules, vec![failures]), ..Settings::default() });
-        assert_eq!(recorder.address("example.com", "events", b"203.0.113.80"), (Some("203.0.113.0/24".to_owned()), None));
-        assert_eq!(recorder.address("example.com", "failures", b"203.0.113.80"), (None, None));
+        assert_eq!(recorder.address("example.com", "events", b"203.0.113.80").remote_ip.as_deref(), Some("203.0.113.0/24"));
+        assert_eq!(recorder.address("example.com", "failures", b"203.0.113.80"), StoredAddress::default());
         for none in [b"/run/prosody.sock".as_slice(), b"", b"\xff"] {
-            assert_eq!(recorder.address("example.com", "events", none), (None, None));
+            assert_eq!(recorder.address("example.com", "events", none), StoredAddress::default());
         }
-        assert_eq!(recorder.address("unknown.example", "events", b"203.0.113.80"), (None, None));
+        assert_eq!(recorder.address("unknown.example", "events", b"203.0.113.80"), StoredAddress::default());
+    }
+
+    #[test]
+    fn a_hash_is_stored_in_the_place_of_an_address_and_follows_its_key() {
+        let folder = std::env::temp_dir().join(format!("audit-recorder-{}", std::process::id()));
+        let path = folder.join("audit.key");
+        let rules = Rules { addresses: Policy::Hash, ..Rules::default() };
+        let settings = Settings { retention: Retention::new(rules, vec![]), ..Settings::default() };
+        let mut recorder = Recorder::default();
+        recorder.configure("example.com", settings.clone(), Some(path.clone()));
+        assert_eq!((recorder.hash("example.com", "::1"), path.exists()), (None, false), "no key is made before there is a use for one");
+        let stored = recorder.address("example.com", "events", b"203.0.113.80");
+        assert_eq!((stored.remote_ip, stored.hash.clone()), (None, recorder.hash("example.com", "::ffff:203.0.113.80")));
+        assert!(stored.hash.is_some());
+        assert_eq!(recorder.look_at_key("example.com"), None);
+        let new = HashKey::replace(&path).unwrap();
+        assert_eq!(recorder.look_at_key("example.com").unwrap().unwrap().1, new.id());
+        assert_eq!(recorder.look_at_key("example.com"), None);
+        assert_ne!(recorder.address("example.com", "events", b"203.0.113.80").hash, stored.hash);
+        std::fs::write(&path, "no key").unwrap();
+        assert_eq!(recorder.look_at_key("example.com"), Some(None));
+        for _ in 0..2 {
+            assert_eq!(recorder.address("example.com", "events", b"203.0.113.80"), StoredAddress::default());
+        }
+        assert!(matches!(recorder.take_warnings().as_slice(), [line] if line.contains("holds no key")));
+        recorder.configure("example.org", settings, None);
+        assert_eq!(recorder.address("example.org", "events", b"203.0.113.80"), StoredAddress::default());
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn a_missing_database_is_one_warning() {
         let mut recorder = Recorder::default();
         for host in ["example.com", "example.net"] {
-            recorder.configure(host, Settings { locations: Locations::File("/nowhere.mmdb".into()), ..Settings::default() });
+            recorder.configure(host, Settings { locations: Locations::File("/nowhere.mmdb".into()), ..Settings::default() }, None);
         }
         assert!(matches!(recorder.take_warnings().as_slice(), [line] if line.contains("/nowhere.mmdb")));
-        assert_eq!(recorder.address("example.com", "events", b"203.0.113.80").1, None);
+        assert_eq!(recorder.address("example.com", "events", b"203.0.113.80").location, None);
         assert_eq!(recorder.take_warnings(), Vec::<String>::new());
     }
 

@@ -23,14 +23,39 @@ pub const FAILURE_TYPES: &[&str] = &["authentication-failure", "*-refused"];
 pub struct Rules {
     /// How long entries are kept.
     pub expires_after: Period,
+    /// How many entries are kept at least; nothing where there is no limit but their expiry.
+    pub limit: Option<u64>,
     /// What is stored of addresses.
     pub addresses: Policy,
+    /// When less is kept of them.
+    pub addresses_expire: Option<AddressExpiry>,
+}
+
+/// When addresses expire, and what is left of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AddressExpiry {
+    /// After how long.
+    pub after: Period,
+    /// What is kept from then on.
+    pub to: Policy,
+}
+
+/// How many entries a partition takes. The embedded driver loads a partition whole for many a thing, and an SQL driver removes
+/// it with one statement: this many hold the server for less than ten milliseconds.
+const PARTITION_ENTRIES: u64 = 1000;
+
+impl Rules {
+    /// How many entries a partition of the class takes: with a limit a tenth of it, so that what goes is a small part.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        self.limit.map_or(PARTITION_ENTRIES, |limit| (limit / 10).clamp(PARTITION_ENTRIES / 10, PARTITION_ENTRIES))
+    }
 }
 
 impl Default for Rules {
     /// 28 days, with whole addresses.
     fn default() -> Self {
-        Self { expires_after: Period::Seconds(28.0 * 86_400.0), addresses: Policy::default() }
+        Self { expires_after: Period::Seconds(28.0 * 86_400.0), limit: None, addresses: Policy::default(), addresses_expire: None }
     }
 }
 
@@ -162,10 +187,16 @@ impl Retention {
         self.former.expires_after.cutoff(now)
     }
 
+    /// The time before which something may have expired, whichever class it is of.
+    #[must_use]
+    pub fn first_cutoff(&self, now: f64) -> Option<f64> {
+        self.classes().filter_map(|class| class.rules.expires_after.cutoff(now)).reduce(f64::max)
+    }
+
     /// Whether everything in a partition has expired at `now`.
     #[must_use]
     pub fn is_expired(&self, partition: &Partition, now: f64) -> bool {
-        self.cutoff(&partition.class, now).is_some_and(|cutoff| partition.end() <= cutoff)
+        self.cutoff(partition.home(), now).is_some_and(|cutoff| partition.end() <= cutoff)
     }
 
     fn class(&self, name: &str) -> Option<&Class> {
@@ -263,6 +294,7 @@ mod tests {
         assert_eq!(retention.cutoff(FAILURES, 400.0 * DAY), Some(393.0 * DAY));
         assert_eq!(retention.cutoff(DEFAULT_CLASS, 400.0 * DAY), Some(372.0 * DAY));
         assert_eq!(retention.cutoff("renamed", 400.0 * DAY), Some(35.0 * DAY));
+        assert_eq!((retention.last_cutoff(400.0 * DAY), retention.first_cutoff(400.0 * DAY)), (Some(35.0 * DAY), Some(393.0 * DAY)));
         assert!(retention.has("accounts") && !retention.has("renamed"));
         let mut forever = class("forever", &["x"], 1.0);
         forever.rules.expires_after = Period::Never;

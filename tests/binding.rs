@@ -59,11 +59,11 @@ fn the_exports_are_these() {
         local names = {}
         for name in pairs((...).core) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "command detail event_types exit_on_interrupt flags help is_terminal new new_file period shell_commands shell_line shows_field terminal_width version writing", table.concat(names, " "))
+        assert(table.concat(names, " ") == "command detail event_types exit_on_interrupt flags help is_terminal new new_file new_key period shell_commands shell_line shows_field terminal_width version writing", table.concat(names, " "))
         names = {}
         for name in pairs((...).log) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "admits audit cells close configure events flush forget is_counting is_owned lost open prune read session_extra state stores sum_up waiting", table.concat(names, " "))
+        assert(table.concat(names, " ") == "admits audit cells close configure events flush forget hash is_counting is_owned longest_slice look_at_key lost open owns_journal prune prune_soon read session_extra state stop stores sum_up waiting", table.concat(names, " "))
         "#,
     );
 }

@@ -21,6 +21,7 @@ const USAGE: &str = "\
 Usage: prosodyctl mod_audit [FLAGS] HOST        everything of a host, newest first
        prosodyctl mod_audit [FLAGS] USER@HOST   one account
        prosodyctl mod_audit --prune [HOST]      remove what has expired
+       prosodyctl mod_audit --new-key [HOST]    hash addresses with a new key
        prosodyctl mod_audit --events [HOST]     list what is recorded, and in which class it is kept";
 
 /// What the command is to do.
@@ -37,6 +38,11 @@ pub enum Command {
     Show(Box<Show>),
     /// Remove what has expired.
     Prune {
+        /// On this host; nothing stands for all of them.
+        host: Option<String>,
+    },
+    /// Replace the key by which addresses are hashed.
+    NewKey {
         /// On this host; nothing stands for all of them.
         host: Option<String>,
     },
@@ -135,14 +141,16 @@ impl Command {
         if given.events {
             return Ok(Self::Events { host: target.map(|(_, host)| host) });
         }
-        match (given.prune, target) {
-            (true, None) => Ok(Self::Prune { host: None }),
-            (true, Some((None, host))) => Ok(Self::Prune { host: Some(host) }),
-            (true, Some((Some(_), host))) => Err(UsageError(format!("--prune is for a whole host: --prune {host}"))),
-            (false, None) => {
-                Err(UsageError("Name a host or an account, such as example.com or user@example.com (--help shows more)".to_owned()))
-            }
-            (false, Some((local, host))) => Ok(Self::Show(Box::new(given.show(local, host, now)?))),
+        if let Some(action) = given.action {
+            let host = match target {
+                Some((Some(_), host)) => return Err(UsageError(format!("--{action} is for a whole host: --{action} {host}"))),
+                target => target.map(|(_, host)| host),
+            };
+            return Ok(if action == "prune" { Self::Prune { host } } else { Self::NewKey { host } });
+        }
+        match target {
+            None => Err(UsageError("Name a host or an account, such as example.com or user@example.com (--help shows more)".to_owned())),
+            Some((local, host)) => Ok(Self::Show(Box::new(given.show(local, host, now)?))),
         }
     }
 }
@@ -166,7 +174,7 @@ struct Given {
     stats: bool,
     no_colour: bool,
     events: bool,
-    prune: bool,
+    action: Option<&'static str>,
 }
 
 impl Given {
@@ -175,7 +183,11 @@ impl Given {
         let filter = &mut show.request.filter;
         match flag.name {
             "events" => self.events = true,
-            "prune" => self.prune = true,
+            "prune" | "new-key" => {
+                if let Some(other) = self.action.replace(flag.name).filter(|other| *other != flag.name) {
+                    return Err(UsageError(format!("One thing at a time, not --{other} and --{}", flag.name)));
+                }
+            }
             "since" => self.since = Some(read(flag, value)?),
             "until" => self.until = Some(read(flag, value)?),
             "type" => filter.types.extend(words(flag, value)?.map(Pattern::new)),
@@ -418,6 +430,8 @@ mod tests {
         for (line, command) in [
             ("--prune", Command::Prune { host: None }),
             ("--prune example.com", Command::Prune { host: Some("example.com".to_owned()) }),
+            ("--new-key", Command::NewKey { host: None }),
+            ("--new_key Example.com", Command::NewKey { host: Some("example.com".to_owned()) }),
             ("example.com --prune", Command::Prune { host: Some("example.com".to_owned()) }),
             ("--events", Command::Events { host: None }),
             ("example.com --events", Command::Events { host: Some("example.com".to_owned()) }),
@@ -495,6 +509,8 @@ mod tests {
             "@example.com",
             "user@",
             "--prune user@example.com",
+            "--new-key user@example.com",
+            "--new-key --prune",
             "--since soon example.com",
             "--until 2026-02-30 example.com",
             "--since 1d --until 2d --utc example.com",
@@ -533,6 +549,8 @@ mod tests {
             @example.com                            "@example.com" is no host and no account; example.com and user@example.com are
             user@                                   "user@" is no host and no account; example.com and user@example.com are
             --prune user@example.com                --prune is for a whole host: --prune example.com
+            --new-key user@example.com              --new-key is for a whole host: --new-key example.com
+            --new-key --prune                       One thing at a time, not --new-key and --prune
             --since soon example.com                --since is "soon", but takes a time back from now such as 2d or 36h, a date such as 2026-11-24, or a time such as 2026-11-24T18:00 or 2026-11-24T18:00:00+01:00
             --until 2026-02-30 example.com          --until is "2026-02-30", but takes a time back from now such as 2d or 36h, a date such as 2026-11-24, or a time such as 2026-11-24T18:00 or 2026-11-24T18:00:00+01:00
             --since 1d --until 2d --utc example.com --since is 2026-11-23 12:00:00, and --until is 2026-11-22 12:00:00: nothing is between
@@ -574,6 +592,7 @@ mod tests {
             Usage: prosodyctl mod_audit [FLAGS] HOST        everything of a host, newest first
                    prosodyctl mod_audit [FLAGS] USER@HOST   one account
                    prosodyctl mod_audit --prune [HOST]      remove what has expired
+                   prosodyctl mod_audit --new-key [HOST]    hash addresses with a new key
                    prosodyctl mod_audit --events [HOST]     list what is recorded, and in which class it is kept
 
             Which entries:
@@ -613,6 +632,7 @@ mod tests {
 
             Other:
               --prune               remove what has expired, on one host or on all
+              --new-key             replace the key by which addresses are hashed, on one host or on all
               --events              list the types of events, and the class in which a host keeps them
               --help                show this help"#]]
         .assert_eq(&help());

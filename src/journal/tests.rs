@@ -412,7 +412,7 @@ fn the_sequence_of_a_released_entry_without_a_record_is_not_used_again() {
 fn a_child_that_has_the_lock_open_too_does_not_keep_it() {
     let folder = Folder::new();
     let journal = folder.open(Limits::default());
-    let child = journal._lock.0.try_clone().unwrap();
+    let child = journal._lock.file().try_clone().unwrap();
     journal.close();
     folder.open(Limits::default());
     drop(child);

@@ -1,5 +1,9 @@
 //! Lua values from outside, which may be anything.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use mlua::prelude::*;
 
 use crate::options::Value;
@@ -52,6 +56,11 @@ pub(super) fn number(value: &LuaValue) -> Option<f64> {
         LuaValue::Number(value) => Some(*value),
         _ => None,
     }
+}
+
+/// The path that bytes name.
+pub(super) fn path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
 }
 
 /// How deep tables of an option may lie in each other, and how many fields each may have; no option needs more.

@@ -66,7 +66,7 @@ fn read_period(_: &Lua, value: LuaValue) -> LuaResult<(Option<f64>, Option<Strin
     })
 }
 
-/// `command(arguments, now) -> { action = "help" | "events" | "show" | "prune", host, asked } | nil, message`
+/// `command(arguments, now) -> { action = "help" | "events" | "show" | "prune" | "new-key", host, asked } | nil, message`
 fn read_command(lua: &Lua, (arguments, now): (Vec<LuaString>, f64)) -> LuaResult<(Option<LuaTable>, Option<String>)> {
     let arguments: Vec<String> = arguments.iter().map(LuaString::to_string_lossy).collect();
     let command = match Command::parse(arguments.iter().map(String::as_str), now) {
@@ -78,6 +78,10 @@ fn read_command(lua: &Lua, (arguments, now): (Vec<LuaString>, f64)) -> LuaResult
         Command::Help => result.set("action", "help")?,
         Command::Events { host } => {
             result.set("action", "events")?;
+            result.set("host", host)?;
+        }
+        Command::NewKey { host } => {
+            result.set("action", "new-key")?;
             result.set("host", host)?;
         }
         Command::Prune { host } => {

@@ -1,12 +1,8 @@
 //! What the glue asks of flood control: functions of the recorder.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-
 use mlua::prelude::*;
 
-use super::convert::{Host, Text};
+use super::convert::{self, Host, Text};
 use super::recorder::Functions;
 use crate::flood::{Account, Event, Summary, Verdict, beside};
 
@@ -49,12 +45,12 @@ pub(super) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     functions.add("settle", |recorder, (Host(host), stored): (Host, usize)| recorder.flood.settle(&host, stored))?;
     // checkpoint(host, path of the journal, now, whether the host is closing) -> message | nil
     functions.add("checkpoint", |recorder, (Host(host), path, now, closing): (Host, LuaString, f64, bool)| {
-        let path = beside(Path::new(OsStr::from_bytes(&path.as_bytes())));
+        let path = beside(convert::path(&path.as_bytes()));
         recorder.checkpoint(&host, &path, now, closing).err().map(|error| format!("{}: {error}", path.display()))
     })?;
     // restore(host, path of the journal, now, unix) -> number of summaries that are due, message | nil
     functions.add("restore", |recorder, (Host(host), path, now, unix): (Host, LuaString, f64, f64)| {
-        let path = beside(Path::new(OsStr::from_bytes(&path.as_bytes())));
+        let path = beside(convert::path(&path.as_bytes()));
         recorder.flood.set_clock(now, unix);
         match recorder.flood.restore(&host, &path, now) {
             Ok(number) => (number, None),

@@ -1,7 +1,7 @@
 -- The Lua half of the binding. Everything that calls a store is in Lua and not in Rust: a driver may yield, a yield can't
 -- cross Rust, and a driver's errors must arrive as they are.
 
-local native, stanzas, stores_of_hosts, classes_of_hosts, writers, queues_of_hosts, floods, readers = ...;
+local native, stanzas, stores_of_hosts, classes_of_hosts, writers, queues_of_hosts, floods, prunes_of_hosts, readers = ...;
 
 local NAMESPACE, HOST_WIDE = native.namespace, stanzas.HOST_WIDE;
 -- util.stanza's way to write an attribute with a namespace.
@@ -11,11 +11,14 @@ local ID, OCCURRED = NAMESPACE.."\1id", NAMESPACE.."\1occurred";
 local MAX_ELEMENTS, MAX_BYTES = 200, 32768;
 -- How many addresses are remembered with what is stored of them, for each class.
 local MAX_ADDRESSES = 1024;
+-- What is due later than this is seen to by the daily task, in seconds.
+local LONGEST_DELAY = 86400;
+-- After a failure it is tried again so much later, in seconds.
+local RETRY = 900;
 
 local error, getmetatable, pairs, pcall, rawget = error, getmetatable, pairs, pcall, rawget;
-local require, setmetatable, tonumber, type = require, setmetatable, tonumber, type;
-local ceil, floor = math.ceil, math.floor;
-local sort = table.sort;
+local require, setmetatable, type = require, setmetatable, type;
+local floor = math.floor;
 local copy, detail, element, good_jid, good_word = stanzas.copy, stanzas.detail, stanzas.element, stanzas.good_jid, stanzas.good_word;
 local cause_of, condition_of = stores_of_hosts.cause_of, stores_of_hosts.condition_of;
 
@@ -34,6 +37,11 @@ local function nothing() end
 --     monotonic   function() -> seconds, of a clock that does not jump; default: now
 --     schedule    function(delay, run): runs run() in an async context, so many seconds later; without it there is no journal,
 --                 and no flood control
+--     pause       function(seconds): lets the server go on, in an async context; without it nothing pauses
+--     pruned      function(host, what was done | nil, message), after prune_soon()
+--     lock_path   function(host) -> the file by which one process at a time prunes a host | nil
+--     list_path   function(host, archive user) -> the file in which the embedded driver keeps its entries
+--     key_path    function(host) -> the file of the key by which addresses are hashed | nil
 --     journal_path   function(host) -> where the journal of a host is | nil; without it events are written directly
 --     readable_path  the same for a process that may only read it
 --     retry       function(attempt, message) -> whether to read again: for a process that may wait for a lock
@@ -47,7 +55,7 @@ local function new(environment)
 	local stanza_mt, log, now = environment.stanza_mt, environment.log, environment.now;
 	local recorded = environment.recorded or nothing;
 	local configured, direct, troubled = {}, {}, {};
-	local queues, flood, reading;
+	local queues, flood, prunes, reading;
 
 	local function tell(level, lines)
 		for i = 1, #lines do
@@ -59,7 +67,7 @@ local function new(environment)
 		configured[host] = true;
 		local refused, is_direct = recorder.configure(host, function (name)
 			return environment.get_option(host, name);
-		end);
+		end, environment.key_path and environment.key_path(host));
 		direct[host] = is_direct;
 		tell("error", refused);
 		tell("warn", recorder.warnings());
@@ -73,7 +81,12 @@ local function new(environment)
 
 	local classes = classes_of_hosts.new(recorder, ensure_configured);
 	local class_of = classes.of;
-	local writer = writers.new(recorder, classes);
+	local writer = writers.new(recorder, classes, function (host, class, partition, count)
+		prunes.known(host, partition, count);
+		if class.has_limit then
+			prunes.soon(host);
+		end
+	end);
 
 	-- stores[host] is the host's archive store. Only what works is kept: a failure is tried again at the next event.
 	local function open(stores, host)
@@ -118,17 +131,17 @@ local function new(environment)
 		return nil, condition_of(err);
 	end
 
-	-- What is stored of an address in entries of a class: { remote_ip, country, continent, name }, each nil where it is not. The
-	-- class remembers it: a call into Rust costs about as much as building an element.
+	-- What is stored of an address in entries of a class: { remote_ip, hash and the name of its key, country, continent, name },
+	-- each nil where it is not. The class remembers it: a call into Rust costs about as much as building an element.
 	local function address_of(host, class, ip)
 		local addresses = class.addresses;
 		local known = addresses and addresses[ip];
 		if not known then
-			local remote_ip, country, continent, name, warned = recorder.address(host, class.name, ip);
+			local remote_ip, hash, key, country, continent, name, warned = recorder.address(host, class.name, ip);
 			if warned then
 				tell("warn", recorder.warnings());
 			end
-			known = { remote_ip = remote_ip; country = country; continent = continent; name = name };
+			known = { remote_ip = remote_ip; hash = hash; key = key; country = country; continent = continent; name = name };
 			if not addresses or class.address_count >= MAX_ADDRESSES then
 				addresses = {};
 				class.addresses, class.address_count = addresses, 0;
@@ -155,6 +168,10 @@ local function new(environment)
 			n = 1;
 			local child = element(stanza_mt, "remote-ip", {}, address.remote_ip);
 			stanza[1], tags[1] = child, child;
+		elseif address and address.hash then
+			n = 1;
+			local child = element(stanza_mt, "ip-hash", { key = address.key }, address.hash);
+			stanza[1], tags[1] = child, child;
 		end
 		if address and address.country then
 			n = n + 1;
@@ -179,6 +196,9 @@ local function new(environment)
 		local address = type(ip) == "string" and address_of(host, class, ip);
 		if address and address.remote_ip then
 			local child = element(stanza_mt, "remote-ip", {}, address.remote_ip);
+			stanza[1], stanza.tags[1] = child, child;
+		elseif address and address.hash then
+			local child = element(stanza_mt, "ip-hash", { key = address.key }, address.hash);
 			stanza[1], stanza.tags[1] = child, child;
 		end
 		return setmetatable(stanza, stanza_mt);
@@ -362,91 +382,106 @@ local function new(environment)
 		end
 		classes.forget(host);
 		flood.forget(host);
+		prunes.forget(host);
 		recorder.forget(host);
 	end
 
-	-- Removes what has expired; names of partitions that were dropped are added to `dropped`, whatever comes after.
-	--   remove_expired(host, dropped) -> number of older entries that were removed | nil, message
-	local function remove_expired(host, dropped)
+	-- Opens the store of a host: store, names of its archive users | nil, message
+	local function open_listed(host)
 		ensure_configured(host);
-		local store, users = reading.open(host);
+		local store, err = store_of(host);
 		if not store then
-			return nil, users;
+			return nil, cause_of(err);
 		end
-		local at = now();
-		local removed = 0;
-		for i = 1, #users do
-			local user = users[i];
-			if type(user) == "string" and recorder.expired(host, user, at) then
-				local ok, done, err = pcall(store.delete, store, user);
-				if not ok or not done then
-					return nil, cause_of(ok and err or done);
-				end
-				dropped[#dropped + 1] = user;
+		local users;
+		users, err = stores_of_hosts.users_of(store);
+		if not users then
+			return nil, cause_of(err);
+		end
+		return store, users;
+	end
+
+	local prune_soon;
+
+	prunes = prunes_of_hosts.new {
+		stanza_mt = stanza_mt, log = log, now = now;
+		pause = environment.pause;
+		retry = environment.retry;
+		lock = function (host)
+			local path = environment.lock_path and environment.lock_path(host);
+			if path then
+				return native.lock(path);
 			end
-		end
-		-- Archive user nil, where the community's modules wrote. Asking for its oldest entry first spares a rewrite.
-		local cutoff = recorder.last_cutoff(host, at);
-		local ok, rows, err = pcall(store.find, store, nil, { limit = 1 });
-		if not ok or not rows then
-			if ok and (err == nil or err == "item-not-found") then
-				return removed;
+			return { release = nothing };
+		end;
+		sync = function (host, user)
+			local path = environment.list_path and environment.list_path(host, user);
+			if path then
+				native.sync(path);
 			end
-			return nil, cause_of(ok and err or rows);
+		end;
+		open = open_listed;
+		oldest_waiting = function (host)
+			-- In a process that only reads, the journal is another one's.
+			return queues.state(host).oldest or not environment.schedule and queues.waiting(host).since or nil;
+		end;
+		recorder = recorder, classes = classes;
+		record = function (host, details, actor)
+			actor = actor or environment.schedule and { kind = "server" } or nil;
+			audit(host, nil, "mod_audit", "audit-pruned", { custom = details, actor = actor });
+		end;
+	};
+
+	-- Removes what has expired, cuts addresses that have, and moves an older log: prune(host, wish) -> what was done | nil,
+	-- message. prune.lua describes both. It pauses where the environment has a way to: then it is for an async context.
+	local function prune(host, wish)
+		local results, problem = prunes.run(host, wish);
+		if results and results.next then
+			prune_soon(host, results.next - now() + 1);
 		end
-		local oldest;
-		for _, _, when in rows do
-			oldest = oldest or when;
+		return results, problem;
+	end
+
+	-- Prunes a host after so many seconds, and goes on to do so when there is something to remove again. `limits`: it only looks at
+	-- limits.
+	local due = {};
+	function prune_soon(host, delay, limits)
+		local at = now() + delay;
+		if not environment.schedule or due[host] and due[host] <= at or delay > LONGEST_DELAY then
+			return;
 		end
-		if oldest and cutoff and oldest < cutoff then
-			-- `end` is inclusive.
-			local deleted, count, problem = pcall(store.delete, store, nil, { ["end"] = ceil(cutoff) - 1 });
-			if not deleted or not count then
-				return nil, cause_of(deleted and problem or count);
+		due[host] = at;
+		environment.schedule(delay, function ()
+			if due[host] ~= at then return; end
+			due[host] = nil;
+			-- Who asked for it may be at it.
+			local ok, results, problem = pcall(prune, host, { limits = limits, wait = true });
+			if not ok then
+				results, problem = nil, results;
 			end
-			removed = tonumber(count) or removed;
-			recorder.pruned(host);
+			if environment.pruned then
+				environment.pruned(host, results, problem);
+			end
+			if not results then
+				prune_soon(host, RETRY);
+			end
+		end);
+	end
+
+	function prunes.soon(host)
+		prune_soon(host, 1, true);
+	end
+
+	-- Looks whether somebody has replaced the key by which addresses are hashed, and says so in the log.
+	local function look_at_key(host)
+		ensure_configured(host);
+		local changed, old, key = recorder.look_at_key(host);
+		if changed then
 			classes.forget(host);
 		end
-		return removed;
-	end
-
-	-- An entry for each class of which something was removed, and one for the older log.
-	local function record_pruning(host, dropped, removed, actor)
-		local ranges, names = {}, {};
-		for i = 1, #dropped do
-			local name, day = recorder.partition(dropped[i]);
-			local range = ranges[name];
-			if not range then
-				range = { class = name; partitions = 0; from = day; ["until"] = day };
-				ranges[name], names[#names + 1] = range, name;
-			end
-			range.partitions = range.partitions + 1;
-			if day < range.from then range.from = day; end
-			if day > range["until"] then range["until"] = day; end
+		if key then
+			audit(host, nil, "mod_audit", "audit-key-replaced", { custom = { detail(stanza_mt, "key", { old = old; new = key }) } });
 		end
-		sort(names);
-		local function record_one(attr)
-			audit(host, nil, "mod_audit", "audit-pruned", { actor = actor; custom = { detail(stanza_mt, "pruned", attr) } });
-		end
-		for i = 1, #names do
-			record_one(ranges[names[i]]);
-		end
-		if removed > 0 then
-			record_one { entries = removed };
-		end
-	end
-
-	-- Removes what has expired, and records that. `actor` asked for it.
-	--   prune(host, actor) -> names of the partitions that were dropped, number of older entries that were removed | nil, message
-	local function prune(host, actor)
-		local dropped = {};
-		local removed, problem = remove_expired(host, dropped);
-		record_pruning(host, dropped, removed or 0, actor);
-		if not removed then
-			return nil, problem;
-		end
-		return dropped, removed;
 	end
 
 	queues = queues_of_hosts.new {
@@ -489,7 +524,7 @@ local function new(environment)
 		retry = environment.retry;
 		store_of = store_of;
 		waiting = queues.waiting;
-		query = recorder.query;
+		recorder = recorder;
 	};
 
 	-- A function of the reading half, for a host that may not have been configured yet.
@@ -542,6 +577,20 @@ local function new(environment)
 			end
 			return recorder.events(host);
 		end;
+		-- prune_soon(host, seconds): prunes it then, and whenever something has expired
+		prune_soon = prune_soon;
+		-- longest_slice() -> how long pruning has held the loop at most, in seconds
+		longest_slice = prunes.longest;
+		-- stop(): whatever is being pruned is left as it is; it is taken up by whoever comes next
+		stop = prunes.stop;
+		look_at_key = look_at_key;
+		-- hash(host, address) -> as it is stored by ips = "hash", the name of the key | nil
+		hash = function (host, ip)
+			ensure_configured(host);
+			return recorder.hash(host, ip);
+		end;
+		-- owns_journal(host) -> whether what audit() takes is in the journal
+		owns_journal = queues.owns_journal;
 		-- is_owned(host) -> whether a server has the journal of a host
 		is_owned = function (host)
 			local path = environment.readable_path and environment.readable_path(host);
@@ -575,6 +624,7 @@ local exports = {
 	shell_commands = native.shell_commands;
 	shows_field = native.shows_field;
 	terminal_width = native.terminal_width;
+	new_key = native.new_key;
 	is_terminal = native.is_terminal;
 	exit_on_interrupt = native.exit_on_interrupt;
 	writing = native.writing;

@@ -1,11 +1,8 @@
 //! The journal as an object of the glue.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-
 use mlua::prelude::*;
 
+use super::convert;
 use crate::journal::{Appended, Journal, Limits, Snapshot};
 
 /// A journal that this process owns, until it is closed.
@@ -13,7 +10,7 @@ pub(super) struct Owned(Option<Journal>);
 
 /// `journal(path) -> journal | nil, message`
 pub(super) fn open(lua: &Lua, path: LuaString) -> LuaResult<(Option<LuaAnyUserData>, Option<String>)> {
-    match Journal::open(Path::new(OsStr::from_bytes(&path.as_bytes())), Limits::default()) {
+    match Journal::open(convert::path(&path.as_bytes()), Limits::default()) {
         Ok(journal) => Ok((Some(lua.create_userdata(Owned(Some(journal)))?), None)),
         Err(error) => Ok((None, Some(error.to_string()))),
     }
@@ -21,7 +18,7 @@ pub(super) fn open(lua: &Lua, path: LuaString) -> LuaResult<(Option<LuaAnyUserDa
 
 /// `read_journal(path) -> snapshot | nil, message`
 pub(super) fn read(lua: &Lua, path: LuaString) -> LuaResult<(Option<LuaAnyUserData>, Option<String>)> {
-    match Snapshot::read(Path::new(OsStr::from_bytes(&path.as_bytes()))) {
+    match Snapshot::read(convert::path(&path.as_bytes())) {
         Ok(snapshot) => Ok((Some(lua.create_userdata(Reader(snapshot))?), None)),
         Err(error) => Ok((None, Some(error.to_string()))),
     }
@@ -29,7 +26,7 @@ pub(super) fn read(lua: &Lua, path: LuaString) -> LuaResult<(Option<LuaAnyUserDa
 
 /// `is_owned(path) -> whether a process has the journal`
 pub(super) fn is_owned(_: &Lua, path: LuaString) -> LuaResult<bool> {
-    Ok(crate::journal::is_owned(Path::new(OsStr::from_bytes(&path.as_bytes()))))
+    Ok(crate::journal::is_owned(convert::path(&path.as_bytes())))
 }
 
 /// What is pending in a journal at one moment.

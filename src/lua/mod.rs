@@ -23,6 +23,7 @@ mod convert;
 mod export;
 mod flood;
 mod journal;
+mod pruning;
 mod reader;
 mod recorder;
 
@@ -37,6 +38,7 @@ const CHUNKS: &[(&str, &str)] = &[
     ("writer", include_str!("writer.lua")),
     ("queue", include_str!("queue.lua")),
     ("flood", include_str!("flood.lua")),
+    ("prune", include_str!("prune.lua")),
     ("read", include_str!("read.lua")),
     ("glue", include_str!("glue.lua")),
 ];
@@ -53,6 +55,9 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("new_file", lua.create_function(reader::new_file)?)?;
     native.set("journal", lua.create_function(journal::open)?)?;
     native.set("is_owned", lua.create_function(journal::is_owned)?)?;
+    native.set("lock", lua.create_function(pruning::lock)?)?;
+    native.set("sync", lua.create_function(pruning::sync)?)?;
+    native.set("new_key", lua.create_function(recorder::new_key)?)?;
     native.set("read_journal", lua.create_function(journal::read)?)?;
     let mut loaded = LuaMultiValue::from_iter([LuaValue::Table(native)]);
     for (name, source) in CHUNKS {

@@ -547,7 +547,13 @@ local function new(context)
 		};
 	end
 
+	-- Whether what is added waits in a file, of which this process is the only writer.
+	local function owns_journal(host)
+		return queue_of(host).journal ~= nil;
+	end
+
 	return {
+		owns_journal = owns_journal;
 		queue_of = queue_of; is_empty = is_empty; add = add; holds = holds; flush = flush; close = close;
 		waiting = waiting; state = state;
 	};

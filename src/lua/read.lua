@@ -13,6 +13,7 @@ local cause_of, read_page, users_of = stores.cause_of, stores.read_page, stores.
 --     now        as the log's environment has it
 --     retry      function(attempt, message) -> whether to read again, after a pause | nil
 --     store_of   function(host) -> store | nil, err
+--     recorder
 --     waiting    function(host) -> what waits in the journal, as queue.lua gives it
 --   }
 local function new(context)
@@ -45,7 +46,17 @@ local function new(context)
 		if not users then
 			return nil, err;
 		end
-		return store, users;
+		-- Copies that are not finished are not read, and what they are made from is.
+		local old_is_empty = false;
+		if context.recorder.is_moving(users) then
+			local rows;
+			rows, err = patiently(read_page, store, { limit = 1 });
+			if not rows then
+				return nil, err;
+			end
+			old_is_empty = #rows == 0;
+		end
+		return store, context.recorder.visible(users, old_is_empty);
 	end
 
 	-- Reads what is asked for. take(query) is called whenever there may be events to take from the query; it returns false to
@@ -63,7 +74,7 @@ local function new(context)
 		if not store then
 			problem, users = users, {};
 		end
-		local query = context.query(asked, users, waiting.since, now(), pause and PAGE or nil);
+		local query = context.recorder.query(asked, users, waiting.since, now(), pause and PAGE or nil);
 		local held_since = now();
 		while true do
 			local page = query:next_page();

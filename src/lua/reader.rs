@@ -103,11 +103,11 @@ pub(super) struct Reading {
 
 impl Reading {
     /// Begins a query over the archive users that a store lists; entries have been waiting in the journal since `waiting_since`.
-    pub(super) fn new(asked: &Asked, users: &LuaTable, waiting_since: Option<f64>, scope: Scope) -> Self {
+    pub(super) fn new(request: Request, users: &LuaTable, waiting_since: Option<f64>, scope: Scope) -> Self {
         // A driver may list users that are no strings: the memory driver's key of user `nil` is a function.
         let users =
             users.sequence_values::<LuaValue>().filter_map(|user| user.ok()?.as_string()?.to_str().ok().map(|user| user.to_owned()));
-        Self { query: Query::new(asked.0.request.clone(), scope, users, waiting_since), page: None, shown: 0 }
+        Self { query: Query::new(request, scope, users, waiting_since), page: None, shown: 0 }
     }
 
     fn take(&mut self) -> Vec<StoredEvent> {

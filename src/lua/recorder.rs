@@ -5,10 +5,11 @@ use std::rc::Rc;
 
 use mlua::prelude::*;
 
-use super::convert::{Host, Number, Text, option};
-use super::flood;
+use super::convert::{Host, Number, Text, option, path};
 use super::reader::{Asked, Reading};
+use super::{flood, pruning};
 use crate::catalogue;
+use crate::hash_key::HashKey;
 use crate::options::{Settings, Value, Write};
 use crate::partition::{Partition, day};
 use crate::query::Scope;
@@ -19,13 +20,13 @@ use crate::trouble::Fate;
 pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     let functions = Functions { lua, recorder: Rc::default(), table: lua.create_table()? };
 
-    // configure(host, get_option) -> list of refused values, whether entries are written directly
+    // configure(host, get_option, path of the key for hashes | nil) -> list of refused values, whether entries are written directly
     let recorder = Rc::clone(&functions.recorder);
-    let configure = lua.create_function(move |_, (Host(host), get): (Host, LuaFunction)| {
+    let configure = lua.create_function(move |_, (Host(host), get, key): (Host, LuaFunction, Text)| {
         // The options are read before the recorder is borrowed: reading them runs Lua.
         let (settings, refused) = Settings::read(|name| get.call::<LuaValue>(name).map_or(Value::Nil, |value| option(&value)));
         let direct = settings.write == Write::Direct;
-        recorder.borrow_mut().configure(&host, settings);
+        recorder.borrow_mut().configure(&host, settings, key.bytes().map(|key| path(&key).to_owned()));
         Ok((refused, direct))
     })?;
     functions.table.set("configure", configure)?;
@@ -38,14 +39,15 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     })?;
     // events(host) -> the registry of event types as text, with the classes of the host
     functions.add("events", |recorder, Host(host): Host| catalogue::listing(|event_type| recorder.class_of(&host, event_type)))?;
-    // address(host, class, ip) -> remote_ip, country, continent, name, whether there are warnings
+    // address(host, class, ip) -> remote_ip, hash, the key's name, country, continent, name, whether there are warnings
     functions.add("address", |recorder, (Host(host), class, ip): (Host, String, Text)| {
-        let (remote_ip, location) = recorder.address(&host, &class, ip.bytes().as_deref().unwrap_or_default());
-        let (country, continent, name) = match location {
+        let stored = recorder.address(&host, &class, ip.bytes().as_deref().unwrap_or_default());
+        let (hash, key) = stored.hash.unzip();
+        let (country, continent, name) = match stored.location {
             Some(location) => (Some(location.country), location.continent, Some(location.name)),
             None => (None, None, None),
         };
-        (remote_ip, country, continent, name, recorder.is_warned())
+        (stored.remote_ip, hash, key, country, continent, name, recorder.is_warned())
     })?;
     // occurred(timestamp | nil, now, when) -> text | nil
     functions.add("occurred", |_, (timestamp, now, when): (Number, f64, i64)| occurred(timestamp.0, now, when))?;
@@ -80,34 +82,42 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     // warnings() -> list of lines
     functions.add("warnings", |recorder, ()| recorder.take_warnings())?;
 
-    // last_cutoff(host, now) -> the time before which everything has expired | nil
-    functions.add("last_cutoff", |recorder, (Host(host), now): (Host, f64)| recorder.settings(&host).retention.last_cutoff(now))?;
-    // expired(host, archive user, now) -> whether it is a partition whose entries have all expired
-    functions.add("expired", |recorder, (Host(host), name, now): (Host, Text, f64)| {
-        partition(&name).is_some_and(|partition| recorder.settings(&host).retention.is_expired(&partition, now))
-    })?;
     // query(asked, archive users, waiting since | nil, now, seconds for a page | nil) -> query
     let recorder = Rc::clone(&functions.recorder);
     let query = lua.create_function(
         move |_, (asked, users, waiting_since, now, slice): (LuaUserDataRef<Asked>, LuaTable, Option<f64>, f64, Option<f64>)| {
-            let retention = recorder.borrow().settings(&asked.0.host).retention;
-            Ok(Reading::new(&asked, &users, waiting_since, Scope { retention, now, slice }))
+            let recorder = recorder.borrow();
+            let host = &asked.0.host;
+            let retention = recorder.settings(host).retention;
+            let mut request = asked.0.request.clone();
+            // Who asks for an address means its hash, too.
+            let whole = request.filter.networks.iter().filter(|network| network.prefix_len() == network.max_prefix_len());
+            let hashes: Vec<String> = whole.filter_map(|network| Some(recorder.hash(host, &network.addr().to_string())?.0)).collect();
+            request.filter.addresses.extend(hashes);
+            Ok(Reading::new(request, &users, waiting_since, Scope { retention, now, slice }))
         },
     )?;
     functions.table.set("query", query)?;
-    // partition(archive user) -> class, day | nil: it is no partition
-    functions.add("partition", |_, name: Text| {
-        partition(&name).map_or((None, None), |partition| (Some(partition.class), Some(partition.day.to_string())))
-    })?;
     // may_hold(archive user, time) -> whether it is a partition that may have entries of that time or later
     functions.add("may_hold", |_, (name, time): (Text, f64)| partition(&name).is_some_and(|partition| partition.day >= day(time)))?;
     // date_time(time) -> text | nil
     functions.add("date_time", |_, time: f64| date_time(time))?;
     flood::add(&functions)?;
+    pruning::add(&functions)?;
     Ok(functions.table)
 }
 
-fn partition(name: &Text) -> Option<Partition> {
+/// `new_key(path) -> the name of the key that there was | nil, that of the new one | nil, message`
+pub(super) fn new_key(_: &Lua, file: LuaString) -> LuaResult<(Option<String>, Option<String>, Option<String>)> {
+    let file = file.as_bytes();
+    let old = HashKey::read(path(&file)).ok().flatten().map(|key| key.id());
+    Ok(match HashKey::replace(path(&file)) {
+        Ok(new) => (old, Some(new.id()), None),
+        Err(error) => (old, None, Some(error.to_string())),
+    })
+}
+
+pub(super) fn partition(name: &Text) -> Option<Partition> {
     name.bytes().and_then(|name| std::str::from_utf8(&name).ok()?.parse().ok())
 }
 
@@ -119,6 +129,18 @@ pub(super) struct Functions<'lua> {
 }
 
 impl Functions<'_> {
+    pub(super) fn lua(&self) -> &Lua {
+        self.lua
+    }
+
+    pub(super) fn recorder(&self) -> Rc<RefCell<Recorder>> {
+        Rc::clone(&self.recorder)
+    }
+
+    pub(super) fn set(&self, name: &str, function: LuaFunction) -> LuaResult<()> {
+        self.table.set(name, function)
+    }
+
     pub(super) fn add<A: FromLuaMulti, R: IntoLuaMulti>(
         &self,
         name: &str,

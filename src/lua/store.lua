@@ -28,18 +28,21 @@ local function condition_of(err)
 	return "internal-server-error";
 end
 
--- The time of the newest entry of a partition, or nothing where there is none.
-local function newest(store, partition)
-	local rows, err = store:find(partition, { reverse = true; limit = 1 });
+-- The time of the newest entry of a partition, or nil where there is none, and how many there are, up to a number.
+local function newest(store, partition, most)
+	local rows, err = store:find(partition, { reverse = true; limit = most });
 	if not rows then
-		if err == nil or err == "item-not-found" then return nil; end
-		return nil, err;
+		if err == nil or err == "item-not-found" then return nil, 0; end
+		error(err, 0);
 	end
-	local time;
-	for _, _, when in rows do
-		time = time or when;
+	local time, count = nil, 0;
+	while count < most do
+		-- What can't be read counts, too. The SQL driver's iterator raises for it, and the next call gives the next row.
+		local ok, key, _, when = pcall(rows);
+		if ok and key == nil then break; end
+		time, count = time or ok and when or nil, count + 1;
 	end
-	return time;
+	return time, count;
 end
 
 -- The SQL engine behind a store, or nil where there is none, or it is not as we know it. Neither series of Prosody gives
@@ -132,6 +135,23 @@ local function users_of(store)
 	return users;
 end
 
+-- Whether a store is one of the embedded driver, which keeps each archive user in a file that it can only write anew.
+local function is_embedded(store)
+	local append = store.append;
+	if type(append) ~= "function" then
+		return false;
+	end
+	for i = 1, 60 do
+		local name, value = debug.getupvalue(append, i);
+		if not name then
+			return false;
+		elseif name == "datamanager" then
+			return type(value) == "table";
+		end
+	end
+	return false;
+end
+
 -- COMPAT LuaDBI 0.7: a prepared statement that is collected after its connection takes the whole process with it, and
 -- Prosody forgets a connection that is lost long before it forgets the statements. So they keep it, and go together.
 local function keep_connection(engine)
@@ -215,6 +235,7 @@ return {
 	read_page = read_page;
 	users_of = users_of;
 	engine_of = engine_of;
+	is_embedded = is_embedded;
 	in_one_transaction = in_one_transaction;
 	keep_connection = keep_connection;
 	undo = undo;

@@ -1,9 +1,10 @@
 //! The option `audit_log_classes`: a table of retention classes.
 
 use super::{Reader, Value, period};
-use crate::address::{FALLBACK_IPV4_PREFIX, FALLBACK_IPV6_PREFIX, Policy};
-use crate::partition::{DEFAULT_CLASS, is_class};
-use crate::retention::{Class, FAILURE_TYPES, FAILURES, Pattern, Retention, Rules};
+use crate::address::Policy;
+use crate::partition::{DEFAULT_CLASS, is_class, is_reserved};
+use crate::period::Period;
+use crate::retention::{AddressExpiry, Class, FAILURE_TYPES, FAILURES, Pattern, Retention, Rules};
 
 /// One field of a class, as the documentation shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,19 +34,45 @@ pub const CLASS_FIELDS: &[FieldSpec] = &[
         meaning: "How long its entries are kept.",
     },
     FieldSpec {
+        name: "limit",
+        default: "none",
+        allowed: "a whole number from 1",
+        meaning: "How many entries are kept: the oldest go when there are more, some at a time.",
+    },
+    FieldSpec {
         name: "ips",
         default: "`audit_log_ips` and the prefixes",
-        allowed: "\"full\", \"prefix\" or \"none\"",
-        meaning: "What is stored of addresses: all of them, the configured prefix (or else /24 and /48), or nothing.",
+        allowed: "\"full\", \"prefix\", \"hash\" or \"none\"",
+        meaning: "What is stored of addresses: all of them, the configured prefix (or else /24 and /48), a keyed hash, or nothing.",
+    },
+    FieldSpec {
+        name: "ips_expire_after",
+        default: "`audit_log_ips_expire_after`",
+        allowed: ADDRESSES_EXPIRE,
+        meaning: "When less is kept of addresses, while the entry stays.",
+    },
+    FieldSpec {
+        name: "ips_expire_to",
+        default: "`audit_log_ips_expire_to`",
+        allowed: "\"prefix\" or \"none\"",
+        meaning: "What is kept of them from then on.",
     },
 ];
+
+/// What may be written for the expiry of addresses.
+pub(super) const ADDRESSES_EXPIRE: &str = "a number of seconds, a period such as \"7d\", or \"never\"";
 
 /// How long a class's name may be, in characters.
 const LONGEST_NAME: usize = 40;
 
+/// When addresses expire where the value that says so can't be read.
+pub(super) const STRICT_EXPIRY: Period = Period::Seconds(7.0 * 86_400.0);
+
 /// The global options that a class goes by where it says nothing else.
 pub(super) struct Inherited {
     pub(super) rules: Rules,
+    pub(super) expire_after: Period,
+    pub(super) expire_to: Policy,
     pub(super) ipv4_prefix: Option<u8>,
     pub(super) ipv6_prefix: Option<u8>,
 }
@@ -77,10 +104,12 @@ impl Reader {
         if !good {
             self.refused.push(format!(
                 "Option audit_log_classes has a class called {name:?}, which is not allowed: use lower-case letters, digits and \
-                 hyphens, a letter first, {LONGEST_NAME} characters at most. Until then it is called {used:?}."
+                 hyphens, a letter first, {LONGEST_NAME} characters at most, and not \
+                 cut-, old- or moving- before it. Until then it is called {used:?}."
             ));
         }
         let mut class = Class { types: types_of(&used), name: used, rules: inherited.rules };
+        let (mut expire_after, mut expire_to) = (inherited.expire_after, inherited.expire_to);
         let mut has_types = false;
         for (field, value) in fields {
             let field = bare(field);
@@ -93,7 +122,22 @@ impl Reader {
                     Ok(period) => class.rules.expires_after = period.unwrap_or(class.rules.expires_after),
                     Err(_) => self.refuse_field(&class.name, &field, value, "what audit_log_expires_after says is used"),
                 },
+                "limit" => class.rules.limit = self.limit(&class.name, value),
                 "ips" => class.rules.addresses = self.ips(&class.name, value, inherited),
+                "ips_expire_after" => match period(value) {
+                    Ok(period) => expire_after = period.unwrap_or(expire_after),
+                    Err(_) => {
+                        expire_after = STRICT_EXPIRY;
+                        self.refuse_field(&class.name, &field, value, "7 days are used");
+                    }
+                },
+                "ips_expire_to" => match expiry_policy(value, inherited) {
+                    Some(policy) => expire_to = policy,
+                    None => {
+                        expire_to = Policy::NONE;
+                        self.refuse_field(&class.name, &field, value, "\"none\" is used");
+                    }
+                },
                 _ => self.refused.push(format!(
                     "Option audit_log_classes: class {} has {field} = {value}, but there is no such field: use {}. It is passed over.",
                     class.name,
@@ -101,6 +145,7 @@ impl Reader {
                 )),
             }
         }
+        class.rules.addresses_expire = expiry(expire_after, expire_to);
         if !has_types && class.types.is_empty() && class.name != DEFAULT_CLASS {
             self.refuse_field(&class.name, "types", &Value::Nil, "it holds nothing");
         }
@@ -136,17 +181,25 @@ impl Reader {
     }
 
     fn ips(&mut self, class: &str, value: &Value, inherited: &Inherited) -> Policy {
-        let prefix = || {
-            let (v4, v6) = (inherited.ipv4_prefix.unwrap_or(FALLBACK_IPV4_PREFIX), inherited.ipv6_prefix.unwrap_or(FALLBACK_IPV6_PREFIX));
-            Policy::new(Some(v4), Some(v6))
-        };
         match value {
             Value::String(text) if text == "full" => Policy::default(),
-            Value::String(text) if text == "prefix" => prefix(),
+            Value::String(text) if text == "prefix" => Policy::prefix(inherited.ipv4_prefix, inherited.ipv6_prefix),
+            Value::String(text) if text == "hash" => Policy::Hash,
             Value::String(text) if text == "none" => Policy::NONE,
             _ => {
                 self.refuse_field(class, "ips", value, "\"none\" is used");
                 Policy::NONE
+            }
+        }
+    }
+
+    fn limit(&mut self, class: &str, value: &Value) -> Option<u64> {
+        match value {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // In range, as the guard says.
+            Value::Number(number) if number.fract() == 0.0 && (1.0..=1e15).contains(number) => Some(*number as u64),
+            _ => {
+                self.refuse_field(class, "limit", value, "there is none");
+                None
             }
         }
     }
@@ -157,6 +210,20 @@ impl Reader {
             "Option audit_log_classes: class {class} has {field} = {value}, which is not allowed: use {allowed}. Until then {instead}."
         ));
     }
+}
+
+/// The policy after the expiry of addresses; nothing where the value is none.
+pub(super) fn expiry_policy(value: &Value, inherited: &Inherited) -> Option<Policy> {
+    match value {
+        Value::Nil => Some(inherited.expire_to),
+        Value::String(text) if text == "prefix" => Some(Policy::prefix(inherited.ipv4_prefix, inherited.ipv6_prefix)),
+        Value::String(text) if text == "none" => Some(Policy::NONE),
+        _ => None,
+    }
+}
+
+pub(super) fn expiry(after: Period, to: Policy) -> Option<AddressExpiry> {
+    (after != Period::Never).then_some(AddressExpiry { after, to })
 }
 
 /// The types that a class has without configuration.
@@ -179,7 +246,7 @@ fn bare(key: &Value) -> String {
 
 /// Whether a class may be called so.
 fn is_name(key: &Value) -> bool {
-    matches!(key, Value::String(name) if is_class(name) && name.len() <= LONGEST_NAME)
+    matches!(key, Value::String(name) if is_class(name) && name.len() <= LONGEST_NAME && !is_reserved(name))
 }
 
 /// A name that a class may have, for one that it may not.
@@ -192,7 +259,6 @@ fn mended(name: &str) -> String {
 mod tests {
     use super::super::Settings;
     use super::*;
-    use crate::period::Period;
 
     fn text(value: &str) -> Value {
         Value::String(value.to_owned())
@@ -241,6 +307,29 @@ mod tests {
     }
 
     #[test]
+    fn addresses_may_expire_before_their_entries() {
+        let classes = table(&[
+            ("accounts", table(&[("types", text("user-*")), ("ips_expire_after", text("1d")), ("limit", Value::Number(5.0))])),
+            ("failures", table(&[("ips_expire_to", text("none")), ("ips", text("hash"))])),
+            ("events", table(&[("ips_expire_after", text("never"))])),
+            ("wrong", table(&[("types", text("x")), ("ips_expire_after", text("soon")), ("ips_expire_to", text("later"))])),
+        ]);
+        let others = [("audit_log_ips_expire_after", text("7d")), ("audit_log_ipv4_prefix", Value::Number(16.0))];
+        let (retention, refused) = read(classes, &others);
+        assert_eq!(refused.len(), 2, "{refused:?}");
+        let expiry = |days: f64, to| Some(AddressExpiry { after: Period::Seconds(days * DAY), to });
+        let prefix = Policy::prefix(Some(16), None);
+        assert_eq!((retention.rules("accounts").addresses_expire, retention.rules("accounts").limit), (expiry(1.0, prefix), Some(5)));
+        assert_eq!(
+            (retention.rules("failures").addresses_expire, retention.rules("failures").addresses),
+            (expiry(7.0, Policy::NONE), Policy::Hash)
+        );
+        assert_eq!(retention.rules("events").addresses_expire, None);
+        assert_eq!(retention.rules("wrong").addresses_expire, expiry(7.0, Policy::NONE), "the stricter ones");
+        assert_eq!(retention.rules("former").addresses_expire, expiry(7.0, prefix));
+    }
+
+    #[test]
     fn a_class_may_keep_more_of_an_address_than_the_rest() {
         let classes = table(&[("failures", table(&[("ips", text("full"))]))]);
         let (retention, _) = read(classes, &[("audit_log_ips", Value::Boolean(false))]);
@@ -255,6 +344,13 @@ mod tests {
             (text("7d"), "audit_log_classes is \"7d\""),
             (table(&[("accounts", text("7d"))]), "has accounts = \"7d\""),
             (table(&[("accounts", table(&[good(), ("expires_after", text("soon"))]))]), "class accounts has expires_after = \"soon\""),
+            (table(&[("accounts", table(&[good(), ("limit", Value::Number(0.5))]))]), "class accounts has limit = 0.5"),
+            (table(&[("accounts", table(&[good(), ("limit", text("many"))]))]), "class accounts has limit = \"many\""),
+            (
+                table(&[("accounts", table(&[good(), ("ips_expire_after", text("soon"))]))]),
+                "class accounts has ips_expire_after = \"soon\"",
+            ),
+            (table(&[("accounts", table(&[good(), ("ips_expire_to", text("full"))]))]), "class accounts has ips_expire_to = \"full\""),
             (table(&[("accounts", table(&[good(), ("ips", text("some"))]))]), "class accounts has ips = \"some\""),
             (
                 table(&[("accounts", table(&[good(), ("expire_after", text("7d"))]))]),
@@ -265,6 +361,7 @@ mod tests {
             (table(&[("events", table(&[good()]))]), "class events has types"),
             (table(&[("My Class", table(&[good()]))]), "a class called \"My Class\""),
             (list(&[table(&[good()])]), "a class called \"1\""),
+            (table(&[("cut-x", table(&[good()]))]), "a class called \"cut-x\""),
         ];
         for (value, part) in rows {
             let (_, refused) = read(value.clone(), &[]);

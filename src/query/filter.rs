@@ -191,7 +191,7 @@ mod tests {
 
     fn row() -> Row {
         let xml = "<audit-event source='mod_audit_auth' type='authentication-failure' user='juliet@example.com'>\
-            <session id='c2s5' type='c2s'><remote-ip>203.0.113.0/24</remote-ip><remote-ip-hash>k1:0a1b</remote-ip-hash><location country='IT' continent='EU'>Italy</location>\
+            <session id='c2s5' type='c2s'><remote-ip>203.0.113.0/24</remote-ip><ip-hash key='k1'>0a1b</ip-hash><location country='IT' continent='EU'>Italy</location>\
             <client>phone-1</client></session><actor kind='user' jid='nurse@example.com/desk'><remote-ip>198.51.100.7</remote-ip></actor>\
             <authentication mechanism='PLAIN'>Caf&#xE9; &amp; Cr&#xe8;me</authentication></audit-event>";
         Row { key: "k".to_owned(), when: NOON, with: Some("juliet@example.com".to_owned()), xml: xml.to_owned() }
@@ -221,7 +221,7 @@ mod tests {
             (Filter { networks: networks(&["203.0.112.80", "2001:db8::/32"]), ..host() }, false),
             (Filter { addresses: vec!["hash".to_owned()], networks: networks(&["::ffff:203.0.113.1"]), ..host() }, true),
             (Filter { addresses: vec!["hash".to_owned()], ..host() }, false),
-            (Filter { addresses: vec!["k1:0a1b".to_owned()], ..host() }, true),
+            (Filter { addresses: vec!["0a1b".to_owned()], ..host() }, true),
             (Filter { networks: networks(&["198.51.100.7"]), ..host() }, true),
             (Filter { actors: patterns(&["nurse@example.com"]), ..host() }, true),
             (Filter { sources: patterns(&["mod_audit_auth"]), ..host() }, true),

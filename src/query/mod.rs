@@ -174,7 +174,7 @@ impl Query {
         let mut partitions: Vec<Partition> = users.into_iter().filter_map(|name| name.parse().ok()).collect();
         partitions.retain(|partition| {
             let kept = !scope.retention.is_expired(partition, scope.now);
-            kept && partition.end() > since && partition.start() < until && filter.wants_class(&partition.class)
+            kept && partition.end() > since && partition.start() < until && filter.wants_class(partition.home())
         });
         partitions.sort_unstable();
         partitions.dedup();
@@ -189,19 +189,19 @@ impl Query {
             let from = Origin::Store(Some(partition.to_string()));
             Source { from, with: with.clone(), end: partition.end(), start: partition.start(), behind: None, near: None }
         };
-        let sequence = |sources, class: Option<&String>| Sequence {
+        let sequence = |sources, class: Option<&str>| Sequence {
             sources,
             entries: VecDeque::new(),
             cutoff: match class {
                 Some(class) => scope.retention.cutoff(class, scope.now),
                 None => scope.retention.last_cutoff(scope.now),
             },
-            class: class.cloned(),
+            class: class.map(ToOwned::to_owned),
             oldest_first: request.oldest_first,
         };
         let of_class = |class: &String| {
-            let own = partitions.iter().filter(|partition| partition.class == *class);
-            sequence(own.map(source).collect(), Some(class))
+            let own = || partitions.iter().filter(|partition| partition.class == *class);
+            sequence(own().map(source).collect(), own().next().map(Partition::home))
         };
         let mut sequences: Vec<Sequence> = classes.into_iter().map(of_class).collect();
         let unbounded =

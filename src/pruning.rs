@@ -1,0 +1,321 @@
+//! What is to be removed from an archive, and which of its partitions tell the truth.
+//!
+//! Two jobs copy partitions, as a store has no way to change an entry in place that all drivers share: cutting addresses (a
+//! copy's class has [`CUT`] before it) and moving the archive of the community's modules ([`OLD`]; a marker, [`MOVING`],
+//! stands beside the copies as long as they are not complete). A copy counts for nothing until what it was made from is gone.
+//! So each entry is there once at every moment, and a job that was interrupted is begun again.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::partition::Partition;
+use crate::retention::Retention;
+
+pub use crate::partition::{CUT, MOVING, OLD};
+
+/// Entries may still arrive for a day that is over, from a journal; after this many seconds, no more.
+const LATE: f64 = 3600.0;
+
+/// What is to be done with the partitions of an archive.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Copies of which the original is still there, and copies of an old archive that is: they were not finished, and go.
+    pub unfinished: Vec<Partition>,
+    /// Markers of moves; they go after the unfinished copies.
+    pub markers: Vec<Partition>,
+    /// All of whose entries have expired, by class, oldest first.
+    pub expired: BTreeMap<String, Vec<Partition>>,
+    /// Where addresses have expired, oldest first.
+    pub cut: Vec<Partition>,
+    /// Of classes with a limit, what has not expired, newest first.
+    pub limited: BTreeMap<String, Vec<Partition>>,
+    /// When there is something to do again, in UNIX seconds, if nothing happens until then.
+    pub next: Option<f64>,
+}
+
+impl Plan {
+    /// The plan for an archive with these partitions at `now`, in UNIX seconds. `old_is_empty` says that nothing lies under
+    /// archive user `nil`.
+    #[must_use]
+    pub fn new(partitions: &[Partition], retention: &Retention, old_is_empty: bool, now: f64) -> Self {
+        let mut plan = Self::default();
+        let truth: HashSet<Partition> = visible(partitions, old_is_empty).into_iter().collect();
+        let mut sorted = partitions.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        for partition in sorted {
+            if partition.is_marker() {
+                plan.markers.push(partition);
+                continue;
+            }
+            if !truth.contains(&partition) {
+                plan.unfinished.push(partition);
+                continue;
+            }
+            let class = partition.home().to_owned();
+            if retention.is_expired(&partition, now) {
+                plan.expired.entry(class).or_default().push(partition);
+                continue;
+            }
+            let rules = retention.rules(&class);
+            plan.due(rules.expires_after.seconds() + partition.end(), now);
+            if let Some(expiry) = rules.addresses_expire.filter(|_| !partition.is_cut()) {
+                let due = partition.end() + LATE + expiry.after.seconds();
+                if due <= now { plan.cut.push(partition.clone()) } else { plan.due(due, now) }
+            }
+            if rules.limit.is_some() {
+                plan.limited.entry(class).or_default().insert(0, partition);
+            }
+        }
+        plan
+    }
+
+    fn due(&mut self, at: f64, now: f64) {
+        if at.is_finite() && at > now && self.next.is_none_or(|next| at < next) {
+            self.next = Some(at);
+        }
+    }
+}
+
+/// The partitions that hold entries, of those that a store lists: no markers, and no copies that are not finished.
+#[must_use]
+pub fn visible(partitions: &[Partition], old_is_empty: bool) -> Vec<Partition> {
+    let moving = |partition: &&Partition| partition.is_marker() && !old_is_empty;
+    let generations: HashSet<u32> = partitions.iter().filter(moving).map(|marker| marker.number).collect();
+    let all: HashSet<&Partition> = partitions.iter().collect();
+    let holds = |partition: &&Partition| {
+        let moved = partition.generation().is_none_or(|generation| !generations.contains(&generation));
+        let finished = partition.original().is_none_or(|original| !all.contains(&original));
+        !partition.is_marker() && moved && finished
+    };
+    partitions.iter().filter(holds).cloned().collect()
+}
+
+/// How many of the oldest partitions of a class can go, so that the rest still holds at least `limit` entries. `counts` are
+/// their numbers of entries, newest first.
+///
+/// ```
+/// use audit_core::pruning::surplus;
+/// assert_eq!(surplus(200, &[40, 100, 100, 100]), 1);
+/// ```
+#[must_use]
+pub fn surplus(limit: u64, counts: &[u64]) -> usize {
+    let mut held = 0u64;
+    for (index, count) in counts.iter().enumerate() {
+        if held >= limit && index > 0 {
+            return counts.len().saturating_sub(index);
+        }
+        held = held.saturating_add(*count);
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Policy;
+    use crate::archive::{Archive, Layout};
+    use crate::period::Period;
+    use crate::retention::{AddressExpiry, Class, Pattern, Rules};
+    use proptest::prelude::*;
+
+    type Job = Box<dyn Fn(&mut BTreeMap<Option<Partition>, usize>)>;
+
+    const NOON: f64 = 1_795_521_600.0;
+    const DAY: f64 = 86_400.0;
+
+    fn partitions(names: &[&str]) -> Vec<Partition> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    fn names(partitions: &[Partition]) -> Vec<String> {
+        partitions.iter().map(ToString::to_string).collect()
+    }
+
+    fn retention(rules: Rules) -> Retention {
+        let limited = Class {
+            name: "limited".to_owned(),
+            types: vec![Pattern::new("limited-*").unwrap()],
+            rules: Rules { limit: Some(250), expires_after: Period::Never, ..rules },
+        };
+        Retention::new(rules, vec![limited])
+    }
+
+    #[test]
+    fn a_copy_counts_when_its_original_is_gone() {
+        let all = ["@events.2026-11-20", "@cut-events.2026-11-20", "@cut-events.2026-11-20.2", "@cut-events.2026-11-19"];
+        let plan = Plan::new(&partitions(&all), &Retention::default(), true, NOON);
+        assert_eq!(names(&visible(&partitions(&all), true)), ["@events.2026-11-20", "@cut-events.2026-11-20.2", "@cut-events.2026-11-19"]);
+        assert_eq!(names(&plan.unfinished), ["@cut-events.2026-11-20"]);
+    }
+
+    #[test]
+    fn a_generation_of_the_old_archive_counts_when_that_is_gone() {
+        let all = partitions(&["@old-events.2026-11-20.100001", "@old-events.2026-11-20.200001", "@moving-old.2026-11-24.2"]);
+        assert_eq!(names(&visible(&all, false)), ["@old-events.2026-11-20.100001"]);
+        assert_eq!(names(&visible(&all, true)), ["@old-events.2026-11-20.100001", "@old-events.2026-11-20.200001"]);
+        let plan = Plan::new(&all, &Retention::default(), false, NOON);
+        assert_eq!((names(&plan.unfinished), names(&plan.markers)), (names(&all[1..2]), names(&all[2..])));
+        assert_eq!(names(&Plan::new(&all, &Retention::default(), true, NOON).unfinished), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_day_expires_when_it_is_over() {
+        let rules = Rules { expires_after: Period::Seconds(2.0 * DAY), ..Rules::default() };
+        let all = [
+            "@events.2026-11-21",
+            "@cut-events.2026-11-21.2",
+            "@old-events.2026-11-20.100001",
+            "@events.2026-11-22",
+            "@limited.2020-01-01",
+        ];
+        let plan = Plan::new(&partitions(&all), &retention(rules), true, NOON);
+        let expired: Vec<_> = plan.expired.values().map(|expired| names(expired)).collect();
+        assert_eq!(expired, [["@old-events.2026-11-20.100001", "@events.2026-11-21", "@cut-events.2026-11-21.2"]]);
+        assert_eq!(plan.next, Some(NOON + DAY / 2.0), "when the 22nd is two days over");
+    }
+
+    #[test]
+    fn addresses_of_a_day_are_cut_once() {
+        let expiry = AddressExpiry { after: Period::Seconds(DAY), to: Policy::NONE };
+        let rules = Rules { addresses_expire: Some(expiry), ..Rules::default() };
+        let all = ["@events.2026-11-22", "@cut-events.2026-11-21", "@old-events.2026-11-21.100001", "@events.2026-11-23"];
+        let plan = Plan::new(&partitions(&all), &retention(rules), true, NOON);
+        assert_eq!(names(&plan.cut), ["@old-events.2026-11-21.100001", "@events.2026-11-22"]);
+        assert_eq!(plan.next, Some(NOON + DAY / 2.0 + LATE), "the 23rd, when nothing can come any more");
+    }
+
+    #[test]
+    fn a_limit_lets_whole_partitions_go_while_the_rest_is_enough() {
+        for (limit, counts, dropped) in [
+            (0, &[][..], 0),
+            (0, &[5], 0),
+            (100, &[100, 100], 1),
+            (100, &[99, 100, 100], 1),
+            (100, &[99, 1, 100], 1),
+            (100, &[0, 99, 1000, 7], 1),
+            (1000, &[100, 100, 100], 0),
+            (1, &[0, 0, 1, 1, 1], 2),
+        ] {
+            assert_eq!(surplus(limit, counts), dropped, "{limit} {counts:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn whatever_happens_no_entry_goes_before_its_time_and_none_is_shown_after_it(
+            steps in prop::collection::vec((0u32..40_000, 0usize..3, 0usize..120, any::<bool>()), 1..60),
+            days in prop::collection::vec(1u8..5, 2),
+            limit in 1u64..400,
+        ) {
+            let rules = |days: u8| Rules { expires_after: Period::Seconds(f64::from(days) * DAY), ..Rules::default() };
+            let class = |name: &str, rules: Rules| Class { name: name.to_owned(), types: vec![], rules };
+            let classes = ["events", "short", "limited"];
+            let retention = Retention::new(rules(days[0]), vec![
+                class("short", rules(days[1])),
+                class("limited", Rules { limit: Some(limit), expires_after: Period::Never, ..rules(1) }),
+            ]);
+            let mut archive = Archive::new(Layout::Partitions);
+            // Each entry is its class and its time; what lies in a partition is in the order of writing.
+            let mut store: BTreeMap<Partition, Vec<(usize, f64)>> = BTreeMap::new();
+            let mut written: Vec<Vec<(usize, f64)>> = vec![vec![]; 3];
+            let (mut now, mut number) = (NOON, 0);
+            for (pass, class, count, prune) in steps {
+                now += f64::from(pass);
+                for _ in 0..count {
+                    let name = classes[class];
+                    let room = retention.rules(name).room();
+                    let slot = archive.slot(name, now);
+                    if slot.fresh {
+                        archive.resume(name, now, None);
+                    }
+                    let partition: Partition = slot.partition.unwrap().parse().unwrap();
+                    let rows = store.entry(partition).or_default();
+                    rows.push((number, now));
+                    written[class].push((number, now));
+                    number += 1;
+                    if rows.len() as u64 >= room {
+                        prop_assert!(archive.roll(name, now));
+                    }
+                }
+                if prune {
+                    let all: Vec<Partition> = store.keys().cloned().collect();
+                    let plan = Plan::new(&all, &retention, true, now);
+                    prop_assert!(plan.unfinished.is_empty() && plan.cut.is_empty());
+                    for partition in plan.expired.values().flatten() {
+                        store.remove(partition);
+                    }
+                    for (name, own) in &plan.limited {
+                        let counts: Vec<u64> = own.iter().map(|partition| store[partition].len() as u64).collect();
+                        let keep = own.len() - surplus(retention.rules(name).limit.unwrap(), &counts);
+                        for partition in &own[keep..] {
+                            store.remove(partition);
+                        }
+                    }
+                }
+                for (class, name) in classes.iter().enumerate() {
+                    let held: HashSet<usize> = store.iter().filter(|(partition, _)| partition.class == *name).flat_map(|(_, rows)| rows.iter().map(|row| row.0)).collect();
+                    let cutoff = retention.cutoff(name, now).unwrap_or(f64::NEG_INFINITY);
+                    let within = retention.rules(name).limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap());
+                    for (number, at) in written[class].iter().rev().take(within) {
+                        prop_assert!(*at < cutoff || held.contains(number), "{name} has lost an entry of {at} at {now}");
+                    }
+                    if prune {
+                        // At the latest a day later it is gone; a limit leaves one partition more.
+                        for (_, rows) in store.iter().filter(|(partition, _)| partition.class == *name) {
+                            prop_assert!(rows.iter().all(|(_, at)| *at >= cutoff - DAY));
+                        }
+                        let most = within.saturating_add(usize::try_from(retention.rules(name).room()).unwrap());
+                        prop_assert!(held.len() <= most, "{name} holds {}", held.len());
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn wherever_a_copy_is_interrupted_each_entry_is_there_once(entries in 1usize..6, at in 0usize..9, old in any::<bool>()) {
+            // A job as a list of steps; a crash lets the first `at` of them happen.
+            let mut store: BTreeMap<Option<Partition>, usize> = BTreeMap::new();
+            let source = (!old).then(|| "@events.2026-11-20".parse::<Partition>().unwrap());
+            let copy: Partition = if old { "@old-events.2026-11-20.100001" } else { "@cut-events.2026-11-20" }.parse().unwrap();
+            let marker: Partition = "@moving-old.2026-11-24".parse().unwrap();
+            store.insert(source.clone(), entries);
+            let seen = |store: &BTreeMap<Option<Partition>, usize>| {
+                let all: Vec<Partition> = store.keys().flatten().cloned().collect();
+                let partitions: usize = visible(&all, !store.contains_key(&None)).into_iter().map(|partition| store[&Some(partition)]).sum();
+                partitions + store.get(&None).copied().unwrap_or(0)
+            };
+            let run = |store: &mut BTreeMap<Option<Partition>, usize>, steps: usize| {
+                let all: Vec<Partition> = store.keys().flatten().cloned().collect();
+                let plan = Plan::new(&all, &Retention::default(), !store.contains_key(&None), NOON);
+                let mut jobs: Vec<Job> = Vec::new();
+                for gone in plan.unfinished.into_iter().chain(plan.markers) {
+                    jobs.push(Box::new(move |store| { store.remove(&Some(gone.clone())); }));
+                }
+                if store.contains_key(&source) {
+                    if old {
+                        let marker = marker.clone();
+                        jobs.push(Box::new(move |store| { store.insert(Some(marker.clone()), 0); }));
+                    }
+                    for _ in 0..entries {
+                        let copy = copy.clone();
+                        jobs.push(Box::new(move |store| *store.entry(Some(copy.clone())).or_insert(0) += 1));
+                    }
+                    let source = source.clone();
+                    jobs.push(Box::new(move |store| { store.remove(&source); }));
+                    let marker = marker.clone();
+                    jobs.push(Box::new(move |store| { store.remove(&Some(marker.clone())); }));
+                }
+                for job in jobs.into_iter().take(steps) {
+                    job(store);
+                    prop_assert_eq!(seen(store), entries);
+                }
+                Ok(())
+            };
+            run(&mut store, at)?;
+            run(&mut store, usize::MAX)?;
+            prop_assert_eq!(store.keys().flatten().cloned().collect::<Vec<_>>(), vec![copy]);
+        }
+    }
+}
