@@ -14,8 +14,8 @@ const GAP: &str = "  ";
 /// The narrowest that a column may get.
 const NARROWEST: usize = 8;
 
-/// A table of events, written in as many pieces as they arrive in. The first piece decides which columns there are and
-/// how wide they are.
+/// A table of events, written in as many pieces as they arrive in. Each piece may add columns and make them wider; the
+/// header is written again where that changes what the rows below it mean.
 #[derive(Debug)]
 pub struct Table {
     columns: Columns,
@@ -23,7 +23,10 @@ pub struct Table {
     width: Option<usize>,
     zone: Zone,
     coloured: bool,
-    layout: Option<Vec<Laid>>,
+    /// The columns of the last header.
+    layout: Vec<Laid>,
+    /// What the widest cell of each column took so far, whether it was shown or not.
+    widest: Vec<usize>,
     offset: String,
 }
 
@@ -37,7 +40,7 @@ impl Table {
     /// A table with these columns, for a terminal of `width` cells.
     #[must_use]
     pub const fn new(columns: Columns, width: Option<usize>, zone: Zone) -> Self {
-        Self { columns, width, zone, coloured: false, layout: None, offset: String::new() }
+        Self { columns, width, zone, coloured: false, layout: Vec::new(), widest: Vec::new(), offset: String::new() }
     }
 
     /// The same, with colours for event types that an operator looks for.
@@ -46,30 +49,41 @@ impl Table {
         Self { coloured, ..self }
     }
 
-    /// The lines for `events`, each ended by a newline; with a header the first time.
+    /// The lines for `events`, each ended by a newline; with a header the first time, and where the columns change.
     pub fn lines(&mut self, events: &[StoredEvent]) -> String {
         let mut lines = String::new();
-        let layout = match &self.layout {
-            Some(layout) => layout.clone(),
-            None => {
-                if events.is_empty() {
-                    return lines;
-                }
-                let offsets = events.iter().map(|event| self.zone.show(event.time).1);
-                self.offset = offsets.reduce(|a, b| if a == b { a } else { "local".to_owned() }).unwrap_or_default();
-                let layout = self.arrange(events);
-                let header: Vec<String> = layout.iter().map(|column| self.title(column.column)).collect();
-                push_row(&mut lines, &layout, &header, self.width, None);
-                self.layout = Some(layout.clone());
-                layout
+        if events.is_empty() {
+            return lines;
+        }
+        if self.layout.is_empty() {
+            let offsets = events.iter().map(|event| self.zone.show(event.time).1);
+            self.offset = offsets.reduce(|a, b| if a == b { a } else { "local".to_owned() }).unwrap_or_default();
+        }
+        let layout = self.arrange(events);
+        let is_first = self.layout.is_empty();
+        let columns = |layout: &[Laid]| layout.iter().map(|column| column.column).collect::<Vec<_>>();
+        // Where nothing is cut, wider cells only shift those behind them.
+        if self.width.is_some() || columns(&layout) != columns(&self.layout) {
+            let before = self.header();
+            self.layout = layout;
+            let header = self.header();
+            if is_first || header != before {
+                lines.push_str(&header);
             }
-        };
+        }
         for event in events {
-            let cells: Vec<String> = layout.iter().map(|column| self.cell(column.column, event)).collect();
+            let cells: Vec<String> = self.layout.iter().map(|column| self.cell(column.column, event)).collect();
             let colour = if self.coloured { colour_of(&event.kind) } else { None };
-            push_row(&mut lines, &layout, &cells, self.width, colour);
+            push_row(&mut lines, &self.layout, &cells, self.width, colour);
         }
         lines
+    }
+
+    fn header(&self) -> String {
+        let titles: Vec<String> = self.layout.iter().map(|column| self.title(column.column)).collect();
+        let mut header = String::new();
+        push_row(&mut header, &self.layout, &titles, self.width, None);
+        header
     }
 
     fn title(&self, column: Column) -> String {
@@ -92,10 +106,17 @@ impl Table {
         }
     }
 
-    fn arrange(&self, events: &[StoredEvent]) -> Vec<Laid> {
+    fn arrange(&mut self, events: &[StoredEvent]) -> Vec<Laid> {
         let mut layout: Vec<Laid> = Vec::new();
-        for (column, asked) in self.columns.wanted() {
-            let widest = events.iter().map(|event| self.cell(column, event).width()).max().unwrap_or_default();
+        for (index, (column, asked)) in self.columns.wanted().into_iter().enumerate() {
+            let here = events.iter().map(|event| self.cell(column, event).width()).max().unwrap_or_default();
+            if self.widest.len() <= index {
+                self.widest.push(0);
+            }
+            let widest = self.widest.get_mut(index).map_or(here, |widest| {
+                *widest = here.max(*widest);
+                *widest
+            });
             if asked.unwrap_or(widest > 0) {
                 layout.push(Laid { column, width: widest.max(self.title(column).width()) });
             }
@@ -266,8 +287,21 @@ mod tests {
     fn the_header_comes_once() {
         let mut table = Table::new(Columns::default(), None, Zone::Utc);
         let events = sample();
-        let lines = [table.lines(&[]), table.lines(&events[..1]), table.lines(&events[1..])].concat();
-        assert_eq!((lines.matches("TIME").count(), lines.lines().count()), (1, 4));
+        let lines = [table.lines(&[]), table.lines(&events), table.lines(&events[1..])].concat();
+        assert_eq!((lines.matches("TIME").count(), lines.lines().count()), (1, 6));
+    }
+
+    #[test]
+    fn what_comes_later_is_cut_no_more_than_what_came_first() {
+        for width in [Some(100), None] {
+            let mut table = Table::new(Columns::default(), width, Zone::Utc);
+            let lines = [table.lines(&[event(0.0, "short", "", "")]), table.lines(&sample())].concat();
+            assert_eq!(lines.matches("TIME").count(), 2, "{lines}");
+            assert!(lines.contains("authentication-failure") && lines.contains("Received SIG"), "{lines}");
+        }
+        let mut wide = Table::new(Columns::default(), Some(100), Zone::Utc);
+        let lines = [wide.lines(&[event(0.0, "short", "", "")]), wide.lines(&[event(0.0, "a-longer-type", "", "")])].concat();
+        assert_eq!(lines, "TIME (UTC)           EVENT\n2026-11-24 12:00:00  short\n2026-11-24 12:00:00  a-longer-type\n");
     }
 
     #[test]
