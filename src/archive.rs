@@ -45,13 +45,21 @@ struct Position {
     partition: Partition,
     name: String,
     newest: Option<i64>,
+    /// The time of the newest entry in the partitions of the day before this one, as far as it is known.
+    before: i64,
     /// How many partitions of the day are full.
     full: u32,
 }
 
 impl Position {
     fn new(partition: Partition, full: u32) -> Self {
-        Self { name: partition.to_string(), partition, newest: None, full }
+        Self { name: partition.to_string(), partition, newest: None, before: i64::MIN, full }
+    }
+
+    /// The next partition of the day.
+    fn follow(&mut self) {
+        let before = self.newest.unwrap_or(i64::MIN).max(self.before);
+        *self = Self { before, ..Self::new(self.partition.next(), self.full) };
     }
 }
 
@@ -64,8 +72,8 @@ impl Archive {
 
     /// The slot for an entry of `class` at `now`, in UNIX seconds.
     ///
-    /// Within a partition the time never goes back, whatever the clock does: Prosody 13's embedded driver searches a
-    /// partition by bisection.
+    /// Within a class and day the time never goes back, whatever the clock does: Prosody 13's embedded driver searches a
+    /// partition by bisection, and readers go from a partition to the next.
     pub fn slot(&mut self, class: &str, now: f64) -> Slot {
         let when = whole_seconds(now);
         if self.uses_single() {
@@ -91,7 +99,8 @@ impl Archive {
         if self.uses_single() {
             self.single = newest;
         } else {
-            self.position(class, now).newest = newest;
+            let position = self.position(class, now);
+            position.newest = newest.max(Some(position.before));
         }
     }
 
@@ -105,7 +114,8 @@ impl Archive {
         if position.full >= FULL_A_DAY {
             return false;
         }
-        *position = Position::new(position.partition.next(), position.full.saturating_add(1));
+        position.full = position.full.saturating_add(1);
+        position.follow();
         true
     }
 
@@ -119,7 +129,7 @@ impl Archive {
         if position.partition.number >= ROLLS_A_DAY {
             return false;
         }
-        *position = Position::new(position.partition.next(), position.full);
+        position.follow();
         true
     }
 
@@ -208,6 +218,19 @@ mod tests {
         assert!(slot.fresh);
         archive.resume("events", NOON, Some(NOON + 5.0));
         assert_eq!(next(&mut archive, NOON).1, 1_795_521_605);
+    }
+
+    #[test]
+    fn time_never_goes_back_from_a_partition_to_the_next() {
+        let mut archive = Archive::new(Layout::Partitions);
+        next(&mut archive, NOON);
+        assert!(archive.roll("events", NOON));
+        assert_eq!(next(&mut archive, NOON - 3600.0).1, 1_795_521_600);
+        assert!(archive.full("events", NOON));
+        archive.resume("events", NOON, Some(NOON - 60.0));
+        assert_eq!(next(&mut archive, NOON - 3600.0).1, 1_795_521_600);
+        // Yesterday's are others.
+        assert_eq!(next(&mut archive, NOON - 86_400.0).1, 1_795_435_200);
     }
 
     #[test]
