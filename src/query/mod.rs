@@ -247,8 +247,15 @@ impl Query {
             .map(|entry| entry.place.when)
             .reduce(|a, b| if self.request.oldest_first { a.min(b) } else { a.max(b) });
         let oldest_first = self.request.oldest_first;
-        let may_come_first =
-            |source: &Source| front.is_none_or(|front| if oldest_first { source.start <= front } else { source.end > front });
+        // What was not wanted says how far a partition was read, too.
+        let may_come_first = |source: &Source| {
+            front.is_none_or(|front| match (source.near, oldest_first) {
+                (Some(near), true) => near <= front,
+                (Some(near), false) => near >= front,
+                (None, true) => source.start <= front,
+                (None, false) => source.end > front,
+            })
+        };
         let unread = self.sequences.iter().enumerate().filter(|(_, sequence)| sequence.front().is_none());
         let sources = unread.filter_map(|(index, sequence)| Some((index, sequence.sources.front()?)));
         // The one that may have the next entry: a class in which nothing is wanted is read no further than the others.
@@ -645,6 +652,21 @@ mod tests {
             let (found, _, pages) = store.read(Request { oldest_first, ..wanted(all()) }, Period::Never, &[]);
             assert_eq!(found, ["t15"]);
             assert!(pages <= needed, "{pages} pages, oldest first: {oldest_first}");
+        }
+    }
+
+    #[test]
+    fn a_class_without_anything_wanted_is_read_no_further_than_the_others() {
+        let mut store = Store::default();
+        for number in 0..2000 {
+            let (class, kind) = if number % 2 == 0 { ("events", "other") } else { ("failures", "wanted") };
+            let xml = format!("<audit-event type='{kind}'/>");
+            store.add(Some(&format!("@{class}.2026-11-24")), Row { xml, ..row(number, NOON - 2000.0 + number as f64, None) });
+        }
+        for oldest_first in [false, true] {
+            let wanted = filtered(|filter| filter.types = vec![pattern::Pattern::new("wanted")]);
+            let (found, _, pages) = store.read(Request { limit: Some(20), oldest_first, ..wanted }, Period::Never, &[]);
+            assert_eq!((found.len(), pages), (20, 3), "one page of each class and of the old archive");
         }
     }
 
