@@ -791,10 +791,18 @@ describe("the journal", function ()
 		log.store.append = function (...) return engine and append(...); end;
 		audit(log, 1, 1000);
 		local began = log.time;
-		while log.log.waiting("example.com") > 0 do log:pass(0.01); end
-		assert.equal(count_to(1000), numbers(log));
+		local last = 1000;
+		while log.log.waiting("example.com") > 0 do
+			log:pass(0.01);
+			-- What comes meanwhile does not cut a pause short.
+			if last < 1050 then
+				last = last + 1;
+				audit(log, last, last);
+			end
+		end
+		assert.equal(count_to(last), numbers(log));
 		assert.is_true(engine.transactions >= 5 and engine.transactions <= 12, engine.transactions.." transactions");
-		assert.is_true(log.time - began > engine.transactions * 0.1 - 0.1, "no pauses");
+		assert.is_true(log.time - began > engine.transactions * 0.2 - 0.3, ("only %.2f s"):format(log.time - began));
 	end);
 
 	it("is handed over for one host in a turn of the loop", function ()

@@ -10,6 +10,8 @@ local DELAY, MANY = 0.25, 200;
 local SLICE, SMALLEST, LARGEST = 0.008, 10, 200;
 -- With how many it begins: how long a store takes for one is not known yet.
 local FIRST = 25;
+-- For how many times as long as a slice took the loop is for others before the next, while more is waiting.
+local REST = 3;
 -- The longest pause after a failure, in seconds.
 local LONGEST_PAUSE = 60;
 -- So many entries are kept in memory besides the journal; more are read back from it.
@@ -367,7 +369,7 @@ local function new(context)
 		if queue.running or not queue.journal or is_empty(queue) and not queue.lost then
 			return true;
 		end
-		queue.running = true;
+		queue.running, queue.resting = true, false;
 		local began = now();
 		local ok, more, err = pcall(hand_over, queue);
 		local took = now() - began;
@@ -401,8 +403,8 @@ local function new(context)
 			context.record_lost(queue.host, lost);
 		end
 		if more then
-			-- At least half of the loop's time is for others.
-			schedule(queue, min(took, DELAY));
+			queue.resting = true;
+			schedule(queue, min(REST * took, DELAY));
 			return false;
 		end
 		local line = recorder.stored(queue.host);
@@ -441,7 +443,7 @@ local function new(context)
 		if not durable then
 			tell_of_journal(queue, true, at);
 		end
-		if queue.failures == 0 then
+		if queue.failures == 0 and not queue.resting then
 			schedule(queue, sequence - queue.journal:first() >= MANY and 0 or DELAY);
 		end
 		return true;
