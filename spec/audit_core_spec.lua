@@ -805,6 +805,44 @@ describe("the journal", function ()
 		assert.is_true(log.time - began > engine.transactions * 0.2 - 0.3, ("only %.2f s"):format(log.time - began));
 	end);
 
+	it("is handed over in small transactions where to append takes long", function ()
+		local log = journaled();
+		local engine, append = { longest = 0 }, log.store.append;
+		function engine:transaction(run)
+			local began = log.time;
+			run();
+			self.longest = math.max(self.longest, log.time - began);
+			return true;
+		end
+		log.store.append = function (...)
+			log.time = log.time + (engine and 0.001);
+			return append(...);
+		end;
+		audit(log, 1, 100);
+		while log.log.waiting("example.com") > 0 do log:pass(0.01); end
+		assert.equal(count_to(100), numbers(log));
+		assert.is_true(engine.longest < 0.0105, engine.longest.." seconds");
+	end);
+
+	it("is not stored twice where the answer to a commit was lost", function ()
+		local log = journaled();
+		local engine, append = { lose = true }, log.store.append;
+		-- As Prosody's engine does with a connection that is gone: it begins again.
+		function engine:transaction(run)
+			local ok = pcall(run);
+			if self.lose then
+				self.lose = false;
+				ok = pcall(run);
+			end
+			return ok, not ok and "failed" or nil;
+		end
+		log.store.append = function (...) return engine and append(...); end;
+		audit(log, 1, 30);
+		log:pass(5);
+		assert.equal(count_to(30), numbers(log));
+		assert.equal("the connection was lost", log.lines[1]:match("the connection was lost"));
+	end);
+
 	it("is handed over for one host in a turn of the loop", function ()
 		local log = journaled();
 		log.environment.journal_path = function (host) return path.."."..host; end;

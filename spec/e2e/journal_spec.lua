@@ -532,7 +532,8 @@ server.each_series(describe, pending, function (series)
 			for _ = 1, 8 do
 				local returned = crash.returned(prosody);
 				local numbers, status, err = crash.shown(prosody);
-				assert.same({ 0, "" }, { status, err });
+				-- On a slow machine it says how far it is.
+				assert.same({ 0, "" }, { status, (err:gsub("%d+ entries …\n", "")) });
 				assert.same(no_faults, crash.faults_of_numbers(numbers, returned));
 				assert.is_true(#numbers > most);
 				most = #numbers;

@@ -278,21 +278,31 @@ local function new(context)
 	-- they were committed after that.
 	local function store_items(queue, store, items, deadline)
 		local engine = stores.engine_of(store);
-		if engine and #items > 1 then
-			local appended;
+		if engine and #items > 0 then
+			local count, appended, unknown;
 			local ok = pcall(function ()
 				assert(stores.in_one_transaction(engine, function ()
-					for i = 1, #items do
-						local done, err = put(queue, store, items[i]);
+					if appended then
+						-- The connection was lost, and Prosody begins again. Where all was appended the commit may have been done.
+						unknown = true;
+						error("the connection was lost", 0);
+					end
+					count = 0;
+					repeat
+						local done, err = put(queue, store, items[count + 1]);
 						if not done then
 							error(cause_of(err), 0);
 						end
-					end
+						count = count + 1;
+					until count == #items or count >= SMALLEST and now() > deadline;
 					appended = now();
 				end));
 			end);
 			if ok then
-				return #items, nil, appended;
+				return count, nil, appended;
+			elseif unknown then
+				stores.undo(engine);
+				return 0, "the connection was lost";
 			end
 			-- One at a time shows which of them it was, and how far one gets.
 			stores.undo(engine);
