@@ -590,6 +590,82 @@ describe("the journal", function ()
 		assert.equal("tab\tand\nnewline", stanza.tags[2][1]);
 	end);
 
+	describe("hastens no garbage collection where the driver is known to be done when it returns:", function ()
+		local cycles, heap, watch;
+
+		before_each(function ()
+			-- As in Prosody, but done sooner.
+			collectgarbage("incremental", 105, 1000);
+			cycles, watch = 0, {};
+			function watch.__gc()
+				cycles = cycles + 1;
+				if watch then setmetatable({}, watch); end
+			end
+			setmetatable({}, watch);
+		end);
+
+		local function begin()
+			collectgarbage();
+			collectgarbage();
+			cycles, heap = 0, collectgarbage("count");
+		end
+
+		after_each(function ()
+			watch = nil;
+			collectgarbage("incremental", 200, 100);
+		end);
+
+		-- Hands over so many entries, for which the driver makes so many times as much garbage as there is: how often the heap was
+		-- gone through, and how large it was at most, in times of what it was.
+		local function hand_over(kind, entries, times)
+			local store, peak = new_store(nil, kind), 0;
+			local function waste()
+				local _ = ("x"):rep(math.floor(times * heap * 1024 / entries));
+				peak = math.max(peak, collectgarbage("count"));
+			end
+			if kind then
+				local datamanager = { append = store.append };
+				function store.append(...) waste(); return datamanager.append(...); end
+			else
+				local append = store.append;
+				function store.append(...) waste(); return append(...); end
+			end
+			local log = journaled(nil, store);
+			audit(log, 1, entries);
+			begin();
+			log:pass(60);
+			local gone_through, ratio = cycles, peak / heap;
+			log.log.close();
+			assert.equal(entries, select(2, numbers(log):gsub("%d+", "")));
+			return gone_through, ratio;
+		end
+
+		it("not for a little of garbage", function ()
+			assert.equal(0, (hand_over("embedded", 50, 0.2)));
+			assert.is_true(hand_over(nil, 50, 0.2) > 0);
+		end);
+
+		it("but the heap does not grow for that by more than a part", function ()
+			local gone_through, peak = hand_over("embedded", 200, 5);
+			assert.is_true(gone_through > 1);
+			assert.is_true(peak < 2, peak);
+		end);
+
+		it("and it is not put off", function ()
+			local log = journaled(nil, new_store(nil, "embedded"));
+			begin();
+			for i = 1, 200 do
+				audit(log, i, i);
+				log:pass(0.3);
+			end
+			cycles = 0;
+			for _ = 1, 100 do
+				local _ = ("x"):rep(math.floor(heap * 1024 * 0.005));
+			end
+			assert.is_true(cycles > 0);
+		end);
+	end);
+
 	it("shows what waits together with what is stored", function ()
 		local log = journaled();
 		audit(log, 1, 2);

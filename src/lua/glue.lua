@@ -1,7 +1,7 @@
 -- The Lua half of the binding. Everything that calls a store is in Lua and not in Rust: a driver may yield, a yield can't
 -- cross Rust, and a driver's errors must arrive as they are.
 
-local native, stanzas, stores_of_hosts, classes_of_hosts, writers, queues_of_hosts, floods, prunes_of_hosts, readers = ...;
+local native, stanzas, stores_of_hosts, _, classes_of_hosts, writers, queues_of_hosts, floods, prunes_of_hosts, readers = ...;
 
 local NAMESPACE, HOST_WIDE = native.namespace, stanzas.HOST_WIDE;
 -- util.stanza's way to write an attribute with a namespace.

@@ -34,6 +34,7 @@ use mlua::prelude::*;
 const CHUNKS: &[(&str, &str)] = &[
     ("stanza", include_str!("stanza.lua")),
     ("store", include_str!("store.lua")),
+    ("collector", include_str!("collector.lua")),
     ("classes", include_str!("classes.lua")),
     ("writer", include_str!("writer.lua")),
     ("queue", include_str!("queue.lua")),

@@ -1,6 +1,6 @@
 -- Between an event and its store: the journal of each host, and the task that hands its entries over.
 
-local native, stanzas, stores = ...;
+local native, stanzas, stores, collector = ...;
 
 local ID = native.namespace.."\1id";
 
@@ -342,6 +342,10 @@ local function new(context)
 				return nil, problem;
 			end
 		end
+		if stores.is_embedded(store) or stores.engine_of(store) then
+			-- These don't yield.
+			collector.lend();
+		end
 		local entries = 0;
 		while not is_empty(queue) do
 			local began = now();
@@ -382,6 +386,7 @@ local function new(context)
 		queue.running, queue.resting = true, false;
 		local began = now();
 		local ok, more, err = pcall(hand_over, queue);
+		collector.settle();
 		local took = now() - began;
 		queue.running, queue.longest = false, max(queue.longest, took);
 		if not queue.journal then
