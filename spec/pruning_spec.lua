@@ -445,6 +445,35 @@ describe("pruning in a server", function ()
 		os.remove(log.lock);
 	end);
 
+	it("says once that it failed, if that lasts and the store is not known to be broken", function ()
+		local path = os.tmpname();
+		local log = support.new(nil, support.new_store(nil, "embedded"), path);
+		local told = {};
+		log.environment.pruned = function (_, results, problem) table.insert(told, results and "done" or problem); end;
+		log.log = core.new(log.environment);
+		local delete = log.store.delete;
+		function log.store.delete() return nil, "no permission"; end
+		log.store:append("@events.2020-01-01", nil, entry("x"), 1577880000, "@");
+		log.log.prune_soon(host, 0);
+		log:pass(50);
+		assert.same({}, told);
+		log:pass(7200);
+		assert.same({ "no permission" }, told);
+		log.store.delete = delete;
+		log:pass(900);
+		assert.same({ "no permission", "done" }, told);
+		-- A store that takes nothing either was spoken of when it took nothing.
+		function log.store.users() error("broken"); end
+		function log.store.append() return nil, "broken"; end
+		log.log.audit(host, nil, "mod_test", "t");
+		log:pass(30);
+		log.log.prune_soon(host, 0);
+		log:pass(7200);
+		assert.same({ "no permission", "done" }, told);
+		log.log.close();
+		os.execute("rm -f '"..path.."'*");
+	end);
+
 	it("is begun again when something expires, and once a class with a limit has grown", function ()
 		local path = os.tmpname();
 		local store = support.new_store(nil, "embedded");

@@ -13,8 +13,8 @@ local MAX_ELEMENTS, MAX_BYTES = 200, 32768;
 local MAX_ADDRESSES = 1024;
 -- What is due later than this is seen to by the daily task, in seconds.
 local LONGEST_DELAY = 86400;
--- After a failure it is tried again so much later, in seconds.
-local RETRY = 900;
+-- After a failure it is tried again so much later, in seconds; the first time sooner.
+local FIRST_RETRY, RETRY = 60, 900;
 
 local error, getmetatable, pairs, pcall, rawget = error, getmetatable, pairs, pcall, rawget;
 local require, setmetatable, type = require, setmetatable, type;
@@ -38,7 +38,7 @@ local function nothing() end
 --     schedule    function(delay, run): runs run() in an async context, so many seconds later; without it there is no journal,
 --                 and no flood control
 --     pause       function(seconds): lets the server go on, in an async context; without it nothing pauses
---     pruned      function(host, what was done | nil, message), after prune_soon()
+--     pruned      function(host, what was done | nil, message), after prune_soon(); of a failure only what lasts, and once
 --     lock_path   function(host) -> the file by which one process at a time prunes a host | nil
 --     list_path   function(host, archive user) -> the file in which the embedded driver keeps its entries
 --     key_path    function(host) -> the file of the key by which addresses are hashed | nil
@@ -444,7 +444,7 @@ local function new(environment)
 
 	-- Prunes a host after so many seconds, and goes on to do so when there is something to remove again. `limits`: it only looks at
 	-- limits.
-	local due = {};
+	local due, failures = {}, {};
 	function prune_soon(host, delay, limits)
 		local at = now() + delay;
 		if not environment.schedule or due[host] and due[host] <= at or delay > LONGEST_DELAY then
@@ -459,11 +459,19 @@ local function new(environment)
 			if not ok then
 				results, problem = nil, results;
 			end
+			local failure = not results and (failures[host] or { count = 0 }) or nil;
+			failures[host] = failure;
+			if failure then
+				failure.count = failure.count + 1;
+				prune_soon(host, failure.count == 1 and FIRST_RETRY or RETRY);
+				-- Somebody else may have been at it, and a store that takes no entries has been spoken of.
+				if failure.told or failure.count == 1 or queues.state(host).problem then
+					return;
+				end
+				failure.told = true;
+			end
 			if environment.pruned then
 				environment.pruned(host, results, problem);
-			end
-			if not results then
-				prune_soon(host, RETRY);
 			end
 		end);
 	end
