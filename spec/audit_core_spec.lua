@@ -182,7 +182,8 @@ describe("a retention class", function ()
 		log.audit("example.com", nil, "mod_test", "user-registered", { session = session });
 		log.audit("example.com", nil, "mod_test", "user-registered", { session = session });
 		assert.equal(2, #log.lines);
-		assert.is_truthy(log.lines[1]:find("class accounts has expire = 1, but there is no such field: use types, expires_after, limit, ips, ips_expire_after, ips_expire_to", 1, true));
+		assert.is_truthy(log.lines[1]:find("class accounts has expire = 1, but there is no such field: use types, expires_after, limit, "
+			.."ips, ips_expire_after, ips_expire_to", 1, true));
 		assert.is_truthy(log.lines[2]:find("class accounts has ips = \"some\", which is not allowed: use \"full\", \"prefix\"", 1, true));
 		assert.is_nil(ip_of(log.store:rows("@accounts.2026-11-24")[1]));
 	end);

@@ -1,6 +1,5 @@
 -- prosodyctl mod_audit, with the server running and stopped, on every store.
 
-local dump = require "support.dump";
 local process = require "support.process";
 local raw = require "support.raw_client";
 local server = require "support.server";
