@@ -79,15 +79,15 @@ local function new(context)
 	-- How many entries there are in partitions that take no more: counts[host][partition].
 	local counts = {};
 
-	-- A function that lets the server go on where a slice has been long enough.
+	-- breathe(at once | nil, seconds | nil): lets the server go on where a slice has been long enough.
 	local function new_breath()
 		local since = now();
-		return function (at_once)
+		return function (at_once, seconds)
 			local held = now() - since;
 			if held >= SLICE or at_once then
 				longest = max(longest, held);
 				if pause then
-					pause(REST);
+					pause(seconds or REST);
 				end
 				if stopped then
 					error(STOPPED, 0);
@@ -271,14 +271,11 @@ local function new(context)
 	end
 
 	-- Lets the kernel write out what the embedded driver has written, or sees to it.
-	local function settle(host, store, users, seconds)
+	local function settle(host, store, users, breathe, seconds)
 		if not is_embedded(store) or #users == 0 then
 			return;
 		elseif pause then
-			pause(seconds or SETTLE);
-			if stopped then
-				error(STOPPED, 0);
-			end
+			breathe(true, seconds or SETTLE);
 		elseif context.sync then
 			for _, user in ipairs(users) do
 				context.sync(host, user);
@@ -319,7 +316,7 @@ local function new(context)
 				copied[#copied + 1] = { partition = partition; class = class; count = count; first = first; last = last };
 			end
 		end
-		settle(host, store, copies, wish.settle);
+		settle(host, store, copies, breathe, wish.settle);
 		for _, done in ipairs(copied) do
 			call(store, "delete", done.partition);
 			add(done.class, "addresses", done.count, 1, done.first, done.last);
@@ -363,7 +360,7 @@ local function new(context)
 
 		local _, damaged = each(store, nil, breathe, copy);
 		if damaged == 0 then
-			settle(host, store, copies, wish.settle);
+			settle(host, store, copies, breathe, wish.settle);
 			-- Somebody may have written there meanwhile. From here to the end nothing pauses.
 			local newest, key = edge(store, nil, true);
 			if newest and key ~= last_key then
