@@ -25,7 +25,7 @@ modules := $(wildcard lua/*.lua)
 
 need_cargo = @test -n "$(CARGO)" || { echo "cargo was not found: install a Rust toolchain or give its path as CARGO=" >&2; exit 1; }
 
-.PHONY: all build install uninstall demo test test-rust test-spec test-e2e lint bench bench-memory bench-login bench-rush bench-flood bench-query bench-render soak-crash soak-outage fmt clean help
+.PHONY: all build install uninstall demo test test-rust test-spec test-e2e lint bench bench-memory bench-login bench-rush bench-flood bench-month bench-query bench-render soak-crash soak-outage fmt clean help
 
 all: build ## Build the library for the Lua that Prosody runs on (LUA=5.4; or 5.2, 5.3, luajit)
 
@@ -112,6 +112,12 @@ bench-flood: ## Flood real servers with failed logins, with the audit log and wi
 	@tools/setup test
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/flood.lua
+
+bench-month: ## Let a day of a month's log expire on real servers, beside a log in plain Lua
+	$(need_cargo)
+	@tools/setup test
+	@$(MAKE) --no-print-directory build LUA=5.4
+	@lua5.4 benches/month.lua
 
 bench-query: ## Measure reading a month's log of a million entries on every store, beside plain Lua (an hour)
 	$(need_cargo)

@@ -9,6 +9,8 @@ local st = require "util.stanza";
 
 local xmlns = "xmpp:prosody.im/audit";
 local days, accounts = 28, 2000;
+-- So many entries in a partition.
+local room = 1000;
 -- On SQL, so many in one transaction.
 local batch = 500;
 
@@ -93,16 +95,14 @@ return function (store, entries, last, progress)
 		local day = os.date("!%Y-%m-%d", when);
 		local partition = partitions[class];
 		if not partition or partition.day ~= day then
-			partition = { day = day, name = ("@%s.%s"):format(class, day), number = 1 };
+			partition = { day = day, name = ("@%s.%s"):format(class, day), number = 1, count = 0 };
 			partitions[class] = partition;
-		end
-		local key, err = store:append(partition.name, nil, stanza, when, with);
-		if err == "quota-limit" then
-			partition.number = partition.number + 1;
+		elseif partition.count == room then
+			partition.number, partition.count = partition.number + 1, 0;
 			partition.name = ("@%s.%s.%d"):format(class, day, partition.number);
-			key, err = store:append(partition.name, nil, stanza, when, with);
 		end
-		return assert(key, err);
+		partition.count = partition.count + 1;
+		return assert(store:append(partition.name, nil, stanza, when, with));
 	end
 
 	local first = last - days * 86400;
