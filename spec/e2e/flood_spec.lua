@@ -29,11 +29,13 @@ server.each_series(describe, pending, function (series)
 
 			local sent = 0;
 
-			-- Reading the log holds the loop, so the heartbeat is looked at before.
+			-- The heartbeat is looked at before, as reading the log holds the loop. How late it is on a quiet machine make bench-flood
+			-- measures; here it may be as late as a busy one and Prosody 0.12's timers make it, but not as late as the modules did of
+			-- which a flood stopped the server for seconds.
 			local function check()
 				flood.calm(prosody);
 				local report = flood.report(prosody);
-				assert.is_true(report.worst <= 0.05, ("a heartbeat was %.1f ms late"):format(report.worst * 1000));
+				assert.is_true(report.worst <= 0.5, ("a heartbeat was %.1f ms late"):format(report.worst * 1000));
 				local log = flood.log(prosody);
 				assert.equal(sent, log.single + log.counted);
 				assert.is_true(log.busiest <= 1000, log.busiest);
