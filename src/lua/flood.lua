@@ -1,7 +1,8 @@
 -- Flood control as the server's events meet it: what is asked before an entry is built, and the timer that ends windows.
 -- The recorder decides.
 
-local native, stanzas = ...;
+local native, chunks = ...;
+local stanzas = chunks.stanza;
 
 local NAMESPACE, HOST_WIDE = native.namespace, stanzas.HOST_WIDE;
 local ID = NAMESPACE.."\1id";

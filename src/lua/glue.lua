@@ -1,7 +1,8 @@
 -- The Lua half of the binding. Everything that calls a store is in Lua and not in Rust: a driver may yield, a yield can't
 -- cross Rust, and a driver's errors must arrive as they are.
 
-local native, stanzas, stores_of_hosts, _, classes_of_hosts, writers, queues_of_hosts, floods, prunes_of_hosts, readers = ...;
+local native, chunks = ...;
+local stanzas, stores_of_hosts = chunks.stanza, chunks.store;
 
 local NAMESPACE, HOST_WIDE = native.namespace, stanzas.HOST_WIDE;
 -- util.stanza's way to write an attribute with a namespace.
@@ -11,10 +12,6 @@ local ID, OCCURRED = NAMESPACE.."\1id", NAMESPACE.."\1occurred";
 local MAX_ELEMENTS, MAX_BYTES = 200, 32768;
 -- How many addresses are remembered with what is stored of them, for each class.
 local MAX_ADDRESSES = 1024;
--- What is due later than this is seen to by the daily task, in seconds.
-local LONGEST_DELAY = 86400;
--- After a failure it is tried again so much later, in seconds; the first time sooner.
-local FIRST_RETRY, RETRY = 60, 900;
 
 local error, getmetatable, pairs, pcall, rawget = error, getmetatable, pairs, pcall, rawget;
 local require, setmetatable, type = require, setmetatable, type;
@@ -79,9 +76,9 @@ local function new(environment)
 		end
 	end
 
-	local classes = classes_of_hosts.new(recorder, ensure_configured);
+	local classes = chunks.classes.new(recorder, ensure_configured);
 	local class_of = classes.of;
-	local writer = writers.new(recorder, classes, function (host, class, partition, count)
+	local writer = chunks.writer.new(recorder, classes, function (host, class, partition, count)
 		prunes.known(host, partition, count);
 		if class.has_limit then
 			prunes.soon(host);
@@ -401,9 +398,7 @@ local function new(environment)
 		return store, users;
 	end
 
-	local prune_soon;
-
-	prunes = prunes_of_hosts.new {
+	prunes = chunks.prune.new {
 		stanza_mt = stanza_mt, log = log, now = now;
 		pause = environment.pause;
 		retry = environment.retry;
@@ -432,49 +427,11 @@ local function new(environment)
 		end;
 	};
 
-	-- Removes what has expired, cuts addresses that have, and moves an older log: prune(host, wish) -> what was done | nil,
-	-- message. prune.lua describes both. It pauses where the environment has a way to: then it is for an async context.
-	local function prune(host, wish)
-		local results, problem = prunes.run(host, wish);
-		if results and results.next then
-			prune_soon(host, results.next - now() + 1);
-		end
-		return results, problem;
-	end
-
-	-- Prunes a host after so many seconds, and goes on to do so when there is something to remove again. `limits`: it only looks at
-	-- limits.
-	local due, failures = {}, {};
-	function prune_soon(host, delay, limits)
-		local at = now() + delay;
-		if not environment.schedule or due[host] and due[host] <= at or delay > LONGEST_DELAY then
-			return;
-		end
-		due[host] = at;
-		environment.schedule(delay, function ()
-			if due[host] ~= at then return; end
-			due[host] = nil;
-			-- Who asked for it may be at it.
-			local ok, results, problem = pcall(prune, host, { limits = limits, wait = true });
-			if not ok then
-				results, problem = nil, results;
-			end
-			local failure = not results and (failures[host] or { count = 0 }) or nil;
-			failures[host] = failure;
-			if failure then
-				failure.count = failure.count + 1;
-				prune_soon(host, failure.count == 1 and FIRST_RETRY or RETRY);
-				-- Somebody else may have been at it, and a store that takes no entries has been spoken of.
-				if failure.told or failure.count == 1 or queues.state(host).problem then
-					return;
-				end
-				failure.told = true;
-			end
-			if environment.pruned then
-				environment.pruned(host, results, problem);
-			end
-		end);
-	end
+	local schedule = chunks.schedule.new {
+		now = now, schedule = environment.schedule, pruned = environment.pruned, run = prunes.run;
+		is_in_trouble = function (host) return queues.state(host).problem ~= nil; end;
+	};
+	local prune, prune_soon = schedule.prune, schedule.prune_soon;
 
 	function prunes.soon(host)
 		prune_soon(host, 1, true);
@@ -492,7 +449,7 @@ local function new(environment)
 		end
 	end
 
-	queues = queues_of_hosts.new {
+	queues = chunks.queue.new {
 		stanza_mt = stanza_mt, log = log, now = now;
 		schedule = environment.schedule;
 		journal_path = environment.schedule and environment.journal_path;
@@ -510,7 +467,7 @@ local function new(environment)
 		end;
 	};
 
-	flood = floods.new {
+	flood = chunks.flood.new {
 		stanza_mt = stanza_mt, log = log, now = now, monotonic = environment.monotonic or now;
 		schedule = environment.schedule;
 		-- Who has the journal has this too.
@@ -527,7 +484,7 @@ local function new(environment)
 		end;
 	};
 
-	reading = readers.new {
+	reading = chunks.read.new {
 		now = now;
 		retry = environment.retry;
 		store_of = store_of;
@@ -577,6 +534,8 @@ local function new(environment)
 		-- read(asked, out, view), cells(asked, columns, pause): read.lua describes them; what is asked comes from command()
 		read = for_host(reading.write);
 		cells = for_host(reading.cells);
+		-- prune(host, wish) -> what was done | nil, message: prune.lua describes both. It pauses where the environment has a way to: then
+		-- it is for an async context.
 		prune = prune;
 		-- events(host | "*") -> what there is to be recorded, as text, with the classes of the host
 		events = function (host)

@@ -29,8 +29,8 @@ mod recorder;
 
 use mlua::prelude::*;
 
-/// The embedded Lua, in the order in which it is loaded; each chunk is given what those before it returned. Everything that
-/// calls a store is here, since a driver may yield and a yield can't cross Rust.
+/// The embedded Lua, in the order in which it is loaded; each chunk is given a table of what those before it returned, by
+/// name. Everything that calls a store is here, since a driver may yield and a yield can't cross Rust.
 const CHUNKS: &[(&str, &str)] = &[
     ("stanza", include_str!("stanza.lua")),
     ("store", include_str!("store.lua")),
@@ -39,7 +39,11 @@ const CHUNKS: &[(&str, &str)] = &[
     ("writer", include_str!("writer.lua")),
     ("queue", include_str!("queue.lua")),
     ("flood", include_str!("flood.lua")),
+    ("slices", include_str!("slices.lua")),
+    ("cut", include_str!("cut.lua")),
+    ("older", include_str!("older.lua")),
     ("prune", include_str!("prune.lua")),
+    ("schedule", include_str!("schedule.lua")),
     ("read", include_str!("read.lua")),
     ("glue", include_str!("glue.lua")),
 ];
@@ -60,12 +64,12 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("sync", lua.create_function(pruning::sync)?)?;
     native.set("new_key", lua.create_function(recorder::new_key)?)?;
     native.set("read_journal", lua.create_function(journal::read)?)?;
-    let mut loaded = LuaMultiValue::from_iter([LuaValue::Table(native)]);
+    let chunks = lua.create_table()?;
     for (name, source) in CHUNKS {
-        let value: LuaValue = lua.load(*source).set_name(format!("=audit_core/{name}.lua")).call(loaded.clone())?;
-        loaded.push_back(value);
+        let value: LuaValue = lua.load(*source).set_name(format!("=audit_core/{name}.lua")).call((&native, &chunks))?;
+        chunks.set(*name, value)?;
     }
-    loaded.pop_back().and_then(|last| last.as_table().cloned()).ok_or_else(|| LuaError::runtime("the embedded Lua gave no table"))
+    chunks.get("glue")
 }
 
 #[cfg(feature = "module")]

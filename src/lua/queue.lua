@@ -1,6 +1,7 @@
 -- Between an event and its store: the journal of each host, and the task that hands its entries over.
 
-local native, stanzas, stores, collector = ...;
+local native, chunks = ...;
+local collector, stanzas, stores = chunks.collector, chunks.stanza, chunks.store;
 
 local ID = native.namespace.."\1id";
 

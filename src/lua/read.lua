@@ -1,6 +1,7 @@
 -- Reads the log of a host, page by page, and gives what was found to whoever wants it.
 
-local native, _, stores = ...;
+local native, chunks = ...;
+local stores = chunks.store;
 
 -- For how many seconds a page may be read, and the loop be held, where others wait for the loop.
 local PAGE, SLICE = 0.004, 0.005;

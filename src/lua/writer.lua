@@ -1,6 +1,7 @@
 -- Appends entries to a store: where each goes, and under which time.
 
-local native, _, stores = ...;
+local native, chunks = ...;
+local stores = chunks.store;
 
 local OCCURRED = native.namespace.."\1occurred";
 
