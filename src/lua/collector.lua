@@ -28,7 +28,7 @@ local lent, lent_at = 0, 0;
 
 -- Lends until settle(). Nothing that may yield to the rest of the server comes between the two.
 local function lend()
-	if not can_lend then
+	if not can_lend or lent > 0 then
 		return;
 	end
 	local count = collectgarbage("count");

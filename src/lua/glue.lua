@@ -16,6 +16,7 @@ local MAX_ADDRESSES = 1024;
 local error, getmetatable, pairs, pcall, rawget = error, getmetatable, pairs, pcall, rawget;
 local require, setmetatable, type = require, setmetatable, type;
 local floor = math.floor;
+local lend, settle = chunks.collector.lend, chunks.collector.settle;
 local copy, detail, element, good_jid, good_word = stanzas.copy, stanzas.detail, stanzas.element, stanzas.good_jid, stanzas.good_word;
 local cause_of, condition_of = stores_of_hosts.cause_of, stores_of_hosts.condition_of;
 
@@ -344,7 +345,9 @@ local function new(environment)
 				end
 			end
 		end
+		lend();
 		local ok, id, condition = pcall(record, host, user, source, event_type, session, actor, custom, timestamp, admitted);
+		settle();
 		if ok then
 			return id, condition;
 		end
