@@ -10,7 +10,7 @@ local st = require "util.stanza";
 local xmlns = "xmpp:prosody.im/audit";
 local days, accounts = 28, 2000;
 -- So many entries in a partition.
-local room = 1000;
+local room = 500;
 -- On SQL, so many in one transaction.
 local batch = 500;
 

@@ -42,13 +42,13 @@ pub struct AddressExpiry {
 
 /// How many entries a partition takes. The embedded driver loads a partition whole for many a thing, and an SQL driver removes
 /// it with one statement: this many hold the server for less than ten milliseconds.
-const PARTITION_ENTRIES: u64 = 1000;
+const PARTITION_ENTRIES: u64 = 500;
 
 impl Rules {
     /// How many entries a partition of the class takes: with a limit a tenth of it, so that what goes is a small part.
     #[must_use]
     pub fn room(&self) -> u64 {
-        self.limit.map_or(PARTITION_ENTRIES, |limit| (limit / 10).clamp(PARTITION_ENTRIES / 10, PARTITION_ENTRIES))
+        self.limit.map_or(PARTITION_ENTRIES, |limit| (limit / 10).clamp(PARTITION_ENTRIES / 5, PARTITION_ENTRIES))
     }
 }
 
