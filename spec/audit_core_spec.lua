@@ -856,6 +856,38 @@ describe("the journal", function ()
 		assert.is_true(slices <= 75, slices.." slices");
 	end);
 
+	it("may hold what the store has already, of which only the last is looked at", function ()
+		local store = new_store();
+		local function append(part, id)
+			local stanza = st.stanza("audit-event", { type = "t", [NAMESPACE.."\1id"] = id });
+			store:append("@events.2026-11-24"..(part > 1 and "."..part or ""), nil, stanza, noon, "@");
+		end
+		for part = 1, 20 do
+			for _ = 1, 500 do append(part); end
+		end
+		local log = journaled(nil, store);
+		audit(log, 1, 400);
+		log:pass(60);
+		-- As if the server had been killed before the journal let go of what the store has taken.
+		for i = 1, 150 do
+			append(i <= 100 and 21 or 22, (assert(log.audit("example.com", nil, "mod_test", "t"))));
+		end
+		log.log.close();
+		local read, find = {}, store.find;
+		function store.find(self, user, query)
+			read[tostring(user)] = true;
+			return find(self, user, query);
+		end
+		local again = journaled(nil, store);
+		again.log.open("example.com");
+		again.audit("example.com", nil, "mod_test", "last");
+		again:pass(60);
+		assert.equal(0, again.log.waiting("example.com"));
+		assert.same({ 500, 51 }, { #store:rows("@events.2026-11-24.21"), #store:rows("@events.2026-11-24.22") });
+		read["nil"] = nil;
+		assert.same({ ["@events.2026-11-24.21"] = true, ["@events.2026-11-24.22"] = true }, read);
+	end);
+
 	it("is handed over in large transactions, and with pauses, where a commit takes long", function ()
 		local log = journaled();
 		local engine, append = { transactions = 0 }, log.store.append;

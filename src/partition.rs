@@ -2,9 +2,11 @@
 //!
 //! Prosody's archive stores can drop everything of one archive user at once, and count their quota for each; every other
 //! deletion rewrites a whole list on the embedded driver. So the log is one archive user for each class and day, called
-//! `@<class>.<YYYY-MM-DD>`, and `@<class>.<YYYY-MM-DD>.2` and so on where a driver's quota fills the day. `@` can't be in
-//! a username, so no account's removal touches one.
+//! `@<class>.<YYYY-MM-DD>`, and `@<class>.<YYYY-MM-DD>.2` and so on where the one before holds as many as it should, or a
+//! driver's quota allows. `@` can't be in a username, so no account's removal touches one.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -39,6 +41,22 @@ pub fn day(time: f64) -> NaiveDate {
         _ if time < 0.0 => NaiveDate::default(),
         _ => NaiveDate::from_ymd_opt(9999, 12, 31).unwrap_or_default(),
     }
+}
+
+/// The partitions in which entries of `since` (UNIX seconds) or later may have been written: those of each class and day together,
+/// newest first. Copies are none of them.
+#[must_use]
+pub fn written_since(partitions: Vec<Partition>, since: f64) -> Vec<Vec<Partition>> {
+    let mut sequences: BTreeMap<(NaiveDate, String), Vec<Partition>> = BTreeMap::new();
+    for partition in partitions {
+        if partition.day >= day(since) && partition.class == partition.home() && !partition.is_marker() {
+            sequences.entry((partition.day, partition.class.clone())).or_default().push(partition);
+        }
+    }
+    for sequence in sequences.values_mut() {
+        sequence.sort_by_key(|partition| Reverse(partition.number));
+    }
+    sequences.into_values().collect()
 }
 
 /// One partition of the archive.
@@ -183,6 +201,16 @@ pub fn is_class(name: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_was_written_lately_is_in_the_last_partitions_of_a_day() {
+        let all = ["@events.2026-11-23", "@events.2026-11-24", "@events.2026-11-24.10", "@events.2026-11-24.9", "@failures.2026-11-24"];
+        let others = ["@cut-events.2026-11-24.11", "@old-events.2026-11-24.100001", "@moving-old.2026-11-24"];
+        let partitions: Vec<Partition> = all.iter().chain(&others).map(|name| name.parse().unwrap()).collect();
+        let names: Vec<Vec<String>> =
+            written_since(partitions, 1_795_521_600.0).iter().map(|sequence| sequence.iter().map(ToString::to_string).collect()).collect();
+        assert_eq!(names, [&["@events.2026-11-24.10", "@events.2026-11-24.9", "@events.2026-11-24"][..], &["@failures.2026-11-24"]]);
+    }
 
     #[test]
     fn a_partition_has_one_name() {

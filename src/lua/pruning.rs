@@ -8,7 +8,7 @@ use mlua::prelude::*;
 use super::convert::{Host, Text};
 use super::recorder::{Functions, partition};
 use crate::lock::Lock;
-use crate::partition::{MOVING, Partition};
+use crate::partition::{MOVING, Partition, written_since};
 use crate::pruning::{Plan, surplus, visible};
 
 /// Adds the functions to a recorder's.
@@ -79,6 +79,11 @@ pub(super) fn add(functions: &Functions<'_>) -> LuaResult<()> {
 
     // visible(archive users, whether nil is empty) -> those that hold entries
     functions.add("visible", |_, (users, old_is_empty): (LuaTable, bool)| names(&visible(&partitions(&users), old_is_empty)))?;
+    // written_since(archive users, time) -> partitions that may have got entries of that time or later, those of each class and day
+    // as a list, newest first
+    functions.add("written_since", |_, (users, since): (LuaTable, f64)| -> Vec<Vec<String>> {
+        written_since(partitions(&users), since).iter().map(|sequence| names(sequence)).collect()
+    })?;
     // is_moving(archive users) -> whether a move of archive user nil is not over
     functions.add("is_moving", |_, users: LuaTable| partitions(&users).iter().any(Partition::is_marker))?;
     // next_generation(archive users) -> the number of the next move

@@ -17,7 +17,8 @@ local REST = 3;
 local LONGEST_PAUSE = 60;
 -- So many entries are kept in memory besides the journal; more are read back from it.
 local HELD = 1000;
--- Entries of a partition that are looked at for those that a crash left in both store and journal: more than a slice.
+-- So many of the last entries of a class are looked at for those that a crash left in both store and journal: more than a
+-- slice.
 local RECOGNISED = 400;
 -- How many entries at the end of a journal are looked at for one that a crash may have left there: more than are added in
 -- one turn of the loop.
@@ -245,21 +246,26 @@ local function new(context)
 			if not users then
 				error(problem, 0);
 			end
-			local partitions = { false };
-			for i = 1, #users do
-				if type(users[i]) == "string" and recorder.may_hold(users[i], oldest) then
-					partitions[#partitions + 1] = users[i];
-				end
-			end
-			for i = 1, #partitions do
-				local rows, err = store:find(partitions[i] or nil, { reverse = true; limit = RECOGNISED });
+			local function look(user)
+				local rows, err = store:find(user, { reverse = true; limit = RECOGNISED });
+				local count = 0;
 				if rows then
 					for _, stanza in rows do
 						local id = stanza.attr[ID];
 						if id then recognised[id] = true; end
+						count = count + 1;
 					end
 				elseif err ~= nil and err ~= "item-not-found" then
 					error(err, 0);
+				end
+				return count;
+			end
+			look(nil);
+			local sequences = recorder.written_since(users, oldest);
+			for i = 1, #sequences do
+				local sequence, count, number = sequences[i], 0, 1;
+				while count < RECOGNISED and sequence[number] do
+					count, number = count + look(sequence[number]), number + 1;
 				end
 			end
 		end
