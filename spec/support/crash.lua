@@ -256,6 +256,7 @@ function crash.run(options)
 				end
 				prosody = server.start {
 					series = options.series; storage = options.storage; modules = crash.modules; config = options.config; log_level = "info";
+					eval_timeout = 300; -- reading a long log takes long where others have the processor, too
 				};
 				counted = 0;
 			end
