@@ -9,7 +9,7 @@ local st = require "util.stanza";
 
 local xmlns = "xmpp:prosody.im/audit";
 local days, accounts = 28, 2000;
--- So many entries in a partition.
+-- How many entries a partition takes: Rules::room in src/retention.rs.
 local room = 500;
 -- On SQL, so many in one transaction.
 local batch = 500;
