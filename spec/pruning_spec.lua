@@ -5,6 +5,7 @@ local st = require "util.stanza";
 local support = require "support.log";
 
 local noon, day = support.noon, 86400;
+local unpack = table.unpack or unpack; -- luacheck: ignore 113
 local NAMESPACE = "xmpp:prosody.im/audit";
 local host = "example.com";
 
@@ -302,6 +303,87 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 			until not interrupted;
 			assert.is_true(moments >= 15, moments.." moments");
 		end);
+	end);
+end
+
+-- Whatever is removed between two pages of a reading, which lists the partitions once.
+for _, kind in ipairs({ "embedded", "sql", "other" }) do
+	describe("reading a store of the kind "..kind.." while it is pruned", function ()
+		local function fill()
+			local log = new_log({
+				audit_log_classes = { events = { ips_expire_after = "2d" }; failures = { ips_expire_after = "3d" } };
+			}, kind);
+			-- A clock by which each page takes so long that the next is no larger.
+			log.environment.now = function () log.time = log.time + 0.003; return log.time; end;
+			log.log = core.new(log.environment);
+			local function append(user, event_type, time)
+				log.store:append(user, nil, entry(event_type, "203.0.113.80"), time, event_type:find("3$") and "romeo@example.com" or "juliet");
+			end
+			for back = 5, 0, -1 do
+				for i = 1, back == 4 and 50 or 70 do
+					-- Some of each second.
+					local time = noon - back * day + i // 4;
+					append(name_of("events", time), "e"..back.."-"..i, time);
+					if i < 20 then append(name_of("failures", time), "f"..back.."-"..i, time); end
+					if i % 2 == 0 then
+						append(nil, "old"..back.."-"..i, time);
+						append(nil, "old"..back.."-"..i.."-refused", time);
+					end
+				end
+			end
+			return log;
+		end
+
+		-- Reads, and prunes before the page of this number: which were shown, how many, and whether there were so many pages.
+		local function read(log, moment, ...)
+			local find, pages, pruned = log.store.find, 0, false;
+			log.store.find = function (...)
+				if not pruned then
+					pages = pages + 1;
+					if pages == moment then
+						pruned = true;
+						done(log);
+						assert.is_nil(log.store:names():find(" @events.2026-11-20", 1, true));
+					end
+				end
+				return find(...);
+			end;
+			local asked = assert(core.command({ "--format=json", "--type=e*", "--type=f*", "--type=old*", host, ... }, log.time)).asked;
+			local count, seen, last, oldest_first = 0, {}, nil, (...) == "--oldest-first";
+			local function out(text)
+				for time, event_type in text:gmatch('"time":"([^"]*)".-"type":"([^"]*)"') do
+					assert.is_nil(seen[event_type], event_type.." is shown twice");
+					seen[event_type] = true;
+					assert.is_true(not last or last == time or (last < time) == oldest_first, event_type.." is out of order");
+					count, last = count + 1, time;
+				end
+			end
+			assert.is_nil(log.log.read(asked, out, { pause = function () end }).problem);
+			log.store.find = find;
+			return seen, count, pruned;
+		end
+
+		for name, arguments in pairs {
+			["newest first"] = { n = 6 * 19 + 2 * (5 * 70 + 50) };
+			["oldest first"] = { n = 6 * 19 + 2 * (5 * 70 + 50), "--oldest-first" };
+			["of one user"] = { n = 6 * 2 + 5 * 7 + 5, "--user=romeo" };
+		} do
+			it("shows each entry once, "..name, function ()
+				local expected, number = read(fill(), 0, unpack(arguments));
+				assert.equal(arguments.n, number);
+				local moment = 0;
+				repeat
+					moment = moment + 1;
+					local log = fill();
+					local seen, count, pruned = read(log, moment, unpack(arguments));
+					for event_type in pairs(expected) do
+						assert.is_true(seen[event_type], event_type.." is missing, where it was pruned before page "..moment);
+					end
+					assert.equal(number, count);
+				until not pruned;
+				assert.is_true(moment > 15, moment.." pages");
+			end);
+		end
 	end);
 end
 

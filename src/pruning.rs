@@ -58,8 +58,7 @@ impl Plan {
             }
             let rules = retention.rules(&class);
             plan.due(rules.expires_after.seconds() + partition.end(), now);
-            if let Some(expiry) = rules.addresses_expire.filter(|_| !partition.is_cut()) {
-                let due = partition.end() + LATE + expiry.after.seconds();
+            if let Some(due) = cut_due(&partition, retention) {
                 if due <= now { plan.cut.push(partition.clone()) } else { plan.due(due, now) }
             }
             if rules.limit.is_some() {
@@ -74,6 +73,13 @@ impl Plan {
             self.next = Some(at);
         }
     }
+}
+
+/// When a partition is due to be replaced by a copy in which addresses are cut, in UNIX seconds; nothing where it never is.
+#[must_use]
+pub fn cut_due(partition: &Partition, retention: &Retention) -> Option<f64> {
+    let expiry = retention.rules(partition.home()).addresses_expire.filter(|_| !partition.is_cut())?;
+    Some(partition.end() + LATE + expiry.after.seconds())
 }
 
 /// The partitions that hold entries, of those that a store lists: no markers, and no copies that are not finished.

@@ -7,7 +7,7 @@ local stores = chunks.store;
 local PAGE, SLICE = 0.004, 0.005;
 
 local ipairs = ipairs;
-local cause_of, read_page, users_of = stores.cause_of, stores.read_page, stores.users_of;
+local cause_of, is_embedded, read_page, users_of = stores.cause_of, stores.is_embedded, stores.read_page, stores.users_of;
 
 -- The reading half of a log.
 --   context = {
@@ -36,14 +36,9 @@ local function new(context)
 		end
 	end
 
-	-- Opens the store of a host for reading: store, names of its archive users | nil, message
-	local function open(host)
-		local store, err = patiently(context.store_of, host);
-		if not store then
-			return nil, err;
-		end
-		local users;
-		users, err = patiently(users_of, store);
+	-- Names of a store's archive users that hold entries | nil, message
+	local function visible_users(store)
+		local users, err = patiently(users_of, store);
 		if not users then
 			return nil, err;
 		end
@@ -57,7 +52,21 @@ local function new(context)
 			end
 			old_is_empty = #rows == 0;
 		end
-		return store, context.recorder.visible(users, old_is_empty);
+		return context.recorder.visible(users, old_is_empty);
+	end
+
+	-- Opens the store of a host for reading: store, names of its archive users | nil, message
+	local function open(host)
+		local store, err = patiently(context.store_of, host);
+		if not store then
+			return nil, err;
+		end
+		local users;
+		users, err = visible_users(store);
+		if not users then
+			return nil, err;
+		end
+		return store, users;
 	end
 
 	-- Reads what is asked for. take(query) is called whenever there may be events to take from the query; it returns false to
@@ -88,6 +97,11 @@ local function new(context)
 					rows, skipped = patiently(read_page, store, page);
 					if not rows then
 						rows, skipped, problem = {}, 0, skipped;
+					elseif not page.partition and #rows == 0 and is_embedded(store) then
+						-- What lay there may have been moved since the store was listed.
+						local users_now;
+						users_now, problem = visible_users(store);
+						query:moved(users_now or {});
 					end
 				end
 				query:feed(rows, skipped, now() - began);

@@ -94,6 +94,11 @@ fn rows(list: &LuaTable) -> LuaResult<Vec<Row>> {
     Ok(values.chunks_exact(4).filter_map(row).collect())
 }
 
+/// Names of archive users. A driver may list users that are no strings: the memory driver's key of user `nil` is a function.
+fn names(users: &LuaTable) -> impl Iterator<Item = String> + '_ {
+    users.sequence_values::<LuaValue>().filter_map(|user| user.ok()?.as_string()?.to_str().ok().map(|user| user.to_owned()))
+}
+
 /// A query that is being read.
 pub(super) struct Reading {
     query: Query,
@@ -104,10 +109,7 @@ pub(super) struct Reading {
 impl Reading {
     /// Begins a query over the archive users that a store lists; entries have been waiting in the journal since `waiting_since`.
     pub(super) fn new(request: Request, users: &LuaTable, waiting_since: Option<f64>, scope: Scope) -> Self {
-        // A driver may list users that are no strings: the memory driver's key of user `nil` is a function.
-        let users =
-            users.sequence_values::<LuaValue>().filter_map(|user| user.ok()?.as_string()?.to_str().ok().map(|user| user.to_owned()));
-        Self { query: Query::new(request, scope, users, waiting_since), page: None, shown: 0 }
+        Self { query: Query::new(request, scope, names(users), waiting_since), page: None, shown: 0 }
     }
 
     fn take(&mut self) -> Vec<StoredEvent> {
@@ -134,6 +136,13 @@ impl LuaUserData for Reading {
             table.set("behind", page.behind.clone())?;
             table.set("near", page.near)?;
             Ok(Some(table))
+        });
+        // moved(users): what a store lists now, before a page of archive user nil is fed that has no rows
+        methods.add_method_mut("moved", |_, this, users: LuaTable| {
+            if let Some(page) = &this.page {
+                this.query.moved(page, names(&users));
+            }
+            Ok(())
         });
         // feed(rows, skipped, seconds): the page, how many rows of it could not be read, and how long it took
         methods.add_method_mut("feed", |_, this, (rows, skipped, seconds): (LuaTable, usize, f64)| {

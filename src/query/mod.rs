@@ -17,6 +17,7 @@ use std::collections::{HashSet, VecDeque};
 
 use crate::event::{Row, StoredEvent};
 use crate::partition::Partition;
+use crate::pruning::cut_due;
 use crate::retention::Retention;
 pub use filter::Filter;
 use pace::Pace;
@@ -88,6 +89,8 @@ pub struct Query {
     retention: Retention,
     now: f64,
     sequences: Vec<Sequence>,
+    /// The moves of the old archive that were over at the beginning.
+    generations: HashSet<u32>,
     pace: Pace,
     /// Entries of about the time of those in the journal: one may go to the store while it is read, and be met twice.
     met: HashSet<String>,
@@ -119,6 +122,8 @@ struct Sequence {
     class: Option<String>,
     /// All before that has expired.
     cutoff: Option<f64>,
+    /// What comes before that time, in the order of reading, was read where it lay before.
+    from: Option<f64>,
     oldest_first: bool,
 }
 
@@ -132,9 +137,20 @@ struct Source {
     start: f64,
     behind: Option<String>,
     near: Option<f64>,
+    /// How many rows were read.
+    read: usize,
+    /// How many rows were read already where this was copied from.
+    passed: usize,
+    /// What pruning may replace it by.
+    copy: Option<Partition>,
 }
 
 impl Source {
+    /// What is not bounded in time.
+    const fn unbounded(from: Origin, with: Option<String>) -> Self {
+        Self { from, with, end: f64::INFINITY, start: f64::NEG_INFINITY, behind: None, near: None, read: 0, passed: 0, copy: None }
+    }
+
     /// How far it was read: the time of the last row, or where it begins.
     fn reached(&self, beginning: f64) -> f64 {
         self.near.unwrap_or(beginning)
@@ -161,61 +177,29 @@ impl Query {
     /// since `waiting_since`, where any are.
     #[must_use]
     pub fn new(request: Request, scope: Scope, users: impl IntoIterator<Item = String>, waiting_since: Option<f64>) -> Self {
+        let partitions: Vec<Partition> = users.into_iter().filter_map(|name| name.parse().ok()).collect();
+        let generations = partitions.iter().filter_map(Partition::generation).collect();
         let filter = &request.filter;
-        let since = filter.since.unwrap_or(f64::NEG_INFINITY);
-        let mut until = filter.until.unwrap_or(f64::INFINITY);
-        let mut since = request.newer_than.as_ref().map_or(since, |place| since.max(place.when));
-        match &request.after {
-            Some(place) if request.oldest_first => since = since.max(place.when),
-            // The second of that entry is wanted too.
-            Some(place) => until = until.min(place.when + 1.0),
-            None => {}
-        }
-        let mut partitions: Vec<Partition> = users.into_iter().filter_map(|name| name.parse().ok()).collect();
-        partitions.retain(|partition| {
-            let kept = !scope.retention.is_expired(partition, scope.now);
-            kept && partition.end() > since && partition.start() < until && filter.wants_class(partition.home())
-        });
-        partitions.sort_unstable();
-        partitions.dedup();
-        if !request.oldest_first {
-            partitions.reverse();
-        }
-        let mut classes: Vec<&String> = partitions.iter().map(|partition| &partition.class).collect();
-        classes.sort_unstable();
-        classes.dedup();
         let with = filter.with().map(ToOwned::to_owned);
-        let source = |partition: &Partition| {
-            let from = Origin::Store(Some(partition.to_string()));
-            Source { from, with: with.clone(), end: partition.end(), start: partition.start(), behind: None, near: None }
-        };
-        let sequence = |sources, class: Option<&str>| Sequence {
-            sources,
+        let mut sequences = sequences(&request, &scope.retention, scope.now, with.as_ref(), partitions);
+        let unbounded = |from, with| Sequence {
+            sources: VecDeque::from([Source::unbounded(from, with)]),
             entries: VecDeque::new(),
-            cutoff: match class {
-                Some(class) => scope.retention.cutoff(class, scope.now),
-                None => scope.retention.last_cutoff(scope.now),
-            },
-            class: class.map(ToOwned::to_owned),
+            class: None,
+            cutoff: scope.retention.last_cutoff(scope.now),
+            from: None,
             oldest_first: request.oldest_first,
         };
-        let of_class = |class: &String| {
-            let own = || partitions.iter().filter(|partition| partition.class == *class);
-            sequence(own().map(source).collect(), own().next().map(Partition::home))
-        };
-        let mut sequences: Vec<Sequence> = classes.into_iter().map(of_class).collect();
-        let unbounded =
-            |from, with| VecDeque::from([Source { from, with, end: f64::INFINITY, start: f64::NEG_INFINITY, behind: None, near: None }]);
         // The community's first module stored localparts. A narrow query asks for each; both are narrow then.
         let local = with.as_ref().and_then(|with| with.strip_suffix(&format!("@{}", filter.host))).map(ToOwned::to_owned);
         match (filter.users.is_empty(), with, local) {
             (false, Some(jid), Some(local)) => {
-                sequences.extend([jid, local].map(|with| sequence(unbounded(Origin::Store(None), Some(with)), None)));
+                sequences.extend([jid, local].map(|with| unbounded(Origin::Store(None), Some(with))));
             }
-            _ => sequences.push(sequence(unbounded(Origin::Store(None), None), None)),
+            _ => sequences.push(unbounded(Origin::Store(None), None)),
         }
         if waiting_since.is_some() {
-            sequences.push(sequence(unbounded(Origin::Journal, None), None));
+            sequences.push(unbounded(Origin::Journal, None));
         }
         let pace = Pace::new(request.limit.filter(|_| request.after.is_none()), scope.slice);
         Self {
@@ -223,6 +207,7 @@ impl Query {
             retention: scope.retention,
             now: scope.now,
             sequences,
+            generations,
             pace,
             met: HashSet::new(),
             waiting_since: waiting_since.map_or(f64::INFINITY, f64::floor),
@@ -290,14 +275,29 @@ impl Query {
         let until = self.request.filter.until.map_or(f64::INFINITY, |until| until + DAY);
         let is_beyond = |row: &Row| if page.oldest_first { row.when >= until } else { row.when < bound };
         let beyond = !rows.is_empty() && rows.iter().all(is_beyond);
-        let ended = rows.len().saturating_add(skipped) < page.limit || last.is_none() || beyond;
+        let mut ended = rows.len().saturating_add(skipped) < page.limit || last.is_none() || beyond;
+        let mut passed = 0;
         if let Some(source) = sequence.sources.front_mut().filter(|source| source.from == page.from) {
+            if rows.is_empty()
+                && skipped == 0
+                && let Some(copy) = source.copy.take()
+            {
+                // A copy has the same rows in the same order. One that is not finished has none that was not read.
+                source.from = Origin::Store(Some(copy.to_string()));
+                (source.passed, source.read) = (source.read, 0);
+                ended = false;
+            } else {
+                passed = source.passed.min(rows.len());
+                source.passed -= passed;
+                source.read = source.read.saturating_add(rows.len());
+            }
             (source.behind, source.near) = last.unzip();
         }
         if ended {
             sequence.sources.pop_front();
         }
-        for row in rows {
+        let is_new = |row: &Row| sequence.from.is_none_or(|from| if page.oldest_first { row.when >= from } else { row.when <= from });
+        for row in rows.into_iter().skip(passed).filter(is_new) {
             let place = Place::of(&row);
             if self.newest.as_ref().is_none_or(|newest| place.compare(newest).is_gt()) {
                 self.newest = Some(place.clone());
@@ -320,6 +320,18 @@ impl Query {
         let oldest_first = page.oldest_first;
         sequence.entries.make_contiguous().sort_by(|a, b| in_order(oldest_first, &a.place, &b.place));
         self.merge();
+    }
+
+    /// Says what the archive has become, before a page of the archive of the community's modules is fed that has no rows: pruning may
+    /// have moved it into partitions since. They are gone on with at the time that was reached.
+    pub fn moved(&mut self, page: &Page, users: impl IntoIterator<Item = String>) {
+        let is_new = |partition: &Partition| partition.generation().is_some_and(|generation| !self.generations.contains(&generation));
+        let partitions: Vec<Partition> = users.into_iter().filter_map(|name| name.parse().ok()).filter(is_new).collect();
+        let Some(sequence) = self.sequences.get_mut(page.sequence).filter(|_| !partitions.is_empty()) else { return };
+        // Of the second that was read last there may be more, so nothing of it was given away. All of it is read again.
+        sequence.entries.retain(|entry| Some(entry.place.when) != page.near);
+        let moved = sequences(&self.request, &self.retention, self.now, page.with.as_ref(), partitions);
+        self.sequences.extend(moved.into_iter().map(|sequence| Sequence { from: page.near, ..sequence }));
     }
 
     /// The events that are certain and were not taken yet, in order. Where a page may only take so long there are not many at
@@ -385,6 +397,52 @@ impl Query {
             }
         }
     }
+}
+
+/// A sequence for each class, of the partitions that may hold something that is wanted.
+fn sequences(request: &Request, retention: &Retention, now: f64, with: Option<&String>, mut partitions: Vec<Partition>) -> Vec<Sequence> {
+    let filter = &request.filter;
+    let since = filter.since.unwrap_or(f64::NEG_INFINITY);
+    let mut until = filter.until.unwrap_or(f64::INFINITY);
+    let mut since = request.newer_than.as_ref().map_or(since, |place| since.max(place.when));
+    match &request.after {
+        Some(place) if request.oldest_first => since = since.max(place.when),
+        // The second of that entry is wanted too.
+        Some(place) => until = until.min(place.when + 1.0),
+        None => {}
+    }
+    partitions.retain(|partition| {
+        let kept = !retention.is_expired(partition, now);
+        kept && partition.end() > since && partition.start() < until && filter.wants_class(partition.home())
+    });
+    partitions.sort_unstable();
+    partitions.dedup();
+    if !request.oldest_first {
+        partitions.reverse();
+    }
+    let mut classes: Vec<&String> = partitions.iter().map(|partition| &partition.class).collect();
+    classes.sort_unstable();
+    classes.dedup();
+    let source = |partition: &Partition| Source {
+        end: partition.end(),
+        start: partition.start(),
+        // That a reading takes a whole day is not to be expected.
+        copy: cut_due(partition, retention).filter(|due| *due <= now + DAY).map(|_| partition.cut()),
+        ..Source::unbounded(Origin::Store(Some(partition.to_string())), with.cloned())
+    };
+    let of_class = |class: &String| {
+        let own = || partitions.iter().filter(|partition| partition.class == *class);
+        let class = own().next().map(Partition::home);
+        Sequence {
+            sources: own().map(source).collect(),
+            entries: VecDeque::new(),
+            cutoff: class.and_then(|class| retention.cutoff(class, now)),
+            class: class.map(ToOwned::to_owned),
+            from: None,
+            oldest_first: request.oldest_first,
+        }
+    };
+    classes.into_iter().map(of_class).collect()
 }
 
 impl Sequence {
