@@ -143,12 +143,15 @@ struct Source {
     passed: usize,
     /// What pruning may replace it by.
     copy: Option<Partition>,
+    /// Whether it goes on where the one before it ends, in the order of reading: the time never goes back from one to the next.
+    adjoins: bool,
 }
 
 impl Source {
     /// What is not bounded in time.
     const fn unbounded(from: Origin, with: Option<String>) -> Self {
-        Self { from, with, end: f64::INFINITY, start: f64::NEG_INFINITY, behind: None, near: None, read: 0, passed: 0, copy: None }
+        let (start, end) = (f64::NEG_INFINITY, f64::INFINITY);
+        Self { from, with, end, start, behind: None, near: None, read: 0, passed: 0, copy: None, adjoins: false }
     }
 
     /// How far it was read: the time of the last row, or where it begins.
@@ -276,6 +279,7 @@ impl Query {
         let is_beyond = |row: &Row| if page.oldest_first { row.when >= until } else { row.when < bound };
         let beyond = !rows.is_empty() && rows.iter().all(is_beyond);
         let mut ended = rows.len().saturating_add(skipped) < page.limit || last.is_none() || beyond;
+        let reached = last.as_ref().map(|(_, when)| *when).or(page.near);
         let mut passed = 0;
         if let Some(source) = sequence.sources.front_mut().filter(|source| source.from == page.from) {
             if rows.is_empty()
@@ -295,6 +299,17 @@ impl Query {
         }
         if ended {
             sequence.sources.pop_front();
+            while beyond && sequence.sources.front().is_some_and(|source| source.adjoins) {
+                sequence.sources.pop_front();
+            }
+            if let (Some(next), Some(reached)) = (sequence.sources.front_mut().filter(|source| source.adjoins), reached) {
+                if page.oldest_first {
+                    next.start = next.start.max(reached);
+                } else {
+                    // It may have more of the same second.
+                    next.end = next.end.min(reached.floor() + 1.0);
+                }
+            }
         }
         let is_new = |row: &Row| sequence.from.is_none_or(|from| if page.oldest_first { row.when >= from } else { row.when <= from });
         for row in rows.into_iter().skip(passed).filter(is_new) {
@@ -433,8 +448,14 @@ fn sequences(request: &Request, retention: &Retention, now: f64, with: Option<&S
     let of_class = |class: &String| {
         let own = || partitions.iter().filter(|partition| partition.class == *class);
         let class = own().next().map(Partition::home);
+        // Each move of the old archive begins anew.
+        let part = |partition: &Partition| (partition.day, partition.generation());
+        let mut sources: VecDeque<Source> = own().map(source).collect();
+        for ((before, partition), source) in own().zip(own().skip(1)).zip(sources.iter_mut().skip(1)) {
+            source.adjoins = part(before) == part(partition);
+        }
         Sequence {
-            sources: own().map(source).collect(),
+            sources,
             entries: VecDeque::new(),
             cutoff: class.and_then(|class| retention.cutoff(class, now)),
             class: class.map(ToOwned::to_owned),
@@ -520,6 +541,15 @@ mod tests {
 
         fn add(&mut self, partition: Option<&str>, row: Row) {
             self.0.entry(partition.map(ToOwned::to_owned)).or_default().push(row);
+        }
+
+        /// The partition that takes the next entry of a class.
+        fn partition(&self, class: &str, when: f64, room: usize) -> String {
+            let mut partition = Partition::new(class, when);
+            while self.0.get(&Some(partition.to_string())).is_some_and(|rows| rows.len() >= room) {
+                partition = partition.next();
+            }
+            partition.to_string()
         }
 
         /// A page as a driver gives it.
@@ -728,6 +758,35 @@ mod tests {
         }
     }
 
+    /// Where the partitions of a day are many, what is known of one says what the next can hold.
+    #[test]
+    fn of_a_day_in_many_partitions_a_page_of_each_class_is_held() {
+        let mut store = Store::default();
+        for number in 0..4000 {
+            let (class, when) = (["events", "failures"][number % 2], NOON - 4000.0 + number as f64);
+            store.add(Some(&store.partition(class, when, 100)), row_with_id(number, when, None));
+        }
+        for oldest_first in [false, true] {
+            let mut query = store.query(Request { oldest_first, ..all() }, Period::Never, &[]);
+            let (mut held, mut most, mut found) = (0usize, 0, 0);
+            while let Some(page) = query.next_page() {
+                let rows = store.page(&page, &[]);
+                held += rows.len();
+                query.feed(&page, rows, 0, 0.001);
+                while !query.is_taken() {
+                    let taken = query.take().len();
+                    (held, found) = (held - taken, found + taken);
+                }
+                most = most.max(held);
+            }
+            assert_eq!((found, held), (4000, 0));
+            assert!(most <= 300, "{most} are held, oldest first: {oldest_first}");
+            let since = Filter { since: Some(NOON - 150.0), ..all().filter };
+            let (found, _, pages) = store.read(Request { filter: since, limit: Some(200), ..all() }, Period::Never, &[]);
+            assert!(found.len() == 150 && pages <= 7, "{pages} pages for {} entries", found.len());
+        }
+    }
+
     #[test]
     fn a_damaged_entry_is_counted_and_passed_over() {
         let mut store = Store::new(&[(None, 1, NOON, None), (None, 2, NOON - 1.0, None), (None, 3, NOON - 2.0, None)]);
@@ -743,7 +802,7 @@ mod tests {
     /// Entries as a writer leaves them: in each partition the time never goes back, whatever the clock did.
     fn logs() -> impl Strategy<Value = (Store, Vec<Row>, Entries)> {
         let entry = (0usize..5, 0u32..5 * 86_400, 0usize..4, any::<bool>());
-        (prop::collection::vec(entry, 0..150), 1u32..5000).prop_map(|(entries, grain)| {
+        (prop::collection::vec(entry, 0..150), 1u32..5000, 1usize..40).prop_map(|(entries, grain, room)| {
             let withs = [None, Some("@"), Some("juliet@example.com"), Some("romeo@example.com")];
             let mut entries = entries;
             entries.sort_by_key(|(_, ago, ..)| u32::MAX - ago);
@@ -755,7 +814,7 @@ mod tests {
                 let class = ["", "events", "failures", "accounts", "events"][*class];
                 let has_id = *has_id || !class.is_empty();
                 let row = if has_id { row_with_id(number, when, withs[*with]) } else { row(number, when, withs[*with]) };
-                let partition = (!class.is_empty()).then(|| Partition::new(class, when).to_string());
+                let partition = (!class.is_empty()).then(|| store.partition(class, when, room));
                 if class == "events" && when > waits_from {
                     journal.push(row.clone());
                     if number % 3 > 0 {
