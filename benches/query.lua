@@ -8,8 +8,9 @@
 --
 -- Each question is asked by a process of its own, in which nothing else runs, with the garbage collector as prosodyctl
 -- has it. Its time is that of the reading, without the start of the process; its memory is what the process has had at
--- most. "Plain Lua" is what an operator would write with store:find and util.stanza. The logs are made once and kept
--- under target/bench-query/.
+-- most. "Plain" is what an operator would write with store:find and util.stanza. "Server" is ours with the pauses of a
+-- reading inside a server: for how long it holds the loop at most. The logs are made once and kept under
+-- target/bench-query/.
 
 local here = arg[0]:match("^(.*)/") or ".";
 local root = here.."/..";
@@ -183,7 +184,8 @@ end
 
 -- Ours -----------------------------------------------------------------------------------------------------------------
 
-local function ours(store, question)
+-- With `pause` as in a server, where others wait.
+local function ours(store, question, pause)
 	local core = require "audit_core";
 	local clock = require "util.time".now;
 	local begin = clock();
@@ -200,7 +202,7 @@ local function ours(store, question)
 	local command, problem = core.command(arguments, noon);
 	assert(command, problem);
 	local out = assert(io.open("/dev/null", "w"));
-	local result = log.read(command.asked, function (text) out:write(text); return true; end, { width = 120 });
+	local result = log.read(command.asked, function (text) out:write(text); return true; end, { width = 120, pause = pause });
 	assert(not result.problem, result.problem);
 	assert(result.damaged == 0);
 	return result.shown;
@@ -220,6 +222,15 @@ if options.side ~= "" then
 		local began, spent = clock(), cpu_time();
 		if options.side == "plain" then
 			result.entries = plain[options.question](store);
+		elseif options.side == "server" then
+			local since, longest = clock(), 0;
+			local function pause()
+				longest = math.max(longest, clock() - since);
+				since = clock();
+			end
+			result.entries = ours(store, options.question, pause);
+			pause();
+			result.held = math.min(result.held or math.huge, longest);
 		else
 			result.entries = ours(store, options.question);
 		end
@@ -275,12 +286,15 @@ local function main()
 	print(("%d entries in 28 days, with the libraries of Prosody %s; the fastest of %d rounds"):format(options.entries, options.series, options.rounds));
 	for _, store in ipairs(options.stores) do
 		local folder = make(store);
-		print(("\n%-58s %-6s %9s %9s %9s %8s %12s"):format(store, "", "wall s", "CPU s", "entries", "MiB", "entries/s"));
+		print(("\n%-58s %-6s %9s %9s %9s %8s %12s %8s"):format(store, "", "wall s", "CPU s", "entries", "MiB", "entries/s", "held ms"));
 		for _, question in ipairs(options.questions) do
-			for _, side in ipairs(questions[question].only_ours and { "ours" } or { "ours", "plain" }) do
+			for _, side in ipairs(questions[question].only_ours and { "ours" } or questions[question].once and { "ours", "plain" } or { "ours", "server", "plain" }) do
 				local result = assert(json.decode(child(folder, store, side, question)));
-				print(("%-58s %-6s %9.3f %9.3f %9d %8.1f %12s"):format(side == "ours" and questions[question].says or "", side, result.seconds,
-					result.cpu, result.entries, result.memory, result.entries > 50 and ("%.0f"):format(result.entries / result.seconds) or ""));
+				local says = side == "ours" and questions[question].says or "";
+				local speed = result.entries > 50 and ("%.0f"):format(result.entries / result.seconds) or "";
+				local held = result.held and ("%.1f"):format(result.held * 1000) or "";
+				print(("%-58s %-6s %9.3f %9.3f %9d %8.1f %12s %8s"):format(says, side, result.seconds, result.cpu, result.entries, result.memory,
+					speed, held));
 				io.stdout:flush();
 			end
 		end

@@ -45,9 +45,8 @@ local function newest(store, partition, most)
 	return time, count;
 end
 
--- The SQL engine behind a store, or nil where there is none, or it is not as we know it. Neither series of Prosody gives
--- another way to it: the driver keeps it in a local variable.
-local function engine_of(store)
+-- A local variable of a driver's, by the name that it has there, or nil.
+local function local_of(store, wanted)
 	local append = store.append;
 	if type(append) ~= "function" then
 		return nil;
@@ -56,12 +55,18 @@ local function engine_of(store)
 		local name, value = debug.getupvalue(append, i);
 		if not name then
 			return nil;
-		elseif name == "engine" then
-			if type(value) == "table" and type(value.transaction) == "function" then
-				return value;
-			end
-			return nil;
+		elseif name == wanted then
+			return value;
 		end
+	end
+end
+
+-- The SQL engine behind a store, or nil where there is none, or it is not as we know it. Neither series of Prosody gives
+-- another way to it: the driver keeps it in a local variable.
+local function engine_of(store)
+	local engine = local_of(store, "engine");
+	if type(engine) == "table" and type(engine.transaction) == "function" then
+		return engine;
 	end
 end
 
@@ -119,11 +124,55 @@ local function read_page(store, page)
 	return list, skipped;
 end
 
--- Names of a store's archive users, whatever a driver lists: list | nil, err
+-- The archive users of a host, by jumps from one to the next in the index. In one statement, so that what is replaced meanwhile is
+-- there before or after.
+local LIST = [[
+	WITH RECURSIVE "names" ("name") AS (
+		SELECT (SELECT "user" FROM "prosodyarchive" WHERE "host"=? $bounds ORDER BY "user" LIMIT 1)
+		UNION ALL
+		SELECT (SELECT "user" FROM "prosodyarchive" WHERE "host"=? AND "user">"names"."name" $bounds ORDER BY "user" LIMIT 1)
+		FROM "names" WHERE "name" IS NOT NULL
+	)
+	SELECT "name" FROM "names" WHERE "name" IS NOT NULL;
+]];
+
+-- By driver. The collation of PostgreSQL may be any, and names that begin with "@" lie anywhere in it.
+local LISTS = {
+	SQLite3 = LIST:gsub("%$bounds", [[AND "user">'@' AND "user"<'A']]);
+	PostgreSQL = LIST:gsub("%$bounds", "");
+};
+
+-- Names of the partitions in an SQL database: list | nil where they can't be had so. Prosody's own way reads every row of the host.
+local function partitions_of(engine, host)
+	local statement = type(engine.params) == "table" and LISTS[engine.params.driver];
+	if not statement or type(host) ~= "string" then
+		return nil;
+	end
+	local ok, users = engine:transaction(function ()
+		local users = {};
+		for row in engine:select(statement, host, host) do
+			if find(row[1], "^@") then
+				users[#users + 1] = row[1];
+			end
+		end
+		return users;
+	end);
+	return ok and users or nil;
+end
+
+-- Names of a store's archive users, all partitions among them, whatever a driver lists: list | nil, err
 local function users_of(store)
-	local users = {};
+	local engine = engine_of(store);
+	local ok, users = pcall(function ()
+		return engine and partitions_of(engine, local_of(store, "host"));
+	end);
+	if ok and users then
+		return users;
+	end
+	users = {};
 	if store.users then
-		local ok, problem = pcall(function ()
+		local problem;
+		ok, problem = pcall(function ()
 			for user in store:users() do
 				users[#users + 1] = user;
 			end
@@ -137,19 +186,7 @@ end
 
 -- Whether a store is one of the embedded driver, which keeps each archive user in a file that it can only write anew.
 local function is_embedded(store)
-	local append = store.append;
-	if type(append) ~= "function" then
-		return false;
-	end
-	for i = 1, 60 do
-		local name, value = debug.getupvalue(append, i);
-		if not name then
-			return false;
-		elseif name == "datamanager" then
-			return type(value) == "table";
-		end
-	end
-	return false;
+	return type(local_of(store, "datamanager")) == "table";
 end
 
 -- COMPAT LuaDBI 0.7: a prepared statement that is collected after its connection takes the whole process with it, and
