@@ -45,14 +45,13 @@ local function newest(store, partition, most)
 	return time, count;
 end
 
--- A local variable of a driver's, by the name that it has there, or nil.
-local function local_of(store, wanted)
-	local append = store.append;
-	if type(append) ~= "function" then
+-- A local variable that a function of a driver's uses, by the name that it has there, or nil.
+local function local_of(user, wanted)
+	if type(user) ~= "function" then
 		return nil;
 	end
 	for i = 1, 60 do
-		local name, value = debug.getupvalue(append, i);
+		local name, value = debug.getupvalue(user, i);
 		if not name then
 			return nil;
 		elseif name == wanted then
@@ -64,7 +63,7 @@ end
 -- The SQL engine behind a store, or nil where there is none, or it is not as we know it. Neither series of Prosody gives
 -- another way to it: the driver keeps it in a local variable.
 local function engine_of(store)
-	local engine = local_of(store, "engine");
+	local engine = local_of(store.append, "engine");
 	if type(engine) == "table" and type(engine.transaction) == "function" then
 		return engine;
 	end
@@ -74,6 +73,35 @@ end
 -- entry that it passes.
 local function seeks_by_time(store)
 	return type(store.trim) == "function" and type(store.caps) == "table" and store.caps.quota ~= nil;
+end
+
+-- A function that reads the next row of an iterator: whether it could be read, key | nil at the end, xml, when, with.
+local function each_row(store, rows)
+	-- Behind the iterator of the SQL driver, which parses every entry, is one of the rows as they lie in the database. What is to be
+	-- written again need not be parsed before.
+	local found = engine_of(store) and local_of(rows, "result");
+	if type(found) == "function" then
+		return function ()
+			local read, row = pcall(found);
+			if not read then
+				return false, row;
+			elseif row == nil then
+				return true, nil;
+			elseif row[2] ~= "xml" or type(row[3]) ~= "string" then
+				return false, "no XML";
+			end
+			return true, row[1], row[3], row[4], row[5];
+		end
+	end
+	return function ()
+		-- A row that is no XML makes the SQL driver's iterator raise; the next call gives the next row.
+		local read, key, stanza, when, with = pcall(rows);
+		if not read or key == nil then
+			return read, key;
+		end
+		local written, xml = pcall(tostring, stanza);
+		return written, key, xml, when, with;
+	end
 end
 
 -- One page of a partition. page = { partition, with, oldest_first, behind = key of the row before it, near = its time, limit }
@@ -100,18 +128,13 @@ local function read_page(store, page)
 		end
 		return nil, ok and err or rows;
 	end
+	local next_row = each_row(store, rows);
 	local list, n, skipped = {}, 0, 0;
 	while true do
-		-- A row that is no XML makes the SQL driver's iterator raise; the next call gives the next row.
-		local read, key, stanza, when, with = pcall(rows);
+		local read, key, xml, when, with = next_row();
 		if read and key == nil then
 			break;
-		end
-		local written, xml = read, nil;
-		if read then
-			written, xml = pcall(tostring, stanza);
-		end
-		if written then
+		elseif read then
 			list[n + 1], list[n + 2], list[n + 3], list[n + 4] = key, when, with or "", xml;
 			n = n + 4;
 		else
@@ -164,7 +187,7 @@ end
 local function users_of(store)
 	local engine = engine_of(store);
 	local ok, users = pcall(function ()
-		return engine and partitions_of(engine, local_of(store, "host"));
+		return engine and partitions_of(engine, local_of(store.append, "host"));
 	end);
 	if ok and users then
 		return users;
@@ -186,7 +209,7 @@ end
 
 -- Whether a store is one of the embedded driver, which keeps each archive user in a file that it can only write anew.
 local function is_embedded(store)
-	return type(local_of(store, "datamanager")) == "table";
+	return type(local_of(store.append, "datamanager")) == "table";
 end
 
 -- COMPAT LuaDBI 0.7: a prepared statement that is collected after its connection takes the whole process with it, and
