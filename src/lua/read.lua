@@ -7,7 +7,7 @@ local stores = chunks.store;
 local PAGE, SLICE = 0.004, 0.005;
 
 local ipairs = ipairs;
-local cause_of, is_embedded, read_page, users_of = stores.cause_of, stores.is_embedded, stores.read_page, stores.users_of;
+local cause_of, is_embedded, read_page, seeks, users_of = stores.cause_of, stores.is_embedded, stores.read_page, stores.seeks, stores.users_of;
 
 -- The reading half of a log.
 --   context = {
@@ -94,7 +94,7 @@ local function new(context)
 		end
 		-- The embedded driver has no index: for a few entries of one user it would read a whole partition at once.
 		local without_index = pause and store and is_embedded(store);
-		local query = context.recorder.query(asked, users, waiting.since, now(), pause and PAGE or nil);
+		local query = context.recorder.query(asked, users, waiting.since, now(), pause and PAGE or nil, store ~= nil and seeks(store));
 		while true do
 			local page = query:next_page();
 			if page then
@@ -117,6 +117,7 @@ local function new(context)
 					end
 				end
 				query:feed(rows, skipped, now() - began);
+				breathe();
 			end
 			local going_on;
 			repeat

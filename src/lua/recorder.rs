@@ -82,21 +82,31 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     // warnings() -> list of lines
     functions.add("warnings", |recorder, ()| recorder.take_warnings())?;
 
-    // query(asked, archive users, waiting since | nil, now, seconds for a page | nil) -> query
+    // query(asked, archive users, waiting since | nil, now, seconds for a page | nil, whether the driver finds where a page
+    // begins) -> query
     let recorder = Rc::clone(&functions.recorder);
-    let query = lua.create_function(
-        move |_, (asked, users, waiting_since, now, slice): (LuaUserDataRef<Asked>, LuaTable, Option<f64>, f64, Option<f64>)| {
-            let recorder = recorder.borrow();
-            let host = &asked.0.host;
-            let retention = recorder.settings(host).retention;
-            let mut request = asked.0.request.clone();
-            // Who asks for an address means its hash, too.
-            let whole = request.filter.networks.iter().filter(|network| network.prefix_len() == network.max_prefix_len());
-            let hashes: Vec<String> = whole.filter_map(|network| Some(recorder.hash(host, &network.addr().to_string())?.0)).collect();
-            request.filter.addresses.extend(hashes);
-            Ok(Reading::new(request, &users, waiting_since, Scope { retention, now, slice }))
-        },
-    )?;
+    let query =
+        lua.create_function(
+            move |_,
+                  (asked, users, waiting_since, now, slice, seeks): (
+                LuaUserDataRef<Asked>,
+                LuaTable,
+                Option<f64>,
+                f64,
+                Option<f64>,
+                bool,
+            )| {
+                let recorder = recorder.borrow();
+                let host = &asked.0.host;
+                let retention = recorder.settings(host).retention;
+                let mut request = asked.0.request.clone();
+                // Who asks for an address means its hash, too.
+                let whole = request.filter.networks.iter().filter(|network| network.prefix_len() == network.max_prefix_len());
+                let hashes: Vec<String> = whole.filter_map(|network| Some(recorder.hash(host, &network.addr().to_string())?.0)).collect();
+                request.filter.addresses.extend(hashes);
+                Ok(Reading::new(request, &users, waiting_since, Scope { retention, now, slice, seeks }))
+            },
+        )?;
     functions.table.set("query", query)?;
     // may_hold(archive user, time) -> whether it is a partition that may have entries of that time or later
     functions.add("may_hold", |_, (name, time): (Text, f64)| partition(&name).is_some_and(|partition| partition.day >= day(time)))?;

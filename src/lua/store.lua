@@ -75,6 +75,11 @@ local function seeks_by_time(store)
 	return type(store.trim) == "function" and type(store.caps) == "table" and store.caps.quota ~= nil;
 end
 
+-- Whether a driver is known to find where a page begins without reading all that comes before it.
+local function seeks(store)
+	return seeks_by_time(store) or engine_of(store) ~= nil;
+end
+
 -- A function that reads the next row of an iterator: whether it could be read, key | nil at the end, xml, when, with.
 local function each_row(store, rows)
 	-- Behind the iterator of the SQL driver, which parses every entry, is one of the rows as they lie in the database. What is to be
@@ -293,6 +298,7 @@ return {
 	condition_of = condition_of;
 	newest = newest;
 	read_page = read_page;
+	seeks = seeks;
 	users_of = users_of;
 	engine_of = engine_of;
 	is_embedded = is_embedded;

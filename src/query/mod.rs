@@ -52,6 +52,8 @@ pub struct Scope {
     pub now: f64,
     /// For how many seconds a page may be read; without it pages only grow.
     pub slice: Option<f64>,
+    /// Whether it is known of the driver that it finds where a page begins, so that a small one costs little.
+    pub seeks: bool,
 }
 
 /// Where a page is read.
@@ -204,7 +206,7 @@ impl Query {
         if waiting_since.is_some() {
             sequences.push(unbounded(Origin::Journal, None));
         }
-        let pace = Pace::new(request.limit.filter(|_| request.after.is_none()), scope.slice);
+        let pace = Pace::new(request.limit.filter(|_| request.after.is_none()), scope.slice, scope.seeks);
         Self {
             request,
             retention: scope.retention,
@@ -572,7 +574,7 @@ mod tests {
         }
 
         fn query_kept(&self, request: Request, retention: Retention, journal: &[Row]) -> Query {
-            let scope = Scope { retention, now: NOON, slice: Some(0.01) };
+            let scope = Scope { retention, now: NOON, slice: Some(0.01), seeks: false };
             Query::new(request, scope, self.0.keys().flatten().cloned(), journal.first().map(|row| row.when))
         }
 
