@@ -288,7 +288,8 @@ local function main()
 		local folder = make(store);
 		print(("\n%-58s %-6s %9s %9s %9s %8s %12s %8s"):format(store, "", "wall s", "CPU s", "entries", "MiB", "entries/s", "held ms"));
 		for _, question in ipairs(options.questions) do
-			for _, side in ipairs(questions[question].only_ours and { "ours" } or questions[question].once and { "ours", "plain" } or { "ours", "server", "plain" }) do
+			local all = questions[question].once and { "ours", "plain" } or { "ours", "server", "plain" };
+			for _, side in ipairs(questions[question].only_ours and { "ours" } or all) do
 				local result = assert(json.decode(child(folder, store, side, question)));
 				local says = side == "ours" and questions[question].says or "";
 				local speed = result.entries > 50 and ("%.0f"):format(result.entries / result.seconds) or "";

@@ -505,6 +505,36 @@ describe("reading", function ()
 		assert.same({ 1, 2 }, { shown, damaged });
 	end);
 
+	it("begins where a page does, on a driver that finds times by bisection", function ()
+		local log = new_log();
+		local find, rows_read = log.store.find, 0;
+		log.store.caps, log.store.trim = { quota = 10000 }, function () end;
+		log.store.find = function (self, user, query)
+			local rows, limit = find(self, user, { reverse = query.reverse, before = query.before, after = query.after }), query.limit;
+			return function ()
+				for key, value, when, with in rows do
+					if (not query["end"] or when <= query["end"]) and (not query.start or when >= query.start) then
+						if limit == 0 then return nil; end
+						limit, rows_read = limit - 1, rows_read + 1;
+						return key, value, when, with;
+					end
+				end
+			end
+		end;
+		local ids = {};
+		for i = 1, 5000 do
+			log.time = noon + i // 3;
+			ids[i] = log.audit("example.com", nil, "mod_test", "t");
+		end
+		for _, case in ipairs { { 2500, 2499 }, { 2500, 2501, "--oldest-first" }, { 1001, 1000 }, { 4000, 4001, "--oldest-first" } } do
+			rows_read = 0;
+			local text, shown = log:shown("--columns=id", "--limit=50", "--after="..ids[case[1]], case[3]);
+			assert.equal(50, shown);
+			assert.equal(ids[case[2]], text:match("\n(%x+%-%S+)"));
+			assert.is_true(rows_read <= 1100, rows_read.." rows were read");
+		end
+	end);
+
 	it("says what went wrong", function ()
 		local log = new_log();
 		log.store.find = function () return nil, "database is locked"; end;

@@ -307,7 +307,7 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 end
 
 -- Whatever is removed between two pages of a reading, which lists the partitions once.
-for _, kind in ipairs({ "embedded", "sql", "other" }) do
+for _, kind in ipairs({ "embedded", "sql" }) do
 	describe("reading a store of the kind "..kind.." while it is pruned", function ()
 		local function fill()
 			local log = new_log({
@@ -319,7 +319,7 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 			local function append(user, event_type, time)
 				log.store:append(user, nil, entry(event_type, "203.0.113.80"), time, event_type:find("3$") and "romeo@example.com" or "juliet");
 			end
-			for back = 5, 0, -1 do
+			for back = 4, 0, -1 do
 				for i = 1, back == 4 and 50 or 70 do
 					-- Some of each second.
 					local time = noon - back * day + i // 4;
@@ -364,9 +364,9 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 		end
 
 		for name, arguments in pairs {
-			["newest first"] = { n = 6 * 19 + 2 * (5 * 70 + 50) };
-			["oldest first"] = { n = 6 * 19 + 2 * (5 * 70 + 50), "--oldest-first" };
-			["of one user"] = { n = 6 * 2 + 5 * 7 + 5, "--user=romeo" };
+			["newest first"] = { n = 5 * 19 + 2 * (4 * 70 + 50) };
+			["oldest first"] = { n = 5 * 19 + 2 * (4 * 70 + 50), "--oldest-first" };
+			["of one user"] = { n = 5 * 2 + 4 * 7 + 5, "--user=romeo" };
 		} do
 			it("shows each entry once, "..name, function ()
 				local expected, number = read(fill(), 0, unpack(arguments));

@@ -121,7 +121,7 @@ impl Reading {
 
 impl LuaUserData for Reading {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        // next_page() -> { limit, journal, partition, with, oldest_first, behind, near } | nil where none is needed
+        // next_page() -> { limit, journal, partition, with, oldest_first, behind, near, bound } | nil where none is needed
         methods.add_method_mut("next_page", |lua, this, ()| {
             this.page = this.query.next_page();
             let Some(page) = &this.page else { return Ok(None) };
@@ -135,6 +135,7 @@ impl LuaUserData for Reading {
             table.set("oldest_first", page.oldest_first)?;
             table.set("behind", page.behind.clone())?;
             table.set("near", page.near)?;
+            table.set("bound", page.bound)?;
             Ok(Some(table))
         });
         // moved(users): what a store lists now, before a page of archive user nil is fed that has no rows

@@ -109,18 +109,20 @@ local function each_row(store, rows)
 	end
 end
 
--- One page of a partition. page = { partition, with, oldest_first, behind = key of the row before it, near = its time, limit }
+-- One page of a partition. page = { partition, with, oldest_first, behind = key of the row before it, near = its time, bound = what
+-- comes before that time in the order of reading is not wanted, limit }
 -- -> rows, number of rows that could not be read | nil, err
 local function read_page(store, page)
 	local limit = page.limit;
 	local query = { reverse = not page.oldest_first; limit = limit; with = page.with };
 	query[page.oldest_first and "after" or "before"] = page.behind;
-	if page.near and page.partition and seeks_by_time(store) then
+	local near = page.near or page.bound;
+	if near and page.partition and seeks_by_time(store) then
 		-- A second further: of several entries with the time that it looks for, it meets any.
 		if page.oldest_first then
-			query.start = page.near - 1;
+			query.start = near - 1;
 		else
-			query["end"] = page.near + 1;
+			query["end"] = near + 1;
 		end
 	end
 	local ok, rows, err = pcall(store.find, store, page.partition, query);

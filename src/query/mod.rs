@@ -80,6 +80,8 @@ pub struct Page {
     pub behind: Option<String>,
     /// The time of that row.
     pub near: Option<f64>,
+    /// What comes before that time, in the order of reading, is not wanted: a driver may begin there, or earlier.
+    pub bound: Option<f64>,
     /// At most so many.
     pub limit: usize,
 }
@@ -93,6 +95,8 @@ pub struct Query {
     sequences: Vec<Sequence>,
     /// The moves of the old archive that were over at the beginning.
     generations: HashSet<u32>,
+    /// As [`bounds`] gives them.
+    bounds: (f64, f64),
     pace: Pace,
     /// Entries of about the time of those in the journal: one may go to the store while it is read, and be met twice.
     met: HashSet<String>,
@@ -208,6 +212,7 @@ impl Query {
         }
         let pace = Pace::new(request.limit.filter(|_| request.after.is_none()), scope.slice, scope.seeks);
         Self {
+            bounds: bounds(&request),
             request,
             retention: scope.retention,
             now: scope.now,
@@ -256,9 +261,10 @@ impl Query {
             sequence,
             from: source.from.clone(),
             with: source.with.clone(),
-            oldest_first: self.request.oldest_first,
+            oldest_first,
             behind: source.behind.clone(),
             near: source.near,
+            bound: Some(if oldest_first { self.bounds.0 } else { self.bounds.1 }).filter(|bound| bound.is_finite()),
             limit: self.pace.size(),
         })
     }
@@ -416,18 +422,23 @@ impl Query {
     }
 }
 
+/// The times between which everything lies that is wanted: not before the one, and before the other.
+fn bounds(request: &Request) -> (f64, f64) {
+    let since = request.filter.since.unwrap_or(f64::NEG_INFINITY);
+    let until = request.filter.until.unwrap_or(f64::INFINITY);
+    let since = request.newer_than.as_ref().map_or(since, |place| since.max(place.when));
+    match &request.after {
+        Some(place) if request.oldest_first => (since.max(place.when), until),
+        // The second of that entry is wanted too.
+        Some(place) => (since, until.min(place.when + 1.0)),
+        None => (since, until),
+    }
+}
+
 /// A sequence for each class, of the partitions that may hold something that is wanted.
 fn sequences(request: &Request, retention: &Retention, now: f64, with: Option<&String>, mut partitions: Vec<Partition>) -> Vec<Sequence> {
     let filter = &request.filter;
-    let since = filter.since.unwrap_or(f64::NEG_INFINITY);
-    let mut until = filter.until.unwrap_or(f64::INFINITY);
-    let mut since = request.newer_than.as_ref().map_or(since, |place| since.max(place.when));
-    match &request.after {
-        Some(place) if request.oldest_first => since = since.max(place.when),
-        // The second of that entry is wanted too.
-        Some(place) => until = until.min(place.when + 1.0),
-        None => {}
-    }
+    let (since, until) = bounds(request);
     partitions.retain(|partition| {
         let kept = !retention.is_expired(partition, now);
         kept && partition.end() > since && partition.start() < until && filter.wants_class(partition.home())
