@@ -7,7 +7,7 @@ const SMALLEST: usize = 10;
 /// The largest page.
 const LARGEST: usize = 3200;
 /// The largest page where it may only take so long: what comes of its entries takes time too.
-const LARGEST_IN_HASTE: usize = 400;
+const LARGEST_IN_HASTE: usize = 200;
 /// After so many of the smallest pages that took too long, smaller pages do not help.
 const STRIKES: u8 = 3;
 
@@ -76,8 +76,8 @@ mod tests {
 
     #[test]
     fn pages_grow_until_one_takes_too_long() {
-        assert_eq!(sizes(Some(0.01), false, 0.0, 0.000_01)[..4], [50, 100, 200, 400]);
-        assert_eq!(sizes(Some(0.01), false, 0.0, 0.000_000_1).last(), Some(&400));
+        assert_eq!(sizes(Some(0.01), false, 0.0, 0.000_01)[..4], [50, 100, 200, 200]);
+        assert_eq!(sizes(Some(0.01), false, 0.0, 0.000_000_1).last(), Some(&200));
         assert_eq!(sizes(Some(0.01), false, 0.0, 0.000_05).last(), Some(&100));
         assert_eq!(sizes(Some(0.01), false, 0.0, 0.000_9)[..4], [50, 25, 12, 10]);
         assert_eq!(sizes(Some(0.01), false, 0.0, 0.000_9).last(), Some(&10));
