@@ -41,7 +41,7 @@ pub struct AddressExpiry {
 }
 
 /// How many entries a partition takes. The embedded driver loads a partition whole for many a thing, and an SQL driver removes
-/// it with one statement: this many hold the server for less than ten milliseconds.
+/// it with one statement: this many hold the server for about ten milliseconds at most.
 const PARTITION_ENTRIES: u64 = 500;
 
 impl Rules {
