@@ -47,7 +47,7 @@ end
 
 -- A local variable that a function of a driver's uses, by the name that it has there, or nil.
 local function local_of(user, wanted)
-	if type(user) ~= "function" then
+	if type(user) ~= "function" or not debug then
 		return nil;
 	end
 	for i = 1, 60 do
