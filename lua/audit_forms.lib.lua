@@ -44,9 +44,9 @@ local function result_form(title, columns, entries)
 end
 
 -- A page of entries, with what leads to those before and behind it. state = { asked, size, places = { place before page n } }
-local function page(state, title, columns, change)
+local function page(state, title, columns, pause, change)
 	local after = state.places[#state.places] or nil;
-	local entries, result = audit_log.cells(state.asked:page(state.size, after), columns, readings.pause);
+	local entries, result = audit_log.cells(state.asked:page(state.size, after), columns, pause);
 	if change then
 		for _, entry in ipairs(entries) do change(entry); end
 	end
@@ -136,7 +136,7 @@ end
 local LOG_COLUMNS = { "time", "event", "user", "ip", "location", "client", "actor", "note" };
 
 local function show_page(state, data)
-	local answer, next_state, result = page(state, "Audit log of "..host, LOG_COLUMNS);
+	local answer, next_state, result = page(state, "Audit log of "..host, LOG_COLUMNS, readings.pause);
 	record(data, state.asked, result.shown);
 	return answer, next_state;
 end
@@ -207,6 +207,8 @@ module:provides("adhoc", new_command("Audit summary", NODE.."summary", summary_h
 
 if audit.option_boolean("audit_user_history", true) and not module:get_host_type():find("component", 1, true) then
 	local OWN_COLUMNS = { "time", "event", "ip", "location", "client", "actor" };
+	-- Anybody may ask, and a large log takes long to read: one at a time.
+	local is_reading = false;
 
 	local function history_handler(_, data, state)
 		if data.action == "cancel" then
@@ -223,7 +225,11 @@ if audit.option_boolean("audit_user_history", true) and not module:get_host_type
 		elseif state.jid ~= jid or not turn(state, data.action) then
 			return { status = "completed" };
 		end
-		return page(state, "Recent activity of "..jid, OWN_COLUMNS, function (entry)
+		if is_reading then
+			return { status = "completed"; error = { message = "The log is being read for somebody else. Try again in a moment." } };
+		end
+		is_reading = true;
+		local ok, answer, next_state = pcall(page, state, "Recent activity of "..jid, OWN_COLUMNS, readings.long_pause, function (entry)
 			local actor = entry[6];
 			if actor ~= "" and jid_bare(actor) ~= jid then
 				entry[3], entry[4], entry[5] = "", "", "";
@@ -232,6 +238,12 @@ if audit.option_boolean("audit_user_history", true) and not module:get_host_type
 				entry[6] = "you";
 			end
 		end);
+		is_reading = false;
+		if not ok then
+			module:log("error", "The activity of an account can't be read: %s", answer);
+			return { status = "completed"; error = { message = "The log can't be read now." } };
+		end
+		return answer, next_state;
 	end
 
 	module:provides("adhoc", new_command("Recent account activity", NODE.."history", history_handler, "local_user"));

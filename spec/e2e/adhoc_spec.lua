@@ -1,6 +1,7 @@
 -- The log as ad-hoc commands, for a real client: administrators see the log, users their own account.
 
 local client = require "support.client";
+local process = require "support.process";
 local server = require "support.server";
 
 local host = server.default_host;
@@ -64,6 +65,32 @@ server.each_series(describe, pending, function (series)
 				local result = client.command(prosody, romeo, "secret", NODE..node);
 				assert.same({ false, "forbidden" }, { result.ok, result.condition }, node);
 			end
+		end);
+
+		it("read the log for one user at a time", function ()
+			prosody:eval([[
+				local host, romeo = ...;
+				local async = require "util.async";
+				local st = require "util.stanza";
+				local log = module:shared("/*/audit/log").log;
+				local cells = log.cells;
+				log.cells = function (...)
+					log.cells = cells;
+					async.sleep(3);
+					error("a fault");
+				end;
+				async.runner(function (stanza)
+					module:context(host):send(stanza);
+				end):run(st.iq({ from = romeo.."/elsewhere", to = host, type = "set", id = "x" })
+					:tag("command", { xmlns = "http://jabber.org/protocol/commands", node = "xmpp:prosody.im/audit#history", action = "execute" }));
+			]], host, romeo);
+			local function is_put_off()
+				local result = client.command(prosody, juliet, "secret", NODE.."history");
+				return result.notes[1].text:find("Try again in a moment", 1, true) ~= nil;
+			end
+			assert.is_true(is_put_off());
+			assert.is_truthy(process.wait_until(function () return not is_put_off(); end, 10, 0.2));
+			assert.is_truthy(prosody:log():find("The activity of an account can't be read: .-a fault"));
 		end);
 
 		it("show the log to an administrator, page after page", function ()
