@@ -65,25 +65,9 @@ function crash.settle(prosody, timeout)
 	return process.wait_until(function () return crash.waiting(prosody) == 0; end, timeout or 30, 0.02) or false;
 end
 
--- The whole store as text, a line an entry, in the order of the log: made in the server, as JSON would take too long.
-local read_store = [[
+-- Names of partitions in the order of the log.
+local list_partitions = [[
 	local store = assert(require "core.storagemanager".open(..., "audit", "archive"));
-	local lines = {};
-	local function read(partition)
-		for _, entry, when in assert(store:find(partition, {})) do
-			local number = entry:get_child("number", "xmpp:prosody.im/audit");
-			local lost;
-			if entry.attr.type == "audit-entries-lost" then
-				lost = tostring(entry):match("count=['\"](%d+)['\"]");
-			end
-			local elements = {};
-			for i, child in ipairs(entry.tags) do elements[i] = child.name; end
-			table.insert(lines, ("%s %s %s %s %s %s %s %s %s"):format(number and number.attr.n or "-",
-				entry.attr["xmpp:prosody.im/audit\1id"] or "-", when, entry.attr["xmpp:prosody.im/audit\1occurred"] or "-",
-				number and number.attr.at or "-", entry.attr.type, lost or "-", entry.attr.source, table.concat(elements, ",")));
-		end
-	end
-	read(nil);
 	local partitions = {};
 	for name in store:users() do
 		if type(name) == "string" and name ~= "" then table.insert(partitions, name); end
@@ -99,17 +83,43 @@ local read_store = [[
 		if day_a ~= day_b then return day_a < day_b; end
 		return part_a < part_b;
 	end);
-	for _, name in ipairs(partitions) do
-		read(name);
+	return partitions;
+]];
+
+-- A partition as text, a line an entry: made in the server, as JSON would take too long.
+local read_partition = [[
+	local host, partition = ...;
+	local store = assert(require "core.storagemanager".open(host, "audit", "archive"));
+	local lines = {};
+	for _, entry, when in assert(store:find(partition, {})) do
+		local number = entry:get_child("number", "xmpp:prosody.im/audit");
+		local lost;
+		if entry.attr.type == "audit-entries-lost" then
+			lost = tostring(entry):match("count=['\"](%d+)['\"]");
+		end
+		local elements = {};
+		for i, child in ipairs(entry.tags) do elements[i] = child.name; end
+		table.insert(lines, ("%s %s %s %s %s %s %s %s %s"):format(number and number.attr.n or "-",
+			entry.attr["xmpp:prosody.im/audit\1id"] or "-", when, entry.attr["xmpp:prosody.im/audit\1occurred"] or "-",
+			number and number.attr.at or "-", entry.attr.type, lost or "-", entry.attr.source, table.concat(elements, ",")));
 	end
 	return table.concat(lines, "\n").."\n";
 ]];
+
+-- The whole store, a partition at a time: an answer of five megabytes does not come.
+local function read_store(prosody)
+	local texts = { prosody:eval(read_partition, prosody.host, nil) };
+	for _, partition in ipairs(prosody:eval(list_partitions, prosody.host)) do
+		texts[#texts + 1] = prosody:eval(read_partition, prosody.host, partition);
+	end
+	return table.concat(texts);
+end
 
 -- What the store has of the stream: a list of { number, id, when, occurred, at }, and how many entries it says are lost,
 -- and how many entries of other types there are: { [type] = count }.
 function crash.stored(prosody)
 	local entries, lost, others = {}, 0, {};
-	for number, id, when, occurred, at, type, count, source, elements in prosody:eval(read_store, prosody.host):gmatch(
+	for number, id, when, occurred, at, type, count, source, elements in read_store(prosody):gmatch(
 			"(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S*)\n") do
 		if number == "-" then
 			produced.note(prosody.series, source, type, elements);
@@ -256,7 +266,6 @@ function crash.run(options)
 				end
 				prosody = server.start {
 					series = options.series; storage = options.storage; modules = crash.modules; config = options.config; log_level = "info";
-					eval_timeout = 300; -- reading a long log takes long where others have the processor, too
 				};
 				counted = 0;
 			end
