@@ -129,11 +129,13 @@ local function new(context)
 	end
 
 	local function work(host, wish, results, add)
+		local at, breathe = now(), slices.new_breath();
 		local store, users = context.open(host);
 		if not store then
 			error(users, 0);
 		end
-		local at, breathe = now(), slices.new_breath();
+		-- To list a large log takes a slice of its own.
+		breathe();
 		local old_is_empty = recorder.is_moving(users) and edge(store, nil, false) == nil;
 		local plan = recorder.plan(host, users, old_is_empty, at);
 		for _, partition in ipairs(plan.unfinished) do
