@@ -28,6 +28,20 @@ local function name_of(class, time)
 	return "@"..class..os.date("!.%Y-%m-%d", time);
 end
 
+-- Entries of a type can't be read from a store any more, until the function that this gives is called.
+local function damage(store, event_type)
+	local find = store.find;
+	function store.find(...)
+		local rows = find(...);
+		return function ()
+			local key, value, when, with = rows();
+			if value and value.attr.type == event_type then error("not well-formed"); end
+			return key, value, when, with;
+		end
+	end
+	return function () store.find = find; end
+end
+
 -- What pruning says that it did, in order.
 local function done(log, wish)
 	local results, problem = log.log.prune(host, wish);
@@ -232,17 +246,9 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 					log.store:append(name_of("events", time), nil, entry("e"..back..i, "203.0.113.80"), time, "@");
 				end
 			end
-			local find = log.store.find;
-			log.store.find = function (self, user, query)
-				local rows = find(self, user, query);
-				return function ()
-					local key, value, when, with = rows();
-					if value and value.attr.type == "e32" then error("not well-formed"); end
-					return key, value, when, with;
-				end
-			end;
+			local mend = damage(log.store, "e32");
 			assert.equal("events addresses 3 in 1", (done(log)));
-			log.store.find = find;
+			mend();
 			assert.equal("@cut-events.2026-11-22 @events.2026-11-21 @events.2026-11-24", log.store:names());
 			assert.is_truthy(log.lines[#log.lines]:find("@events.2026-11-21 were not removed: 1 damaged entries", 1, true));
 			assert.equal("e21 e22 e23 e31 e32 e33", shown(log));
@@ -472,15 +478,7 @@ describe("a partition with a damaged entry", function ()
 	it("takes more of them, and counts it", function ()
 		local log = new_log();
 		for i = 1, 3 do log.store:append("@events.2026-11-24", nil, entry("e"..i), noon, "@"); end
-		local find = log.store.find;
-		log.store.find = function (...)
-			local rows = find(...);
-			return function ()
-				local key, value, when, with = rows();
-				if value and value.attr.type == "e3" then error("not well-formed"); end
-				return key, value, when, with;
-			end
-		end;
+		damage(log.store, "e3");
 		for i = 1, 498 do
 			assert.is_string(log.audit(host, nil, "mod_test", "new"..i));
 		end
@@ -554,6 +552,31 @@ describe("pruning in a server", function ()
 		assert.same({ "no permission", "done" }, told);
 		log.log.close();
 		os.execute("rm -f '"..path.."'*");
+	end);
+
+	it("tries a transaction again that a lock refused", function ()
+		local log = support.new({ audit_log_ips_expire_after = "1d" }, support.new_store(nil, "sql"));
+		for i = 1, 3 do
+			local time = noon - 3 * day + i;
+			log.store:append(name_of("events", time), nil, entry("e"..i, "203.0.113.80"), time, "@");
+		end
+		local engine, attempts = nil, {};
+		for i = 1, 9 do
+			local name, value = debug.getupvalue(log.store.append, i);
+			if name == "engine" then engine = value; end
+		end
+		local transaction = engine.transaction;
+		function engine.transaction(self, run, ...)
+			if #attempts < 2 and self.conn then return false, "database is locked"; end
+			return transaction(self, run, ...);
+		end
+		local statement = { closed = 0, close = function (self) self.closed = self.closed + 1; end };
+		engine.conn, engine.prepared = { rollback = function () end }, { select = statement };
+		log.environment.retry = function (_, message) table.insert(attempts, message); return true; end;
+		log.log = core.new(log.environment);
+		assert.equal("events addresses 3 in 1", (done(log)));
+		assert.same({ "database is locked", "database is locked" }, attempts);
+		assert.equal(1, statement.closed);
 	end);
 
 	it("is begun again when something expires, and once a class with a limit has grown", function ()

@@ -48,6 +48,14 @@ local function new(context)
 		end
 	end
 
+	-- After a failure: waits to try again, or raises a text where nobody wants to wait any longer.
+	local function wait_or_raise(attempt, problem)
+		local message = cause_of(problem);
+		if not context.retry or not context.retry(attempt, message) then
+			error(message, 0);
+		end
+	end
+
 	-- Calls a method of a store. Raises a text where it fails; gives nothing where there is nothing.
 	local function call(store, method, ...)
 		local attempt = 0;
@@ -61,10 +69,7 @@ local function new(context)
 			attempt = attempt + 1;
 			local problem = ok and err or result;
 			if problem == false then problem = nil; end
-			local message = cause_of(problem);
-			if not context.retry or not context.retry(attempt, message) then
-				error(message, 0);
-			end
+			wait_or_raise(attempt, problem);
 		end
 	end
 
@@ -119,17 +124,13 @@ local function new(context)
 		end
 		if engine and #rows > 1 then
 			local attempt = 0;
-			repeat
+			while true do
 				local ok, done, err = pcall(in_one_transaction, engine, append);
-				local message = not (ok and done) and cause_of(ok and err or done);
-				if message then
-					stores.close_statements(engine);
-					attempt = attempt + 1;
-					if not context.retry or not context.retry(attempt, message) then
-						error(message, 0);
-					end
-				end
-			until not message;
+				if ok and done then break; end
+				stores.undo(engine);
+				attempt = attempt + 1;
+				wait_or_raise(attempt, ok and err or done);
+			end
 		else
 			append();
 		end

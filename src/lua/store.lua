@@ -154,66 +154,6 @@ local function read_page(store, page)
 	return list, skipped;
 end
 
--- The archive users of a host, by jumps from one to the next in the index. In one statement, so that what is replaced meanwhile is
--- there before or after.
-local LIST = [[
-	WITH RECURSIVE "names" ("name") AS (
-		SELECT (SELECT "user" FROM "prosodyarchive" WHERE "host"=? $bounds ORDER BY "user" LIMIT 1)
-		UNION ALL
-		SELECT (SELECT "user" FROM "prosodyarchive" WHERE "host"=? AND "user">"names"."name" $bounds ORDER BY "user" LIMIT 1)
-		FROM "names" WHERE "name" IS NOT NULL
-	)
-	SELECT "name" FROM "names" WHERE "name" IS NOT NULL;
-]];
-
--- By driver. The collation of PostgreSQL may be any, and names that begin with "@" lie anywhere in it.
-local LISTS = {
-	SQLite3 = LIST:gsub("%$bounds", [[AND "user">'@' AND "user"<'A']]);
-	PostgreSQL = LIST:gsub("%$bounds", "");
-};
-
--- Names of the partitions in an SQL database: list | nil where they can't be had so. Prosody's own way reads every row of the host.
-local function partitions_of(engine, host)
-	local statement = type(engine.params) == "table" and LISTS[engine.params.driver];
-	if not statement or type(host) ~= "string" then
-		return nil;
-	end
-	local ok, users = engine:transaction(function ()
-		local users = {};
-		for row in engine:select(statement, host, host) do
-			if find(row[1], "^@") then
-				users[#users + 1] = row[1];
-			end
-		end
-		return users;
-	end);
-	return ok and users or nil;
-end
-
--- Names of a store's archive users, all partitions among them, whatever a driver lists: list | nil, err
-local function users_of(store)
-	local engine = engine_of(store);
-	local ok, users = pcall(function ()
-		return engine and partitions_of(engine, local_of(store.append, "host"));
-	end);
-	if ok and users then
-		return users;
-	end
-	users = {};
-	if store.users then
-		local problem;
-		ok, problem = pcall(function ()
-			for user in store:users() do
-				users[#users + 1] = user;
-			end
-		end);
-		if not ok then
-			return nil, problem;
-		end
-	end
-	return users;
-end
-
 -- Whether a store is one of the embedded driver, which keeps each archive user in a file that it can only write anew.
 local function is_embedded(store)
 	return type(local_of(store.append, "datamanager")) == "table";
@@ -248,6 +188,70 @@ local function undo(engine)
 	if not pcall(function () conn:rollback(); end) then
 		pcall(function () conn:exec("ROLLBACK"); end);
 	end
+end
+
+-- The archive users of a host, by jumps from one to the next in the index. In one statement, so that what is replaced meanwhile is
+-- there before or after.
+local LIST = [[
+	WITH RECURSIVE "names" ("name") AS (
+		SELECT (SELECT "user" FROM "prosodyarchive" WHERE "host"=? $bounds ORDER BY "user" LIMIT 1)
+		UNION ALL
+		SELECT (SELECT "user" FROM "prosodyarchive" WHERE "host"=? AND "user">"names"."name" $bounds ORDER BY "user" LIMIT 1)
+		FROM "names" WHERE "name" IS NOT NULL
+	)
+	SELECT "name" FROM "names" WHERE "name" IS NOT NULL;
+]];
+
+-- By driver. The collation of PostgreSQL may be any, and names that begin with "@" lie anywhere in it.
+local LISTS = {
+	SQLite3 = LIST:gsub("%$bounds", [[AND "user">'@' AND "user"<'A']]);
+	PostgreSQL = LIST:gsub("%$bounds", "");
+};
+
+-- Names of the partitions in an SQL database: list | nil where they can't be had so | false after a
+-- failure. Prosody's own way reads every row of the host.
+local function partitions_of(engine, host)
+	local statement = type(engine.params) == "table" and LISTS[engine.params.driver];
+	if not statement or type(host) ~= "string" then
+		return nil;
+	end
+	local ok, users = engine:transaction(function ()
+		local users = {};
+		for row in engine:select(statement, host, host) do
+			if find(row[1], "^@") then
+				users[#users + 1] = row[1];
+			end
+		end
+		return users;
+	end);
+	return ok and users;
+end
+
+-- Names of a store's archive users, all partitions among them, whatever a driver lists: list | nil, err
+local function users_of(store)
+	local engine = engine_of(store);
+	local ok, users = pcall(function ()
+		return engine and partitions_of(engine, local_of(store.append, "host"));
+	end);
+	if ok and users then
+		return users;
+	elseif engine and (not ok or users == false) then
+		-- Or nothing of this connection could be committed.
+		undo(engine);
+	end
+	users = {};
+	if store.users then
+		local problem;
+		ok, problem = pcall(function ()
+			for user in store:users() do
+				users[#users + 1] = user;
+			end
+		end);
+		if not ok then
+			return nil, problem;
+		end
+	end
+	return users;
 end
 
 -- Connects to the database behind a store, which also makes its tables. Nothing where there is none.
