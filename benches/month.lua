@@ -1,7 +1,7 @@
 -- What a month's log costs a server, and what the daily pruning of it does: lua5.4 benches/month.lua [options]
 --
 --   --series=A,B    default: every series under target/prosody/
---   --stores=A,B    of internal, sqlite, postgresql; default: internal and sqlite
+--   --stores=A,B    of internal, sqlite; default: both
 --   --sides=A,B     of plain (one archive, as a module in plain Lua has it), ours; default: both
 --   --entries=N     in 28 days; default 560000
 --   --rest=N        seconds that copies have before their originals go, on internal; default: as in a server
@@ -24,6 +24,13 @@ local options = flags.parse {
 	-- For the process that makes a log.
 	generate = "", folder = "";
 };
+
+for _, store in ipairs(options.stores) do
+	if store ~= "internal" and store ~= "sqlite" then
+		io.stderr:write("month.lua: there is no store ", store, ": use internal, sqlite\n");
+		os.exit(2, true);
+	end
+end
 
 local host = server.default_host;
 local day, days = 86400, 28;

@@ -8,20 +8,14 @@ local audit_log = module:shared("/*/audit/log").log;
 
 local readings = {};
 
-local function pause(seconds)
-	local wait, done = async.waiter();
-	module:add_timer(seconds, done);
-	wait();
-end
-
 -- Gives the loop to others for a moment. For an async context.
 function readings.pause()
-	pause(0);
+	async.sleep(0);
 end
 
 -- Gives it to them for three times as long as a slice takes (read.lua).
 function readings.long_pause()
-	pause(0.015);
+	async.sleep(0.015);
 end
 
 -- What a reading leaves: who asked, through what, for what, and how many entries there were.

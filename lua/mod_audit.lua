@@ -70,10 +70,15 @@ end
 -- The journal of a host lies in its folder of Prosody's data. Only the server writes to it; prosodyctl may run beside it.
 local in_server = prosody.process_type ~= "prosodyctl";
 
-local function journal_path(host)
+-- A file of the log in the host's folder, which is made where it is to be written to.
+local function file_of(host, extension, is_written)
 	if hosts[host] and host ~= "*" then
-		return datamanager.getpath(nil, host, "audit", "journal", in_server);
+		return datamanager.getpath(nil, host, "audit", extension, is_written);
 	end
+end
+
+local function journal_path(host)
+	return file_of(host, "journal", in_server);
 end
 
 -- Storage drivers may wait, which takes an async context.
@@ -92,12 +97,6 @@ local function wait_for_lock(attempt, message)
 	return true;
 end
 
-local function file_of(host, extension)
-	if hosts[host] and host ~= "*" then
-		return datamanager.getpath(nil, host, "audit", extension, true);
-	end
-end
-
 local readings; -- which needs the log
 
 local statistics = module:shared("statistics");
@@ -114,8 +113,8 @@ local audit_log = core.new {
 	readable_path = journal_path;
 	retry = not in_server and wait_for_lock or nil;
 	pause = in_server and async.sleep or nil;
-	lock_path = function (host) return file_of(host, "prune.lock"); end;
-	key_path = function (host) return file_of(host, "key"); end;
+	lock_path = function (host) return file_of(host, "prune.lock", true); end;
+	key_path = function (host) return file_of(host, "key", true); end;
 	list_path = function (host, user) return datamanager.getpath(user, host, "audit", "list"); end;
 	pruned = function (host, results, problem)
 		if not results then

@@ -45,9 +45,6 @@ pub enum Policy {
 }
 
 impl Policy {
-    /// No address is stored.
-    pub const NONE: Self = Self::None;
-
     /// The policy for configured prefixes, in bits; more bits than an address has count as all of them.
     ///
     /// An operator who set a prefix for one family only did not mean to store the other in full: it gets
@@ -189,7 +186,7 @@ mod tests {
             (Policy::new(Some(0), Some(0)), "203.0.113.80", Some("0.0.0.0/0")),
             (Policy::new(Some(0), Some(0)), "2001:db8::1", Some("::/0")),
             (Policy::new(Some(32), Some(128)), "203.0.113.80", Some("203.0.113.80")),
-            (Policy::NONE, "203.0.113.80", None),
+            (Policy::None, "203.0.113.80", None),
         ];
         for (policy, text, expected) in rows {
             assert_eq!(stored(*policy, text).as_deref(), *expected, "{text} under {policy:?}");
@@ -205,7 +202,7 @@ mod tests {
             (Policy::new(Some(28), Some(64)), "203.0.113.80", Some("203.0.113.0/24")),
             (Policy::new(Some(16), Some(32)), "203.0.113.80", Some("203.0.0.0/16")),
             (Policy::new(Some(16), Some(32)), "2001:db8:1:2::5", Some("2001:db8::/32")),
-            (Policy::NONE, "203.0.113.80", None),
+            (Policy::None, "203.0.113.80", None),
         ] {
             assert_eq!(parse(text).and_then(|address| policy.apply_to_network(address)).as_deref(), expected, "{text} under {policy:?}");
         }
@@ -224,8 +221,8 @@ mod tests {
             (prefix, "::ffff:203.0.113.80", Some("203.0.113.0/24")),
             (Policy::prefix(Some(0), Some(0)), "203.0.113.80", Some("0.0.0.0/0")),
             (Policy::Full, "203.0.113.0/24", Some("203.0.113.0/24")),
-            (Policy::NONE, "203.0.113.80", None),
-            (Policy::NONE, "203.0.113.0/24", None),
+            (Policy::None, "203.0.113.80", None),
+            (Policy::None, "203.0.113.0/24", None),
             (Policy::Hash, "203.0.113.80", None),
             (prefix, "203.0.113.80/33", Some("203.0.113.0/24")),
             (prefix, "203.0.113.80/x", None),

@@ -256,7 +256,7 @@ impl Settings {
         let v4 = reader.prefix("audit_log_ipv4_prefix", &get("audit_log_ipv4_prefix"), 32, FALLBACK_IPV4_PREFIX);
         let v6 = reader.prefix("audit_log_ipv6_prefix", &get("audit_log_ipv6_prefix"), 128, FALLBACK_IPV6_PREFIX);
         let stored = reader.boolean("audit_log_ips", &get("audit_log_ips"), "false").unwrap_or(true);
-        let addresses = if stored { Policy::new(v4, v6) } else { Policy::NONE };
+        let addresses = if stored { Policy::new(v4, v6) } else { Policy::None };
         let mut inherited = Inherited {
             rules: Rules { expires_after, addresses, ..Rules::default() },
             expire_after: Period::Never,
@@ -271,7 +271,7 @@ impl Settings {
         };
         let value = get("audit_log_ips_expire_to");
         inherited.expire_to = classes::expiry_policy(&value, &inherited)
-            .unwrap_or_else(|| reader.refuse("audit_log_ips_expire_to", &value, "\"none\"", Policy::NONE));
+            .unwrap_or_else(|| reader.refuse("audit_log_ips_expire_to", &value, "\"none\"", Policy::None));
         inherited.rules.addresses_expire = classes::expiry(inherited.expire_after, inherited.expire_to);
         let retention = reader.classes(&get("audit_log_classes"), &inherited);
 
@@ -481,8 +481,8 @@ mod tests {
             ("audit_log_expires_after", text("never"), expiring(Period::Never)),
             ("audit_log_expires_after", Value::Boolean(false), expiring(Period::Never)),
             ("audit_log_expires_after", Value::Number(3600.0), expiring(Period::Seconds(3600.0))),
-            ("audit_log_ips", Value::Boolean(false), storing(Policy::NONE)),
-            ("audit_log_ips", text("false"), storing(Policy::NONE)),
+            ("audit_log_ips", Value::Boolean(false), storing(Policy::None)),
+            ("audit_log_ips", text("false"), storing(Policy::None)),
             ("audit_log_ips", Value::Boolean(true), default()),
             ("audit_log_ipv4_prefix", Value::Number(19.0), storing(Policy::new(Some(19), Some(48)))),
             ("audit_log_ipv6_prefix", text("61"), storing(Policy::new(Some(24), Some(61)))),
@@ -528,7 +528,7 @@ mod tests {
             ("audit_log_expires_after", Value::Boolean(true), default()),
             ("audit_log_expires_after", Value::Other("function"), default()),
             ("audit_log_expires_after", Value::table(vec![(Value::Number(1.0), text("28d"))]), default()),
-            ("audit_log_ips", text("no"), storing(Policy::NONE)),
+            ("audit_log_ips", text("no"), storing(Policy::None)),
             ("audit_log_ips_expire_after", text("soon"), expiring_addresses(7.0, Policy::prefix(None, None))),
             ("audit_log_ips_expire_to", text("full"), default()),
             ("audit_log_ipv4_prefix", Value::Number(33.0), strict_v4.clone()),

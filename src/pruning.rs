@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn addresses_of_a_day_are_cut_once() {
-        let expiry = AddressExpiry { after: Period::Seconds(DAY), to: Policy::NONE };
+        let expiry = AddressExpiry { after: Period::Seconds(DAY), to: Policy::None };
         let rules = Rules { addresses_expire: Some(expiry), ..Rules::default() };
         let all = ["@events.2026-11-22", "@cut-events.2026-11-21", "@old-events.2026-11-21.100001", "@events.2026-11-23"];
         let plan = Plan::new(&partitions(&all), &retention(rules), true, NOON);

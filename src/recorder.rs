@@ -200,7 +200,7 @@ impl Recorder {
         };
         let known = self.hosts.get(name);
         // What is not configured yet is not stored in full by accident.
-        let policy = known.map_or(Policy::NONE, |host| host.settings.retention.rules(class).addresses);
+        let policy = known.map_or(Policy::None, |host| host.settings.retention.rules(class).addresses);
         let found = known.and_then(|host| host.database.as_ref()).map_or(Ok(None), |database| database.lookup(address));
         let location = found.unwrap_or_else(|error| {
             self.warnings.push(format!("Locations are not stored any more: {error}"));
@@ -277,7 +277,7 @@ fn id_at(ids: &ContextV7, now: f64) -> Uuid {
 /// accident.
 fn described(host: Option<&Host>, kind: &str, address: IpAddr, part: Part) -> Described {
     let rules = |host: &Host| host.settings.retention.rules(host.settings.retention.class_of(kind)).addresses;
-    let policy = host.map_or(Policy::NONE, rules);
+    let policy = host.map_or(Policy::None, rules);
     let location = || host.and_then(|host| host.database.as_ref())?.lookup(address).ok().flatten();
     match part {
         Part::Address => (policy.apply(address), location()),
@@ -346,7 +346,7 @@ mod tests {
     #[test]
     fn an_address_is_stored_as_the_host_says() {
         let rules = Rules { addresses: Policy::new(Some(24), None), ..Rules::default() };
-        let failures = Class { name: "failures".to_owned(), types: vec![], rules: Rules { addresses: Policy::NONE, ..rules } };
+        let failures = Class { name: "failures".to_owned(), types: vec![], rules: Rules { addresses: Policy::None, ..rules } };
         let mut recorder = recorder(Settings { retention: Retention::new(rules, vec![failures]), ..Settings::default() });
         assert_eq!(recorder.address("example.com", "events", b"203.0.113.80").remote_ip.as_deref(), Some("203.0.113.0/24"));
         assert_eq!(recorder.address("example.com", "failures", b"203.0.113.80"), StoredAddress::default());

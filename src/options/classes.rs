@@ -134,7 +134,7 @@ impl Reader {
                 "ips_expire_to" => match expiry_policy(value, inherited) {
                     Some(policy) => expire_to = policy,
                     None => {
-                        expire_to = Policy::NONE;
+                        expire_to = Policy::None;
                         self.refuse_field(&class.name, &field, value, "\"none\" is used");
                     }
                 },
@@ -185,10 +185,10 @@ impl Reader {
             Value::String(text) if text == "full" => Policy::default(),
             Value::String(text) if text == "prefix" => Policy::prefix(inherited.ipv4_prefix, inherited.ipv6_prefix),
             Value::String(text) if text == "hash" => Policy::Hash,
-            Value::String(text) if text == "none" => Policy::NONE,
+            Value::String(text) if text == "none" => Policy::None,
             _ => {
                 self.refuse_field(class, "ips", value, "\"none\" is used");
-                Policy::NONE
+                Policy::None
             }
         }
     }
@@ -217,7 +217,7 @@ pub(super) fn expiry_policy(value: &Value, inherited: &Inherited) -> Option<Poli
     match value {
         Value::Nil => Some(inherited.expire_to),
         Value::String(text) if text == "prefix" => Some(Policy::prefix(inherited.ipv4_prefix, inherited.ipv6_prefix)),
-        Value::String(text) if text == "none" => Some(Policy::NONE),
+        Value::String(text) if text == "none" => Some(Policy::None),
         _ => None,
     }
 }
@@ -302,7 +302,7 @@ mod tests {
         assert_eq!((accounts.expires_after, accounts.addresses), (Period::Seconds(365.2425 * DAY), Policy::new(Some(20), Some(48))));
         assert_eq!(
             (retention.rules("events").addresses, retention.rules("events").expires_after),
-            (Policy::NONE, Period::Seconds(28.0 * DAY))
+            (Policy::None, Period::Seconds(28.0 * DAY))
         );
     }
 
@@ -322,10 +322,10 @@ mod tests {
         assert_eq!((retention.rules("accounts").addresses_expire, retention.rules("accounts").limit), (expiry(1.0, prefix), Some(5)));
         assert_eq!(
             (retention.rules("failures").addresses_expire, retention.rules("failures").addresses),
-            (expiry(7.0, Policy::NONE), Policy::Hash)
+            (expiry(7.0, Policy::None), Policy::Hash)
         );
         assert_eq!(retention.rules("events").addresses_expire, None);
-        assert_eq!(retention.rules("wrong").addresses_expire, expiry(7.0, Policy::NONE), "the stricter ones");
+        assert_eq!(retention.rules("wrong").addresses_expire, expiry(7.0, Policy::None), "the stricter ones");
         assert_eq!(retention.rules("former").addresses_expire, expiry(7.0, prefix));
     }
 
@@ -334,7 +334,7 @@ mod tests {
         let classes = table(&[("failures", table(&[("ips", text("full"))]))]);
         let (retention, _) = read(classes, &[("audit_log_ips", Value::Boolean(false))]);
         assert_eq!(retention.rules("failures").addresses, Policy::default());
-        assert_eq!(retention.rules("events").addresses, Policy::NONE);
+        assert_eq!(retention.rules("events").addresses, Policy::None);
     }
 
     #[test]
@@ -386,8 +386,8 @@ mod tests {
         assert_eq!(refused.len(), 4, "{refused:?}");
         assert_eq!(retention.class_of("user-deleted"), "accounts");
         let accounts = retention.rules("accounts");
-        assert_eq!((accounts.addresses, accounts.expires_after), (Policy::NONE, Period::Seconds(365.2425 * DAY)), "the stricter one");
-        assert_eq!((retention.class_of("other-thing"), retention.rules("class-my-class").addresses), ("class-my-class", Policy::NONE));
+        assert_eq!((accounts.addresses, accounts.expires_after), (Policy::None, Period::Seconds(365.2425 * DAY)), "the stricter one");
+        assert_eq!((retention.class_of("other-thing"), retention.rules("class-my-class").addresses), ("class-my-class", Policy::None));
         assert_eq!(retention.class_of("s2s-refused"), "failures");
     }
 }

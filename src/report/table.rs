@@ -60,14 +60,13 @@ impl Table {
             self.offset = offsets.reduce(|a, b| if a == b { a } else { "local".to_owned() }).unwrap_or_default();
         }
         let layout = self.arrange(events);
-        let is_first = self.layout.is_empty();
         let columns = |layout: &[Laid]| layout.iter().map(|column| column.column).collect::<Vec<_>>();
         // Where nothing is cut, wider cells only shift those behind them.
         if self.width.is_some() || columns(&layout) != columns(&self.layout) {
             let before = self.header();
             self.layout = layout;
             let header = self.header();
-            if is_first || header != before {
+            if header != before {
                 lines.push_str(&header);
             }
         }
@@ -108,19 +107,17 @@ impl Table {
 
     fn arrange(&mut self, events: &[StoredEvent]) -> Vec<Laid> {
         let mut layout: Vec<Laid> = Vec::new();
-        for (index, (column, asked)) in self.columns.wanted().into_iter().enumerate() {
+        let wanted = self.columns.wanted();
+        let mut all_widest = std::mem::take(&mut self.widest);
+        all_widest.resize(wanted.len(), 0);
+        for ((column, asked), widest) in wanted.into_iter().zip(&mut all_widest) {
             let here = events.iter().map(|event| self.cell(column, event).width()).max().unwrap_or_default();
-            if self.widest.len() <= index {
-                self.widest.push(0);
-            }
-            let widest = self.widest.get_mut(index).map_or(here, |widest| {
-                *widest = here.max(*widest);
-                *widest
-            });
-            if asked.unwrap_or(widest > 0) {
-                layout.push(Laid { column, width: widest.max(self.title(column).width()) });
+            *widest = here.max(*widest);
+            if asked.unwrap_or(*widest > 0) {
+                layout.push(Laid { column, width: (*widest).max(self.title(column).width()) });
             }
         }
+        self.widest = all_widest;
         let Some(terminal) = self.width else { return layout };
         let gaps = GAP.len().saturating_mul(layout.len().saturating_sub(1));
         // The widest column gives way first, the event type after all others; a time is never cut.
