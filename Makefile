@@ -25,7 +25,7 @@ modules := $(wildcard lua/*.lua)
 
 need_cargo = @test -n "$(CARGO)" || { echo "cargo was not found: install a Rust toolchain or give its path as CARGO=" >&2; exit 1; }
 
-.PHONY: all build install uninstall demo test test-rust test-spec test-e2e lint bench bench-memory bench-login bench-rush bench-flood bench-month bench-query bench-render soak-crash soak-outage fmt clean help
+.PHONY: all build install uninstall demo test test-all test-rust test-spec test-e2e lint bench bench-memory bench-login bench-rush bench-flood bench-month bench-query bench-render soak-crash soak-outage fmt clean help
 
 all: build ## Build the library for the Lua that Prosody runs on (LUA=5.4; or 5.2, 5.3, luajit)
 
@@ -54,6 +54,9 @@ demo: ## Show it: a Prosody in a scratch folder, a real client, and the audit lo
 
 test: test-setup ## Run every test; the last line sums them up
 	@CARGO="$(CARGO)" tools/test
+
+test-all: test-setup ## Run every test, the end-to-end specs in full on each release of Prosody
+	@CARGO="$(CARGO)" tools/test --all
 
 test-rust: test-setup ## Run the Rust tests: the core, and the binding in a real Lua
 	@CARGO="$(CARGO)" tools/test core binding

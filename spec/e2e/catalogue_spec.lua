@@ -3,6 +3,7 @@
 
 local core = require "audit_core";
 local produced = require "support.produced";
+local releases = require "support.releases";
 local server = require "support.server";
 
 local found, lacking = produced.read();
@@ -20,7 +21,7 @@ for _, event in ipairs(core.event_types()) do
 end
 
 local function is_later(series, other)
-	return tonumber(series) > tonumber(other);
+	return releases.number(series) > releases.number(other);
 end
 
 server.each_series(describe, pending, function (series)

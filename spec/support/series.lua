@@ -11,7 +11,7 @@ end
 
 local series = os.getenv("PROSODY_SERIES");
 if not series then
-	series = here("13.0") and "13.0" or "0.12";
+	series = here("13.0-newest") and "13.0-newest" or here("13.0") and "13.0" or "0.12";
 end
 if not here(series) then
 	error("Prosody "..series.." is not unpacked under target/prosody: run tools/setup test", 0);

@@ -6,11 +6,12 @@
 --   prosody:stop();
 --
 -- tools/setup unpacks the series under target/prosody/; which of them this
--- machine has is what server.series() says.
+-- machine has is what server.series() says (see support.releases).
 
 local lfs = require "lfs";
 local json = require "dkjson";
 local process = require "support.process";
+local releases = require "support.releases";
 local socket = require "socket";
 
 local quote = process.quote;
@@ -18,40 +19,27 @@ local quote = process.quote;
 local server = {
 	root = process.root;
 	-- Every series that we support; server.series() has those that are here.
-	all_series = { "0.12", "13.0" };
+	all_series = releases.all;
+	available = releases.available;
+	series = releases.here;
 	default_host = "example.test";
 	-- What server.start takes as the name of a store.
 	stores = { "internal", "memory", "sqlite", "postgresql" };
 };
 
-local prosody_folder = process.target.."/prosody";
-
-function server.available(series)
-	if lfs.attributes(prosody_folder.."/"..series.."/bin/prosody", "mode") then
-		return true;
-	end
-	local why = process.read(prosody_folder.."/"..series..".missing");
-	return false, "Prosody "..series.." "..(why and why:match("^[^\n]+") or "is not here: tools/setup test unpacks it");
-end
-
-function server.series()
-	local found = {};
-	for _, series in ipairs(server.all_series) do
-		if server.available(series) then
-			found[#found+1] = series;
-		end
-	end
-	return found;
-end
+local prosody_folder = releases.folder;
 
 -- Defines the same specs for each series; one that this machine has not is
 -- a named skip. Takes busted's functions from the caller's environment:
 --   server.each_series(describe, pending, function (series) it("…", …) end)
 function server.each_series(describe, pending, define)
+	local spec = debug.getinfo(2, "S").source:match("([^/]*)_spec%.lua$");
 	for _, series in ipairs(server.all_series) do
 		local here, why = server.available(series);
-		if here then
-			describe("Prosody "..series, function () define(series); end);
+		if not releases.chosen(series, spec) then -- luacheck: ignore 542
+			-- Not asked for.
+		elseif here then
+			describe("Prosody "..releases.title(series), function () define(series); end);
 		else
 			pending(why);
 		end

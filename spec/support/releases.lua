@@ -1,0 +1,72 @@
+-- The releases of Prosody that tests and benches run on. tools/setup unpacks each in target/prosody/NAME; the name is
+-- that of its series, or "13.0-newest": the newest 13.0.x in any of Debian's suites, with the C libraries of 13.0.
+--
+-- PROSODY_SERIES=0.12,13.0   the end-to-end specs on these only
+-- AUDIT_TEST_SMOKE=13.0      on these only the end-to-end specs that releases.smoke names
+
+local lfs = require "lfs";
+local process = require "support.process";
+
+local releases = {
+	folder = process.target.."/prosody";
+	-- Every one that we support, oldest first; releases.here() has those that are here.
+	all = { "0.12", "13.0", "13.0-newest" };
+	-- One spec or two for each of: login, accounts, the admin shell, the command, stores and the journal.
+	smoke = { "accounts", "auth", "command", "harness", "install", "shell", "status", "upgrade" };
+};
+
+local function first_line(name)
+	local text = process.read(releases.folder.."/"..name);
+	return text and text:match("^[^\n]+");
+end
+
+-- True, or false and the reason.
+function releases.available(name)
+	if lfs.attributes(releases.folder.."/"..name.."/bin/prosody", "mode") then
+		return true;
+	end
+	return false, "Prosody "..name.." "..(first_line(name..".missing") or "is not here: tools/setup test unpacks it");
+end
+
+function releases.here()
+	local found = {};
+	for _, name in ipairs(releases.all) do
+		if releases.available(name) then
+			found[#found+1] = name;
+		end
+	end
+	return found;
+end
+
+-- For people: "13.0.1", or "13.0.7 (Lua files, with the C libraries of 13.0.1)".
+function releases.title(name)
+	local version = first_line(name.."/.version");
+	local libraries = first_line(name.."/.libraries");
+	version = version and version:match("^[%d.]+") or name;
+	return libraries and ("%s (Lua files, with the C libraries of %s)"):format(version, libraries) or version;
+end
+
+-- The series as a number, to compare: 13.0 for "13.0-newest".
+function releases.number(name)
+	return tonumber(name:match("^%d+%.%d+"));
+end
+
+local function is_among(name, list)
+	for word in list:gmatch("[^%s,]+") do
+		if word == name then return true; end
+	end
+	return false;
+end
+
+-- Whether the specs of this file run on that release. The file is named as "accounts" for accounts_spec.lua.
+function releases.chosen(name, spec)
+	local only, smoke = os.getenv("PROSODY_SERIES"), os.getenv("AUDIT_TEST_SMOKE");
+	if only and not is_among(name, only) then
+		return false;
+	elseif smoke and is_among(name, smoke) then
+		return is_among(spec, table.concat(releases.smoke, " "));
+	end
+	return true;
+end
+
+return releases;
