@@ -25,7 +25,7 @@ modules := $(wildcard lua/*.lua)
 
 need_cargo = @test -n "$(CARGO)" || { echo "cargo was not found: install a Rust toolchain or give its path as CARGO=" >&2; exit 1; }
 
-.PHONY: all build install uninstall demo test test-all test-rust test-spec test-e2e lint bench bench-memory bench-login bench-rush bench-flood bench-month bench-query bench-render soak-crash soak-outage fmt clean help
+.PHONY: all build install uninstall demo test test-all test-debian13 test-rust test-spec test-e2e lint bench bench-memory bench-login bench-rush bench-flood bench-month bench-query bench-render soak-crash soak-outage fmt clean help
 
 all: build ## Build the library for the Lua that Prosody runs on (LUA=5.4; or 5.2, 5.3, luajit)
 
@@ -57,6 +57,12 @@ test: test-setup ## Run every test; the last line sums them up
 
 test-all: test-setup ## Run every test, the end-to-end specs in full on each release of Prosody
 	@CARGO="$(CARGO)" tools/test --all
+
+test-debian13: ## Run the demo and the specs on Debian 13, in a chroot that debootstrap makes under target/
+	$(need_cargo)
+	@$(MAKE) --no-print-directory build LUA=5.4
+	@"$(CARGO)" run --quiet --no-default-features --example places -- target/places.mmdb
+	@tools/debian13 full
 
 test-rust: test-setup ## Run the Rust tests: the core, and the binding in a real Lua
 	@CARGO="$(CARGO)" tools/test core binding
@@ -150,6 +156,7 @@ fmt: ## Format the Rust code
 	"$(CARGO)" fmt
 
 clean: ## Remove all that was built, unpacked and downloaded
+	@test ! -e target/debian13 || tools/debian13 clean
 	rm -rf target
 
 help: ## List these targets

@@ -286,19 +286,24 @@ server.each_series(describe, pending, function (series)
 	describe("client certificates (mod_auth_ccert)", function ()
 		local prosody, folder;
 
-		-- days: for how long it is good, from now on
-		local function make_certificate(name, days)
-			process.run(("cd %s && openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=romeo "
-				.."-keyout %s.key -out request 2>/dev/null && openssl x509 -req -days %d -in request -signkey %s.key -extfile extensions "
-				.."-out %s.crt 2>/dev/null"):format(process.quote(folder), name, days, name, name));
+		-- Good from now + first to now + last, in days. `openssl x509 -days` of Debian 13 takes no negative number.
+		local function make_certificate(name, first, last)
+			local function time(days)
+				return os.date("!%Y%m%d%H%M%SZ", os.time() + days * 86400);
+			end
+			process.run(("cd %s && : >index && openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=romeo "
+				.."-keyout %s.key -out request 2>/dev/null && openssl ca -batch -selfsign -notext -config ca.cnf -in request -keyfile %s.key "
+				.."-startdate %s -enddate %s -out %s.crt 2>>errors"):format(process.quote(folder), name, name, time(first), time(last), name));
 		end
 
 		setup(function ()
 			folder = process.new_folder("certificates");
-			process.write(folder.."/extensions", "subjectAltName=otherName:1.3.6.1.5.5.7.8.5;UTF8:romeo@example.test\n");
-			make_certificate("good", 2);
-			make_certificate("expired", -1);
-			make_certificate("unknown", 2);
+			process.write(folder.."/ca.cnf", "[ca]\ndefault_ca = here\n[here]\ndatabase = index\nnew_certs_dir = .\nrand_serial = yes\n"
+				.."default_md = sha256\npolicy = any\nx509_extensions = extensions\n[any]\ncommonName = supplied\n"
+				.."[extensions]\nsubjectAltName = otherName:1.3.6.1.5.5.7.8.5;UTF8:romeo@example.test\n");
+			make_certificate("good", -1, 2);
+			make_certificate("expired", -3, -1);
+			make_certificate("unknown", -1, 2);
 			prosody = server.start {
 				series = series, modules = { "audit", "audit_auth" }, community = { "auth_ccert" };
 				host_config = { ["example.test"] = { authentication = "ccert", certificate_match = "xmppaddr" } };

@@ -63,6 +63,8 @@ class Client(slixmpp.ClientXMPP):
         # The server's own certificate is the authority: it is checked as in real life.
         self.ca_certs = request["certificate"]
         self.use_ipv6 = False
+        # slixmpp 1.9 and later would try TLS from the first byte on, and give up when the port does not speak it.
+        self.enable_direct_tls = False
         self.reconnect_max_attempts = 0
         self.register_plugin("xep_0030")
         if register:
