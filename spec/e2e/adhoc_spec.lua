@@ -177,4 +177,93 @@ server.each_series(describe, pending, function (series)
 			assert.same({ false, "service-unavailable" }, { result.ok, result.condition });
 		end);
 	end);
+
+	describe("ad-hoc commands across hosts", function ()
+		local prosody;
+		local other_admin, other_user = "abbot@other.test", "juliet@other.test";
+
+		lazy_setup(function ()
+			prosody = server.start {
+				series = series; modules = { "audit", "audit_auth" }; base_modules = { "roster", "saslauth", "tls", "disco", "adhoc", "harness" };
+				hosts = { host, "other.test" }; host_config = { [host] = { admins = { admin } }; ["other.test"] = { admins = { other_admin } } };
+			};
+			for _, jid in ipairs({ admin, romeo, juliet, other_admin, other_user }) do prosody:adduser(jid, "secret"); end
+			prosody:eval([[
+				for _, host in ipairs { "example.test", "other.test" } do
+					module:context(host):audit("juliet@"..host, "user-password-changed", { session = { ip = "203.0.113."..#host } });
+					module:context(host):audit("romeo@"..host, "user-password-changed", { session = { ip = "203.0.113.1"..#host } });
+				end
+			]]);
+		end);
+
+		lazy_teardown(function ()
+			if prosody then prosody:stop(); end
+		end);
+
+		local filled = { forms = { { type = "*" } }; action = "next" };
+
+		local function run(jid, node, to, options)
+			local request = { to = to };
+			for name, value in pairs(options or {}) do request[name] = value; end
+			return client.command(prosody, jid, "secret", NODE..node, request);
+		end
+
+		it("are an administrator's on the hosts that are his, and nobody else's", function ()
+			for _, case in ipairs({ { admin, host, true }, { admin, "other.test", false }, { other_admin, host, false },
+					{ other_admin, "other.test", true }, { romeo, host, false }, { romeo, "other.test", false }, { other_user, host, false } }) do
+				for _, node in ipairs({ "log", "summary" }) do
+					local result = run(case[1], node, case[2]);
+					assert.equal(case[3], result.ok, case[1].." "..node.." on "..case[2]);
+					if not case[3] then assert.equal("forbidden", result.condition); end
+				end
+			end
+		end);
+
+		it("tell nobody of another host's account of the same name", function ()
+			assert.is_truthy(run(juliet, "history", host).form.xml:find("203.0.113.12", 1, true));
+			for _, jid in ipairs({ other_user, other_admin }) do
+				local result = run(jid, "history", host);
+				assert.is_false(result.ok and result.form ~= nil and result.form.xml:find("203.0.113.", 1, true) ~= nil, jid);
+			end
+			-- As another account of the host, in the name of its resource.
+			assert.is_nil(run(romeo, "history", host).form.xml:find("203.0.113.12", 1, true));
+		end);
+
+		it("are not continued by somebody else who knows the session", function ()
+			local nurse = assert(client.open(prosody, admin, "secret"));
+			local first = nurse:command(NODE.."log", filled);
+			assert.is_true(first.ok);
+			local form = nurse:command(NODE.."log");
+			for _, session in ipairs({ first.command_session, form.command_session }) do
+				for _, action in ipairs({ "next", "prev", "complete", "execute" }) do
+					local result = run(romeo, "log", host, { start = action; command_session = session; forms = { { type = "*" } } });
+					assert.is_false(result.ok, action);
+					assert.equal("forbidden", result.condition, action);
+				end
+			end
+			nurse:close();
+		end);
+
+		it("are refused to an administrator who is one no more, in the middle of the log too", function ()
+			local function set_role(name)
+				prosody:eval([[
+					local username, host, role = ...;
+					local usermanager = require "core.usermanager";
+					if usermanager.set_user_role then
+						assert(usermanager.set_user_role(username, host, role));
+					else
+						assert(usermanager.set_roles(username.."@"..host, host, role == "prosody:admin" and { [role] = true } or {}));
+					end
+				]], "romeo", host, name);
+			end
+			set_role "prosody:admin";
+			local first = run(romeo, "log", host);
+			assert.equal("executing", first.status);
+			set_role "prosody:registered";
+			for _, action in ipairs({ "next", "execute" }) do
+				local result = run(romeo, "log", host, { start = action; command_session = first.command_session; forms = { { type = "*" } } });
+				assert.same({ false, "forbidden" }, { result.ok, result.condition }, action);
+			end
+		end);
+	end);
 end);
