@@ -1,7 +1,6 @@
 -- What operators do with a server's data: the log is there afterwards, each entry once, and the server goes on.
 
 local crash = require "support.crash";
-local lfs = require "lfs";
 local postgres = require "support.postgres";
 local process = require "support.process";
 local raw = require "support.raw_client";

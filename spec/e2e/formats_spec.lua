@@ -16,6 +16,9 @@ local record = [==[
 	local hostile = {
 		"=cmd|' /C calc'!A0"; "@SUM(1,2)"; "-2+3"; "a,b;c\td\"e'f"; "</audit-event></entry><x>&amp;]]>"; "CEF:0|a|b=c\\d\\";
 		"] x=\"y\" \\]\\\""; "line\nline\r\nline"; "\27[2J\194\155\226\128\174\226\128\168\239\187\191"; ("ä"):rep(3000);
+		"\0nul\1\31\127\11\12"; "\255\254 \237\160\128 \244\144\128\128 \192\128"; "%s%d%n ${jndi:ldap://x} {{7*7}} `id`";
+		"--><script>alert(1)</script><svg onload=x>"; "\239\191\190\239\191\191\240\159\146\169\226\129\166x\226\129\169";
+		"\\u0000\\n\\\"'\r\n<14>1 - x y z - - z\r\n\r\n";
 	};
 	local sessions = {
 		{ id = "c2s1", type = "c2s", ip = "203.0.113.7", client_id = "phone" }; { ip = "2001:db8::7", id = "c2s2" }; {};
@@ -66,6 +69,17 @@ server.each_series(describe, pending, function (series)
 		end);
 		teardown(function ()
 			if prosody then prosody:stop(); end
+		end);
+
+		it("are lines of a terminal, a line an entry, and nothing steers it", function ()
+			local status, text, err = prosody:ctl({ env = { COLUMNS = "200"; NO_COLOR = "1" } }, "mod_audit", host);
+			assert.equal(0, status, err);
+			assert.is_truthy(utf8.len(text));
+			assert.is_true(select(2, text:gsub("\n", "")) >= recorded + 1);
+			for _, code in utf8.codes(text) do
+				assert.is_false(code < 32 and code ~= 10 or code >= 127 and code < 160 or code >= 0x202A and code <= 0x202E
+					or code >= 0x2066 and code <= 0x2069 or code == 0x2028 or code == 0xFEFF, ("U+%04X"):format(code));
+			end
 		end);
 
 		for _, format in ipairs(formats) do
