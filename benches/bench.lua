@@ -1,6 +1,7 @@
 -- CPU of an audit event, the plain-Lua baseline beside the native core: lua5.4 benches/bench.lua [options]
 --
---   --prosody=DIR      a folder with Prosody's util/ and core/; default: each series under target/prosody/, one after another
+--   --prosody=DIR      a folder with Prosody's util/ and core/; default: each series under target/prosody/, one after another,
+--                      in its newest release
 --   --stores=A,B       of counting, memory, internal, sqlite; default: all
 --   --rounds=N         rounds of each side, interleaved; default 7
 --   --events=N         events of a round on the counting store; default 10000 (the drivers get fewer)
@@ -48,6 +49,15 @@ local function run_each_series()
 	if #sources == 0 then
 		fail("no Prosody under target/prosody/: run tools/setup, or say --prosody=DIR");
 	end
+	-- Of one series the newest release.
+	local newest, kept = {}, {};
+	for _, source in ipairs(sources) do
+		newest[source:match("/([^/]*)%-newest/usr/lib/prosody$") or ""] = true;
+	end
+	for _, source in ipairs(sources) do
+		if not newest[source:match("/([^/]*)/usr/lib/prosody$")] then kept[#kept + 1] = source; end
+	end
+	sources = kept;
 	if options.memory or options.profile ~= "" then
 		sources = { sources[#sources] };
 	end

@@ -1,7 +1,7 @@
 -- Kills real Prosody servers in the middle of a stream of numbered audit events, and looks whether every event for which
 -- audit() had returned is in the log, once and in order: lua5.4 benches/crash.lua [options]
 --
---   --series=A,B     default: every series under target/prosody/
+--   --series=A,B     default: every series under target/prosody/, its newest release
 --   --stores=A,B     of internal, sqlite, postgresql; default: all that are here
 --   --kills=N        kills on each store and series; default 200
 --   --fresh=N        a new server with an empty log after so many kills; default 50
@@ -31,14 +31,14 @@ for _, series in ipairs(options.series) do
 					io.write("\r", text, "  ");
 				elseif os.time() - last >= 30 then
 					last = os.time();
-					print(("Prosody %s, %s: %s"):format(series, store, text));
+					print(("Prosody %s, %s: %s"):format(flags.title(series), store, text));
 				end
 				io.flush();
 			end;
 		};
 		if on_terminal then io.write("\r"); end
 		print(("Prosody %s, %s: %d kills, %d of them while it started, %d events, %d of them in the log before audit() returned, "
-			.. "%d looks by prosodyctl: %s (%.0f s, seed %d)"):format(series, store, result.kills, result.killed_while_starting, result.events,
+			.. "%d looks by prosodyctl: %s (%.0f s, seed %d)"):format(flags.title(series), store, result.kills, result.killed_while_starting, result.events,
 			result.unreturned, result.shown, #result.faults == 0 and "nothing missing, none twice, in order" or "FAULTS", result.seconds, options.seed));
 		for _, fault in ipairs(result.faults) do
 			failed = true;

@@ -57,14 +57,26 @@ function flags.parse(defaults)
 	return options;
 end
 
--- Every series of Prosody that is here.
+-- Every series of Prosody that is here, each in its newest release.
 function flags.all_series()
-	local all = require "support.server".series();
+	local releases = require "support.releases";
+	local all = releases.here();
 	if #all == 0 then
 		io.stderr:write("no Prosody is under target/prosody/: run tools/setup test\n");
 		os.exit(1, true);
 	end
-	return all;
+	local newest = {};
+	for i, name in ipairs(all) do
+		if not (all[i + 1] and releases.number(all[i + 1]) == releases.number(name)) then
+			newest[#newest+1] = name;
+		end
+	end
+	return newest;
+end
+
+-- What to call one of them: "13.0.7 (Lua files, with the C libraries of 13.0.1)".
+function flags.title(series)
+	return require "support.releases".title(series);
 end
 
 -- Every store that is here.

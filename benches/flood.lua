@@ -1,6 +1,6 @@
 -- What a flood of failed logins does to a server: lua5.4 benches/flood.lua [options]
 --
---   --series=A,B    default: every series under target/prosody/
+--   --series=A,B    default: every series under target/prosody/, its newest release
 --   --stores=A,B    of internal, sqlite; default: both
 --   --sides=A,B     of plain (the plain-Lua baseline), ours; default: both
 --   --failures=N    of each flood; default 100000
@@ -66,7 +66,7 @@ local function run(prosody, side, store, origins, before)
 end
 
 local function bench(series)
-	print(("Prosody %s, %d failed logins in each flood, or as many as %d seconds take"):format(series, options.failures, options.seconds));
+	print(("Prosody %s, %d failed logins in each flood, or as many as %d seconds take"):format(flags.title(series), options.failures, options.seconds));
 	io.write(line:format("log", "store", "addresses", "failures", "entries", "accounted", "event, µs", "process, µs", "beat late, ms", "logins, ms",
 		"earlier", "busiest"));
 	io.write(line:format("", "", "", "", "", "for", "of CPU", "of CPU", "median / max / busy", "number, max", "entry", "minute"));

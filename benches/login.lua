@@ -1,6 +1,6 @@
 -- What the audit log costs a login on real Prosody servers: lua5.4 benches/login.lua [options]
 --
---   --series=A,B       default: every series under target/prosody/
+--   --series=A,B       default: every series under target/prosody/, its newest release
 --   --servers=A,B      of none, ours-internal, ours-sqlite, ours-postgresql, the same with plain- (the plain-Lua baseline) and
 --                      with direct- (audit_log_write = "direct") and with all- (every module of ours, not mod_audit_auth alone);
 --                      default: none, ours-, plain- and all-internal, those of postgresql where it is installed
@@ -250,7 +250,7 @@ local function bench_series(series, names, options, deadline)
 		entry.prosody:stop();
 	end
 	print(("Prosody %s, SASL PLAIN with %s, %s collector, median (lowest–highest) of %d interleaved rounds of %d logins, %d at a time"):format(
-		series, options.auth, options.gc, rounds, options.logins, options.connections));
+		flags.title(series), options.auth, options.gc, rounds, options.logins, options.connections));
 	if rounds < options.rounds then
 		print(("Stopped after %d of %d rounds: the time was over."):format(rounds, options.rounds));
 	end

@@ -1,6 +1,6 @@
 -- What a month's log costs a server, and what the daily pruning of it does: lua5.4 benches/month.lua [options]
 --
---   --series=A,B    default: every series under target/prosody/
+--   --series=A,B    default: every series under target/prosody/, its newest release
 --   --stores=A,B    of internal, sqlite; default: both
 --   --sides=A,B     of plain (one archive, as a module in plain Lua has it), ours; default: both
 --   --entries=N     in 28 days; default 560000
@@ -197,7 +197,7 @@ end
 
 local ok, err = xpcall(function ()
 	for _, series in ipairs(options.series) do
-		print(("Prosody %s, %d entries in %d days"):format(series, options.entries, days));
+		print(("Prosody %s, %d entries in %d days"):format(flags.title(series), options.entries, days));
 		io.write(line:format("log", "store", "", "entries", "took, s", "CPU, s", "held, ms", "late, ms", "MiB"));
 		io.write(("-"):rep(108), "\n");
 		for _, store in ipairs(options.stores) do

@@ -1,7 +1,7 @@
 -- Takes the store away from real Prosody servers for a minute while clients log in and numbered audit events are recorded,
 -- and looks whether anybody had to wait, and whether everything is in the log afterwards: lua5.4 benches/outage.lua [options]
 --
---   --series=A,B       default: every series under target/prosody/
+--   --series=A,B       default: every series under target/prosody/, its newest release
 --   --stores=A,B       of internal (on a disk that is full), sqlite (a file that another process locks) and postgresql (a
 --                      server that is stopped); default: all that are here
 --   --seconds=N        how long the store is away; default 60
@@ -143,7 +143,7 @@ local function run(series, store)
 			local why;
 			prepared, why = way.prepare(prosody);
 			if not prepared then
-				print(("Prosody %s, %s: left out, %s"):format(series, way.name, why));
+				print(("Prosody %s, %s: left out, %s"):format(flags.title(series), way.name, why));
 				return {};
 			end
 			prosody:start();
@@ -167,7 +167,7 @@ local function run(series, store)
 		crash.settle(prosody, 10);
 		logins = logins + before.logins + during.logins + after.logins;
 		local faults, events, lost = check(prosody, logins);
-		print(("Prosody %s, %s for %d s:"):format(series, way.name, options.seconds));
+		print(("Prosody %s, %s for %d s:"):format(flags.title(series), way.name, options.seconds));
 		print(("  without its store it made %.2f of the logins a second that it made with it, by the share of the other server"):format(
 			during.share / before.share));
 		for _, phase in ipairs { { "before", before }, { "during", during }, { "after", after } } do

@@ -283,7 +283,8 @@ local function make(store)
 end
 
 local function main()
-	print(("%d entries in 28 days, with the libraries of Prosody %s; the fastest of %d rounds"):format(options.entries, options.series, options.rounds));
+	print(("%d entries in 28 days, with the libraries of Prosody %s; the fastest of %d rounds"):format(
+		options.entries, flags.title(options.series), options.rounds));
 	for _, store in ipairs(options.stores) do
 		local folder = make(store);
 		print(("\n%-58s %-6s %9s %9s %9s %8s %12s %8s"):format(store, "", "wall s", "CPU s", "entries", "MiB", "entries/s", "held ms"));

@@ -1,6 +1,6 @@
 -- What a rush after a restart costs with the audit log and without it: lua5.4 benches/rush.lua [options]
 --
---   --series=A,B       default: every series under target/prosody/
+--   --series=A,B       default: every series under target/prosody/, its newest release
 --   --servers=A,B      of none, internal, sqlite, postgresql, direct-internal, direct-sqlite, direct-postgresql;
 --                      default: the first four, postgresql where it is installed
 --   --accounts=N       accounts that log in again; default 20000
@@ -118,7 +118,7 @@ end
 
 local function bench(series)
 	print(("Prosody %s, %d accounts log in again after a restart, %d at a time, %d stay connected"):format(
-		series, options.accounts, options.connections, options.held));
+		flags.title(series), options.accounts, options.connections, options.held));
 	print("");
 	local line = "%-18s %10s %9s %12s %12s %12s %10s %24s\n";
 	io.write(line:format("audit log", "all in, s", "logins/s", "median, ms", "longest, ms", "loop held", "timer late", "callbacks > 10/20/50 ms"));
