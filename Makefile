@@ -78,7 +78,7 @@ test-setup:
 	$(need_cargo)
 	@tools/setup test
 	@$(MAKE) --no-print-directory build LUA=5.4
-	@"$(CARGO)" run --quiet --no-default-features --example places -- target/places.mmdb
+	@"$(CARGO)" run --quiet --no-default-features --example places -- target
 
 lint: ## Check format, clippy for each set of features, luacheck
 	$(need_cargo)

@@ -1,4 +1,4 @@
-//! Writes the small database of places that the end-to-end tests use: `cargo run --example places -- FILE`.
+//! Writes the small location databases that the end-to-end tests use: `cargo run --example places -- FOLDER`.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -6,9 +6,14 @@
 mod places;
 
 fn main() {
-    let path = std::env::args().nth(1).unwrap_or_else(|| "target/places.mmdb".to_owned());
-    if let Err(error) = std::fs::write(&path, places::small()) {
-        eprintln!("{path}: {error}");
-        std::process::exit(1);
+    let folder = std::env::args().nth(1).unwrap_or_else(|| "target".to_owned());
+    let databases =
+        [("places.mmdb", places::small()), ("systems.mmdb", places::flat()), ("no-countries.mmdb", places::autonomous_systems())];
+    for (name, bytes) in databases {
+        let path = std::path::Path::new(&folder).join(name);
+        if let Err(error) = std::fs::write(&path, bytes) {
+            eprintln!("{}: {error}", path.display());
+            std::process::exit(1);
+        }
     }
 }

@@ -227,6 +227,7 @@ local function watch(host_module)
 	local oldest = host_module:metric("gauge", "oldest_waiting", "seconds", "Age of the oldest of them", {});
 	local lost = host_module:metric("gauge", "lost", "", "Audit events that could be stored nowhere", {});
 	local suppressed = host_module:metric("counter", "suppressed", "", "Audit events that flood control counted and did not store", { "type" });
+	local unreadable = host_module:metric("gauge", "unreadable_addresses", "", "Audit events with a client address that could not be read", {});
 	local types, type_count, suppressed_before = {}, 0, {};
 
 	statistics[host] = {
@@ -252,6 +253,7 @@ local function watch(host_module)
 		waiting:with_labels():set(state.waiting);
 		oldest:with_labels():set(state.oldest and math.max(0, time.now() - state.oldest) or 0);
 		lost:with_labels():set(state.lost);
+		unreadable:with_labels():set(state.unreadable_addresses);
 		for event_type, count in pairs(state.suppressed) do
 			suppressed:with_labels(event_type):add(count - (suppressed_before[event_type] or 0));
 		end

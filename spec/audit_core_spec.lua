@@ -329,6 +329,25 @@ describe("addresses", function ()
 		assert.equal(nil, stored({ audit_log_ips = false }, "203.0.113.80"));
 	end);
 
+	it("are read with the port that some proxies add", function ()
+		assert.equal("203.0.113.7", stored({}, "203.0.113.7:51008"));
+		assert.equal("2001:db8::7", stored({}, "[2001:db8::7]:51008"));
+		assert.equal("203.0.113.0/24", stored({ audit_log_ipv4_prefix = 24 }, "203.0.113.7:51008"));
+		assert.equal(nil, stored({ audit_log_ips = false }, "203.0.113.7:51008"));
+	end);
+
+	it("that can't be read are not stored, but counted and reported once", function ()
+		local log = new_log();
+		for _, ip in ipairs({ "203.0.113.7;51008", "203.0.113.7;51008", "unknown", "/run/prosody.sock" }) do
+			log.audit("example.com", nil, "mod_test", "t", { session = { ip = ip } });
+			assert.equal(nil, log:last():find("{"..NAMESPACE.."}session/remote-ip#"));
+		end
+		assert.equal(3, log.log.state("example.com").unreadable_addresses);
+		assert.equal(1, #log.lines);
+		assert.matches("^warn: The address of a client of example.com can't be read, it has the form \"999.9.999.9;99999\"", log.lines[1]);
+		assert.equal(nil, log.lines[1]:find("203.0.113", 1, true));
+	end);
+
 	it("are not stored in full where the option is wrong", function ()
 		assert.equal("203.0.113.0/24", stored({ audit_log_ipv4_prefix = "many" }, "203.0.113.80"));
 		assert.equal(nil, stored({ audit_log_ips = "perhaps" }, "203.0.113.80"));

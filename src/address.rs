@@ -8,21 +8,72 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub const FALLBACK_IPV4_PREFIX: u8 = 24;
 /// The IPv6 prefix that stands in where only an IPv4 prefix is configured.
 pub const FALLBACK_IPV6_PREFIX: u8 = 48;
+/// How many characters of a text [`shape`] shows.
+const SHAPE_LIMIT: usize = 60;
 
-/// Reads an address as a connection or an HTTP header gives it.
+/// Reads an address as a connection or an HTTP header writes it.
 ///
-/// A zone (`fe80::1%eth0`) is left out, and an IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) is the IPv4 address.
-/// Gives nothing for what is no address, such as the path of an admin socket.
+/// These forms are read: a plain address; an address with a port, as some proxies write it into `X-Forwarded-For`
+/// (`203.0.113.7:51008`, `[2001:db8::7]:51008`, and eight groups of IPv6 followed by a ninth in decimal); an IPv6 address in
+/// brackets; any of these in double quotes (RFC 7239 §4) or with white space around it. A zone (`fe80::1%eth0`) is dropped, and an
+/// IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) is the IPv4 address. `2001:db8::7:51008` can't be told from a plain address
+/// and is read as one. Returns `None` for everything else.
 ///
 /// ```
 /// use audit_core::address::parse;
 /// assert_eq!(parse("::ffff:203.0.113.80"), parse("203.0.113.80"));
+/// assert_eq!(parse("[2001:db8::7]:51008"), parse("2001:db8::7"));
 /// assert_eq!(parse("/var/lib/prosody/prosody.sock"), None);
 /// ```
 #[must_use]
 pub fn parse(text: &str) -> Option<IpAddr> {
-    let text = text.split_once('%').map_or(text, |(address, _zone)| address);
-    text.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+    let text = text.trim();
+    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    plain(text).or_else(|| in_brackets(text)).or_else(|| with_port(text)).map(|address| address.to_canonical())
+}
+
+fn plain(text: &str) -> Option<IpAddr> {
+    text.split_once('%').map_or(text, |(address, _zone)| address).parse().ok()
+}
+
+/// `[2001:db8::7]` or `[2001:db8::7]:51008`.
+fn in_brackets(text: &str) -> Option<IpAddr> {
+    let (address, rest) = text.strip_prefix('[')?.split_once(']')?;
+    let is_rest = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+    plain(address).filter(|address| is_rest && address.is_ipv6())
+}
+
+/// `203.0.113.7:51008`, or an IPv6 address of eight groups and a port.
+fn with_port(text: &str) -> Option<IpAddr> {
+    let (address, port) = text.rsplit_once(':')?;
+    let address = plain(address).filter(|found| found.is_ipv4() || !address.contains("::"))?;
+    is_port(port).then_some(address)
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
+}
+
+/// Whether `text` says that a peer has no address: nothing at all, or the path or name of a UNIX socket.
+#[must_use]
+pub fn is_local(text: &str) -> bool {
+    text.is_empty() || text.starts_with(['/', '@', '\0']) || text.starts_with("unix:")
+}
+
+/// The shape of a text, for a log line: what it consists of, but not what it says.
+///
+/// ```
+/// assert_eq!(audit_core::address::shape("203.0.113.7, example"), "999.9.999.9, aaaaaaa");
+/// ```
+#[must_use]
+pub fn shape(text: &str) -> String {
+    let shown = text.chars().take(SHAPE_LIMIT).map(|c| match c {
+        '0'..='9' => '9',
+        ' '..='~' if !c.is_alphabetic() => c,
+        c if c.is_alphabetic() => 'a',
+        _ => '?',
+    });
+    shown.collect::<String>() + if text.chars().count() > SHAPE_LIMIT { "…" } else { "" }
 }
 
 /// What is stored of addresses.
@@ -175,7 +226,29 @@ mod tests {
             (full, "fe80::1%eth0", Some("fe80::1")),
             (full, "/var/lib/prosody/prosody.sock", None),
             (full, "", None),
-            (full, "203.0.113.80 ", None),
+            (full, " 203.0.113.80 ", Some("203.0.113.80")),
+            (full, "203.0.113.7:51008", Some("203.0.113.7")),
+            (full, "203.0.113.7:0", Some("203.0.113.7")),
+            (full, "203.0.113.7:65536", None),
+            (full, "203.0.113.7:", None),
+            (full, "203.0.113.7:+80", None),
+            (full, "[203.0.113.7]:51008", None),
+            (full, "[2001:db8::7]:51008", Some("2001:db8::7")),
+            (full, "[2001:DB8::7]", Some("2001:db8::7")),
+            (full, "[2001:db8::7]51008", None),
+            (full, "[2001:db8::7", None),
+            (full, "[fe80::1%eth0]:51008", Some("fe80::1")),
+            (full, "[::ffff:203.0.113.7]:51008", Some("203.0.113.7")),
+            (full, "::ffff:203.0.113.7:51008", None),
+            (full, "2001:db8:0:1:2:3:4:5:51008", Some("2001:db8:0:1:2:3:4:5")),
+            (full, "\"[2001:db8::7]:51008\"", Some("2001:db8::7")),
+            (full, "\"203.0.113.7\"", Some("203.0.113.7")),
+            (full, "203.0.113.7, 198.51.100.1", None),
+            (full, "203.000.113.007", None),
+            (full, "unknown", None),
+            (Policy::new(Some(24), None), "203.0.113.80:51008", Some("203.0.113.0/24")),
+            (Policy::new(Some(24), None), "[2001:db8:1:2::5]:51008", Some("2001:db8:1::/48")),
+            (Policy::None, "203.0.113.80:51008", None),
             (Policy::new(Some(24), None), "203.0.113.80", Some("203.0.113.0/24")),
             (Policy::new(Some(24), None), "::ffff:203.0.113.80", Some("203.0.113.0/24")),
             (Policy::new(Some(24), None), "2001:db8:1:2::5", Some("2001:db8:1::/48")),
@@ -191,6 +264,24 @@ mod tests {
         for (policy, text, expected) in rows {
             assert_eq!(stored(*policy, text).as_deref(), *expected, "{text} under {policy:?}");
         }
+    }
+
+    #[test]
+    fn a_socket_has_no_address_and_that_is_no_fault() {
+        for local in ["", "/run/prosody/prosody.sock", "@abstract", "unix:/run/x.sock"] {
+            assert!(is_local(local), "{local}");
+        }
+        for remote in ["203.0.113.7", "unknown", "203.0.113.7;51008", "_hidden"] {
+            assert!(!is_local(remote), "{remote}");
+        }
+    }
+
+    #[test]
+    fn a_shape_does_not_show_what_it_is_of() {
+        for (text, expected) in [("203.0.113.7;51008", "999.9.999.9;99999"), ("_Hidden\u{1b}ü日", "_aaaaaa?aa"), ("", "")] {
+            assert_eq!(shape(text), expected);
+        }
+        assert_eq!(shape(&"7".repeat(200)).chars().count(), SHAPE_LIMIT + 1);
     }
 
     #[test]
@@ -251,6 +342,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_port_changes_nothing(v4 in any::<u32>(), v6 in any::<u128>(), port in any::<u16>()) {
+            let (v4, v6) = (Ipv4Addr::from(v4), Ipv6Addr::from(v6));
+            prop_assert_eq!(parse(&format!("{v4}:{port}")), Some(IpAddr::V4(v4)));
+            prop_assert_eq!(parse(&format!("[{v6}]:{port}")), Some(IpAddr::V6(v6).to_canonical()));
+        }
+
         #[test]
         fn a_prefix_never_keeps_a_bit_beyond_it(bits in any::<u32>(), other in any::<u32>(), prefix in 0u8..=32) {
             let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);

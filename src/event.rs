@@ -79,6 +79,10 @@ pub struct StoredEvent {
     pub country: Option<String>,
     /// The continent of the address.
     pub continent: Option<String>,
+    /// The number of the autonomous system that announces the address.
+    pub asn: Option<u32>,
+    /// The organization behind the autonomous system.
+    pub organization: Option<String>,
     /// What the client calls itself.
     pub client: Option<String>,
     /// Who did it, where that is known.
@@ -144,6 +148,8 @@ impl StoredEvent {
             ip_hash: text_in(&session, "ip-hash"),
             country: of_location("country"),
             continent: of_location("continent"),
+            asn: session.child("asn").and_then(|asn| asn.attribute("number")?.parse().ok()),
+            organization: text_in(&session, "asn"),
             client: text_in(&session, "client"),
             actor: root.take_child("actor").map(|actor| Actor::read(&actor)),
             repeated: root.take_child("repeated").map(Repeated::read),

@@ -1,14 +1,17 @@
 //! Where an address is, from a database in MaxMind's `.mmdb` format.
 
+mod record;
+
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use maxminddb::Reader;
+use maxminddb::{Reader, WithinOptions};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::address::is_public;
+use record::Node;
 
 /// Where packages and their updaters put a database, in the order in which they are tried.
 pub const USUAL_PLACES: &[&str] = &[
@@ -21,15 +24,23 @@ pub const USUAL_PLACES: &[&str] = &[
     "/usr/share/GeoIP/dbip-country-lite.mmdb",
 ];
 
-/// The place of an address, as far as the database knows it.
+/// How many records are looked at for one with a country, before a database is taken to have none.
+const LOOKED_AT: usize = 1000;
+
+/// What a database knows of an address. At least one field is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Location {
     /// The country's two letters (ISO 3166-1).
-    pub country: String,
+    pub country: Option<String>,
     /// The continent's two letters, such as `EU`.
     pub continent: Option<String>,
-    /// The country's name in English; its two letters where the database has no names.
-    pub name: String,
+    /// The country's name in English; its two letters if the database has no names.
+    pub name: Option<String>,
+    /// The number of the autonomous system that announces the address.
+    pub asn: Option<u32>,
+    /// The organization behind the autonomous system.
+    pub organization: Option<String>,
 }
 
 /// A database that can't be used, and why.
@@ -57,12 +68,20 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`LocationError`] where the file is missing, can't be read, or is no such database.
+    /// [`LocationError`] if the file is missing, can't be read, is no such database, or is one without countries (of autonomous
+    /// systems or of anonymous addresses, for instance).
     pub fn open(path: &Path) -> Result<Self, LocationError> {
         let error = |reason: String| LocationError { path: path.to_owned(), reason };
         let reader =
             guarded(|| Reader::open_readfile(path)).map_err(|damage| error(damage.to_owned()))?.map_err(|e| error(e.to_string()))?;
-        Ok(Self { reader, path: path.to_owned() })
+        match guarded(|| has_countries(&reader)) {
+            Ok(true) => Ok(Self { reader, path: path.to_owned() }),
+            Ok(false) => Err(error(format!(
+                "it is a database of the type \"{}\", which has no countries; use one of countries or cities",
+                shown_type(&reader.metadata().database_type)
+            ))),
+            Err(damage) => Err(error(damage.to_owned())),
+        }
     }
 
     /// The first of [`USUAL_PLACES`] that exists.
@@ -85,54 +104,28 @@ impl Database {
         if address.is_ipv6() && self.reader.metadata().ip_version == 4 {
             return Ok(None);
         }
-        let record = guarded(|| self.reader.lookup(address).and_then(|found| found.decode::<Record>()))
+        let record = guarded(|| self.reader.lookup(address).and_then(|found| found.decode::<Node>()))
             .map_err(|damage| error(damage.to_owned()))?
             .map_err(|e| error(e.to_string()))?;
-        Ok(record.and_then(Record::into_location))
+        Ok(record.and_then(|record| record.location()))
     }
+}
+
+/// Whether one of the first records has a country.
+fn has_countries(reader: &Reader<Vec<u8>>) -> bool {
+    let Ok(records) = reader.networks(WithinOptions::default()) else { return false };
+    let location = |record: Result<maxminddb::LookupResult<'_, _>, _>| record.ok()?.decode::<Node>().ok()??.location();
+    records.take(LOOKED_AT).filter_map(location).any(|location| location.country.is_some())
+}
+
+/// The type of a database as it says itself, fit for one line of a log.
+fn shown_type(name: &str) -> String {
+    name.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(60).collect()
 }
 
 /// Runs a reader over bytes from outside: where it panics on damaged ones, that is an error of the database.
 fn guarded<T>(read: impl FnOnce() -> T) -> Result<T, &'static str> {
     catch_unwind(AssertUnwindSafe(read)).map_err(|_| "the database is damaged")
-}
-
-/// What GeoLite2, DB-IP (nested) and ip-location-db (flat) call a country.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Record {
-    country: Option<Country>,
-    registered_country: Option<Country>,
-    continent: Option<Continent>,
-    country_code: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Country {
-    iso_code: Option<String>,
-    names: Option<Names>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Continent {
-    code: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Names {
-    en: Option<String>,
-}
-
-impl Record {
-    fn into_location(self) -> Option<Location> {
-        let nested = self.country.filter(|country| country.iso_code.is_some()).or(self.registered_country).unwrap_or_default();
-        let country = nested.iso_code.or(self.country_code).filter(|code| !code.is_empty())?;
-        let name = nested.names.and_then(|names| names.en).unwrap_or_else(|| country.clone());
-        Some(Location { name, country, continent: self.continent.and_then(|continent| continent.code) })
-    }
 }
 
 #[cfg(test)]
@@ -159,7 +152,12 @@ mod tests {
     fn an_address_is_found_as_far_as_it_is_known() {
         let database = database(&places::small()).unwrap();
         let found = |country: &str, continent: Option<&str>, name: &str| {
-            Some(Location { country: country.to_owned(), continent: continent.map(ToOwned::to_owned), name: name.to_owned() })
+            Some(Location {
+                country: Some(country.to_owned()),
+                continent: continent.map(ToOwned::to_owned),
+                name: Some(name.to_owned()),
+                ..Location::default()
+            })
         };
         for (address, expected) in [
             ("203.0.113.80", found("DE", Some("EU"), "Germany")),
@@ -184,6 +182,26 @@ mod tests {
         for bytes in [&small[..small.len() / 2], b"", b"no database"] {
             assert!(database(bytes).unwrap_err().to_string().contains(".mmdb: "));
         }
+    }
+
+    #[test]
+    fn the_autonomous_system_is_found_where_the_database_has_it() {
+        let database = database(&places::flat()).unwrap();
+        let found = database.lookup(parse("203.0.113.80").unwrap()).unwrap().unwrap();
+        assert_eq!(
+            (found.country.as_deref(), found.continent.as_deref(), found.name.as_deref()),
+            (Some("DE"), Some("EU"), Some("Germany"))
+        );
+        assert_eq!((found.asn, found.organization.as_deref()), (Some(64500), Some("Example Net")));
+    }
+
+    #[test]
+    fn a_database_without_countries_is_refused_by_name() {
+        let error = database(&places::autonomous_systems()).unwrap_err().to_string();
+        assert!(
+            error.ends_with(": it is a database of the type \"Test-ASN\", which has no countries; use one of countries or cities"),
+            "{error}"
+        );
     }
 
     proptest! {

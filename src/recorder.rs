@@ -30,6 +30,7 @@ pub struct Recorder {
     pub trouble: Trouble,
     /// What is not stored because it happens too often.
     pub flood: Control,
+    unreadable: HashMap<String, Unreadable>,
     warnings: Vec<String>,
 }
 
@@ -41,6 +42,7 @@ impl Default for Recorder {
             ids: ContextV7::new(),
             trouble: Trouble::default(),
             flood: Control::default(),
+            unreadable: HashMap::new(),
             warnings: Vec::new(),
         }
     }
@@ -73,6 +75,17 @@ pub struct StoredAddress {
     pub hash: Option<(String, String)>,
     /// Its place.
     pub location: Option<Location>,
+    /// Whether the peer's address was given in a form that can't be read.
+    pub is_unreadable: bool,
+}
+
+/// Addresses of one host that could not be read.
+#[derive(Debug, Default)]
+struct Unreadable {
+    /// How many events had such an address.
+    count: u64,
+    /// Whether the operator was told.
+    is_told: bool,
 }
 
 impl Recorder {
@@ -192,11 +205,17 @@ impl Recorder {
         known.unwrap_or_else(|| Settings::default().retention.class_of(event_type).to_owned())
     }
 
-    /// What is stored of a peer's address in an entry of `class` on `host`. Of bytes that are no address, such as the path of an
-    /// admin socket, nothing is.
+    /// What is stored of a peer's address in an entry of `class` on `host`. Nothing is stored of bytes that are no address, such
+    /// as the path of an admin socket. A text that should be an address and can't be read is reported once for each host; the
+    /// caller counts such events by [`count_unreadable`](Self::count_unreadable).
     pub fn address(&mut self, name: &str, class: &str, ip: &[u8]) -> StoredAddress {
-        let Some(address) = std::str::from_utf8(ip).ok().and_then(address::parse) else {
-            return StoredAddress::default();
+        let text = String::from_utf8_lossy(ip);
+        let Some(address) = address::parse(&text) else {
+            let is_unreadable = !address::is_local(&text);
+            if is_unreadable {
+                self.report_unreadable(name, &text);
+            }
+            return StoredAddress { is_unreadable, ..StoredAddress::default() };
         };
         let known = self.hosts.get(name);
         // What is not configured yet is not stored in full by accident.
@@ -208,7 +227,30 @@ impl Recorder {
             None
         });
         let hash = if policy == Policy::Hash { self.hashed(name, address) } else { None };
-        StoredAddress { remote_ip: policy.apply(address), hash, location }
+        StoredAddress { remote_ip: policy.apply(address), hash, location, is_unreadable: false }
+    }
+
+    /// Counts an event of `host` whose address could not be read.
+    pub fn count_unreadable(&mut self, host: &str) {
+        let unreadable = self.unreadable.entry(host.to_owned()).or_default();
+        unreadable.count = unreadable.count.saturating_add(1);
+    }
+
+    /// How many events of `host` had an address that could not be read, since the log was made.
+    #[must_use]
+    pub fn unreadable(&self, host: &str) -> u64 {
+        self.unreadable.get(host).map_or(0, |unreadable| unreadable.count)
+    }
+
+    fn report_unreadable(&mut self, host: &str, text: &str) {
+        let unreadable = self.unreadable.entry(host.to_owned()).or_default();
+        if !std::mem::replace(&mut unreadable.is_told, true) {
+            self.warnings.push(format!(
+                "The address of a client of {host} can't be read, it has the form \"{}\"; such addresses are counted and not stored. \
+                 Check what the proxy in front of Prosody sends as the client's address.",
+                address::shape(text)
+            ));
+        }
     }
 
     /// Whether there is something that an operator should be told.
@@ -350,10 +392,31 @@ mod tests {
         let mut recorder = recorder(Settings { retention: Retention::new(rules, vec![failures]), ..Settings::default() });
         assert_eq!(recorder.address("example.com", "events", b"203.0.113.80").remote_ip.as_deref(), Some("203.0.113.0/24"));
         assert_eq!(recorder.address("example.com", "failures", b"203.0.113.80"), StoredAddress::default());
-        for none in [b"/run/prosody.sock".as_slice(), b"", b"\xff"] {
+        for none in [b"/run/prosody.sock".as_slice(), b""] {
             assert_eq!(recorder.address("example.com", "events", none), StoredAddress::default());
         }
         assert_eq!(recorder.address("unknown.example", "events", b"203.0.113.80"), StoredAddress::default());
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_read_is_reported_once_for_each_host_and_counted() {
+        let mut recorder = recorder(Settings::default());
+        for ip in [b"203.0.113.7;51008".as_slice(), b"unknown", b"\xff"] {
+            let stored = recorder.address("example.com", "events", ip);
+            assert_eq!(stored, StoredAddress { is_unreadable: true, ..StoredAddress::default() });
+            recorder.count_unreadable("example.com");
+        }
+        let warnings = recorder.take_warnings();
+        assert!(
+            matches!(warnings.as_slice(), [line] if line.contains("example.com") && line.contains("\"999.9.999.9;99999\"")),
+            "{warnings:?}"
+        );
+        // A reload of the configuration is no reason to report it again.
+        recorder.configure("example.com", Settings::default(), None);
+        assert!(recorder.address("example.com", "events", b"_hidden").is_unreadable && recorder.take_warnings().is_empty());
+        assert_eq!((recorder.unreadable("example.com"), recorder.unreadable("example.org")), (3, 0));
+        let _ = recorder.address("example.org", "events", b"_hidden");
+        assert_eq!(recorder.take_warnings().len(), 1);
     }
 
     #[test]

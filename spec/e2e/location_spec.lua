@@ -83,6 +83,22 @@ server.each_series(describe, pending, function (series)
 			assert.equal(1, warnings("/nowhere/places.mmdb: "));
 		end);
 
+		it("comes with the autonomous system where the database has it", function ()
+			start({ audit_log_location_database = process.target.."/systems.mmdb" });
+			assert.same({ ["203.0.113.80:51008"] = "DE EU Germany" }, countries(prosody, { "203.0.113.80:51008" }));
+			local _, out = prosody:ctl("mod_audit", "--format", "json", host);
+			assert.is_truthy(out:find('"ip":"203.0.113.80"', 1, true), out);
+			assert.is_truthy(out:find('"asn":64500,"as_organization":"Example Net"', 1, true), out);
+			assert.equal(0, warnings("ocation"));
+		end);
+
+		it("is left out with one warning where the database has no countries", function ()
+			start({ audit_log_location_database = process.target.."/no-countries.mmdb" });
+			assert.same({ ["203.0.113.80"] = "none" }, countries(prosody, { "203.0.113.80" }));
+			assert.equal(1, warnings("no%-countries.mmdb: it is a database of the type \"Test%-ASN\", which has no countries"));
+			assert.equal(0, warnings("damaged"));
+		end);
+
 		it("is left out with one line where only the databases of old are named", function ()
 			start({ geoip_ipv4_country = "/usr/share/GeoIP/GeoIP.dat" });
 			assert.same({ ["203.0.113.80"] = "none" }, countries(prosody, { "203.0.113.80" }));

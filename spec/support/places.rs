@@ -43,12 +43,51 @@ struct Flat {
     country_code: &'static str,
 }
 
-/// The database's bytes.
-pub(crate) fn small() -> Vec<u8> {
+/// As IPinfo writes a country and an autonomous system.
+#[derive(Serialize)]
+struct FlatWithSystem {
+    country: &'static str,
+    country_name: &'static str,
+    continent: &'static str,
+    asn: &'static str,
+    as_name: &'static str,
+}
+
+/// As GeoLite2 writes an autonomous system.
+#[derive(Serialize)]
+struct System {
+    autonomous_system_number: u32,
+    autonomous_system_organization: &'static str,
+}
+
+fn empty(database_type: &str) -> Database {
     let mut database = Database::default();
     database.metadata.ip_version = IpVersion::V6;
-    database.metadata.database_type = "Test-Country".to_owned();
+    database.metadata.database_type = database_type.to_owned();
     database.metadata.binary_format_major_version = 2;
+    database
+}
+
+/// A database of the flat layout, with the autonomous system of each address.
+pub(crate) fn flat() -> Vec<u8> {
+    let mut database = empty("Test-Country-ASN");
+    let record = FlatWithSystem { country: "DE", country_name: "Germany", continent: "EU", asn: "AS64500", as_name: "Example Net" };
+    let germany = database.insert_value(record).unwrap();
+    database.insert_node(v4(203, 0, 113), germany);
+    database.write_to(Vec::new()).unwrap()
+}
+
+/// A database of autonomous systems only.
+pub(crate) fn autonomous_systems() -> Vec<u8> {
+    let mut database = empty("Test-ASN");
+    let system = database.insert_value(System { autonomous_system_number: 64500, autonomous_system_organization: "Example Net" }).unwrap();
+    database.insert_node(v4(203, 0, 113), system);
+    database.write_to(Vec::new()).unwrap()
+}
+
+/// A small database of countries, in the layouts of GeoLite2 and ip-location-db.
+pub(crate) fn small() -> Vec<u8> {
+    let mut database = empty("Test-Country");
     let country = |iso_code, en| Country { iso_code, names: Names { en } };
     let germany = database.insert_value(Nested { continent: Continent { code: "EU" }, country: country("DE", "Germany") }).unwrap();
     let zealand = database.insert_value(Nested { continent: Continent { code: "OC" }, country: country("NZ", "New Zealand") }).unwrap();

@@ -82,6 +82,7 @@ pub const FLAGS: &[Flag] = &[
     negatable("show-note", View, "the column with everything else"),
     negatable("colour", View, "colours, on a terminal and unless NO_COLOR is set"),
     takes("format", "FORMAT", View, "the format, instead of a table"),
+    switch("bom", View, "with --format csv: a byte order mark first, without which Excel takes UTF-8 for something else"),
     takes("output", "FILE", View, "into a new file, whole or not at all"),
     switch("stats", View, "totals instead of entries: by type, account, network and country, and over time"),
     takes("report", "FILE", View, "the same as a page for a browser, with the entries behind each number, into a new file"),

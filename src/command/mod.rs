@@ -69,6 +69,8 @@ pub struct Show {
     pub follow: bool,
     /// Whether a terminal may be coloured.
     pub colour: bool,
+    /// Whether CSV begins with a byte order mark.
+    pub byte_order_mark: bool,
     /// What was asked of the log, as flags: who reads that somebody read the log sees it.
     pub asked: String,
 }
@@ -213,6 +215,7 @@ impl Given {
             "output" => self.output = Some(value.to_owned()),
             "report" => self.report = Some(value.to_owned()),
             "stats" => self.stats = true,
+            "bom" => show.byte_order_mark = true,
             "follow" => show.follow = true,
             "colour" => self.no_colour = !on,
             name => {
@@ -258,6 +261,9 @@ impl Given {
         let both = APART.iter().find_map(|(one, others)| Some((one, others.iter().find(|other| is_given(one) && is_given(other))?)));
         if let Some((one, other)) = both {
             return Err(UsageError(format!("--{one} and --{other} do not go together")));
+        }
+        if show.byte_order_mark && show.format != Format::Csv {
+            return Err(UsageError("--bom is for --format csv only".to_owned()));
         }
         show.made = match (self.stats, &self.report) {
             (_, Some(_)) => Made::Page { at: now },
@@ -485,8 +491,10 @@ mod tests {
                 _ => "1",
             };
             let argument = if flag.value.is_some() { format!("--{}={value}", flag.name) } else { format!("--{}", flag.name) };
-            let plain = show("example.com");
-            let changed = show(&format!("{argument} example.com"));
+            // A byte order mark is for one format only.
+            let beside = if flag.name == "bom" { "--format csv" } else { "" };
+            let plain = show(&format!("{beside} example.com"));
+            let changed = show(&format!("{argument} {beside} example.com"));
             // Colours are there where nothing is said.
             assert_eq!(changed == plain, flag.name == "colour", "{argument}");
         }
@@ -496,6 +504,8 @@ mod tests {
     fn what_makes_no_sense_is_one_line_that_says_why() {
         let errors: Vec<String> = [
             "",
+            "--bom example.com",
+            "--bom --format json example.com",
             "--limit",
             "--limit x example.com",
             "--limit 0 example.com",
@@ -536,6 +546,8 @@ mod tests {
         .collect();
         expect![[r#"
                                                     Name a host or an account, such as example.com or user@example.com (--help shows more)
+            --bom example.com                       --bom is for --format csv only
+            --bom --format json example.com         --bom is for --format csv only
             --limit                                 --limit needs a value: --limit N
             --limit x example.com                   --limit is "x", but takes a whole number from 1
             --limit 0 example.com                   --limit is "0", but takes a whole number from 1
@@ -625,6 +637,7 @@ mod tests {
               --[no-]show-note      the column with everything else
               --[no-]colour         colours, on a terminal and unless NO_COLOR is set
               --format FORMAT       the format, instead of a table: table, json, csv, xml, ocsf, ecs, cef, syslog
+              --bom                 with --format csv: a byte order mark first, without which Excel takes UTF-8 for something else
               --output FILE         into a new file, whole or not at all
               --stats               totals instead of entries: by type, account, network and country, and over time
               --report FILE         the same as a page for a browser, with the entries behind each number, into a new file

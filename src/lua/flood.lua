@@ -100,14 +100,12 @@ local function new(context)
 		local function add(parent, child)
 			parent[#parent + 1], parent.tags[#parent.tags + 1] = child, child;
 		end
-		if summary.remote_ip or summary.country then
+		if summary.remote_ip or summary.location then
 			local session = element(stanza_mt, "session", { xmlns = NAMESPACE });
 			if summary.remote_ip then
 				add(session, element(stanza_mt, "remote-ip", {}, summary.remote_ip));
 			end
-			if summary.country then
-				add(session, element(stanza_mt, "location", { country = summary.country; continent = summary.continent }, summary.place));
-			end
+			stanzas.add_location(stanza_mt, session, summary.location);
 			n = n + 1;
 			stanza[n], tags[n] = session, session;
 		end

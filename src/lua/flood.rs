@@ -3,7 +3,7 @@
 use mlua::prelude::*;
 
 use super::convert::{self, Host, Text};
-use super::recorder::Functions;
+use super::recorder::{Functions, location_table};
 use crate::flood::{Account, Event, Summary, Verdict, beside};
 
 /// Adds the functions. `now` is always the clock of flood control, and `unix` the time that it is then.
@@ -77,9 +77,7 @@ impl IntoLua for Shown {
         table.set("user", user)?;
         table.set("remote_ip", remote_ip)?;
         if let Some(location) = location {
-            table.set("country", location.country)?;
-            table.set("continent", location.continent)?;
-            table.set("place", location.name)?;
+            table.set("location", location_table(lua, location)?)?;
         }
         table.set("count", count)?;
         table.set("first", first)?;

@@ -17,6 +17,7 @@ local error, getmetatable, pairs, pcall, rawget = error, getmetatable, pairs, pc
 local require, setmetatable, type = require, setmetatable, type;
 local floor = math.floor;
 local lend, settle = chunks.collector.lend, chunks.collector.settle;
+local add_location = stanzas.add_location;
 local copy, detail, element, good_jid, good_word = stanzas.copy, stanzas.detail, stanzas.element, stanzas.good_jid, stanzas.good_word;
 local cause_of, condition_of = stores_of_hosts.cause_of, stores_of_hosts.condition_of;
 
@@ -129,22 +130,25 @@ local function new(environment)
 		return nil, condition_of(err);
 	end
 
-	-- What is stored of an address in entries of a class: { remote_ip, hash and the name of its key, country, continent, name },
-	-- each nil where it is not. The class remembers it: a call into Rust costs about as much as building an element.
+	-- What is stored of an address in entries of a class: { remote_ip, hash and the name of its key, location, unreadable }, each
+	-- nil where it is not. The class remembers it: a call into Rust costs about as much as building an element.
 	local function address_of(host, class, ip)
 		local addresses = class.addresses;
 		local known = addresses and addresses[ip];
 		if not known then
-			local remote_ip, hash, key, country, continent, name, warned = recorder.address(host, class.name, ip);
+			local remote_ip, hash, key, location, warned, unreadable = recorder.address(host, class.name, ip);
 			if warned then
 				tell("warn", recorder.warnings());
 			end
-			known = { remote_ip = remote_ip; hash = hash; key = key; country = country; continent = continent; name = name };
+			known = { remote_ip = remote_ip; hash = hash; key = key; location = location; unreadable = unreadable };
 			if not addresses or class.address_count >= MAX_ADDRESSES then
 				addresses = {};
 				class.addresses, class.address_count = addresses, 0;
 			end
 			addresses[ip], class.address_count = known, class.address_count + 1;
+		end
+		if known.unreadable then
+			recorder.count_unreadable(host);
 		end
 		return known;
 	end
@@ -171,10 +175,9 @@ local function new(environment)
 			local child = element(stanza_mt, "ip-hash", { key = address.key }, address.hash);
 			stanza[1], tags[1] = child, child;
 		end
-		if address and address.country then
-			n = n + 1;
-			local child = element(stanza_mt, "location", { country = address.country; continent = address.continent }, address.name);
-			stanza[n], tags[n] = child, child;
+		if address and address.location then
+			add_location(stanza_mt, stanza, address.location);
+			n = #stanza;
 		end
 		if client then
 			n = n + 1;
@@ -520,10 +523,11 @@ local function new(environment)
 	end
 
 	-- How it stands with a host: what queues.state gives, and suppressed = { [event type] = number of events that were counted
-	-- and not stored }, suppressed_lately = those of the last minute.
+	-- and not stored }, suppressed_lately = those of the last minute, unreadable_addresses = number of events with such a one.
 	local function state(host)
 		local result = queues.state(host);
 		result.suppressed, result.suppressed_lately = flood.suppressed(host);
+		result.unreadable_addresses = recorder.unreadable(host);
 		return result;
 	end
 
@@ -597,7 +601,7 @@ local exports = {
 	new_key = native.new_key;
 	is_terminal = native.is_terminal;
 	exit_on_interrupt = native.exit_on_interrupt;
-	writing = native.writing;
+	writing = chunks.read.writing;
 	new_file = native.new_file;
 	flags = native.flags;
 	new = new;

@@ -6,8 +6,19 @@ local stores = chunks.store;
 -- For how many seconds a page may be read, and the loop be held, where others wait for the loop.
 local PAGE, SLICE = 0.004, 0.005;
 
-local ipairs = ipairs;
+local ipairs, pcall, require = ipairs, pcall, require;
 local cause_of, is_embedded, read_page, seeks, users_of = stores.cause_of, stores.is_embedded, stores.read_page, stores.seeks, stores.users_of;
+
+-- The name of a host in ASCII, as DNS has it: text | nil
+local function ascii_host(host)
+	local found, encodings = pcall(require, "util.encodings");
+	return found and encodings.idna.to_ascii(host) or nil;
+end
+
+-- writing(asked, width | nil, coloured) -> writing; reader.rs describes it
+local function new_writing(asked, width, coloured)
+	return native.writing(asked, width, coloured, ascii_host(asked.host));
+end
 
 -- The reading half of a log.
 --   context = {
@@ -139,9 +150,9 @@ local function new(context)
 	--   write(asked, out, view) -> what scan() gives, with stopped = true where `out` said so
 	-- out(text, number of entries so far) returns false to stop. view = { width = cells | nil, coloured =, backwards = true: all
 	-- at once and the last first, pause = as for scan(),
-	-- each_page = function(number of entries so far), writing = what native.writing() gave: no beginning and no end }
+	-- each_page = function(number of entries so far), writing = what writing() returned: no beginning and no end }
 	local function write(asked, out, view)
-		local writing = view.writing or native.writing(asked, view.width, view.coloured or false);
+		local writing = view.writing or new_writing(asked, view.width, view.coloured or false);
 		local stopped, kept = false, nil;
 		local function put(text, shown)
 			if text ~= "" and not stopped then
@@ -190,4 +201,4 @@ local function new(context)
 	return { open = open; write = write; cells = cells };
 end
 
-return { new = new };
+return { new = new; writing = new_writing };

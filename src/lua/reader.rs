@@ -60,10 +60,13 @@ impl LuaUserData for Asked {
     }
 }
 
-/// `writing(asked, width | nil, coloured) -> writing`; without a width nothing is cut.
-pub(super) fn writing(_: &Lua, (asked, width, coloured): (LuaUserDataRef<Asked>, Option<usize>, bool)) -> LuaResult<Writing> {
-    let Show { host, columns, zone, format, made, .. } = asked.0.clone();
-    let options = Options { host, columns, width, zone, coloured: coloured && asked.0.colour };
+/// `writing(asked, width | nil, coloured, name of the host in ASCII | nil) -> writing`; without a width nothing is cut.
+pub(super) fn writing(
+    _: &Lua,
+    (asked, width, coloured, ascii_host): (LuaUserDataRef<Asked>, Option<usize>, bool, Option<String>),
+) -> LuaResult<Writing> {
+    let Show { host, columns, zone, format, made, byte_order_mark, .. } = asked.0.clone();
+    let options = Options { host, ascii_host, columns, width, zone, coloured: coloured && asked.0.colour, byte_order_mark };
     Ok(Writing(match made {
         Made::Entries => renderer(format, &options),
         Made::Stats => statistics(&options),

@@ -10,6 +10,7 @@ use super::reader::{Asked, Reading};
 use super::{flood, pruning};
 use crate::catalogue;
 use crate::hash_key::HashKey;
+use crate::location::Location;
 use crate::options::{Settings, Value, Write};
 use crate::partition::{Partition, day};
 use crate::query::Scope;
@@ -39,16 +40,21 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     })?;
     // events(host) -> the registry of event types as text, with the classes of the host
     functions.add("events", |recorder, Host(host): Host| catalogue::listing(|event_type| recorder.class_of(&host, event_type)))?;
-    // address(host, class, ip) -> remote_ip, hash, the key's name, country, continent, name, whether there are warnings
-    functions.add("address", |recorder, (Host(host), class, ip): (Host, String, Text)| {
+    // address(host, class, ip) -> remote_ip, hash, the key's name, location | nil, whether there are warnings, whether it is an
+    // address in a form that can't be read; location = { country =, continent =, name =, asn =, organization = }
+    let recorder = Rc::clone(&functions.recorder);
+    let address = lua.create_function(move |lua, (Host(host), class, ip): (Host, String, Text)| {
+        let mut recorder = recorder.borrow_mut();
         let stored = recorder.address(&host, &class, ip.bytes().as_deref().unwrap_or_default());
         let (hash, key) = stored.hash.unzip();
-        let (country, continent, name) = match stored.location {
-            Some(location) => (Some(location.country), location.continent, Some(location.name)),
-            None => (None, None, None),
-        };
-        (stored.remote_ip, hash, key, country, continent, name, recorder.is_warned())
+        let location = stored.location.map(|location| location_table(lua, location)).transpose()?;
+        Ok((stored.remote_ip, hash, key, location, recorder.is_warned(), stored.is_unreadable))
     })?;
+    functions.table.set("address", address)?;
+    // count_unreadable(host): an event had such an address
+    functions.add("count_unreadable", |recorder, Host(host): Host| recorder.count_unreadable(&host))?;
+    // unreadable(host) -> how many events had one
+    functions.add("unreadable", |recorder, Host(host): Host| recorder.unreadable(&host))?;
     // occurred(timestamp | nil, now, when) -> text | nil
     functions.add("occurred", |_, (timestamp, now, when): (Number, f64, i64)| occurred(timestamp.0, now, when))?;
 
@@ -125,6 +131,17 @@ pub(super) fn new_key(_: &Lua, file: LuaString) -> LuaResult<(Option<String>, Op
         Ok(new) => (old, Some(new.id()), None),
         Err(error) => (old, None, Some(error.to_string())),
     })
+}
+
+/// A location as Lua has it. The number of an autonomous system is a text, as it becomes an attribute.
+pub(super) fn location_table(lua: &Lua, location: Location) -> LuaResult<LuaTable> {
+    let table = lua.create_table()?;
+    table.set("country", location.country)?;
+    table.set("continent", location.continent)?;
+    table.set("name", location.name)?;
+    table.set("asn", location.asn.map(|asn| asn.to_string()))?;
+    table.set("organization", location.organization)?;
+    Ok(table)
 }
 
 pub(super) fn partition(name: &Text) -> Option<Partition> {

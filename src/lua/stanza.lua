@@ -174,6 +174,22 @@ local function element(stanza_mt, name, attr, text)
 	return setmetatable({ name = name; attr = attr; tags = {}; text }, stanza_mt);
 end
 
+-- Adds to <session/> what is known of where its address is: a location as native.recorder's address() returns it, or nil.
+local function add_location(stanza_mt, session, location)
+	if not location then
+		return;
+	end
+	local tags = session.tags;
+	if location.country then
+		local child = element(stanza_mt, "location", { country = location.country; continent = location.continent }, location.name);
+		session[#session + 1], tags[#tags + 1] = child, child;
+	end
+	if location.asn or location.organization then
+		local child = element(stanza_mt, "asn", { number = location.asn }, location.organization);
+		session[#session + 1], tags[#tags + 1] = child, child;
+	end
+end
+
 -- A stanza as one string, for the journal. Good text has no control characters but tab and newline, so these can't be
 -- met in it: \1 begins an element, \2 an attribute's name, \3 its value, \4 a text, \5 ends an element, and \6 stands in an
 -- attribute's name where util.stanza has \1.
@@ -247,6 +263,7 @@ return {
 	copy = copy;
 	detail = detail;
 	element = element;
+	add_location = add_location;
 	encode = encode;
 	decode = decode;
 };

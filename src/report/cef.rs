@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use chrono::DateTime;
 
 use super::Renderer;
-use super::fields::plain_address;
+use super::fields::{Link, plain_address};
 use super::printable::steers;
 use super::taxonomy::meaning;
 use crate::event::StoredEvent;
@@ -41,18 +41,31 @@ impl Cef {
         };
         let actor = event.actor.as_ref();
         let ip = event.ip.as_deref().or_else(|| actor?.ip.as_deref());
-        put("dhost", Some(&self.host));
+        // The peer is the source of everything but a connection that this server opened.
+        let link = Link::of(event);
+        let [peer, own, address, label, address6] = if link.is_some_and(|link| link.is_outgoing) {
+            ["dhost", "shost", "dst", "Destination IPv6 Address", "c6a3"]
+        } else {
+            ["shost", "dhost", "src", "Source IPv6 Address", "c6a2"]
+        };
+        put(own, Some(&self.host));
+        put(peer, link.map(|link| link.remote));
+        put("deviceDirection", link.map(|link| if link.is_outgoing { "1" } else { "0" }));
         put("cat", Some(meaning.ecs.0));
         put("outcome", Some(meaning.outcome.name()));
         put("duser", event.user.as_deref());
         put("suser", actor.and_then(|actor| actor.jid.as_deref()));
         match ip.map(|ip| (ip, plain_address(ip))) {
-            Some((ip, Some(IpAddr::V4(_)))) => put("src", Some(ip)),
+            Some((ip, Some(IpAddr::V4(_)))) => put(address, Some(ip)),
             Some((ip, Some(IpAddr::V6(_)))) => {
-                put("c6a2Label", Some("Source IPv6 Address"));
-                put("c6a2", Some(ip));
+                put(&format!("{address6}Label"), Some(label));
+                put(address6, Some(ip));
             }
-            Some((network, None)) => put("shost", Some(network)),
+            Some((network, None)) if link.is_none() => put(peer, Some(network)),
+            Some((network, None)) => {
+                put("flexString2Label", Some("network"));
+                put("flexString2", Some(network));
+            }
             None => {}
         }
         let reason = event.details.iter().find_map(|detail| detail.attribute("condition").or_else(|| detail.attribute("reason")));
@@ -185,6 +198,37 @@ mod tests {
         assert_eq!((header.len(), header[4].as_str()), (7, "a|b=c\\d e src=1.2.3.4"));
         assert!(!extension.iter().any(|(key, _)| key == "src"), "{extension:?}");
         assert_eq!(extension.iter().find(|(key, _)| key == "cs3").unwrap().1, "a|b=c\\d\ne src=1.2.3.4");
+    }
+
+    #[test]
+    fn a_connection_runs_from_the_server_that_opened_it() {
+        for (direction, ip, expected) in [
+            (
+                "incoming",
+                "203.0.113.7",
+                "dhost=example.com shost=remote.example deviceDirection=0 cat=network outcome=success src=203.0.113.7",
+            ),
+            (
+                "outgoing",
+                "203.0.113.7",
+                "shost=example.com dhost=remote.example deviceDirection=1 cat=network outcome=success dst=203.0.113.7",
+            ),
+            (
+                "outgoing",
+                "2001:db8::7",
+                "shost=example.com dhost=remote.example deviceDirection=1 cat=network outcome=success \
+                 c6a3Label=Destination IPv6 Address c6a3=2001:db8::7",
+            ),
+            (
+                "incoming",
+                "203.0.113.0/24",
+                "dhost=example.com shost=remote.example deviceDirection=0 cat=network outcome=success \
+                 flexString2Label=network flexString2=203.0.113.0/24",
+            ),
+        ] {
+            let line = Cef::new("example.com").entries(&[sample::link("s2s-established", direction, Some(ip))]);
+            assert!(line.contains(expected), "{line}");
+        }
     }
 
     proptest! {

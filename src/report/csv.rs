@@ -1,5 +1,7 @@
 //! Comma-separated values (RFC 4180), safe to open in a spreadsheet.
 //!
+//! The text is UTF-8. Excel takes a file for UTF-8 only if it begins with a byte order mark, which `--bom` adds.
+//!
 //! Every field of [`FIELDS`] is a column; `note` says the rest in words and `details` as JSON.
 
 use csv::{Terminator, WriterBuilder};
@@ -14,13 +16,21 @@ use crate::event::StoredEvent;
 #[derive(Debug)]
 pub struct Csv {
     host: String,
+    byte_order_mark: bool,
 }
 
 impl Csv {
     /// For entries of `host`.
     #[must_use]
     pub fn new(host: &str) -> Self {
-        Self { host: host.to_owned() }
+        Self { host: host.to_owned(), byte_order_mark: false }
+    }
+
+    /// Begins the text with a byte order mark, or does not.
+    #[must_use]
+    pub fn with_byte_order_mark(mut self, wanted: bool) -> Self {
+        self.byte_order_mark = wanted;
+        self
     }
 
     fn record(&self, event: &StoredEvent) -> Vec<String> {
@@ -38,7 +48,11 @@ impl Csv {
 
 impl Renderer for Csv {
     fn begin(&mut self) -> String {
-        rows([FIELDS.iter().map(|field| field.name.to_owned()).chain(["note".to_owned(), "details".to_owned()]).collect()].into_iter())
+        let mark = if self.byte_order_mark { "\u{feff}" } else { "" };
+        mark.to_owned()
+            + &rows(
+                [FIELDS.iter().map(|field| field.name.to_owned()).chain(["note".to_owned(), "details".to_owned()]).collect()].into_iter(),
+            )
     }
 
     fn entries(&mut self, events: &[StoredEvent]) -> String {
@@ -76,13 +90,23 @@ mod tests {
         let mut csv = Csv::new("example.com");
         let text = [csv.begin(), csv.entries(&sample::events()), csv.end()].concat();
         expect![[r#"
-            schema,id,time,stored,host,class,type,user,source,session.id,session.type,ip,network,ip_hash,country,continent,client,actor.kind,actor.jid,actor.ip,actor.network,actor.caused_by,repeated.count,repeated.first,repeated.last,repeated.accounts,repeated.networks,repeated.at_least,repeated.distinct_at_least,note,details
-            1,01a20e7e-d2b8-75d1-8370-6296c154b976,2026-11-24T12:00:00Z,,example.com,events,authentication-success,juliet@example.com,mod_audit_auth,c2s1,c2s,203.0.113.7,,,DE,EU,d4565fa7,,,,,,,,,,,,,SCRAM-SHA-1-PLUS; TLSv1.3,"{""authentication.mechanism"":""SCRAM-SHA-1-PLUS"",""tls.cipher"":""TLS_AES_256_GCM_SHA384"",""tls.version"":""TLSv1.3""}"
-            1,,2026-11-24T11:59:51Z,,example.com,failures,authentication-failure,mallory@example.com,mod_audit_auth,c2s1,c2s,,198.51.100.0/24,,DE,EU,d4565fa7,,,,,,17,2026-11-24T11:59:00Z,2026-11-24T12:00:00Z,1,3,true,,"at least 17 times, 1 account, 3 networks; PLAIN not-authorized (=2+5|a\b ""c"" ]x)","{""repeated.sample.ip"":""198.51.100.7"",""authentication.condition"":""not-authorized"",""authentication.mechanism"":""PLAIN"",""authentication.text"":""=2+5|a\\b \""c\"" ]x""}"
-            1,,2026-11-24T11:00:00Z,2026-11-24T11:58:50Z,example.com,accounts,user-password-changed,juliet@example.com,mod_audit_user_accounts,,,,,,,,,adhoc,admin@example.com/desk,2001:db8::1,,0193,,,,,,,,by admin@example.com/desk (adhoc) at 2001:db8::1,
-            1,,2026-11-24T11:58:40Z,,example.com,events,server-stopped,,mod_audit_status,,,,,,,,,,,,,,,,,,,,,Received SIGTERM bye,"{""note.text"":""Received SIGTERM\nbye""}"
-            1,,2026-11-24T11:58:30Z,,example.com,events,thing-happened,,mod_elsewhere,,,,,,,,,,,,,,,,,,,,,thing: colour=red,"{""thing.colour"":""red""}"
+            schema,id,time,stored,host,class,type,user,source,session.id,session.type,ip,network,ip_hash,country,continent,asn,as_organization,client,actor.kind,actor.jid,actor.ip,actor.network,actor.caused_by,repeated.count,repeated.first,repeated.last,repeated.accounts,repeated.networks,repeated.at_least,repeated.distinct_at_least,note,details
+            1,01a20e7e-d2b8-75d1-8370-6296c154b976,2026-11-24T12:00:00Z,,example.com,events,authentication-success,juliet@example.com,mod_audit_auth,c2s1,c2s,203.0.113.7,,,DE,EU,64500,Example Net,d4565fa7,,,,,,,,,,,,,SCRAM-SHA-1-PLUS; TLSv1.3,"{""authentication.mechanism"":""SCRAM-SHA-1-PLUS"",""tls.cipher"":""TLS_AES_256_GCM_SHA384"",""tls.version"":""TLSv1.3""}"
+            1,,2026-11-24T11:59:51Z,,example.com,failures,authentication-failure,mallory@example.com,mod_audit_auth,c2s1,c2s,,198.51.100.0/24,,DE,EU,64500,Example Net,d4565fa7,,,,,,17,2026-11-24T11:59:00Z,2026-11-24T12:00:00Z,1,3,true,,"at least 17 times, 1 account, 3 networks; PLAIN not-authorized (=2+5|a\b ""c"" ]x)","{""repeated.sample.ip"":""198.51.100.7"",""authentication.condition"":""not-authorized"",""authentication.mechanism"":""PLAIN"",""authentication.text"":""=2+5|a\\b \""c\"" ]x""}"
+            1,,2026-11-24T11:00:00Z,2026-11-24T11:58:50Z,example.com,accounts,user-password-changed,juliet@example.com,mod_audit_user_accounts,,,,,,,,,,,adhoc,admin@example.com/desk,2001:db8::1,,0193,,,,,,,,by admin@example.com/desk (adhoc) at 2001:db8::1,
+            1,,2026-11-24T11:58:40Z,,example.com,events,server-stopped,,mod_audit_status,,,,,,,,,,,,,,,,,,,,,,,Received SIGTERM bye,"{""note.text"":""Received SIGTERM\nbye""}"
+            1,,2026-11-24T11:58:30Z,,example.com,events,thing-happened,,mod_elsewhere,,,,,,,,,,,,,,,,,,,,,,,thing: colour=red,"{""thing.colour"":""red""}"
         "#]].assert_eq(&text.replace('\r', ""));
+    }
+
+    #[test]
+    fn a_byte_order_mark_comes_first_and_once_if_it_is_wanted() {
+        let text = |wanted| {
+            let mut csv = Csv::new("example.com").with_byte_order_mark(wanted);
+            [csv.begin(), csv.entries(&sample::events()), csv.entries(&sample::events()), csv.end()].concat()
+        };
+        assert_eq!(text(true), format!("\u{feff}{}", text(false)));
+        assert!(!text(false).contains('\u{feff}'));
     }
 
     #[test]
@@ -95,6 +119,9 @@ mod tests {
             ("\t=1", "' =1"),
             ("\r=1", "'\\u{d}=1"),
             ("＝1", "'＝1"),
+            ("＋1", "'＋1"),
+            ("－1", "'－1"),
+            ("＠SUM(A1)", "'＠SUM(A1)"),
             ("a=1", "a=1"),
             ("", ""),
         ] {
@@ -115,7 +142,7 @@ mod tests {
             prop_assert_eq!(records.len(), events.len());
             for (record, event) in records.iter().zip(&events) {
                 prop_assert_eq!(record.get(kind).map(ToOwned::to_owned), Some(cell(&event.kind)));
-                prop_assert!(record.iter().all(|cell| !cell.starts_with(['=', '+', '-', '@', '\t', '\r'])), "{:?}", record);
+                prop_assert!(record.iter().all(|cell| !cell.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'])), "{:?}", record);
             }
         }
     }

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::Renderer;
-use super::fields::{details, plain_address, rfc3339};
+use super::fields::{Link, details, plain_address, rfc3339};
 use super::json::lines;
 use super::taxonomy::{Severity, meaning};
 use crate::event::StoredEvent;
@@ -62,7 +62,6 @@ impl Ecs {
         put("log", json!({ "level": level(meaning.severity), "logger": event.source }));
         put("message", Some(event.note()).filter(|note| !note.is_empty()).into());
         put("service", json!({ "type": "prosody", "name": self.host }));
-        put("server", json!({ "domain": self.host }));
         // `user` is who acts, `user.target` whom it concerns, where the two are told apart.
         let account = event.user.as_deref();
         let actor = event.actor.as_ref().and_then(|actor| actor.jid.as_deref());
@@ -74,9 +73,24 @@ impl Ecs {
         let ip = event.ip.as_deref().or_else(|| event.actor.as_ref()?.ip.as_deref());
         let address = ip.filter(|ip| plain_address(ip).is_some());
         let geo = present([("country_iso_code", json!(event.country)), ("continent_code", json!(event.continent))]);
-        let source = present([("address", json!(ip)), ("ip", json!(address)), ("geo", geo)]);
-        put("source", source.clone());
-        put("client", source);
+        let organization = present([("name", json!(event.organization))]);
+        let system = present([("number", json!(event.asn)), ("organization", organization)]);
+        let link = Link::of(event);
+        let remote = link.map(|link| link.remote);
+        let peer =
+            present([("address", json!(ip.or(remote))), ("domain", json!(remote)), ("ip", json!(address)), ("geo", geo), ("as", system)]);
+        let own = json!({ "domain": self.host });
+        if link.is_some_and(|link| link.is_outgoing) {
+            put("destination", peer.clone());
+            put("server", peer);
+            put("source", own.clone());
+            put("client", own);
+        } else {
+            put("source", peer.clone());
+            put("client", peer);
+            put("server", own);
+        }
+        put("network", link.map(|link| json!({ "direction": if link.is_outgoing { "outbound" } else { "inbound" } })).into());
         let users: Vec<&str> = account.into_iter().chain(actor.filter(|actor| Some(*actor) != account)).collect();
         put("related", present([("ip", json!(address.map(|ip| [ip]))), ("user", json!(Some(users).filter(|users| !users.is_empty())))]));
         put("prosody", json!({ "audit": self.rest(event) }));
@@ -153,12 +167,33 @@ mod tests {
     #[test]
     fn an_entry_has_the_fields_of_ecs() {
         expect![[r#"
-            {"@timestamp":"2026-11-24T12:00:00Z","client":{"address":"203.0.113.7","geo":{"continent_code":"EU","country_iso_code":"DE"},"ip":"203.0.113.7"},"ecs":{"version":"8.17.0"},"event":{"action":"authentication-success","category":["authentication"],"created":"2026-11-24T12:00:00Z","dataset":"prosody.audit","id":"01a20e7e-d2b8-75d1-8370-6296c154b976","kind":"event","module":"prosody","outcome":"success","provider":"mod_audit_auth","severity":1,"type":["start"]},"log":{"level":"info","logger":"mod_audit_auth"},"message":"SCRAM-SHA-1-PLUS; TLSv1.3","prosody":{"audit":{"authentication.mechanism":"SCRAM-SHA-1-PLUS","class":"events","client":"d4565fa7","session.id":"c2s1","session.type":"c2s","tls.cipher":"TLS_AES_256_GCM_SHA384","tls.version":"TLSv1.3"}},"related":{"ip":["203.0.113.7"],"user":["juliet@example.com"]},"server":{"domain":"example.com"},"service":{"name":"example.com","type":"prosody"},"source":{"address":"203.0.113.7","geo":{"continent_code":"EU","country_iso_code":"DE"},"ip":"203.0.113.7"},"user":{"domain":"example.com","id":"juliet@example.com","name":"juliet"}}
-            {"@timestamp":"2026-11-24T11:59:51Z","client":{"address":"198.51.100.0/24","geo":{"continent_code":"EU","country_iso_code":"DE"}},"ecs":{"version":"8.17.0"},"event":{"action":"authentication-failure","category":["authentication"],"created":"2026-11-24T11:59:51Z","dataset":"prosody.audit","end":"2026-11-24T12:00:00Z","kind":"event","module":"prosody","outcome":"failure","provider":"mod_audit_auth","reason":"not-authorized","severity":2,"start":"2026-11-24T11:59:00Z","type":["start"]},"log":{"level":"notice","logger":"mod_audit_auth"},"message":"at least 17 times, 1 account, 3 networks; PLAIN not-authorized (=2+5|a\\b \"c\" ]x)","prosody":{"audit":{"authentication.condition":"not-authorized","authentication.mechanism":"PLAIN","authentication.text":"=2+5|a\\b \"c\" ]x","class":"failures","client":"d4565fa7","repeated.accounts":1,"repeated.at_least":true,"repeated.count":17,"repeated.networks":3,"repeated.sample.ip":"198.51.100.7","session.id":"c2s1","session.type":"c2s"}},"related":{"user":["mallory@example.com"]},"server":{"domain":"example.com"},"service":{"name":"example.com","type":"prosody"},"source":{"address":"198.51.100.0/24","geo":{"continent_code":"EU","country_iso_code":"DE"}},"user":{"domain":"example.com","id":"mallory@example.com","name":"mallory"}}
+            {"@timestamp":"2026-11-24T12:00:00Z","client":{"address":"203.0.113.7","as":{"number":64500,"organization":{"name":"Example Net"}},"geo":{"continent_code":"EU","country_iso_code":"DE"},"ip":"203.0.113.7"},"ecs":{"version":"8.17.0"},"event":{"action":"authentication-success","category":["authentication"],"created":"2026-11-24T12:00:00Z","dataset":"prosody.audit","id":"01a20e7e-d2b8-75d1-8370-6296c154b976","kind":"event","module":"prosody","outcome":"success","provider":"mod_audit_auth","severity":1,"type":["start"]},"log":{"level":"info","logger":"mod_audit_auth"},"message":"SCRAM-SHA-1-PLUS; TLSv1.3","prosody":{"audit":{"authentication.mechanism":"SCRAM-SHA-1-PLUS","class":"events","client":"d4565fa7","session.id":"c2s1","session.type":"c2s","tls.cipher":"TLS_AES_256_GCM_SHA384","tls.version":"TLSv1.3"}},"related":{"ip":["203.0.113.7"],"user":["juliet@example.com"]},"server":{"domain":"example.com"},"service":{"name":"example.com","type":"prosody"},"source":{"address":"203.0.113.7","as":{"number":64500,"organization":{"name":"Example Net"}},"geo":{"continent_code":"EU","country_iso_code":"DE"},"ip":"203.0.113.7"},"user":{"domain":"example.com","id":"juliet@example.com","name":"juliet"}}
+            {"@timestamp":"2026-11-24T11:59:51Z","client":{"address":"198.51.100.0/24","as":{"number":64500,"organization":{"name":"Example Net"}},"geo":{"continent_code":"EU","country_iso_code":"DE"}},"ecs":{"version":"8.17.0"},"event":{"action":"authentication-failure","category":["authentication"],"created":"2026-11-24T11:59:51Z","dataset":"prosody.audit","end":"2026-11-24T12:00:00Z","kind":"event","module":"prosody","outcome":"failure","provider":"mod_audit_auth","reason":"not-authorized","severity":2,"start":"2026-11-24T11:59:00Z","type":["start"]},"log":{"level":"notice","logger":"mod_audit_auth"},"message":"at least 17 times, 1 account, 3 networks; PLAIN not-authorized (=2+5|a\\b \"c\" ]x)","prosody":{"audit":{"authentication.condition":"not-authorized","authentication.mechanism":"PLAIN","authentication.text":"=2+5|a\\b \"c\" ]x","class":"failures","client":"d4565fa7","repeated.accounts":1,"repeated.at_least":true,"repeated.count":17,"repeated.networks":3,"repeated.sample.ip":"198.51.100.7","session.id":"c2s1","session.type":"c2s"}},"related":{"user":["mallory@example.com"]},"server":{"domain":"example.com"},"service":{"name":"example.com","type":"prosody"},"source":{"address":"198.51.100.0/24","as":{"number":64500,"organization":{"name":"Example Net"}},"geo":{"continent_code":"EU","country_iso_code":"DE"}},"user":{"domain":"example.com","id":"mallory@example.com","name":"mallory"}}
             {"@timestamp":"2026-11-24T11:00:00Z","client":{"address":"2001:db8::1","ip":"2001:db8::1"},"ecs":{"version":"8.17.0"},"event":{"action":"user-password-changed","category":["iam"],"created":"2026-11-24T11:58:50Z","dataset":"prosody.audit","kind":"event","module":"prosody","outcome":"success","provider":"mod_audit_user_accounts","severity":2,"type":["user","change"]},"log":{"level":"notice","logger":"mod_audit_user_accounts"},"message":"by admin@example.com/desk (adhoc) at 2001:db8::1","prosody":{"audit":{"actor.caused_by":"0193","actor.kind":"adhoc","class":"accounts"}},"related":{"ip":["2001:db8::1"],"user":["juliet@example.com","admin@example.com/desk"]},"server":{"domain":"example.com"},"service":{"name":"example.com","type":"prosody"},"source":{"address":"2001:db8::1","ip":"2001:db8::1"},"user":{"domain":"example.com","id":"admin@example.com","name":"admin","target":{"domain":"example.com","id":"juliet@example.com","name":"juliet"}}}
             {"@timestamp":"2026-11-24T11:58:40Z","ecs":{"version":"8.17.0"},"event":{"action":"server-stopped","category":["process"],"created":"2026-11-24T11:58:40Z","dataset":"prosody.audit","kind":"event","module":"prosody","outcome":"success","provider":"mod_audit_status","severity":2,"type":["end"]},"log":{"level":"notice","logger":"mod_audit_status"},"message":"Received SIGTERM\nbye","prosody":{"audit":{"class":"events","note.text":"Received SIGTERM\nbye"}},"server":{"domain":"example.com"},"service":{"name":"example.com","type":"prosody"}}
             {"@timestamp":"2026-11-24T11:58:30Z","ecs":{"version":"8.17.0"},"event":{"action":"thing-happened","category":["session"],"created":"2026-11-24T11:58:30Z","dataset":"prosody.audit","kind":"event","module":"prosody","outcome":"success","provider":"mod_elsewhere","severity":1,"type":["info"]},"log":{"level":"info","logger":"mod_elsewhere"},"message":"thing: colour=red","prosody":{"audit":{"class":"events","thing.colour":"red"}},"server":{"domain":"example.com"},"service":{"name":"example.com","type":"prosody"}}
         "#]].assert_eq(&Ecs::new("example.com").entries(&sample::events()));
+    }
+
+    #[test]
+    fn a_connection_runs_from_the_server_that_opened_it() {
+        let ends = |direction| {
+            let event = sample::link("s2s-established", direction, Some("203.0.113.7"));
+            let json: Json = serde_json::from_str(&Ecs::new("example.com").entries(&[event])).unwrap();
+            let of = |name: &str, field: &str| json[name][field].as_str().map(ToOwned::to_owned);
+            [
+                of("source", "domain"),
+                of("source", "ip"),
+                of("destination", "domain"),
+                of("destination", "ip"),
+                of("client", "domain"),
+                of("server", "domain"),
+                of("network", "direction"),
+            ]
+            .map(Option::unwrap_or_default)
+        };
+        assert_eq!(ends("incoming"), ["remote.example", "203.0.113.7", "", "", "remote.example", "example.com", "inbound"]);
+        assert_eq!(ends("outgoing"), ["example.com", "", "remote.example", "203.0.113.7", "example.com", "remote.example", "outbound"]);
     }
 
     proptest! {

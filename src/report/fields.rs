@@ -72,6 +72,10 @@ pub const FIELDS: &[Field] = &[
     field("ip_hash", Kind::Text, "what stands for the address, where a keyed hash of it is stored", |event, _| text(&event.ip_hash)),
     field("country", Kind::Text, "the country of the address, as ISO 3166-1 alpha-2", |event, _| text(&event.country)),
     field("continent", Kind::Text, "the continent of the address, as two letters", |event, _| text(&event.continent)),
+    field("asn", Kind::Count, "the number of the autonomous system that announces the address", |event, _| {
+        event.asn.map(|asn| Value::Count(asn.into()))
+    }),
+    field("as_organization", Kind::Text, "the organization behind the autonomous system", |event, _| text(&event.organization)),
     field("client", Kind::Text, "what the client calls itself", |event, _| text(&event.client)),
     field("actor.kind", Kind::Text, "what kind of actor did it", |event, _| {
         actor(event, |actor| Some(Value::Text(actor.kind.as_str().into())))
@@ -202,6 +206,25 @@ fn address(ip: &Option<String>) -> Option<Value<'_>> {
 
 fn network(ip: &Option<String>) -> Option<Value<'_>> {
     ip.as_deref().filter(|ip| ip.contains('/')).map(|ip| Value::Text(ip.into()))
+}
+
+/// The other end of a connection between servers, and who opened it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link<'a> {
+    /// The other server's host name.
+    pub remote: &'a str,
+    /// Whether this server opened the connection; otherwise the other one did.
+    pub is_outgoing: bool,
+}
+
+impl<'a> Link<'a> {
+    /// The connection that an event is about; `None` if it is about none, or its other end is not known.
+    #[must_use]
+    pub fn of(event: &'a StoredEvent) -> Option<Self> {
+        let s2s = event.details.iter().find(|detail| detail.name == "s2s")?;
+        let is_outgoing = s2s.attribute("direction") == Some("outgoing");
+        s2s.attribute("remote").map(|remote| Self { remote, is_outgoing })
+    }
 }
 
 /// The address itself, where one is stored and no network of addresses.

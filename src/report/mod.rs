@@ -58,6 +58,8 @@ pub trait Renderer: Send {
 pub struct Options {
     /// The host whose log it is.
     pub host: String,
+    /// The host's name in ASCII, with A-labels (RFC 5890) where it is internationalized; `None` if there is no such form.
+    pub ascii_host: Option<String>,
     /// Which columns a table has.
     pub columns: Columns,
     /// How many cells a row of the terminal has; nothing where the output is no terminal, and nothing is cut.
@@ -66,13 +68,23 @@ pub struct Options {
     pub zone: Zone,
     /// Whether what is shown in a terminal is coloured.
     pub coloured: bool,
+    /// Whether CSV begins with a byte order mark.
+    pub byte_order_mark: bool,
 }
 
 impl Options {
     /// For the log of `host`, with nothing else asked for.
     #[must_use]
     pub fn new(host: &str) -> Self {
-        Self { host: host.to_owned(), columns: Columns::default(), width: None, zone: Zone::Utc, coloured: false }
+        Self {
+            host: host.to_owned(),
+            ascii_host: Some(host.to_owned()).filter(|host| host.is_ascii()),
+            columns: Columns::default(),
+            width: None,
+            zone: Zone::Utc,
+            coloured: false,
+            byte_order_mark: false,
+        }
     }
 }
 
@@ -93,12 +105,12 @@ pub fn renderer(format: Format, options: &Options) -> Box<dyn Renderer> {
     match format {
         Format::Table => Box::new(table::Table::new(options.columns.clone(), options.width, options.zone).coloured(options.coloured)),
         Format::Json => Box::new(json::Json::new(&options.host)),
-        Format::Csv => Box::new(csv::Csv::new(&options.host)),
+        Format::Csv => Box::new(csv::Csv::new(&options.host).with_byte_order_mark(options.byte_order_mark)),
         Format::Xml => Box::new(xml::Xml::new(&options.host)),
         Format::Ocsf => Box::new(ocsf::Ocsf::new(&options.host)),
         Format::Ecs => Box::new(ecs::Ecs::new(&options.host)),
         Format::Cef => Box::new(cef::Cef::new(&options.host)),
-        Format::Syslog => Box::new(syslog::Syslog::new(&options.host)),
+        Format::Syslog => Box::new(syslog::Syslog::new(&options.host, options.ascii_host.as_deref())),
     }
 }
 

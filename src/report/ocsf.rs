@@ -9,7 +9,7 @@ use chrono::DateTime;
 use serde_json::{Map, Value as Json, json};
 
 use super::Renderer;
-use super::fields::{details, plain_address};
+use super::fields::{Link, details, plain_address};
 use super::json::lines;
 use super::taxonomy::{Class, OTHER, Outcome, meaning};
 use crate::event::{Actor, StoredEvent};
@@ -64,8 +64,8 @@ impl Ocsf {
         if class.has_user() {
             put("user", user(event.user.as_deref().unwrap_or("-")));
         }
-        if class.has_source() {
-            put("src_endpoint", source(event, class));
+        if class.has_source() && class != Class::NetworkActivity {
+            put("src_endpoint", peer(event, class));
         }
         let own = json!({ "hostname": self.host });
         match class {
@@ -79,7 +79,21 @@ impl Ocsf {
                     put("auth_protocol", json!(mechanism));
                 }
             }
-            Class::NetworkActivity => put("dst_endpoint", own),
+            Class::NetworkActivity => {
+                let peer = peer(event, class);
+                match Link::of(event).map(|link| link.is_outgoing) {
+                    Some(true) => {
+                        put("src_endpoint", own);
+                        put("dst_endpoint", peer);
+                        put("connection_info", json!({ "direction_id": 2 }));
+                    }
+                    direction => {
+                        put("src_endpoint", peer);
+                        put("dst_endpoint", own);
+                        put("connection_info", direction.map(|_| json!({ "direction_id": 1 })).into());
+                    }
+                }
+            }
             Class::ApplicationLifecycle => put("app", json!({ "name": "Prosody" })),
             Class::EntityManagement => put("entity", entity(event)),
             Class::ApiActivity => {
@@ -198,8 +212,9 @@ fn user(jid: &str) -> Json {
     }
 }
 
-/// Where it came from: the address that is stored, or what is stored in its place.
-fn source(event: &StoredEvent, class: Class) -> Json {
+/// The other end: the address that is stored, or what is stored in its place. For a connection between servers also the other
+/// server's host name.
+fn peer(event: &StoredEvent, class: Class) -> Json {
     let actor = event.actor.as_ref().and_then(|actor| actor.ip.as_ref());
     let ip = event.ip.as_ref().or(actor);
     let mut endpoint = Map::new();
@@ -215,8 +230,18 @@ fn source(event: &StoredEvent, class: Class) -> Json {
             .map_or_else(|| json!({ "country": country }), |continent| json!({ "country": country, "continent": continent }));
         endpoint.insert("location".to_owned(), location);
     }
+    if event.asn.is_some() || event.organization.is_some() {
+        let mut system = Map::new();
+        system.extend(event.asn.map(|asn| ("number".to_owned(), json!(asn))));
+        system.extend(event.organization.as_ref().map(|name| ("name".to_owned(), json!(name))));
+        endpoint.insert("autonomous_system".to_owned(), system.into());
+    }
+    if let Some(link) = Link::of(event) {
+        endpoint.insert("hostname".to_owned(), json!(link.remote));
+    }
     // The endpoint must be called something.
-    if !endpoint.keys().any(|name| matches!(name.as_str(), "ip" | "name" | "uid")) && (class == Class::ApiActivity || !endpoint.is_empty())
+    if !endpoint.keys().any(|name| matches!(name.as_str(), "ip" | "name" | "uid" | "hostname"))
+        && (class == Class::ApiActivity || !endpoint.is_empty())
     {
         let kind = event.actor.as_ref().map_or("unknown", |actor| actor.kind.as_str());
         endpoint.insert("name".to_owned(), json!(kind));
@@ -276,12 +301,29 @@ mod tests {
     #[test]
     fn an_entry_is_an_event_of_its_class() {
         expect![[r#"
-            {"activity_id":1,"auth_protocol":"SCRAM-SHA-1-PLUS","auth_protocol_id":99,"category_uid":3,"class_uid":3002,"dst_endpoint":{"hostname":"example.com"},"is_remote":true,"message":"SCRAM-SHA-1-PLUS; TLSv1.3","metadata":{"event_code":"authentication-success","log_name":"audit","log_provider":"mod_audit_auth","logged_time":1795521600000,"product":{"name":"prosody-audit","vendor_name":"prosody-audit","version":"0.1.0"},"uid":"01a20e7e-d2b8-75d1-8370-6296c154b976","version":"1.8.0"},"service":{"name":"Prosody"},"session":{"uid":"c2s1"},"severity_id":1,"src_endpoint":{"ip":"203.0.113.7","location":{"continent":"EU","country":"DE"}},"status_id":1,"time":1795521600000,"type_uid":300201,"unmapped":{"authentication.mechanism":"SCRAM-SHA-1-PLUS","class":"events","client":"d4565fa7","host":"example.com","session.type":"c2s","tls.cipher":"TLS_AES_256_GCM_SHA384","tls.version":"TLSv1.3"},"user":{"domain":"example.com","name":"juliet","uid":"juliet@example.com"}}
-            {"activity_id":1,"auth_protocol":"PLAIN","auth_protocol_id":99,"category_uid":3,"class_uid":3002,"count":17,"dst_endpoint":{"hostname":"example.com"},"end_time":1795521600000,"is_remote":true,"message":"at least 17 times, 1 account, 3 networks; PLAIN not-authorized (=2+5|a\\b \"c\" ]x)","metadata":{"event_code":"authentication-failure","log_name":"audit","log_provider":"mod_audit_auth","logged_time":1795521591000,"product":{"name":"prosody-audit","vendor_name":"prosody-audit","version":"0.1.0"},"version":"1.8.0"},"service":{"name":"Prosody"},"session":{"uid":"c2s1"},"severity_id":2,"src_endpoint":{"location":{"continent":"EU","country":"DE"},"name":"198.51.100.0/24"},"start_time":1795521540000,"status_detail":"not-authorized","status_id":2,"time":1795521591000,"type_uid":300201,"unmapped":{"authentication.condition":"not-authorized","authentication.mechanism":"PLAIN","authentication.text":"=2+5|a\\b \"c\" ]x","class":"failures","client":"d4565fa7","host":"example.com","repeated.sample.ip":"198.51.100.7","session.type":"c2s"},"user":{"domain":"example.com","name":"mallory","uid":"mallory@example.com"}}
+            {"activity_id":1,"auth_protocol":"SCRAM-SHA-1-PLUS","auth_protocol_id":99,"category_uid":3,"class_uid":3002,"dst_endpoint":{"hostname":"example.com"},"is_remote":true,"message":"SCRAM-SHA-1-PLUS; TLSv1.3","metadata":{"event_code":"authentication-success","log_name":"audit","log_provider":"mod_audit_auth","logged_time":1795521600000,"product":{"name":"prosody-audit","vendor_name":"prosody-audit","version":"0.1.0"},"uid":"01a20e7e-d2b8-75d1-8370-6296c154b976","version":"1.8.0"},"service":{"name":"Prosody"},"session":{"uid":"c2s1"},"severity_id":1,"src_endpoint":{"autonomous_system":{"name":"Example Net","number":64500},"ip":"203.0.113.7","location":{"continent":"EU","country":"DE"}},"status_id":1,"time":1795521600000,"type_uid":300201,"unmapped":{"authentication.mechanism":"SCRAM-SHA-1-PLUS","class":"events","client":"d4565fa7","host":"example.com","session.type":"c2s","tls.cipher":"TLS_AES_256_GCM_SHA384","tls.version":"TLSv1.3"},"user":{"domain":"example.com","name":"juliet","uid":"juliet@example.com"}}
+            {"activity_id":1,"auth_protocol":"PLAIN","auth_protocol_id":99,"category_uid":3,"class_uid":3002,"count":17,"dst_endpoint":{"hostname":"example.com"},"end_time":1795521600000,"is_remote":true,"message":"at least 17 times, 1 account, 3 networks; PLAIN not-authorized (=2+5|a\\b \"c\" ]x)","metadata":{"event_code":"authentication-failure","log_name":"audit","log_provider":"mod_audit_auth","logged_time":1795521591000,"product":{"name":"prosody-audit","vendor_name":"prosody-audit","version":"0.1.0"},"version":"1.8.0"},"service":{"name":"Prosody"},"session":{"uid":"c2s1"},"severity_id":2,"src_endpoint":{"autonomous_system":{"name":"Example Net","number":64500},"location":{"continent":"EU","country":"DE"},"name":"198.51.100.0/24"},"start_time":1795521540000,"status_detail":"not-authorized","status_id":2,"time":1795521591000,"type_uid":300201,"unmapped":{"authentication.condition":"not-authorized","authentication.mechanism":"PLAIN","authentication.text":"=2+5|a\\b \"c\" ]x","class":"failures","client":"d4565fa7","host":"example.com","repeated.sample.ip":"198.51.100.7","session.type":"c2s"},"user":{"domain":"example.com","name":"mallory","uid":"mallory@example.com"}}
             {"activity_id":3,"actor":{"app_name":"adhoc","user":{"domain":"example.com","name":"admin","uid":"admin@example.com"}},"category_uid":3,"class_uid":3001,"message":"by admin@example.com/desk (adhoc) at 2001:db8::1","metadata":{"correlation_uid":"0193","event_code":"user-password-changed","log_name":"audit","log_provider":"mod_audit_user_accounts","logged_time":1795521530000,"product":{"name":"prosody-audit","vendor_name":"prosody-audit","version":"0.1.0"},"version":"1.8.0"},"severity_id":2,"src_endpoint":{"ip":"2001:db8::1"},"status_id":1,"time":1795518000000,"type_uid":300103,"unmapped":{"class":"accounts","host":"example.com"},"user":{"domain":"example.com","name":"juliet","uid":"juliet@example.com"}}
             {"activity_id":4,"app":{"name":"Prosody"},"category_uid":6,"class_uid":6002,"message":"Received SIGTERM\nbye","metadata":{"event_code":"server-stopped","log_name":"audit","log_provider":"mod_audit_status","logged_time":1795521520000,"product":{"name":"prosody-audit","vendor_name":"prosody-audit","version":"0.1.0"},"version":"1.8.0"},"severity_id":2,"status_id":1,"time":1795521520000,"type_uid":600204,"unmapped":{"class":"events","host":"example.com","note.text":"Received SIGTERM\nbye"}}
             {"activity_id":99,"activity_name":"thing-happened","category_uid":0,"class_uid":0,"message":"thing: colour=red","metadata":{"event_code":"thing-happened","log_name":"audit","log_provider":"mod_elsewhere","logged_time":1795521510000,"product":{"name":"prosody-audit","vendor_name":"prosody-audit","version":"0.1.0"},"version":"1.8.0"},"severity_id":1,"status_id":1,"time":1795521510000,"type_uid":99,"unmapped":{"class":"events","host":"example.com","thing.colour":"red"}}
         "#]].assert_eq(&Ocsf::new("example.com").entries(&sample::events()));
+    }
+
+    #[test]
+    fn a_connection_runs_from_the_server_that_opened_it() {
+        let endpoints = |event: &StoredEvent| {
+            let json: Json = serde_json::from_str(&Ocsf::new("example.com").entries(std::slice::from_ref(event))).unwrap();
+            (json["src_endpoint"].clone(), json["dst_endpoint"].clone(), json["connection_info"]["direction_id"].clone())
+        };
+        let own = json!({ "hostname": "example.com" });
+        let peer = json!({ "hostname": "remote.example", "ip": "203.0.113.7" });
+        for kind in ["s2s-established", "s2s-refused"] {
+            assert_eq!(endpoints(&sample::link(kind, "incoming", Some("203.0.113.7"))), (peer.clone(), own.clone(), json!(1)), "{kind}");
+            assert_eq!(endpoints(&sample::link(kind, "outgoing", Some("203.0.113.7"))), (own.clone(), peer.clone(), json!(2)), "{kind}");
+        }
+        // The other server is named even if the connection came to nothing.
+        let named = json!({ "hostname": "remote.example" });
+        assert_eq!(endpoints(&sample::link("s2s-refused", "outgoing", None)), (own, named, json!(2)));
     }
 
     proptest! {

@@ -20,7 +20,7 @@ pub(crate) fn events() -> Vec<StoredEvent> {
     let ns = "xmlns='xmpp:prosody.im/audit'";
     let session = |address: &str| {
         format!(
-            "<session {ns} id='c2s1' type='c2s'><remote-ip>{address}</remote-ip><location country='DE' continent='EU'>Germany</location>\
+            "<session {ns} id='c2s1' type='c2s'><remote-ip>{address}</remote-ip><location country='DE' continent='EU'>Germany</location><asn number='64500'>Example Net</asn>\
              <client>d4565fa7</client></session>"
         )
     };
@@ -126,6 +126,12 @@ pub(crate) fn any_event() -> impl Strategy<Value = StoredEvent> {
             ..StoredEvent::default()
         },
     )
+}
+
+/// A connection with another server, `remote.example`.
+pub(crate) fn link(kind: &str, direction: &str, ip: Option<&str>) -> StoredEvent {
+    let s2s = Element::parse(&format!("<s2s direction='{direction}' remote='remote.example' mechanism='dialback'/>")).unwrap();
+    StoredEvent { kind: kind.to_owned(), ip: ip.map(ToOwned::to_owned), details: vec![s2s], ..StoredEvent::default() }
 }
 
 fn some<T: std::fmt::Debug>(strategy: impl Strategy<Value = T>) -> impl Strategy<Value = Option<T>> {
