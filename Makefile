@@ -61,7 +61,7 @@ test-all: test-setup ## Run every test, the end-to-end specs in full on each rel
 test-debian13: ## Run the demo and the specs on Debian 13, in a chroot that debootstrap makes under target/
 	$(need_cargo)
 	@$(MAKE) --no-print-directory build LUA=5.4
-	@"$(CARGO)" run --quiet --no-default-features --example places -- target/places.mmdb
+	@"$(CARGO)" run --quiet --no-default-features --example places -- target
 	@tools/debian13 full
 
 test-rust: test-setup ## Run the Rust tests: the core, and the binding in a real Lua

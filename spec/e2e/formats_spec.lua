@@ -82,6 +82,25 @@ server.each_series(describe, pending, function (series)
 			end
 		end);
 
+		it("name an internationalized host in syslog as DNS has it", function ()
+			local idn = server.start { series = series, modules = { "audit" }; hosts = { "bücher.test" } };
+			finally(function () idn:stop(); end);
+			idn:eval([[module:context("bücher.test"):audit(nil, "test", {}); flush_audit_log();]]);
+			local status, text, err = idn:ctl("mod_audit", "--format", "syslog", "bücher.test");
+			assert.equal(0, status, err);
+			assert.matches("^<%d+>1 %S+Z xn%-%-bcher%-kva%.test prosody%-audit ", text);
+			assert.is_truthy(text:find(' host="bücher.test"', 1, true), text);
+		end);
+
+		it("begin with a byte order mark where Excel is to read CSV", function ()
+			local first_bytes = function (...) return select(2, prosody:ctl("mod_audit", "--limit", "1", "--format", "csv", ...)):sub(1, 9); end;
+			assert.equal("schema,id", first_bytes(host));
+			assert.equal("\239\187\191schema", first_bytes("--bom", host));
+			local status, out, err = prosody:ctl("mod_audit", "--format", "json", "--bom", host);
+			assert.same({ 2, "" }, { status, out });
+			assert.is_truthy(err:find("--bom is for --format csv only", 1, true), err);
+		end);
+
 		for _, format in ipairs(formats) do
 			it("are what receivers of "..format.." take", function ()
 				local status, text, err = prosody:ctl("mod_audit", "--format", format, host);
