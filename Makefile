@@ -25,7 +25,7 @@ modules := $(wildcard lua/*.lua)
 
 need_cargo = @test -n "$(CARGO)" || { echo "cargo was not found: install a Rust toolchain or give its path as CARGO=" >&2; exit 1; }
 
-.PHONY: all build install uninstall demo test test-all test-debian13 test-rust test-spec test-e2e lint bench bench-memory bench-login bench-rush bench-flood bench-month bench-query bench-render soak-crash soak-outage fmt clean help
+.PHONY: all build install uninstall demo test test-all test-debian13 test-rust test-spec test-e2e lint bench bench-memory bench-login bench-rush bench-flood bench-month bench-query bench-render soak-crash soak-outage mutants fmt clean help
 
 all: build ## Build the library for the Lua that Prosody runs on (LUA=5.4; or 5.2, 5.3, luajit)
 
@@ -150,6 +150,10 @@ soak-outage: ## Take each store away for a minute while clients log in, on each 
 	@tools/setup test
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/outage.lua
+
+mutants: ## Change the core in small ways and see whether a test notices (by hand, hours; PARTS="journal redact" for less)
+	$(need_cargo)
+	@CARGO="$(CARGO)" tools/mutants $(PARTS)
 
 fmt: ## Format the Rust code
 	$(need_cargo)
