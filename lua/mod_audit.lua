@@ -168,7 +168,7 @@ function module.unload()
 		audit_log.sum_up(host);
 		audit_log.flush(host, 0.05);
 	end
-	-- What still waits is in the journals, and is offered again by whoever opens them next.
+	-- What still waits in the files of journals is offered again when they are opened next.
 	audit_log.close();
 end
 
@@ -214,6 +214,7 @@ module:hook("server-stopped", function ()
 	for host in pairs(audited_hosts) do
 		audit_log.sum_up(host);
 		audit_log.flush(host, 2);
+		audit_log.finish(host);
 	end
 end, -1000);
 
@@ -274,6 +275,7 @@ local function watch(host_module)
 	host_module:add_timer(10, function ()
 		update();
 		audit_log.look_at_key(host);
+		audit_log.look(host);
 		return 10;
 	end);
 	update();

@@ -846,7 +846,7 @@ describe("the journal", function ()
 			#rows, rows[1].value:get_child("n", NAMESPACE).attr.v, rows[2].value:get_child("n", NAMESPACE).attr.v, rows[3].value.attr.type,
 		});
 		assert.equal("unreadable", rows[3].value:get_child("lost", NAMESPACE).tags[1].attr.name);
-		assert.is_truthy(again.lines[1]:find("1 damaged records in the journal", 1, true));
+		assert.is_truthy(again.lines[1]:find("1 audit events of example.com are lost: their records in the journal are damaged or missing", 1, true));
 	end);
 
 	it("rolls over at a quota", function ()

@@ -414,6 +414,17 @@ impl Control {
         Ok(restored)
     }
 
+    /// How many events of a host are counted now and in no stored summary yet.
+    #[must_use]
+    pub fn counted(&self, host: &str) -> u64 {
+        let Some(index) = self.host_index.get(host).copied() else { return 0 };
+        let of_host = |count: &&Count| self.outcomes.get(count.outcome).is_some_and(|outcome| outcome.host == index);
+        let coarsest = self.outcomes.iter().filter_map(|outcome| outcome.window.as_ref()?.count.as_deref());
+        let waiting = self.hosts.get(index).into_iter().flat_map(|host| host.closed.iter().chain(&host.emitting));
+        let open = self.table.counts().chain(coarsest).filter(of_host).chain(waiting);
+        open.map(|count| count.number).fold(0, u64::saturating_add)
+    }
+
     /// How many events of each type were counted and not stored on a host, since the log was made.
     pub fn suppressed(&self, host: &str) -> impl Iterator<Item = (&str, u64)> {
         let index = self.host_index.get(host).copied();

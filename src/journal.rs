@@ -10,26 +10,42 @@
 //! (one byte), sequence (`u64`), payload; numbers are little-endian. A record is an entry, or an acknowledgement: all
 //! before its sequence were taken by the store. Each segment begins with an acknowledgement, so that what older segments
 //! said is not lost with them. Segments are appended to and deleted, never written over, so that another process can read
-//! them at any time. Segments can be deleted by hand; the entries in them are then gone, and so are
-//! those that a running owner still appends to a deleted segment, until it begins the next.
+//! them at any time.
+//!
+//! Sequences are contiguous, so a hole is an entry that was lost, and each is counted once, see [`Journal::losses`]. A third
+//! kind of file, the ledger `<base, with another extension>.losses`, says how far the journal went and how many entries
+//! waited: what is lost with a whole segment is counted too. When somebody deletes, cuts or replaces a segment while the
+//! journal is open, it is noticed by the next append or by [`Journal::look`]: what can still be read, or is still in memory,
+//! is written again.
+//!
+//! An entry that can't be written waits in memory, in its place in the order, and is written as soon as there is room. So
+//! does every entry while the journal can't be locked, see [`Journal::detached`].
 
+mod ledger;
 mod record;
+mod scan;
+mod snapshot;
 
-use std::collections::VecDeque;
-use std::ffi::OsString;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::num::NonZeroU32;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use crate::lock::{Lock, LockError};
+use crate::losses::{Losses, Lost, UNREADABLE};
 
+use ledger::{Ledger, Mark, is_at};
 pub use record::PAYLOAD;
-use record::{HEADER, Kind, Record, Records, Tail, decode, encode};
+use record::{HEADER, Kind, Tail, decode, encode};
+use scan::{folder, path_of, scan, with_ending};
+pub use snapshot::Snapshot;
+
+/// How many entries that waited in memory are written by one append: the others follow with the next.
+const FLUSHED: usize = 200;
 
 /// How much a journal may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +54,7 @@ pub struct Limits {
     pub bytes: u64,
     /// One segment, in bytes: the next is begun where it would grow beyond. Space is freed by whole segments.
     pub segment: u64,
-    /// How many entries may wait without a record on disk.
+    /// How many entries may wait in memory, without a record on disk.
     pub volatile: usize,
 }
 
@@ -58,10 +74,11 @@ pub type Entry = (u64, Vec<u8>);
 pub enum Appended {
     /// It is in a file, under this sequence.
     Durable(u64),
-    /// It could not be written, but has its place in the order: this sequence. The caller keeps its content.
+    /// It could not be written, and waits in memory under this sequence. It is written as soon as there is room.
     Volatile(u64),
-    /// It could not be written, and too many such entries wait already. It has no sequence; the caller counts it.
-    Lost,
+    /// It could not be written, and too many such entries wait already. It has no sequence. The caller keeps it, or counts it
+    /// by [`Journal::lose`].
+    Refused,
 }
 
 /// Why a journal can't be opened or read.
@@ -86,15 +103,16 @@ pub enum JournalError {
 
 /// A journal, and the right to change it.
 ///
-/// Entries have sequences: they only go up, and are not used again as long as a record, or the name of a segment, tells
-/// of them. There are holes where records were damaged. An entry is pending from [`append`](Self::append) to
-/// [`release`](Self::release); a pending entry takes 16 bytes of memory (up to 32 while the list of them grows).
+/// Entries have sequences: they are contiguous, and not used again as long as a record, the name of a segment, or the ledger
+/// tells of them. An entry is pending from [`append`](Self::append) to [`release`](Self::release); a pending entry takes 16
+/// bytes of memory (up to 32 while the list of them grows).
 ///
 /// ```
 /// use audit_core::journal::{Appended, Journal, Limits};
 /// let folder = std::env::temp_dir().join(format!("journal-{}", std::process::id()));
-/// let mut journal = Journal::open(&folder.join("audit"), Limits::default()).unwrap();
-/// let Appended::Durable(sequence) = journal.append(b"<audit-event/>") else { panic!() };
+/// let now = 1_795_521_600.0;
+/// let mut journal = Journal::open(&folder.join("audit"), Limits::default(), now).unwrap();
+/// let Appended::Durable(sequence) = journal.append(b"<audit-event/>", "test", now) else { panic!() };
 /// assert_eq!(journal.get(sequence).unwrap().as_deref(), Some(&b"<audit-event/>"[..]));
 /// journal.release(sequence + 1);
 /// assert!(journal.is_empty());
@@ -105,18 +123,45 @@ pub enum JournalError {
 pub struct Journal {
     base: PathBuf,
     limits: Limits,
+    /// Each with where its record lies; without a place it is in `memory`, or its record is gone.
     pending: VecDeque<(u64, Option<Place>)>,
-    volatile: usize,
+    memory: BTreeMap<u64, Held>,
+    /// How many pending entries are neither on disk nor in memory, see [`Journal::look`].
+    gone: usize,
     end: u64,
+    /// One above the highest sequence that the last segment has, or may not have any more.
+    written: u64,
     segments: VecDeque<Segment>,
     bytes: u64,
     active: Option<Active>,
     reader: Option<(u64, File)>,
     record: Vec<u8>,
-    damaged: u64,
+    losses: Losses,
+    /// The entry that tells of what was lost, while it is only in memory.
+    telling: Option<u64>,
+    /// How many were found missing since somebody asked.
+    missing: u64,
+    counted: u64,
+    now: f64,
+    ledger: Ledger,
     writing: Option<String>,
     releasing: Option<String>,
-    _lock: Lock,
+    lock: Option<Lock>,
+}
+
+/// An entry that has no record.
+#[derive(Debug)]
+struct Held {
+    payload: Vec<u8>,
+    kind: String,
+    at: f64,
+}
+
+impl Held {
+    /// Whether a record can hold it.
+    const fn is_writable(&self) -> bool {
+        self.payload.len() <= PAYLOAD
+    }
 }
 
 /// Where an entry lies in its segment, header included. 32 bits each keep the list of pending entries small.
@@ -139,6 +184,8 @@ struct Segment {
     bytes: u64,
     /// Whether there is something in it besides acknowledgements.
     used: bool,
+    /// Device and inode.
+    id: (u64, u64),
 }
 
 /// The last segment, open for writing.
@@ -153,46 +200,120 @@ impl Journal {
     /// Opens the journal at `base`, a path whose last part is the beginning of its files' names, and reads what is pending.
     ///
     /// Folders that are missing are made (0700), and so is the lock file (0600); the first segment is made by the first
-    /// append. Damaged and torn records are skipped and counted, see [`damaged`](Self::damaged).
+    /// append. Damaged and torn records are skipped. What is missing is counted in [`losses`](Self::losses). `now` is in UNIX
+    /// seconds.
     ///
     /// # Errors
     ///
-    /// [`JournalError::Locked`] where another owner has it; [`JournalError::Io`] where the lock can't be made or a segment
-    /// can't be read.
-    pub fn open(base: &Path, limits: Limits) -> Result<Self, JournalError> {
-        let lock = lock(base)?;
-        let scan = scan(base, |record| Place::new(record.offset, record.payload.len()).map(Some))?;
-        let bytes = scan.segments.iter().map(|segment| segment.bytes).fold(0, u64::saturating_add);
-        // What ends with a part of a record would hide the beginning of the next.
-        let last = scan.segments.back().filter(|_| scan.tail == Tail::Whole);
-        let active = last.and_then(|last| OpenOptions::new().read(true).append(true).open(path_of(base, last.first)).ok());
-        let mut journal = Self {
-            base: base.to_owned(),
-            limits,
-            pending: scan.pending,
-            volatile: 0,
-            end: scan.end,
-            segments: scan.segments,
-            bytes,
-            active: active.map(|file| Active { file, torn: false }),
-            reader: None,
-            record: Vec::new(),
-            damaged: scan.damaged,
-            writing: None,
-            releasing: None,
-            _lock: lock,
-        };
-        // A crash may have come between the last release and the deletion of files.
-        journal.tidy(false);
+    /// [`JournalError::Locked`] if another owner has it; [`JournalError::Io`] if the lock can't be made or a segment can't be
+    /// read.
+    pub fn open(base: &Path, limits: Limits, now: f64) -> Result<Self, JournalError> {
+        let mut journal = Self::detached(base, limits);
+        journal.attach(now)?;
         Ok(journal)
     }
 
-    /// Appends an entry: one `write`.
+    /// A journal that has no files yet: what is appended waits in memory until [`attach`](Self::attach) succeeds.
+    #[must_use]
+    pub fn detached(base: &Path, limits: Limits) -> Self {
+        Self {
+            base: base.to_owned(),
+            limits,
+            pending: VecDeque::new(),
+            memory: BTreeMap::new(),
+            gone: 0,
+            end: 0,
+            written: 0,
+            segments: VecDeque::new(),
+            bytes: 0,
+            active: None,
+            reader: None,
+            record: Vec::new(),
+            losses: Losses::default(),
+            telling: None,
+            missing: 0,
+            counted: 0,
+            now: 0.0,
+            ledger: Ledger::new(ledger::beside(base)),
+            writing: None,
+            releasing: None,
+            lock: None,
+        }
+    }
+
+    /// Whether this journal has its files.
+    #[must_use]
+    pub const fn is_attached(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    /// Takes the lock and reads what is pending, as [`open`](Self::open) does. What waits in memory comes after that, under
+    /// other sequences, and is written.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open). The journal stays detached.
+    pub fn attach(&mut self, now: f64) -> Result<(), JournalError> {
+        self.now = now;
+        if self.lock.is_some() {
+            return Ok(());
+        }
+        let opened = lock(&self.base).and_then(|lock| Ok((lock, scan(&self.base)?)));
+        let (lock, scan) = opened.inspect_err(|error| self.writing = Some(error.to_string()))?;
+        let (mark, lost) = self.ledger.open();
+        if let Some(lost) = lost {
+            self.losses.resume(&lost);
+        }
+        // No more can have waited than there is room for.
+        let most = self.limits.bytes / u64::try_from(HEADER).unwrap_or(1) + u64::try_from(self.limits.volatile).unwrap_or_default();
+        self.count_missing(scan.missing(mark.as_ref()).min(most));
+        self.counted = mark.map_or(0, |mark| mark.counted);
+        self.end = mark.map_or(scan.end, |mark| mark.end.max(scan.end));
+        self.pending = scan.pending;
+        self.segments = scan.segments;
+        self.bytes = self.segments.iter().map(|segment| segment.bytes).fold(0, u64::saturating_add);
+        // What ends with a part of a record would hide the beginning of the next.
+        let last = self.segments.back().copied();
+        let whole = last.filter(|_| scan.tail == Tail::Whole);
+        let file = whole.and_then(|last| OpenOptions::new().read(true).append(true).open(path_of(&self.base, last.first)).ok());
+        self.active = file.map(|file| Active { file, torn: false });
+        if self.active.is_none() {
+            self.end = self.end.max(last.map_or(0, |last| last.first.saturating_add(1)));
+        }
+        for (sequence, held) in std::mem::take(&mut self.memory) {
+            if self.telling == Some(sequence) {
+                self.telling = Some(self.end);
+            }
+            self.pending.push_back((self.end, None));
+            self.memory.insert(self.end, held);
+            self.end = self.end.saturating_add(1);
+        }
+        self.lock = Some(lock);
+        self.writing = None;
+        self.find_written();
+        self.keep();
+        self.note();
+        // A crash may have come between the last release and the deletion of files.
+        self.tidy(false);
+        self.writing = self.flush(usize::MAX).err();
+        self.note();
+        Ok(())
+    }
+
+    /// Appends an entry of an event type, which arrived at a UNIX time: one `write`, and a small one in the ledger.
     ///
     /// What can't be written (no space, [`Limits::bytes`], a payload above [`PAYLOAD`]) leaves nothing half-written behind;
-    /// [`trouble`](Self::trouble) says why. The next append tries again.
-    pub fn append(&mut self, payload: &[u8]) -> Appended {
-        let written = self.write_entry(payload);
+    /// [`trouble`](Self::trouble) says why. It is tried again by each append.
+    pub fn append(&mut self, payload: &[u8], kind: &str, at: f64) -> Appended {
+        self.now = at;
+        let sequence = self.end;
+        let Some(end) = sequence.checked_add(1) else {
+            return Appended::Refused;
+        };
+        if !self.is_intact() {
+            self.rescue();
+        }
+        let written = self.flush(FLUSHED).and_then(|()| self.write_entry(sequence, payload));
         let place = match written {
             Ok(place) => {
                 self.writing = None;
@@ -200,39 +321,32 @@ impl Journal {
             }
             Err(reason) => {
                 self.writing = Some(reason);
-                if self.volatile >= self.limits.volatile {
-                    return Appended::Lost;
+                if self.memory.len() >= self.limits.volatile {
+                    return Appended::Refused;
                 }
+                self.memory.insert(sequence, Held { payload: payload.to_owned(), kind: kind.to_owned(), at });
                 None
             }
         };
-        let sequence = self.end;
-        let Some(end) = sequence.checked_add(1) else {
-            return Appended::Lost;
-        };
         self.end = end;
         self.pending.push_back((sequence, place));
-        if place.is_some() {
-            Appended::Durable(sequence)
-        } else {
-            self.volatile = self.volatile.saturating_add(1);
-            Appended::Volatile(sequence)
-        }
+        self.note();
+        if place.is_some() { Appended::Durable(sequence) } else { Appended::Volatile(sequence) }
     }
 
-    /// The first pending entry's sequence; [`end`](Self::end) where there is none.
+    /// The first pending entry's sequence, or [`end`](Self::end) if there is none.
     #[must_use]
     pub fn first(&self) -> u64 {
         self.pending.front().map_or(self.end, |(sequence, _)| *sequence)
     }
 
-    /// A sequence that is above every entry's. The next entry has it, or a higher one.
+    /// A sequence that is above every entry's. The next entry has it.
     #[must_use]
     pub const fn end(&self) -> u64 {
         self.end
     }
 
-    /// How many entries are pending, those without a record included.
+    /// How many entries are pending, those in memory included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.pending.len()
@@ -244,44 +358,45 @@ impl Journal {
         self.pending.is_empty()
     }
 
-    /// The sequences of pending entries from `from` on, in order, those without a record included.
+    /// How many pending entries are in memory only: the death of the process would take them.
+    #[must_use]
+    pub fn in_memory(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// The sequences of pending entries from `from` on, in order.
     pub fn pending(&self, from: u64) -> impl Iterator<Item = u64> + '_ {
         let begin = self.pending.partition_point(|(sequence, _)| *sequence < from);
         self.pending.range(begin..).map(|(sequence, _)| *sequence)
     }
 
-    /// The content of a pending entry, read from its file.
+    /// The content of a pending entry, from its file or from memory.
     ///
-    /// Nothing where there is no such entry, where it has no record ([`Appended::Volatile`]), and where its record was
-    /// damaged or its file deleted after it was written: then it is counted in [`damaged`](Self::damaged) and not pending
-    /// any more.
+    /// `None` if there is no such entry, and if its record was damaged or its file deleted after it was written: then it is
+    /// counted in [`losses`](Self::losses) and not pending any more.
     ///
     /// # Errors
     ///
-    /// [`JournalError::Io`] where the file can't be read now, for instance because too many files are open. The entry stays.
+    /// [`JournalError::Io`] if the file can't be read now, for instance because too many files are open. The entry stays.
     pub fn get(&mut self, sequence: u64) -> Result<Option<Vec<u8>>, JournalError> {
         let Ok(index) = self.pending.binary_search_by_key(&sequence, |(sequence, _)| *sequence) else {
             return Ok(None);
         };
-        let Some((_, Some(place))) = self.pending.get(index).copied() else {
-            return Ok(None);
+        let content = match self.pending.get(index) {
+            Some((_, Some(place))) => self.read(sequence, *place)?,
+            _ => self.memory.get(&sequence).map(|held| held.payload.clone()),
         };
-        let following = self.segments.partition_point(|segment| segment.first <= sequence);
-        let first = following.checked_sub(1).and_then(|index| self.segments.get(index)).map_or(0, |segment| segment.first);
-        let mut record = vec![0; usize::try_from(place.length.get()).unwrap_or_default()];
-        match self.file(first).and_then(|file| file.read_exact_at(&mut record, u64::from(place.offset))) {
-            Ok(()) if decode(&record).is_some_and(|(kind, _)| kind == Kind::Entry(sequence)) => {
-                record.drain(..HEADER);
-                return Ok(Some(record));
-            }
-            Err(source) if !matches!(source.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof) => {
-                return Err(JournalError::Io { path: path_of(&self.base, first), source });
-            }
-            _ => {}
+        if content.is_none() {
+            self.drop_pending(index);
         }
-        self.pending.remove(index);
-        self.damaged = self.damaged.saturating_add(1);
-        Ok(None)
+        Ok(content)
+    }
+
+    /// Counts a pending entry as lost: what its record holds is no entry.
+    pub fn spoil(&mut self, sequence: u64) {
+        if let Ok(index) = self.pending.binary_search_by_key(&sequence, |(sequence, _)| *sequence) {
+            self.drop_pending(index);
+        }
     }
 
     /// Lets all entries before `upto` go: the store has taken them.
@@ -292,9 +407,84 @@ impl Journal {
     /// and the caller knows them by their identifiers.
     pub fn release(&mut self, upto: u64) {
         let count = self.pending.partition_point(|(sequence, _)| *sequence < upto);
-        let volatile = self.pending.drain(..count).filter(|(_, place)| place.is_none()).count();
-        self.volatile = self.volatile.saturating_sub(volatile);
+        if !self.memory.is_empty() || self.gone > 0 {
+            let kept = self.memory.split_off(&upto);
+            let held = std::mem::replace(&mut self.memory, kept).len();
+            let without = self.pending.range(..count).filter(|(_, place)| place.is_none()).count();
+            self.gone = self.gone.saturating_sub(without.saturating_sub(held));
+        }
+        self.pending.drain(..count);
+        if self.telling.is_some_and(|telling| telling < upto) {
+            self.told();
+        }
+        // Before the acknowledgement: a crash in between must not make released entries look like lost ones.
+        self.note();
         self.tidy(count > 0);
+    }
+
+    /// Looks whether the files are still as this journal left them, and tries again what could not be written. Begins anew a
+    /// segment that was deleted, cut or replaced.
+    ///
+    /// Returns the sequences of entries whose records are gone. The caller gives back what it has of them, by
+    /// [`restore`](Self::restore), and then calls [`settle`](Self::settle).
+    pub fn look(&mut self, now: f64) -> Vec<u64> {
+        self.now = now;
+        // If the whole folder was moved away, the open files are still good.
+        if self.lock.is_some() && folder(&self.base).is_dir() {
+            self.ledger.look();
+            let path = with_ending(&self.base, ".lock");
+            if self.lock.as_ref().is_some_and(|lock| !is_at(lock.file(), &path)) {
+                self.lock = Lock::take(&path).ok().or(self.lock.take());
+            }
+            let last = self.segments.back().map(|segment| path_of(&self.base, segment.first));
+            let is_there = self.active.as_ref().zip(last).is_none_or(|(active, path)| is_at(&active.file, &path));
+            if !is_there || !self.is_intact() {
+                self.rescue();
+            }
+            self.look_at_closed();
+        }
+        if self.gone > 0 {
+            let gone = self.pending.iter().filter(|(sequence, place)| place.is_none() && !self.memory.contains_key(sequence));
+            return gone.map(|(sequence, _)| *sequence).collect();
+        }
+        self.settle();
+        Vec::new()
+    }
+
+    /// Gives back the content of an entry whose record is gone.
+    pub fn restore(&mut self, sequence: u64, payload: &[u8], kind: &str, at: f64) {
+        let found = self.pending.binary_search_by_key(&sequence, |(sequence, _)| *sequence);
+        let is_gone = found.is_ok_and(|index| matches!(self.pending.get(index), Some((_, None))));
+        if is_gone && !self.memory.contains_key(&sequence) {
+            self.memory.insert(sequence, Held { payload: payload.to_owned(), kind: kind.to_owned(), at });
+            self.gone = self.gone.saturating_sub(1);
+        }
+    }
+
+    /// Counts those as lost whose records are gone and that were not given back, and writes all others again.
+    pub fn settle(&mut self) {
+        if self.gone > 0 {
+            let before = self.pending.len();
+            self.pending.retain(|(sequence, place)| place.is_some() || self.memory.contains_key(sequence));
+            self.gone = 0;
+            let lost = before.saturating_sub(self.pending.len());
+            self.count_missing(u64::try_from(lost).unwrap_or(u64::MAX));
+        }
+        if self.lock.is_some() {
+            self.writing = None;
+            self.mend_closed();
+            if let Err(reason) = self.flush(usize::MAX) {
+                self.writing = Some(reason);
+            }
+            self.keep();
+            self.note();
+        }
+    }
+
+    /// Whether records were found to be gone that [`look`](Self::look) tells of.
+    #[must_use]
+    pub const fn is_amiss(&self) -> bool {
+        self.gone > 0
     }
 
     /// Why the last append could not be written, or else what went wrong with the last release. Names the file.
@@ -303,14 +493,85 @@ impl Journal {
         self.writing.as_deref().or(self.releasing.as_deref())
     }
 
-    /// How many records were skipped when the journal was opened, and found damaged or gone since.
-    ///
-    /// A stretch of damaged bytes counts as one for each marker of a record in it, and at least as one. One that a crash cut
-    /// short counts too: [`append`](Self::append) had not returned. All are counted again whenever the journal is opened,
-    /// until their segment is done.
+    /// What was lost: counted here by whoever lost it, and found to be missing when the journal was opened or since.
     #[must_use]
-    pub const fn damaged(&self) -> u64 {
-        self.damaged
+    pub const fn losses(&self) -> &Losses {
+        &self.losses
+    }
+
+    /// Counts entries as lost.
+    pub fn lose(&mut self, kind: &str, count: u64, at: f64) {
+        self.losses.add(kind, count, at);
+        self.keep();
+    }
+
+    /// How many entries were found missing since this was asked last.
+    pub fn take_missing(&mut self) -> u64 {
+        std::mem::take(&mut self.missing)
+    }
+
+    /// What was lost and is to be recorded now, see [`Losses::take`]. [`tell`](Self::tell) must follow.
+    pub fn take_lost(&mut self) -> Option<Lost> {
+        self.losses.take()
+    }
+
+    /// Says what became of the entry that records what was lost: it is pending under this sequence, or the store has it.
+    pub fn tell(&mut self, entry: Option<u64>) {
+        match entry {
+            Some(sequence) if self.memory.contains_key(&sequence) => self.telling = Some(sequence),
+            _ => self.told(),
+        }
+    }
+
+    /// Says that there is no entry that records what was lost.
+    pub fn not_told(&mut self) {
+        self.losses.refused();
+        self.keep();
+    }
+
+    /// Whether the number of what was lost would survive the death of this process.
+    #[must_use]
+    pub const fn is_kept(&self) -> bool {
+        self.lock.is_some() && self.ledger.is_written()
+    }
+
+    /// Why the ledger can't be written, if that is so. Names the file.
+    #[must_use]
+    pub fn ledger_trouble(&self) -> Option<&str> {
+        self.ledger.trouble()
+    }
+
+    /// How many events flood control had counted that were in no entry, as the ledger says.
+    #[must_use]
+    pub const fn counted(&self) -> u64 {
+        self.counted
+    }
+
+    /// Writes down how many events flood control has counted that are in no entry.
+    pub fn set_counted(&mut self, counted: u64) {
+        self.counted = counted;
+        self.note();
+    }
+
+    /// Counts what is in memory only as lost, after a last try to write it: the process ends. Returns how many there were.
+    pub fn give_up(&mut self, now: f64) -> u64 {
+        self.look(now);
+        self.settle();
+        let held = std::mem::take(&mut self.memory);
+        self.pending.retain(|(_, place)| place.is_some());
+        let mut lost = 0;
+        for (sequence, held) in held {
+            if self.telling == Some(sequence) {
+                self.telling = None;
+                self.losses.refused();
+            } else {
+                self.losses.add(&held.kind, 1, held.at);
+                lost += 1;
+            }
+        }
+        self.keep();
+        self.note();
+        lost
     }
 
     /// The size of all segments, in bytes.
@@ -323,11 +584,61 @@ impl Journal {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let used = self.segments.iter().filter_map(|segment| Some((segment.first, File::open(path_of(&self.base, segment.first)).ok()?)));
-        Snapshot { pending: self.pending.clone(), files: used.collect(), damaged: 0 }
+        let memory = self.memory.iter().map(|(sequence, held)| (*sequence, held.payload.clone()));
+        Snapshot { pending: self.pending.clone(), files: used.collect(), memory: memory.collect(), damaged: 0 }
     }
 
     /// Gives the journal up, so that another owner can open it. Dropping it does the same.
     pub fn close(self) {}
+
+    fn drop_pending(&mut self, index: usize) {
+        let dropped = self.pending.remove(index);
+        if let Some((sequence, None)) = dropped
+            && self.memory.remove(&sequence).is_none()
+        {
+            self.gone = self.gone.saturating_sub(1);
+        }
+        self.count_missing(1);
+        self.keep();
+        self.note();
+    }
+
+    fn count_missing(&mut self, count: u64) {
+        self.losses.add(UNREADABLE, count, self.now);
+        self.missing = self.missing.saturating_add(count);
+    }
+
+    fn told(&mut self) {
+        self.telling = None;
+        self.losses.recorded();
+        self.keep();
+    }
+
+    /// Writes down what is lost.
+    fn keep(&mut self) {
+        if self.lock.is_some() {
+            self.ledger.keep(self.losses.unrecorded());
+        }
+    }
+
+    /// Writes down how far the journal is.
+    fn note(&mut self) {
+        if self.lock.is_some() {
+            let waiting = u64::try_from(self.pending.len()).unwrap_or(u64::MAX);
+            self.ledger.mark(Mark { released: self.first(), end: self.end, waiting, counted: self.counted });
+        }
+    }
+
+    /// The content of a record, or `None` if it is there no more.
+    fn read(&mut self, sequence: u64, place: Place) -> Result<Option<Vec<u8>>, JournalError> {
+        let following = self.segments.partition_point(|segment| segment.first <= sequence);
+        let first = following.checked_sub(1).and_then(|index| self.segments.get(index)).map_or(0, |segment| segment.first);
+        let content = self.file(first).and_then(|file| read(file, sequence, place));
+        content.or_else(|source| match source.kind() {
+            ErrorKind::NotFound => Ok(None),
+            _ => Err(JournalError::Io { path: path_of(&self.base, first), source }),
+        })
+    }
 
     /// The file of the segment that begins with sequence `first`, for reading.
     fn file(&mut self, first: u64) -> io::Result<&File> {
@@ -343,7 +654,182 @@ impl Journal {
         Ok(&self.reader.insert((first, opened)).1)
     }
 
-    fn write_entry(&mut self, payload: &[u8]) -> Result<Place, String> {
+    /// Whether the active segment is linked and as long as it should be. What somebody else has appended to it is passed over.
+    fn is_intact(&mut self) -> bool {
+        let (Some(active), Some(segment)) = (&self.active, self.segments.back_mut()) else { return true };
+        let Ok(metadata) = active.file.metadata() else { return true };
+        let more = metadata.len().saturating_sub(segment.bytes);
+        if more > 0 && !active.torn {
+            segment.bytes = segment.bytes.saturating_add(more);
+            self.bytes = self.bytes.saturating_add(more);
+        }
+        // What is no file of a disk has no length.
+        !metadata.is_file() || metadata.nlink() > 0 && metadata.len() >= segment.bytes
+    }
+
+    /// Takes what can still be read of the active segment into memory, and removes what is left of it: it is begun anew.
+    fn rescue(&mut self) {
+        let (Some(active), Some(segment)) = (self.active.take(), self.segments.pop_back()) else { return };
+        let begin = self.pending.partition_point(|(sequence, _)| *sequence < segment.first);
+        for (sequence, place) in self.pending.range_mut(begin..) {
+            let Some(at) = place.take() else { continue };
+            match read(&active.file, *sequence, at) {
+                Ok(Some(payload)) => {
+                    self.memory.insert(*sequence, Held { payload, kind: UNREADABLE.to_owned(), at: self.now });
+                }
+                _ => self.gone = self.gone.saturating_add(1),
+            }
+        }
+        self.bytes = self.bytes.saturating_sub(segment.bytes);
+        let _ = std::fs::remove_file(path_of(&self.base, segment.first));
+        self.find_written();
+    }
+
+    /// Looks at the segments that are not written to any more.
+    fn look_at_closed(&mut self) {
+        let closed = self.segments.len().saturating_sub(usize::from(self.active.is_some()));
+        for index in 0..closed {
+            let Some(segment) = self.segments.get(index).copied() else { continue };
+            let path = path_of(&self.base, segment.first);
+            let found = std::fs::metadata(&path);
+            let id = found.as_ref().ok().map(|found| (found.dev(), found.ino()));
+            if found.is_ok_and(|found| found.is_file() && found.len() >= segment.bytes) && id == Some(segment.id) {
+                continue;
+            }
+            let file = match File::open(&path) {
+                Ok(file) => Some(file),
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(_) => continue,
+            };
+            self.reader = None;
+            let begin = self.pending.partition_point(|(sequence, _)| *sequence < segment.first);
+            let next = self.segments.get(index.saturating_add(1)).map_or(u64::MAX, |next| next.first);
+            for (sequence, place) in self.pending.range_mut(begin..) {
+                if *sequence >= next {
+                    break;
+                }
+                let Some(at) = *place else { continue };
+                if file.as_ref().is_none_or(|file| !matches!(read(file, *sequence, at), Ok(Some(_)))) {
+                    *place = None;
+                    self.gone = self.gone.saturating_add(1);
+                }
+            }
+            if let (Some(segment), Some(id)) = (self.segments.get_mut(index), id) {
+                segment.id = id;
+            }
+        }
+    }
+
+    /// Writes again what is in memory and has its place before the last segment.
+    fn mend_closed(&mut self) {
+        let older: Vec<u64> = self.memory.range(..self.written).filter(|(_, held)| held.is_writable()).map(|(of, _)| *of).collect();
+        for sequence in older {
+            let index = self.segments.partition_point(|segment| segment.first <= sequence).saturating_sub(1);
+            if self.memory.contains_key(&sequence)
+                && let Err(reason) = self.rebuild(index)
+            {
+                self.writing = Some(reason);
+                return;
+            }
+        }
+    }
+
+    /// Writes a segment that is not the active one anew, with all that is pending of it.
+    fn rebuild(&mut self, index: usize) -> Result<(), String> {
+        let segment = self.segments.get(index).copied().ok_or("no such segment")?;
+        let next = self.segments.get(index.saturating_add(1)).map_or(self.written, |next| next.first);
+        let mut bytes = Vec::new();
+        encode(&mut bytes, Kind::Acknowledgement(self.first()), &[]);
+        let mut places = Vec::new();
+        let sequences: Vec<(u64, Option<Place>)> = self.pending.iter().filter(|(of, _)| (segment.first..next).contains(of)).copied().collect();
+        for (sequence, place) in sequences {
+            let content = match (place, self.memory.get(&sequence)) {
+                (Some(place), _) => self.read(sequence, place).map_err(|error| error.to_string())?,
+                (None, held) => held.filter(|held| held.is_writable()).map(|held| held.payload.clone()),
+            };
+            let Some(content) = content else { continue };
+            places.push((sequence, Place::new(u64::try_from(bytes.len()).unwrap_or(u64::MAX), content.len())));
+            encode(&mut self.record, Kind::Entry(sequence), &content);
+            bytes.extend_from_slice(&self.record);
+        }
+        let (path, beside) = (path_of(&self.base, segment.first), with_ending(&self.base, ".new"));
+        let mut options = OpenOptions::new();
+        let made = options.write(true).create(true).truncate(true).mode(0o600).open(&beside);
+        let written = made.and_then(|mut file| {
+            file.write_all(&bytes)?;
+            std::fs::rename(&beside, &path)?;
+            file.metadata()
+        });
+        let metadata = written.map_err(|error| {
+            let _ = std::fs::remove_file(&beside);
+            format!("{}: {error}", beside.display())
+        })?;
+        self.reader = None;
+        for (sequence, place) in places {
+            if let Ok(index) = self.pending.binary_search_by_key(&sequence, |(sequence, _)| *sequence)
+                && let Some(pending) = self.pending.get_mut(index)
+            {
+                pending.1 = place;
+                self.forget(sequence);
+            }
+        }
+        if let Some(rebuilt) = self.segments.get_mut(index) {
+            *rebuilt = Segment { first: segment.first, bytes: metadata.len(), used: true, id: (metadata.dev(), metadata.ino()) };
+        }
+        self.bytes = self.bytes.saturating_sub(segment.bytes).saturating_add(metadata.len());
+        Ok(())
+    }
+
+    /// An entry that was in memory has a record now.
+    fn forget(&mut self, sequence: u64) {
+        self.memory.remove(&sequence);
+        if self.telling == Some(sequence) {
+            self.told();
+        }
+    }
+
+    /// Finds out from where on entries may be written to the last segment.
+    fn find_written(&mut self) {
+        let placed = self.pending.iter().rev().find(|(_, place)| place.is_some()).map_or(0, |(sequence, _)| sequence.saturating_add(1));
+        self.written = placed.max(self.segments.back().map_or(0, |segment| segment.first));
+    }
+
+    /// Writes what waits in memory, in order, before anything newer: at most so many entries. An error if some of it still
+    /// waits.
+    fn flush(&mut self, most: usize) -> Result<(), String> {
+        if self.lock.is_none() {
+            return Err(self.writing.take().unwrap_or_else(|| format!("{}: not open yet", self.base.display())));
+        }
+        if self.gone > 0 {
+            return Err(format!("{}: somebody has changed it", self.base.display()));
+        }
+        let mut left = most;
+        // One that is too large stays where it is.
+        while let Some(sequence) = self.memory.range(self.written..).find(|(_, held)| held.is_writable()).map(|(of, _)| *of) {
+            if left == 0 {
+                return Err(format!("{}: {} events still wait in memory", self.base.display(), self.memory.len()));
+            }
+            left = left.saturating_sub(1);
+            let Some(held) = self.memory.remove(&sequence) else { break };
+            match self.write_entry(sequence, &held.payload) {
+                Ok(place) => {
+                    if let Ok(index) = self.pending.binary_search_by_key(&sequence, |(sequence, _)| *sequence)
+                        && let Some(pending) = self.pending.get_mut(index)
+                    {
+                        pending.1 = Some(place);
+                    }
+                    self.forget(sequence);
+                }
+                Err(reason) => {
+                    self.memory.insert(sequence, held);
+                    return Err(reason);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_entry(&mut self, sequence: u64, payload: &[u8]) -> Result<Place, String> {
         if payload.len() > PAYLOAD {
             return Err(format!("{}: an entry of {} bytes is too large", self.base.display(), payload.len()));
         }
@@ -351,11 +837,12 @@ impl Journal {
         if self.bytes.saturating_add(length) > self.limits.bytes {
             return Err(format!("{}: full, {} bytes wait for the store", self.base.display(), self.bytes));
         }
-        self.make_ready(length)?;
+        self.make_ready(length, sequence)?;
         let offset = self.segments.back().map_or(0, |segment| segment.bytes);
         let place = Place::new(offset, payload.len()).ok_or_else(|| format!("{}: a segment is too large", self.base.display()))?;
-        encode(&mut self.record, Kind::Entry(self.end), payload);
+        encode(&mut self.record, Kind::Entry(sequence), payload);
         self.write()?;
+        self.written = sequence.saturating_add(1);
         if let Some(segment) = self.segments.back_mut() {
             segment.used = true;
         }
@@ -363,14 +850,15 @@ impl Journal {
     }
 
     fn acknowledge(&mut self) -> Result<(), String> {
-        self.make_ready(0)?;
+        let next = self.memory.range(self.written..).next().map_or(self.end, |(sequence, _)| *sequence);
+        self.make_ready(0, next)?;
         let upto = self.first();
         encode(&mut self.record, Kind::Acknowledgement(upto), &[]);
         self.write()
     }
 
-    /// Sees to it that `length` bytes can be appended to the active segment.
-    fn make_ready(&mut self, length: u64) -> Result<(), String> {
+    /// Sees to it that `length` bytes can be appended to the active segment. One that is begun is for entries from `sequence` on.
+    fn make_ready(&mut self, length: u64, sequence: u64) -> Result<(), String> {
         if let (Some(active), Some(segment)) = (&mut self.active, self.segments.back()) {
             if active.torn && active.file.set_len(segment.bytes).is_ok() {
                 active.torn = false;
@@ -379,20 +867,32 @@ impl Journal {
                 return Ok(());
             }
         }
-        let begun = self.begin();
+        let begun = self.begin(sequence);
         // One that is larger than it should be is better than an entry that is not written: too many files may be open.
         if self.active.as_ref().is_some_and(|active| !active.torn) { Ok(()) } else { begun }
     }
 
-    /// Begins a segment.
-    fn begin(&mut self) -> Result<(), String> {
-        if self.segments.back().is_some_and(|last| last.first >= self.end) {
-            self.end = self.end.saturating_add(1);
+    /// Begins a segment for the entries from `sequence` on.
+    fn begin(&mut self, sequence: u64) -> Result<(), String> {
+        let path = path_of(&self.base, sequence);
+        let error = |error: io::Error| format!("{}: {error}", path.display());
+        if let Some(last) = self.segments.back().copied().filter(|last| last.first >= sequence) {
+            // It has no entry that is pending, and can't be written to.
+            std::fs::remove_file(path_of(&self.base, last.first)).or_else(ignore_missing).map_err(error)?;
+            self.segments.pop_back();
+            self.bytes = self.bytes.saturating_sub(last.bytes);
+            self.active = None;
         }
-        let path = path_of(&self.base, self.end);
-        let created = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path);
-        let file = created.map_err(|error| format!("{}: {error}", path.display()))?;
-        self.segments.push_back(Segment { first: self.end, bytes: 0, used: false });
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create_new(true).mode(0o600);
+        let file = options.open(&path).or_else(|found| match found.kind() {
+            // Somebody has put a file where none of this journal is.
+            ErrorKind::AlreadyExists => std::fs::remove_file(&path).and_then(|()| options.open(&path)),
+            _ => Err(found),
+        });
+        let file = file.map_err(error)?;
+        let id = file.metadata().map(|metadata| (metadata.dev(), metadata.ino())).map_err(error)?;
+        self.segments.push_back(Segment { first: sequence, bytes: 0, used: false, id });
         self.active = Some(Active { file, torn: false });
         let upto = self.first();
         encode(&mut self.record, Kind::Acknowledgement(upto), &[]);
@@ -416,9 +916,12 @@ impl Journal {
 
     /// Writes down what was released, and deletes what is done.
     fn tidy(&mut self, released: bool) {
+        if self.lock.is_none() {
+            return;
+        }
         let used = self.segments.back().is_some_and(|last| last.used);
         let written = if self.pending.is_empty() && used {
-            self.begin().or_else(|reason| self.acknowledge().map_err(|_| reason))
+            self.begin(self.end).or_else(|reason| self.acknowledge().map_err(|_| reason))
         } else if released || self.releasing.is_some() {
             self.acknowledge()
         } else {
@@ -435,10 +938,7 @@ impl Journal {
                 break;
             }
             let path = path_of(&self.base, oldest.first);
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(format!("{}: {error}", path.display())),
-                _ => {}
-            }
+            std::fs::remove_file(&path).or_else(ignore_missing).map_err(|error| format!("{}: {error}", path.display()))?;
             self.reader = self.reader.take().filter(|(first, _)| *first != oldest.first);
             self.bytes = self.bytes.saturating_sub(oldest.bytes);
             self.segments.pop_front();
@@ -447,75 +947,22 @@ impl Journal {
     }
 }
 
-/// What is pending in a journal at one moment, for reading page by page. Its files stay open, so that it can be read whole
-/// whatever the owner releases meanwhile.
-#[derive(Debug)]
-pub struct Snapshot {
-    pending: VecDeque<(u64, Option<Place>)>,
-    /// Segments by their first sequences.
-    files: Vec<(u64, File)>,
-    damaged: u64,
+fn ignore_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
-impl Snapshot {
-    /// What is pending in the journal at `base`, in order.
-    ///
-    /// For a process that does not own the journal: takes no lock and changes nothing, and the owner may append, release and
-    /// delete meanwhile. All that was pending during the whole call is there; of what was appended or released meanwhile,
-    /// some may be. So whoever reads the store too reads it afterwards, and knows by their identifiers what is in both. The
-    /// last record may be one that is just being written: it is left out, and not counted as damaged. No journal is an empty
-    /// one.
-    ///
-    /// # Errors
-    ///
-    /// [`JournalError::Io`] where the folder or a segment can't be read.
-    ///
-    /// ```
-    /// # use std::path::Path;
-    /// let snapshot = audit_core::journal::Snapshot::read(Path::new("/no/such/journal")).unwrap();
-    /// assert!(snapshot.is_empty() && snapshot.damaged() == 0);
-    /// ```
-    pub fn read(base: &Path) -> Result<Self, JournalError> {
-        let scan = scan(base, |record| Place::new(record.offset, record.payload.len()).map(Some))?;
-        let damaged = scan.damaged.saturating_sub(u64::from(scan.tail == Tail::Torn));
-        Ok(Self { pending: scan.pending, files: scan.files, damaged })
+/// The content of the record at a place of a file, or `None` if it is not that record.
+fn read(file: &File, sequence: u64, place: Place) -> io::Result<Option<Vec<u8>>> {
+    let mut record = vec![0; usize::try_from(place.length.get()).unwrap_or_default()];
+    match file.read_exact_at(&mut record, u64::from(place.offset)) {
+        Err(short) if short.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
     }
-
-    /// How many entries there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.pending.len()
+    if decode(&record).is_none_or(|(kind, _)| kind != Kind::Entry(sequence)) {
+        return Ok(None);
     }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.pending.is_empty()
-    }
-
-    /// How many records were damaged.
-    #[must_use]
-    pub const fn damaged(&self) -> u64 {
-        self.damaged
-    }
-
-    /// The sequence and the content of an entry, counted from 0. No content where the record is damaged, or was never
-    /// written ([`Appended::Volatile`]).
-    #[must_use]
-    pub fn get(&self, index: usize) -> Option<(u64, Option<Vec<u8>>)> {
-        let (sequence, place) = self.pending.get(index).copied()?;
-        Some((sequence, place.and_then(|place| self.content(sequence, place))))
-    }
-
-    fn content(&self, sequence: u64, place: Place) -> Option<Vec<u8>> {
-        let following = self.files.partition_point(|(first, _)| *first <= sequence);
-        let (_, file) = self.files.get(following.checked_sub(1)?)?;
-        let mut record = vec![0; usize::try_from(place.length.get()).ok()?];
-        file.read_exact_at(&mut record, u64::from(place.offset)).ok()?;
-        decode(&record).filter(|(kind, _)| *kind == Kind::Entry(sequence))?;
-        record.drain(..HEADER);
-        Some(record)
-    }
+    record.drain(..HEADER);
+    Ok(Some(record))
 }
 
 /// Whether a process has the journal at `base`. Looks by taking its lock for a moment: whoever opens the journal in just that
@@ -537,112 +984,6 @@ pub fn read_pending(base: &Path) -> Result<(Vec<Entry>, u64), JournalError> {
     let snapshot = Snapshot::read(base)?;
     let entries = (0..snapshot.len()).filter_map(|index| snapshot.get(index)).filter_map(|(sequence, content)| Some((sequence, content?)));
     Ok((entries.collect(), snapshot.damaged()))
-}
-
-/// What all segments of a journal say; `T` is what is kept of an entry.
-struct Scan<T> {
-    pending: VecDeque<(u64, T)>,
-    segments: VecDeque<Segment>,
-    /// The segments, open.
-    files: Vec<(u64, File)>,
-    end: u64,
-    damaged: u64,
-    /// How the last segment ends.
-    tail: Tail,
-}
-
-fn scan<T>(base: &Path, keep: impl Fn(&Record<'_>) -> Option<T>) -> Result<Scan<T>, JournalError> {
-    let mut scan = Scan { pending: VecDeque::new(), segments: VecDeque::new(), files: Vec::new(), end: 0, damaged: 0, tail: Tail::Whole };
-    let mut released = 0;
-    let firsts = list(base)?;
-    for (index, first) in firsts.iter().copied().enumerate() {
-        let path = path_of(base, first);
-        let error = |source| JournalError::Io { path: path.clone(), source };
-        let file = match open_segment(&path) {
-            Ok(file) => file,
-            // The owner deletes what is done.
-            Err(gone) if gone.kind() == ErrorKind::NotFound => continue,
-            Err(other) => return Err(error(other)),
-        };
-        let next = firsts.get(index.saturating_add(1)).copied().unwrap_or(u64::MAX);
-        let mut used = false;
-        scan.end = scan.end.max(first);
-        let mut records = Records::new(&file);
-        while let Some(record) = records.next().map_err(error)? {
-            match record.kind {
-                Kind::Acknowledgement(upto) => {
-                    released = released.max(upto);
-                    scan.end = scan.end.max(upto);
-                    let count = scan.pending.partition_point(|(sequence, _)| *sequence < upto);
-                    scan.pending.drain(..count);
-                }
-                Kind::Entry(sequence) => {
-                    used = true;
-                    if sequence < released {
-                        continue;
-                    }
-                    // Only a file that was renamed or put together by hand has others.
-                    let fits = sequence >= first && sequence < next && scan.pending.back().is_none_or(|(last, _)| *last < sequence);
-                    match keep(&record).filter(|_| fits) {
-                        Some(kept) => {
-                            scan.pending.push_back((sequence, kept));
-                            scan.end = scan.end.max(sequence.saturating_add(1));
-                        }
-                        None => scan.damaged = scan.damaged.saturating_add(1),
-                    }
-                }
-            }
-        }
-        scan.tail = records.tail();
-        scan.damaged = scan.damaged.saturating_add(records.damaged());
-        scan.segments.push_back(Segment { first, bytes: records.offset(), used: used || records.damaged() > 0 });
-        scan.files.push((first, file));
-    }
-    Ok(scan)
-}
-
-/// The first sequences of all segments, in order.
-fn list(base: &Path) -> Result<Vec<u64>, JournalError> {
-    let folder = folder(base);
-    let error = |source| JournalError::Io { path: folder.to_owned(), source };
-    let files = match std::fs::read_dir(folder) {
-        Ok(files) => files,
-        Err(missing) if missing.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(other) => return Err(error(other)),
-    };
-    let name = base.file_name().unwrap_or_default().as_bytes();
-    let mut firsts = Vec::new();
-    for file in files {
-        let file = file.map_err(error)?.file_name();
-        let digits = file.as_bytes().strip_prefix(name).and_then(|rest| rest.strip_prefix(b"."));
-        firsts.extend(digits.and_then(parse_first));
-    }
-    firsts.sort_unstable();
-    Ok(firsts)
-}
-
-fn parse_first(digits: &[u8]) -> Option<u64> {
-    let written_by_us = digits.len() == 16 && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-    u64::from_str_radix(std::str::from_utf8(digits).ok().filter(|_| written_by_us)?, 16).ok()
-}
-
-fn path_of(base: &Path, first: u64) -> PathBuf {
-    with_ending(base, &format!(".{first:016x}"))
-}
-
-fn with_ending(base: &Path, ending: &str) -> PathBuf {
-    let mut path = OsString::from(base);
-    path.push(ending);
-    path.into()
-}
-
-fn folder(base: &Path) -> &Path {
-    base.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
-}
-
-fn open_segment(path: &Path) -> io::Result<File> {
-    // To open a pipe would wait for whoever writes into it.
-    if std::fs::metadata(path)?.is_file() { File::open(path) } else { Err(io::Error::other("not a file")) }
 }
 
 fn lock(base: &Path) -> Result<Lock, JournalError> {

@@ -22,6 +22,7 @@ pub mod hash_key;
 pub mod journal;
 pub mod location;
 pub mod lock;
+pub mod losses;
 pub mod moment;
 pub mod options;
 pub mod output;

@@ -47,7 +47,6 @@ impl Lock {
     }
 
     /// The locked file.
-    #[cfg(test)]
     pub(crate) const fn file(&self) -> &File {
         &self.0
     }

@@ -16,11 +16,13 @@ const CAUSE_LIMIT: usize = 200;
 pub enum Fate {
     /// They wait in the journal and are offered again.
     Waits,
-    /// They are lost, and counted.
+    /// They wait in memory, as the journal can't be written, and are offered again.
+    InMemory,
+    /// There is room for no more: they are lost, and counted.
     Lost,
 }
 
-/// What the store of each host did not take.
+/// What the store of each host did not take, and what was lost.
 #[derive(Debug, Default)]
 pub struct Trouble {
     hosts: HashMap<String, Episode>,
@@ -33,19 +35,16 @@ struct Episode {
     told: HashMap<String, f64>,
     /// Whether something was told whose end was not.
     open: bool,
+    /// How many were lost since it was said last how many.
     lost: u64,
 }
 
 impl Trouble {
     /// Takes note that an entry of `host` could not be stored because of `cause`, at `now` in UNIX seconds.
     ///
-    /// Gives the line to log where this cause has not been told lately.
+    /// Returns the line to log if this cause has not been told lately.
     pub fn failed(&mut self, host: &str, cause: &str, fate: Fate, now: f64) -> Option<String> {
         let episode = self.hosts.entry(host.to_owned()).or_default();
-        if fate == Fate::Lost {
-            self.lost = self.lost.saturating_add(1);
-            episode.lost = episode.lost.saturating_add(1);
-        }
         let mut cause = first_line(cause);
         if !episode.told.contains_key(cause) && episode.told.len() >= CAUSES {
             cause = "other causes";
@@ -55,17 +54,24 @@ impl Trouble {
         }
         episode.told.insert(cause.to_owned(), now);
         episode.open = true;
-        Some(match fate {
-            Fate::Waits => format!(
-                "Audit events of {host} can't be stored: {cause}. Check the storage of the host; they wait in the journal and are offered again."
-            ),
-            Fate::Lost => format!(
-                "Audit events of {host} can't be stored: {cause}. Check the storage of the host; each event is counted until it works again."
-            ),
-        })
+        let fate = match fate {
+            Fate::Waits => "they wait in the journal and are offered again",
+            Fate::InMemory => {
+                "they wait in memory, a thousand at most, and are offered again; if the server ends before that, they are lost and counted"
+            }
+            Fate::Lost => "there is room for no more of them: each is counted until it works again",
+        };
+        Some(format!("Audit events of {host} can't be stored: {cause}. Check the storage of the host; {fate}."))
     }
 
-    /// Takes note that nothing of `host` is waiting any more. Gives the line to log where that ends a time of trouble.
+    /// Takes note that entries of `host` were lost.
+    pub fn lose(&mut self, host: &str, count: u64) {
+        self.lost = self.lost.saturating_add(count);
+        let episode = self.hosts.entry(host.to_owned()).or_default();
+        episode.lost = episode.lost.saturating_add(count);
+    }
+
+    /// Takes note that nothing of `host` is waiting any more. Returns the line to log if that ends a time of trouble.
     pub fn stored(&mut self, host: &str) -> Option<String> {
         let episode = self.hosts.get_mut(host).filter(|episode| episode.open)?;
         episode.open = false;
@@ -74,6 +80,31 @@ impl Trouble {
             0 => format!("Audit events of {host} are stored again; none was lost."),
             lost => format!("Audit events of {host} are stored again; {lost} could not be stored."),
         })
+    }
+
+    /// Takes note that entries of `host` were in the journal and are not there any more. Returns the line to log.
+    pub fn missing(&mut self, host: &str, count: u64) -> Option<String> {
+        if count == 0 {
+            return None;
+        }
+        let is_open = self.hosts.get(host).is_some_and(|episode| episode.open);
+        self.lose(host, count);
+        // It is said here. Only while there is trouble its end must not say that none was lost.
+        if let Some(episode) = self.hosts.get_mut(host).filter(|_| !is_open) {
+            episode.lost = episode.lost.saturating_sub(count);
+        }
+        Some(format!(
+            "{count} audit events of {host} are lost: their records in the journal are damaged or missing. An entry will say how many."
+        ))
+    }
+
+    /// The line to log when the server ends and `count` losses are in no entry, `None` if there are none. `kept`: the next
+    /// start will know of them.
+    #[must_use]
+    pub fn ended(host: &str, count: u64, kept: bool, cause: Option<&str>) -> Option<String> {
+        let cause = cause.map(first_line).map_or_else(String::new, |cause| format!(" ({cause})"));
+        let kept = if kept { "The next start records how many" } else { "Their number can't be written down: only this line tells of them" };
+        (count > 0).then(|| format!("{count} audit events of {host} are lost, and no entry says so yet{cause}. {kept}."))
     }
 
     /// How many entries were lost, of all hosts, since the log was made.
@@ -100,8 +131,10 @@ mod tests {
     fn a_cause_is_told_once_and_each_lost_event_counted() {
         let mut trouble = Trouble::default();
         let line = trouble.failed("example.com", "database is locked", Fate::Lost, 0.0).unwrap();
+        trouble.lose("example.com", 1);
         assert!(line.contains("example.com") && line.contains("database is locked") && line.contains("counted"), "{line}");
         assert_eq!(trouble.failed("example.com", "database is locked", Fate::Lost, 1.0), None);
+        trouble.lose("example.com", 1);
         assert!(
             trouble
                 .failed("example.com", "disk full\nstack", Fate::Waits, 2.0)
@@ -122,11 +155,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_losses_is_true() {
+        let mut trouble = Trouble::default();
+        assert_eq!(trouble.missing("example.com", 0), None);
+        assert!(trouble.missing("example.com", 500).unwrap().starts_with("500 audit events of example.com are lost: "));
+        // That was said, and has nothing to do with this.
+        trouble.failed("example.com", "locked", Fate::Waits, 10.0);
+        assert!(trouble.stored("example.com").unwrap().ends_with("none was lost."));
+        // Something was lost while nothing could be stored.
+        trouble.failed("example.com", "locked", Fate::Waits, 100.0);
+        assert!(trouble.missing("example.com", 21).is_some());
+        assert!(trouble.stored("example.com").unwrap().ends_with("21 could not be stored."));
+        assert_eq!(trouble.lost(), 521);
+        let fates = [Fate::Waits, Fate::InMemory, Fate::Lost].map(|fate| Trouble::default().failed("example.com", "x", fate, 0.0).unwrap());
+        for (line, says) in fates.iter().zip(["they wait in the journal", "they wait in memory", "there is room for no more"]) {
+            assert!(line.contains(says), "{line}");
+        }
+        assert_eq!(Trouble::ended("example.com", 0, true, None), None);
+        let kept = Trouble::ended("example.com", 7, true, Some("disk full\nstack")).unwrap();
+        assert_eq!(kept, "7 audit events of example.com are lost, and no entry says so yet (disk full). The next start records how many.");
+        assert!(Trouble::ended("example.com", 7, false, None).unwrap().contains("only this line"));
+    }
+
+    #[test]
     fn trouble_that_comes_and_goes_does_not_fill_the_log() {
         let mut trouble = Trouble::default();
         let mut lines = 0;
         for second in 0..600 {
             lines += usize::from(trouble.failed("example.com", "locked", Fate::Lost, f64::from(second)).is_some());
+            trouble.lose("example.com", 1);
             lines += usize::from(trouble.stored("example.com").is_some());
         }
         assert_eq!((lines, trouble.lost()), (20, 600), "one line when it begins and one when it ends, each minute");
@@ -137,7 +194,7 @@ mod tests {
         let mut trouble = Trouble::default();
         let cause = |n: i32| format!("row {n}: {}", "x".repeat(5000));
         let told = (0..100).filter(|n| trouble.failed("example.com", &cause(*n), Fate::Lost, 0.0).is_some()).count();
-        assert_eq!((told, trouble.lost()), (CAUSES + 1, 100));
+        assert_eq!(told, CAUSES + 1);
         assert!(trouble.failed("example.net", &"é".repeat(5000), Fate::Lost, 0.0).unwrap().len() < 500);
     }
 }

@@ -63,7 +63,7 @@ fn the_exports_are_these() {
         names = {}
         for name in pairs((...).log) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "admits audit cells close configure events flush forget hash is_counting is_owned longest_slice look_at_key lost open owns_journal prune prune_soon read session_extra state stop stores sum_up waiting", table.concat(names, " "))
+        assert(table.concat(names, " ") == "admits audit cells close configure events finish flush forget hash is_counting is_owned longest_slice look look_at_key lost open owns_journal prune prune_soon read session_extra state stop stores sum_up waiting", table.concat(names, " "))
         "#,
     );
 }

@@ -151,7 +151,7 @@ impl<R: Read> Records<R> {
         Ok(Some(Record { kind, offset, payload }))
     }
 
-    /// How many records were skipped, once the end was reached. What lies between two markers, or between records, counts as one.
+    /// How many records were skipped up to here. What lies between two markers, or between records, counts as one.
     pub(super) const fn damaged(&self) -> u64 {
         self.damaged
     }

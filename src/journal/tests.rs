@@ -1,9 +1,13 @@
+use super::record::Records;
+use super::scan::list;
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+const NOON: f64 = 1_795_521_600.0;
 
 /// A folder of its own for a test, removed with it.
 struct Folder(PathBuf);
@@ -20,7 +24,7 @@ impl Folder {
     }
 
     fn open(&self, limits: Limits) -> Journal {
-        Journal::open(&self.base(), limits).unwrap()
+        Journal::open(&self.base(), limits, NOON).unwrap()
     }
 
     fn segments(&self) -> Vec<PathBuf> {
@@ -49,7 +53,7 @@ fn payload(number: u64) -> Vec<u8> {
 
 fn append(journal: &mut Journal, numbers: std::ops::Range<u64>) {
     for number in numbers {
-        assert_eq!(journal.append(&payload(number)), Appended::Durable(number));
+        assert_eq!(journal.append(&payload(number), "test", NOON), Appended::Durable(number));
     }
 }
 
@@ -61,7 +65,7 @@ fn what_was_appended_is_there_after_the_owner_died() {
     journal.release(2);
     drop(journal);
     let mut journal = folder.open(Limits::default());
-    assert_eq!((journal.first(), journal.end(), journal.len(), journal.damaged()), (2, 5, 3, 0));
+    assert_eq!((journal.first(), journal.end(), journal.len(), journal.losses().total()), (2, 5, 3, 0));
     assert_eq!(contents(&mut journal), [entry(2), entry(3), entry(4)]);
     assert_eq!(journal.pending(3).collect::<Vec<_>>(), [3, 4]);
     assert_eq!((journal.get(1).unwrap(), journal.get(5).unwrap()), (None, None));
@@ -85,7 +89,7 @@ fn only_its_user_can_read_it() {
 fn a_second_owner_is_refused_until_the_first_is_gone() {
     let folder = Folder::new();
     let journal = folder.open(Limits::default());
-    let refused = Journal::open(&folder.base(), Limits::default());
+    let refused = Journal::open(&folder.base(), Limits::default(), NOON);
     assert!(matches!(refused, Err(JournalError::Locked { .. })), "{refused:?}");
     journal.close();
     folder.open(Limits::default());
@@ -129,22 +133,37 @@ fn segments_roll_and_are_deleted_as_entries_are_released() {
 #[test]
 fn a_full_journal_keeps_places_then_refuses_and_recovers() {
     let folder = Folder::new();
-    let mut journal = folder.open(Limits { bytes: 500, segment: 200, volatile: 2 });
-    let durable = (0..100).take_while(|number| matches!(journal.append(&payload(*number)), Appended::Durable(_))).count() as u64;
+    let limits = Limits { bytes: 500, segment: 200, volatile: 2 };
+    let mut journal = folder.open(limits);
+    let durable =
+        (0..100).take_while(|number| matches!(journal.append(&payload(*number), "test", NOON), Appended::Durable(_))).count() as u64;
     assert!((5..15).contains(&durable) && journal.bytes() <= 500, "{durable}");
     assert!(journal.trouble().unwrap().contains("full"));
-    assert_eq!(journal.append(&payload(98)), Appended::Volatile(durable + 1));
-    assert_eq!((journal.append(&payload(98)), journal.append(&payload(99))), (Appended::Lost, Appended::Lost));
-    assert_eq!((journal.len() as u64, journal.end()), (durable + 2, durable + 2));
-    assert_eq!(journal.get(durable).unwrap(), None);
+    assert_eq!(journal.append(&payload(durable + 1), "test", NOON), Appended::Volatile(durable + 1));
+    for _ in 0..2 {
+        assert_eq!(journal.append(&payload(99), "test", NOON), Appended::Refused);
+    }
+    assert_eq!((journal.len() as u64, journal.end(), journal.in_memory()), (durable + 2, durable + 2, 2));
+    assert_eq!(journal.get(durable).unwrap(), Some(payload(durable)));
     assert!(journal.pending(0).eq(0..durable + 2));
+    assert_eq!(read_pending(&folder.base()).unwrap().0.len() as u64, durable);
+    // Where there is room again what waited is written, before anything newer.
     journal.release(durable);
-    assert_eq!(journal.append(b"again"), Appended::Durable(durable + 2));
-    assert_eq!((journal.len(), journal.trouble()), (3, None));
-    // Places are free again once volatile entries are released.
-    journal.release(durable + 2);
+    append(&mut journal, durable + 2..durable + 3);
+    assert_eq!((journal.len(), journal.in_memory(), journal.trouble()), (3, 0, None));
+    drop(journal);
+    let mut journal = folder.open(limits);
+    assert_eq!(contents(&mut journal), (durable..durable + 3).map(entry).collect::<Vec<_>>());
+    assert_eq!(journal.losses().total(), 0);
+    // Places are free again once entries that waited in memory are released.
     let big = vec![b'x'; 600];
-    assert_eq!((journal.append(&big), journal.append(&big)), (Appended::Volatile(durable + 3), Appended::Volatile(durable + 4)));
+    for round in [durable + 3, durable + 5] {
+        for sequence in [round, round + 1] {
+            assert_eq!(journal.append(&big, "test", NOON), Appended::Volatile(sequence));
+        }
+        assert_eq!(journal.append(&big, "test", NOON), Appended::Refused);
+        journal.release(round + 2);
+    }
 }
 
 #[test]
@@ -152,10 +171,10 @@ fn a_payload_is_bounded() {
     let folder = Folder::new();
     let mut journal = folder.open(Limits::default());
     let largest = vec![0xff; PAYLOAD];
-    assert_eq!(journal.append(&largest), Appended::Durable(0));
-    assert_eq!(journal.append(&vec![0; PAYLOAD + 1]), Appended::Volatile(1));
+    assert_eq!(journal.append(&largest, "test", NOON), Appended::Durable(0));
+    assert_eq!(journal.append(&vec![0; PAYLOAD + 1], "test", NOON), Appended::Volatile(1));
     assert!(journal.trouble().unwrap().contains("65537 bytes"));
-    assert_eq!(journal.append(b""), Appended::Durable(2));
+    assert_eq!(journal.append(b"", "test", NOON), Appended::Durable(2));
     drop(journal);
     assert_eq!(contents(&mut folder.open(Limits::default())), [(0, largest), (2, Vec::new())]);
 }
@@ -224,7 +243,7 @@ fn a_reader_misses_nothing_while_the_owner_is_busy() {
 
 #[test]
 fn a_new_segment_is_begun_behind_a_torn_one() {
-    let rows: [(&str, u64, u64); 3] = [("one entry of three", 2, 1), ("the only entry", 0, 1), ("a whole segment", 3, 0)];
+    let rows: [(&str, u64, u64); 3] = [("one that was never appended", 2, 0), ("the only entry", 0, 1), ("a whole segment", 3, 0)];
     for (name, kept, damaged) in rows {
         let folder = Folder::new();
         let mut journal = folder.open(Limits::default());
@@ -235,15 +254,15 @@ fn a_new_segment_is_begun_behind_a_torn_one() {
         let file = OpenOptions::new().append(true).open(&path).unwrap();
         match (kept, damaged) {
             (0, _) => file.set_len(whole - 1).unwrap(),
-            (_, 0) => {}
-            _ => (&file).write_all(&MARKER_AND_MORE).unwrap(),
+            (2, _) => (&file).write_all(&MARKER_AND_MORE).unwrap(),
+            _ => {}
         }
         let length = file.metadata().unwrap().len();
         let mut journal = folder.open(Limits::default());
-        assert_eq!(journal.damaged(), damaged, "{name}");
-        let Appended::Durable(sequence) = journal.append(b"behind") else { panic!("{name}") };
+        assert_eq!(journal.losses().total(), damaged, "{name}");
+        let Appended::Durable(sequence) = journal.append(b"behind", "test", NOON) else { panic!("{name}") };
         assert!(sequence >= kept, "{name}");
-        if damaged > 0 {
+        if kept < 3 {
             let old = std::fs::metadata(&path).map_or(length, |file| file.len());
             assert_eq!(old, length, "{name}: nothing is appended behind a torn record");
         }
@@ -263,19 +282,75 @@ fn segments_can_be_deleted_by_hand() {
     let mut journal = folder.open(limits);
     append(&mut journal, 0..30);
     let paths = folder.segments();
-    let second = list(&folder.base()).unwrap()[1];
+    let (second, last) = (list(&folder.base()).unwrap()[1], *list(&folder.base()).unwrap().last().unwrap());
     std::fs::remove_file(&paths[0]).unwrap();
     let found = contents(&mut journal);
     assert_eq!(found, (second..30).map(entry).collect::<Vec<_>>());
-    assert_eq!((journal.damaged(), journal.first(), journal.len()), (second, second, found.len()));
-    journal.release(second + 1);
+    assert_eq!((journal.losses().total(), journal.take_missing(), journal.take_missing()), (second, second, 0));
+    assert_eq!((journal.first(), journal.len()), (second, found.len()));
+    journal.release(second);
     assert_eq!(journal.trouble(), None);
     drop(journal);
+    // The ledger says how far it went, and that these waited.
     std::fs::remove_file(paths.last().unwrap()).unwrap();
     let mut journal = folder.open(limits);
-    let last = contents(&mut journal).last().unwrap().0;
-    assert!(last < 29 && last > second);
-    assert_eq!(journal.append(b"next"), Appended::Durable(last + 1));
+    assert_eq!((contents(&mut journal).last().unwrap().0, journal.take_missing()), (last - 1, 30 - last));
+    assert_eq!(journal.losses().total(), second + 30 - last, "what was lost before was in no entry yet");
+    append(&mut journal, 30..31);
+    // All of them, and what is counted is counted once.
+    drop(journal);
+    folder.segments().iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    for missing in [last - second + 1, 0] {
+        let mut journal = folder.open(limits);
+        assert_eq!((journal.take_missing(), journal.first(), journal.end(), journal.losses().total()), (missing, 31, 31, 31));
+    }
+}
+
+#[test]
+fn what_had_been_released_is_not_missed() {
+    let folder = Folder::new();
+    let mut journal = folder.open(Limits::default());
+    append(&mut journal, 0..50);
+    journal.release(50);
+    append(&mut journal, 50..53);
+    journal.release(52);
+    drop(journal);
+    folder.segments().iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    let mut journal = folder.open(Limits::default());
+    assert_eq!((journal.take_missing(), journal.end()), (1, 53));
+}
+
+/// What an earlier version left, or somebody who removes everything but the segments: holes tell by themselves.
+#[test]
+fn without_a_ledger_holes_are_counted_by_sequence() {
+    let limits = Limits { segment: 300, ..Limits::default() };
+    type Change = fn(&[PathBuf]);
+    let rows: [(&str, Change, u64); 5] = [
+        ("nothing", |_| {}, 0),
+        ("the first segment", |paths| std::fs::remove_file(&paths[0]).unwrap(), 6),
+        ("one in the middle", |paths| std::fs::remove_file(&paths[2]).unwrap(), 6),
+        ("the end of the last", |paths| cut(paths.last().unwrap(), 1), 1),
+        ("the end of another", |paths| cut(&paths[1], 1), 1),
+    ];
+    for (name, change, lost) in rows {
+        let folder = Folder::new();
+        let mut journal = folder.open(limits);
+        append(&mut journal, 0..30);
+        drop(journal);
+        change(&folder.segments());
+        std::fs::remove_file(ledger::beside(&folder.base())).unwrap();
+        let mut journal = folder.open(limits);
+        let missing = journal.take_missing();
+        assert_eq!(missing, lost, "{name}");
+        assert_eq!(journal.len() as u64 + missing, 30, "{name}");
+        drop(journal);
+        assert_eq!(folder.open(limits).take_missing(), 0, "{name}: counted once");
+    }
+}
+
+fn cut(path: &Path, bytes: u64) {
+    let file = OpenOptions::new().write(true).open(path).unwrap();
+    file.set_len(file.metadata().unwrap().len() - bytes).unwrap();
 }
 
 #[test]
@@ -288,7 +363,7 @@ fn an_entry_that_was_damaged_since_is_counted_once() {
     let at = text.windows(5).position(|bytes| bytes == b"n='1'").unwrap();
     let file = OpenOptions::new().write(true).open(&path).unwrap();
     file.write_all_at(b"X", at as u64).unwrap();
-    assert_eq!((journal.get(1).unwrap(), journal.get(1).unwrap(), journal.damaged()), (None, None, 1));
+    assert_eq!((journal.get(1).unwrap(), journal.get(1).unwrap(), journal.losses().total()), (None, None, 1));
     assert_eq!(contents(&mut journal), [entry(0), entry(2)]);
     journal.release(3);
     assert!(journal.is_empty() && journal.bytes() < 64);
@@ -300,7 +375,7 @@ fn what_can_not_be_read_is_named() {
     let base = folder.base();
     folder.open(Limits::default());
     std::fs::create_dir(path_of(&base, 7)).unwrap();
-    for error in [Journal::open(&base, Limits::default()).unwrap_err(), read_pending(&base).unwrap_err()] {
+    for error in [Journal::open(&base, Limits::default(), NOON).unwrap_err(), read_pending(&base).unwrap_err()] {
         assert!(error.to_string().contains("audit_journal.0000000000000007: not a file"), "{error}");
     }
     std::fs::remove_dir(path_of(&base, 7)).unwrap();
@@ -308,8 +383,8 @@ fn what_can_not_be_read_is_named() {
     for other in ["audit_journal.old", "audit_journal.00000000000000AA", "audit_journal2.0000000000000001", "audit_journal.1"] {
         std::fs::write(base.with_file_name(other), "x").unwrap();
     }
-    assert_eq!(folder.open(Limits::default()).damaged(), 0);
-    let error = Journal::open(&base.with_file_name("audit_journal.old").join("audit"), Limits::default()).unwrap_err();
+    assert_eq!(folder.open(Limits::default()).losses().total(), 0);
+    let error = Journal::open(&base.with_file_name("audit_journal.old").join("audit"), Limits::default(), NOON).unwrap_err();
     assert!(error.to_string().contains("audit_journal.old: "), "{error}");
 }
 
@@ -321,12 +396,13 @@ fn a_file_that_takes_nothing_is_left_for_another() {
     // Every write to it fails for want of space, and it can't be cut.
     let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
     journal.active = Some(Active { file: full, torn: false });
-    assert_eq!(journal.append(b"lost in the middle"), Appended::Volatile(2));
+    assert_eq!(journal.append(b"late", "test", NOON), Appended::Volatile(2));
     assert!(journal.trouble().unwrap().contains("No space left"), "{:?}", journal.trouble());
     append(&mut journal, 3..5);
-    assert_eq!(journal.trouble(), None);
-    assert_eq!(contents(&mut journal), [entry(0), entry(1), entry(3), entry(4)]);
-    assert!(journal.pending(0).eq(0..5));
+    assert_eq!((journal.trouble(), journal.in_memory()), (None, 0));
+    drop(journal);
+    let expected = [entry(0), entry(1), (2, b"late".to_vec()), entry(3), entry(4)];
+    assert_eq!(contents(&mut folder.open(Limits::default())), expected);
 }
 
 #[test]
@@ -401,18 +477,18 @@ fn the_sequence_of_a_released_entry_without_a_record_is_not_used_again() {
     let mut journal = folder.open(Limits::default());
     append(&mut journal, 0..1);
     let too_large = vec![0; PAYLOAD + 1];
-    assert_eq!((journal.append(&too_large), journal.append(&too_large)), (Appended::Volatile(1), Appended::Volatile(2)));
+    assert_eq!((journal.append(&too_large, "test", NOON), journal.append(&too_large, "test", NOON)), (Appended::Volatile(1), Appended::Volatile(2)));
     journal.release(2);
     drop(journal);
     let journal = folder.open(Limits::default());
-    assert_eq!((journal.len(), journal.first(), journal.end()), (0, 2, 2));
+    assert_eq!((journal.len(), journal.first(), journal.end(), journal.losses().total()), (0, 3, 3, 1));
 }
 
 #[test]
 fn a_child_that_has_the_lock_open_too_does_not_keep_it() {
     let folder = Folder::new();
     let journal = folder.open(Limits::default());
-    let child = journal._lock.file().try_clone().unwrap();
+    let child = journal.lock.as_ref().unwrap().file().try_clone().unwrap();
     journal.close();
     folder.open(Limits::default());
     drop(child);
@@ -420,14 +496,14 @@ fn a_child_that_has_the_lock_open_too_does_not_keep_it() {
 
 /// Fills what there is room for, then frees it: nothing is half-written, and all that was durable is there.
 fn fill(base: &Path, make_room: impl FnOnce()) {
-    let mut journal = Journal::open(base, Limits { volatile: 3, ..Limits::default() }).unwrap();
+    let mut journal = Journal::open(base, Limits { volatile: 3, ..Limits::default() }, NOON).unwrap();
     let content = |number: u64| vec![b'a' + (number % 26) as u8; 777];
     let mut expected = Vec::new();
     let first_refused = loop {
-        match journal.append(&content(journal.end())) {
+        match journal.append(&content(journal.end()), "test", NOON) {
             Appended::Durable(sequence) => expected.push((sequence, content(sequence))),
             Appended::Volatile(sequence) => break sequence,
-            Appended::Lost => panic!(),
+            Appended::Refused => panic!(),
         }
         assert!(expected.len() < 10_000, "the disk does not fill");
     };
@@ -435,16 +511,17 @@ fn fill(base: &Path, make_room: impl FnOnce()) {
     assert!(reason.contains("No space left") || reason.contains("File too large"), "{reason}");
     let on_disk: u64 = list(base).unwrap().iter().map(|first| std::fs::metadata(path_of(base, *first)).unwrap().len()).sum();
     assert_eq!(on_disk, journal.bytes(), "a part of a record was left");
-    assert_eq!(journal.append(&content(0)), Appended::Volatile(first_refused + 1));
+    assert_eq!(journal.append(&content(first_refused + 1), "test", NOON), Appended::Volatile(first_refused + 1));
     make_room();
-    let more = journal.append(b"room again");
+    let more = journal.append(b"room again", "test", NOON);
     assert_eq!(more, Appended::Durable(first_refused + 2));
     assert_eq!(journal.trouble(), None);
+    expected.extend([first_refused, first_refused + 1].map(|sequence| (sequence, content(sequence))));
     expected.push((first_refused + 2, b"room again".to_vec()));
     assert_eq!(contents(&mut journal), expected);
     drop(journal);
-    let mut journal = Journal::open(base, Limits::default()).unwrap();
-    assert_eq!((contents(&mut journal), journal.damaged()), (expected, 0));
+    let mut journal = Journal::open(base, Limits::default(), NOON).unwrap();
+    assert_eq!((contents(&mut journal), journal.losses().total()), (expected, 0));
     // All of it can be released, too, without any room.
     journal.release(u64::MAX);
     assert_eq!((journal.trouble(), read_pending(base).unwrap()), (None, (vec![], 0)));
@@ -477,8 +554,8 @@ fn a_write_that_is_cut_short_leaves_nothing_half_written() {
     const CHILD: &str = "AUDIT_JOURNAL_LIMITED";
     if let Some(folder) = std::env::var_os(CHILD) {
         // A new segment is the room that there is again.
-        let mut journal = Journal::open(Path::new(&folder), Limits { segment: 1 << 20, ..Limits::default() }).unwrap();
-        let durable = (0..100).take_while(|_| matches!(journal.append(&[b'x'; 777]), Appended::Durable(_))).count();
+        let mut journal = Journal::open(Path::new(&folder), Limits { segment: 1 << 20, ..Limits::default() }, NOON).unwrap();
+        let durable = (0..100).take_while(|_| matches!(journal.append(&[b'x'; 777], "test", NOON), Appended::Durable(_))).count();
         assert!(durable > 2 && journal.trouble().unwrap().contains("File too large"), "{durable} {:?}", journal.trouble());
         assert_eq!(std::fs::metadata(path_of(Path::new(&folder), 0)).unwrap().len(), journal.bytes());
         return;
@@ -495,7 +572,7 @@ fn a_write_that_is_cut_short_leaves_nothing_half_written() {
     let told = String::from_utf8_lossy(&child.stdout);
     assert!(child.status.success() && told.contains("1 passed"), "{told}");
     let mut journal = folder.open(Limits::default());
-    assert_eq!(journal.damaged(), 0);
+    assert_eq!(journal.losses().total(), 0);
     assert!(contents(&mut journal).iter().all(|(_, content)| *content == [b'x'; 777]) && journal.len() > 2);
 }
 
@@ -538,7 +615,7 @@ impl Model {
                 let mut content = format!("{:08}", self.written).into_bytes();
                 content.extend([0xff, b'P', b'A', 0xfe].iter().cycle().take(*length));
                 let end = self.journal.end();
-                let Appended::Durable(sequence) = self.journal.append(&content) else { panic!("{:?}", self.journal.trouble()) };
+                let Appended::Durable(sequence) = self.journal.append(&content, "test", NOON) else { panic!("{:?}", self.journal.trouble()) };
                 assert!(sequence >= end, "a sequence is used again");
                 self.pending.insert(sequence, content);
                 self.written += 1;
@@ -557,8 +634,153 @@ impl Model {
         let sequences: Vec<u64> = self.pending.keys().copied().collect();
         assert_eq!(self.journal.pending(0).collect::<Vec<_>>(), sequences);
         assert_eq!(self.journal.first(), sequences.first().copied().unwrap_or(self.journal.end()));
-        assert_eq!((self.journal.trouble(), self.journal.damaged()), (None, 0));
+        assert_eq!((self.journal.trouble(), self.journal.losses().total()), (None, 0));
         self
+    }
+}
+
+/// What can happen to a journal and its files.
+#[derive(Clone, Debug)]
+enum Event {
+    Append(usize),
+    /// Releases this many hundredths of what is pending.
+    Release(u64),
+    /// The process dies, and another opens the journal.
+    Kill,
+    /// The process ends in order.
+    End,
+    /// The loop comes to the journal. What the caller still has of what is gone is every n-th.
+    Look(u64),
+    /// Somebody does something to a segment.
+    Tamper(prop::sample::Index, Tampering),
+    /// No segment can be made or written for a while, or it can be again.
+    Full(bool),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Tampering {
+    Delete,
+    Empty,
+    Cut(u64),
+    /// Another file with the same content takes its place.
+    Copy,
+    /// Another file with other content.
+    Replace,
+    Flip(prop::sample::Index),
+    /// Somebody writes to its end.
+    Lengthen,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let tampering = prop_oneof![
+        Just(Tampering::Delete),
+        Just(Tampering::Empty),
+        (1u64..200).prop_map(Tampering::Cut),
+        Just(Tampering::Copy),
+        Just(Tampering::Replace),
+        any::<prop::sample::Index>().prop_map(Tampering::Flip),
+        Just(Tampering::Lengthen),
+    ];
+    prop_oneof![
+        12 => (0usize..300).prop_map(Event::Append),
+        3 => (0u64..=100).prop_map(Event::Release),
+        1 => Just(Event::Kill),
+        1 => Just(Event::End),
+        2 => (1u64..4).prop_map(Event::Look),
+        3 => (any::<prop::sample::Index>(), tampering).prop_map(|(which, what)| Event::Tamper(which, what)),
+        2 => any::<bool>().prop_map(Event::Full),
+    ]
+}
+
+/// Does something to a segment.
+fn tamper(path: &Path, tampering: Tampering) {
+    let content = std::fs::read(path).unwrap();
+    let open = || OpenOptions::new().write(true).open(path).unwrap();
+    let aside = path.with_extension("aside");
+    match tampering {
+        Tampering::Delete => std::fs::remove_file(path).unwrap(),
+        Tampering::Empty => open().set_len(0).unwrap(),
+        Tampering::Cut(bytes) => open().set_len((content.len() as u64).saturating_sub(bytes)).unwrap(),
+        Tampering::Copy | Tampering::Replace => {
+            let other = if matches!(tampering, Tampering::Copy) { content } else { b"nothing of the kind".repeat(20) };
+            std::fs::write(&aside, other).unwrap();
+            std::fs::rename(&aside, path).unwrap();
+        }
+        Tampering::Flip(at) if !content.is_empty() => {
+            let at = at.index(content.len());
+            open().write_all_at(&[content[at] ^ 1], at as u64).unwrap();
+        }
+        Tampering::Flip(_) => {}
+        Tampering::Lengthen => OpenOptions::new().append(true).open(path).unwrap().write_all(b"\nx\n").unwrap(),
+    }
+}
+
+/// A journal to which anything happens, and what was given to it.
+struct Tampered {
+    journal: Journal,
+    given: BTreeMap<u64, Vec<u8>>,
+    /// What was released, and how often.
+    taken: BTreeMap<Vec<u8>, u32>,
+    written: u64,
+    limits: Limits,
+}
+
+impl Tampered {
+    fn look(&mut self, share: u64) {
+        for sequence in self.journal.look(NOON) {
+            if sequence % share == 0
+                && let Some(content) = self.given.get(&sequence)
+            {
+                self.journal.restore(sequence, content, "test", NOON);
+            }
+        }
+        self.journal.settle();
+    }
+
+    fn step(&mut self, folder: &Folder, event: &Event) {
+        match event {
+            Event::Append(length) => {
+                let mut content = format!("{:08}", self.written).into_bytes();
+                content.resize(8 + length, b'x');
+                self.written += 1;
+                match self.journal.append(&content, "test", NOON) {
+                    Appended::Durable(sequence) | Appended::Volatile(sequence) => {
+                        assert_eq!(self.given.insert(sequence, content), None, "a sequence is used again");
+                    }
+                    Appended::Refused => self.journal.lose("test", 1, NOON),
+                }
+            }
+            Event::Release(share) => {
+                // As the hand-over does it: what can't be read is passed over.
+                let count = self.journal.len() as u64 * share / 100;
+                let first: Vec<u64> = self.journal.pending(0).take(count as usize).collect();
+                for sequence in first.iter().copied() {
+                    let Some(content) = self.journal.get(sequence).unwrap() else { continue };
+                    assert_eq!(self.given.get(&sequence), Some(&content), "another entry than was given");
+                    *self.taken.entry(content).or_default() += 1;
+                }
+                let upto = first.last().map_or(self.journal.first(), |last| last + 1);
+                self.journal.release(upto);
+            }
+            Event::Kill | Event::End => {
+                if matches!(event, Event::End) {
+                    self.journal.give_up(NOON);
+                }
+                let end = self.journal.end();
+                // The lock can't be taken twice.
+                self.journal = Journal::detached(Path::new("/nowhere"), self.limits);
+                self.journal = folder.open(self.limits);
+                assert!(self.journal.end() >= end, "sequences restart");
+            }
+            Event::Look(share) => self.look(*share),
+            Event::Tamper(which, what) => {
+                let segments = folder.segments();
+                if !segments.is_empty() {
+                    tamper(&segments[which.index(segments.len())], *what);
+                }
+            }
+            Event::Full(full) => self.journal.limits.bytes = if *full { 0 } else { self.limits.bytes },
+        }
     }
 }
 
@@ -585,6 +807,37 @@ fn acknowledgements(bytes: &[u8]) -> Vec<usize> {
         }
     }
     ends
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn all_that_was_given_is_taken_or_waits_or_is_counted(events in prop::collection::vec(event(), 0..60), segment in 100u64..2000) {
+        let folder = Folder::new();
+        let limits = Limits { segment, volatile: 5, ..Limits::default() };
+        let mut tampered =
+            Tampered { journal: folder.open(limits), given: BTreeMap::new(), taken: BTreeMap::new(), written: 0, limits };
+        for event in &events {
+            tampered.step(&folder, event);
+        }
+        tampered.look(u64::MAX);
+        // What waits can be read, or is counted now.
+        let waiting: Vec<Vec<u8>> = contents(&mut tampered.journal).into_iter().map(|(_, content)| content).collect();
+        let mut all = tampered.taken.clone();
+        for content in waiting {
+            *all.entry(content).or_default() += 1;
+        }
+        let lost = tampered.journal.losses().total();
+        // An acknowledgement that was destroyed makes the journal offer entries again. Then they can be lost as well.
+        let again: u64 = all.values().map(|times| u64::from(*times) - 1).sum();
+        let there = all.len() as u64;
+        prop_assert!(there + lost >= tampered.written, "{there} + {lost} of {}: {events:?}", tampered.written);
+        let destroys = events.iter().any(|event| matches!(event, Event::Tamper(_, what) if !matches!(what, Tampering::Copy | Tampering::Lengthen)));
+        if !destroys || again == 0 && tampered.taken.is_empty() {
+            prop_assert_eq!((there + lost, again), (tampered.written, 0));
+        }
+    }
 }
 
 proptest! {
@@ -618,7 +871,9 @@ proptest! {
         let gone: Vec<u64> = places(&bytes).into_iter().filter(|(_, _, end)| *end > cut).map(|(sequence, ..)| sequence).collect();
         // An acknowledgement behind the cut is forgotten: entries from before it are offered again.
         let forgotten = acknowledgements(&bytes).into_iter().any(|end| end > cut);
+        let given = pending.len();
         let must: Vec<_> = pending.into_iter().filter(|(sequence, _)| !gone.contains(sequence)).collect();
+        let lost = (given - must.len()) as u64;
         let (seen, damaged) = read_pending(&folder.base()).unwrap();
         prop_assert_eq!(damaged, 0);
         let mut journal = folder.open(limits);
@@ -626,13 +881,12 @@ proptest! {
         prop_assert_eq!(&found, &seen);
         prop_assert!(found.is_sorted() && found.ends_with(&must), "{:?} {:?}", found, must);
         prop_assert!(forgotten || found == must, "{:?} {:?}", found, must);
-        let torn = places(&bytes).iter().any(|(_, begin, end)| *begin < cut && cut < *end);
-        prop_assert!(journal.damaged() <= 1 && (!torn || journal.damaged() == 1));
+        prop_assert_eq!(journal.losses().total(), lost);
         // It goes on.
         let mut pending: BTreeMap<_, _> = found.into_iter().collect();
         for step in more {
             if let Step::Append(length) = step {
-                let Appended::Durable(sequence) = journal.append(&vec![b'y'; length]) else { panic!() };
+                let Appended::Durable(sequence) = journal.append(&vec![b'y'; length], "test", NOON) else { panic!() };
                 prop_assert!(pending.insert(sequence, vec![b'y'; length]).is_none());
             } else {
                 drop(journal);
@@ -645,7 +899,7 @@ proptest! {
         prop_assert_eq!(folder.segments().len().max(1), 1);
         drop(journal);
         let journal = folder.open(limits);
-        prop_assert_eq!((journal.len(), journal.damaged(), journal.end() >= end), (0, 0, true));
+        prop_assert_eq!((journal.len(), journal.losses().total(), journal.end() >= end), (0, lost, true));
     }
 
     #[test]
@@ -678,9 +932,8 @@ proptest! {
         let mut journal = folder.open(limits);
         let expected: Vec<_> = pending.into_iter().collect();
         prop_assert_eq!(contents(&mut journal), expected.clone());
-        // The payloads have markers in them: a damaged record can count more than once, and neighbours as one.
-        prop_assert_eq!(journal.damaged() > 0, files != originals, "{}", hit);
-        let Appended::Durable(sequence) = journal.append(b"more") else { panic!() };
+        prop_assert_eq!(journal.losses().total(), hit);
+        let Appended::Durable(sequence) = journal.append(b"more", "test", NOON) else { panic!() };
         drop(journal);
         let mut journal = folder.open(limits);
         let found = contents(&mut journal);

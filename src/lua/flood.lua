@@ -12,6 +12,8 @@ local ID = NAMESPACE.."\1id";
 local SOON, OFTEN = 0.25, 1;
 -- How many event types of a host are remembered with how the recorder knows them.
 local MAX_TYPES = 1000;
+-- The type of events that were counted by flood control, and whose count is lost.
+local COUNTED = "counted";
 
 local next, pcall, setmetatable, tostring = next, pcall, setmetatable, tostring;
 local element, good_word = stanzas.element, stanzas.good_word;
@@ -20,7 +22,8 @@ local element, good_word = stanzas.element, stanzas.good_word;
 --   context = {
 --     stanza_mt, log, now, schedule   as the log's environment has them; without schedule() nothing is held back
 --     monotonic      function() -> seconds, of a clock that does not jump
---     journal_path   function(host) -> path | nil: what is being counted is not written down
+--     journal        function(host) -> journal | nil, its path | nil while it has no files; without it nothing is written down
+--     lose           function(host, event type, time, count): counts events that are lost
 --     recorder
 --     keep           function(host, at, stanza, with, offered) -> true | nil: stores an entry, or gives it to the journal
 --     holds          function(host, id) -> whether the journal has that entry
@@ -135,11 +138,20 @@ local function new(context)
 	end
 
 	local function write_down(host, closing)
-		local path = context.journal_path and context.journal_path(host);
+		local journal, path, problem;
+		if context.journal then journal, path = context.journal(host); end
+		if not journal then return; end
+		local count = recorder.counted(host);
+		-- The journal has the number too. It must not have a higher one than the file, or a crash in between would count some twice.
+		if count < journal:counted() then journal:set_counted(count); end
 		if path then
-			tell_once(host, "What flood control of %s counts can't be written down: %s. A crash would take it.",
-				recorder.checkpoint(host, path, monotonic(), closing));
+			problem = recorder.checkpoint(host, path, monotonic(), closing);
+		elseif count > 0 then
+			problem = journal:trouble() or "there is no journal";
 		end
+		journal:set_counted(count);
+		local consequence = journal:is_kept() and "A crash would leave only the number of events." or "A crash would take it.";
+		tell_once(host, "What flood control of %s counts can't be written down: %s", problem and problem..". "..consequence);
 	end
 
 	-- Stores the summaries of a host that are due; all of them where it is closing.
@@ -177,10 +189,17 @@ local function new(context)
 
 	-- Takes up what another process was counting on a host when it died.
 	local function open(host)
-		local path = context.schedule and context.journal_path and context.journal_path(host);
+		if not context.schedule or not context.journal then return; end
+		local journal, path = context.journal(host);
 		if not path then return; end
+		local before = recorder.counted(host);
 		local due, problem = recorder.restore(host, path, monotonic(), now());
-		if problem then
+		local missing = journal:counted() - (recorder.counted(host) - before);
+		if missing > 0 then
+			log("error", ("%d events that flood control of %s had counted when the server ended are lost: %s"):format(missing, host,
+				problem or "what it counted could not be written down, or is gone"));
+			context.lose(host, COUNTED, now(), missing);
+		elseif problem then
 			log("error", ("What flood control of %s was counting when the server ended is lost: %s"):format(host, problem));
 		end
 		if due == 0 then

@@ -57,6 +57,8 @@ pub(super) fn add(functions: &Functions<'_>) -> LuaResult<()> {
             Err(error) => (0, Some(format!("{}: {error}", path.display()))),
         }
     })?;
+    // counted(host) -> how many events are counted and in no stored summary
+    functions.add("counted", |recorder, Host(host): Host| recorder.flood.counted(&host))?;
     // suppressed(host, now) -> { [event type] = number }, number within the last minute
     functions.add("suppressed", |recorder, (Host(host), now): (Host, f64)| {
         let types: Vec<(String, u64)> = recorder.flood.suppressed(&host).map(|(kind, number)| (kind.to_owned(), number)).collect();

@@ -121,12 +121,13 @@ local function new(environment)
 	end
 
 	-- An entry that is lost.
-	local function failed(host, err, at)
+	local function failed(host, err, at, event_type)
 		troubled[host] = true;
-		local line = recorder.failed(host, cause_of(err), false, at);
+		local line = recorder.failed(host, cause_of(err), nil, at);
 		if line then
 			log("error", line);
 		end
+		queues.lose(host, event_type, at);
 		return nil, condition_of(err);
 	end
 
@@ -230,7 +231,7 @@ local function new(environment)
 	-- have it already; `is_kept`, that who asks keeps what there is no room for, so that it is not lost.
 	local function keep(host, at, stanza, with, offered, is_kept)
 		local queue = queues.queue_of(host);
-		local at_once = not queue.journal or direct[host] and not offered and queues.is_empty(queue);
+		local at_once = not queue.journal or (direct[host] and not offered or not queue.attached) and queues.is_empty(queue);
 		if at_once then
 			local ok, done, err = pcall(write, host, at, stanza, with);
 			if not ok then
@@ -243,7 +244,7 @@ local function new(environment)
 				if is_kept then
 					return nil, condition_of(err);
 				end
-				return failed(host, err, at);
+				return failed(host, err, at, stanza.attr.type);
 			end
 			-- What the store does not take waits, and is offered again.
 		end
@@ -354,7 +355,7 @@ local function new(environment)
 		if ok then
 			return id, condition;
 		end
-		return failed(host, id, now());
+		return failed(host, id, now(), type(event_type) == "string" and event_type or "unknown");
 	end
 
 	-- Asks flood control about an event before it is described, which costs more than counting it.
@@ -469,24 +470,27 @@ local function new(environment)
 			end
 			local attr = { count = lost.count; since = recorder.date_time(lost.since); ["until"] = recorder.date_time(lost.till) };
 			local what = detail(stanza_mt, "lost", attr, nil, types);
-			audit(host, nil, "mod_audit", "audit-entries-lost", { custom = { what } });
+			return audit(host, nil, "mod_audit", "audit-entries-lost", { custom = { what } });
 		end;
+		attached = function (host) flood.open(host); end;
 	};
 
 	flood = chunks.flood.new {
 		stanza_mt = stanza_mt, log = log, now = now, monotonic = environment.monotonic or now;
 		schedule = environment.schedule;
 		-- Who has the journal has this too.
-		journal_path = environment.journal_path and function (host)
-			return queues.queue_of(host).journal and environment.journal_path(host);
+		journal = environment.journal_path and function (host)
+			local queue = queues.queue_of(host);
+			return queue.journal, queue.attached and environment.journal_path(host) or nil;
 		end;
+		lose = queues.lose;
 		recorder = recorder;
 		keep = function (host, at, stanza, with, offered)
 			return keep(host, at, stanza, with, offered, true);
 		end;
 		holds = function (host, id)
 			local queue = queues.queue_of(host);
-			return queue.journal and queues.holds(queue, id);
+			return queue.journal ~= nil and queues.holds(queue, id);
 		end;
 	};
 
@@ -514,7 +518,6 @@ local function new(environment)
 		if store then
 			pcall(stores_of_hosts.connect, store);
 		end
-		flood.open(host);
 	end
 
 	local function close(host)
@@ -575,7 +578,11 @@ local function new(environment)
 		open = open_journal;
 		-- flush(host, seconds): hands over now what waits, for so long at most
 		flush = queues.flush;
-		-- close(host | nil): lets go of journals; what waits in them is offered again when they are opened next
+		-- look(host): looks after its journal, whose files somebody may have changed
+		look = queues.look;
+		-- finish(host): counts what has room nowhere, and says so; for when the process ends
+		finish = queues.finish;
+		-- close(host | nil): lets go of journals; what waits in their files is offered again when they are opened next
 		close = close;
 		-- sum_up(host): ends all windows of flood control as they stand
 		sum_up = flood.close;

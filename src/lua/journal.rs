@@ -3,17 +3,14 @@
 use mlua::prelude::*;
 
 use super::convert;
-use crate::journal::{Appended, Journal, Limits, Snapshot};
+use crate::journal::{Appended, Journal, JournalError, Limits, Snapshot};
 
 /// A journal that this process owns, until it is closed.
 pub(super) struct Owned(Option<Journal>);
 
-/// `journal(path) -> journal | nil, message`
-pub(super) fn open(lua: &Lua, path: LuaString) -> LuaResult<(Option<LuaAnyUserData>, Option<String>)> {
-    match Journal::open(convert::path(&path.as_bytes()), Limits::default()) {
-        Ok(journal) => Ok((Some(lua.create_userdata(Owned(Some(journal)))?), None)),
-        Err(error) => Ok((None, Some(error.to_string()))),
-    }
+/// `journal(path) -> journal`: without its files yet, see `attach`
+pub(super) fn open(lua: &Lua, path: LuaString) -> LuaResult<LuaAnyUserData> {
+    lua.create_userdata(Owned(Some(Journal::detached(convert::path(&path.as_bytes()), Limits::default()))))
 }
 
 /// `read_journal(path) -> snapshot | nil, message`
@@ -48,14 +45,52 @@ impl LuaUserData for Reader {
 
 impl LuaUserData for Owned {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        // append(payload) -> sequence | nil, whether it is on disk
-        methods.add_method_mut("append", |_, this, payload: LuaString| {
-            Ok(match this.journal()?.append(&payload.as_bytes()) {
-                Appended::Durable(sequence) => (Some(sequence), true),
-                Appended::Volatile(sequence) => (Some(sequence), false),
-                Appended::Lost => (None, false),
+        // attach(now) -> true | nil, message, whether another process has it: takes the files; what is appended before waits in
+        // memory, and has another sequence from then on
+        methods.add_method_mut("attach", |_, this, now: f64| {
+            Ok(match this.journal()?.attach(now) {
+                Ok(()) => (Some(true), None, false),
+                Err(error) => (None, Some(error.to_string()), matches!(error, JournalError::Locked { .. })),
             })
         });
+        methods.add_method_mut("is_attached", |_, this, ()| Ok(this.journal()?.is_attached()));
+        // append(payload, event type, time, whether the caller keeps what is refused) -> sequence | nil, whether it is on disk,
+        // whether something is amiss that look() tells of. What is refused is counted, if the caller does not keep it.
+        methods.add_method_mut("append", |_, this, (payload, kind, at, is_kept): (LuaString, LuaString, f64, Option<bool>)| {
+            let journal = this.journal()?;
+            let (kind, is_kept) = (kind.as_bytes(), is_kept.unwrap_or(false));
+            let kind = String::from_utf8_lossy(&kind);
+            let appended = journal.append(&payload.as_bytes(), &kind, at);
+            let is_amiss = journal.is_amiss();
+            Ok(match appended {
+                Appended::Durable(sequence) => (Some(sequence), true, is_amiss),
+                Appended::Volatile(sequence) => (Some(sequence), false, is_amiss),
+                Appended::Refused => {
+                    if !is_kept {
+                        journal.lose(&kind, 1, at);
+                    }
+                    (None, false, is_amiss)
+                }
+            })
+        });
+        // look(now) -> sequences of entries whose records are gone; restore(sequence, payload, event type, time) gives one back,
+        // and settle() must follow
+        methods.add_method_mut("look", |_, this, now: f64| Ok(this.journal()?.look(now)));
+        methods.add_method_mut(
+            "restore",
+            |_, this, (sequence, payload, kind, at): (u64, LuaString, LuaString, f64)| {
+                let kind = kind.as_bytes();
+                this.journal()?.restore(sequence, &payload.as_bytes(), &String::from_utf8_lossy(&kind), at);
+                Ok(())
+            },
+        );
+        methods.add_method_mut("settle", |_, this, ()| {
+            this.journal()?.settle();
+            Ok(())
+        });
+        // count() -> how many entries wait; in_memory() -> how many of them are in memory only
+        methods.add_method_mut("count", |_, this, ()| Ok(this.journal()?.len()));
+        methods.add_method_mut("in_memory", |_, this, ()| Ok(this.journal()?.in_memory()));
         // first() -> sequence of the first entry that waits; next() -> one above that of the last
         methods.add_method_mut("first", |_, this, ()| Ok(this.journal()?.first()));
         methods.add_method_mut("next", |_, this, ()| Ok(this.journal()?.end()));
@@ -64,6 +99,11 @@ impl LuaUserData for Owned {
             Ok(payload) => Ok((payload.map(|payload| lua.create_string(payload)).transpose()?, None)),
             Err(error) => Ok((None, Some(error.to_string()))),
         });
+        // spoil(sequence): its content is no entry
+        methods.add_method_mut("spoil", |_, this, sequence: u64| {
+            this.journal()?.spoil(sequence);
+            Ok(())
+        });
         // release(to): all before it were taken by the store
         methods.add_method_mut("release", |_, this, to: u64| {
             this.journal()?.release(to);
@@ -71,10 +111,54 @@ impl LuaUserData for Owned {
         });
         // snapshot() -> snapshot
         methods.add_method_mut("snapshot", |lua, this, ()| lua.create_userdata(Reader(this.journal()?.snapshot())));
-        // damaged() -> number of records that were left out when it was opened
-        methods.add_method_mut("damaged", |_, this, ()| Ok(this.journal()?.damaged()));
         // trouble() -> why it can't be written | nil
         methods.add_method_mut("trouble", |_, this, ()| Ok(this.journal()?.trouble().map(ToOwned::to_owned)));
+
+        // lose(event type, count, time): counts entries as lost; lost() -> how many were lost in all
+        methods.add_method_mut("lose", |_, this, (kind, count, at): (LuaString, u64, f64)| {
+            let kind = kind.as_bytes();
+            this.journal()?.lose(&String::from_utf8_lossy(&kind), count, at);
+            Ok(())
+        });
+        methods.add_method_mut("lost", |_, this, ()| Ok(this.journal()?.losses().total()));
+        // missing() -> how many entries were found to be missing since this was asked last
+        methods.add_method_mut("missing", |_, this, ()| Ok(this.journal()?.take_missing()));
+        // has_lost() -> whether something is to be recorded; take_lost() -> what: { count, since, till, types = { [type] = count } }.
+        // tell(sequence | nil: the store has it) or not_told() must follow.
+        methods.add_method_mut("has_lost", |_, this, ()| Ok(this.journal()?.losses().is_open()));
+        methods.add_method_mut("take_lost", |lua, this, ()| {
+            let Some(lost) = this.journal()?.take_lost() else { return Ok(None) };
+            let table = lua.create_table()?;
+            table.set("count", lost.count)?;
+            table.set("since", lost.since)?;
+            table.set("till", lost.until)?;
+            table.set("types", lost.types)?;
+            Ok(Some(table))
+        });
+        methods.add_method_mut("tell", |_, this, sequence: Option<u64>| {
+            this.journal()?.tell(sequence);
+            Ok(())
+        });
+        methods.add_method_mut("not_told", |_, this, ()| {
+            this.journal()?.not_told();
+            Ok(())
+        });
+        // give_up(now) -> how many entries were in memory only and are lost now, how many losses are in no entry, whether their
+        // number is kept for the next start
+        methods.add_method_mut("give_up", |_, this, now: f64| {
+            let journal = this.journal()?;
+            let lost = journal.give_up(now);
+            let unrecorded = journal.losses().unrecorded().map_or(0, |lost| lost.count);
+            Ok((lost, unrecorded, journal.is_kept()))
+        });
+        // is_kept() -> whether what is counted would survive the death of the process; counted() -> how many events flood control
+        // had counted when the last one died; set_counted(count)
+        methods.add_method_mut("is_kept", |_, this, ()| Ok(this.journal()?.is_kept()));
+        methods.add_method_mut("counted", |_, this, ()| Ok(this.journal()?.counted()));
+        methods.add_method_mut("set_counted", |_, this, count: u64| {
+            this.journal()?.set_counted(count);
+            Ok(())
+        });
         // close()
         methods.add_method_mut("close", |_, this, ()| {
             if let Some(journal) = this.0.take() {

@@ -15,7 +15,7 @@ local FIRST = 25;
 local REST = 3;
 -- The longest pause after a failure, in seconds.
 local LONGEST_PAUSE = 60;
--- So many entries are kept in memory besides the journal; more are read back from it.
+-- So many entries are kept in memory as stanzas; more are read back from the journal.
 local HELD = 1000;
 -- So many of the last entries of a class are looked at for those that a crash left in both store and journal: more than a
 -- slice.
@@ -23,10 +23,6 @@ local RECOGNISED = 400;
 -- How many entries at the end of a journal are looked at for one that a crash may have left there: more than are added in
 -- one turn of the loop.
 local LAST = 1000;
--- More damaged records than this are not counted one by one.
-local MOST_UNREADABLE = 100000;
--- How many event types are told apart among those that were lost.
-local LOST_TYPES = 100;
 
 local assert, error, next, pairs, pcall, select = assert, error, next, pairs, pcall, select;
 local setmetatable, tonumber, tostring, type = setmetatable, tonumber, tostring, type;
@@ -75,7 +71,8 @@ end
 --     journal_path            function(host) -> path | nil: no journal
 --     recorder, writer
 --     store_of                function(host) -> store | nil, err
---     record_lost             function(host, lost): makes an entry of a count
+--     record_lost             function(host, lost) -> the id of an entry that says what was lost | nil
+--     attached                function(host): the journal has its files
 --     handed_over             function(host, entries, seconds)
 --   }
 local function new(context)
@@ -126,48 +123,56 @@ local function new(context)
 		end);
 	end
 
-	local function count_lost(queue, event_type, at)
-		local lost = queue.lost;
-		if not lost then
-			lost = { count = 0; since = at; types = {}; type_count = 0 };
-			queue.lost = lost;
+	-- Says what was found to be missing.
+	local function tell_missing(queue)
+		local line = recorder.missing(queue.host, queue.journal:missing());
+		if line then
+			log("error", line);
 		end
-		lost.count, lost.till, queue.lost_total = lost.count + 1, at, queue.lost_total + 1;
-		if not lost.types[event_type] then
-			if lost.type_count >= LOST_TYPES then
-				event_type = "other";
-			end
-			lost.type_count = lost.type_count + (lost.types[event_type] and 0 or 1);
-		end
-		lost.types[event_type] = (lost.types[event_type] or 0) + 1;
 	end
 
-	-- Records of a journal that can't be read were entries once.
-	local function count_unreadable(queue, count)
-		for _ = 1, count do
-			count_lost(queue, "unreadable", now());
+	-- Takes the files of a journal, and tries again later if that fails. What waits in memory has other sequences then.
+	local attach;
+	function attach(queue)
+		local journal = queue.journal;
+		local function again(delay)
+			context.schedule(min(LONGEST_PAUSE, delay), function ()
+				if not queue.attached then attach(queue); end
+			end);
 		end
+		if not journal then
+			return;
+		elseif queue.running then
+			return again(DELAY);
+		end
+		local attached, err, is_locked = journal:attach(now());
+		queue.attached, queue.attempts = attached, queue.attempts + 1;
+		if not attached then
+			-- Another process may look at the lock for a moment.
+			if queue.attempts == (is_locked and 2 or 1) then
+				queue.told = true;
+				log("error", ("The journal of the audit events of %s can't be used: %s. It is tried again; until then events are written to the store directly, and what the store does not take waits in memory."):format(queue.host, err));
+			end
+			return again(DELAY * 2 ^ (queue.attempts - 1));
+		elseif queue.told then
+			log("info", ("The journal of the audit events of %s can be used now."):format(queue.host));
+		end
+		queue.held, queue.held_count = {}, 0;
+		tell_missing(queue);
+		if journal:first() < journal:next() or journal:has_lost() then
+			queue.recognise_to = journal:next();
+			schedule(queue, 0);
+		end
+		context.attached(queue.host);
 	end
 
 	local function open(host)
-		local queue = { host = host; held = {}; held_count = 0; failures = 0; size = FIRST; lost_total = 0; longest = 0 };
+		local queue = { host = host; held = {}; held_count = 0; failures = 0; size = FIRST; longest = 0; attempts = 0 };
 		queues[host] = queue;
 		local path = context.journal_path and context.journal_path(host);
 		if path then
-			local journal, err = native.journal(path);
-			if not journal then
-				log("error", ("The journal of the audit events of %s can't be used: %s. Events are written to the store directly."):format(host, err));
-				return queue;
-			end
-			queue.journal = journal;
-			if journal:damaged() > 0 then
-				log("error", ("%d damaged records in the journal of the audit events of %s were left out."):format(journal:damaged(), host));
-				count_unreadable(queue, min(journal:damaged(), MOST_UNREADABLE));
-			end
-			if journal:first() < journal:next() or queue.lost then
-				queue.recognise_to = journal:next();
-				schedule(queue, 0);
-			end
+			queue.journal = native.journal(path);
+			attach(queue);
 		end
 		return queue;
 	end
@@ -197,7 +202,21 @@ local function new(context)
 		queue.journal:release(to);
 	end
 
-	-- The entry of a sequence: item | nil, why it can't be read now | nil, whether it can't be read at all
+	-- Looks whether somebody has changed the journal's files, and gives back what is still known of entries that are gone.
+	local function mend(queue)
+		local journal = queue.journal;
+		local gone = journal:look(now());
+		for i = 1, #gone do
+			local item = queue.held[gone[i]];
+			if item then
+				journal:restore(gone[i], payload_of(item), item.stanza.attr.type, item.at);
+			end
+		end
+		journal:settle();
+		tell_missing(queue);
+	end
+
+	-- The entry of a sequence: item | nil, why it can't be read now
 	local function item_at(queue, sequence)
 		local item = queue.held[sequence];
 		if item then
@@ -205,7 +224,10 @@ local function new(context)
 		end
 		local payload, err = queue.journal:get(sequence);
 		item = payload and item_of(stanza_mt, payload);
-		return item, err, payload and not item;
+		if payload and not item then
+			queue.journal:spoil(sequence);
+		end
+		return item, err;
 	end
 
 	-- The next entries that wait, and the sequence behind them.
@@ -213,13 +235,11 @@ local function new(context)
 		local journal, items = queue.journal, {};
 		local sequence, last = journal:first(), journal:next();
 		while sequence < last and #items < count do
-			local item, err, unreadable = item_at(queue, sequence);
+			local item, err = item_at(queue, sequence);
 			if err then
 				-- Not to be read now is not gone.
 				if #items > 0 then break; end
 				error(err, 0);
-			elseif unreadable then
-				count_unreadable(queue, 1);
 			end
 			if item and not (queue.recognised and queue.recognised[item.stanza.attr[ID]]) then
 				item.sequence = sequence;
@@ -385,10 +405,36 @@ local function new(context)
 		return not is_empty(queue);
 	end
 
+	-- Where entries wait that the store does not take.
+	local function place_of(queue)
+		return queue.journal:in_memory() > 0 and "memory" or "journal";
+	end
+
+	-- Makes an entry of what was lost.
+	local function record_lost(queue)
+		local journal = queue.journal;
+		local lost = journal:take_lost();
+		if not lost then return; end
+		local before = journal:next();
+		queue.telling = true;
+		local ok, id = pcall(context.record_lost, queue.host, lost);
+		queue.telling = nil;
+		if not queue.journal then
+			return; -- closed meanwhile
+		elseif ok and id then
+			journal:tell(journal:next() > before and before or nil);
+		else
+			journal:not_told();
+		end
+	end
+
 	-- Whether all was handed over that could be now.
 	function run(queue)
-		if queue.running or not queue.journal or is_empty(queue) and not queue.lost then
+		if queue.running or not queue.journal or is_empty(queue) and not queue.journal:has_lost() then
 			return true;
+		end
+		if queue.attached then
+			mend(queue);
 		end
 		queue.running, queue.resting = true, false;
 		local began = now();
@@ -399,6 +445,7 @@ local function new(context)
 		if not queue.journal then
 			return true; -- closed meanwhile
 		end
+		tell_missing(queue);
 		if not ok then
 			more, err = nil, more;
 		end
@@ -410,7 +457,7 @@ local function new(context)
 			if store then
 				stores.give_up_without_tables(store, queue.problem);
 			end
-			local line = recorder.failed(queue.host, queue.problem, true, now());
+			local line = recorder.failed(queue.host, queue.problem, place_of(queue), now());
 			if line then
 				log("error", line);
 			end
@@ -418,11 +465,9 @@ local function new(context)
 			return true;
 		end
 		queue.failures, queue.problem = 0, nil;
-		local lost = queue.lost;
-		-- While the journal can't be written there is room for the count only where nothing else waits.
-		if lost and (not more or not queue.journal:trouble()) then
-			queue.lost = nil;
-			context.record_lost(queue.host, lost);
+		-- While the journal can't be written there is room for the count only if nothing else waits.
+		if not more or not queue.journal:trouble() then
+			record_lost(queue);
 		end
 		if more then
 			queue.resting = true;
@@ -436,39 +481,58 @@ local function new(context)
 		return true;
 	end
 
-	local function tell_of_journal(queue, waits, at)
+	local function tell_of_journal(queue, place, at)
+		-- That it has no files was said.
+		if not queue.attached and place then return; end
 		local cause = "the journal can't be written ("..(queue.journal:trouble() or "no reason given")..")";
-		local line = recorder.failed(queue.host, cause, waits, at);
+		local line = recorder.failed(queue.host, cause, place, at);
 		if line then
 			log("error", line);
 		end
 	end
 
-	-- Takes an entry: true, or nothing where there is room for it nowhere. It is counted then, if it is not kept by who asked.
+	-- Takes an entry: true, or nothing if there is room for it nowhere. It is counted then, unless the caller keeps it.
 	-- `offered` says that the store was offered it before, and may have taken it whatever it said.
 	local function add(queue, at, stanza, with, offered, is_kept)
 		local item = { at = at; stanza = stanza; with = with };
-		local sequence, durable = queue.journal:append(payload_of(item));
+		is_kept = is_kept or queue.telling;
+		local sequence, durable, is_amiss = queue.journal:append(payload_of(item), stanza.attr.type, at, is_kept);
+		if is_amiss then
+			mend(queue);
+			durable = queue.journal:in_memory() == 0;
+		end
 		if not sequence then
+			tell_of_journal(queue, is_kept and "memory", at);
 			if not is_kept then
-				count_lost(queue, stanza.attr.type, at);
+				recorder.lose(queue.host, 1);
 			end
-			tell_of_journal(queue, is_kept, at);
 			return nil;
 		end
 		if offered then
 			queue.recognise_to = sequence + 1;
 		end
-		if not durable or queue.held_count < HELD then
+		if queue.held_count < HELD then
 			hold(queue, sequence, item);
 		end
 		if not durable then
-			tell_of_journal(queue, true, at);
+			tell_of_journal(queue, "memory", at);
 		end
 		if queue.failures == 0 and not queue.resting then
 			schedule(queue, sequence - queue.journal:first() >= MANY and 0 or DELAY);
 		end
 		return true;
+	end
+
+	-- Counts events that became no entry.
+	local function lose(host, event_type, at, count)
+		local queue = queues[host];
+		recorder.lose(host, count or 1);
+		if queue and queue.journal then
+			queue.journal:lose(event_type, count or 1, at);
+			if queue.failures == 0 then
+				schedule(queue, DELAY);
+			end
+		end
 	end
 
 	-- Whether the entry with that id is one of the last that wait.
@@ -494,13 +558,30 @@ local function new(context)
 		end
 	end
 
-	-- Lets go of the journal of a host, or of all. What waits is offered again when it is opened next.
+	-- The process may end now: what has room neither in the store nor in the journal is counted, and said.
+	local function finish(host)
+		local queue = queues[host];
+		if not queue or not queue.journal then return; end
+		if not queue.attached then attach(queue); end
+		local journal = queue.journal;
+		local cause = journal:trouble();
+		local lost, unrecorded, is_kept = journal:give_up(now());
+		recorder.lose(host, lost);
+		tell_missing(queue);
+		local line = recorder.ended(host, unrecorded, is_kept, cause or queue.problem);
+		if line then
+			log("error", line);
+		end
+	end
+
+	-- Lets go of the journal of a host, or of all. What waits in its files is offered again when it is opened next.
 	local function close(host)
 		for name, queue in pairs(queues) do
 			if host == nil or name == host then
+				finish(name);
 				if queue.journal then
 					queue.journal:close();
-					queue.journal = nil;
+					queue.journal, queue.attached = nil, nil;
 				end
 				queues[name] = nil;
 			end
@@ -511,11 +592,10 @@ local function new(context)
 	--   page(limit, behind | nil, oldest_first) -> rows as a query takes them, number of records that are no entries
 	local function waiting(host)
 		local queue = queues[host];
-		local held, snapshot, problem = {}, nil, nil;
-		if queue and queue.journal then
+		local snapshot, problem;
+		if queue and queue.attached then
+			mend(queue);
 			snapshot = queue.journal:snapshot();
-			-- What could not be written is in memory only, and let go of when the store takes it.
-			for sequence, item in pairs(queue.held) do held[sequence] = item; end
 		else
 			local path = context.journal_path and context.journal_path(host) or context.readable_path and context.readable_path(host);
 			if path then
@@ -530,8 +610,8 @@ local function new(context)
 		end
 		local count, damaged = snapshot:count();
 		local function item_of_index(index)
-			local sequence, payload = snapshot:get(index);
-			return payload and item_of(stanza_mt, payload) or held[sequence];
+			local _, payload = snapshot:get(index);
+			return payload and item_of(stanza_mt, payload);
 		end
 		local function page(limit, behind, oldest_first)
 			local rows, n, skipped = {}, 0, 0;
@@ -561,23 +641,31 @@ local function new(context)
 	local function state(host)
 		local queue = queues[host];
 		if not queue or not queue.journal then
-			return { waiting = 0; lost = queue and queue.lost_total or 0; problem = queue and queue.problem; longest = 0 };
+			return { waiting = 0; lost = 0; problem = queue and queue.problem; longest = 0 };
 		end
 		local journal = queue.journal;
 		local oldest = not is_empty(queue) and item_at(queue, journal:first()) or nil;
 		return {
-			waiting = journal:next() - journal:first(); oldest = oldest and oldest.at;
-			lost = queue.lost_total; problem = queue.problem; longest = queue.longest;
+			waiting = journal:count(); oldest = oldest and oldest.at;
+			lost = journal:lost(); problem = queue.problem; longest = queue.longest;
 		};
 	end
 
 	-- Whether what is added waits in a file, of which this process is the only writer.
 	local function owns_journal(host)
-		return queue_of(host).journal ~= nil;
+		return queue_of(host).attached == true;
+	end
+
+	-- Looks after the journal of a host, for when nothing happens that would.
+	local function look(host)
+		local queue = queues[host];
+		if queue and queue.attached and not queue.running then
+			mend(queue);
+		end
 	end
 
 	return {
-		owns_journal = owns_journal;
+		owns_journal = owns_journal; finish = finish; lose = lose; look = look;
 		queue_of = queue_of; is_empty = is_empty; add = add; holds = holds; flush = flush; close = close;
 		waiting = waiting; state = state;
 	};

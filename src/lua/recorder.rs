@@ -15,7 +15,7 @@ use crate::options::{Settings, Value, Write};
 use crate::partition::{Partition, day};
 use crate::query::Scope;
 use crate::recorder::{Recorder, date_time, occurred};
-use crate::trouble::Fate;
+use crate::trouble::{Fate, Trouble};
 
 /// The functions of a new recorder.
 pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
@@ -76,10 +76,23 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     // pruned(host)
     functions.add("pruned", |recorder, Host(host): Host| recorder.archive(&host).pruned())?;
 
-    // failed(host, cause, whether the entry waits, now) -> line | nil
-    functions.add("failed", |recorder, (Host(host), cause, waits, now): (Host, Text, bool, f64)| {
+    // failed(host, cause, where the entry waits: "journal" | "memory" | nil: it is lost, now) -> line | nil
+    functions.add("failed", |recorder, (Host(host), cause, fate, now): (Host, Text, Option<String>, f64)| {
         let cause = cause.bytes().map_or_else(|| "unknown cause".to_owned(), |cause| String::from_utf8_lossy(&cause).into_owned());
-        recorder.trouble.failed(&host, &cause, if waits { Fate::Waits } else { Fate::Lost }, now)
+        let fate = match fate.as_deref() {
+            Some("journal") => Fate::Waits,
+            Some(_) => Fate::InMemory,
+            None => Fate::Lost,
+        };
+        recorder.trouble.failed(&host, &cause, fate, now)
+    })?;
+    // lose(host, count)
+    functions.add("lose", |recorder, (Host(host), count): (Host, u64)| recorder.trouble.lose(&host, count))?;
+    // missing(host, count) -> line | nil
+    functions.add("missing", |recorder, (Host(host), count): (Host, u64)| recorder.trouble.missing(&host, count))?;
+    // ended(host, count, whether it is kept, cause | nil) -> line | nil
+    functions.add("ended", |_, (Host(host), count, kept, cause): (Host, u64, bool, Option<String>)| {
+        Trouble::ended(&host, count, kept, cause.as_deref())
     })?;
     // stored(host) -> line | nil
     functions.add("stored", |recorder, Host(host): Host| recorder.trouble.stored(&host))?;

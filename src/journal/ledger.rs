@@ -1,0 +1,324 @@
+//! What must be known of a journal even when its segments are gone: how far it went, how many entries waited, and what was
+//! lost and is in no entry yet.
+//!
+//! It is a file of fixed size, `<base>.losses`, that is written in place: a disk that is full can still take it. Nothing
+//! waits for the disk. Each part has two slots, which are written in turn, so that a torn write leaves the other one.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::losses::Lost;
+
+/// What a slot begins with.
+const MAGIC: [u8; 4] = *b"PAL1";
+/// Marker, checksum, length, number of the write.
+const HEADER: usize = 20;
+/// Where the slots of the mark begin, and how long they are.
+const MARKS: (u64, usize) = (0, 64);
+/// The same of the slots of what was lost.
+const LOSSES: (u64, usize) = (128, 8000);
+/// The whole file.
+const SIZE: usize = 128 + 2 * 8000;
+
+/// How far a journal went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// All sequences before this were taken by the store, or were counted as lost.
+    pub(super) released: u64,
+    /// All sequences before this were given to entries.
+    pub(super) end: u64,
+    /// How many of those in between wait.
+    pub(super) waiting: u64,
+    /// How many events flood control has counted that no entry tells of yet.
+    pub(super) counted: u64,
+}
+
+impl Mark {
+    fn encode(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        let numbers = [self.released, self.end, self.waiting, self.counted];
+        for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut numbers = bytes.chunks_exact(8).map(|number| number.try_into().map(u64::from_le_bytes));
+        let mut next = || numbers.next()?.ok();
+        Some(Self { released: next()?, end: next()?, waiting: next()?, counted: next()? })
+    }
+}
+
+/// The file, as far as there is one, and what was written last.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    path: PathBuf,
+    file: Option<File>,
+    mark: Mark,
+    lost: Option<Lost>,
+    writes: u64,
+    /// Whether each part is as it should be on disk.
+    is_marked: bool,
+    is_kept: bool,
+    trouble: Option<String>,
+    buffer: Vec<u8>,
+}
+
+impl Ledger {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            file: None,
+            mark: Mark::default(),
+            lost: None,
+            writes: 0,
+            is_marked: false,
+            is_kept: false,
+            trouble: None,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Opens the file, which is made where it is missing, and reads what it says. What is no ledger says nothing.
+    pub(super) fn open(&mut self) -> (Option<Mark>, Option<Lost>) {
+        (self.is_marked, self.is_kept) = (false, false);
+        let Some(bytes) = self.open_file() else { return (None, None) };
+        let mark = newest(&bytes, MARKS).and_then(|(writes, content)| Some((writes, Mark::decode(content)?)));
+        let lost = newest(&bytes, LOSSES).and_then(|(writes, content)| Some((writes, serde_json::from_slice(content).ok()?)));
+        let writes = mark.as_ref().map_or(0, |(writes, _)| *writes).max(lost.as_ref().map_or(0, |(writes, _)| *writes));
+        self.writes = writes;
+        (mark.map(|(_, mark)| mark), lost.and_then(|(_, lost): (_, Option<Lost>)| lost))
+    }
+
+    /// Writes down how far the journal is, if that has changed.
+    pub(super) fn mark(&mut self, mark: Mark) {
+        if mark == self.mark && self.is_marked {
+            return;
+        }
+        self.mark = mark;
+        self.is_marked = self.write(MARKS, &mark.encode());
+    }
+
+    /// Writes down what is lost and in no entry, if that has changed.
+    pub(super) fn keep(&mut self, lost: Option<Lost>) {
+        if lost == self.lost && self.is_kept {
+            return;
+        }
+        self.lost = lost;
+        // It always fits: types are bounded in number and length.
+        let text = serde_json::to_vec(&self.lost).unwrap_or_default();
+        self.is_kept = self.write(LOSSES, &text);
+    }
+
+    /// Whether all that this was told is in the file.
+    pub(super) const fn is_written(&self) -> bool {
+        self.is_marked && self.is_kept
+    }
+
+    /// Why it can't be written.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// Begins the file anew if somebody has removed or replaced it, and tries again what could not be written.
+    pub(super) fn look(&mut self) {
+        if self.file.as_ref().is_none_or(|file| !is_at(file, &self.path)) {
+            (self.is_marked, self.is_kept) = (false, false);
+            self.open_file();
+        }
+        if !self.is_written() {
+            self.mark(self.mark);
+            self.keep(self.lost.clone());
+        }
+    }
+
+    /// Its content.
+    fn open_file(&mut self) -> Option<Vec<u8>> {
+        self.file = None;
+        match open(&self.path) {
+            Ok((file, bytes)) => {
+                self.file = Some(file);
+                self.trouble = None;
+                Some(bytes)
+            }
+            Err(error) => {
+                self.trouble = Some(format!("{}: {error}", self.path.display()));
+                None
+            }
+        }
+    }
+
+    fn write(&mut self, (at, length): (u64, usize), content: &[u8]) -> bool {
+        let Some(file) = &self.file else { return false };
+        self.writes = self.writes.saturating_add(1);
+        let size = u32::try_from(content.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let mut checksum = crc32fast::Hasher::new();
+        for part in [&size[..], &self.writes.to_le_bytes(), content] {
+            checksum.update(part);
+        }
+        self.buffer.clear();
+        for part in [&MAGIC[..], &checksum.finalize().to_le_bytes(), &size, &self.writes.to_le_bytes(), content] {
+            self.buffer.extend_from_slice(part);
+        }
+        let slot = if self.writes & 1 == 0 { 0 } else { u64::try_from(length).unwrap_or_default() };
+        let written = if self.buffer.len() > length {
+            Err(io::Error::other("too much was lost to be written down"))
+        } else {
+            file.write_all_at(&self.buffer, at.saturating_add(slot))
+        };
+        match written {
+            Ok(()) => self.trouble = None,
+            Err(error) => self.trouble = Some(format!("{}: {error}", self.path.display())),
+        }
+        self.trouble.is_none()
+    }
+}
+
+/// Where the ledger of a journal is. Its name does not begin as those of the segments do: who removes all of them leaves it.
+pub(super) fn beside(base: &Path) -> PathBuf {
+    base.with_extension("losses")
+}
+
+/// Whether an open file is still the one at a path.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    let same = |open: std::fs::Metadata| {
+        let there = std::fs::metadata(path).ok()?;
+        Some(open.nlink() > 0 && (there.dev(), there.ino()) == (open.dev(), open.ino()))
+    };
+    file.metadata().ok().and_then(same).unwrap_or(false)
+}
+
+fn open(path: &Path) -> io::Result<(File, Vec<u8>)> {
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(io::Error::other("not a file"));
+    }
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(SIZE);
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, 0)?;
+    if length < SIZE {
+        // Its place is taken now, as there may be none later.
+        bytes.resize(SIZE, 0);
+        file.write_all_at(&bytes, 0)?;
+    }
+    Ok((file, bytes))
+}
+
+/// The content of the slot that was written last, and the number of that write.
+fn newest(bytes: &[u8], (at, length): (u64, usize)) -> Option<(u64, &[u8])> {
+    let slots = bytes.get(usize::try_from(at).ok()?..)?.chunks_exact(length).take(2);
+    slots.filter_map(parse).max_by_key(|(writes, _)| *writes)
+}
+
+fn parse(slot: &[u8]) -> Option<(u64, &[u8])> {
+    let header = slot.first_chunk::<HEADER>()?;
+    let [m0, m1, m2, m3, c0, c1, c2, c3, l0, l1, l2, l3, writes @ ..] = *header;
+    let length = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).ok()?;
+    let checked = slot.get(8..HEADER.checked_add(length)?)?;
+    let is_whole = [m0, m1, m2, m3] == MAGIC && crc32fast::hash(checked) == u32::from_le_bytes([c0, c1, c2, c3]);
+    is_whole.then_some((u64::from_le_bytes(writes), checked.get(HEADER.saturating_sub(8)..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::losses::Losses;
+
+    const MARK: Mark = Mark { released: 7, end: 9, waiting: 2, counted: 5 };
+
+    fn scratch(name: &str) -> PathBuf {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/scratch");
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(format!("ledger-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        path
+    }
+
+    fn lost(kinds: usize) -> Option<Lost> {
+        let mut losses = Losses::default();
+        for kind in 0..kinds {
+            // As long in JSON as a name can be.
+            losses.add(&format!("{kind:03}{}", "\\".repeat(90)), u64::MAX >> 9, 1_795_521_600.123_456);
+        }
+        losses.unrecorded()
+    }
+
+    #[test]
+    fn it_says_what_it_was_told_last() {
+        let path = scratch("told");
+        let mut ledger = Ledger::new(path.clone());
+        assert_eq!(ledger.open(), (None, None));
+        for number in 0..5 {
+            ledger.mark(Mark { end: 9 + number, ..MARK });
+            ledger.keep(lost(usize::try_from(number).unwrap()));
+        }
+        assert!(ledger.is_written() && ledger.trouble().is_none());
+        assert_eq!(Ledger::new(path.clone()).open(), (Some(Mark { end: 13, ..MARK }), lost(4)));
+        ledger.keep(None);
+        assert_eq!(Ledger::new(path.clone()).open().1, None);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), SIZE as u64);
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_torn_write_leaves_what_was_written_before() {
+        let path = scratch("torn");
+        let mut ledger = Ledger::new(path.clone());
+        ledger.open();
+        ledger.mark(MARK);
+        ledger.mark(Mark { end: 10, ..MARK });
+        let bytes = std::fs::read(&path).unwrap();
+        let mut seen: Vec<u64> = [0, 64]
+            .iter()
+            .map(|slot| {
+                let mut torn = bytes.clone();
+                torn[slot + 30] ^= 1;
+                std::fs::write(&path, torn).unwrap();
+                Ledger::new(path.clone()).open().0.unwrap().end
+            })
+            .collect();
+        seen.sort_unstable();
+        assert_eq!(seen, [9, 10]);
+        std::fs::write(&path, "nothing of the kind").unwrap();
+        let mut ledger = Ledger::new(path.clone());
+        assert_eq!(ledger.open(), (None, None));
+        ledger.mark(MARK);
+        assert_eq!(Ledger::new(path.clone()).open().0, Some(MARK));
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn one_that_was_removed_is_made_again() {
+        let path = scratch("removed");
+        let mut ledger = Ledger::new(path.clone());
+        ledger.open();
+        ledger.mark(MARK);
+        ledger.keep(lost(3));
+        std::fs::remove_file(&path).unwrap();
+        ledger.look();
+        assert_eq!(Ledger::new(path.clone()).open(), (Some(MARK), lost(3)));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        ledger.look();
+        assert!(ledger.trouble().unwrap().contains("not a file") && !ledger.is_written());
+        std::fs::remove_dir(&path).unwrap();
+        ledger.look();
+        assert!(ledger.is_written() && ledger.trouble().is_none());
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn all_types_that_are_told_apart_have_room() {
+        let path = scratch("room");
+        let mut ledger = Ledger::new(path.clone());
+        ledger.open();
+        ledger.mark(MARK);
+        ledger.keep(lost(200));
+        assert!(ledger.is_written(), "{:?}", ledger.trouble());
+        assert_eq!(Ledger::new(path.clone()).open().1, lost(200));
+        std::fs::remove_file(path).unwrap();
+    }
+}

@@ -1,0 +1,163 @@
+//! What the segments of a journal say, read from the first to the last.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::record::{Kind, Records, Tail};
+use super::ledger::Mark;
+use super::{JournalError, Place, Segment};
+
+/// What all segments of a journal say.
+pub(super) struct Scan {
+    pub(super) pending: VecDeque<(u64, Option<Place>)>,
+    pub(super) segments: VecDeque<Segment>,
+    /// The segments, open.
+    pub(super) files: Vec<(u64, File)>,
+    pub(super) end: u64,
+    /// The highest acknowledgement, if there is one.
+    pub(super) released: Option<u64>,
+    /// How many stretches of bytes are no records.
+    pub(super) damaged: u64,
+    /// How many of them are at the very end, where no later sequence tells of what was lost.
+    pub(super) trailing: u64,
+    /// How the last segment ends.
+    pub(super) tail: Tail,
+}
+
+impl Scan {
+    /// How many entries there were once and are no more, as far as the segments and the ledger tell.
+    ///
+    /// The ledger has counted what waited. Where it is older than the segments, or missing, each sequence that is not there
+    /// is an entry that was lost.
+    pub(super) fn missing(&self, mark: Option<&Mark>) -> u64 {
+        let present = |from: u64, to: u64| {
+            let begin = self.pending.partition_point(|(sequence, _)| *sequence < from);
+            let end = self.pending.partition_point(|(sequence, _)| *sequence < to);
+            u64::try_from(end.saturating_sub(begin)).unwrap_or(u64::MAX)
+        };
+        let absent = |from: u64, to: u64| to.saturating_sub(from).saturating_sub(present(from, to));
+        match mark {
+            Some(mark) if self.released.is_none_or(|released| released <= mark.released) => {
+                let gone = mark.waiting.saturating_sub(present(mark.released, mark.end));
+                gone.saturating_add(absent(mark.end, self.end))
+            }
+            _ => {
+                let oldest = self.segments.front().map(|segment| segment.first);
+                let from = self.released.or(oldest).unwrap_or_default();
+                let end = mark.map_or(self.end, |mark| mark.end.max(self.end));
+                let trailing = if end > self.end { 0 } else { self.trailing };
+                absent(from, end).saturating_add(trailing)
+            }
+        }
+    }
+}
+
+pub(super) fn scan(base: &Path) -> Result<Scan, JournalError> {
+    let mut scan = Scan {
+        pending: VecDeque::new(),
+        segments: VecDeque::new(),
+        files: Vec::new(),
+        end: 0,
+        released: None,
+        damaged: 0,
+        trailing: 0,
+        tail: Tail::Whole,
+    };
+    let firsts = list(base)?;
+    for (index, first) in firsts.iter().copied().enumerate() {
+        let path = path_of(base, first);
+        let error = |source| JournalError::Io { path: path.clone(), source };
+        let file = match open_segment(&path) {
+            Ok(file) => file,
+            // The owner deletes what is done.
+            Err(gone) if gone.kind() == ErrorKind::NotFound => continue,
+            Err(other) => return Err(error(other)),
+        };
+        let next = firsts.get(index.saturating_add(1)).copied().unwrap_or(u64::MAX);
+        let mut used = false;
+        scan.end = scan.end.max(first);
+        let mut records = Records::new(&file);
+        let mut damaged_before = 0;
+        while let Some(record) = records.next().map_err(error)? {
+            match record.kind {
+                Kind::Acknowledgement(upto) => {
+                    scan.released = scan.released.max(Some(upto));
+                    scan.end = scan.end.max(upto);
+                    let count = scan.pending.partition_point(|(sequence, _)| *sequence < upto);
+                    scan.pending.drain(..count);
+                }
+                Kind::Entry(sequence) => {
+                    used = true;
+                    // Only a file that was renamed or put together by hand has others.
+                    let fits = sequence >= first && sequence < next && scan.pending.back().is_none_or(|(last, _)| *last < sequence);
+                    match Place::new(record.offset, record.payload.len()).filter(|_| fits) {
+                        _ if scan.released.is_some_and(|released| sequence < released) => {}
+                        Some(place) => {
+                            scan.pending.push_back((sequence, Some(place)));
+                            scan.end = scan.end.max(sequence.saturating_add(1));
+                        }
+                        None => scan.damaged = scan.damaged.saturating_add(1),
+                    }
+                }
+            }
+            damaged_before = records.damaged();
+        }
+        scan.tail = records.tail();
+        scan.damaged = scan.damaged.saturating_add(records.damaged());
+        scan.trailing = records.damaged().saturating_sub(damaged_before);
+        let id = file.metadata().map(|metadata| (metadata.dev(), metadata.ino())).unwrap_or_default();
+        scan.segments.push_back(Segment { first, bytes: records.offset(), used: used || records.damaged() > 0, id });
+        scan.files.push((first, file));
+    }
+    Ok(scan)
+}
+
+/// The first sequences of all segments, in order.
+pub(super) fn list(base: &Path) -> Result<Vec<u64>, JournalError> {
+    let folder = folder(base);
+    let error = |source| JournalError::Io { path: folder.to_owned(), source };
+    let files = match std::fs::read_dir(folder) {
+        Ok(files) => files,
+        Err(missing) if missing.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(other) => return Err(error(other)),
+    };
+    let name = base.file_name().unwrap_or_default().as_bytes();
+    let mut firsts = Vec::new();
+    for file in files {
+        let file = file.map_err(error)?.file_name();
+        let digits = file.as_bytes().strip_prefix(name).and_then(|rest| rest.strip_prefix(b"."));
+        firsts.extend(digits.and_then(parse_first));
+    }
+    firsts.sort_unstable();
+    Ok(firsts)
+}
+
+fn parse_first(digits: &[u8]) -> Option<u64> {
+    let written_by_us = digits.len() == 16 && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    u64::from_str_radix(std::str::from_utf8(digits).ok().filter(|_| written_by_us)?, 16).ok()
+}
+
+pub(super) fn path_of(base: &Path, first: u64) -> PathBuf {
+    with_ending(base, &format!(".{first:016x}"))
+}
+
+pub(super) fn with_ending(base: &Path, ending: &str) -> PathBuf {
+    let mut path = OsString::from(base);
+    path.push(ending);
+    path.into()
+}
+
+pub(super) fn folder(base: &Path) -> &Path {
+    base.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+fn open_segment(path: &Path) -> io::Result<File> {
+    // To open a pipe would wait for whoever writes into it.
+    if std::fs::metadata(path)?.is_file() { File::open(path) } else { Err(io::Error::other("not a file")) }
+}
+
