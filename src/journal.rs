@@ -310,10 +310,12 @@ impl Journal {
         let Some(end) = sequence.checked_add(1) else {
             return Appended::Refused;
         };
+        let mut most = FLUSHED;
         if !self.is_intact() {
             self.rescue();
+            most = usize::MAX;
         }
-        let written = self.flush(FLUSHED).and_then(|()| self.write_entry(sequence, payload));
+        let written = self.flush(most).and_then(|()| self.write_entry(sequence, payload));
         let place = match written {
             Ok(place) => {
                 self.writing = None;
@@ -583,6 +585,16 @@ impl Journal {
     /// What is pending now, for reading page by page while more is appended and released.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
+        if self.lock.is_none() {
+            // What is in the files, which are another process's, and then what waits here.
+            let mut snapshot = Snapshot::read(&self.base).unwrap_or_default();
+            let next = snapshot.pending.back().map_or(0, |(sequence, _)| sequence.saturating_add(1));
+            for (sequence, held) in (next..).zip(self.memory.values()) {
+                snapshot.pending.push_back((sequence, None));
+                snapshot.memory.insert(sequence, held.payload.clone());
+            }
+            return snapshot;
+        }
         let used = self.segments.iter().filter_map(|segment| Some((segment.first, File::open(path_of(&self.base, segment.first)).ok()?)));
         let memory = self.memory.iter().map(|(sequence, held)| (*sequence, held.payload.clone()));
         Snapshot { pending: self.pending.clone(), files: used.collect(), memory: memory.collect(), damaged: 0 }
@@ -807,7 +819,7 @@ impl Journal {
         // One that is too large stays where it is.
         while let Some(sequence) = self.memory.range(self.written..).find(|(_, held)| held.is_writable()).map(|(of, _)| *of) {
             if left == 0 {
-                return Err(format!("{}: {} events still wait in memory", self.base.display(), self.memory.len()));
+                return Err(format!("{}: more events wait in memory than are written at once", self.base.display()));
             }
             left = left.saturating_sub(1);
             let Some(held) = self.memory.remove(&sequence) else { break };

@@ -10,7 +10,7 @@ use super::{JournalError, Place, read};
 
 /// What is pending in a journal at one moment, for reading page by page. Its files stay open, so that it can be read whole
 /// whatever the owner releases meanwhile.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Snapshot {
     pub(super) pending: VecDeque<(u64, Option<Place>)>,
     /// Segments by their first sequences.

@@ -525,9 +525,9 @@ local function new(context)
 
 	-- Counts events that became no entry.
 	local function lose(host, event_type, at, count)
-		local queue = queues[host];
+		local queue = queue_of(host);
 		recorder.lose(host, count or 1);
-		if queue and queue.journal then
+		if queue.journal then
 			queue.journal:lose(event_type, count or 1, at);
 			if queue.failures == 0 then
 				schedule(queue, DELAY);
@@ -593,8 +593,8 @@ local function new(context)
 	local function waiting(host)
 		local queue = queues[host];
 		local snapshot, problem;
-		if queue and queue.attached then
-			mend(queue);
+		if queue and queue.journal then
+			if queue.attached then mend(queue); end
 			snapshot = queue.journal:snapshot();
 		else
 			local path = context.journal_path and context.journal_path(host) or context.readable_path and context.readable_path(host);

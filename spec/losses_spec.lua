@@ -1,0 +1,402 @@
+-- What is lost is counted, once, and becomes an entry: on a clock that the spec moves, with a store that does what it is told.
+
+local core = require "audit_core";
+local lfs = require "lfs";
+local new_log = require "support.log".new;
+
+local NAMESPACE = "xmpp:prosody.im/audit";
+
+describe("what is lost", function ()
+	local folder, number = lfs.currentdir().."/target/scratch", 0;
+	local path, logs;
+
+	local function files()
+		local found = {};
+		for name in lfs.dir(folder) do
+			if (folder.."/"..name):sub(1, #path - 7) == path:sub(1, -8) then table.insert(found, folder.."/"..name); end
+		end
+		table.sort(found);
+		return found;
+	end
+
+	local function segments()
+		local found = {};
+		for _, name in ipairs(files()) do
+			if name:match("%.journal%.%x+$") and #name:match("%x+$") == 16 then table.insert(found, name); end
+		end
+		return found;
+	end
+
+	-- A journal that can't be written: a folder is where its first segment would be.
+	local function block(log)
+		log.log.open("example.com");
+		lfs.mkdir(path..".0000000000000000");
+	end
+
+	local function unblock()
+		lfs.rmdir(path..".0000000000000000");
+	end
+
+	before_each(function ()
+		lfs.mkdir(folder);
+		number = number + 1;
+		path = ("%s/losses-%s-%d-%d.journal"):format(folder, prosody_series, os.time(), number);
+		logs = {};
+	end);
+
+	after_each(function ()
+		for _, log in ipairs(logs) do pcall(log.log.close); end
+		unblock();
+		for _, name in ipairs(files()) do os.remove(name); end
+	end);
+
+	local function journaled(store)
+		local log = new_log(nil, store, path);
+		table.insert(logs, log);
+		return log;
+	end
+
+	local function refuse(log)
+		local append = log.store.append;
+		log.store.append = function () return nil, "disk full"; end;
+		return function () log.store.append = append; end;
+	end
+
+	local function audit(log, first, last, detail)
+		local taken = 0;
+		for i = first, last do
+			local id = log.log.audit("example.com", nil, "mod_test", "t", { custom = { core.detail("n", { v = i }, detail) } });
+			taken = taken + (id and 1 or 0);
+		end
+		return taken;
+	end
+
+	-- Numbers of the entries in the store, how many it says are lost, of which types, in how many entries.
+	local function stored(log)
+		local numbers, lost, types, entries = {}, 0, {}, 0;
+		local rows, part = {}, 1;
+		repeat
+			local more = log.store:rows("@events.2026-11-24"..(part > 1 and "."..part or ""));
+			table.move(more, 1, #more, #rows + 1, rows);
+			part = part + 1;
+		until #more == 0;
+		for _, row in ipairs(rows) do
+			local what = row.value:get_child("lost", NAMESPACE);
+			if what then
+				lost, entries = lost + tonumber(what.attr.count), entries + 1;
+				for _, tag in ipairs(what.tags) do types[tag.attr.name] = (types[tag.attr.name] or 0) + tonumber(tag.attr.count); end
+			else
+				table.insert(numbers, tonumber(row.value:get_child("n", NAMESPACE).attr.v));
+			end
+		end
+		return numbers, lost, types, entries;
+	end
+
+	local function lines(log, text)
+		local found = {};
+		for _, line in ipairs(log.lines) do
+			if line:find(text, 1, true) then table.insert(found, line); end
+		end
+		return found;
+	end
+
+	-- As a process that is killed: nothing is closed in order. The lock goes with its file descriptor.
+	local function kill(log)
+		for i, other in ipairs(logs) do
+			if other == log then table.remove(logs, i); end
+		end
+		log.log, log.environment, log.audit, log.timers = nil, nil, nil, nil;
+		collectgarbage();
+		collectgarbage();
+	end
+
+	it("with a journal that somebody has emptied: what is still in memory is not", function ()
+		local log = journaled();
+		local work = refuse(log);
+		audit(log, 1, 1500);
+		log:pass(5);
+		for _, name in ipairs(segments()) do io.open(name, "w"):close(); end
+		audit(log, 1501, 1510);
+		work();
+		log:pass(120);
+		local numbers, lost, types, entries = stored(log);
+		assert.same({ 1010, 500, 500, 1 }, { #numbers, lost, types.unreadable, entries });
+		for i = 2, #numbers do assert.is_true(numbers[i] > numbers[i - 1]); end
+		assert.equal(1, #lines(log, "500 audit events of example.com are lost"));
+		assert.equal(0, #lines(log, "none was lost"));
+		assert.equal(1, #lines(log, "stored again; 500 could not be stored"));
+	end);
+
+	for name, change in pairs({
+		["deleted"] = function (file) os.remove(file); end;
+		["moved away"] = function (file) os.rename(file, path..".away"); end;
+		["replaced by a copy"] = function (file)
+			local copy = io.open(path..".copy", "w");
+			copy:write(io.open(file):read("a"));
+			copy:close();
+			os.rename(path..".copy", file);
+		end;
+		["replaced by something else"] = function (file)
+			local other = io.open(path..".other", "w");
+			other:write(("something else\n"):rep(50000));
+			other:close();
+			os.rename(path..".other", file);
+		end;
+	}) do
+		it("with a segment that was "..name.." while the server has it open: nothing, not even by a crash then", function ()
+			local log = journaled();
+			refuse(log);
+			audit(log, 1, 1490);
+			log:pass(5);
+			for _, file in ipairs(segments()) do change(file); end
+			-- By the next event it is noticed; but not that the file has another name, which somebody must look for.
+			if name == "moved away" then log.log.look("example.com"); end
+			assert.equal(10, audit(log, 1491, 1500));
+			kill(log);
+			local again = journaled();
+			again.log.open("example.com");
+			again:pass(60);
+			local numbers, lost = stored(again);
+			assert.same({ 1500, 0 }, { #numbers, lost });
+			assert.same({}, lines(again, "error"));
+		end);
+	end
+
+	it("with segments that are gone when the server starts", function ()
+		local log = journaled();
+		refuse(log);
+		audit(log, 1, 21);
+		kill(log);
+		for _, file in ipairs(segments()) do os.remove(file); end
+		local again = journaled();
+		again.log.open("example.com");
+		again:pass(5);
+		local numbers, lost, types = stored(again);
+		assert.same({ 0, 21, 21 }, { #numbers, lost, types.unreadable });
+		assert.equal(1, #lines(again, "21 audit events of example.com are lost"));
+		-- Once, whatever comes.
+		for _ = 1, 2 do
+			local store = again.store;
+			kill(again);
+			again = journaled(store);
+			again.log.open("example.com");
+			again:pass(5);
+		end
+		assert.same({ 21, 0 }, { (select(2, stored(again))), #again.lines });
+	end);
+
+	it("with what had no room: the number outlives the process", function ()
+		local log = journaled();
+		refuse(log);
+		block(log);
+		assert.equal(1000, audit(log, 1, 1234));
+		assert.equal(234, log.log.state("example.com").lost);
+		assert.equal(1, #lines(log, "they wait in memory"));
+		assert.equal(0, #lines(log, "they wait in the journal"));
+		log.log.finish("example.com");
+		assert.equal(1, #lines(log, "1234 audit events of example.com are lost"));
+		assert.equal(1, #lines(log, "The next start records how many."));
+		kill(log);
+		unblock();
+		local again = journaled();
+		again.log.open("example.com");
+		again:pass(5);
+		local numbers, lost, types = stored(again);
+		assert.same({ 0, 1234, { t = 1234 } }, { #numbers, lost, types });
+	end);
+
+	it("without an orderly end, too", function ()
+		local log = journaled();
+		refuse(log);
+		block(log);
+		audit(log, 1, 1234);
+		kill(log);
+		unblock();
+		local again = journaled();
+		again.log.open("example.com");
+		again:pass(5);
+		local numbers, lost, types = stored(again);
+		assert.same({ 0, 1234, { t = 234, unreadable = 1000 } }, { #numbers, lost, types });
+	end);
+
+	it("not what waited in memory, once the journal can be written again", function ()
+		local log = journaled();
+		refuse(log);
+		block(log);
+		audit(log, 1, 100);
+		unblock();
+		audit(log, 101, 101);
+		kill(log);
+		local again = journaled();
+		again.log.open("example.com");
+		again:pass(5);
+		local numbers, lost = stored(again);
+		assert.same({ 101, 0 }, { #numbers, lost });
+	end);
+
+	it("nor is that so only when something new is recorded", function ()
+		local log = journaled();
+		refuse(log);
+		block(log);
+		audit(log, 1, 100);
+		unblock();
+		log:pass(61);
+		kill(log);
+		local again = journaled();
+		again.log.open("example.com");
+		again:pass(5);
+		assert.same({ 100, 0 }, { #stored(again), (select(2, stored(again))) });
+	end);
+
+	it("not what comes while another process has the lock for a moment, at the start", function ()
+		local other = journaled();
+		other.log.open("example.com");
+		local log = journaled();
+		local work = refuse(log);
+		log.log.open("example.com");
+		audit(log, 1, 3);
+		other.log.close();
+		log:pass(1);
+		assert.is_true(log.log.owns_journal("example.com"));
+		kill(log);
+		work();
+		local again = journaled(log.store);
+		again.log.open("example.com");
+		again:pass(5);
+		local numbers, lost = stored(again);
+		assert.same({ { 1, 2, 3 }, 0 }, { numbers, lost });
+		-- Nobody needs to hear of a moment.
+		assert.same({}, lines(log, "can't be used"));
+	end);
+
+	it("while another process has the journal for longer is counted, and the journal is tried again", function ()
+		local other = journaled();
+		other.log.open("example.com");
+		local log = journaled();
+		log.log.open("example.com");
+		-- A store that works gets what happens at once.
+		audit(log, 1, 2);
+		assert.same({ 1, 2 }, (stored(log)));
+		local work = refuse(log);
+		assert.equal(1000, audit(log, 3, 1025));
+		-- Who reads sees what waits.
+		assert.equal(1000, (select(2, log:shown("--limit=1000"))));
+		assert.same({ 1000, 23 }, { log.log.waiting("example.com"), log.log.state("example.com").lost });
+		log:pass(10);
+		assert.equal(1, #lines(log, "can't be used: "..path..".lock: in use by another process"));
+		assert.equal(1, #lines(log, "there is room for no more of them"));
+		other.log.close();
+		log:pass(60);
+		assert.equal(1, #lines(log, "can be used now"));
+		work();
+		log:pass(61);
+		local numbers, lost, types = stored(log);
+		assert.same({ 1002, 23, { t = 23 } }, { #numbers, lost, types });
+		assert.equal(0, #lines(log, "none was lost"));
+	end);
+
+	it("is in an entry even if that was refused once", function ()
+		local log = journaled();
+		local work = refuse(log);
+		block(log);
+		audit(log, 1, 1003);
+		work();
+		log:pass(61);
+		local _, lost, types, entries = stored(log);
+		assert.same({ 3, { t = 3 }, 1 }, { lost, types, entries });
+	end);
+
+	-- CRC-32 as the journal has it.
+	local function crc32(bytes)
+		local crc = 0xffffffff;
+		for i = 1, #bytes do
+			crc = crc ~ bytes:byte(i);
+			for _ = 1, 8 do crc = (crc >> 1) ~ (0xedb88320 & -(crc & 1)); end
+		end
+		return ~crc & 0xffffffff;
+	end
+
+	it("by a record whose content is no entry, is counted once, however often the store refuses", function ()
+		local log = journaled();
+		refuse(log);
+		audit(log, 1, 3);
+		log.log.close();
+		-- The second record, whole, but with something else in it.
+		local file = segments()[1];
+		local content = io.open(file):read("a");
+		local begin, at, n = nil, 1, 0;
+		while true do
+			local kind = content:sub(at + 12, at + 12);
+			local length = string.unpack("<I4", content, at + 8);
+			if kind == "e" then n = n + 1; end
+			if n == 2 then begin = at; break; end
+			at = at + 21 + length;
+		end
+		local length = string.unpack("<I4", content, begin + 8);
+		local checked = content:sub(begin + 8, begin + 20)..("?"):rep(length);
+		content = content:sub(1, begin + 3)..string.pack("<I4", crc32(checked))..checked..content:sub(begin + 21 + length);
+		local out = io.open(file, "w");
+		out:write(content);
+		out:close();
+		local again = journaled();
+		local work = refuse(again);
+		again.log.open("example.com");
+		again:pass(20);
+		work();
+		again:pass(61);
+		local numbers, lost, types = stored(again);
+		assert.same({ { 1, 3 }, 1, { unreadable = 1 } }, { numbers, lost, types });
+		assert.equal(1, #lines(again, "1 audit events of example.com are lost"));
+	end);
+
+	it("by a fault of ours is counted with the rest", function ()
+		local log = journaled();
+		local raising = setmetatable({}, { __index = function () error("boom"); end });
+		assert.is_nil(log.log.audit("example.com", nil, "mod_test", "t", { session = raising }));
+		log:pass(5);
+		local numbers, lost, types = stored(log);
+		assert.same({ {}, 1, { t = 1 } }, { numbers, lost, types });
+	end);
+
+	it("is not more because of a pause: a store that works again is noticed within a minute", function ()
+		local log = journaled();
+		local attempts, work = {}, refuse(log);
+		local append = log.store.append;
+		log.store.append = function (...) table.insert(attempts, log.time); return append(...); end;
+		audit(log, 1, 1);
+		log:pass(3600);
+		for i = 2, #attempts do
+			local pause = attempts[i] - attempts[i - 1];
+			assert.is_true(pause <= 60.5, ("a pause of %.1f s"):format(pause));
+		end
+		assert.is_true(#attempts <= 70 and #attempts >= 60, #attempts.." attempts");
+		work();
+		log:pass(60.5);
+		assert.same({ 1 }, (stored(log)));
+	end);
+
+	it("by nobody's waiting: between slices the loop is for others, three quarters of the time", function ()
+		local log = journaled();
+		local append = log.store.append;
+		log.store.append = function (...) log.time = log.time + 0.001; return append(...); end;
+		audit(log, 1, 190);
+		local slices = 0;
+		while log.log.waiting("example.com") > 0 and slices < 100 do
+			-- What is due next, and how long it takes.
+			table.sort(log.timers, function (a, b) return a.at < b.at; end);
+			local timer = table.remove(log.timers, 1);
+			log.time = math.max(log.time, timer.at);
+			local began, waiting = log.time, log.log.waiting("example.com");
+			timer.run();
+			local took = log.time - began;
+			if log.log.waiting("example.com") < waiting and log.log.waiting("example.com") > 0 then
+				slices = slices + 1;
+				table.sort(log.timers, function (a, b) return a.at < b.at; end);
+				local pause = log.timers[1].at - log.time;
+				assert.is_true(pause >= 2.99 * took, ("%.4f s after a slice of %.4f s"):format(pause, took));
+			end
+		end
+		assert.is_true(slices >= 5, slices.." slices");
+		assert.equal(190, #stored(log));
+	end);
+end);
