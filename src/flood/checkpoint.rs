@@ -86,3 +86,27 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 fn beside(path: &Path) -> PathBuf {
     path.with_extension("flood-new")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A crash in the middle of a write must leave the file of before: so it is never written in place.
+    #[test]
+    fn a_checkpoint_takes_the_place_of_the_one_before() {
+        let folder = std::env::temp_dir().join(format!("audit-checkpoint-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (path, before) = (folder.join("audit.flood"), folder.join("before"));
+        let (first, second) = (Checkpoint::new(1.0, 2.0, Vec::new()), Checkpoint::new(3.0, 4.0, Vec::new()));
+        first.write(&path).unwrap();
+        // Another name of the same file keeps its content.
+        fs::hard_link(&path, &before).unwrap();
+        second.write(&path).unwrap();
+        assert_eq!((Checkpoint::read(&before).unwrap(), Checkpoint::read(&path).unwrap()), (Some(first), Some(second.clone())));
+        // Where it can't be written the one before stays, and no part of the new one.
+        fs::create_dir(beside(&path)).unwrap();
+        assert!(Checkpoint::new(5.0, 6.0, Vec::new()).write(&path).is_err());
+        assert_eq!(Checkpoint::read(&path).unwrap(), Some(second));
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

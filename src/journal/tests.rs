@@ -167,6 +167,75 @@ fn a_full_journal_keeps_places_then_refuses_and_recovers() {
 }
 
 #[test]
+fn a_thousand_entries_wait_in_memory_and_get_their_place_behind_what_is_on_disk() {
+    let folder = Folder::new();
+    let mut owner = folder.open(Limits::default());
+    append(&mut owner, 0..3);
+    let mut journal = Journal::detached(&folder.base(), Limits::default());
+    assert!(matches!(journal.attach(NOON), Err(JournalError::Locked { .. })) && !journal.is_attached());
+    for number in 0..1000 {
+        assert_eq!(journal.append(&payload(number + 3), "test", NOON), Appended::Volatile(number));
+    }
+    assert_eq!(journal.append(b"one more", "test", NOON), Appended::Refused);
+    assert!(journal.trouble().unwrap().contains("in use by another process"));
+    let snapshot = journal.snapshot();
+    assert_eq!((snapshot.len(), snapshot.get(2), snapshot.get(1002)), (1003, Some((2, Some(payload(2)))), Some((1002, Some(payload(1002))))));
+    journal.lose("test", 1, NOON);
+    owner.close();
+    journal.attach(NOON).unwrap();
+    assert_eq!((journal.len(), journal.in_memory(), journal.trouble()), (1003, 0, None));
+    drop(journal);
+    let mut journal = folder.open(Limits::default());
+    assert_eq!(contents(&mut journal), (0..1003).map(entry).collect::<Vec<_>>());
+    // What was counted before there was a file is in it.
+    assert_eq!((journal.take_missing(), journal.take_lost().unwrap().count), (0, 1));
+}
+
+#[test]
+fn what_an_entry_tells_of_is_kept_until_that_entry_is_safe() {
+    let folder = Folder::new();
+    let limits = Limits { volatile: 1, ..Limits::default() };
+    let unrecorded = |journal: &Journal| journal.losses().unrecorded().map_or(0, |lost| lost.count);
+    let mut journal = folder.open(limits);
+    journal.lose("test", 7, NOON);
+    assert_eq!(journal.take_lost().unwrap().count, 7);
+    journal.limits.bytes = 0;
+    assert_eq!(journal.append(b"seven are lost", "lost", NOON), Appended::Volatile(0));
+    journal.tell(Some(0));
+    drop(journal);
+    // It died with the process, and is one of those that are lost now.
+    let mut journal = folder.open(limits);
+    assert_eq!((unrecorded(&journal), journal.take_missing()), (8, 1));
+    // At an orderly end it is not counted itself.
+    journal.take_lost().unwrap();
+    journal.limits.bytes = 0;
+    assert_eq!(journal.append(b"eight are lost", "lost", NOON), Appended::Volatile(1));
+    journal.tell(Some(1));
+    assert_eq!((journal.give_up(NOON), unrecorded(&journal)), (0, 8));
+    // On disk it is safe, and with the store too.
+    for durable in [true, false] {
+        journal.lose("test", 1, NOON);
+        journal.take_lost().unwrap();
+        journal.limits.bytes = if durable { limits.bytes } else { 0 };
+        let (Appended::Durable(sequence) | Appended::Volatile(sequence)) = journal.append(b"lost", "lost", NOON) else { panic!() };
+        journal.tell(Some(sequence));
+        assert_eq!(unrecorded(&journal) == 0, durable);
+        journal.release(sequence + 1);
+        assert_eq!(unrecorded(&journal), 0);
+    }
+    // When it is written late, too.
+    journal.lose("test", 1, NOON);
+    journal.take_lost().unwrap();
+    let Appended::Volatile(sequence) = journal.append(b"late", "lost", NOON) else { panic!() };
+    journal.tell(Some(sequence));
+    journal.limits.bytes = limits.bytes;
+    assert!(journal.look(NOON).is_empty());
+    assert_eq!((unrecorded(&journal), journal.in_memory()), (0, 0));
+    drop(journal);
+    assert_eq!(unrecorded(&folder.open(limits)), 0);
+}
+
+#[test]
 fn a_payload_is_bounded() {
     let folder = Folder::new();
     let mut journal = folder.open(Limits::default());
