@@ -208,7 +208,7 @@ local function follow(asked)
 	return conclude(asked, result, problem);
 end
 
-local function prune(names)
+local function prune(names, trust_clock)
 	local status = 0;
 	local state = state_of_server(names[1] or "");
 	if state == "running" then
@@ -217,10 +217,10 @@ local function prune(names)
 	for _, host in ipairs(names) do
 		local text, problem;
 		if state == "reachable" then
-			text, problem = link.ask { action = "prune"; host = host };
+			text, problem = link.ask { action = "prune"; host = host; trust_clock = trust_clock and "true" or nil };
 		else
 			local results;
-			results, problem = audit_log.prune(host, { actor = { kind = "admin-shell" } });
+			results, problem = audit_log.prune(host, { trust_clock = trust_clock; actor = { kind = "admin-shell" } });
 			text = results and readings.describe(host, results);
 		end
 		if text then
@@ -288,7 +288,7 @@ return function (arg)
 		end
 	end
 	if command.action == "prune" then
-		return prune(names);
+		return prune(names, command.trust_clock);
 	elseif command.action == "new-key" then
 		return new_keys(names);
 	elseif command.asked.follow then

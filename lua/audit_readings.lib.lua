@@ -58,7 +58,9 @@ end
 -- The same for an operator who asked for it.
 function readings.describe(host, results)
 	local lines = readings.pruned(results);
-	if #lines == 0 then
+	if results.held then
+		table.insert(lines, ("nothing that has expired is removed, as %s (--trust-clock: the clock is right)"):format(results.held));
+	elseif #lines == 0 then
 		return host..": nothing has expired";
 	end
 	return host..": "..table.concat(lines, "\n"..host..": ");

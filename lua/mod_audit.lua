@@ -97,6 +97,24 @@ local function wait_for_lock(attempt, message)
 	return true;
 end
 
+-- What mod_audit_status keeps. The store of a driver that has to wait can't be asked here.
+local function heartbeat(host)
+	local ok, state = pcall(function ()
+		return hosts[host] and module:context(host):open_store("audit_status", "keyval"):get(nil);
+	end);
+	return ok and type(state) == "table" and tonumber(state.heartbeat) or nil;
+end
+
+-- When something was written last that was not written by us, nor while the machine started. Asked once: it is the same for all
+-- hosts, and we write soon.
+local elsewhere;
+local function written_elsewhere(now, uptime)
+	elsewhere = elsewhere or { core.written_elsewhere(now, uptime,
+		{ "/var/log", "/var/lib", "/var/cache", "/var/tmp", "/etc", prosody.paths.data },
+		{ prosody.config_file, prosody.paths.config }) };
+	return elsewhere[1];
+end
+
 local readings; -- which needs the log
 
 local statistics = module:shared("statistics");
@@ -114,6 +132,14 @@ local audit_log = core.new {
 	retry = not in_server and wait_for_lock or nil;
 	pause = in_server and async.sleep or nil;
 	lock_path = function (host) return file_of(host, "prune.lock", true); end;
+	uptime = core.uptime;
+	clock_path = function (host) return file_of(host, "clock", in_server); end;
+	clock_files = function (host)
+		local clock = file_of(host, "clock");
+		return clock and { clock:match("^(.*)/") or ".", (clock:gsub("%.clock$", "")) } or {};
+	end;
+	heartbeat = heartbeat;
+	written_elsewhere = written_elsewhere;
 	key_path = function (host) return file_of(host, "key", true); end;
 	list_path = function (host, user) return datamanager.getpath(user, host, "audit", "list"); end;
 	pruned = function (host, results, problem)
@@ -185,6 +211,11 @@ local function on_audit(event)
 end
 
 module:hook("audit", on_audit);
+
+module:add_timer(10, function ()
+	audit_log.look_at_clock();
+	return 10;
+end);
 
 -- Options are read again now and not at the next event, so that what is wrong is said when it was changed.
 local audited_hosts = {};
@@ -325,7 +356,9 @@ if in_server then
 			if not audited_hosts[attr.host] then
 				return nil, "mod_audit is not loaded on it";
 			end
-			local results, problem = audit_log.prune(attr.host, { wait = true, actor = { kind = "admin-shell" } });
+			local results, problem = audit_log.prune(attr.host, {
+				wait = true; trust_clock = attr.trust_clock == "true"; actor = { kind = "admin-shell" };
+			});
 			if not results then
 				return nil, problem;
 			end

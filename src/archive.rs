@@ -149,6 +149,11 @@ impl Archive {
         }
     }
 
+    /// The partitions to which entries go as long as the day is the same.
+    pub fn in_use(&self) -> impl Iterator<Item = &Partition> {
+        self.classes.values().map(|position| &position.partition)
+    }
+
     /// Takes note that entries were removed from archive user `nil`: there may be room again.
     pub const fn pruned(&mut self) {
         self.single_is_full = false;

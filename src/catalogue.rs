@@ -101,6 +101,8 @@ pub const EVENT_TYPES: &[EventType] = &[
     event("mod_audit", "audit-started", V0_12, &[], "recording began on a host (by `mod_audit_admin`)"),
     event("mod_audit", "audit-options-changed", V0_12, &["options"], "options of the log changed (by `mod_audit_admin`)"),
     event("mod_audit", "audit-pruned", V0_12, &["pruned"], "entries or their addresses were removed, as they had expired or were beyond a limit: of which class, how many, from when to when"),
+    event("mod_audit", "audit-clock-jumped", V0_12, &["clock"], "the clock disagrees with what is known besides, so that nothing is removed for a while: what it showed, and what it should"),
+    event("mod_audit", "audit-clock-trusted", V0_12, &["clock"], "an operator said that such a clock is right (`prosodyctl mod_audit --prune --trust-clock`)"),
     event("mod_audit", "audit-key-replaced", V0_12, &["key"], "the key by which addresses are hashed was replaced"),
     event("mod_audit", "audit-entries-lost", V0_12, &["lost"], "entries could be stored nowhere for a while: how many, of which types, from when to when"),
     event("mod_audit", "audit-queried", V0_12, &["query"], "an administrator read the log: through what, what was asked for, how many entries there were"),

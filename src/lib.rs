@@ -15,6 +15,7 @@
 pub mod address;
 pub mod archive;
 pub mod catalogue;
+pub mod clock;
 pub mod command;
 pub mod event;
 pub mod flood;

@@ -85,6 +85,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         meaning: "How entries lie in the archive; \"single\" is how the community's modules wrote them.",
     },
     OptionSpec {
+        name: "audit_log_clock_trust",
+        default: "\"1d\"",
+        allowed: "a number of seconds, a period such as \"1d\", or \"never\"",
+        meaning: "After the clock has jumped, how long it must agree before anything is removed again.",
+    },
+    OptionSpec {
         name: "audit_log_write",
         default: "\"journal\"",
         allowed: "\"journal\" or \"direct\"",
@@ -121,6 +127,9 @@ pub const OPTIONS: &[OptionSpec] = &[
         meaning: "How many users and addresses are remembered for that.",
     },
 ];
+
+/// The default of `audit_log_clock_trust`.
+const CLOCK_TRUST: Period = Period::Seconds(86_400.0);
 
 /// A value as it stands in the configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -207,6 +216,8 @@ pub struct Settings {
     pub locations: Locations,
     /// How entries lie in the archive.
     pub layout: Layout,
+    /// For how long a clock that has jumped must agree before anything is removed by it.
+    pub clock_trust: Period,
     /// When entries go to the store.
     pub write: Write,
     /// How many events that unauthenticated peers can cause are stored as they are; nothing where all of them are.
@@ -231,6 +242,7 @@ impl Default for Settings {
             retention: Retention::default(),
             locations: Locations::default(),
             layout: Layout::default(),
+            clock_trust: CLOCK_TRUST,
             write: Write::default(),
             flood: Some(Burst::default()),
             repeats: Repeats::default(),
@@ -293,6 +305,12 @@ impl Settings {
             _ => reader.refuse("audit_log_layout", &value, "\"partitions\"", default.layout),
         };
 
+        let value = get("audit_log_clock_trust");
+        let clock_trust = match period(&value) {
+            Ok(period) => period.unwrap_or(CLOCK_TRUST),
+            Err(PeriodError) => reader.refuse("audit_log_clock_trust", &value, "1 day", CLOCK_TRUST),
+        };
+
         let value = get("audit_log_write");
         let write = match &value {
             Value::Nil => default.write,
@@ -327,7 +345,7 @@ impl Settings {
                 ));
             }
         }
-        (Self { retention, locations, layout, write, flood, repeats }, reader.refused)
+        (Self { retention, locations, layout, clock_trust, write, flood, repeats }, reader.refused)
     }
 }
 
@@ -500,6 +518,8 @@ mod tests {
             ("audit_log_flood", flood(Some(Value::Number(2.0)), None), Settings { flood: burst(2, 60.0), ..default() }),
             ("audit_log_flood", flood(Some(text("3")), Some(text("10 minutes"))), Settings { flood: burst(3, 600.0), ..default() }),
             ("audit_log_flood", flood(None, Some(Value::Number(30.0))), Settings { flood: burst(5, 30.0), ..default() }),
+            ("audit_log_clock_trust", text("36h"), Settings { clock_trust: Period::Seconds(129_600.0), ..default() }),
+            ("audit_log_clock_trust", text("never"), Settings { clock_trust: Period::Never, ..default() }),
             ("audit_auth_cache_size", Value::Number(2.0), Settings { repeats: Repeats { keys: 2, ..repeats() }, ..default() }),
             (
                 "audit_auth_repeat_failure_timeout",
@@ -540,6 +560,8 @@ mod tests {
             ("audit_log_location", text("yes"), Settings { locations: Locations::Off, ..default() }),
             ("audit_log_location_database", Value::Boolean(true), Settings { locations: Locations::Wanted, ..default() }),
             ("audit_log_layout", text("flat"), default()),
+            ("audit_log_clock_trust", text("soon"), default()),
+            ("audit_log_clock_trust", Value::Boolean(true), default()),
             ("audit_log_write", text("later"), default()),
             ("audit_log_flood", Value::Boolean(true), default()),
             ("audit_log_flood", Value::Number(5.0), default()),

@@ -7,7 +7,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::partition::Partition;
+use crate::clock::Timeline;
+use crate::partition::{Partition, day};
 use crate::retention::Retention;
 
 pub use crate::partition::{CUT, MOVING, OLD};
@@ -26,7 +27,7 @@ pub struct Plan {
     pub expired: BTreeMap<String, Vec<Partition>>,
     /// Where addresses have expired, oldest first.
     pub cut: Vec<Partition>,
-    /// Of classes with a limit, what has not expired, newest first.
+    /// Of classes with a limit, what has not expired: the partition in use first, then the others, written last first.
     pub limited: BTreeMap<String, Vec<Partition>>,
     /// When there is something to do again, in UNIX seconds, if nothing happens until then.
     pub next: Option<f64>,
@@ -37,6 +38,20 @@ impl Plan {
     /// archive user `nil`.
     #[must_use]
     pub fn new(partitions: &[Partition], retention: &Retention, old_is_empty: bool, now: f64) -> Self {
+        Self::with_times(partitions, retention, old_is_empty, now, &Timeline::default(), &HashSet::new())
+    }
+
+    /// The same where it is known when entries were written whose clock was wrong, and which partitions are written to now. If
+    /// that is not known of a class, it is the last of the day.
+    #[must_use]
+    pub fn with_times(
+        partitions: &[Partition],
+        retention: &Retention,
+        old_is_empty: bool,
+        now: f64,
+        timeline: &Timeline,
+        used: &HashSet<Partition>,
+    ) -> Self {
         let mut plan = Self::default();
         let truth: HashSet<Partition> = visible(partitions, old_is_empty).into_iter().collect();
         let mut sorted = partitions.to_vec();
@@ -52,18 +67,30 @@ impl Plan {
                 continue;
             }
             let class = partition.home().to_owned();
-            if retention.is_expired(&partition, now) {
+            let rules = retention.rules(&class);
+            let shift = timeline.shift(&partition);
+            let expires = rules.expires_after.seconds() + partition.end() + shift;
+            if expires <= now {
                 plan.expired.entry(class).or_default().push(partition);
                 continue;
             }
-            let rules = retention.rules(&class);
-            plan.due(rules.expires_after.seconds() + partition.end(), now);
+            plan.due(expires, now);
             if let Some(due) = cut_due(&partition, retention) {
+                let due = due + shift;
                 if due <= now { plan.cut.push(partition.clone()) } else { plan.due(due, now) }
             }
             if rules.limit.is_some() {
-                plan.limited.entry(class).or_default().insert(0, partition);
+                plan.limited.entry(class).or_default().push(partition);
             }
+        }
+        for partitions in plan.limited.values_mut() {
+            let today = partitions.iter().filter(|partition| partition.day == day(now) && !partition.is_cut()).max().cloned();
+            let in_use = partitions.iter().find(|partition| used.contains(partition)).cloned().or(today);
+            let written = |partition: &Partition| partition.start() + timeline.shift(partition);
+            partitions.sort_by(|a, b| {
+                let rank = |partition: &Partition| in_use.as_ref() == Some(partition);
+                rank(b).cmp(&rank(a)).then_with(|| written(b).total_cmp(&written(a))).then_with(|| b.cmp(a))
+            });
         }
         plan
     }

@@ -169,6 +169,18 @@ impl Retention {
         self.class(class).map_or(&self.former, |class| &class.rules)
     }
 
+    /// The same classes, in which nothing expires: what the clock says does not count.
+    #[must_use]
+    pub fn without_expiry(&self) -> Self {
+        let keep = |rules: Rules| Rules { expires_after: Period::Never, addresses_expire: None, ..rules };
+        let mut kept = self.clone();
+        kept.former = keep(kept.former);
+        for class in kept.classes.iter_mut().chain([&mut kept.default]) {
+            class.rules = keep(class.rules);
+        }
+        kept
+    }
+
     /// Whether the configuration has the class.
     #[must_use]
     pub fn has(&self, class: &str) -> bool {

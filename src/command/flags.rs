@@ -88,6 +88,7 @@ pub const FLAGS: &[Flag] = &[
     takes("report", "FILE", View, "the same as a page for a browser, with the entries behind each number, into a new file"),
     switch("follow", View, "entries as they come, until you interrupt it"),
     switch("prune", Action, "remove what has expired, on one host or on all"),
+    switch("trust-clock", Action, "with --prune: the clock is right, although it has jumped; remove by it"),
     switch("new-key", Action, "replace the key by which addresses are hashed, on one host or on all"),
     switch("events", Action, "list the types of events, and the class in which a host keeps them"),
     switch("help", Action, "show this help"),

@@ -40,6 +40,8 @@ pub enum Command {
     Prune {
         /// On this host; nothing stands for all of them.
         host: Option<String>,
+        /// Whether the clock is right, even if it has jumped.
+        trust_clock: bool,
     },
     /// Replace the key by which addresses are hashed.
     NewKey {
@@ -140,6 +142,9 @@ impl Command {
             }
         }
         let target = target.map(read_target).transpose()?;
+        if given.trust_clock && given.action != Some("prune") {
+            return Err(UsageError("--trust-clock goes with --prune only".to_owned()));
+        }
         if given.events {
             return Ok(Self::Events { host: target.map(|(_, host)| host) });
         }
@@ -148,7 +153,7 @@ impl Command {
                 Some((Some(_), host)) => return Err(UsageError(format!("--{action} is for a whole host: --{action} {host}"))),
                 target => target.map(|(_, host)| host),
             };
-            return Ok(if action == "prune" { Self::Prune { host } } else { Self::NewKey { host } });
+            return Ok(if action == "prune" { Self::Prune { host, trust_clock: given.trust_clock } } else { Self::NewKey { host } });
         }
         match target {
             None => Err(UsageError("Name a host or an account, such as example.com or user@example.com (--help shows more)".to_owned())),
@@ -177,6 +182,7 @@ struct Given {
     no_colour: bool,
     events: bool,
     action: Option<&'static str>,
+    trust_clock: bool,
 }
 
 impl Given {
@@ -185,6 +191,7 @@ impl Given {
         let filter = &mut show.request.filter;
         match flag.name {
             "events" => self.events = true,
+            "trust-clock" => self.trust_clock = true,
             "prune" | "new-key" => {
                 if let Some(other) = self.action.replace(flag.name).filter(|other| *other != flag.name) {
                     return Err(UsageError(format!("One thing at a time, not --{other} and --{}", flag.name)));

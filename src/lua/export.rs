@@ -84,8 +84,9 @@ fn read_command(lua: &Lua, (arguments, now): (Vec<LuaString>, f64)) -> LuaResult
             result.set("action", "new-key")?;
             result.set("host", host)?;
         }
-        Command::Prune { host } => {
+        Command::Prune { host, trust_clock } => {
             result.set("action", "prune")?;
+            result.set("trust_clock", trust_clock)?;
             result.set("host", host)?;
         }
         Command::Show(show) => {

@@ -12,8 +12,10 @@ local ID, OCCURRED = NAMESPACE.."\1id", NAMESPACE.."\1occurred";
 local MAX_ELEMENTS, MAX_BYTES = 200, 32768;
 -- How many addresses are remembered with what is stored of them, for each class.
 local MAX_ADDRESSES = 1024;
+-- A step of the clock that is worth a look, in seconds.
+local STEP = 600;
 
-local error, getmetatable, pairs, pcall, rawget = error, getmetatable, pairs, pcall, rawget;
+local error, getmetatable, ipairs, pairs, pcall, rawget = error, getmetatable, ipairs, pairs, pcall, rawget;
 local require, setmetatable, type = require, setmetatable, type;
 local floor = math.floor;
 local lend, settle = chunks.collector.lend, chunks.collector.settle;
@@ -37,6 +39,12 @@ local function nothing() end
 --     schedule    function(delay, run): runs run() in an async context, so many seconds later; without it there is no journal,
 --                 and no flood control
 --     pause       function(seconds): lets the server go on, in an async context; without it nothing pauses
+--     uptime      function(now) -> seconds since the machine was started, the name of that start | nil; without it every clock
+--                 is believed
+--     clock_path  function(host) -> the file in which it is kept what is known of the clock | nil
+--     clock_files     function(host) -> list of the log's own files and folders, whose times are compared with the clock
+--     heartbeat       function(host) -> the last heartbeat of the server | nil
+--     written_elsewhere   function(now, uptime) -> when others have written something last | nil
 --     pruned      function(host, what was done | nil, message), after prune_soon(); of a failure only what lasts, and once
 --     lock_path   function(host) -> the file by which one process at a time prunes a host | nil
 --     list_path   function(host, archive user) -> the file in which the embedded driver keeps its entries
@@ -54,7 +62,10 @@ local function new(environment)
 	local stanza_mt, log, now = environment.stanza_mt, environment.log, environment.now;
 	local recorded = environment.recorded or nothing;
 	local configured, direct, troubled = {}, {}, {};
-	local queues, flood, prunes, reading;
+	local queues, flood, prunes, reading, clocks;
+	local monotonic = environment.monotonic or now;
+	-- By how much the clock and the one that does not jump differ.
+	local difference;
 
 	local function tell(level, lines)
 		for i = 1, #lines do
@@ -255,6 +266,19 @@ local function new(environment)
 		return true;
 	end
 
+	-- Looks at the clocks of all hosts if the time has jumped since an event before: what was written meanwhile is to be known.
+	local function watch_clock(at)
+		local since = at - monotonic();
+		if difference and since - difference < STEP and difference - since < STEP then
+			return;
+		end
+		local is_first = difference == nil;
+		difference = since;
+		if not is_first then
+			clocks.look_at_all();
+		end
+	end
+
 	local function record(host, user, source, event_type, session, actor, custom, timestamp, admitted)
 		ensure_configured(host);
 		source, event_type = field(source) or "unknown", field(event_type) or "unknown";
@@ -266,6 +290,9 @@ local function new(environment)
 			end
 		end
 		local at = now();
+		if clocks then
+			watch_clock(at);
+		end
 		local id = new_id(at);
 		local jid = good_jid(user);
 		local tags, n = {}, 0;
@@ -405,6 +432,23 @@ local function new(environment)
 		return store, users;
 	end
 
+	if environment.uptime then
+		clocks = chunks.clock.new {
+			log = log, now = now, recorder = recorder, ensure_configured = ensure_configured;
+			uptime = function (at)
+				local uptime, boot = environment.uptime(at);
+				return uptime or monotonic(), boot;
+			end;
+			path = environment.clock_path, files = environment.clock_files, heartbeat = environment.heartbeat;
+			elsewhere = environment.written_elsewhere;
+			writes = environment.schedule ~= nil;
+			record = function (host, event_type, attributes, actor)
+				actor = actor or environment.schedule and { kind = "server" } or nil;
+				audit(host, nil, "mod_audit", event_type, { actor = actor, custom = { detail(stanza_mt, "clock", attributes) } });
+			end;
+		};
+	end
+
 	prunes = chunks.prune.new {
 		stanza_mt = stanza_mt, log = log, now = now;
 		pause = environment.pause;
@@ -428,6 +472,13 @@ local function new(environment)
 			return queues.state(host).oldest or not environment.schedule and queues.waiting(host).since or nil;
 		end;
 		recorder = recorder, classes = classes;
+		clock = function (host, users)
+			local clock = clocks and clocks.look(host, users, true);
+			return clock, clock and clock:remaining(recorder.clock_trust(host));
+		end;
+		trust_clock = function (host, actor)
+			if clocks then clocks.trust(host, actor); end
+		end;
 		record = function (host, details, actor)
 			actor = actor or environment.schedule and { kind = "server" } or nil;
 			audit(host, nil, "mod_audit", "audit-pruned", { custom = details, actor = actor });
@@ -435,7 +486,7 @@ local function new(environment)
 	};
 
 	local schedule = chunks.schedule.new {
-		now = now, schedule = environment.schedule, pruned = environment.pruned, run = prunes.run;
+		now = now, monotonic = monotonic, schedule = environment.schedule, pruned = environment.pruned, run = prunes.run;
 		is_in_trouble = function (host) return queues.state(host).problem ~= nil; end;
 	};
 	local prune, prune_soon = schedule.prune, schedule.prune_soon;
@@ -476,7 +527,7 @@ local function new(environment)
 	};
 
 	flood = chunks.flood.new {
-		stanza_mt = stanza_mt, log = log, now = now, monotonic = environment.monotonic or now;
+		stanza_mt = stanza_mt, log = log, now = now, monotonic = monotonic;
 		schedule = environment.schedule;
 		-- Who has the journal has this too.
 		journal = environment.journal_path and function (host)
@@ -500,6 +551,7 @@ local function new(environment)
 		store_of = store_of;
 		waiting = queues.waiting;
 		recorder = recorder;
+		clock = function (host) return clocks and (clocks.look(host)); end;
 	};
 
 	-- A function of the reading half, for a host that may not have been configured yet.
@@ -514,13 +566,22 @@ local function new(environment)
 	-- to a database and make its tables takes longer than one slice may.
 	local function open_journal(host)
 		ensure_configured(host);
+		if clocks then
+			clocks.prepare(host);
+		end
 		local store = queues.queue_of(host).journal and store_of(host);
 		if store then
 			pcall(stores_of_hosts.connect, store);
 		end
+		if clocks then
+			clocks.look(host);
+		end
 	end
 
 	local function close(host)
+		if clocks then
+			clocks.close(host);
+		end
 		flood.close(host);
 		queues.close(host);
 	end
@@ -561,6 +622,12 @@ local function new(environment)
 		-- stop(): whatever is being pruned is left as it is; it is taken up by whoever comes next
 		stop = prunes.stop;
 		look_at_key = look_at_key;
+		-- look_at_clock(): notices that the clock has jumped, or has agreed for long enough
+		look_at_clock = function ()
+			for _, host in ipairs(clocks and clocks.look_at_all() or {}) do
+				prune_soon(host, 0);
+			end
+		end;
 		-- hash(host, address) -> as it is stored by ips = "hash", the name of the key | nil
 		hash = function (host, ip)
 			ensure_configured(host);
@@ -597,6 +664,8 @@ end
 
 local exports = {
 	version = native.version;
+	uptime = native.uptime;
+	written_elsewhere = native.written_elsewhere;
 	period = native.period;
 	command = native.command;
 	help = native.help;

@@ -15,10 +15,13 @@
 //! | `shell_commands() -> list` | the names of the commands of which it is known what they take |
 //! | `shows_field(name, type) -> boolean` | whether the value of a form's field may be recorded |
 //! | `terminal_width() -> cells \| nil` | how wide the terminal at standard output is |
+//! | `uptime(now) -> seconds, boot \| nil` | how long the machine has been up, and the name of that start |
+//! | `written_elsewhere(now, uptime, folders, files) -> time \| nil` | when something was written last that is not ours |
 //! | `is_terminal("stdout" \| "stderr") -> boolean` | whether that is a terminal |
 //! | `exit_on_interrupt() -> boolean` | lets Ctrl-C end the process |
 //! | `version` | the version of this library |
 
+mod clock;
 mod convert;
 mod export;
 mod flood;
@@ -39,6 +42,7 @@ const CHUNKS: &[(&str, &str)] = &[
     ("writer", include_str!("writer.lua")),
     ("queue", include_str!("queue.lua")),
     ("flood", include_str!("flood.lua")),
+    ("clock", include_str!("clock.lua")),
     ("slices", include_str!("slices.lua")),
     ("cut", include_str!("cut.lua")),
     ("older", include_str!("older.lua")),
@@ -62,6 +66,10 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("is_owned", lua.create_function(journal::is_owned)?)?;
     native.set("lock", lua.create_function(pruning::lock)?)?;
     native.set("sync", lua.create_function(pruning::sync)?)?;
+    native.set("clock", lua.create_function(clock::open)?)?;
+    native.set("uptime", lua.create_function(clock::uptime)?)?;
+    native.set("newest_file", lua.create_function(clock::newest_file)?)?;
+    native.set("written_elsewhere", lua.create_function(clock::written_elsewhere)?)?;
     native.set("new_key", lua.create_function(recorder::new_key)?)?;
     native.set("read_journal", lua.create_function(journal::read)?)?;
     let chunks = lua.create_table()?;

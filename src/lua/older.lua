@@ -15,13 +15,13 @@ local engine_of, in_one_transaction, is_embedded = stores.engine_of, stores.in_o
 local detail = stanzas.detail;
 
 --   context = { stanza_mt, log, now, recorder, classes } as prune.lua has them
--- Gives prune_old(host, store, users, at, breathe, add, wish) -> how many entries were moved to partitions.
+-- Gives prune_old(host, store, users, at, breathe, add, wish, clock | nil) -> how many entries were moved to partitions.
 local function new(context, slices)
 	local now, recorder = context.now, context.recorder;
 	local call, each, edge = slices.call, slices.each, slices.edge;
 
 	-- Archive user nil of the embedded driver, where every removal would rewrite all of it: its entries are moved to partitions.
-	local function move_old(host, store, users, at, breathe, add, wish)
+	local function move_old(host, store, users, at, breathe, add, wish, clock)
 		local generation = recorder.next_generation(users);
 		local marker = recorder.marker(generation, at);
 		call(store, "append", marker, nil, detail(context.stanza_mt, "moving"), floor(at), "@");
@@ -31,7 +31,7 @@ local function new(context, slices)
 		local function copy(key, stanza, when, with)
 			last_key = key;
 			local class = context.classes.of(host, stanza.attr.type or "").name;
-			if recorder.is_past(host, class, when, at) then
+			if recorder.is_past(host, class, when, at, clock) then
 				add(class, "expired", 1, 0, when, when);
 				return;
 			end
@@ -78,8 +78,8 @@ local function new(context, slices)
 
 	-- Archive user nil of an SQL store: what is older than any class keeps goes by time, a bit at a time; what only its own class
 	-- lets go is removed by its key.
-	local function prune_rows(host, store, at, breathe, add)
-		local cutoff = recorder.last_cutoff(host, at);
+	local function prune_rows(host, store, at, breathe, add, clock)
+		local cutoff = recorder.last_cutoff(host, at, clock);
 		local oldest = edge(store, nil, false);
 		local first, span, removed = oldest, FIRST_SPAN, 0;
 		local to;
@@ -106,7 +106,7 @@ local function new(context, slices)
 				return false;
 			end
 			local class = context.classes.of(host, stanza.attr.type or "").name;
-			if recorder.is_past(host, class, when, at) then
+			if recorder.is_past(host, class, when, at, clock) then
 				keys[#keys + 1] = key;
 				add(class, "expired", 1, 0, when, when);
 			end
@@ -122,18 +122,18 @@ local function new(context, slices)
 		end
 	end
 
-	local function prune_old(host, store, users, at, breathe, add, wish)
+	local function prune_old(host, store, users, at, breathe, add, wish, clock)
 		if engine_of(store) then
-			prune_rows(host, store, at, breathe, add);
+			prune_rows(host, store, at, breathe, add, clock);
 			return 0;
 		end
 		local oldest = edge(store, nil, false);
 		if not oldest then
 			return 0;
 		elseif is_embedded(store) and not recorder.is_single(host) then
-			return move_old(host, store, users, at, breathe, add, wish);
+			return move_old(host, store, users, at, breathe, add, wish, clock);
 		end
-		local cutoff = recorder.last_cutoff(host, at);
+		local cutoff = recorder.last_cutoff(host, at, clock);
 		if cutoff and oldest < cutoff then
 			local count = tonumber(call(store, "delete", nil, { ["end"] = recorder.before(cutoff) })) or 0;
 			add("events", "expired", count, 0, oldest, recorder.before(cutoff));

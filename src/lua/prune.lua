@@ -24,6 +24,8 @@ local detail = stanzas.detail;
 --     open                     function(host) -> store, names of its archive users | nil, message
 --     oldest_waiting           function(host) -> when the oldest entry was recorded that the store has not taken yet | nil
 --     recorder, classes
+--     clock                    function(host, archive users) -> the clock, seconds until it is believed again | nil: it is believed
+--     trust_clock              function(host, actor | nil): it is right, whatever it did
 --     record                   function(host, list of details, actor | nil): makes an entry of what was done, by whose order
 --   }
 local function new(context)
@@ -136,8 +138,10 @@ local function new(context)
 		end
 		-- To list a large log takes a slice of its own.
 		breathe();
+		local clock, settles = context.clock(host, users);
+		results.held = clock and clock:doubt();
 		local old_is_empty = recorder.is_moving(users) and edge(store, nil, false) == nil;
-		local plan = recorder.plan(host, users, old_is_empty, at);
+		local plan = recorder.plan(host, users, old_is_empty, at, clock);
 		for _, partition in ipairs(plan.unfinished) do
 			call(store, "delete", partition);
 			breathe();
@@ -154,14 +158,14 @@ local function new(context)
 			end
 		end
 		drop_partitions();
-		local moved = not wish.limits and prune_old(host, store, users, at, breathe, add, wish) or 0;
+		local moved = not wish.limits and not results.held and prune_old(host, store, users, at, breathe, add, wish, clock) or 0;
 		if moved > 0 then
 			-- What was moved is treated like the rest.
 			store, users = context.open(host);
 			if not store then
 				error(users, 0);
 			end
-			plan = recorder.plan(host, users, true, at);
+			plan = recorder.plan(host, users, true, at, clock);
 			drop_partitions();
 		end
 		if not wish.limits then
@@ -176,13 +180,14 @@ local function new(context)
 		for _, class in ipairs(plan.former) do
 			context.log("info", ("The class %s of audit events of %s is configured no more; its entries are kept for as long as any"):format(class, host));
 		end
-		results.moved, results.next = moved, plan.next;
+		results.moved, results.next = moved, results.held and at + settles or plan.next;
 	end
 
 	-- Prunes a host: list of { class, reason = "expired" | "limit" | "addresses", count, partitions, from, till }, with `moved`, the
-	-- number of entries of an older log that lie in partitions now, and `next`, when there will be something to do | nil, message.
+	-- number of entries of an older log that lie in partitions now, `held`, why nothing that has expired was removed | nil, and
+	-- `next`, when there will be something to do | nil, message.
 	-- `wish` may have limits (look at limits only), settle (how many seconds copies have before their originals go), wait (until
-	-- who prunes the host now has done so) and actor (who asked for it).
+	-- who prunes the host now has done so), trust_clock (it is right) and actor (who asked for it).
 	local function run(host, wish)
 		while running[host] and wish and wish.wait and pause and not slices.is_stopped() do
 			pause(WAIT);
@@ -195,6 +200,9 @@ local function new(context)
 			return nil, problem;
 		end
 		running[host] = true;
+		if wish and wish.trust_clock then
+			context.trust_clock(host, wish.actor);
+		end
 		local results, add = new_results();
 		local ok, err = pcall(work, host, wish or {}, results, add);
 		running[host] = nil;

@@ -1,23 +1,37 @@
 //! What the pruning in Lua asks of the core: plans, and names of partitions.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 
 use mlua::prelude::*;
 
+use super::clock::Kept;
 use super::convert::{Host, Text};
 use super::recorder::{Functions, partition};
+use crate::clock::Timeline;
 use crate::lock::Lock;
 use crate::partition::{MOVING, Partition, written_since};
+use crate::period::Period;
 use crate::pruning::{Plan, surplus, visible};
 
 /// Adds the functions to a recorder's.
 pub(super) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     let recorder = functions.recorder();
-    let plan = functions.lua().create_function(move |lua, (Host(host), users, old_is_empty, now): (Host, LuaTable, bool, f64)| {
-        let retention = recorder.borrow().settings(&host).retention;
+    type Asked = (Host, LuaTable, bool, f64, Option<LuaUserDataRefMut<Kept>>);
+    // plan(host, archive users, whether nil is empty, now, clock | nil) -> what is to be done; with a clock that is in doubt nothing
+    // that depends on the time
+    let plan = functions.lua().create_function(move |lua, (Host(host), users, old_is_empty, now, kept): Asked| {
+        let mut recorder = recorder.borrow_mut();
+        let retention = recorder.settings(&host).retention;
         let all = partitions(&users);
-        let plan = Plan::new(&all, &retention, old_is_empty, now);
+        let used: HashSet<Partition> = recorder.archive(&host).in_use().cloned().collect();
+        let (timeline, is_trusted) = kept.map_or((Timeline::default(), true), |mut kept| {
+            kept.clock.forget(retention.last_cutoff(now));
+            (kept.clock.timeline(now), kept.clock.is_trusted())
+        });
+        let rules = if is_trusted { retention.clone() } else { retention.without_expiry() };
+        let plan = Plan::with_times(&all, &rules, old_is_empty, now, &timeline, &used);
         let result = lua.create_table()?;
         result.set("unfinished", names(&plan.unfinished))?;
         result.set("markers", names(&plan.markers))?;
@@ -64,14 +78,28 @@ pub(super) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         let expiry = recorder.settings(&host).retention.rules(&class).addresses_expire?;
         expiry.to.narrow(std::str::from_utf8(&text.bytes()?).ok()?)
     })?;
-    // is_past(host, class, when, now) -> whether an entry has expired
-    functions.add("is_past", |recorder, (Host(host), class, when, now): (Host, String, f64, f64)| {
-        recorder.settings(&host).retention.cutoff(&class, now).is_some_and(|cutoff| when < cutoff)
+    // is_past(host, class, when, now, clock | nil) -> whether an entry has expired
+    functions.add("is_past", |recorder, (Host(host), class, when, now, kept): (Host, String, f64, f64, Option<LuaUserDataRef<Kept>>)| {
+        let written = when + kept.map_or(0.0, |kept| kept.clock.timeline(now).shift_of_time(when));
+        recorder.settings(&host).retention.cutoff(&class, now).is_some_and(|cutoff| written < cutoff)
     })?;
-    // last_cutoff(host, now) -> the time before which everything has expired | nil
-    functions.add("last_cutoff", |recorder, (Host(host), now): (Host, f64)| recorder.settings(&host).retention.last_cutoff(now))?;
+    // last_cutoff(host, now, clock | nil) -> the time before which everything has expired | nil
+    functions.add("last_cutoff", |recorder, (Host(host), now, kept): (Host, f64, Option<LuaUserDataRef<Kept>>)| {
+        let cutoff = recorder.settings(&host).retention.last_cutoff(now);
+        cutoff.filter(|cutoff| kept.is_none_or(|kept| !kept.clock.timeline(now).was_behind(*cutoff)))
+    })?;
     // first_cutoff(host, now) -> the time before which something has expired | nil
     functions.add("first_cutoff", |recorder, (Host(host), now): (Host, f64)| recorder.settings(&host).retention.first_cutoff(now))?;
+    // clock_trust(host) -> for how many seconds a clock must agree
+    functions.add("clock_trust", |recorder, Host(host): Host| recorder.settings(&host).clock_trust.seconds())?;
+    // clock_way_out(host) -> how removing goes on, in words
+    functions.add("clock_way_out", |recorder, Host(host): Host| {
+        let by_hand = format!("prosodyctl mod_audit --prune --trust-clock {host}");
+        match recorder.settings(&host).clock_trust {
+            Period::Seconds(_) => format!("It goes on when the clock has agreed for audit_log_clock_trust, or by {by_hand}"),
+            Period::Never => format!("It goes on by {by_hand}"),
+        }
+    })?;
     // before(time) -> the last whole second before it
     functions.add("before", |_, time: f64| time.ceil() - 1.0)?;
     // is_single(host) -> whether entries go to archive user nil
@@ -146,7 +174,7 @@ impl LuaUserData for Held {
     }
 }
 
-fn partitions(users: &LuaTable) -> Vec<Partition> {
+pub(super) fn partitions(users: &LuaTable) -> Vec<Partition> {
     // A driver may list users that are no strings: the memory driver's key of user `nil` is a function.
     let users = users.sequence_values::<LuaValue>().filter_map(|user| user.ok()?.as_string()?.to_str().ok().map(|user| user.to_owned()));
     users.filter_map(|name| name.parse().ok()).collect()

@@ -105,7 +105,8 @@ local function new(context)
 		end
 		-- The embedded driver has no index: for a few entries of one user it would read a whole partition at once.
 		local without_index = pause and store and is_embedded(store);
-		local query = context.recorder.query(asked, users, waiting.since, now(), pause and PAGE or nil, store ~= nil and seeks(store));
+		local query = context.recorder.query(asked, users, waiting.since, now(), pause and PAGE or nil, store ~= nil and seeks(store),
+			context.clock(host));
 		while true do
 			local page = query:next_page();
 			if page then

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use mlua::prelude::*;
 
+use super::clock::Kept;
 use super::convert::{Host, Number, Text, option, path};
 use super::reader::{Asked, Reading};
 use super::{flood, pruning};
@@ -102,22 +103,26 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     functions.add("warnings", |recorder, ()| recorder.take_warnings())?;
 
     // query(asked, archive users, waiting since | nil, now, seconds for a page | nil, whether the driver finds where a page
-    // begins) -> query
+    // begins, clock | nil) -> query
     let recorder = Rc::clone(&functions.recorder);
     let query =
         lua.create_function(
             move |_,
-                  (asked, users, waiting_since, now, slice, seeks): (
+                  (asked, users, waiting_since, now, slice, seeks, kept): (
                 LuaUserDataRef<Asked>,
                 LuaTable,
                 Option<f64>,
                 f64,
                 Option<f64>,
                 bool,
+                Option<LuaUserDataRef<Kept>>,
             )| {
                 let recorder = recorder.borrow();
                 let host = &asked.0.host;
                 let retention = recorder.settings(host).retention;
+                // What is kept although its time is over by the clock is shown.
+                let all = kept.is_some_and(|kept| kept.clock.keeps_more(&pruning::partitions(&users), &retention, now));
+                let retention = if all { retention.without_expiry() } else { retention };
                 let mut request = asked.0.request.clone();
                 // Who asks for an address means its hash, too.
                 let whole = request.filter.networks.iter().filter(|network| network.prefix_len() == network.max_prefix_len());

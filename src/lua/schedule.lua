@@ -9,19 +9,19 @@ local pcall = pcall;
 
 -- The times at which all hosts are pruned.
 --   context = {
---     now, schedule, pruned    as the log's environment has them
+--     now, monotonic, schedule, pruned    as the log's environment has them
 --     run                      function(host, wish) -> what was done | nil, message, as prune.lua describes both
 --     is_in_trouble            function(host) -> whether it was said already that its store takes nothing
 --   }
 local function new(context)
-	local now = context.now;
+	local now, monotonic = context.now, context.monotonic;
 	local prune;
 
 	-- Prunes a host after so many seconds, and goes on to do so when there is something to remove again. `limits`: it only looks at
 	-- limits.
 	local due, failures = {}, {};
 	local function prune_soon(host, delay, limits)
-		local at = now() + delay;
+		local at = monotonic() + delay;
 		if not context.schedule or due[host] and due[host] <= at or delay > LONGEST_DELAY then
 			return;
 		end
