@@ -14,9 +14,11 @@
 
 mod timeline;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::partition::Partition;
+use crate::partition::{Partition, day};
 use crate::recorder::date_time;
 use crate::retention::Retention;
 pub use timeline::{Span, Timeline};
@@ -31,6 +33,8 @@ const OUTAGE: f64 = 86_400.0;
 const EARLIEST: f64 = 1_767_225_600.0;
 /// How many spans are remembered at most.
 const SPANS: usize = 32;
+/// How many partitions are remembered for the order of writing.
+const AFTER: usize = 100;
 /// How many jumps of one time of doubt are told.
 const TOLD: u32 = 10;
 
@@ -127,6 +131,8 @@ pub struct Clock {
     agreed: f64,
     /// Whether that was long enough.
     settled: bool,
+    /// The partitions that were written to before that.
+    after: Vec<String>,
     /// Whether it is in doubt, and why.
     doubt: Option<Doubt>,
     /// The last time at which it was settled, if it is in doubt. Its shift leads to the clock as it is now.
@@ -158,7 +164,7 @@ struct Doubt {
     jumps: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Base {
     span: Span,
     /// Whether all the time that has passed since is known.
@@ -250,24 +256,24 @@ impl Clock {
     pub fn look_at_partitions(&mut self, partitions: &[Partition], reading: &Reading, witnesses: &Witnesses) -> Seen {
         let now = reading.wall;
         let days = || partitions.iter().filter(|partition| !partition.is_marker());
-        if std::mem::take(&mut self.alone) && self.is_trusted() {
+        if std::mem::take(&mut self.alone) && self.is_trusted() && !self.settled {
             // Not what was written since this began.
             let others = days().filter(|partition| partition.end() <= self.began || partition.start() > now);
             let newest = others.map(Partition::end).filter(|end| *end > timeline::FIRST_DAY).reduce(f64::max);
             if let Some(end) = newest {
                 // Its last entry was written at the end of its day, or up to a day before.
                 let last = if end > now { end - ANCHOR } else { end };
-                let Some(jump) = self.compare(last, now, witnesses) else {
-                    self.settled = true;
-                    return Seen::Same;
-                };
-                let (began, seen) = (self.began, self.seen);
-                (self.seen, self.known, self.settled) = (Some(last), last, true);
-                self.jump(jump);
-                (self.seen, self.known, self.began) = (seen, began, began);
-                return Seen::Jumped { jump, is_told: true };
+                self.settled = true;
+                if let Some(jump) = self.compare(last, now, witnesses) {
+                    let (began, seen) = (self.began, self.seen);
+                    (self.seen, self.known) = (Some(last), last);
+                    self.jump(jump);
+                    (self.seen, self.known, self.began) = (seen, began, began);
+                    return Seen::Jumped { jump, is_told: true };
+                }
             }
         }
+        self.note_last(partitions);
         if self.is_trusted() {
             let timeline = self.timeline(now);
             for partition in days().filter(|partition| timeline.is_strange(partition)) {
@@ -277,6 +283,26 @@ impl Clock {
             }
         }
         Seen::Same
+    }
+
+    /// Says which partitions were written to when the clock jumped, after which no other has been written to.
+    pub fn note(&mut self, partitions: &[Partition]) {
+        if !self.is_trusted() && self.after.is_empty() {
+            self.after = partitions.iter().filter(|partition| !partition.is_marker()).take(AFTER).map(ToString::to_string).collect();
+        }
+    }
+
+    /// The last partitions of a day of each class, if this is the first look since the clock jumped.
+    fn note_last(&mut self, partitions: &[Partition]) {
+        let Some(base) = self.base.as_ref().filter(|_| !self.is_trusted() && self.pending.is_empty() && self.after.is_empty()) else { return };
+        let day = day(self.began - base.span.shift);
+        let mut last: BTreeMap<&str, &Partition> = BTreeMap::new();
+        for partition in partitions.iter().filter(|partition| partition.day == day && !partition.is_marker()) {
+            let known = last.entry(partition.home()).or_insert(partition);
+            *known = (*known).max(partition);
+        }
+        let last: Vec<Partition> = last.into_values().cloned().collect();
+        self.note(&last);
     }
 
     /// An operator says that the clock is right. Gives whether it was in doubt.
@@ -307,13 +333,13 @@ impl Clock {
     pub fn timeline(&self, now: f64) -> Timeline {
         let mut spans = self.wrong.clone();
         if !self.is_trusted() {
-            let before = self.base.map_or(0.0, |base| base.span.shift);
-            spans.extend(self.pending.iter().map(|span| Span { shift: span.shift - before, ..*span }));
+            let before = self.base.as_ref().map_or(0.0, |base| base.span.shift);
+            spans.extend(self.pending.iter().map(|span| Span { shift: span.shift - before, ..span.clone() }));
             if self.base.is_some() {
-                spans.push(Span { from: self.began, to: now, shift: -before });
+                spans.push(Span { from: self.began, to: now, shift: -before, after: self.after.clone() });
             }
         }
-        let now = self.base.filter(|_| !self.is_trusted()).map_or(now, |base| now - base.span.shift);
+        let now = self.base.as_ref().filter(|_| !self.is_trusted()).map_or(now, |base| now - base.span.shift);
         Timeline::new(spans, now)
     }
 
@@ -373,14 +399,15 @@ impl Clock {
             base.exact &= jump.exact;
         }
         if self.settled {
-            let span = Span { from: self.known, to: end, shift };
+            let span = Span { from: self.known, to: end, shift, after: Vec::new() };
             self.base = Some(Base { span, exact: jump.exact });
         } else if self.seen.is_some() {
-            self.pending.push(Span { from: self.began, to: end, shift });
+            self.pending.push(Span { from: self.began, to: end, shift, after: std::mem::take(&mut self.after) });
             if self.pending.len() > SPANS {
                 self.pending.remove(0);
             }
         }
+        self.after.clear();
         let jumps = self.doubt.map_or(0, |doubt| doubt.jumps).saturating_add(1);
         self.doubt = Some(Doubt { expected: jump.expected, shown: jump.shown, exact: jump.exact, jumps });
         (self.known, self.began, self.agreed, self.settled) = (jump.shown, jump.shown, 0.0, false);

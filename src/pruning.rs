@@ -86,10 +86,11 @@ impl Plan {
         for partitions in plan.limited.values_mut() {
             let today = partitions.iter().filter(|partition| partition.day == day(now) && !partition.is_cut()).max().cloned();
             let in_use = partitions.iter().find(|partition| used.contains(partition)).cloned().or(today);
-            let written = |partition: &Partition| partition.start() + timeline.shift(partition);
             partitions.sort_by(|a, b| {
                 let rank = |partition: &Partition| in_use.as_ref() == Some(partition);
-                rank(b).cmp(&rank(a)).then_with(|| written(b).total_cmp(&written(a))).then_with(|| b.cmp(a))
+                let ((day_a, place_a), (day_b, place_b)) = (timeline.order(a), timeline.order(b));
+                let written = day_b.total_cmp(&day_a).then_with(|| place_b.total_cmp(&place_a));
+                rank(b).cmp(&rank(a)).then(written).then_with(|| b.cmp(a))
             });
         }
         plan
@@ -147,6 +148,7 @@ mod tests {
     use super::*;
     use crate::address::Policy;
     use crate::archive::{Archive, Layout};
+    use crate::clock::{Clock, Reading, Witnesses};
     use crate::period::Period;
     use crate::retention::{AddressExpiry, Class, Pattern, Rules};
     use proptest::prelude::*;
@@ -214,7 +216,59 @@ mod tests {
         let all = ["@events.2026-11-22", "@cut-events.2026-11-21", "@old-events.2026-11-21.100001", "@events.2026-11-23"];
         let plan = Plan::new(&partitions(&all), &retention(rules), true, NOON);
         assert_eq!(names(&plan.cut), ["@old-events.2026-11-21.100001", "@events.2026-11-22"]);
-        assert_eq!(plan.next, Some(NOON + DAY / 2.0 + LATE), "the 23rd, when nothing can come any more");
+        assert_eq!(plan.next, Some(NOON + DAY / 2.0 + 3600.0), "the 23rd, an hour later, when nothing can come any more");
+    }
+
+    /// What a limit sees of these partitions, at noon on the 24th, with a clock that was 40 days ahead in between.
+    fn limited(all: &[&str], used: &[&str], clock: &Clock) -> Vec<String> {
+        let rules = Rules { expires_after: Period::Never, ..Rules::default() };
+        let used = partitions(used).into_iter().collect();
+        let plan = Plan::with_times(&partitions(all), &retention(rules), true, NOON, &clock.timeline(NOON), &used);
+        plan.limited.get("limited").map_or_else(Vec::new, |partitions| names(partitions))
+    }
+
+    #[test]
+    fn a_limit_counts_in_the_order_of_writing_and_the_partition_in_use_first() {
+        let all = ["@limited.2026-11-23", "@limited.2026-11-24", "@limited.2026-11-24.2", "@limited.2026-11-24.3", "@limited.2027-01-03"];
+        let (before, first, second, third, ahead) = (all[0], all[1], all[2], all[3], all[4]);
+        let reading = |wall: f64, passed: f64| Reading { wall: NOON + wall, uptime: 1e6 + passed, boot: None };
+        let mut clock = Clock::default();
+        assert_eq!(limited(&all, &[], &clock), [third, ahead, second, first, before], "nothing is known but the day");
+        assert_eq!(limited(&all, &[second], &clock), [second, ahead, third, first, before]);
+        for hours in -30..=-2 {
+            let time = f64::from(hours) * 3600.0;
+            clock.look(&reading(time, time), &Witnesses::default(), DAY);
+        }
+        clock.look(&reading(40.0 * DAY - 3600.0, -3600.0), &Witnesses::default(), DAY);
+        let mut unknown = clock.clone();
+        clock.note(&partitions(&[second]));
+        for clock in [&mut clock, &mut unknown] {
+            clock.look(&reading(-1800.0, -1800.0), &Witnesses::default(), DAY);
+        }
+        assert_eq!(limited(&all, &[], &clock), [third, second, ahead, first, before]);
+        assert_eq!(limited(&all, &[], &unknown), [third, second, first, ahead, before], "nothing of that day goes for it");
+        clock.trust();
+        assert_eq!(limited(&all, &[], &clock), [third, second, ahead, first, before]);
+    }
+
+    #[test]
+    fn what_was_written_under_a_wrong_clock_expires_by_when_it_was_written() {
+        let rules = Rules { expires_after: Period::Seconds(2.0 * DAY), ..Rules::default() };
+        let all = partitions(&["@events.1970-01-01", "@events.2035-11-24", "@events.2026-11-24", "@events.2026-11-26"]);
+        let mut clock = Clock::default();
+        let reading = |wall: f64, passed: f64| Reading { wall, uptime: passed, boot: None };
+        clock.look(&reading(100.0, 100.0), &Witnesses::default(), DAY);
+        clock.look(&reading(NOON, 200.0), &Witnesses::default(), DAY);
+        clock.look(&reading(NOON + DAY + 1.0, 200.0 + DAY + 1.0), &Witnesses::default(), DAY);
+        let now = reading(NOON + DAY + 2.0, 200.0 + DAY + 2.0);
+        assert!(clock.is_trusted());
+        clock.look_at_partitions(&all, &now, &Witnesses::default());
+        let expired = |now: f64| {
+            let plan = Plan::with_times(&all, &Retention::new(rules, vec![]), true, now, &clock.timeline(now), &HashSet::new());
+            plan.expired.values().flat_map(|expired| names(expired)).collect::<Vec<_>>()
+        };
+        assert_eq!(expired(NOON + 2.0 * DAY), Vec::<String>::new());
+        assert_eq!(expired(NOON + 3.5 * DAY), ["@events.1970-01-01", "@events.2026-11-24", "@events.2035-11-24"]);
     }
 
     #[test]

@@ -282,7 +282,8 @@ proptest! {
         let mut entries: Vec<(Partition, f64)> = Vec::new();
         let mut removed_early = None;
         let look = |clock: &mut Clock, entries: &mut Vec<(Partition, f64)>, real: f64, up: f64, off: f64, boot: i32| {
-            let now = reading(real + off, up, &boot.to_string());
+            let name = if boot == 0 { "a".to_owned() } else { boot.to_string() };
+            let now = reading(real + off, up, &name);
             let partitions: Vec<Partition> = entries.iter().map(|(partition, _)| partition.clone()).collect();
             clock.look(&now, &NONE, TRUST);
             clock.look_at_partitions(&partitions, &now, &NONE);

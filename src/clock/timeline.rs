@@ -11,7 +11,7 @@ pub(super) const FIRST_DAY: f64 = 1_451_606_400.0;
 const DAY: f64 = 86_400.0;
 
 /// A time at which the clock was wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Span {
     /// What it showed first, in UNIX seconds.
     pub from: f64,
@@ -19,12 +19,15 @@ pub struct Span {
     pub to: f64,
     /// How many seconds later it really was; negative if the clock was ahead.
     pub shift: f64,
+    /// The names of the partitions that were written to when this began.
+    #[serde(default)]
+    pub after: Vec<String>,
 }
 
 impl Span {
     /// The day of a partition whose entries were written by `now` at the latest.
     pub(super) fn of_day(partition: &Partition, now: f64) -> Self {
-        Self { from: partition.start() + SLACK, to: partition.end() - SLACK - 1.0, shift: now - partition.end() }
+        Self { from: partition.start() + SLACK, to: partition.end() - SLACK - 1.0, shift: now - partition.end(), after: Vec::new() }
     }
 
     /// Whether entries in the partition may have been written then.
@@ -64,7 +67,22 @@ impl Timeline {
         shifts.filter(|shift| is_ahead || *shift > 0.0).reduce(f64::max).unwrap_or(unknown)
     }
 
-    /// The same for one entry, which has been stored under `when`.
+    /// What partitions are sorted by in the order of writing, oldest first: the day, and a place within the day. Of a day on which
+    /// the clock was wrong for a while the order is known but for one partition if it is known where entries went before that.
+    #[must_use]
+    pub fn order(&self, partition: &Partition) -> (f64, f64) {
+        let shift = self.shift(partition);
+        let span = self.spans.iter().find(|span| shift != 0.0 && span.shift == shift && span.touches(partition));
+        let Some(span) = span else { return (partition.start(), f64::from(partition.number)) };
+        let midnight = |time: f64| (time / DAY).floor() * DAY;
+        let began = span.from + shift;
+        let day = midnight((partition.start() + shift).max(began));
+        let before = span.after.iter().filter_map(|name| name.parse::<Partition>().ok());
+        let before = before.filter(|before| before.home() == partition.home() && before.start() == day && midnight(began) == day);
+        (day, before.map(|before| f64::from(before.number) - 0.5).reduce(f64::max).unwrap_or(0.0))
+    }
+
+    /// The same as [`Self::shift`] for one entry, which has been stored under `when`.
     #[must_use]
     pub fn shift_of_time(&self, when: f64) -> f64 {
         let is_ahead = self.now.is_some_and(|now| when > now + SLACK);

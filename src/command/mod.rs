@@ -441,11 +441,12 @@ mod tests {
             assert_eq!(show(&format!("{line} example.com")).columns.said, [said], "{line}");
         }
         for (line, command) in [
-            ("--prune", Command::Prune { host: None }),
-            ("--prune example.com", Command::Prune { host: Some("example.com".to_owned()) }),
+            ("--prune", Command::Prune { host: None, trust_clock: false }),
+            ("--trust-clock --prune", Command::Prune { host: None, trust_clock: true }),
+            ("--prune example.com", Command::Prune { host: Some("example.com".to_owned()), trust_clock: false }),
             ("--new-key", Command::NewKey { host: None }),
             ("--new_key Example.com", Command::NewKey { host: Some("example.com".to_owned()) }),
-            ("example.com --prune", Command::Prune { host: Some("example.com".to_owned()) }),
+            ("example.com --prune", Command::Prune { host: Some("example.com".to_owned()), trust_clock: false }),
             ("--events", Command::Events { host: None }),
             ("example.com --events", Command::Events { host: Some("example.com".to_owned()) }),
             ("--help", Command::Help),
@@ -652,6 +653,7 @@ mod tests {
 
             Other:
               --prune               remove what has expired, on one host or on all
+              --trust-clock         with --prune: the clock is right, although it has jumped; remove by it
               --new-key             replace the key by which addresses are hashed, on one host or on all
               --events              list the types of events, and the class in which a host keeps them
               --help                show this help"#]]

@@ -76,6 +76,9 @@ local function new(context)
 			if seen ~= "same" then
 				known.found = { seen = seen; is_told = is_told; text = text; expected = expected; shown = shown };
 				is_settled = seen == "settled";
+				if seen == "jumped" then
+					clock:note(recorder.in_use(host));
+				end
 				tell(host, known, uptime, writes);
 			end
 		end

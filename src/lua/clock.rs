@@ -57,6 +57,11 @@ impl LuaUserData for Kept {
                 Ok(told(this.clock.look_at_partitions(&partitions(&users), &reading((wall, uptime, boot)), &witnesses)))
             },
         );
+        // note(partitions): those that were written to when the clock jumped
+        methods.add_method_mut("note", |_, this, users: LuaTable| {
+            this.clock.note(&partitions(&users));
+            Ok(())
+        });
         // doubt() -> why the clock may not be believed | nil
         methods.add_method("doubt", |_, this, ()| Ok(this.clock.doubt().map(|jump| jump.describe())));
         // remaining(trust) -> for how many more seconds it has to agree

@@ -90,6 +90,8 @@ pub(super) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     })?;
     // first_cutoff(host, now) -> the time before which something has expired | nil
     functions.add("first_cutoff", |recorder, (Host(host), now): (Host, f64)| recorder.settings(&host).retention.first_cutoff(now))?;
+    // in_use(host) -> partitions that this process writes to
+    functions.add("in_use", |recorder, Host(host): Host| names(&recorder.archive(&host).in_use().cloned().collect::<Vec<_>>()))?;
     // clock_trust(host) -> for how many seconds a clock must agree
     functions.add("clock_trust", |recorder, Host(host): Host| recorder.settings(&host).clock_trust.seconds())?;
     // clock_way_out(host) -> how removing goes on, in words
