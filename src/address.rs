@@ -15,7 +15,7 @@ const SHAPE_LIMIT: usize = 60;
 ///
 /// These forms are read: a plain address; an address with a port, as some proxies write it into `X-Forwarded-For`
 /// (`203.0.113.7:51008`, `[2001:db8::7]:51008`, and eight groups of IPv6 followed by a ninth in decimal); an IPv6 address in
-/// brackets; any of these in double quotes (RFC 7239 §4) or with white space around it. A zone (`fe80::1%eth0`) is dropped, and an
+/// brackets; any of these in double quotes (RFC 7239 §4). A zone (`fe80::1%eth0`) is dropped, and an
 /// IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) is the IPv4 address. `2001:db8::7:51008` can't be told from a plain address
 /// and is read as one. Returns `None` for everything else.
 ///
@@ -27,7 +27,6 @@ const SHAPE_LIMIT: usize = 60;
 /// ```
 #[must_use]
 pub fn parse(text: &str) -> Option<IpAddr> {
-    let text = text.trim();
     let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     plain(text).or_else(|| in_brackets(text)).or_else(|| with_port(text)).map(|address| address.to_canonical())
 }
@@ -226,7 +225,7 @@ mod tests {
             (full, "fe80::1%eth0", Some("fe80::1")),
             (full, "/var/lib/prosody/prosody.sock", None),
             (full, "", None),
-            (full, " 203.0.113.80 ", Some("203.0.113.80")),
+            (full, "203.0.113.80 ", None),
             (full, "203.0.113.7:51008", Some("203.0.113.7")),
             (full, "203.0.113.7:0", Some("203.0.113.7")),
             (full, "203.0.113.7:65536", None),
