@@ -57,7 +57,7 @@ end
 local function shown(log)
 	local types, seen = {}, {};
 	for event_type in log:shown():gmatch("%S+ %S+  (%S+)") do
-		if event_type ~= "audit-pruned" and event_type ~= "EVENT" then
+		if event_type ~= "audit-pruned" and event_type ~= "audit-clock-jumped" and event_type ~= "EVENT" then
 			assert.is_nil(seen[event_type], event_type.." is shown twice");
 			seen[event_type] = true;
 			table.insert(types, event_type);
@@ -473,6 +473,109 @@ describe("the older log of an SQL store", function ()
 		assert.equal(61 + 29 + 4, #log.store:rows(nil));
 	end);
 end);
+
+describe("a copy on the embedded driver", function ()
+	it("has 45 seconds to get to the disk before its original goes", function ()
+		local log = new_log({ audit_log_ips_expire_after = "1d" }, "embedded");
+		log.store:append(name_of("events", noon - 3 * day), nil, entry("a", "203.0.113.80"), noon - 3 * day, "@");
+		log.store:append(nil, nil, entry("old"), noon, "@");
+		local copied, kept = {}, {};
+		local append, delete = log.store.append, log.store.delete;
+		function log.store.append(self, user, ...)
+			if user and not copied[user] and user:find("^@%l+%-") then copied[user] = log.time; end
+			return append(self, user, ...);
+		end
+		local datamanager = { append = log.store.append };
+		function log.store.append(...) return datamanager.append(...); end
+		function log.store.delete(self, user, query)
+			kept[user or "nil"] = log.time;
+			return delete(self, user, query);
+		end
+		log.environment.pause = function (seconds) log.time = log.time + seconds; end;
+		log.log = core.new(log.environment);
+		assert.equal("events addresses 1 in 1", (done(log)));
+		assert.is_true(kept["@events.2026-11-21"] - copied["@cut-events.2026-11-21"] >= 45);
+		assert.is_true(kept["nil"] - copied["@old-events.2026-11-24.100001"] >= 45);
+	end);
+end);
+
+for _, kind in ipairs({ "embedded", "sql", "other" }) do
+	describe("a clock in doubt, with a store of the kind "..kind, function ()
+		local uptime;
+
+		-- A log under a clock that can be set without time passing.
+		local function new(options)
+			local log = new_log(options, kind);
+			uptime = 1000000 - log.time;
+			log.environment.uptime = function (at) return at + uptime, "boot"; end;
+			log.environment.monotonic = function () return log.time + uptime; end;
+			log.environment.clock_files = function () return {}; end;
+			log.environment.heartbeat = function () end;
+			log.environment.written_elsewhere = function () end;
+			log.log = core.new(log.environment);
+			log.audit = log.log.audit;
+			return log;
+		end
+
+		local function step(log, seconds)
+			log.time, uptime = log.time + seconds, uptime - seconds;
+		end
+
+		local function fill(log)
+			for back = 40, 0, -10 do
+				local time = noon - back * day;
+				log.store:append(name_of("events", time), nil, entry("t"..back, "203.0.113.80"), time, "@");
+				log.store:append(nil, nil, entry("old"..back), time, "@");
+			end
+		end
+
+		it("removes nothing, cuts nothing and moves nothing, until it has agreed for a day", function ()
+			local log = new { audit_log_ips_expire_after = "15d" };
+			assert.equal("", (done(log)));
+			fill(log);
+			local before = log.store:names();
+			for _, seconds in ipairs({ 4000 * day, -4000 * day, -20000 * day, 20000 * day }) do
+				step(log, seconds);
+				local line, results = done(log);
+				assert.equal("", line);
+				assert.is_truthy(results.held:find("the clock has jumped", 1, true));
+				-- What is recorded of it comes on top.
+				for name in before:gmatch("%S+") do
+					assert.is_truthy((" "..log.store:names().." "):find(" "..name.." ", 1, true), name);
+				end
+				assert.is_truthy(shown(log):find("old0 old10 old20 old30 old40 t0 t10 t20 t30 t40", 1, true), shown(log));
+			end
+			log.time = log.time + day - 10;
+			assert.is_truthy(select(2, done(log)).held);
+			log.time = log.time + 11;
+			local line, results = done(log);
+			assert.is_nil(results.held);
+			assert.is_truthy(line:find("events expired 4 in 2", 1, true), line);
+			assert.is_truthy(line:find("events addresses", 1, true), line);
+			-- What was recorded at other times stays.
+			assert.equal(4, select(2, log:shown("--type=audit-clock-jumped"):gsub("\n%S+ %S+  audit%-clock", "")));
+		end);
+
+		it("is noticed when an event is recorded, however soon it is right again", function ()
+			local log = new();
+			done(log);
+			log.audit(host, nil, "mod_test", "before");
+			step(log, -20000 * day);
+			log.audit(host, nil, "mod_test", "early");
+			log.time = log.time + 1;
+			step(log, 20000 * day);
+			log.audit(host, nil, "mod_test", "after");
+			log.time = log.time + 2 * day;
+			assert.is_nil(select(2, done(log)).held);
+			log.time = log.time + 20 * day;
+			assert.is_nil(select(2, done(log)).held);
+			assert.equal("after before early", shown(log));
+			log.time = log.time + 10 * day;
+			done(log);
+			assert.equal("", shown(log));
+		end);
+	end);
+end
 
 describe("a partition with a damaged entry", function ()
 	it("takes more of them, and counts it", function ()

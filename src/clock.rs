@@ -314,10 +314,11 @@ impl Clock {
         was_in_doubt
     }
 
-    /// Forgets times at which the clock was wrong of which all entries have expired.
-    pub fn forget(&mut self, cutoff: Option<f64>) {
+    /// Forgets times at which the clock was wrong of which all entries have expired, when they are gone.
+    pub fn forget(&mut self, partitions: &[Partition], cutoff: Option<f64>) {
         if let Some(cutoff) = cutoff.filter(|_| self.is_trusted()) {
-            self.wrong.retain(|span| span.to + span.shift + 2.0 * ANCHOR > cutoff);
+            let is_held = |span: &Span| partitions.iter().any(|partition| span.touches(partition));
+            self.wrong.retain(|span| span.to + span.shift + 2.0 * ANCHOR > cutoff || is_held(span));
         }
     }
 

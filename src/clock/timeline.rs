@@ -90,10 +90,10 @@ impl Timeline {
         spans.map(|span| span.shift).filter(|shift| is_ahead || *shift > 0.0).reduce(f64::max).unwrap_or(0.0)
     }
 
-    /// Whether entries that are stored under a time before this one may have been written later.
+    /// Whether entries that are stored under a time between these may have been written later.
     #[must_use]
-    pub fn was_behind(&self, time: f64) -> bool {
-        self.spans.iter().any(|span| span.shift > 0.0 && span.from - SLACK < time)
+    pub fn was_behind(&self, from: f64, to: f64) -> bool {
+        self.spans.iter().any(|span| span.shift > 0.0 && span.from - SLACK < to && span.to + SLACK >= from)
     }
 
     /// Whether a partition is of a day that has not come yet, or was before there were any, and it is not known why.

@@ -79,8 +79,8 @@ local function new(context, slices)
 	-- Archive user nil of an SQL store: what is older than any class keeps goes by time, a bit at a time; what only its own class
 	-- lets go is removed by its key.
 	local function prune_rows(host, store, at, breathe, add, clock)
-		local cutoff = recorder.last_cutoff(host, at, clock);
 		local oldest = edge(store, nil, false);
+		local cutoff = recorder.last_cutoff(host, at, clock, oldest);
 		local first, span, removed = oldest, FIRST_SPAN, 0;
 		local to;
 		while oldest and cutoff and oldest < cutoff do
@@ -133,7 +133,7 @@ local function new(context, slices)
 		elseif is_embedded(store) and not recorder.is_single(host) then
 			return move_old(host, store, users, at, breathe, add, wish, clock);
 		end
-		local cutoff = recorder.last_cutoff(host, at, clock);
+		local cutoff = recorder.last_cutoff(host, at, clock, oldest);
 		if cutoff and oldest < cutoff then
 			local count = tonumber(call(store, "delete", nil, { ["end"] = recorder.before(cutoff) })) or 0;
 			add("events", "expired", count, 0, oldest, recorder.before(cutoff));

@@ -27,7 +27,7 @@ pub(super) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         let all = partitions(&users);
         let used: HashSet<Partition> = recorder.archive(&host).in_use().cloned().collect();
         let (timeline, is_trusted) = kept.map_or((Timeline::default(), true), |mut kept| {
-            kept.clock.forget(retention.last_cutoff(now));
+            kept.clock.forget(&all, retention.last_cutoff(now));
             (kept.clock.timeline(now), kept.clock.is_trusted())
         });
         let rules = if is_trusted { retention.clone() } else { retention.without_expiry() };
@@ -83,10 +83,13 @@ pub(super) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         let written = when + kept.map_or(0.0, |kept| kept.clock.timeline(now).shift_of_time(when));
         recorder.settings(&host).retention.cutoff(&class, now).is_some_and(|cutoff| written < cutoff)
     })?;
-    // last_cutoff(host, now, clock | nil) -> the time before which everything has expired | nil
-    functions.add("last_cutoff", |recorder, (Host(host), now, kept): (Host, f64, Option<LuaUserDataRef<Kept>>)| {
+    // last_cutoff(host, now, clock | nil, oldest | nil) -> the time before which everything has expired that is stored under the time
+    // of the oldest or later | nil
+    type Cutoff = (Host, f64, Option<LuaUserDataRef<Kept>>, Option<f64>);
+    functions.add("last_cutoff", |recorder, (Host(host), now, kept, oldest): Cutoff| {
+        let oldest = oldest.unwrap_or(f64::NEG_INFINITY);
         let cutoff = recorder.settings(&host).retention.last_cutoff(now);
-        cutoff.filter(|cutoff| kept.is_none_or(|kept| !kept.clock.timeline(now).was_behind(*cutoff)))
+        cutoff.filter(|cutoff| kept.is_none_or(|kept| !kept.clock.timeline(now).was_behind(oldest, *cutoff)))
     })?;
     // first_cutoff(host, now) -> the time before which something has expired | nil
     functions.add("first_cutoff", |recorder, (Host(host), now): (Host, f64)| recorder.settings(&host).retention.first_cutoff(now))?;
