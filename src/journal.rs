@@ -46,6 +46,8 @@ pub use snapshot::Snapshot;
 
 /// How many entries that waited in memory are written by one append: the others follow with the next.
 const FLUSHED: usize = 200;
+/// For how long an append trusts that its file is the one that it was, in seconds: to look costs as much as to write.
+const PAUSE: f64 = 0.05;
 
 /// How much a journal may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +145,8 @@ pub struct Journal {
     missing: u64,
     counted: u64,
     now: f64,
+    /// When an append looked at its file last.
+    looked: f64,
     ledger: Ledger,
     writing: Option<String>,
     releasing: Option<String>,
@@ -234,6 +238,7 @@ impl Journal {
             missing: 0,
             counted: 0,
             now: 0.0,
+            looked: 0.0,
             ledger: Ledger::new(ledger::beside(base)),
             writing: None,
             releasing: None,
@@ -311,9 +316,12 @@ impl Journal {
             return Appended::Refused;
         };
         let mut most = FLUSHED;
-        if !self.is_intact() {
-            self.rescue();
-            most = usize::MAX;
+        if (at - self.looked).abs() >= PAUSE {
+            self.looked = at;
+            if !self.is_intact() {
+                self.rescue();
+                most = usize::MAX;
+            }
         }
         let written = self.flush(most).and_then(|()| self.write_entry(sequence, payload));
         let place = match written {

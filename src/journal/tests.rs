@@ -791,6 +791,7 @@ struct Tampered {
     /// What was released, and how often.
     taken: BTreeMap<Vec<u8>, u32>,
     written: u64,
+    clock: f64,
     limits: Limits,
 }
 
@@ -812,7 +813,9 @@ impl Tampered {
                 let mut content = format!("{:08}", self.written).into_bytes();
                 content.resize(8 + length, b'x');
                 self.written += 1;
-                match self.journal.append(&content, "test", NOON) {
+                // Sometimes soon after the one before, so that it does not look at its file.
+                self.clock += (*length % 3) as f64 * 0.04;
+                match self.journal.append(&content, "test", self.clock) {
                     Appended::Durable(sequence) | Appended::Volatile(sequence) => {
                         assert_eq!(self.given.insert(sequence, content), None, "a sequence is used again");
                     }
@@ -886,7 +889,7 @@ proptest! {
         let folder = Folder::new();
         let limits = Limits { segment, volatile: 5, ..Limits::default() };
         let mut tampered =
-            Tampered { journal: folder.open(limits), given: BTreeMap::new(), taken: BTreeMap::new(), written: 0, limits };
+            Tampered { journal: folder.open(limits), given: BTreeMap::new(), taken: BTreeMap::new(), written: 0, clock: NOON, limits };
         for event in &events {
             tampered.step(&folder, event);
         }
