@@ -115,6 +115,7 @@ local function written_elsewhere(now, uptime)
 	return elsewhere[1];
 end
 
+local existing = module:require "audit_existing";
 local readings; -- which needs the log
 
 local statistics = module:shared("statistics");
@@ -163,6 +164,7 @@ local audit_log = core.new {
 
 -- For tests and tools inside the server.
 module:shared("log").log = audit_log;
+module:shared("log").existing = existing;
 readings = module:require "audit_readings";
 
 -- module:audit(user, event_type, extra) -> the entry's id | nil, condition
