@@ -33,7 +33,7 @@ local function describe_field(field)
 				children[#children + 1] = audit.detail("truncated");
 				break;
 			end
-			children[#children + 1] = audit.detail("value", nil, value:get_text());
+			children[#children + 1] = audit.detail("value", nil, core.field_value(name, value:get_text() or "", prosody.hosts));
 		end
 	end
 	return audit.detail("field", { var = name }, nil, children);

@@ -54,6 +54,8 @@ end
 
 -- The shell --
 
+local shell_env = module:shared("/*/admin_shell/env");
+
 -- Prosody does not ask who is at the other end of the socket. The console of mod_admin_telnet has an address.
 local function describe_session(origin)
 	local session = { id = origin.id, type = origin.type };
@@ -67,7 +69,8 @@ end
 local function record_command(event)
 	local session = describe_session(event.origin);
 	local actor = { kind = "admin-shell", session = session, entries = {} };
-	local line = core.shell_line(tostring(event.stanza:get_text() or ""));
+	-- Which hosts and commands there are tells a JID or a command from a password.
+	local line = core.shell_line(tostring(event.stanza:get_text() or ""), hosts, shell_env);
 	for host in pairs(hosts) do
 		if is_ours(host) then
 			actor.entries[host] = module:context(host):audit(nil, "shell-command", {

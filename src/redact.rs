@@ -1,23 +1,53 @@
 //! What may be recorded of an operator's command and of a form: no password, no token, nothing that could be one.
 //!
-//! Redaction is by what a command is known to take. Whatever is not known is hidden: a secret that is recorded can't be
-//! taken back.
+//! Only what is fully understood is shown. Everything else is hidden: a secret that is recorded can't be taken back.
 
 mod commands;
+mod forms;
 mod shell;
 mod tokens;
 
-pub use commands::{Argument, COMMANDS, Command};
+pub use commands::{COMMANDS, Command};
 pub use shell::shell_line;
+
+use forms::Form;
 
 /// What stands in the place of what is hidden.
 pub const HIDDEN: &str = "***";
 
-/// The fields of forms whose values are recorded: they name what a command acts on, and nothing else.
+/// What the server itself can tell of the words in a line.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// Whether that is a host of this server. `None` if that can't be told: then anything in the form of a domain may be one.
+    pub hosts: Option<&'a dyn Fn(&str) -> bool>,
+    /// Whether the shell has a command of that section and name.
+    pub command: &'a dyn Fn(&str, &str) -> bool,
+}
+
+impl Default for Known<'_> {
+    fn default() -> Self {
+        Self { hosts: None, command: &|_, _| false }
+    }
+}
+
+impl std::fmt::Debug for Known<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Known")
+    }
+}
+
+impl Known<'_> {
+    /// Whether there is a command of that section and name, here or on the server.
+    fn has(&self, section: &str, name: &str) -> bool {
+        commands::find(section, name).is_some() || (self.command)(section, name)
+    }
+}
+
+/// The fields of forms whose values are recorded if they have the form that is expected: they name what a command acts on.
 pub const SHOWN_FIELDS: &[&str] =
     &["FORM_TYPE", "accountjid", "accountjids", "delay", "details", "host", "max_items", "module", "modules", "role", "username"];
 
-/// Whether the value of a form's field may be recorded, by its name and its type (`text-private`, …) where it has one.
+/// Whether a value of a form's field may be recorded, by its name and its type (`text-private`, …) where it has one.
 ///
 /// ```
 /// use audit_core::redact::is_shown_field;
@@ -30,9 +60,55 @@ pub fn is_shown_field(name: &str, kind: Option<&str>) -> bool {
     kind != Some("text-private") && SHOWN_FIELDS.contains(&name)
 }
 
+/// What may be recorded of a value of a form's field that [`is_shown_field`].
+///
+/// ```
+/// use audit_core::redact::{Known, field_value};
+/// assert_eq!(field_value("accountjid", "romeo@example.com", &Known::default()), "romeo@example.com");
+/// assert_eq!(field_value("accountjid", "Tr0ub4dor&3", &Known::default()), "***");
+/// ```
+#[must_use]
+pub fn field_value(name: &str, value: &str, known: &Known<'_>) -> String {
+    let form = match name {
+        "accountjid" | "accountjids" => Form::Jid,
+        "delay" => Form::Number,
+        "details" => Form::OneOf(&["0", "1", "false", "true"]),
+        "host" => Form::Domain,
+        "max_items" if value == "all" || value == "none" => return value.to_owned(),
+        "max_items" => Form::Number,
+        "module" | "modules" => Form::Word,
+        "role" => Form::Role,
+        "username" => Form::Username,
+        _ => Form::Secret,
+    };
+    form.shown(value, known).map_or_else(|| HIDDEN.to_owned(), std::borrow::Cow::into_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_is_shown_in_the_form_of_its_field() {
+        for (name, value, shown) in [
+            ("accountjids", "romeo@example.com/phone", "romeo@example.com/***"),
+            ("delay", "180", "180"),
+            ("delay", "12345678", HIDDEN),
+            ("details", "1", "1"),
+            ("host", "new.example.com", "new.example.com"),
+            ("host", "hunter2", HIDDEN),
+            ("max_items", "none", "none"),
+            ("module", "http_oauth2", "http_oauth2"),
+            ("module", "hunter2", HIDDEN),
+            ("role", "prosody:member", "prosody:member"),
+            ("role", "hunter2", HIDDEN),
+            ("username", "romeo", "romeo"),
+            ("username", "Tr0ub4dor&3", HIDDEN),
+            ("password", "romeo@example.com", HIDDEN),
+        ] {
+            assert_eq!(field_value(name, value, &Known::default()), shown, "{name} {value}");
+        }
+    }
 
     #[test]
     fn no_field_that_is_shown_is_named_like_a_secret() {

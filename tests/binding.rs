@@ -59,7 +59,7 @@ fn the_exports_are_these() {
         local names = {}
         for name in pairs((...).core) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "command detail event_types exit_on_interrupt flags help is_terminal new new_file new_key period shell_commands shell_line shows_field terminal_width version writing", table.concat(names, " "))
+        assert(table.concat(names, " ") == "command detail event_types exit_on_interrupt field_value flags help is_terminal new new_file new_key period shell_commands shell_line shows_field terminal_width version writing", table.concat(names, " "))
         names = {}
         for name in pairs((...).log) do names[#names + 1] = name end
         table.sort(names)
@@ -237,7 +237,13 @@ fn lines_and_forms_are_redacted_from_lua() {
     check(
         r#"
         local core = (...).core
-        assert(core.shell_line('user:create("a@b", "secret")') == 'user:create("a@b", ***)')
+        assert(core.shell_line('user:create("a@example.com", "secret")') == 'user:create("a@example.com", ***)')
+        local commands = { vault = { open = print; closed = true } }
+        assert(core.shell_line('user:create("a@b", "secret")', { b = true }) == 'user:create("a@b", ***)')
+        assert(core.shell_line('user:create("a@c", "secret")', { b = true }) == 'user:create(***)')
+        assert(core.shell_line('vault:open("secret")', {}, commands) == 'vault:open(***)')
+        assert(core.shell_line('vault:closed("secret")', {}, commands) == '***')
+        assert(core.field_value("accountjid", "a@b", { b = true }) == "a@b" and core.field_value("accountjid", "a@b\255", { b = true }) == "***")
         assert(core.shell_line("\255\0\"") == "***")
         assert(core.shows_field("accountjid") and not core.shows_field("accountjid", "text-private") and not core.shows_field("\255", nil))
         local names = table.concat(core.shell_commands(), " ")

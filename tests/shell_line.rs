@@ -4,22 +4,32 @@
 #[path = "../fuzz/laws/shell_line.rs"]
 mod laws;
 
+use audit_core::redact::COMMANDS;
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn no_secret_survives(text in any::<String>(), lua in "[ab \"'\\\\\\[\\]=\\-\n\r.:,z(){};@<>]{0,24}") {
         laws::check(&text);
         laws::check(&lua);
     }
+
+    #[test]
+    fn no_mistake_shows_a_secret(slip in "[\"',;:.(){}@/ =\\-a-zA-Z0-9]{0,3}") {
+        for command in COMMANDS {
+            laws::check_mistakes(command, &slip);
+        }
+    }
 }
 
 #[test]
 fn what_broke_it_once_does_not() {
-    for text in ["", "\"", "'", "\\", "]", "]]", "=]", "--", "--[[", "\\\n", "\r\n", ")", "a b", "\u{b}", "\u{e9}", ":", "-", "{", ",", ";"]
-    {
+    for text in [
+        "", "\"", "'", "\\", "]", "]]", "=]", "--", "--[[", "\\\n", "\r\n", ")", "a b", "\u{b}", "\u{e9}", ":", "-", "{", ",", ";",
+        "\" \"", "\"; \"", "\", \"", "&3", "-horse-battery", "@", "@a.example", "/", "_", "-", " or ", "\")--", "\"..\"", "{\"a\",\"", "...",
+    ] {
         laws::check(text);
     }
 }

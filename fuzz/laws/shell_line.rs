@@ -1,19 +1,27 @@
 //! What holds for a redacted line of the shell, whatever the operator typed. The fuzz target and a property test share it.
 
-use audit_core::redact::{Argument, COMMANDS, Command, shell_line};
+use std::collections::HashSet;
+
+use audit_core::redact::{COMMANDS, Command, HIDDEN, Known, shell_line};
 
 const MARK: &str = "hunter2";
 
-/// Checks the laws for `text`: as a line, and as what stands around a secret in the place of one.
+/// Checks the laws for `text`: as a line, as what stands around a secret in the place of one, and as the mistakes that are made in
+/// typing a command with a secret.
 pub(crate) fn check(text: &str) {
-    // A line never grows by more than the marks for what is hidden.
     for line in [text.to_owned(), format!(">{text}"), format!("{{{text}"), format!("user:create({text}")] {
-        assert!(shell_line(&line).len() <= line.len() * 6 + 8, "{line}");
+        let redacted = redact(&line);
+        // A line never grows by more than the marks for what is hidden.
+        assert!(redacted.len() <= line.len() * 6 + 8, "{line}");
+        assert_nothing_new(&line, &redacted);
     }
     let secret = format!("{}{MARK}", text.replace(MARK, ""));
     for command in COMMANDS {
         check_command(command, &secret);
     }
+    // One command a time: there are many mistakes.
+    let number = text.chars().map(|character| character as usize).sum::<usize>();
+    check_mistakes(&COMMANDS[number % COMMANDS.len()], text);
     for name in ["vault:open", "user:nothing", "a:b"] {
         check_command(&Command { name, arguments: "", flags: &[] }, &secret);
     }
@@ -29,6 +37,10 @@ pub(crate) fn check(text: &str) {
             assert_hidden(&code);
         }
     }
+    // Pasted by mistake, or as a command.
+    for line in [secret.clone(), format!("user {secret}"), format!("user:{MARK}{text}"), format!("help {secret}"), format!("> {secret}")] {
+        assert_hidden(&line);
+    }
     let comment = text.replace(['\n', '\r'], "");
     assert_hidden(&format!("> x() --{comment} {MARK}"));
     assert_hidden(&format!("c2s:count() -- {comment} {MARK}"));
@@ -38,16 +50,16 @@ pub(crate) fn check(text: &str) {
 fn check_command(command: &Command, secret: &str) {
     let (section, name) = command.name.split_once(':').unwrap();
     let places = command.arguments.split_whitespace().filter(|argument| *argument != "...").count();
-    for place in (0..=places).filter(|place| command.argument(*place) == Argument::Secret) {
+    for place in (0..=places).filter(|place| command.hides(*place)) {
         for string in strings(secret) {
-            let before = "\"a@b\", ".repeat(place);
+            let before = "\"a@example.com\", ".repeat(place);
             assert_hidden(&format!("{section}:{name}({before}{string})"));
             assert_hidden(&format!("{section}:{name}({before}{string}, \"a@b\")"));
             assert_hidden(&format!("{section}:{name}({before}{string}"));
             assert_hidden(&format!("{section}:{name}({before}x..{string})"));
             assert_hidden(&format!("{section}:{name}({before}{{ password = {string} }}):save({string})"));
         }
-        let listed = "\"a@b\",".repeat(place);
+        let listed = "\"a@example.com\",".repeat(place);
         let escaped = quoted(secret, '"');
         assert_hidden(&format!("{{\"{section}\",\"{name}\",{listed}{escaped}}}"));
         assert_hidden(&format!("{{\"{section}\",\"{name}\",{listed}{escaped},\"a@b\"}}"));
@@ -55,6 +67,79 @@ fn check_command(command: &Command, secret: &str) {
         let word: String = secret.split_whitespace().collect();
         assert_hidden(&format!("{section} {name} {}{word}", "a@b ".repeat(place)));
         assert_hidden(&format!("{section} {name} {}{word} a@b", "a@b ".repeat(place)));
+    }
+}
+
+/// The command as it should be typed, with a secret where it takes one, and mistakes of all kinds: `text` in place of a character
+/// or of a separator, two arguments for one another, the secret in every place. The secret looks like a word of the command only
+/// in so far as it has no blanks.
+pub(crate) fn check_mistakes(command: &Command, text: &str) {
+    let (section, name) = command.name.split_once(':').unwrap();
+    let places: Vec<&str> = command.arguments.split_whitespace().filter(|argument| *argument != "...").collect();
+    for secret in 0..=places.len() {
+        let argument = |(place, name): (usize, &&str)| if place == secret { MARK.to_owned() } else { sample(name).to_owned() };
+        let mut arguments: Vec<String> = places.iter().enumerate().map(argument).collect();
+        if secret == places.len() {
+            arguments.push(MARK.to_owned());
+        }
+        for (open, close, separator) in [("(", ")", ", "), (" ", "", " "), ("({", "})", ","), ("(", "", ";"), ("{", "}", ", ")] {
+            let quoted: Vec<String> = arguments.iter().map(|argument| format!("\"{argument}\"")).collect();
+            assert_hidden(&format!("{section}:{name}{open}{}{close}", quoted.join(separator)));
+            assert_hidden(&format!("{section}.{name}{open}{}{close}", quoted.join(separator)));
+            assert_hidden(&format!("{section}:{name}{open}{}{close}", arguments.join(separator)));
+            assert_hidden(&format!("{section} {name}{open}{}{close}", arguments.join(separator)));
+        }
+        // A separator that was forgotten, or is something else. The name of a foreign host may be anything in the form of a domain;
+        // a command that takes one takes no password.
+        let is_foreign = |name: &&str| matches!(name.trim_end_matches('?'), "from" | "to" | "peer" | "contact" | "domain");
+        let is_checked = command.hides(secret) && !places.iter().any(is_foreign);
+        for wrong in ["", " ", "; ", "\" \"", "..", text].into_iter().filter(|_| is_checked) {
+            assert_hidden(&format!("{section}:{name}(\"{}\")", arguments.join(&format!("\"{wrong}\""))));
+            assert_hidden(&format!("{section}:{name}(\"{}\")", arguments.join(wrong)));
+            assert_hidden(&format!("{{\"{section}\",\"{name}\",\"{}\"}}", arguments.join(&format!("\"{wrong}\""))));
+        }
+        // Characters that are missing, there twice, or are others.
+        let line = format!("{section}:{name}(\"{}\")", arguments.join("\", \""));
+        let list = format!("{{\"{section}\",\"{name}\",\"{}\"}}", arguments.join("\",\""));
+        for line in [line, list] {
+            assert_hidden(&line);
+            let at = text.chars().map(|character| character as usize).sum::<usize>() % line.len();
+            let (before, after) = line.split_at(at);
+            let shorter = after.get(1..).unwrap_or_default();
+            for mutated in [format!("{before}{shorter}"), format!("{before}{text}{after}"), format!("{before}{text}{shorter}")] {
+                if mutated.contains(MARK) {
+                    assert_hidden(&mutated);
+                }
+            }
+            assert_hidden(&format!("{line}{text}"));
+            assert_hidden(&format!("{text}{line}"));
+            assert_hidden(&format!("{line};{line}"));
+        }
+    }
+}
+
+/// What somebody would type there.
+fn sample(name: &str) -> &'static str {
+    match name.trim_end_matches('?') {
+        "jid" | "room" | "target" | "contact" | "peer" => "bob@example.com",
+        "service" | "host" | "domain" | "from" | "to" => "example.com",
+        "module" | "flag" | "mark" | "node" => "saslauth",
+        "option" => "component_ports",
+        "role" => "prosody:admin",
+        "period" => "2d",
+        "boolean" => "true",
+        "level" => "info",
+        "code" | "port" | "number" => "1",
+        _ => "x",
+    }
+}
+
+/// A line holds no word that was not typed, and no letter or digit of a line that is not a command's.
+fn assert_nothing_new(line: &str, redacted: &str) {
+    let is_word = |character: char| character.is_alphanumeric() || character == '_';
+    let typed: HashSet<&str> = line.split(|character| !is_word(character)).collect();
+    for word in redacted.replace(HIDDEN, " ").split(|character| !is_word(character)) {
+        assert!(typed.contains(word) || word.is_empty(), "{line:?} is redacted to {redacted:?}");
     }
 }
 
@@ -80,7 +165,16 @@ fn quoted(text: &str, quote: char) -> String {
     quoted
 }
 
+fn redact(line: &str) -> String {
+    // With and without what the server knows.
+    let hosts = |host: &str| host == "example.com";
+    let commands = |section: &str, _: &str| section == "vault";
+    let known = shell_line(line, &Known { hosts: Some(&hosts), command: &commands });
+    assert!(!known.contains(MARK), "{line:?} is redacted to {known:?}");
+    shell_line(line, &Known::default())
+}
+
 fn assert_hidden(line: &str) {
-    let redacted = shell_line(line);
+    let redacted = redact(line);
     assert!(!redacted.contains(MARK), "{line:?} is redacted to {redacted:?}");
 }

@@ -12,7 +12,7 @@ use super::reader::Asked;
 use crate::catalogue::{ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
 use crate::command::{Command, FLAGS, Flag, Group, help};
 use crate::options::period;
-use crate::redact::{COMMANDS, is_shown_field, shell_line};
+use crate::redact::{COMMANDS, Known, field_value, is_shown_field, shell_line};
 use crate::text::{Kind, ascii, clean, clean_jid, clean_name};
 use crate::{NAMESPACE, text};
 
@@ -34,9 +34,10 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     exports.set("actor_kinds", ACTOR_KINDS)?;
     exports.set("unknown_actor", UNKNOWN_ACTOR)?;
     exports.set("event_types", lua.create_function(event_types)?)?;
-    exports.set("shell_line", lua.create_function(|_, line: LuaString| Ok(shell_line(&line.to_string_lossy())))?)?;
+    exports.set("shell_line", lua.create_function(redact_line)?)?;
     exports.set("shell_commands", lua.create_function(|_, ()| Ok(COMMANDS.iter().map(|command| command.name).collect::<Vec<_>>()))?)?;
     exports.set("shows_field", lua.create_function(shows_field)?)?;
+    exports.set("field_value", lua.create_function(redact_value)?)?;
     exports.set("flags", lua.create_function(flags)?)?;
     exports.set("help", lua.create_function(|_, ()| Ok(help()))?)?;
     exports.set("exit_on_interrupt", lua.create_function(|_, ()| Ok(exit_on_interrupt()))?)?;
@@ -137,6 +138,29 @@ fn event_types(lua: &Lua, (): ()) -> LuaResult<Vec<LuaTable>> {
 /// `shows_field(name, type | nil) -> whether the value of a form's field may be recorded`
 fn shows_field(_: &Lua, (name, kind): (LuaString, Option<LuaString>)) -> LuaResult<bool> {
     Ok(is_shown_field(&name.to_string_lossy(), kind.map(|kind| kind.to_string_lossy()).as_deref()))
+}
+
+/// `shell_line(line, hosts | nil, commands | nil) -> text`: `hosts` has the server's hosts as keys, `commands` has the sections of
+/// the shell, each a table with its commands as keys.
+fn redact_line(_: &Lua, (line, hosts, commands): (LuaString, Option<LuaTable>, Option<LuaTable>)) -> LuaResult<String> {
+    let is_host = |host: &str| has_key(hosts.as_ref(), host);
+    let is_command = |section: &str, name: &str| {
+        let section = commands.as_ref().and_then(|commands| commands.raw_get::<LuaTable>(section).ok());
+        section.is_some_and(|section| matches!(section.raw_get(name), Ok(LuaValue::Function(_))))
+    };
+    let known = Known { hosts: if hosts.is_some() { Some(&is_host) } else { None }, command: &is_command };
+    Ok(shell_line(&line.to_string_lossy(), &known))
+}
+
+/// `field_value(name, value, hosts | nil) -> text`: what may be recorded of a value of a form's field that is shown.
+fn redact_value(_: &Lua, (name, value, hosts): (LuaString, LuaString, Option<LuaTable>)) -> LuaResult<String> {
+    let is_host = |host: &str| has_key(hosts.as_ref(), host);
+    let known = Known { hosts: if hosts.is_some() { Some(&is_host) } else { None }, ..Known::default() };
+    Ok(field_value(&name.to_string_lossy(), &value.to_string_lossy(), &known))
+}
+
+fn has_key(table: Option<&LuaTable>, key: &str) -> bool {
+    table.is_some_and(|table| table.raw_get::<LuaValue>(key).is_ok_and(|value| !value.is_nil()))
 }
 
 /// `exit_on_interrupt() -> whether it could be arranged`: Ctrl-C ends the process, with the status that shells know. Lua's own

@@ -673,6 +673,7 @@ local exports = {
 	shell_line = native.shell_line;
 	shell_commands = native.shell_commands;
 	shows_field = native.shows_field;
+	field_value = native.field_value;
 	terminal_width = native.terminal_width;
 	new_key = native.new_key;
 	is_terminal = native.is_terminal;

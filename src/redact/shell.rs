@@ -1,82 +1,82 @@
 //! A line of Prosody's shell, without what is secret in it.
+//!
+//! An argument is shown only if the whole line is one call of a known command with the arguments that it takes, and the argument
+//! is a single token of the form that is expected there. Everything else is hidden. Of a line that is not understood only the
+//! words of a known command stay.
 
-use super::HIDDEN;
-use super::commands::{self, Argument, Command};
-use super::tokens::{Kind, Token, tokens};
+use std::borrow::Cow;
+
+use super::commands::{self, Command};
+use super::forms::Form;
+use super::tokens::{Kind, Token, tokens, unescaped};
+use super::{HIDDEN, Known};
 
 /// The line as it may be recorded.
 ///
-/// Of a command that is known, each argument that is a secret is hidden; of one that is not known, all of them. In what is
-/// Lua code every string and comment is. What can't be read is hidden from there on.
-///
 /// ```
-/// use audit_core::redact::shell_line;
-/// assert_eq!(shell_line(r#"user:create("romeo@example.com", "secret")"#), r#"user:create("romeo@example.com", ***)"#);
-/// assert_eq!(shell_line(r#"{"user","password","romeo@example.com","secret"}"#), "user password romeo@example.com ***");
-/// assert_eq!(shell_line(r#">prosody.x("secret", 1)"#), ">prosody.x(***, 1)");
+/// use audit_core::redact::{Known, shell_line};
+/// let known = Known::default();
+/// assert_eq!(shell_line(r#"user:create("romeo@example.com", "secret")"#, &known), r#"user:create("romeo@example.com", ***)"#);
+/// assert_eq!(shell_line(r#"user:create("romeo@example.com" "secret")"#, &known), "user:create(***)");
+/// assert_eq!(shell_line(r#"{"user","password","romeo@example.com","secret"}"#, &known), "user password romeo@example.com ***");
+/// assert_eq!(shell_line(r#">prosody.x("secret", 1)"#, &known), ">***");
+/// assert_eq!(shell_line("Tr0ub4dor&3", &known), "***");
 /// ```
 #[must_use]
-pub fn shell_line(line: &str) -> String {
+pub fn shell_line(line: &str, known: &Known<'_>) -> String {
     let line = line.trim();
-    if let Some(code) = line.strip_prefix('>') {
-        return format!(">{}", code_without_strings(&tokens(code)));
+    if line.is_empty() {
+        return String::new();
+    }
+    if line.starts_with('>') {
+        // Lua code may have a secret anywhere, not only in its strings.
+        return format!(">{HIDDEN}");
     }
     let found = tokens(line);
-    let redacted = if line.starts_with('{') { argument_list(&found) } else { call(&found).or_else(|| words(line, &found)) };
-    redacted.unwrap_or_else(|| code_without_strings(&found))
-}
-
-/// Lua code with its strings and comments hidden; from where it can't be Lua on, everything is.
-fn code_without_strings(tokens: &[Token<'_>]) -> String {
-    let mut code = String::new();
-    let mut before: Option<&Token<'_>> = None;
-    for token in tokens {
-        // Two names in a row may be two statements of Lua, but rather are words.
-        let a_word = before.is_some_and(Token::is_identifier) && (token.is_identifier() || token.kind == Kind::Number);
-        if a_word || token.kind == Kind::Broken {
-            code.push_str(HIDDEN);
-            break;
-        }
-        match token.kind {
-            Kind::Text | Kind::Comment => code.push_str(HIDDEN),
-            _ => code.push_str(token.text),
-        }
-        if !token.is_void() {
-            before = Some(token);
-        }
+    if line.starts_with('{') {
+        return argument_list(&found).map_or_else(|| HIDDEN.to_owned(), |list| listed(&list, known));
     }
-    code
+    call(&found, known).unwrap_or_else(|| words(line, known))
 }
 
-/// `section:command(argument, …)`, the whole line.
-fn call(tokens: &[Token<'_>]) -> Option<String> {
+/// One argument of a call.
+#[derive(Clone, Copy, Debug)]
+enum Given<'a> {
+    /// A string, without its quotes. `None` if it has escapes or long brackets.
+    Text(Option<&'a str>, &'a str),
+    Number(&'a str),
+    /// `nil`, `true` or `false`.
+    Word(&'a str),
+    Table,
+}
+
+/// `section:command(argument, …)`. `None` if the line does not begin with `name:name`.
+fn call(tokens: &[Token<'_>], known: &Known<'_>) -> Option<String> {
     let mut rest = tokens;
     let section = take(&mut rest, Token::is_identifier)?.text;
     take(&mut rest, |token| token.is_symbol(":"))?;
-    let name = take(&mut rest, Token::is_identifier)?.text;
-    take(&mut rest, |token| token.is_symbol("("))?;
-    let known = commands::find(section, name);
-    let mut line = format!("{section}:{name}({})", arguments(&mut rest, known));
-    // What such a call gives may be called in turn: muc:room("…"):set_password("…").
-    loop {
-        let mut chained = rest;
-        let method = take(&mut chained, |token| token.is_symbol(":"))
-            .and_then(|_| take(&mut chained, Token::is_identifier))
-            .filter(|_| take(&mut chained, |token| token.is_symbol("(")).is_some());
-        let Some(method) = method else { break };
-        rest = chained;
-        line.push_str(&format!(":{}({})", method.text, arguments(&mut rest, None)));
+    let name = take(&mut rest, Token::is_identifier).map(|token| token.text);
+    let Some(name) = name.filter(|name| known.has(section, name)) else {
+        return Some(if is_section(section) { format!("{section}:{HIDDEN}") } else { HIDDEN.to_owned() });
+    };
+    let command = commands::find(section, name);
+    if rest.iter().all(|token| token.kind == Kind::Space) {
+        return Some(format!("{section}:{name}"));
     }
-    if rest.iter().any(|token| !(token.kind == Kind::Space || token.is_symbol(";"))) {
-        line.push(' ');
-        line.push_str(HIDDEN);
-    }
-    Some(line)
+    let Some(given) = arguments(rest) else {
+        let opened = take(&mut rest, |token| token.is_symbol("(")).is_some();
+        return Some(if opened { format!("{section}:{name}({HIDDEN})") } else { format!("{section}:{name} {HIDDEN}") });
+    };
+    let shown = command.and_then(|command| shown_call(command, &given, known)).unwrap_or_else(|| {
+        // A command that takes no argument, or one whose arguments nobody here knows.
+        if given.is_empty() { String::new() } else { HIDDEN.to_owned() }
+    });
+    Some(format!("{section}:{name}({shown})"))
 }
 
-/// The next token that is something to Lua, where it is what is looked for.
+/// The next token that is not white space, if it is what is looked for.
 fn take<'a, 'b>(rest: &mut &'b [Token<'a>], wanted: impl Fn(&Token<'a>) -> bool) -> Option<&'b Token<'a>> {
-    let at = rest.iter().position(|token| !token.is_void())?;
+    let at = rest.iter().position(|token| token.kind != Kind::Space)?;
     let (token, after) = rest.get(at..)?.split_first()?;
     if wanted(token) {
         *rest = after;
@@ -86,193 +86,198 @@ fn take<'a, 'b>(rest: &mut &'b [Token<'a>], wanted: impl Fn(&Token<'a>) -> bool)
     }
 }
 
-/// The arguments up to the parenthesis that closes them, and that too; where there is none, all that is left.
-fn arguments(rest: &mut &[Token<'_>], known: Option<&Command>) -> String {
-    let (mut list, mut current): (Vec<&[Token<'_>]>, usize) = (Vec::new(), 0);
-    let mut depth = 0_usize;
-    let mut end = None;
-    for (at, token) in rest.iter().enumerate() {
-        if token.kind != Kind::Symbol {
-            continue;
-        }
-        match token.text {
-            "(" | "{" | "[" => depth = depth.saturating_add(1),
-            ")" if depth == 0 => {
-                end = Some(at);
+/// `(argument, …)` and nothing behind it but semicolons. `None` if it is anything else, or an argument is more than one token
+/// and no table.
+fn arguments<'a>(tokens: &[Token<'a>]) -> Option<Vec<Given<'a>>> {
+    let mut rest = tokens;
+    take(&mut rest, |token| token.is_symbol("("))?;
+    let mut given = Vec::new();
+    if take(&mut rest, |token| token.is_symbol(")")).is_none() {
+        loop {
+            given.push(argument(&mut rest)?);
+            if take(&mut rest, |token| token.is_symbol(",")).is_none() {
+                take(&mut rest, |token| token.is_symbol(")"))?;
                 break;
             }
-            ")" | "}" | "]" => depth = depth.saturating_sub(1),
-            "," if depth == 0 => {
-                list.push(rest.get(current..at).unwrap_or_default());
-                current = at.saturating_add(1);
-            }
-            _ => {}
         }
     }
-    let last = rest.get(current..end.unwrap_or(rest.len())).unwrap_or_default();
-    if !list.is_empty() || last.iter().any(|token| !token.is_void()) {
-        list.push(last);
-    }
-    *rest = end.and_then(|end| rest.get(end.saturating_add(1)..)).unwrap_or_default();
-    let shown: Vec<String> = list.iter().enumerate().map(|(place, argument)| self::argument(argument, known, place)).collect();
-    shown.join(", ")
+    rest.iter().all(|token| token.kind == Kind::Space || token.is_symbol(";")).then_some(given)
 }
 
-fn argument(tokens: &[Token<'_>], known: Option<&Command>, place: usize) -> String {
-    let is_shown = known.is_some_and(|command| command.argument(place) == Argument::Shown);
-    if !is_shown || tokens.iter().any(|token| token.kind == Kind::Broken) {
-        return HIDDEN.to_owned();
-    }
-    if is_literal(tokens) {
-        tokens.iter().map(|token| token.text).collect::<String>().trim().to_owned()
-    } else {
-        code_without_strings(tokens).trim().to_owned()
+fn argument<'a>(rest: &mut &[Token<'a>]) -> Option<Given<'a>> {
+    let token = take(rest, |_| true)?;
+    match token.kind {
+        Kind::Text => {
+            let quoted = |quote| token.text.strip_prefix(quote)?.strip_suffix(quote);
+            let inside = quoted('"').or_else(|| quoted('\'')).filter(|text| !text.contains('\\'));
+            Some(Given::Text(inside, token.text))
+        }
+        Kind::Number => Some(Given::Number(token.text)),
+        Kind::Name if matches!(token.text, "nil" | "true" | "false") => Some(Given::Word(token.text)),
+        Kind::Symbol if token.text == "{" => table(rest),
+        _ => None,
     }
 }
 
-/// Whether it is a string, a number, a word such as `nil`, or a table of them: what it says is what it is.
-fn is_literal(tokens: &[Token<'_>]) -> bool {
-    tokens.iter().all(|token| match token.kind {
-        Kind::Space | Kind::Text | Kind::Number => true,
-        Kind::Name => matches!(token.text, "nil" | "true" | "false"),
-        Kind::Symbol => "{}[]=,;-".contains(token.text),
-        Kind::Comment | Kind::Broken => false,
-    })
+/// The rest of a table, up to the brace that closes it.
+fn table<'a>(rest: &mut &[Token<'a>]) -> Option<Given<'a>> {
+    let mut open = vec!["}"];
+    while let Some(closing) = open.last() {
+        let token = take(rest, |token| !matches!(token.kind, Kind::Broken | Kind::Comment))?;
+        if token.kind == Kind::Symbol {
+            match token.text {
+                "(" => open.push(")"),
+                "{" => open.push("}"),
+                "[" => open.push("]"),
+                text if text == *closing => drop(open.pop()),
+                ")" | "}" | "]" => return None,
+                _ => {}
+            }
+        }
+    }
+    Some(Given::Table)
+}
+
+/// The arguments of a call as they may be recorded. `None` if they are not what the command takes: then one of them may stand
+/// where another belongs.
+fn shown_call(command: &Command, given: &[Given<'_>], known: &Known<'_>) -> Option<String> {
+    if given.len() < command.least() {
+        return None;
+    }
+    let mut shown = Vec::new();
+    for (place, argument) in given.iter().enumerate() {
+        shown.push(match (command.form(place), argument) {
+            (None, Given::Text(Some(text), whole)) => {
+                let (flag, _) = flag(command, text.strip_prefix("--")?, None, known)?;
+                let quote = whole.get(..1)?;
+                format!("{quote}--{flag}{quote}")
+            }
+            (None, _) => return None,
+            (Some(Form::Secret), _) | (_, Given::Table) => HIDDEN.to_owned(),
+            (Some(_), Given::Word("nil")) => "nil".to_owned(),
+            (Some(form), Given::Text(text, whole)) => {
+                let quote = whole.get(..1)?;
+                format!("{quote}{}{quote}", form.shown((*text)?, known)?)
+            }
+            (Some(form), Given::Number(text)) if form == Form::Number => form.shown(text, known)?.into_owned(),
+            (Some(form @ Form::OneOf(_)), Given::Word(text)) => form.shown(text, known)?.into_owned(),
+            (Some(_), _) => return None,
+        });
+    }
+    Some(shown.join(", "))
+}
+
+/// `name=value`, or `name` and the next argument, of a flag that the command has: what of it may be recorded, and whether the
+/// next argument was its value.
+fn flag(command: &Command, flag: &str, next: Option<&str>, known: &Known<'_>) -> Option<(String, bool)> {
+    let (name, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
+    let shown = |form: Form, value| if form == Form::Secret { Some(Cow::Borrowed(HIDDEN)) } else { form.shown(value, known) };
+    match (command.flag(&name.replace('_', "-"))?, value, next) {
+        (None, None, _) => Some((name.to_owned(), false)),
+        (Some(form), Some(value), _) => Some((format!("{name}={}", shown(form, value)?), false)),
+        (Some(form), None, Some(next)) => Some((format!("{name} {}", quoted(&shown(form, next)?)), true)),
+        _ => None,
+    }
 }
 
 /// `{"section","command","argument",…}`: how prosodyctl passes on what it was called with.
-fn argument_list(tokens: &[Token<'_>]) -> Option<String> {
+fn argument_list(tokens: &[Token<'_>]) -> Option<Vec<String>> {
     let mut rest = tokens;
     take(&mut rest, |token| token.is_symbol("{"))?;
     let mut list = Vec::new();
-    while let Some(text) = take(&mut rest, |token| token.kind == Kind::Text && token.text.starts_with('"')) {
-        list.push(unquoted(text.text)?);
+    while let Some(text) = take(&mut rest, |token| token.kind == Kind::Text) {
+        list.push(unescaped(text.text)?);
         if take(&mut rest, |token| token.is_symbol(",")).is_none() {
             break;
         }
     }
     take(&mut rest, |token| token.is_symbol("}"))?;
-    if list.is_empty() || rest.iter().any(|token| token.kind != Kind::Space) {
-        return None;
-    }
-    Some(listed(&list))
-}
-
-/// What is between the quotes. Escapes but for those of the quotes themselves stay as they are.
-fn unquoted(text: &str) -> Option<String> {
-    Some(text.strip_prefix('"')?.strip_suffix('"')?.replace("\\\"", "\"").replace("\\\\", "\\"))
+    rest.iter().all(|token| token.kind == Kind::Space).then_some(list)
 }
 
 /// A command in words that are known to be apart.
-fn listed(list: &[String]) -> String {
-    let mut words = list.iter().map(String::as_str);
-    let (Some(section), name) = (words.next(), words.next()) else { return HIDDEN.to_owned() };
-    let mut shown = vec![name_or_hidden(section)];
-    if commands::SIMPLE.contains(&section) {
-        shown.extend(name.into_iter().chain(words).map(topic));
-        return shown.join(" ");
+fn listed(list: &[String], known: &Known<'_>) -> String {
+    let Some((heading, rest)) = heading(&list.iter().map(String::as_str).collect::<Vec<_>>(), known) else {
+        return HIDDEN.to_owned();
+    };
+    let command = list.first().zip(list.get(1)).and_then(|(section, name)| commands::find(section, name));
+    let shown = command.filter(|_| rest == list.len().saturating_sub(2)).and_then(|command| {
+        let arguments: Vec<&str> = list.iter().skip(2).map(String::as_str).collect();
+        shown_list(command, &arguments, known)
+    });
+    match shown {
+        _ if rest == 0 => heading,
+        Some(shown) => format!("{heading} {shown}"),
+        None => format!("{heading} {HIDDEN}"),
     }
-    let Some(name) = name else { return shown.join(" ") };
-    shown.push(name_or_hidden(name));
-    let known = commands::find(section, name);
-    let (mut place, mut rest_is_hidden) = (0_usize, known.is_none());
-    let mut flag_takes = None;
-    for word in words {
-        // The value of a flag that was named before it; it may have none, and then it is an argument, which is shown too.
-        let after_flag = flag_takes.take().is_some();
-        if rest_is_hidden {
-            shown.push(HIDDEN.to_owned());
-        } else if let Some(flag) = word.strip_prefix("--") {
-            let (flag, value) = flag.split_once('=').map_or((flag, None), |(flag, value)| (flag, Some(value)));
-            if known.is_some_and(|command| command.flags.contains(&flag.replace('_', "-").as_str())) {
-                shown.push(quoted(word));
-                flag_takes = Some(()).filter(|()| value.is_none());
-            } else {
-                rest_is_hidden = true;
-                shown.push(HIDDEN.to_owned());
+}
+
+/// The arguments of a list as they may be recorded. `None` if they are not what the command takes.
+fn shown_list(command: &Command, arguments: &[&str], known: &Known<'_>) -> Option<String> {
+    let mut shown = Vec::new();
+    let mut place: usize = 0;
+    let mut at = arguments.iter();
+    while let Some(argument) = at.next() {
+        // Prosody takes this for a method that is called on what the command gives.
+        if argument.starts_with(':') {
+            return None;
+        }
+        if !command.flags.is_empty() && argument.starts_with('-') {
+            let (flag, took_next) = flag(command, argument.strip_prefix("--")?, at.clone().next().copied(), known)?;
+            if took_next {
+                at.next();
             }
-        } else if word.starts_with(['-', ':']) {
-            // A short flag, or a method that is called on what the command gives; or a secret that begins so.
-            rest_is_hidden = true;
-            shown.push(HIDDEN.to_owned());
-        } else {
-            let is_shown = after_flag || known.is_some_and(|command| command.argument(place) == Argument::Shown);
-            shown.push(if is_shown { quoted(word) } else { HIDDEN.to_owned() });
-            if !after_flag {
-                place = place.saturating_add(1);
-            }
+            shown.push(quoted(&format!("--{flag}")));
+            continue;
         }
+        let form = command.form(place)?;
+        shown.push(if form == Form::Secret { HIDDEN.to_owned() } else { quoted(&form.shown(argument, known)?) });
+        place = place.saturating_add(1);
     }
-    shown.join(" ")
+    (place >= command.least()).then(|| shown.join(" "))
 }
 
-/// A line of words, as it is typed by whoever takes the shell for another one. Where one word ends is not certain, so what
-/// comes after the first secret or the first quote is hidden.
-fn words(line: &str, tokens: &[Token<'_>]) -> Option<String> {
-    let mut significant = tokens.iter().filter(|token| token.kind != Kind::Space);
-    let first = significant.next()?;
-    match significant.next() {
-        // One word: the command, or something that was pasted by mistake.
-        None => {
-            let is_word = first.is_identifier() || first.kind == Kind::Number;
-            return is_word.then(|| if is_command(first.text) { first.text.to_owned() } else { HIDDEN.to_owned() });
-        }
-        // A name, and what can't follow one in Lua.
-        Some(second) if first.is_identifier() => {
-            let follows = second.is_identifier() || matches!(second.kind, Kind::Number | Kind::Broken | Kind::Comment);
-            if !follows {
-                return None;
-            }
-        }
-        Some(_) => return None,
+/// A line of words, as it is typed by somebody who takes the shell for another one. Prosody does not run it, and where one word
+/// ends is not certain: only the words of a command are shown.
+fn words(line: &str, known: &Known<'_>) -> String {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    match heading(&words, known) {
+        None => HIDDEN.to_owned(),
+        Some((heading, 0)) => heading,
+        Some((heading, _)) => format!("{heading} {HIDDEN}"),
     }
-    let mut words = line.split_whitespace();
-    let section = words.next()?;
-    let mut shown = vec![topic(section)];
-    if commands::SIMPLE.contains(&section) {
-        shown.extend(words.map(topic));
-        return Some(shown.join(" "));
-    }
-    let name = words.next()?;
-    shown.push(topic(name));
-    let known = commands::find(section, name);
-    for (place, word) in words.enumerate() {
-        let is_shown = known.is_some_and(|command| command.argument(place) == Argument::Shown);
-        if !is_shown || word.starts_with('-') || word.contains(['"', '\'', '\\', '[', '(', '{']) {
-            shown.push(HIDDEN.to_owned());
-            break;
-        }
-        shown.push(word.to_owned());
-    }
-    Some(shown.join(" "))
 }
 
-/// A word that is a part of a command's name; any other could be a secret that was pasted by mistake.
-fn topic(word: &str) -> String {
-    if is_command(word) { word.to_owned() } else { HIDDEN.to_owned() }
+/// The words of a command, and how many words are left. `None` if the first word is none of a command.
+fn heading(words: &[&str], known: &Known<'_>) -> Option<(String, usize)> {
+    let (section, rest) = words.split_first()?;
+    if commands::SIMPLE.contains(section) {
+        let topics = rest.iter().take_while(|word| *section == "help" && is_section(word)).count();
+        return Some((words.get(..=topics)?.join(" "), rest.len().saturating_sub(topics)));
+    }
+    match rest.split_first() {
+        Some((name, rest)) if known.has(section, name) => Some((format!("{section} {name}"), rest.len())),
+        _ => is_section(section).then(|| ((*section).to_owned(), rest.len())),
+    }
 }
 
-/// Whether the word is a part of a command's name.
-fn is_command(word: &str) -> bool {
-    commands::SIMPLE.contains(&word) || commands::COMMANDS.iter().any(|command| command.name.split(':').any(|part| part == word))
-}
-
-/// A word in the place of a section's or a command's name: it is one, or looks like one.
-fn name_or_hidden(word: &str) -> String {
-    let looks_like_one = word.len() <= 40 && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit());
-    if looks_like_one && word.starts_with(|first: char| first.is_ascii_lowercase()) { word.to_owned() } else { HIDDEN.to_owned() }
+fn is_section(word: &str) -> bool {
+    commands::is_section(word)
 }
 
 /// A word as a shell would want it.
 fn quoted(word: &str) -> String {
-    let is_plain = !word.is_empty() && word.chars().all(|character| character.is_alphanumeric() || "-_.,:@/=+%*?#~".contains(character));
-    if is_plain { word.to_owned() } else { format!("{word:?}") }
+    if word.contains(' ') && !word.starts_with("--") { format!("\"{word}\"") } else { word.to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use expect_test::expect;
+
+    fn redacted(line: &str) -> String {
+        shell_line(line, &Known::default())
+    }
 
     #[test]
     fn lines_are_recorded_without_their_secrets() {
@@ -332,6 +337,50 @@ mod tests {
             "user SECRET",
             "invite create_account example.com --role prosody:admin",
             "vault open SECRET SECRET",
+            r#"{"user","hunter2"}"#,
+            r#"{"hunter2","SECRET"}"#,
+            r#"{"user","create","SECRET","romeo@example.com"}"#,
+            r#"{"user","create","romeo@example.com","SECRET","SECRET"}"#,
+            r#"{"user","create","romeo@example.com","SEC\
+RET\13\0\092"}"#,
+            r#"{'user','create',[[romeo@example.com]],'SECRET'}"#,
+            r#"{"audit","show","example.com","--type=user-*","--limit","5","--ip=203.0.113.7","--text","SECRET","--utc"}"#,
+            r#"{"audit","show","example.com","--type=hunter2"}"#,
+            r#"{"user","create","romeo@example.com"};{"SECRET"}"#,
+            r#"{"user","delete","romeo@example.com" "SECRET"}"#,
+            // Typing mistakes.
+            r#"user:create("bob@example.com" "SECRET")"#,
+            r#"user:create("bob@example.com"; "SECRET")"#,
+            r#"user:create("bob@example.com" , "SECRET" "prosody:admin")"#,
+            r#"user:create("bob@example.com SECRET")"#,
+            r#"user:create("bob@example.com, SECRET")"#,
+            r#"user:create("SECRET", "bob@example.com")"#,
+            r#"user:create("bob@example.com", "SECRET", "SECRET")"#,
+            r#"user:create({"bob@example.com","SECRET"})"#,
+            r#"user:create("bob@example.com/SECRET")"#,
+            r#"user:delete("bob@example.com"); user:password("bob@example.com", "SECRET")"#,
+            r#"user:create("bob@example.com", ...)"#,
+            r#"config:set("*","component_secret" "SECRET")"#,
+            r#"config:set("component_secret","swordfish")"#,
+            r#"config:set("*","swordfish")"#,
+            r#"config:set("*","swordfish","component_secret")"#,
+            r#"config:set("*",component_secret,"SECRET")"#,
+            r#"user:hunter2("SECRET")"#,
+            r#"user:hunter2"#,
+            "user hunter2",
+            "Tr0ub4dor&3",
+            "T0psecretC-horse-battery",
+            "correct horse battery staple",
+            "hunter2:foo()",
+            "swordfish:create",
+            r#"module:load("http_oauth2", "example.com")"#,
+            r#"module:load("mod_x", {"a.example.com","b.example.com"})"#,
+            r#"server:shutdown("SECRET", 1)"#,
+            r#"xmpp:ping("example.com", "example.net", 10)"#,
+            r#"pubsub:create_node("pubsub.example.com", "urn:xmpp:microblog:0")"#,
+            r#"audit:show("example.com", "--since=2d", "--user=SECRET")"#,
+            r#"audit:show("example.com", { text = "SECRET" })"#,
+            "user:create",
             // Lua code.
             r#">prosody.hosts["SECRET"].x(1, 'SECRET', [==[SECRET]==])"#,
             r#"> local p = "SECRET" -- SECRET"#,
@@ -350,85 +399,141 @@ mod tests {
             "$SECRET",
             "",
         ];
-        let redacted: Vec<String> = lines.iter().map(|line| format!("{}\n", shell_line(line))).collect();
+        let shown: Vec<String> = lines.iter().map(|line| format!("{}\n", redacted(line))).collect();
         expect![[r#"
             user:create("romeo@example.com", ***)
             user:create("romeo@example.com", ***, "prosody:admin")
             user:create('romeo@example.com', ***)
-            user:create("romeo@example.com", ***)
+            user:create(***)
             user:create("romeo@example.com", ***, "prosody:admin")
-            user:create("romeo@example.com", ***)
+            user:create(***)
             user:password("romeo@example.com", ***)
-            user:password("romeo@example.com", ***)
-            user:password("romeo@example.com", ***)
-            user:password("romeo@example.com", ***)
-            user:password("romeo@example.com", ***) ***
-            user:password("romeo@example.com", ***) ***
-            user:password(*** ***, ***)
-            user:roles("romeo@example.com", "example.com", { "prosody:admin" })
+            user:password(***)
+            user:password(***)
+            user:password(***)
+            user:password(***)
+            user:password(***)
+            user:password(***)
+            user:roles("romeo@example.com", "example.com", ***)
             user:delete("romeo@example.com")
-            user:delete(jid or ***)
-            user:password(nil, ***, ***, ***)
-            c2s:show(nil, {"id", "jid"})
+            user:delete(***)
+            user:password(***)
+            c2s:show(nil, ***)
             c2s:count()
-            config:set("example.com", "option", ***)
+            config:set(***)
             muc:create("room@muc.example.com", ***)
-            muc:room("room@muc.example.com"):set_password(***):save(***)
+            muc:room(***)
             invite:delete("example.com", ***)
-            vault:open(***, ***, ***)
-            user:vanish(***)
-            vault:open()
+            ***
+            user:***
+            ***
             user create romeo@example.com *** prosody:admin
             user password romeo@example.com ***
-            user delete "romeo and@example.com"
-            invite create_account example.com --role prosody:admin "--expires-after=1 day"
-            invite create_account example.com *** ***
-            muc room room@muc.example.com *** ***
-            vault open *** ***
+            user delete ***
+            invite create_account example.com --role prosody:admin --expires-after=1 day
+            invite create_account ***
+            muc room ***
+            ***
             help user ***
             user
-            {***,***,***,***
-            { password = *** }
+            ***
+            ***
             help
             help user
             help ***
             bye
             ***
             ***
-            *** ***
-            user create romeo@example.com ***
+            ***
             user create ***
-            user delete romeo@example.com
-            user delete romeo@example.com ***
+            user create ***
+            user delete ***
+            user delete ***
             user ***
-            invite create_account example.com ***
-            *** *** ***
-            >prosody.hosts[***].x(1, ***, ***)
-            > local p = *** ***
-            > user ***
-            > x(***
-            > x(***
-            > word ***
-            local p = ***; user:create(***, p)
-            return user:password(***, ***)
-            user.password(user, ***, ***)
-            user:password***
-            user:create{***, ***}
+            invite create_account ***
+            ***
+            user ***
+            ***
+            user create ***
+            user create ***
+            user create romeo@example.com ***
+            ***
+            audit show example.com --type=user-* --limit 5 --ip=*** --text *** --utc
+            audit show ***
+            ***
+            ***
+            user:create(***)
+            user:create(***)
+            user:create(***)
+            user:create(***)
+            user:create(***)
+            user:create(***)
+            user:create(***)
+            user:create(***)
+            user:create("bob@example.com/***")
+            user:delete(***)
+            user:create(***)
+            config:set(***)
+            config:set(***)
+            config:set(***)
+            config:set(***)
+            config:set(***)
+            user:***
+            user:***
+            user ***
+            ***
+            ***
+            ***
+            ***
+            ***
+            module:load("http_oauth2", "example.com")
+            module:load("mod_x", ***)
+            server:shutdown(***, 1)
+            xmpp:ping("example.com", "example.net", 10)
+            pubsub:create_node("pubsub.example.com", "urn:xmpp:microblog:0")
+            audit:show("example.com", "--since=2d", "--user=***")
+            audit:show(***)
+            user:create
+            >***
+            >***
+            >***
+            >***
+            >***
+            >***
+            ***
+            ***
+            ***
+            user:password ***
+            user:create ***
             ***
             user
-            1 + 1
+            ***
             ***
 
-        "#]]
-        .assert_eq(&redacted.concat());
-        assert!(!redacted.concat().contains("SECRET"));
+        "#]].assert_eq(&shown.concat());
+        for secret in ["SECRET", "hunter2", "swordfish", "horse", "203.0.113.7", "1234567"] {
+            assert!(!shown.concat().contains(secret), "{secret}");
+        }
     }
 
     #[test]
-    fn a_command_with_flags_takes_no_secret() {
-        // What is after a flag may be its value or an argument.
-        for command in commands::COMMANDS.iter().filter(|command| !command.flags.is_empty()) {
-            assert!(!command.arguments.contains('*'), "{}", command.name);
+    fn what_the_server_has_is_known() {
+        let hosts = |host: &str| host == "example.com";
+        let commands = |section: &str, name: &str| section == "vault" && name == "open";
+        let known = Known { hosts: Some(&hosts), command: &commands };
+        for (line, shown) in [
+            (r#"user:create("bob@example.com", "pw")"#, r#"user:create("bob@example.com", ***)"#),
+            (r#"user:password("p@ss.word")"#, "user:password(***)"),
+            (r#"user:create("bob@exmaple.com", "pw")"#, "user:create(***)"),
+            (r#"vault:open("SECRET", 1)"#, "vault:open(***)"),
+            ("vault:open()", "vault:open()"),
+            ("vault:close()", "***"),
+            (r#"{"vault","open","SECRET"}"#, "vault open ***"),
+            ("vault open SECRET", "vault open ***"),
+            (r#"{"vault","SECRET"}"#, "***"),
+            (r#"roster:subscribe("bob@example.com", "x@example.net/SECRET")"#, r#"roster:subscribe("bob@example.com", "x@example.net/***")"#),
+        ] {
+            assert_eq!(shell_line(line, &known), shown, "{line}");
         }
     }
 }

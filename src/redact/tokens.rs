@@ -1,4 +1,4 @@
-//! Lua source as tokens: enough of it to tell what is a string.
+//! Lua source as tokens: enough of it to tell one call with literal arguments from anything else.
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +34,6 @@ impl Token<'_> {
         self.kind == Kind::Symbol && self.text == symbol
     }
 
-    /// Whether it is nothing to Lua.
-    pub(super) const fn is_void(&self) -> bool {
-        matches!(self.kind, Kind::Space | Kind::Comment)
-    }
 }
 
 const KEYWORDS: &[&str] = &[
@@ -58,6 +54,32 @@ pub(super) fn tokens(source: &str) -> Vec<Token<'_>> {
         rest = after;
     }
     found
+}
+
+/// The text that a string of Lua stands for. `None` if it has no quotes or is no valid text.
+pub(super) fn unescaped(string: &str) -> Option<String> {
+    let quote = string.chars().next()?;
+    let inside = string.strip_prefix(quote)?.strip_suffix(quote)?;
+    if quote == '[' {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(inside.len());
+    let mut rest = inside;
+    while let Some((before, after)) = rest.split_once('\\') {
+        bytes.extend_from_slice(before.as_bytes());
+        let digits = while_bytes(after, |byte| byte.is_ascii_digit()).min(3);
+        let (escape, left) = after.split_at_checked(digits.max(1))?;
+        bytes.push(match escape {
+            "\\" | "\"" | "'" | "\n" => *escape.as_bytes().first()?,
+            "n" => b'\n',
+            "r" => b'\r',
+            "t" => b'\t',
+            _ => escape.parse().ok()?,
+        });
+        rest = left;
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8(bytes).ok()
 }
 
 /// The kind and the length in bytes of the token at the beginning of `rest`.
@@ -172,6 +194,24 @@ mod tests {
             ("caf\u{e9} 'c'", "Name:caf Broken:\u{e9} 'c'"),
         ] {
             assert_eq!(shown(source), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_string_stands_for_its_text() {
+        for (string, text) in [
+            (r#""a""#, Some("a")),
+            (r#""a\"b\\c""#, Some("a\"b\\c")),
+            ("\"a\\\nb\\r\\0\\065\\0651\"", Some("a\nb\r\0AA1")),
+            ("'a'", Some("a")),
+            ("\"\\195\\188\"", Some("\u{fc}")),
+            ("\"\\195\"", None),
+            ("\"\\x41\"", None),
+            ("\"\\999\"", None),
+            ("[[a]]", None),
+            ("", None),
+        ] {
+            assert_eq!(unescaped(string).as_deref(), text, "{string}");
         }
     }
 
