@@ -45,7 +45,7 @@ impl Known<'_> {
 
 /// The fields of forms whose values are recorded if they have the form that is expected: they name what a command acts on.
 pub const SHOWN_FIELDS: &[&str] =
-    &["FORM_TYPE", "accountjid", "accountjids", "delay", "details", "host", "max_items", "module", "modules", "role", "username"];
+    &["FORM_TYPE", "accountjid", "accountjids", "delay", "details", "host", "max_items", "module", "modules", "role"];
 
 /// Whether a value of a form's field may be recorded, by its name and its type (`text-private`, …) where it has one.
 ///
@@ -78,7 +78,6 @@ pub fn field_value(name: &str, value: &str, known: &Known<'_>) -> String {
         "max_items" => Form::Number,
         "module" | "modules" => Form::Word,
         "role" => Form::Role,
-        "username" => Form::Username,
         _ => Form::Secret,
     };
     form.shown(value, known).map_or_else(|| HIDDEN.to_owned(), std::borrow::Cow::into_owned)
@@ -102,8 +101,8 @@ mod tests {
             ("module", "hunter2", HIDDEN),
             ("role", "prosody:member", "prosody:member"),
             ("role", "hunter2", HIDDEN),
-            ("username", "romeo", "romeo"),
-            ("username", "Tr0ub4dor&3", HIDDEN),
+            // A password typed in the wrong field has the form of a name.
+            ("username", "romeo", HIDDEN),
             ("password", "romeo@example.com", HIDDEN),
         ] {
             assert_eq!(field_value(name, value, &Known::default()), shown, "{name} {value}");

@@ -77,13 +77,37 @@ local function lines_for(name)
 	return lines;
 end
 
+-- What is typed by mistake.
+local mistakes = {
+	mark, mark.."&3", "Correct-"..mark.."-battery", mark.." "..mark, "12345"..mark, '"'..mark..'"', mark..":create()", mark.."()";
+	"user "..mark, "user:"..mark, "user:"..mark.."()", "help "..mark, "user create "..mark, "user password nobody@"..host.." "..mark;
+	'user:create("nobody@%s" "@")', 'user:create("nobody@%s"; "@")', 'user:create("nobody@%s" "@", "prosody:admin")';
+	'user:create("nobody@%s, @")', 'user:create("nobody@%s @")', 'user:create("nobody@%s@")', 'user:create({"nobody@%s","@"})';
+	'user:create("@", "nobody@%s")', 'user:create("nobody@%s", "x", "@")', 'user:create("nobody@%s", "x", "x", "@")';
+	'user:create "@"', 'user.create("nobody@%s", "@")', 'return user:create("nobody@%s", "@")', 'c2s:count() user:create("nobody@%s", "@")';
+	'user:delete("nobody@nowhere.test"); user:create("nobody@%s", "@")', 'user:create("nobody@%s", "a".."@")';
+	'user:create("nobody@%s", "@" --[[ ]])', 'user:create("nobody@%s", "a\\"@", "x")', 'user:create("nobody@%s/@")', 'user:create("nobody@%s", [[@]]';
+	'config:set("*","component_secret" "@")', 'config:set("component_secret", "@")', 'config:set("*", "@", "component_secret")';
+	'config:set("*", component_secret, "@")', 'config:set("@")', 'module:load("@", "%s")', 'c2s:close("nobody@%s", "@")';
+	'xmpp:ping("%s", "@")', 'announce:all("%s", "@")', 'user:list("%s", "@")', 'server:memory("@")';
+	'{"user","@"}', '{"@","create"}', '{"user","create","@"}', '{"user","create","nobody@%s","x","@"}', '{"user","create","nobody@%s","@"';
+	'{"user","create","nobody@%s" "@"}', "{'user','create','nobody@%s','@'}", '{"user","delete","nobody@%s:@"}';
+	'audit:show("%s", "--text=@")', 'audit:show("%s", "--user=@")', 'audit:show("@")', 'audit:show("%s", { text = "@" })';
+};
+for i, line in ipairs(mistakes) do
+	if line:find("@", 1, true) and not line:find(mark, 1, true) then
+		-- An @ that is no part of the JID is the secret.
+		mistakes[i] = line:gsub("nobody@", "nobody\0"):gsub("@", mark):gsub("%z", "@"):gsub("%%s", host);
+	end
+end
+
 -- Forms are filled with values that make sense where one is public, and with the mark everywhere else.
 local public_values = {
 	FORM_TYPE = "http://jabber.org/protocol/admin";
 	accountjid = "nobody@"..host, accountjids = { "nobody@"..host };
 	delay = "180", details = "1", max_items = "25";
 	host = "nowhere.test", module = "nothing", modules = { "nothing" };
-	role = "prosody:member", username = "nobody";
+	role = "prosody:member";
 };
 
 local function run_adhoc_commands(prosody)
@@ -98,6 +122,11 @@ local function run_adhoc_commands(prosody)
 	]], host);
 	assert.is_true(count > 15, count.." ad-hoc commands");
 	local session = assert(client.open(prosody, admin, "secret"));
+	local wrong_form = { FORM_TYPE = public_values.FORM_TYPE };
+	for name, value in pairs(public_values) do
+		-- A host that is activated has that name, and is recorded by it.
+		if name ~= "FORM_TYPE" and name ~= "host" then wrong_form[name] = type(value) == "table" and { mark } or mark; end
+	end
 	for _, node in ipairs(nodes) do
 		local asked = session:command(node);
 		local form = { ["password"] = mark, ["password-verify"] = mark, ["what-nobody-knows"] = mark };
@@ -107,6 +136,11 @@ local function run_adhoc_commands(prosody)
 		end
 		session:command(node, { forms = { form } });
 		session:command(node, { forms = { form }, action = "cancel" });
+		-- A password in the place of what is shown.
+		for _, action in ipairs { "complete", "cancel" } do
+			session:command(node);
+			session:command(node, { forms = { wrong_form }, action = action });
+		end
 	end
 	session:close();
 	return nodes;
@@ -155,6 +189,10 @@ server.each_series(describe, pending, function (series)
 					end
 				end
 			end
+			for _, line in ipairs(mistakes) do
+				assert.is_truthy(line:find(mark, 1, true), line);
+				assert.is_truthy(shell:run(line, mark), line);
+			end
 			if series ~= "0.12" then
 				-- The password is asked for.
 				assert.matches("^OK", (shell:run(('user:password("someone@%s")'):format(host), mark)));
@@ -172,6 +210,9 @@ server.each_series(describe, pending, function (series)
 			end
 			-- As prosodyctl does it.
 			prosody:ctl("shell", "user", "create", "nobody@"..host, mark);
+			prosody:ctl("shell", "user", mark);
+			prosody:ctl("shell", mark);
+			prosody:ctl("shell", "user", "create", mark, "nobody@"..host);
 			prosody:ctl("shell", ('user:create("nobody@%s", "%s")'):format(host, mark));
 			assert.is_true(given > 250);
 			assert.is_true(#dump.of_type(prosody, host, "shell-command") > 200);

@@ -21,8 +21,21 @@ const WORDS_WITH_DIGITS: &[&str] = &[
 
 /// Options whose names are one word. All others have an underscore.
 const SHORT_OPTIONS: &[&str] = &[
-    "admins", "authentication", "authorization", "certificates", "daemonize", "interfaces", "limits", "log", "name", "pidfile", "ports",
-    "ssl", "statistics", "storage", "umask",
+    "admins",
+    "authentication",
+    "authorization",
+    "certificates",
+    "daemonize",
+    "interfaces",
+    "limits",
+    "log",
+    "name",
+    "pidfile",
+    "ports",
+    "ssl",
+    "statistics",
+    "storage",
+    "umask",
 ];
 
 /// What an argument must look like to be shown.
@@ -38,8 +51,6 @@ pub(super) enum Form {
     Host,
     /// The name of any host.
     Domain,
-    /// The localpart of a JID.
-    Username,
     /// The name of an option.
     Option,
     /// The name of a role of Prosody's.
@@ -96,7 +107,6 @@ impl Form {
             Self::Peer => return jid(text, |host| is_domain(host) || is_known_host(host, known)),
             Self::Host => text == "*" || is_own_host(text, known),
             Self::Domain => is_domain(text) || is_known_host(text, known),
-            Self::Username => is_localpart(text),
             Self::Option => is_word(text) && (text.contains('_') || SHORT_OPTIONS.contains(&text)),
             Self::Role => text.strip_prefix("prosody:").is_some_and(is_word),
             Self::Word => is_word(text),
@@ -152,9 +162,7 @@ fn is_domain(text: &str) -> bool {
 
 /// Words in lower case, joined by underscores, without digits but for those that are known to have some.
 fn is_word(text: &str) -> bool {
-    let is_one = |word: &str| {
-        WORDS_WITH_DIGITS.contains(&word) || !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase())
-    };
+    let is_one = |word: &str| WORDS_WITH_DIGITS.contains(&word) || !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
     text.len() <= LONGEST_WORD && text.split('_').all(is_one)
 }
 
@@ -170,7 +178,8 @@ fn has_few_digits(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    const OWN: Known<'static> = Known { hosts: Some(&|host| matches!(host, "example.com" | "muc.example.com" | "lan")), command: &|_, _| false };
+    const OWN: Known<'static> =
+        Known { hosts: Some(&|host| matches!(host, "example.com" | "muc.example.com" | "lan")), command: &|_, _| false };
 
     #[test]
     fn what_has_the_form_is_shown() {
@@ -205,12 +214,43 @@ mod tests {
     fn what_may_be_a_password_has_no_form() {
         let unknown = Known::default();
         let passwords = [
-            "T0psecretA", "T0psecretC-horse-battery", "Tr0ub4dor&3", "hunter2", "12345678", "correct horse", "correct-horse-battery",
-            "p@ssw0rd", "P@ss.Word", "p@ss word", "bob:pw@example.com", "bob,pw@example.com", "bob@example.com pw", "bob@example.com,pw",
-            "bob@example.com\" \"T0psecretA", "bob@example.comT0p", "@example.com", "bob@", "bob@@example.com", "203.0.113.7", "2001:db8::1",
-            "x_1", "_", "a__b", "", " ", "\u{e9}t\u{e9}", "prosody:", "prosody:T0p", "prosody:hunter2", "2026", "nil)", "***",
+            "T0psecretA",
+            "T0psecretC-horse-battery",
+            "Tr0ub4dor&3",
+            "hunter2",
+            "12345678",
+            "correct horse",
+            "correct-horse-battery",
+            "p@ssw0rd",
+            "P@ss.Word",
+            "p@ss word",
+            "bob:pw@example.com",
+            "bob,pw@example.com",
+            "bob@example.com pw",
+            "bob@example.com,pw",
+            "bob@example.com\" \"T0psecretA",
+            "bob@example.comT0p",
+            "@example.com",
+            "bob@",
+            "bob@@example.com",
+            "203.0.113.7",
+            "2001:db8::1",
+            "x_1",
+            "_",
+            "a__b",
+            "",
+            " ",
+            "\u{e9}t\u{e9}",
+            "prosody:",
+            "prosody:T0p",
+            "prosody:hunter2",
+            "2026",
+            "nil)",
+            "***",
         ];
-        for form in [Form::Jid, Form::Peer, Form::Host, Form::Domain, Form::Option, Form::Role, Form::Word, Form::Node, Form::Period, Form::Moment] {
+        for form in
+            [Form::Jid, Form::Peer, Form::Host, Form::Domain, Form::Option, Form::Role, Form::Word, Form::Node, Form::Period, Form::Moment]
+        {
             for password in passwords {
                 let is_period = password == "2026" && form == Form::Period;
                 assert!(is_period || form.shown(password, &unknown).is_none(), "{form:?} {password}");

@@ -510,7 +510,8 @@ RET\13\0\092"}"#,
             ***
             ***
 
-        "#]].assert_eq(&shown.concat());
+        "#]]
+        .assert_eq(&shown.concat());
         for secret in ["SECRET", "hunter2", "swordfish", "horse", "203.0.113.7", "1234567"] {
             assert!(!shown.concat().contains(secret), "{secret}");
         }
@@ -531,7 +532,10 @@ RET\13\0\092"}"#,
             (r#"{"vault","open","SECRET"}"#, "vault open ***"),
             ("vault open SECRET", "vault open ***"),
             (r#"{"vault","SECRET"}"#, "***"),
-            (r#"roster:subscribe("bob@example.com", "x@example.net/SECRET")"#, r#"roster:subscribe("bob@example.com", "x@example.net/***")"#),
+            (
+                r#"roster:subscribe("bob@example.com", "x@example.net/SECRET")"#,
+                r#"roster:subscribe("bob@example.com", "x@example.net/***")"#,
+            ),
         ] {
             assert_eq!(shell_line(line, &known), shown, "{line}");
         }

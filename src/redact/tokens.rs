@@ -33,7 +33,6 @@ impl Token<'_> {
     pub(super) fn is_symbol(&self, symbol: &str) -> bool {
         self.kind == Kind::Symbol && self.text == symbol
     }
-
 }
 
 const KEYWORDS: &[&str] = &[
