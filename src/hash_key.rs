@@ -1,15 +1,17 @@
 //! Keyed hashes of addresses: equal addresses can be matched, and without the key nobody can try which address it was.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use thiserror::Error;
+
+use crate::ownership::{folder_of, make_file, make_folder};
 
 /// How long a key is, in bytes.
 const LENGTH: usize = 32;
@@ -154,10 +156,8 @@ impl Stamp {
 }
 
 fn write_file(path: &Path, text: &str) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
-    let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    make_folder(folder_of(path))?;
+    let mut file = make_file(OpenOptions::new().write(true), path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

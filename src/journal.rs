@@ -30,13 +30,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::num::NonZeroU32;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use crate::lock::{Lock, LockError};
 use crate::losses::{Losses, Lost, UNREADABLE};
+use crate::ownership::make_file;
 
 use ledger::{Ledger, Mark, is_at};
 pub use record::PAYLOAD;
@@ -773,8 +774,8 @@ impl Journal {
             bytes.extend_from_slice(&self.record);
         }
         let (path, beside) = (path_of(&self.base, segment.first), with_ending(&self.base, ".new"));
-        let mut options = OpenOptions::new();
-        let made = options.write(true).create(true).truncate(true).mode(0o600).open(&beside);
+        let _ = std::fs::remove_file(&beside);
+        let made = make_file(OpenOptions::new().write(true), &beside);
         let written = made.and_then(|mut file| {
             file.write_all(&bytes)?;
             std::fs::rename(&beside, &path)?;
@@ -904,10 +905,10 @@ impl Journal {
             self.active = None;
         }
         let mut options = OpenOptions::new();
-        options.read(true).append(true).create_new(true).mode(0o600);
-        let file = options.open(&path).or_else(|found| match found.kind() {
+        options.read(true).append(true);
+        let file = make_file(&mut options, &path).or_else(|found| match found.kind() {
             // Somebody has put a file where none of this journal is.
-            ErrorKind::AlreadyExists => std::fs::remove_file(&path).and_then(|()| options.open(&path)),
+            ErrorKind::AlreadyExists => std::fs::remove_file(&path).and_then(|()| make_file(&mut options, &path)),
             _ => Err(found),
         });
         let file = file.map_err(error)?;

@@ -1,11 +1,13 @@
 //! Lock files: one process at a time.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+
+use crate::ownership::{folder_of, make_file, make_folder};
 
 /// Why a lock can't be had.
 #[derive(Debug, Error)]
@@ -35,10 +37,12 @@ impl Lock {
     ///
     /// [`LockError::Held`] where another owner has it; [`LockError::Io`] where the file can't be made.
     pub fn take(path: &Path) -> Result<Self, LockError> {
-        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|source| LockError::Io { path: folder.to_owned(), source })?;
-        let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+        let folder = folder_of(path);
+        make_folder(folder).map_err(|source| LockError::Io { path: folder.to_owned(), source })?;
+        let opened = make_file(OpenOptions::new().write(true), path).or_else(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path),
+            _ => Err(error),
+        });
         let locked = opened.map_err(TryLockError::Error).and_then(|file| file.try_lock().map(|()| Self(file)));
         locked.map_err(|error| match error {
             TryLockError::WouldBlock => LockError::Held(path.to_owned()),

@@ -8,8 +8,8 @@ const PAUSE: f64 = 60.0;
 /// How many causes are told apart on a host; what comes after them is told as one.
 const CAUSES: usize = 32;
 
-/// Longest cause, in bytes: some drivers put a whole statement into their message.
-const CAUSE_LIMIT: usize = 200;
+/// Longest cause, in bytes: some drivers put a whole statement into their message, some name a file in a deep folder.
+const CAUSE_LIMIT: usize = 320;
 
 /// What becomes of the entries that a store does not take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

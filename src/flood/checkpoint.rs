@@ -5,12 +5,12 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::summary::Summary;
+use crate::ownership::make_file;
 
 /// The only version there is.
 const VERSION: u32 = 1;
@@ -38,12 +38,9 @@ impl Checkpoint {
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
         let text = serde_json::to_vec(self)?;
         let beside = beside(path);
-        let written = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&beside)
+        // One that was left there may belong to somebody else.
+        let _ = fs::remove_file(&beside);
+        let written = make_file(OpenOptions::new().write(true), &beside)
             .and_then(|mut file| file.write_all(&text))
             .and_then(|()| fs::rename(&beside, path));
         if written.is_err() {

@@ -5,11 +5,12 @@
 //! waits for the disk. Each part has two slots, which are written in turn, so that a torn write leaves the other one.
 
 use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::losses::Lost;
+use crate::ownership::make_file;
 
 /// What a slot begins with.
 const MAGIC: [u8; 4] = *b"PAL1";
@@ -195,7 +196,12 @@ fn open(path: &Path) -> io::Result<(File, Vec<u8>)> {
     if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(io::Error::other("not a file"));
     }
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    let file = options.open(path).or_else(|error| match error.kind() {
+        ErrorKind::NotFound => make_file(&mut options, path),
+        _ => Err(error),
+    })?;
     let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(SIZE);
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, 0)?;

@@ -1,0 +1,179 @@
+//! Who owns what is made here.
+//!
+//! `prosodyctl` may run as root beside a server of another user. What root makes in that user's folders would lock the server
+//! out, so it is given to the owner of the folder. Where this process may not give files away, nothing changes: then it is
+//! the owner of what it makes.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::path::Path;
+
+const ROOT: u32 = 0;
+
+/// Makes a file (0600) that does not exist yet, and gives it to the owner of its folder. `options` says how it is opened.
+///
+/// # Errors
+///
+/// What the system says; `AlreadyExists` if there is something of that name.
+pub fn make_file(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    // A link that somebody laid there is never followed.
+    let file = options.create_new(true).mode(0o600).open(path)?;
+    give_to_owner_of(folder_of(path), &file);
+    Ok(file)
+}
+
+/// Makes a folder and those above it (0700), as far as they are missing. Each belongs to the owner of the one above it.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = folder_of(path);
+    if above != path {
+        make_folder(above)?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => {
+            if let Ok(folder) = File::open(path) {
+                give_to_owner_of(above, &folder);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Gives a file or folder that belongs to root, in a folder that does not, to the owner of that folder.
+///
+/// Only a plain file with one name, or a folder: whoever owns the folder could have put a link there.
+pub fn give_from_root(path: &Path) {
+    let Ok(found) = fs::symlink_metadata(path) else { return };
+    if found.uid() != ROOT || !(found.is_file() || found.is_dir()) {
+        return;
+    }
+    let Ok(file) = File::open(path) else { return };
+    let Ok(opened) = file.metadata() else { return };
+    let is_the_same = (opened.dev(), opened.ino()) == (found.dev(), found.ino());
+    if is_the_same && opened.uid() == ROOT && (opened.is_dir() || opened.nlink() == 1) {
+        give_to_owner_of(folder_of(path), &file);
+    }
+}
+
+/// Whether this process runs as root. `false` where the system does not tell.
+#[must_use]
+pub fn is_root() -> bool {
+    effective_user() == Some(ROOT)
+}
+
+/// The name of the user as whom this process runs, or its number.
+#[must_use]
+pub fn own_name() -> Option<String> {
+    effective_user().map(user_name)
+}
+
+/// The name of a user, or `uid N`. Only the local file is looked into: a directory server could keep everybody waiting.
+#[must_use]
+pub fn user_name(uid: u32) -> String {
+    let named = fs::read_to_string("/etc/passwd").ok().and_then(|users| {
+        users.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1)? == uid.to_string()).then(|| name.to_owned())
+        })
+    });
+    named.unwrap_or_else(|| format!("uid {uid}"))
+}
+
+/// The folder of a file; "." for a name alone.
+#[must_use]
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new(if path.has_root() { "/" } else { "." }))
+}
+
+fn effective_user() -> Option<u32> {
+    fs::metadata("/proc/self").ok().map(|process| process.uid())
+}
+
+fn give_to_owner_of(folder: &Path, file: &File) {
+    if let (Ok(folder), Ok(own)) = (fs::metadata(folder), file.metadata())
+        && folder.uid() != own.uid()
+    {
+        // Only root may, and it is no fault of others that they may not.
+        let _ = fchown(file, Some(folder.uid()), Some(folder.gid()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+    use std::path::PathBuf;
+
+    const OTHER: u32 = 65534;
+
+    /// A folder of another user. Only root can make one; `None` says that this process is not root.
+    fn folder_of_other(name: &str) -> Option<PathBuf> {
+        let folder = std::env::temp_dir().join(format!("audit-ownership-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        if !is_root() {
+            eprintln!("not run: only root can give files away");
+            return None;
+        }
+        chown(&folder, Some(OTHER), Some(OTHER)).unwrap();
+        Some(folder)
+    }
+
+    fn owner(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().uid()
+    }
+
+    #[test]
+    fn what_root_makes_belongs_to_the_owner_of_the_folder() {
+        let Some(folder) = folder_of_other("made") else { return };
+        let path = folder.join("file");
+        make_file(OpenOptions::new().write(true), &path).unwrap();
+        assert_eq!((owner(&path), fs::metadata(&path).unwrap().permissions().mode() & 0o777), (OTHER, 0o600));
+        make_folder(&folder.join("a/b")).unwrap();
+        assert_eq!((owner(&folder.join("a")), owner(&folder.join("a/b"))), (OTHER, OTHER));
+        make_folder(&folder.join("a/b")).unwrap();
+        assert!(make_file(OpenOptions::new().write(true), &path).is_err(), "what exists is not taken");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn only_what_belongs_to_root_and_has_one_name_is_given() {
+        let Some(folder) = folder_of_other("given") else { return };
+        let elsewhere = folder.with_extension("elsewhere");
+        let _ = fs::remove_dir_all(&elsewhere);
+        fs::create_dir_all(&elsewhere).unwrap();
+        let secret = elsewhere.join("secret");
+        fs::write(&secret, "of root").unwrap();
+        symlink(&secret, folder.join("link")).unwrap();
+        fs::hard_link(&secret, folder.join("second-name")).unwrap();
+        fs::write(folder.join("list"), "").unwrap();
+        fs::write(folder.join("foreign"), "").unwrap();
+        chown(folder.join("foreign"), Some(1), Some(1)).unwrap();
+        for name in ["link", "second-name", "list", "foreign", "missing"] {
+            give_from_root(&folder.join(name));
+        }
+        assert_eq!((owner(&secret), owner(&folder.join("link"))), (ROOT, ROOT));
+        assert_eq!((owner(&folder.join("list")), owner(&folder.join("foreign"))), (OTHER, 1));
+        fs::remove_dir_all(folder).unwrap();
+        fs::remove_dir_all(elsewhere).unwrap();
+    }
+
+    #[test]
+    fn users_have_names_where_the_local_file_has_them() {
+        assert_eq!(user_name(ROOT), "root");
+        assert_eq!(user_name(4_000_000_000), "uid 4000000000");
+        assert_eq!(folder_of(Path::new("a")), Path::new("."));
+        assert_eq!(folder_of(Path::new("/")), Path::new("/"));
+        assert_eq!(folder_of(Path::new("a/b")), Path::new("a"));
+    }
+}
