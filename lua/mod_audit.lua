@@ -73,7 +73,12 @@ local in_server = prosody.process_type ~= "prosodyctl";
 -- A file of the log in the host's folder, which is made where it is to be written to.
 local function file_of(host, extension, is_written)
 	if hosts[host] and host ~= "*" then
-		return datamanager.getpath(nil, host, "audit", extension, is_written);
+		local path = datamanager.getpath(nil, host, "audit", extension, is_written);
+		if is_written then
+			-- prosodyctl may be root's, and be the first who needs the folder.
+			core.give_from_root((path:gsub("/[^/]*$", "")));
+		end
+		return path;
 	end
 end
 

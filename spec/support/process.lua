@@ -54,6 +54,14 @@ function process.run(command, ...)
 	end
 end
 
+-- The first line of what a command says.
+function process.first_line(command)
+	local pipe = assert(io.popen(command, "r"));
+	local line = pipe:read("l");
+	pipe:close();
+	return line;
+end
+
 -- Asks until the function gives something, or the time (seconds) is over.
 function process.wait_until(ask, timeout, pause)
 	local deadline = socket.gettime() + (timeout or 10);

@@ -199,6 +199,12 @@ local function config_text(self)
 	end
 
 	local certificates = certificates_for(names);
+	if options.user then
+		local copies = self.folder.."/certs";
+		process.run(("rm -rf %s && cp -r %s %s && chown -R %s: %s"):format(
+			quote(copies), quote(certificates), quote(copies), quote(options.user), quote(copies)));
+		certificates = copies;
+	end
 	-- One for all hosts: clients are told to trust it.
 	self.certificate = certificates.."/"..names[1]..".crt";
 
@@ -270,6 +276,25 @@ local function config_text(self)
 	return table.concat(lines);
 end
 
+-- What runs a command as another user. Without supplementary groups: root's would open what that user may not read.
+local function as_user(user)
+	return { "setpriv", "--reuid="..user, "--regid="..process.first_line("id -g "..quote(user)), "--clear-groups", "--" };
+end
+
+-- Whether servers can run as another user here; false, why not.
+function server.can_run_as(user)
+	if process.first_line("id -u") ~= "0" then
+		return false, "only root can start a server as another user";
+	end
+	local command = as_user(user);
+	table.move({ "test", "-x", process.scratch.."/" }, 1, 3, #command + 1, command);
+	process.run("mkdir -p "..quote(process.scratch));
+	if process.capture(command) ~= 0 then
+		return false, "the user "..user.." can't get to "..process.scratch;
+	end
+	return true;
+end
+
 local server_methods = {};
 local server_mt = { __index = server_methods };
 
@@ -308,11 +333,13 @@ local function launch(self)
 	process.write(self.config_file, config_text(self));
 	os.remove(self.folder.."/ready");
 	self.log_start = #self:log();
+	local command = self.options.user and as_user(self.options.user) or {};
+	table.move({ "lua5.4", self.program_folder.."/prosody", "-F", "--config", self.config_file }, 1, 5, #command + 1, command);
 	self.child = process.start {
 		folder = self.folder;
 		env = environment(self);
 		prefix = self.options.prefix;
-		command = { "lua5.4", self.program_folder.."/prosody", "-F", "--config", self.config_file };
+		command = command;
 	};
 	local up = process.wait_until(function ()
 		return lfs.attributes(self.folder.."/ready", "mode") or not self.child:alive();
@@ -359,6 +386,7 @@ end
 -- cpath         LUA_CPATH_5_4 instead of target/lua5.4/?.so; false: none
 -- library       "beside": Lua is not told where the library is
 -- env           map of environment variables; false removes one
+-- user          the user as whom it runs, and whose its data is   the one of the tests
 -- prefix        shell text run in the server's process before it, as "ulimit -f 10"
 -- files         map of path below the data folder -> content, written before the start
 -- log_level     "debug"
@@ -393,6 +421,9 @@ function server.try_start(options)
 		local file = self.data.."/"..path;
 		process.run("mkdir -p "..quote(file:match("^(.*)/")));
 		process.write(file, content);
+	end
+	if options.user then
+		process.run(("chown -R %s: %s"):format(quote(options.user), quote(folder)));
 	end
 	local ok, err = launch_with_new_ports(self);
 	if not ok then
@@ -450,6 +481,18 @@ function server_methods:restart(options)
 	return self:start(options);
 end
 
+-- Goes on with another series of Prosody on the same data. It is started, unless that is not wanted yet.
+function server_methods:change_series(series, stays_stopped)
+	self:stop();
+	self.series = series;
+	self.program_folder = prosody_folder.."/"..series.."/bin";
+	if stays_stopped then
+		process.write(self.config_file, config_text(self));
+	else
+		self:start();
+	end
+end
+
 -- Rewrites the configuration (new options are laid over the old ones), sends
 -- SIGHUP and waits until the server has read it.
 function server_methods:reload(options)
@@ -481,7 +524,7 @@ end
 
 -- Runs prosodyctl with this server's configuration.
 -- Returns exit status, standard output, standard error. A table in front:
--- { env = { COLUMNS = "80" }, stdin = "text", timeout = 60 }
+-- { env = { COLUMNS = "80" }, stdin = "text", timeout = 60, user = "nobody" }
 function server_methods:ctl(...)
 	local args, options = { ... }, {};
 	if type(args[1]) == "table" then
@@ -491,7 +534,8 @@ function server_methods:ctl(...)
 	for name, value in pairs(options.env or {}) do
 		env[name] = value;
 	end
-	local command = { "lua5.4", self.program_folder.."/prosodyctl", "--config", self.config_file };
+	local command = options.user and as_user(options.user) or {};
+	table.move({ "lua5.4", self.program_folder.."/prosodyctl", "--config", self.config_file }, 1, 4, #command + 1, command);
 	table.move(args, 1, #args, #command + 1, command);
 	return process.capture(command, { env = env; stdin = options.stdin; timeout = options.timeout });
 end

@@ -91,7 +91,18 @@ local function new(environment)
 
 	local classes = chunks.classes.new(recorder, ensure_configured);
 	local class_of = classes.of;
-	local writer = chunks.writer.new(recorder, classes, function (host, class, partition, count)
+	local guard = chunks.embedded.new { list_path = environment.list_path; get_option = environment.get_option; log = log };
+	local trust = chunks.trust.new {
+		now = now;
+		driver_name = function (host)
+			local storage = environment.get_option(host, "storage");
+			if type(storage) == "table" then
+				storage = storage.audit;
+			end
+			return storage or environment.get_option(host, "default_storage") or "internal";
+		end;
+	};
+	local writer = chunks.writer.new(recorder, classes, trust, function (host, class, partition, count)
 		prunes.known(host, partition, count);
 		if class.has_limit then
 			prunes.soon(host);
@@ -113,6 +124,7 @@ local function new(environment)
 			recorder.use_single(host);
 			classes.forget(host);
 		end
+		store = guard(host, store);
 		stores[host] = store;
 		return store;
 	end
@@ -226,6 +238,7 @@ local function new(environment)
 		local key;
 		key, err = writer.put(host, store, at, stanza, with);
 		if not key then
+			trust.doubt(store);
 			return nil, err;
 		end
 		if troubled[host] then
@@ -512,7 +525,7 @@ local function new(environment)
 		schedule = environment.schedule;
 		journal_path = environment.schedule and environment.journal_path;
 		readable_path = environment.readable_path;
-		recorder = recorder, writer = writer, store_of = store_of;
+		recorder = recorder, writer = writer, trust = trust, store_of = store_of;
 		handed_over = environment.handed_over or nothing;
 		record_lost = function (host, lost)
 			local types = {};
@@ -676,6 +689,7 @@ local exports = {
 	field_value = native.field_value;
 	terminal_width = native.terminal_width;
 	new_key = native.new_key;
+	give_from_root = native.give_from_root;
 	is_terminal = native.is_terminal;
 	exit_on_interrupt = native.exit_on_interrupt;
 	writing = chunks.read.writing;

@@ -24,6 +24,7 @@
 
 mod clock;
 mod convert;
+mod embedded;
 mod export;
 mod flood;
 mod journal;
@@ -38,6 +39,8 @@ use mlua::prelude::*;
 const CHUNKS: &[(&str, &str)] = &[
     ("stanza", include_str!("stanza.lua")),
     ("store", include_str!("store.lua")),
+    ("embedded", include_str!("embedded.lua")),
+    ("trust", include_str!("trust.lua")),
     ("collector", include_str!("collector.lua")),
     ("classes", include_str!("classes.lua")),
     ("writer", include_str!("writer.lua")),
@@ -65,6 +68,9 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("new_file", lua.create_function(reader::new_file)?)?;
     native.set("journal", lua.create_function(journal::open)?)?;
     native.set("is_owned", lua.create_function(journal::is_owned)?)?;
+    native.set("lists", lua.create_function(embedded::lists)?)?;
+    native.set("is_root", lua.create_function(embedded::is_root)?)?;
+    native.set("give_from_root", lua.create_function(embedded::give_from_root)?)?;
     native.set("lock", lua.create_function(pruning::lock)?)?;
     native.set("sync", lua.create_function(pruning::sync)?)?;
     native.set("clock", lua.create_function(clock::open)?)?;

@@ -69,7 +69,7 @@ end
 --     stanza_mt, log, now     as the log's environment has them
 --     schedule                function(delay, run): runs run() in an async context, later
 --     journal_path            function(host) -> path | nil: no journal
---     recorder, writer
+--     recorder, writer, trust
 --     store_of                function(host) -> store | nil, err
 --     record_lost             function(host, lost) -> the id of an entry that says what was lost | nil
 --     attached                function(host): the journal has its files
@@ -78,6 +78,7 @@ end
 local function new(context)
 	local queues = {};
 	local stanza_mt, log, now, recorder, writer = context.stanza_mt, context.log, context.now, context.recorder, context.writer;
+	local trust = context.trust;
 
 	local run;
 
@@ -362,6 +363,10 @@ local function new(context)
 		if not store then
 			return nil, err;
 		end
+		local stands, doubt = trust.stands(store);
+		if not stands then
+			return nil, doubt;
+		end
 		if queue.recognise_to then
 			local ok, problem = pcall(recognise, queue, store);
 			if not ok then
@@ -452,9 +457,10 @@ local function new(context)
 		if more == nil then
 			queue.failures = queue.failures + 1;
 			queue.recognise_to = queue.journal:next();
-			queue.problem = cause_of(err);
 			local store = context.store_of(queue.host);
+			queue.problem = store and trust.problem_of(store) or cause_of(err);
 			if store then
+				trust.doubt(store);
 				stores.give_up_without_tables(store, queue.problem);
 			end
 			local line = recorder.failed(queue.host, queue.problem, place_of(queue), now());

@@ -156,7 +156,7 @@ end
 
 -- Whether a store is one of the embedded driver, which keeps each archive user in a file that it can only write anew.
 local function is_embedded(store)
-	return type(local_of(store.append, "datamanager")) == "table";
+	return store.guards ~= nil or type(local_of(store.append, "datamanager")) == "table";
 end
 
 -- COMPAT LuaDBI 0.7: a prepared statement that is collected after its connection takes the whole process with it, and
@@ -308,6 +308,7 @@ return {
 	users_of = users_of;
 	engine_of = engine_of;
 	is_embedded = is_embedded;
+	local_of = local_of;
 	in_one_transaction = in_one_transaction;
 	keep_connection = keep_connection;
 	undo = undo;

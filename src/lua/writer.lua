@@ -10,10 +10,10 @@ local SECONDS_A_DAY = 86400;
 local floor = math.floor;
 local cause_of, newest, users_of = stores.cause_of, stores.newest, stores.users_of;
 
--- A writer over a recorder, which decides, and the classes of events.
+-- A writer over a recorder, which decides, the classes of events, and what is known of stores (trust.lua).
 --   writer.put(host, store, at, stanza, with) -> the driver's key | nil, err; `at` is when it was recorded
 -- `rolled(host, class, partition, count)` is called where a partition has got as many entries as it should have.
-local function new(recorder, classes, rolled)
+local function new(recorder, classes, trust, rolled)
 	-- Entries go on where the day has got to, as an earlier life of this process, or another one, may have written.
 	local function locate(host, class, store, at)
 		local day, shared = floor(at / SECONDS_A_DAY), class.host;
@@ -58,6 +58,10 @@ local function new(recorder, classes, rolled)
 	end
 
 	local function put(host, store, at, stanza, with)
+		local stands, problem = trust.stands(store);
+		if not stands then
+			return nil, problem;
+		end
 		local class = classes.of(host, stanza.attr.type);
 		local slot = class.slot or class.host.slot;
 		if not slot or slot.second ~= floor(at) then
@@ -82,6 +86,11 @@ local function new(recorder, classes, rolled)
 			if key then
 				if slot.partition then
 					class.count = class.count + 1;
+				end
+				local kept;
+				kept, err = trust.appended(host, store, slot.partition, key, stanza);
+				if not kept then
+					return nil, err;
 				end
 				return key;
 			elseif cause_of(err) ~= "quota-limit" or not recorder.full(host, class.name, at) then

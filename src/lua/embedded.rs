@@ -1,0 +1,52 @@
+//! The files of the embedded driver, as an object of the glue.
+
+use std::cell::RefCell;
+
+use mlua::prelude::*;
+
+use super::convert;
+use crate::embedded::Lists;
+use crate::ownership;
+
+struct Files(RefCell<Lists>);
+
+/// `lists() -> lists`
+pub(super) fn lists(lua: &Lua, (): ()) -> LuaResult<LuaAnyUserData> {
+    lua.create_userdata(Files(RefCell::default()))
+}
+
+/// `is_root() -> whether this process runs as root`
+pub(super) fn is_root(_: &Lua, (): ()) -> LuaResult<bool> {
+    Ok(ownership::is_root())
+}
+
+/// `give_from_root(path)`: a file or folder of root's belongs to the owner of its folder then.
+pub(super) fn give_from_root(_: &Lua, path: LuaString) -> LuaResult<()> {
+    ownership::give_from_root(convert::path(&path.as_bytes()));
+    Ok(())
+}
+
+impl LuaUserData for Files {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // before_append(path of the list, whether its folder is its store's own, whether the driver keeps indexes)
+        //   -> whether an index was removed | nil, message: the driver must not append
+        methods.add_method("before_append", |_, this, (path, own_folder, keeps_index): (LuaString, bool, bool)| {
+            Ok(match this.0.borrow_mut().before_append(convert::path(&path.as_bytes()), own_folder, keeps_index) {
+                Ok(removed) => (Some(removed), None),
+                Err(error) => (None, Some(error.to_string())),
+            })
+        });
+        // before_read(path of the list) -> whether an index was removed | nil, message: entries may be missing
+        methods.add_method("before_read", |_, this, path: LuaString| {
+            Ok(match this.0.borrow_mut().before_read(convert::path(&path.as_bytes())) {
+                Ok(removed) => (Some(removed), None),
+                Err(error) => (None, Some(error.to_string())),
+            })
+        });
+        // after_root(path of the list): its files belong to the owner of their folder
+        methods.add_method("after_root", |_, this, path: LuaString| {
+            this.0.borrow().after_root(convert::path(&path.as_bytes()));
+            Ok(())
+        });
+    }
+}

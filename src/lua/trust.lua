@@ -1,0 +1,113 @@
+-- Whether a store keeps what it takes. Some drivers say that they have stored an entry and have not, or not so that it can be
+-- read again. So the first entry of each partition, and the first after each start or failure, is read back.
+
+local native = ...;
+
+local ID = native.namespace.."\1id";
+
+-- How many of a partition's last entries are looked at for the one that was just appended: another server may have appended too.
+local LAST = 10;
+-- A store that did not give an entry back is not offered one for so many seconds; until then it is only looked for.
+local AGAIN = 600;
+
+local pcall, setmetatable, type = pcall, setmetatable, type;
+
+-- Whether an entry is the one with this id: as far as a driver must keep it for the log to be of use.
+local function is_same(found, when, wanted)
+	return type(found) == "table" and type(found.attr) == "table" and type(when) == "number" and found.name == wanted.name
+		and found.attr[ID] == wanted.id and found.attr.type == wanted.type and type(found.tags) == "table" and #found.tags == wanted.children;
+end
+
+-- Looks for an entry: whether it is there | nil, err
+local function look(store, query, wanted)
+	local ok, rows, err = pcall(store.find, store, wanted.partition, query);
+	if not ok then
+		return nil, rows;
+	elseif not rows then
+		if err == nil or err == "item-not-found" then
+			return false;
+		end
+		return nil, err;
+	end
+	for _ = 1, LAST do
+		local read, key, found, when = pcall(rows);
+		if read and key == nil then
+			break;
+		elseif read and is_same(found, when, wanted) then
+			return true;
+		end
+	end
+	return false;
+end
+
+local function is_there(store, wanted)
+	local found, err = look(store, { reverse = true; limit = LAST }, wanted);
+	if found == false then
+		found, err = look(store, { key = wanted.key; limit = 1 }, wanted);
+	end
+	return found, err;
+end
+
+-- context = {
+--   now          as the log's environment has it
+--   driver_name  function(host) -> the name of the storage driver | nil
+-- }
+local function new(context)
+	-- By store: of which partitions an entry was read back, and what was not given back.
+	local proven = setmetatable({}, { __mode = "k" });
+	local refused = setmetatable({}, { __mode = "k" });
+
+	local function accept(store, partition)
+		local of_store = proven[store] or {};
+		proven[store] = of_store;
+		of_store[partition or false] = true;
+		refused[store] = nil;
+	end
+
+	local function message(host)
+		local name = context.driver_name(host) or "of this host";
+		local other = name == "sql" and "internal" or "sql";
+		return ([[the storage driver %s said that it took an entry, and does not give it back; set storage = { audit = "%s" }]]):format(name, other);
+	end
+
+	-- Whether a store may be offered entries: true | nil, message. One that did not give an entry back is asked for it again.
+	local function stands(store)
+		local wanted = refused[store];
+		if not wanted or context.now() - wanted.at > AGAIN then
+			return true;
+		elseif is_there(store, wanted) then
+			accept(store, wanted.partition);
+			return true;
+		end
+		return nil, wanted.problem;
+	end
+
+	-- To be called behind each append: true | nil, err
+	local function appended(host, store, partition, key, stanza)
+		local of_store = proven[store];
+		if of_store and of_store[partition or false] then
+			return true;
+		end
+		local wanted = { partition = partition, key = key, name = stanza.name, id = stanza.attr[ID], type = stanza.attr.type, children = #stanza.tags };
+		local found, err = is_there(store, wanted);
+		if found then
+			accept(store, partition);
+			return true;
+		elseif found == nil then
+			return nil, err;
+		end
+		wanted.at, wanted.problem = context.now(), message(host);
+		refused[store] = wanted;
+		return nil, wanted.problem;
+	end
+
+	return {
+		stands = stands, appended = appended;
+		-- doubt(store): its next entries are read back again
+		doubt = function (store) proven[store] = nil; end;
+		-- problem_of(store) -> what is wrong with it | nil
+		problem_of = function (store) return refused[store] and refused[store].problem; end;
+	};
+end
+
+return { new = new };
