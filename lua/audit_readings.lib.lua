@@ -3,6 +3,9 @@
 local core = require "audit_core";
 
 local async = require "util.async";
+local pack = require "util.table".pack;
+local time = require "util.time";
+local timer = require "util.timer";
 
 local audit_log = module:shared("/*/audit/log").log;
 
@@ -16,6 +19,76 @@ end
 -- Gives it to them for three times as long as a slice takes (read.lua).
 function readings.long_pause()
 	async.sleep(0.015);
+end
+
+-- A storage driver may wait for an answer that never comes. Who asked waits for so many seconds in which nothing is read.
+local PATIENCE = 10;
+
+readings.unanswered = ("the storage driver has not answered for %d seconds"):format(PATIENCE);
+
+-- Does some work that may never come to an end, for an async context: true, what work() returned | false, what went wrong. It may
+-- call what it is given, give_up(message): then nobody waits for it any longer.
+function readings.bounded(work)
+	local wait, done = async.waiter();
+	local results;
+	local function finish(...)
+		if not results then
+			results = pack(...);
+			done();
+		end
+	end
+	local function give_up(message)
+		finish(false, message);
+	end
+	async.runner(function ()
+		finish(pcall(work, give_up));
+	end):run(true);
+	wait();
+	return (table.unpack or unpack)(results, 1, results.n); -- luacheck: ignore 113/unpack
+end
+
+-- Reads: true, what read(pause) returned | false, what went wrong. It is given up when it has not paused for too long; then the
+-- next pause raises.
+function readings.read(pause, read)
+	return readings.bounded(function (give_up)
+		local at, is_over = time.monotonic(), false;
+		timer.add_task(PATIENCE, function ()
+			local left = at + PATIENCE - time.monotonic();
+			if is_over then
+				return;
+			elseif left > 0 then
+				return left;
+			end
+			is_over = true;
+			give_up(readings.unanswered);
+		end);
+		local function done(ok, ...)
+			is_over = true;
+			if not ok then error((...), 0); end
+			return ...;
+		end
+		return done(pcall(read, function ()
+			if is_over then error(readings.unanswered, 0); end
+			at = time.monotonic();
+			pause();
+			at = time.monotonic();
+		end));
+	end);
+end
+
+-- Prunes a host when nobody else does: what audit_log.prune() returns, or that the driver does not answer.
+function readings.prune(host, wish)
+	local ok, results, problem = readings.bounded(function (give_up)
+		wish.wait = true;
+		function wish.given_up()
+			give_up("the storage driver does not answer");
+		end
+		return audit_log.prune(host, wish);
+	end);
+	if not ok then
+		return nil, results;
+	end
+	return results, problem;
 end
 
 -- What a reading leaves: who asked, through what, for what, and how many entries there were.
@@ -39,8 +112,8 @@ local prune_lines = {
 	addresses = "cut the addresses in %d entries of class %s, of %s to %s";
 };
 
-local function date_of(time)
-	return time > -math.huge and time < math.huge and os.date("!%Y-%m-%d", math.floor(time)) or "an unknown day";
+local function date_of(at)
+	return at > -math.huge and at < math.huge and os.date("!%Y-%m-%d", math.floor(at)) or "an unknown day";
 end
 
 -- What pruning did, in words: a list of lines.

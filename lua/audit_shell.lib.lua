@@ -58,9 +58,14 @@ local function read(self, totals, ...)
 	if not totals and not asked.limit then
 		asked = asked:limited(LIMIT);
 	end
-	local result = audit_log.read(asked, function (text)
-		self.session.print((text:gsub("\n$", "")));
-	end, { width = tonumber(self.session.width); pause = readings.pause });
+	local ok, result = readings.read(readings.pause, function (pause)
+		return audit_log.read(asked, function (text)
+			self.session.print((text:gsub("\n$", "")));
+		end, { width = tonumber(self.session.width); pause = pause });
+	end);
+	if not ok then
+		return nil, "The audit log can't be read: "..tostring(result);
+	end
 	readings.record(asked.host, {
 		through = "shell"; filter = asked.asked; entries = result.shown; actor = { kind = "admin-shell" };
 		exported = asked.format ~= "table"; format = asked.format;
@@ -87,7 +92,7 @@ function commands:prune(host) --luacheck: ignore 212/self
 	if not hosts[host] then
 		return nil, "Unknown host: "..tostring(host);
 	end
-	local results, problem = audit_log.prune(host, { wait = true, actor = { kind = "admin-shell" } });
+	local results, problem = readings.prune(host, { actor = { kind = "admin-shell" } });
 	if not results then
 		return nil, problem;
 	end

@@ -363,8 +363,8 @@ if in_server then
 			if not audited_hosts[attr.host] then
 				return nil, "mod_audit is not loaded on it";
 			end
-			local results, problem = audit_log.prune(attr.host, {
-				wait = true; trust_clock = attr.trust_clock == "true"; actor = { kind = "admin-shell" };
+			local results, problem = readings.prune(attr.host, {
+				trust_clock = attr.trust_clock == "true"; actor = { kind = "admin-shell" };
 			});
 			if not results then
 				return nil, problem;

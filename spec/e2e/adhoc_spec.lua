@@ -93,6 +93,24 @@ server.each_series(describe, pending, function (series)
 			assert.is_truthy(prosody:log():find("The activity of an account can't be read: .-a fault"));
 		end);
 
+		it("read the log for the next user when a driver never answers", function ()
+			prosody:eval([[
+				local async = require "util.async";
+				local log = module:shared("/*/audit/log").log;
+				local cells = log.cells;
+				log.cells = function ()
+					log.cells = cells;
+					async.waiter()();
+				end;
+			]]);
+			local result = client.command(prosody, juliet, "secret", NODE.."history");
+			assert.is_truthy(result.notes[1].text:find("The log can't be read now", 1, true), result.notes[1].text);
+			result = client.command(prosody, romeo, "secret", NODE.."history");
+			assert.is_true(#items(result) > 0);
+			local _, lines = prosody:log():gsub("can't be read: the storage driver has not answered for 10 seconds", "");
+			assert.equal(1, lines);
+		end);
+
 		it("show the log to an administrator, page after page", function ()
 			local form = nurse:command(NODE.."log");
 			assert.same({ "executing", "form" }, { form.status, form.form.type });

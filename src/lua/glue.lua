@@ -464,8 +464,9 @@ local function new(environment)
 
 	prunes = chunks.prune.new {
 		stanza_mt = stanza_mt, log = log, now = now;
-		pause = environment.pause;
+		pause = environment.pause, schedule = environment.schedule;
 		retry = environment.retry;
+		gave_up = function (host) prunes.gave_up(host); end;
 		lock = function (host)
 			local path = environment.lock_path and environment.lock_path(host);
 			if path then
@@ -503,6 +504,8 @@ local function new(environment)
 		is_in_trouble = function (host) return queues.state(host).problem ~= nil; end;
 	};
 	local prune, prune_soon = schedule.prune, schedule.prune_soon;
+
+	prunes.gave_up = schedule.failed;
 
 	function prunes.soon(host)
 		prune_soon(host, 1, true);

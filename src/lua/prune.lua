@@ -7,6 +7,10 @@ local stanzas, stores = chunks.stanza, chunks.store;
 -- How often it is looked whether who prunes a host has done so, in seconds.
 local WAIT = 0.2;
 
+-- A driver may wait for an answer that never comes. Pruning that has got no further for so many seconds is given up, and the next
+-- may begin.
+local SILENT = 60;
+
 local BUSY = "entries of this host are being removed already";
 
 local error, ipairs, pcall, tonumber = error, ipairs, pcall, tonumber;
@@ -19,6 +23,8 @@ local detail = stanzas.detail;
 --     stanza_mt, now, log      as the log's environment has them
 --     pause                    function(seconds) | nil: lets the server go on; without it nothing else waits
 --     retry                    function(attempt, message) -> whether to try again
+--     schedule                 as the log's environment has it
+--     gave_up                  function(host): pruning was given up
 --     lock                     function(host) -> lock | nil, message
 --     sync                     function(host, archive user): forces a file of the embedded driver to disk, instead of waiting
 --     open                     function(host) -> store, names of its archive users | nil, message
@@ -33,7 +39,10 @@ local function new(context)
 	local slices = chunks.slices.new(context);
 	local call, each, edge = slices.call, slices.each, slices.edge;
 	local cut, prune_old = chunks.cut.new(context, slices), chunks.older.new(context, slices);
+	-- By host: { at = when it got further last, lock, given_up = whether it was, on_giving_up }
 	local running = {};
+	-- Hosts of which it was said that pruning was given up, until one has come to its end.
+	local told = {};
 	-- How many entries there are in partitions that take no more: counts[host][partition].
 	local counts = {};
 
@@ -130,8 +139,57 @@ local function new(context)
 		end
 	end
 
-	local function work(host, wish, results, add)
-		local at, breathe = now(), slices.new_breath();
+	local function give_up(host, own)
+		own.given_up, running[host] = true, nil;
+		own.lock:release();
+		if not told[host] then
+			told[host] = true;
+			context.log("error", ("Audit events of %s can't be pruned: the storage driver has not answered for %d seconds; it is tried again later")
+				:format(host, SILENT));
+		end
+		context.gave_up(host);
+		if own.on_giving_up then
+			own.on_giving_up();
+		end
+	end
+
+	local function is_silent(own)
+		return now() - own.at >= SILENT;
+	end
+
+	-- Gives a host's pruning up when it gets no further.
+	local function watch(host, own)
+		if context.schedule and pause then
+			context.schedule(max(1, own.at + SILENT - now()), function ()
+				if running[host] ~= own then
+					return;
+				elseif is_silent(own) then
+					give_up(host, own);
+				else
+					watch(host, own);
+				end
+			end);
+		end
+	end
+
+	-- breathe() for a host's pruning: it raises where that was given up.
+	local function new_breath(own)
+		local breathe = slices.new_breath();
+		local function go_on()
+			if own.given_up then
+				error("it was given up", 0);
+			end
+			own.at = now();
+		end
+		return function (...)
+			go_on();
+			breathe(...);
+			go_on();
+		end
+	end
+
+	local function work(host, wish, results, add, breathe)
+		local at = now();
 		local store, users = context.open(host);
 		if not store then
 			error(users, 0);
@@ -187,26 +245,33 @@ local function new(context)
 	-- number of entries of an older log that lie in partitions now, `held`, why nothing that has expired was removed | nil, and
 	-- `next`, when there will be something to do | nil, message.
 	-- `wish` may have limits (look at limits only), settle (how many seconds copies have before their originals go), wait (until
-	-- who prunes the host now has done so), trust_clock (it is right) and actor (who asked for it).
+	-- who prunes the host now has done so), trust_clock (it is right), actor (who asked for it) and given_up (called when the driver
+	-- does not answer: run() does not return then).
 	local function run(host, wish)
-		while running[host] and wish and wish.wait and pause and not slices.is_stopped() do
+		while running[host] and wish and wish.wait and pause and not slices.is_stopped() and not is_silent(running[host]) do
 			pause(WAIT);
 		end
-		if running[host] then
+		if running[host] and is_silent(running[host]) then
+			give_up(host, running[host]);
+		elseif running[host] then
 			return nil, BUSY;
 		end
 		local lock, problem = context.lock(host);
 		if not lock then
 			return nil, problem;
 		end
-		running[host] = true;
+		local own = { at = now(), lock = lock, on_giving_up = wish and wish.given_up };
+		running[host] = own;
+		watch(host, own);
 		if wish and wish.trust_clock then
 			context.trust_clock(host, wish.actor);
 		end
 		local results, add = new_results();
-		local ok, err = pcall(work, host, wish or {}, results, add);
-		running[host] = nil;
-		lock:release();
+		local ok, err = pcall(work, host, wish or {}, results, add, new_breath(own));
+		if running[host] == own then
+			running[host], told[host] = nil, nil;
+			lock:release();
+		end
 		-- What was done was done, whatever came then.
 		record(host, results, wish and wish.actor);
 		if not ok then

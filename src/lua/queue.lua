@@ -23,6 +23,8 @@ local RECOGNISED = 400;
 -- How many entries at the end of a journal are looked at for one that a crash may have left there: more than are added in
 -- one turn of the loop.
 local LAST = 1000;
+-- A driver that has not answered for so many seconds is spoken of.
+local UNANSWERED = 60;
 
 local assert, error, next, pairs, pcall, select = assert, error, next, pairs, pcall, select;
 local setmetatable, tonumber, tostring, type = setmetatable, tonumber, tostring, type;
@@ -152,7 +154,8 @@ local function new(context)
 			-- Another process may look at the lock for a moment.
 			if queue.attempts == (is_locked and 2 or 1) then
 				queue.told = true;
-				log("error", ("The journal of the audit events of %s can't be used: %s. It is tried again; until then events are written to the store directly, and what the store does not take waits in memory."):format(queue.host, err));
+				log("error", ("The journal of the audit events of %s can't be used: %s. It is tried again; until then events are written to the "
+					.."store directly, and what the store does not take waits in memory."):format(queue.host, err));
 			end
 			return again(DELAY * 2 ^ (queue.attempts - 1));
 		elseif queue.told then
@@ -441,12 +444,12 @@ local function new(context)
 		if queue.attached then
 			mend(queue);
 		end
-		queue.running, queue.resting = true, false;
 		local began = now();
+		queue.running, queue.resting = began, false;
 		local ok, more, err = pcall(hand_over, queue);
 		collector.settle();
 		local took = now() - began;
-		queue.running, queue.longest = false, max(queue.longest, took);
+		queue.running, queue.unanswered, queue.longest = false, nil, max(queue.longest, took);
 		if not queue.journal then
 			return true; -- closed meanwhile
 		end
@@ -485,6 +488,19 @@ local function new(context)
 			log("info", line);
 		end
 		return true;
+	end
+
+	-- A driver that never answers keeps its queue for itself.
+	local function watch_driver(queue)
+		local at = now();
+		if queue.running and not queue.unanswered and at - queue.running > UNANSWERED then
+			queue.unanswered = true;
+			queue.problem = ("the storage driver has not answered for %d seconds"):format(UNANSWERED);
+			local line = recorder.failed(queue.host, queue.problem, place_of(queue), at);
+			if line then
+				log("error", line);
+			end
+		end
 	end
 
 	local function tell_of_journal(queue, place, at)
@@ -649,6 +665,7 @@ local function new(context)
 		if not queue or not queue.journal then
 			return { waiting = 0; lost = 0; problem = queue and queue.problem; longest = 0 };
 		end
+		watch_driver(queue);
 		local journal = queue.journal;
 		local oldest = not is_empty(queue) and item_at(queue, journal:first()) or nil;
 		return {

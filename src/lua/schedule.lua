@@ -60,7 +60,11 @@ local function new(context)
 		return results, problem;
 	end
 
-	return { prune = prune, prune_soon = prune_soon };
+	return {
+		prune = prune, prune_soon = prune_soon;
+		-- failed(host): pruning did not come to its end
+		failed = function (host) prune_soon(host, RETRY); end;
+	};
 end
 
 return { new = new };
