@@ -4,7 +4,7 @@ local core = require "audit_core";
 
 local async = require "util.async";
 local pack = require "util.table".pack;
-local time = require "util.time";
+local monotonic = require "util.time".monotonic;
 local timer = require "util.timer";
 
 local audit_log = module:shared("/*/audit/log").log;
@@ -51,9 +51,9 @@ end
 -- next pause raises.
 function readings.read(pause, read)
 	return readings.bounded(function (give_up)
-		local at, is_over = time.monotonic(), false;
+		local at, is_over = monotonic(), false;
 		timer.add_task(PATIENCE, function ()
-			local left = at + PATIENCE - time.monotonic();
+			local left = at + PATIENCE - monotonic();
 			if is_over then
 				return;
 			elseif left > 0 then
@@ -69,9 +69,9 @@ function readings.read(pause, read)
 		end
 		return done(pcall(read, function ()
 			if is_over then error(readings.unanswered, 0); end
-			at = time.monotonic();
+			at = monotonic();
 			pause();
-			at = time.monotonic();
+			at = monotonic();
 		end));
 	end);
 end

@@ -31,21 +31,34 @@ const MOST: usize = 10_000;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EmbeddedError {
-    /// A file can't be opened for writing.
-    #[error("{} {owner} and can't be written by {writer}: {source}", path.display())]
-    Unwritable {
-        /// The list, the index, or the file that the driver would make.
+    /// A file can't be opened.
+    #[error("{} {owner} and can't be {wish} by {user}: {source}", path.display())]
+    Closed {
+        /// The list, the index, or the folder in which the driver would make them.
         path: PathBuf,
         /// Whose it is, with its mode.
         owner: String,
+        /// What is to be done with it: "read" or "written".
+        wish: &'static str,
         /// The user as whom this process runs.
-        writer: String,
+        user: String,
         /// What the system said.
         source: io::Error,
     },
     /// The folder of the host, or of the store, is not there.
     #[error("the folder {} is missing; put it back, or restart the server to begin a new one", .0.display())]
     NoFolder(PathBuf),
+}
+
+/// What the index of a list that is to be read is worth.
+#[derive(Debug)]
+pub enum Index {
+    /// It has all entries, or the driver makes it or goes without.
+    Fits,
+    /// It did not, and was removed: the driver makes it again.
+    Removed,
+    /// It does not, and can't be removed. What it lacks can't be read.
+    Hides(EmbeddedError),
 }
 
 /// What was seen of a list and its index when they were last compared.
@@ -77,7 +90,7 @@ impl Lists {
                 find_room(list, own_folder)?;
                 None
             }
-            Err(source) => return Err(unwritable(list, source)),
+            Err(source) => return Err(closed(list, "written", source)),
         };
         let index = index_of(list);
         if !keeps_index {
@@ -97,22 +110,27 @@ impl Lists {
         Ok(true)
     }
 
-    /// To be called before the driver reads `list`: it will find all that is in it. Returns whether an index was removed that did
-    /// not fit its list.
+    /// To be called before the driver reads `list`: it will find all that is in it.
     ///
     /// All of a list is looked through the first time, and when its index or itself is another file than before. Otherwise
     /// only their ends are compared.
     ///
     /// # Errors
     ///
-    /// [`EmbeddedError`] if an index that hides entries can't be removed.
-    pub fn before_read(&mut self, list: &Path) -> Result<bool, EmbeddedError> {
-        let index = index_of(list);
-        let (Ok(mut index_file), Ok(list_file)) = (File::open(&index), File::open(list)) else {
-            // Without a list there is nothing to read, and without an index the driver makes one.
-            return Ok(false);
+    /// [`EmbeddedError`] if the list can't be read.
+    pub fn before_read(&mut self, list: &Path, keeps_index: bool) -> Result<Index, EmbeddedError> {
+        let list_file = match File::open(list) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Index::Fits),
+            Err(source) => return Err(closed(list, "read", source)),
         };
-        let (Ok(of_index), Ok(of_list)) = (index_file.metadata(), list_file.metadata()) else { return Ok(false) };
+        if !keeps_index {
+            return Ok(Index::Fits);
+        }
+        let index = index_of(list);
+        // Without an index the driver makes one.
+        let Ok(mut index_file) = File::open(&index) else { return Ok(Index::Fits) };
+        let (Ok(of_index), Ok(of_list)) = (index_file.metadata(), list_file.metadata()) else { return Ok(Index::Fits) };
         let now = Seen { list: identity(&of_list), index: identity(&of_index) };
         let fits = if self.seen.get(list) == Some(&now) {
             ends_with(&mut index_file, &list_file)
@@ -125,24 +143,25 @@ impl Lists {
                     self.seen.clear();
                 }
                 self.seen.insert(list.to_owned(), now);
-                Ok(false)
+                Ok(Index::Fits)
             }
             // What can't be read is for the driver to say.
-            Err(_) => Ok(false),
+            Err(_) => Ok(Index::Fits),
             Ok(false) => {
                 self.seen.remove(list);
-                remove(&index)?;
-                Ok(true)
+                Ok(remove(&index).map_or_else(Index::Hides, |()| Index::Removed))
             }
         }
     }
 
     /// To be called after the driver has written or read as root: the files belong to the owner of their folder, as the server
-    /// may be another user's.
-    pub fn after_root(&self, list: &Path) {
-        let store = folder_of(list);
-        give_from_root(folder_of(store));
-        give_from_root(store);
+    /// may be another user's. `own_folder` says that the list lies in a folder of its store, and not in that of the host.
+    pub fn after_root(&self, list: &Path, own_folder: bool) {
+        let folder = folder_of(list);
+        if own_folder {
+            give_from_root(folder_of(folder));
+        }
+        give_from_root(folder);
         give_from_root(list);
         give_from_root(&index_of(list));
     }
@@ -165,7 +184,7 @@ fn find_room(list: &Path, own_folder: bool) -> Result<(), EmbeddedError> {
         if !own_folder || !above.is_dir() {
             return Err(EmbeddedError::NoFolder(if own_folder && !above.is_dir() { above } else { folder }.to_owned()));
         }
-        DirBuilder::new().mode(0o750).create(folder).map_err(|source| unwritable(above, source))?;
+        DirBuilder::new().mode(0o750).create(folder).map_err(|source| closed(above, "written", source))?;
         give_from_root(folder);
     }
     // It writes a new list under this name, and then renames it.
@@ -179,24 +198,24 @@ fn find_room(list: &Path, own_folder: bool) -> Result<(), EmbeddedError> {
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => match OpenOptions::new().write(true).open(&scratch) {
             Ok(_) => Ok(()),
-            Err(source) => Err(unwritable(&scratch, source)),
+            Err(source) => Err(closed(&scratch, "written", source)),
         },
-        Err(source) => Err(unwritable(folder, source)),
+        Err(source) => Err(closed(folder, "written", source)),
     }
 }
 
-fn unwritable(path: &Path, source: io::Error) -> EmbeddedError {
+fn closed(path: &Path, wish: &'static str, source: io::Error) -> EmbeddedError {
     let owner = match fs::metadata(path) {
         Ok(file) => format!("belongs to {} (mode {:04o})", user_name(file.uid()), file.mode() & 0o7777),
         Err(_) => "belongs to an unknown user".to_owned(),
     };
-    let writer = own_name().unwrap_or_else(|| "this process".to_owned());
-    EmbeddedError::Unwritable { path: path.to_owned(), owner, writer, source }
+    let user = own_name().unwrap_or_else(|| "this process".to_owned());
+    EmbeddedError::Closed { path: path.to_owned(), owner, wish, user, source }
 }
 
 fn remove(index: &Path) -> Result<(), EmbeddedError> {
     match fs::remove_file(index) {
-        Err(source) if source.kind() != ErrorKind::NotFound => Err(unwritable(index, source)),
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(closed(index, "written", source)),
         _ => Ok(()),
     }
 }
@@ -247,7 +266,7 @@ fn is_complete(list: &File, size: u64, mut index: File) -> io::Result<bool> {
         return Ok(false);
     }
     // A server may have appended since the list was looked at. Otherwise more entries in the index are of another list.
-    let Some(end) = items.last().and_then(|end| u64::try_from(end).ok()) else { return Ok(true) };
+    let Some(end) = items.next_back().and_then(|end| u64::try_from(end).ok()) else { return Ok(true) };
     Ok(end > size && end == list.metadata()?.len())
 }
 
@@ -288,6 +307,10 @@ mod tests {
         }
     }
 
+    fn removes(lists: &mut Lists, folder: &Folder) -> bool {
+        matches!(lists.before_read(&folder.list(), true).unwrap(), Index::Removed)
+    }
+
     /// Two entries; the second has two lines. They end at 9 and 24.
     const LIST: &str = "item(1);\nitem({\n\t2;\n});\n";
 
@@ -309,14 +332,14 @@ mod tests {
         ];
         for (list, format, ends, reads, appends) in cases {
             folder.write(list, *format, ends);
-            assert_eq!(Lists::default().before_read(&folder.list()).unwrap(), !reads, "{list:?} {ends:?}");
+            assert_eq!(removes(&mut Lists::default(), &folder), !reads, "{list:?} {ends:?}");
             assert_eq!(folder.index().exists(), *reads, "{list:?} {ends:?}");
             folder.write(list, *format, ends);
             assert_eq!(Lists::default().before_append(&folder.list(), true, true).unwrap(), !appends, "{list:?} {ends:?}");
             assert_eq!(fs::read_to_string(folder.list()).unwrap(), *list, "the list stays as it is");
         }
         fs::write(folder.index(), [1, 2, 3]).unwrap();
-        assert!(!Lists::default().before_read(&folder.list()).unwrap(), "of no known format");
+        assert!(!removes(&mut Lists::default(), &folder), "of no known format");
         assert!(Lists::default().before_append(&folder.list(), true, true).unwrap());
     }
 
@@ -325,16 +348,16 @@ mod tests {
         let folder = Folder::new("known");
         let mut lists = Lists::default();
         folder.write(LIST, FORMATS[0], &[9, 24]);
-        assert!(!lists.before_read(&folder.list()).unwrap());
+        assert!(!removes(&mut lists, &folder));
         // Prosody 0.12 appends, then Prosody 13.
         fs::write(folder.list(), format!("{LIST}item(3);\n")).unwrap();
-        assert!(lists.before_read(&folder.list()).unwrap(), "its end is not that of the list");
+        assert!(removes(&mut lists, &folder), "its end is not that of the list");
         folder.write(LIST, FORMATS[0], &[9, 24]);
-        assert!(!lists.before_read(&folder.list()).unwrap());
+        assert!(!removes(&mut lists, &folder));
         fs::remove_file(folder.index()).unwrap();
         fs::write(folder.0.join("keeps-the-inode"), "").unwrap();
         folder.write(LIST, FORMATS[0], &[24]);
-        assert!(lists.before_read(&folder.list()).unwrap(), "another file");
+        assert!(removes(&mut lists, &folder), "another file");
     }
 
     #[test]
@@ -362,7 +385,7 @@ mod tests {
             assert!(error.contains(&format!("the folder {} is missing", folder.0.join("host").display())), "{error}");
         }
         assert!(!folder.0.join("host").exists());
-        assert!(!lists.before_read(&folder.list()).unwrap());
+        assert!(!removes(&mut lists, &folder));
     }
 
     #[test]
@@ -379,6 +402,9 @@ mod tests {
         std::os::unix::fs::symlink(folder.0.join("nowhere/x"), folder.list()).unwrap();
         assert!(lists.before_append(&folder.list(), true, true).is_err());
         fs::remove_file(folder.list()).unwrap();
+        // Root may read anything but a path through a file.
+        fs::write(folder.0.join("file"), "").unwrap();
+        assert!(lists.before_read(&folder.0.join("file/x.list"), false).is_err());
         if !crate::ownership::is_root() {
             folder.write(LIST, FORMATS[0], &[9, 24]);
             fs::set_permissions(folder.list(), fs::Permissions::from_mode(0o444)).unwrap();
@@ -387,6 +413,10 @@ mod tests {
             // An index can be made anew.
             fs::set_permissions(folder.index(), fs::Permissions::from_mode(0o444)).unwrap();
             assert!(lists.before_append(&folder.list(), true, true).unwrap());
+            folder.write(LIST, FORMATS[0], &[24]);
+            fs::set_permissions(folder.0.join("host/audit"), fs::Permissions::from_mode(0o555)).unwrap();
+            assert!(matches!(lists.before_read(&folder.list(), true).unwrap(), Index::Hides(_)));
+            fs::set_permissions(folder.0.join("host/audit"), fs::Permissions::from_mode(0o755)).unwrap();
         }
     }
 }

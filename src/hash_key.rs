@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use thiserror::Error;
 
-use crate::ownership::{folder_of, make_file, make_folder};
+use crate::ownership::{folder_of, give_from_root, make_file, make_folder};
 
 /// How long a key is, in bytes.
 const LENGTH: usize = 32;
@@ -72,6 +72,8 @@ impl HashKey {
     /// [`HashKeyError`] where the file can't be read, written or holds no key.
     pub fn read_or_make(path: &Path) -> Result<Self, HashKeyError> {
         if let Some(key) = Self::read(path)? {
+            // One that an earlier release made as root can't be read by the server.
+            give_from_root(path);
             return Ok(key);
         }
         let (key, written) = Self::make(path)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::ownership::{folder_of, make_file, make_folder};
+use crate::ownership::{folder_of, give_from_root, make_file, make_folder};
 
 /// Why a lock can't be had.
 #[derive(Debug, Error)]
@@ -40,7 +40,11 @@ impl Lock {
         let folder = folder_of(path);
         make_folder(folder).map_err(|source| LockError::Io { path: folder.to_owned(), source })?;
         let opened = make_file(OpenOptions::new().write(true), path).or_else(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path),
+            io::ErrorKind::AlreadyExists => {
+                // One that an earlier release made as root keeps the server out.
+                give_from_root(path);
+                OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
+            }
             _ => Err(error),
         });
         let locked = opened.map_err(TryLockError::Error).and_then(|file| file.try_lock().map(|()| Self(file)));

@@ -203,6 +203,27 @@ server.each_series(describe, pending, function (series)
 			assert.equal(10, (shown(prosody))["thing-happened"]);
 		end);
 
+		it("what waits is bounded, and what is lost is counted", function ()
+			prosody = server.start { series = series, modules = modules, host_config = { [host] = config }, log_level = "info" };
+			local kept = prosody:eval([[
+				local host = ...;
+				local core = require "audit_core";
+				local log, children, kept = module:shared("/*/audit/log").log, {}, 0;
+				for i = 1, 3 do children[i] = core.detail("n", nil, ("x"):rep(10000)); end
+				while log.state(host).lost < 50 and kept < 10000 do
+					if module:context(host):audit(nil, "large-thing", { custom = { core.detail("large", nil, nil, children) } }) then kept = kept + 1; end
+				end
+				return kept;
+			]], host);
+			assert.equal(50, state(prosody).lost);
+			local size = 0;
+			for name in lfs.dir(prosody.data.."/"..encoded_host) do
+				if name:find("^audit%.journal%.%x+$") then size = size + lfs.attributes(prosody.data.."/"..encoded_host.."/"..name, "size"); end
+			end
+			assert.is_true(size > 60 << 20 and size <= 64 << 20, tostring(size));
+			assert.is_true(kept > 2000 and kept < 10000, tostring(kept));
+		end);
+
 		it("unless it is told to", function ()
 			prosody = server.start {
 				series = series, modules = modules;
@@ -250,6 +271,50 @@ server.each_series(describe, pending, function (series)
 				assert.equal(0, state(prosody).waiting);
 				assert.same({ 20, round }, { (shown(prosody))["thing-happened"], (shown(prosody))["late-thing"] });
 			end
+		end);
+
+		it("a partition that only root can read is named in one line, too", function ()
+			start();
+			audit(prosody, 20);
+			flush(prosody);
+			local lists = driver_files(prosody, ".list");
+			chown("root", lists);
+			process.run("chmod 600 "..process.quote_all(lists));
+			prosody:restart();
+			audit(prosody, 1, "late-thing");
+			for _ = 1, 3 do flush(prosody); end
+			assert.equal(1, #errors(prosody), table.concat(errors(prosody), "\n"));
+			assert.is_truthy(errors(prosody)[1]:find(".list belongs to root (mode 0600) and can't be read by nobody", 1, true), errors(prosody)[1]);
+			local status, _, err = prosody:ctl({ user = user }, "mod_audit", host);
+			assert.equal(1, status);
+			assert.is_truthy(err:find("belongs to root", 1, true), err);
+			chown(user, lists);
+			flush(prosody);
+			assert.same({ 20, 1 }, { (shown(prosody))["thing-happened"], (shown(prosody))["late-thing"] });
+		end);
+
+		it("what a server made that root once started belongs to its user", function ()
+			local class = { types = { "thing-*" }, ips = "hash" };
+			start { modules = { "audit", "audit_auth", "audit_status" }, config = { audit_log_classes = { hashed = class } } };
+			prosody:stop();
+			process.run("rm -rf "..process.quote(prosody.data.."/"..encoded_host));
+			prosody:start { user = false };
+			audit(prosody, 5);
+			flush(prosody);
+			audit(prosody, 5);
+			prosody:kill();
+			chown(user, { prosody.folder.."/prosody.pid", prosody.log_file });
+			local found = {};
+			for path in foreign(prosody, user):gmatch("[^\n]+") do
+				-- What other modules keep is not ours to give.
+				if path:find("/audit[^_]") then table.insert(found, path); end
+			end
+			assert.same({}, found);
+			prosody:start { user = user };
+			audit(prosody, 5);
+			flush(prosody);
+			assert.same({ 0, {} }, { state(prosody).waiting, refusals(prosody) });
+			assert.equal(15, (shown(prosody))["thing-happened"]);
 		end);
 
 		it("an index of root's is made again", function ()

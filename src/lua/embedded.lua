@@ -4,6 +4,10 @@
 local native, chunks = ...;
 local local_of, is_embedded = chunks.store.local_of, chunks.store.is_embedded;
 
+-- Files may change at any time, but to look at them costs about half as much as to append. For so many seconds, a slice of the
+-- hand-over, they are believed.
+local SLICE = 0.008;
+
 local pcall, setmetatable, type = pcall, setmetatable, type;
 
 -- Whether the driver maintains indexes: Prosody 13's does, where Lua can write them.
@@ -11,7 +15,7 @@ local keeps_indexes = type(string.packsize) == "function";
 
 -- context = {
 --   list_path   function(host, archive user) -> the file in which the driver keeps its entries | nil
---   get_option  function(host, name), log  as the log's environment has them
+--   get_option  function(host, name), log, now  as the log's environment has them
 -- }
 -- Gives guard(host, store) -> the store, or one that stands before it.
 local function new(context)
@@ -45,44 +49,66 @@ local function new(context)
 		local has_index = keeps_indexes and type(datamanager.list_open) == "function";
 		local guarded = setmetatable({ guards = store }, { __index = store });
 
-		local function done(path, ...)
+		-- Archive users whose files were looked at since then.
+		local looked_at, since = {}, 0;
+
+		-- Whether the driver may append: true, whether its files were looked at | nil, message
+		local function may_append(user, path)
+			local now = context.now();
+			if now - since > SLICE or now < since then
+				looked_at, since = {}, now;
+			end
+			if looked_at[user or false] then
+				return true, false;
+			end
+			local problem = type(callback) == "function" and dropped(host, callback, user);
+			if problem then
+				return nil, problem;
+			end
+			local ok;
+			ok, problem = lists:before_append(path, user ~= nil, has_index);
+			if ok == nil then
+				return nil, problem;
+			end
+			looked_at[user or false] = true;
+			return true, true;
+		end
+
+		local function done(user, path, ...)
 			if is_root and path then
-				lists:after_root(path);
+				lists:after_root(path, user ~= nil);
 			end
 			return ...;
 		end
 
 		function guarded.append(_, user, ...)
-			local problem = type(callback) == "function" and dropped(host, callback, user);
-			if problem then
-				return nil, problem;
-			end
 			local path = context.list_path(host, user);
-			if path then
-				local ok;
-				ok, problem = lists:before_append(path, user ~= nil, has_index);
-				if ok == nil then
-					return nil, problem;
-				end
+			local ok, looked = may_append(user, path);
+			if not ok then
+				return nil, looked;
 			end
-			return done(path, store:append(user, ...));
+			-- What was not there is made by the first append.
+			return done(user, looked and path, store:append(user, ...));
 		end
 
 		function guarded.find(_, user, query)
 			local path = context.list_path(host, user);
-			if path and has_index then
-				local removed, problem = lists:before_read(path);
+			if path then
+				local removed, problem = lists:before_read(path, has_index);
 				if removed then
 					tell_once(host, "info", "Indexes of stored audit events of %s lacked entries, as another version of Prosody wrote them; they are made again");
+				elseif removed == nil then
+					return nil, problem;
 				elseif problem then
-					tell_once(host, "warn", "Stored audit events of %s may be missing in what is read, as an index lacks them: "..problem:gsub("%%", "%%%%"));
+					tell_once(host, "warn", "Some of the stored audit events of %s can't be read, as an index lacks them: "..problem:gsub("%%", "%%%%"));
 				end
 			end
-			return done(path, store:find(user, query));
+			return done(user, path, store:find(user, query));
 		end
 
 		function guarded.delete(_, user, ...)
-			return done(context.list_path(host, user), store:delete(user, ...));
+			looked_at[user or false] = nil;
+			return done(user, context.list_path(host, user), store:delete(user, ...));
 		end
 
 		return guarded;

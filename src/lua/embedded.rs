@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use mlua::prelude::*;
 
 use super::convert;
-use crate::embedded::Lists;
+use crate::embedded::{Index, Lists};
 use crate::ownership;
 
 struct Files(RefCell<Lists>);
@@ -36,16 +36,19 @@ impl LuaUserData for Files {
                 Err(error) => (None, Some(error.to_string())),
             })
         });
-        // before_read(path of the list) -> whether an index was removed | nil, message: entries may be missing
-        methods.add_method("before_read", |_, this, path: LuaString| {
-            Ok(match this.0.borrow_mut().before_read(convert::path(&path.as_bytes())) {
-                Ok(removed) => (Some(removed), None),
+        // before_read(path of the list, whether the driver keeps indexes)
+        //   -> whether its index was removed, message where it hides entries | nil, message: it can't be read
+        methods.add_method("before_read", |_, this, (path, keeps_index): (LuaString, bool)| {
+            Ok(match this.0.borrow_mut().before_read(convert::path(&path.as_bytes()), keeps_index) {
+                Ok(Index::Fits) => (Some(false), None),
+                Ok(Index::Removed) => (Some(true), None),
+                Ok(Index::Hides(error)) => (Some(false), Some(error.to_string())),
                 Err(error) => (None, Some(error.to_string())),
             })
         });
-        // after_root(path of the list): its files belong to the owner of their folder
-        methods.add_method("after_root", |_, this, path: LuaString| {
-            this.0.borrow().after_root(convert::path(&path.as_bytes()));
+        // after_root(path of the list, whether its folder is its store's own): its files belong to the owner of their folder
+        methods.add_method("after_root", |_, this, (path, own_folder): (LuaString, bool)| {
+            this.0.borrow().after_root(convert::path(&path.as_bytes()), own_folder);
             Ok(())
         });
     }

@@ -91,7 +91,7 @@ local function new(environment)
 
 	local classes = chunks.classes.new(recorder, ensure_configured);
 	local class_of = classes.of;
-	local guard = chunks.embedded.new { list_path = environment.list_path; get_option = environment.get_option; log = log };
+	local guard = chunks.embedded.new { list_path = environment.list_path; get_option = environment.get_option; log = log, now = now };
 	local trust = chunks.trust.new {
 		now = now;
 		driver_name = function (host)
