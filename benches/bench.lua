@@ -206,17 +206,26 @@ end
 
 -- Sides ----------------------------------------------------------------------------------------------------------------
 
--- Counts what it is given, and holds nothing.
+-- Counts what it is given, and holds the last entry only: a store must give back what it took.
 local function new_counting_store()
 	local function nothing() return function () return nil; end; end
 	return {
 		count = 0, caps = { total = true };
-		append = function (self)
+		append = function (self, user, _, value, when)
 			self.count = self.count + 1;
+			self.user, self.value, self.when = user, value, when;
 			return "key";
 		end;
+		find = function (self, user)
+			local value = user == self.user and self.value or nil;
+			return function ()
+				local found = value;
+				value = nil;
+				if found then return "key", found, self.when; end
+			end;
+		end;
 		delete = function () return true; end;
-		find = nothing, users = nothing;
+		users = nothing;
 	};
 end
 

@@ -25,7 +25,17 @@ local function new_store(room)
 			appended[#appended + 1] = { user = user, key = key, value = value, when = when, with = with };
 			return "key-" .. #appended;
 		end;
-		find = function () return function () return nil; end; end;
+		-- As far as the core asks: the last entry of a partition, which a store must give back.
+		find = function (_, user)
+			local last = #appended;
+			while last > 0 and appended[last].user ~= user do last = last - 1; end
+			local entry = appended[last];
+			return function ()
+				local found = entry;
+				entry = nil;
+				if found then return "key-" .. last, found.value, found.when, found.with; end
+			end;
+		end;
 		users = function () return function () return nil; end; end;
 		delete = function () return true; end;
 	};

@@ -284,7 +284,14 @@ describe("mod_audit_status", function ()
 				host.appended[#host.appended+1] = { value = value, when = when, with = with };
 				return "key";
 			end
-			function stub:find() return function () end; end -- luacheck: ignore 212/self
+			function stub:find() -- luacheck: ignore 212/self
+				local last = host.appended[#host.appended];
+				return function ()
+					local found = last;
+					last = nil;
+					if found then return "key", found.value, found.when, found.with; end
+				end;
+			end
 			function stub:delete() return 0; end -- luacheck: ignore 212/self
 			return stub;
 		end
