@@ -88,7 +88,10 @@ function commands:stats(...)
 	return read(self, true, ...);
 end
 
-function commands:prune(host) --luacheck: ignore 212/self
+function commands:prune(host, ...) --luacheck: ignore 212/self
+	if select("#", ...) > 0 then
+		return nil, "This takes a host and nothing else: what has expired is what the options say";
+	end
 	if not hosts[host] then
 		return nil, "Unknown host: "..tostring(host);
 	end

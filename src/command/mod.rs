@@ -1,6 +1,7 @@
 //! The arguments of `prosodyctl mod_audit`, which the shell's commands and the ad-hoc form make too.
 
 pub mod flags;
+mod pairs;
 
 use std::fmt::Write as _;
 use std::str::FromStr;
@@ -11,6 +12,7 @@ use crate::moment::Moment;
 use crate::query::filter::{Filter, network};
 use crate::query::pattern::Pattern;
 use crate::query::{Place, Request};
+use crate::redact::HIDDEN;
 use crate::report::columns::{self, Column, Columns};
 use crate::report::format::{self, Format};
 use crate::report::zone::Zone;
@@ -145,15 +147,19 @@ impl Command {
         if given.trust_clock && given.action != Some("prune") {
             return Err(UsageError("--trust-clock goes with --prune only".to_owned()));
         }
-        if given.events {
-            return Ok(Self::Events { host: target.map(|(_, host)| host) });
-        }
         if let Some(action) = given.action {
+            if let Some(refusal) = pairs::refusal_of_action(action, &given.names) {
+                return Err(UsageError(refusal));
+            }
             let host = match target {
                 Some((Some(_), host)) => return Err(UsageError(format!("--{action} is for a whole host: --{action} {host}"))),
                 target => target.map(|(_, host)| host),
             };
-            return Ok(if action == "prune" { Self::Prune { host, trust_clock: given.trust_clock } } else { Self::NewKey { host } });
+            return Ok(match action {
+                "events" => Self::Events { host },
+                "prune" => Self::Prune { host, trust_clock: given.trust_clock },
+                _ => Self::NewKey { host },
+            });
         }
         match target {
             None => Err(UsageError("Name a host or an account, such as example.com or user@example.com (--help shows more)".to_owned())),
@@ -161,13 +167,6 @@ impl Command {
         }
     }
 }
-
-/// Flags of which only one can be given: each with those that it does not go with.
-const APART: &[(&str, &[&str])] = &[
-    ("stats", &["format", "report"]),
-    ("report", &["format", "output"]),
-    ("follow", &["until", "after", "oldest-first", "output", "stats", "report"]),
-];
 
 /// What was given so far.
 #[derive(Debug, Default)]
@@ -180,9 +179,10 @@ struct Given {
     report: Option<String>,
     stats: bool,
     no_colour: bool,
-    events: bool,
     action: Option<&'static str>,
     trust_clock: bool,
+    /// The names of all flags, each once; `format` only if it is not the table.
+    names: Vec<&'static str>,
 }
 
 impl Given {
@@ -190,9 +190,8 @@ impl Given {
         let show = &mut self.show;
         let filter = &mut show.request.filter;
         match flag.name {
-            "events" => self.events = true,
             "trust-clock" => self.trust_clock = true,
-            "prune" | "new-key" => {
+            "events" | "prune" | "new-key" => {
                 if let Some(other) = self.action.replace(flag.name).filter(|other| *other != flag.name) {
                     return Err(UsageError(format!("One thing at a time, not --{other} and --{}", flag.name)));
                 }
@@ -230,9 +229,15 @@ impl Given {
                 show.columns.said.extend(column.map(|column| (column, on)));
             }
         }
+        let is_default = flag.name == "format" && show.format == Format::default();
+        if !is_default && !self.names.contains(&flag.name) {
+            self.names.push(flag.name);
+        }
         if matches!(flag.group, Group::Filter | Group::Page) {
             let space = if show.asked.is_empty() { "" } else { " " };
             let no = if on { "" } else { "no-" };
+            // What is looked for in texts may be a secret. Others of these values have no blanks, so that they can be told apart.
+            let value = if flag.name == "text" { HIDDEN.to_owned() } else { value.split_whitespace().collect::<Vec<_>>().join("%20") };
             // Writing to a string can't fail.
             let _ = match flag.value {
                 Some(_) => write!(show.asked, "{space}--{}={value}", flag.name),
@@ -253,21 +258,8 @@ impl Given {
             let shown = |time| zone.show(time).0;
             return Err(UsageError(format!("--since is {}, and --until is {}: nothing is between", shown(since), shown(until))));
         }
-        let page = &show.request;
-        let given = [
-            ("format", show.format != Format::default()),
-            ("stats", self.stats),
-            ("report", self.report.is_some()),
-            ("output", self.output.is_some()),
-            ("follow", show.follow),
-            ("until", until.is_some()),
-            ("after", page.after.is_some()),
-            ("oldest-first", page.oldest_first),
-        ];
-        let is_given = |name: &str| given.iter().any(|(flag, given)| *flag == name && *given);
-        let both = APART.iter().find_map(|(one, others)| Some((one, others.iter().find(|other| is_given(one) && is_given(other))?)));
-        if let Some((one, other)) = both {
-            return Err(UsageError(format!("--{one} and --{other} do not go together")));
+        if let Some(refusal) = pairs::refusal(&self.names) {
+            return Err(UsageError(refusal));
         }
         if show.byte_order_mark && show.format != Format::Csv {
             return Err(UsageError("--bom is for --format csv only".to_owned()));
@@ -476,14 +468,89 @@ mod tests {
             ..Filter::default()
         };
         assert_eq!(filter, wanted);
-        let show =
-            show("--zone +02:00 --until 2026-11-24 --columns id,time --format json --output x.json --no-colour --no-global example.com");
+        let show = show("--zone +02:00 --until 2026-11-24 --format json --output x.json --no-colour --no-global example.com");
         assert_eq!(
             (show.request.filter.until, show.format, show.output.as_deref(), show.colour),
             (Some(NOON - 50_400.0), Format::Json, Some("x.json"), false)
         );
-        assert_eq!(show.columns.chosen, Some(vec![Column::Id, Column::Time]));
         assert_eq!(show.asked, "--until=2026-11-24 --no-global");
+        let show = self::show("--columns id,time example.com");
+        assert_eq!(show.columns.chosen, Some(vec![Column::Id, Column::Time]));
+    }
+
+    #[test]
+    fn what_was_asked_says_nothing_of_texts() {
+        let show = Command::parse(["--text", "Tr0ub4dor --user=x", "--client", "a  b", "--user=juliet", "example.com"], NOON);
+        let Ok(Command::Show(show)) = show else { panic!() };
+        assert_eq!(
+            (show.asked.as_str(), show.request.filter.text.as_deref()),
+            ("--text=*** --client=a%20b --user=juliet", Some("tr0ub4dor --user=x"))
+        );
+    }
+
+    /// A flag with a value that changes something.
+    fn with_value(flag: &Flag) -> String {
+        let value = match flag.name {
+            "since" => "3d",
+            "until" => "2d",
+            "ip" => "::1",
+            "zone" => "+03:00",
+            "columns" => "ip",
+            "format" => "csv",
+            "after" => "1//k",
+            _ => "1",
+        };
+        let no = if flag.name == "colour" { "no-" } else { "" };
+        if flag.value.is_some() { format!("--{}={value}", flag.name) } else { format!("--{no}{}", flag.name) }
+    }
+
+    #[test]
+    fn of_two_flags_both_count_or_one_is_refused() {
+        let mut refused = 0;
+        // What trusts the clock prunes, and help comes before all.
+        let tried = || FLAGS.iter().filter(|flag| !matches!(flag.name, "help" | "trust-clock"));
+        for one in tried() {
+            for other in tried().filter(|flag| flag.name != one.name) {
+                let line = |flags: &[&Flag]| {
+                    // A byte order mark is for one format only.
+                    let beside = if one.name == "bom" || other.name == "bom" { "--format=csv" } else { "" };
+                    format!("{beside} {} example.com", flags.iter().map(|flag| with_value(flag)).collect::<Vec<_>>().join(" "))
+                };
+                let both = parse(&line(&[one, other]));
+                let of_one_thing = [one, other].iter().all(|flag| matches!(flag.name, "utc" | "zone"));
+                match &both {
+                    Err(problem) => {
+                        assert!(
+                            problem.contains(&format!("--{}", one.name)) && problem.contains(&format!("--{}", other.name))
+                                || one.name == "bom"
+                                || other.name == "bom",
+                            "{problem}"
+                        );
+                        refused += 1;
+                    }
+                    Ok(_) if of_one_thing || one.name == "format" && other.name == "bom" || one.name == "bom" && other.name == "format" => {
+                    }
+                    Ok(_) => {
+                        assert_ne!(both, parse(&line(&[one])), "--{} is ignored beside --{}", other.name, one.name);
+                        assert_ne!(both, parse(&line(&[other])), "--{} is ignored beside --{}", one.name, other.name);
+                    }
+                }
+            }
+        }
+        assert!(refused > 150, "{refused}");
+    }
+
+    #[test]
+    fn an_action_takes_nothing_but_a_host() {
+        for action in ["prune", "new-key", "events"] {
+            let goes_with = |flag: &Flag| flag.name == "help" || flag.name == action || action == "prune" && flag.name == "trust-clock";
+            for flag in FLAGS.iter().filter(|flag| !goes_with(flag)) {
+                for line in [format!("--{action} {} example.com", with_value(flag)), format!("{} --{action}", with_value(flag))] {
+                    assert!(parse(&line).is_err(), "{line}");
+                }
+            }
+            assert!(parse(&format!("--{action} --{action} example.com")).is_ok());
+        }
     }
 
     #[test]
@@ -547,6 +614,13 @@ mod tests {
             "--report a.html --output b example.com",
             "--report a.html --stats example.com",
             "--report a.html --follow example.com",
+            "--prune --since 2d example.com",
+            "--events --type user-* example.com",
+            "--events user@example.com",
+            "--format json --columns ip example.com",
+            "--stats --no-show-ip example.com",
+            "--follow --since 2d example.com",
+            "--stats --oldest-first example.com",
             "--report",
         ]
         .iter()
@@ -582,13 +656,20 @@ mod tests {
             --columns ip,size example.com           --columns: "size" is no column; there are time, event, user, ip, location, note, source, client, actor, class, id
             --format yaml example.com               --format: "yaml" is no format; there are table, json, csv, xml, ocsf, ecs, cef, syslog
             --user a a@example.com                  a@example.com and --user are two ways to say one thing
-            --follow --output x example.com         --follow and --output do not go together
-            --follow --until 1d example.com         --follow and --until do not go together
-            --follow --stats example.com            --follow and --stats do not go together
-            --stats --format json example.com       --stats and --format do not go together
-            --report a.html --output b example.com  --report and --output do not go together
-            --report a.html --stats example.com     --stats and --report do not go together
-            --report a.html --follow example.com    --follow and --report do not go together
+            --follow --output x example.com         --follow and --output do not go together: what comes from now on has no end and no other order
+            --follow --until 1d example.com         --follow and --until do not go together: what comes from now on has no end and no other order
+            --follow --stats example.com            --follow and --stats do not go together: what comes from now on has no end and no other order
+            --stats --format json example.com       --stats and --format do not go together: totals have a form of their own
+            --report a.html --output b example.com  --report and --output do not go together: a page has a form and a file of its own
+            --report a.html --stats example.com     --stats and --report do not go together: totals have a form of their own
+            --report a.html --follow example.com    --follow and --report do not go together: what comes from now on has no end and no other order
+            --prune --since 2d example.com          --prune and --since do not go together: --prune takes a host and nothing else
+            --events --type user-* example.com      --events and --type do not go together: --events takes a host and nothing else
+            --events user@example.com               --events is for a whole host: --events example.com
+            --format json --columns ip example.com  --format and --columns do not go together: only a table has columns to choose
+            --stats --no-show-ip example.com        --stats and --show-ip do not go together: totals have a form of their own
+            --follow --since 2d example.com         --follow and --since do not go together without --limit: what is followed comes from now on; with --limit so many earlier entries come first
+            --stats --oldest-first example.com      --stats and --oldest-first do not go together without --limit: totals have no order; with --limit it says which entries are counted
             --report                                --report needs a value: --report FILE
         "#]].assert_eq(&errors.concat());
     }

@@ -65,8 +65,8 @@ pub(super) fn writing(
     _: &Lua,
     (asked, width, coloured, ascii_host): (LuaUserDataRef<Asked>, Option<usize>, bool, Option<String>),
 ) -> LuaResult<Writing> {
-    let Show { host, columns, zone, format, made, byte_order_mark, .. } = asked.0.clone();
-    let options = Options { host, ascii_host, columns, width, zone, coloured: coloured && asked.0.colour, byte_order_mark };
+    let Show { host, columns, zone, format, made, byte_order_mark, follow, .. } = asked.0.clone();
+    let options = Options { host, ascii_host, columns, width, zone, coloured: coloured && asked.0.colour, live: follow, byte_order_mark };
     Ok(Writing(match made {
         Made::Entries => renderer(format, &options),
         Made::Stats => statistics(&options),

@@ -9,7 +9,8 @@
 //! | [`stats`], [`html`] | totals instead of entries: for a terminal, and as a page |
 //! | [`summary`], [`tally`] | what they count, in bounded memory |
 //!
-//! *Invariant*: a renderer keeps no entries. Whatever it is given is text when it returns.
+//! *Invariant*: a renderer keeps no entries. Whatever it is given is text when it returns. (A table holds back the first few rows,
+//! as text, until it knows its columns.)
 
 pub mod cef;
 pub mod columns;
@@ -68,6 +69,8 @@ pub struct Options {
     pub zone: Zone,
     /// Whether what is shown in a terminal is coloured.
     pub coloured: bool,
+    /// Whether entries are shown as they come.
+    pub live: bool,
     /// Whether CSV begins with a byte order mark.
     pub byte_order_mark: bool,
 }
@@ -83,6 +86,7 @@ impl Options {
             width: None,
             zone: Zone::Utc,
             coloured: false,
+            live: false,
             byte_order_mark: false,
         }
     }
@@ -103,7 +107,9 @@ impl Options {
 #[must_use]
 pub fn renderer(format: Format, options: &Options) -> Box<dyn Renderer> {
     match format {
-        Format::Table => Box::new(table::Table::new(options.columns.clone(), options.width, options.zone).coloured(options.coloured)),
+        Format::Table => {
+            Box::new(table::Table::new(options.columns.clone(), options.width, options.zone).coloured(options.coloured).live(options.live))
+        }
         Format::Json => Box::new(json::Json::new(&options.host)),
         Format::Csv => Box::new(csv::Csv::new(&options.host).with_byte_order_mark(options.byte_order_mark)),
         Format::Xml => Box::new(xml::Xml::new(&options.host)),

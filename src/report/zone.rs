@@ -52,6 +52,13 @@ impl Zone {
         }
     }
 
+    /// Whether the offset of the zone changes within a year before or after `time`, in UNIX seconds.
+    #[must_use]
+    pub fn may_change_near(self, time: f64) -> bool {
+        const MONTH: f64 = 30.0 * 86_400.0;
+        self == Self::Local && (-12..=12).any(|months| self.offset(time + MONTH * f64::from(months)) != self.offset(time))
+    }
+
     /// How many seconds a clock of the zone is ahead of UTC at `time`, in UNIX seconds.
     #[must_use]
     pub fn offset(self, time: f64) -> i64 {

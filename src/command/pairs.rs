@@ -1,0 +1,75 @@
+//! Which flags do not go together: one of the two would be ignored. One table; what is not in it goes together.
+//!
+//! The same thing said twice is no such pair: of `--limit 5 --limit 6`, or `--zone +02:00 --utc`, the last one counts.
+
+/// A flag, those that it does not go with, and why.
+type Row = (&'static str, &'static [&'static str], &'static str);
+
+/// Flags that are about a table of entries.
+const TABLE_ONLY: &[&str] = &["columns", "show-user", "show-ip", "show-location", "show-note"];
+
+const APART: &[Row] = &[
+    ("stats", &["format", "report", "columns", "show-user", "show-ip", "show-location", "show-note"], "totals have a form of their own"),
+    (
+        "report",
+        &["format", "output", "columns", "show-user", "show-ip", "show-location", "show-note"],
+        "a page has a form and a file of its own",
+    ),
+    ("follow", &["until", "after", "oldest-first", "output", "stats", "report"], "what comes from now on has no end and no other order"),
+    ("format", TABLE_ONLY, "only a table has columns to choose"),
+    ("bom", TABLE_ONLY, "only a table has columns to choose"),
+];
+
+/// Flags that do nothing together unless a third one is given.
+const WITHOUT: &[(&str, &str, &str, &str)] = &[
+    ("follow", "since", "limit", "what is followed comes from now on; with --limit so many earlier entries come first"),
+    ("stats", "oldest-first", "limit", "totals have no order; with --limit it says which entries are counted"),
+    ("report", "oldest-first", "limit", "totals have no order; with --limit it says which entries are counted"),
+];
+
+/// Why flags do not go together: the first pair that does not. `given` has their names; `format` only if it is not the table.
+pub(super) fn refusal(given: &[&str]) -> Option<String> {
+    let has = |name: &str| given.contains(&name);
+    let apart = APART.iter().filter(|(one, ..)| has(one)).find_map(|(one, others, why)| {
+        let other = others.iter().find(|other| has(other))?;
+        Some(format!("--{one} and --{other} do not go together: {why}"))
+    });
+    let without = || {
+        let (one, other, third, why) = WITHOUT.iter().find(|(one, other, third, _)| has(one) && has(other) && !has(third))?;
+        Some(format!("--{one} and --{other} do not go together without --{third}: {why}"))
+    };
+    apart.or_else(without)
+}
+
+/// What an action takes besides a host.
+const TAKEN: &[(&str, &str)] = &[("prune", "trust-clock")];
+
+/// Why an action does not go with another flag: it takes a host and nothing else, or what is in [`TAKEN`].
+pub(super) fn refusal_of_action(action: &str, given: &[&str]) -> Option<String> {
+    let other = given.iter().find(|name| **name != action && !TAKEN.contains(&(action, **name)))?;
+    Some(format!("--{action} and --{other} do not go together: --{action} takes a host and nothing else"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::FLAGS;
+
+    #[test]
+    fn the_tables_name_flags() {
+        let names: Vec<&str> = FLAGS.iter().map(|flag| flag.name).collect();
+        for (one, others, _) in APART {
+            assert!(names.contains(one) && others.iter().all(|other| names.contains(other)), "{one}");
+        }
+        for (one, other, third, _) in WITHOUT {
+            assert!([one, other, third].iter().all(|name| names.contains(name)), "{one}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_flags_does_not_matter() {
+        assert_eq!(refusal(&["until", "follow"]), refusal(&["follow", "until"]));
+        assert!(refusal(&["follow", "until"]).is_some() && refusal(&["since", "until", "limit", "stats"]).is_none());
+        assert!(refusal(&["follow", "since"]).is_some() && refusal(&["follow", "since", "limit"]).is_none());
+    }
+}
