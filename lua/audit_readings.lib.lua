@@ -91,17 +91,40 @@ function readings.prune(host, wish)
 	return results, problem;
 end
 
+local existing = module:shared("/*/audit/log").existing;
+
+-- Whether what was asked for as a user may be stored. Who looks for a password that was typed as a name types it again.
+local function may_store_name(host, name)
+	local is_there = not name:find("*", 1, true) and existing.exists(host, (name:gsub("@[^@]*$", "")));
+	return is_there or is_there == nil and prosody.process_type ~= "prosodyctl";
+end
+
+-- What a reading was asked for, as it may be stored: addresses and names as the options say.
+local function stored(host, event_type, text)
+	if not text or text == "" then return nil; end
+	text = audit_log.asked(host, event_type, text);
+	if audit_log.hashes_names(host) then
+		text = (" "..text):gsub("( %-%-user=)(%S+)", function (flag, names)
+			return flag..names:gsub("[^,]+", function (name)
+				return not may_store_name(host, name) and "***" or nil;
+			end);
+		end):sub(2);
+	end
+	return text;
+end
+
 -- What a reading leaves: who asked, through what, for what, and how many entries there were.
 --   record(host, reading) -> the entry's id | nil, condition
 -- reading = { through = "prosodyctl" | "shell" | "adhoc", filter = what was asked as flags, entries = number, exported = true
 -- where it left the terminal, format = | nil, file = | nil, by = name of an operator | nil, actor = | nil }
 function readings.record(host, reading)
+	local event_type = reading.exported and "audit-exported" or "audit-queried";
 	local query = core.detail("query", {
 		through = reading.through; by = reading.by;
-		filter = reading.filter ~= "" and reading.filter or nil;
-		entries = reading.entries; format = reading.format; file = reading.file;
+		filter = stored(host, event_type, reading.filter);
+		entries = reading.entries; format = reading.format; file = stored(host, event_type, reading.file);
 	});
-	return audit_log.audit(host, nil, "mod_audit", reading.exported and "audit-exported" or "audit-queried", {
+	return audit_log.audit(host, nil, "mod_audit", event_type, {
 		actor = reading.actor; custom = { query };
 	});
 end

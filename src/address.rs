@@ -168,6 +168,42 @@ impl Policy {
     }
 }
 
+/// `text` with each address and network in it replaced by what `instead` gives for it.
+///
+/// ```
+/// use audit_core::address::replaced;
+/// assert_eq!(replaced("--ip=203.0.113.7,2001:db8::/32 --limit=5", |_| "***".to_owned()), "--ip=***,*** --limit=5");
+/// ```
+#[must_use]
+pub fn replaced(text: &str, instead: impl Fn(&str) -> String) -> String {
+    let is_part = |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(begin) = rest.bytes().position(is_part) {
+        let (before, after) = rest.split_at(begin);
+        let length = after.bytes().position(|byte| !is_part(byte)).unwrap_or(after.len());
+        let (word, behind) = after.split_at(length);
+        result.push_str(before);
+        let prefix = behind.strip_prefix('/').map_or(0, |digits| digits.bytes().take(3).take_while(u8::is_ascii_digit).count());
+        let whole = if prefix > 0 { after.get(..length.saturating_add(prefix).saturating_add(1)).unwrap_or(word) } else { word };
+        // A letter before it may be one of a longer word, which ends in what looks like an address.
+        let bare = word.trim_matches('.');
+        rest = if parse(word).is_some() {
+            result.push_str(&instead(whole));
+            after.get(whole.len()..).unwrap_or_default()
+        } else {
+            let found = bare.split(':').find(|part| part.parse::<Ipv4Addr>().is_ok());
+            match found {
+                Some(found) => result.push_str(&word.replace(found, &instead(found))),
+                None => result.push_str(word),
+            }
+            behind
+        };
+    }
+    result.push_str(rest);
+    result
+}
+
 /// The network that one peer is taken to have for itself: an IPv4 `/24`, an IPv6 `/48`.
 ///
 /// ```
@@ -212,6 +248,23 @@ mod tests {
 
     fn stored(policy: Policy, text: &str) -> Option<String> {
         parse(text).and_then(|address| policy.apply(address))
+    }
+
+    #[test]
+    fn addresses_are_found_in_a_text() {
+        for (text, hidden) in [
+            ("203.0.113.77", "***"),
+            ("--ip=203.0.113.77,2001:db8::7 --client=*203.0.113.77*", "--ip=***,*** --client=****"),
+            ("--ip=203.0.113.0/24,2001:db8::/32", "--ip=***,***"),
+            ("/srv/of-203.0.113.77.json", "/srv/of-***.json"),
+            ("[2001:db8::7] 203.0.113.77.", "[***] ***."),
+            ("::ffff:203.0.113.77", "***"),
+            ("--since=2026-11-24T18:00:00 --limit=5 --type=user-*", "--since=2026-11-24T18:00:00 --limit=5 --type=user-*"),
+            ("1.2.3 deadbeef café", "1.2.3 deadbeef café"),
+            ("", ""),
+        ] {
+            assert_eq!(replaced(text, |_| "***".to_owned()).replace("*****", "****"), hidden, "{text}");
+        }
     }
 
     #[test]

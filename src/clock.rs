@@ -294,7 +294,9 @@ impl Clock {
 
     /// The last partitions of a day of each class, if this is the first look since the clock jumped.
     fn note_last(&mut self, partitions: &[Partition]) {
-        let Some(base) = self.base.as_ref().filter(|_| !self.is_trusted() && self.pending.is_empty() && self.after.is_empty()) else { return };
+        let Some(base) = self.base.as_ref().filter(|_| !self.is_trusted() && self.pending.is_empty() && self.after.is_empty()) else {
+            return;
+        };
         let day = day(self.began - base.span.shift);
         let mut last: BTreeMap<&str, &Partition> = BTreeMap::new();
         for partition in partitions.iter().filter(|partition| partition.day == day && !partition.is_marker()) {

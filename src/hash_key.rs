@@ -121,6 +121,13 @@ impl HashKey {
         hex(&digest, HASH_LENGTH)
     }
 
+    /// The hash of a name that is no account's. Upper and lower case are one. It can't be the hash of an address: no address is that
+    /// long.
+    #[must_use]
+    pub fn hash_name(&self, name: &str) -> String {
+        hex(&self.digest(format!("prosody-audit unknown name\0{}", name.to_lowercase()).as_bytes()), HASH_LENGTH)
+    }
+
     fn digest(&self, message: &[u8]) -> Vec<u8> {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return Vec::new() };
         mac.update(message);
@@ -203,6 +210,17 @@ mod tests {
         assert_eq!(hash("203.0.113.80"), "4f429a4533a00b013391283dc4810347");
         assert_eq!(key.id().len(), 8);
         assert!(!format!("{key:?}").contains("0707"));
+    }
+
+    #[test]
+    fn a_name_has_a_hash_of_its_own() {
+        let key = HashKey([7; LENGTH]);
+        assert_eq!(key.hash_name("Tr0ub4dor"), key.hash_name("tr0ub4dor"));
+        assert_ne!(key.hash_name("tr0ub4dor"), key.hash_name("tr0ub4dor3"));
+        assert_ne!(key.hash_name("tr0ub4dor"), HashKey([8; LENGTH]).hash_name("tr0ub4dor"));
+        // Four bytes of a name, and the address that is made of them.
+        assert_ne!(key.hash_name("PPPP"), key.hash(parse("80.80.80.80").unwrap()));
+        assert_eq!(key.hash_name("").len(), 32);
     }
 
     #[test]

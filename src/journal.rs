@@ -762,7 +762,8 @@ impl Journal {
         let mut bytes = Vec::new();
         encode(&mut bytes, Kind::Acknowledgement(self.first()), &[]);
         let mut places = Vec::new();
-        let sequences: Vec<(u64, Option<Place>)> = self.pending.iter().filter(|(of, _)| (segment.first..next).contains(of)).copied().collect();
+        let sequences: Vec<(u64, Option<Place>)> =
+            self.pending.iter().filter(|(of, _)| (segment.first..next).contains(of)).copied().collect();
         for (sequence, place) in sequences {
             let content = match (place, self.memory.get(&sequence)) {
                 (Some(place), _) => self.read(sequence, place).map_err(|error| error.to_string())?,

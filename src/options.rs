@@ -103,6 +103,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         meaning: "How many failures of one account and network are stored within which time; the rest is counted.",
     },
     OptionSpec {
+        name: "audit_log_unknown_names",
+        default: "\"plain\"",
+        allowed: "\"plain\" or \"hash\"",
+        meaning: "How a name in a failed login is stored that is no account: as it is, or as a keyed hash (it may be a password).",
+    },
+    OptionSpec {
         name: "audit_user_history",
         default: "true",
         allowed: "true or false",
@@ -224,6 +230,18 @@ pub struct Settings {
     pub flood: Option<Burst>,
     /// Which logins are not repeated.
     pub repeats: Repeats,
+    /// How names that are no accounts are stored.
+    pub unknown_names: UnknownNames,
+}
+
+/// How names that are no accounts are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownNames {
+    /// As they are.
+    #[default]
+    Plain,
+    /// As keyed hashes, where Prosody can tell without waiting that there is no such account.
+    Hash,
 }
 
 /// When entries go to the store.
@@ -246,6 +264,7 @@ impl Default for Settings {
             write: Write::default(),
             flood: Some(Burst::default()),
             repeats: Repeats::default(),
+            unknown_names: UnknownNames::default(),
         }
     }
 }
@@ -337,6 +356,14 @@ impl Settings {
             keys,
         };
 
+        let value = get("audit_log_unknown_names");
+        let unknown_names = match &value {
+            Value::Nil => default.unknown_names,
+            Value::String(name) if name == "plain" => UnknownNames::Plain,
+            Value::String(name) if name == "hash" => UnknownNames::Hash,
+            _ => reader.refuse("audit_log_unknown_names", &value, "\"hash\"", UnknownNames::Hash),
+        };
+
         for name in ["geoip_ipv4_country", "geoip_ipv6_country"] {
             if get(name) != Value::Nil {
                 reader.refused.push(format!(
@@ -345,7 +372,7 @@ impl Settings {
                 ));
             }
         }
-        (Self { retention, locations, layout, clock_trust, write, flood, repeats }, reader.refused)
+        (Self { retention, locations, layout, clock_trust, write, flood, repeats, unknown_names }, reader.refused)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::flood::{Control, Described, Event, Part, Summary, Verdict};
 use crate::hash_key::{HashKey, Stamp};
 use crate::location::{Database, Location, USUAL_PLACES};
 use crate::options::{Locations, Settings};
+use crate::redact::HIDDEN;
 use crate::trouble::Trouble;
 
 /// The archive's `with` of an event that concerns a whole host.
@@ -88,6 +89,24 @@ struct Unreadable {
     is_told: bool,
 }
 
+/// What stands for a name that is no account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alias {
+    /// The name of the key. Empty if there is none.
+    pub key: String,
+    /// The hash of the name. Empty if there is no key.
+    pub hash: String,
+    /// How many characters the name has.
+    pub length: usize,
+}
+
+/// As it goes through flood control in the place of a JID. No JID of an account begins with `@`.
+impl std::fmt::Display for Alias {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "@{}:{}:{}", self.key, self.hash, self.length)
+    }
+}
+
 impl Recorder {
     /// Sets the configuration of a host. Opens the database of locations, where one is configured or found. `key` is the file of
     /// the key by which addresses are hashed, where there is a place for one.
@@ -122,8 +141,41 @@ impl Recorder {
         Some(both.filter(|(old, new)| old != *new).map(|(old, new)| (old.id(), new.id())))
     }
 
-    /// The hash of an address, under a key that is made where there is none.
+    /// The hash of an address, under a key that is made if there is none.
     fn hashed(&mut self, name: &str, address: IpAddr) -> Option<(String, String)> {
+        let key = self.key(name, "Addresses")?;
+        Some((key.hash(address), key.id()))
+    }
+
+    /// What stands for a name that is no account of `host`: its keyed hash and its length. The key is made if there is none.
+    pub fn alias(&mut self, host: &str, name: &str) -> Alias {
+        let key = self.key(host, "Hashes of unknown names");
+        let (key, hash) = key.map(|key| (key.id(), key.hash_name(name))).unwrap_or_default();
+        Alias { key, hash, length: name.chars().count() }
+    }
+
+    /// What stands for names on `host`, if there is a key. `users` are bare JIDs or names.
+    #[must_use]
+    pub fn aliases<'a>(&self, host: &str, users: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let Some(key) = self.hosts.get(host).and_then(|host| host.key.key.as_ref()) else { return Vec::new() };
+        let name = |user: &'a str| user.strip_suffix(host).and_then(|name| name.strip_suffix('@')).unwrap_or(user);
+        users.map(|user| key.hash_name(name(user))).collect()
+    }
+
+    /// What a reading was asked for, as it may be stored in an entry of that type: addresses as the policy of its class says.
+    #[must_use]
+    pub fn asked(&self, host: &str, kind: &str, filter: &str) -> String {
+        let known = self.hosts.get(host);
+        let policy = known.map_or(Policy::None, |host| host.settings.retention.rules(host.settings.retention.class_of(kind)).addresses);
+        let key = known.and_then(|host| host.key.key.as_ref()).filter(|_| policy == Policy::Hash);
+        address::replaced(filter, |text| {
+            let hash = || Some(key?.hash(address::parse(text)?));
+            policy.narrow(text).or_else(hash).unwrap_or_else(|| HIDDEN.to_owned())
+        })
+    }
+
+    /// The key of a host, which is made if there is none. `what` is not stored without one.
+    fn key(&mut self, name: &str, what: &str) -> Option<&HashKey> {
         let host = self.hosts.get_mut(name)?;
         if host.key.key.is_none() {
             let path = host.key.path.clone()?;
@@ -134,13 +186,12 @@ impl Recorder {
                 }
                 Err(error) if !host.key.is_told => {
                     host.key.is_told = true;
-                    self.warnings.push(format!("Addresses of {name} are not stored, as there is no key to hash them with: {error}"));
+                    self.warnings.push(format!("{what} of {name} are not stored, as there is no key to hash them with: {error}"));
                 }
                 Err(_) => {}
             }
         }
-        let key = self.hosts.get(name)?.key.key.as_ref()?;
-        Some((key.hash(address), key.id()))
+        self.hosts.get(name)?.key.key.as_ref()
     }
 
     /// Forgets a host, or all of them: its configuration, and where its entries go.
@@ -347,7 +398,7 @@ pub fn date_time(time: f64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::retention::{Class, Retention, Rules};
+    use crate::retention::{Class, Pattern, Retention, Rules};
 
     const NOON: f64 = 1_795_521_600.25;
 
@@ -417,6 +468,45 @@ mod tests {
         assert_eq!((recorder.unreadable("example.com"), recorder.unreadable("example.org")), (3, 0));
         let _ = recorder.address("example.org", "events", b"_hidden");
         assert_eq!(recorder.take_warnings().len(), 1);
+    }
+
+    #[test]
+    fn a_name_that_is_no_account_has_an_alias() {
+        let folder = std::env::temp_dir().join(format!("audit-alias-{}", std::process::id()));
+        let mut recorder = Recorder::default();
+        recorder.configure("example.com", Settings::default(), Some(folder.join("audit.key")));
+        assert_eq!(recorder.aliases("example.com", ["x"].into_iter()), Vec::<String>::new(), "no key is made for a reading");
+        let alias = recorder.alias("example.com", "Tr0ub4dor\u{fc}");
+        assert_eq!((alias.length, alias.hash.len(), alias.key.len()), (10, 32, 8));
+        assert_eq!(alias.to_string(), format!("@{}:{}:10", alias.key, alias.hash));
+        let users = ["tr0ub4dor\u{fc}@example.com", "tr0ub4dor\u{fc}", "tr0ub4dor\u{fc}@example.net", "@example.com"];
+        let found: Vec<bool> = recorder.aliases("example.com", users.into_iter()).iter().map(|hash| *hash == alias.hash).collect();
+        assert_eq!(found, [true, true, false, false]);
+        std::fs::remove_dir_all(folder).unwrap();
+        // Without a key nothing of the name is kept but its length, and that is said once.
+        recorder.configure("example.com", Settings::default(), Some("/dev/null/audit.key".into()));
+        for _ in 0..2 {
+            assert_eq!(recorder.alias("example.com", "abc").to_string(), "@::3");
+        }
+        assert_eq!(recorder.take_warnings().len(), 1);
+    }
+
+    #[test]
+    fn what_was_asked_for_is_stored_as_addresses_are() {
+        let rules = |addresses| Rules { addresses, ..Rules::default() };
+        let queried =
+            |addresses| Class { name: "readings".to_owned(), types: vec![Pattern::new("audit-queried").unwrap()], rules: rules(addresses) };
+        for (policy, stored) in [
+            (Policy::Full, "--ip=203.0.113.77,2001:db8::/32 --limit=5"),
+            (Policy::new(Some(24), None), "--ip=203.0.113.0/24,2001:db8::/32 --limit=5"),
+            (Policy::Hash, "--ip=***,*** --limit=5"),
+            (Policy::None, "--ip=***,*** --limit=5"),
+        ] {
+            let retention = Retention::new(rules(Policy::Full), vec![queried(policy)]);
+            let recorder = recorder(Settings { retention, ..Settings::default() });
+            assert_eq!(recorder.asked("example.com", "audit-queried", "--ip=203.0.113.77,2001:db8::/32 --limit=5"), stored, "{policy:?}");
+            assert_eq!(recorder.asked("unknown.example", "audit-queried", "--ip=203.0.113.77"), "--ip=***");
+        }
     }
 
     #[test]

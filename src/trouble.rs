@@ -103,7 +103,8 @@ impl Trouble {
     #[must_use]
     pub fn ended(host: &str, count: u64, kept: bool, cause: Option<&str>) -> Option<String> {
         let cause = cause.map(first_line).map_or_else(String::new, |cause| format!(" ({cause})"));
-        let kept = if kept { "The next start records how many" } else { "Their number can't be written down: only this line tells of them" };
+        let kept =
+            if kept { "The next start records how many" } else { "Their number can't be written down: only this line tells of them" };
         (count > 0).then(|| format!("{count} audit events of {host} are lost, and no entry says so yet{cause}. {kept}."))
     }
 

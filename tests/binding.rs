@@ -59,11 +59,11 @@ fn the_exports_are_these() {
         local names = {}
         for name in pairs((...).core) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "command detail event_types exit_on_interrupt field_value flags help is_terminal new new_file new_key period shell_commands shell_line shows_field terminal_width version writing", table.concat(names, " "))
+        assert(table.concat(names, " ") == "command detail event_types exit_on_interrupt field_value flags give_from_root help is_terminal new new_file new_key period shell_commands shell_line shows_field terminal_width uptime version writing written_elsewhere", table.concat(names, " "))
         names = {}
         for name in pairs((...).log) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "admits audit cells close configure events finish flush forget hash is_counting is_owned longest_slice look look_at_key lost open owns_journal prune prune_soon read session_extra state stop stores sum_up waiting", table.concat(names, " "))
+        assert(table.concat(names, " ") == "admits asked audit cells close configure events finish flush forget hash hashes_names is_counting is_owned longest_slice look look_at_key lost open owns_journal prune prune_soon read session_extra state stop stores sum_up waiting", table.concat(names, " "))
         "#,
     );
 }
@@ -103,7 +103,7 @@ fn arguments_become_a_command() {
     check(
         r#"
         local command = (...).core.command
-        local show = command({ "--limit", "5", "romeo@example.com", "--no-show-ip", "--global", "--format=json" }, 0)
+        local show = command({ "--limit", "5", "romeo@example.com", "--utc", "--global", "--format=json" }, 0)
         assert(show.action == "show" and show.host == "example.com" and show.asked.host == "example.com" and show.asked.limit == 5)
         assert(show.asked.asked == "--limit=5 --global --user=romeo" and show.asked.format == "json" and not show.asked.follow)
         assert(command({ "--prune" }, 0).action == "prune" and command({ "-h" }, 0).action == "help")
@@ -125,7 +125,7 @@ fn a_log_is_read_in_pages_that_let_go_of_the_loop() {
             test.now = 1795521600 + i
             assert(test.log.audit("example.com", "romeo@example.com", "mod_test", "test-" .. i % 2, {}))
         end
-        local asked = test.core.command({ "example.com", "--type=test-1" }, test.now).asked
+        local asked = test.core.command({ "example.com", "--type=test-1", "--follow" }, test.now).asked
         local pauses, clock = 0, test.now
         local store_find = test.store.find
         -- Each page takes 11 ms of the test's clock.

@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::record::{Kind, Records, Tail};
 use super::ledger::Mark;
+use super::record::{Kind, Records, Tail};
 use super::{JournalError, Place, Segment};
 
 /// What all segments of a journal say.
@@ -160,4 +160,3 @@ fn open_segment(path: &Path) -> io::Result<File> {
     // To open a pipe would wait for whoever writes into it.
     if std::fs::metadata(path)?.is_file() { File::open(path) } else { Err(io::Error::other("not a file")) }
 }
-

@@ -79,4 +79,3 @@ impl Snapshot {
         read(file, sequence, place).ok().flatten()
     }
 }
-

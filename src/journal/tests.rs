@@ -179,7 +179,10 @@ fn a_thousand_entries_wait_in_memory_and_get_their_place_behind_what_is_on_disk(
     assert_eq!(journal.append(b"one more", "test", NOON), Appended::Refused);
     assert!(journal.trouble().unwrap().contains("in use by another process"));
     let snapshot = journal.snapshot();
-    assert_eq!((snapshot.len(), snapshot.get(2), snapshot.get(1002)), (1003, Some((2, Some(payload(2)))), Some((1002, Some(payload(1002))))));
+    assert_eq!(
+        (snapshot.len(), snapshot.get(2), snapshot.get(1002)),
+        (1003, Some((2, Some(payload(2)))), Some((1002, Some(payload(1002)))))
+    );
     journal.lose("test", 1, NOON);
     owner.close();
     journal.attach(NOON).unwrap();
@@ -546,7 +549,10 @@ fn the_sequence_of_a_released_entry_without_a_record_is_not_used_again() {
     let mut journal = folder.open(Limits::default());
     append(&mut journal, 0..1);
     let too_large = vec![0; PAYLOAD + 1];
-    assert_eq!((journal.append(&too_large, "test", NOON), journal.append(&too_large, "test", NOON)), (Appended::Volatile(1), Appended::Volatile(2)));
+    assert_eq!(
+        (journal.append(&too_large, "test", NOON), journal.append(&too_large, "test", NOON)),
+        (Appended::Volatile(1), Appended::Volatile(2))
+    );
     journal.release(2);
     drop(journal);
     let journal = folder.open(Limits::default());
@@ -684,7 +690,9 @@ impl Model {
                 let mut content = format!("{:08}", self.written).into_bytes();
                 content.extend([0xff, b'P', b'A', 0xfe].iter().cycle().take(*length));
                 let end = self.journal.end();
-                let Appended::Durable(sequence) = self.journal.append(&content, "test", NOON) else { panic!("{:?}", self.journal.trouble()) };
+                let Appended::Durable(sequence) = self.journal.append(&content, "test", NOON) else {
+                    panic!("{:?}", self.journal.trouble())
+                };
                 assert!(sequence >= end, "a sequence is used again");
                 self.pending.insert(sequence, content);
                 self.written += 1;

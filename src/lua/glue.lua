@@ -52,6 +52,7 @@ local function nothing() end
 --     journal_path   function(host) -> where the journal of a host is | nil; without it events are written directly
 --     readable_path  the same for a process that may only read it
 --     retry       function(attempt, message) -> whether to read again: for a process that may wait for a lock
+--     exists      function(host, username) -> whether there is such an account | nil: it can't be told without waiting
 --     recorded    function(host, event_type): an event was taken; for statistics
 --     handed_over function(host, entries, seconds): the store took so many, in so much of the loop's time
 --   }
@@ -66,6 +67,7 @@ local function new(environment)
 	local monotonic = environment.monotonic or now;
 	-- By how much the clock and the one that does not jump differ.
 	local difference;
+	local strangers = chunks.strangers.new(recorder, stanza_mt, environment.exists);
 
 	local function tell(level, lines)
 		for i = 1, #lines do
@@ -75,10 +77,11 @@ local function new(environment)
 
 	local function configure(host)
 		configured[host] = true;
-		local refused, is_direct = recorder.configure(host, function (name)
+		local refused, is_direct, hashes_names = recorder.configure(host, function (name)
 			return environment.get_option(host, name);
 		end, environment.key_path and environment.key_path(host));
 		direct[host] = is_direct;
+		strangers.configure(host, hashes_names);
 		tell("error", refused);
 		tell("warn", recorder.warnings());
 	end
@@ -295,6 +298,7 @@ local function new(environment)
 	local function record(host, user, source, event_type, session, actor, custom, timestamp, admitted)
 		ensure_configured(host);
 		source, event_type = field(source) or "unknown", field(event_type) or "unknown";
+		user = strangers.of_jid(host, event_type, user) or user;
 		if not admitted then
 			local condition = custom and custom[1] and custom[1].attr.condition;
 			local id = flood.counted(host, user, source, event_type, session and session.ip, condition);
@@ -349,7 +353,7 @@ local function new(environment)
 		end
 
 		setmetatable(stanza, stanza_mt);
-		local kept, condition = keep(host, at, stanza, jid or HOST_WIDE);
+		local kept, condition = keep(host, at, stanza, strangers.written(stanza, jid or HOST_WIDE));
 		if kept then
 			return id;
 		end
@@ -402,6 +406,7 @@ local function new(environment)
 	--   admits(host, username | nil, source, event_type, session, condition) -> whether it is to be recorded; if not it was counted
 	local function admits(host, username, source, event_type, session, condition)
 		ensure_configured(host);
+		username = strangers.of_name(host, event_type, username) or username;
 		return flood.admitted(host, username, source, event_type, session and session.ip, condition);
 	end
 
@@ -425,6 +430,7 @@ local function new(environment)
 			configured = {};
 		end
 		classes.forget(host);
+		strangers.forget(host);
 		flood.forget(host);
 		prunes.forget(host);
 		recorder.forget(host);
@@ -517,6 +523,7 @@ local function new(environment)
 		local changed, old, key = recorder.look_at_key(host);
 		if changed then
 			classes.forget(host);
+			strangers.forget(host);
 		end
 		if key then
 			audit(host, nil, "mod_audit", "audit-key-replaced", { custom = { detail(stanza_mt, "key", { old = old; new = key }) } });
@@ -553,7 +560,7 @@ local function new(environment)
 		lose = queues.lose;
 		recorder = recorder;
 		keep = function (host, at, stanza, with, offered)
-			return keep(host, at, stanza, with, offered, true);
+			return keep(host, at, stanza, strangers.written(stanza, with), offered, true);
 		end;
 		holds = function (host, id)
 			local queue = queues.queue_of(host);
@@ -648,6 +655,16 @@ local function new(environment)
 		hash = function (host, ip)
 			ensure_configured(host);
 			return recorder.hash(host, ip);
+		end;
+		-- asked(host, event_type, filter) -> what a reading was asked for, as it may be stored
+		asked = function (host, event_type, filter)
+			ensure_configured(host);
+			return recorder.asked(host, event_type, filter);
+		end;
+		-- hashes_names(host) -> whether names that are no accounts are stored as hashes
+		hashes_names = function (host)
+			ensure_configured(host);
+			return strangers.hashes(host);
 		end;
 		-- owns_journal(host) -> whether what audit() takes is in the journal
 		owns_journal = queues.owns_journal;

@@ -76,14 +76,11 @@ impl LuaUserData for Owned {
         // look(now) -> sequences of entries whose records are gone; restore(sequence, payload, event type, time) gives one back,
         // and settle() must follow
         methods.add_method_mut("look", |_, this, now: f64| Ok(this.journal()?.look(now)));
-        methods.add_method_mut(
-            "restore",
-            |_, this, (sequence, payload, kind, at): (u64, LuaString, LuaString, f64)| {
-                let kind = kind.as_bytes();
-                this.journal()?.restore(sequence, &payload.as_bytes(), &String::from_utf8_lossy(&kind), at);
-                Ok(())
-            },
-        );
+        methods.add_method_mut("restore", |_, this, (sequence, payload, kind, at): (u64, LuaString, LuaString, f64)| {
+            let kind = kind.as_bytes();
+            this.journal()?.restore(sequence, &payload.as_bytes(), &String::from_utf8_lossy(&kind), at);
+            Ok(())
+        });
         methods.add_method_mut("settle", |_, this, ()| {
             this.journal()?.settle();
             Ok(())

@@ -47,6 +47,7 @@ const CHUNKS: &[(&str, &str)] = &[
     ("queue", include_str!("queue.lua")),
     ("flood", include_str!("flood.lua")),
     ("clock", include_str!("clock.lua")),
+    ("strangers", include_str!("strangers.lua")),
     ("slices", include_str!("slices.lua")),
     ("cut", include_str!("cut.lua")),
     ("older", include_str!("older.lua")),

@@ -79,10 +79,13 @@ pub(super) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         expiry.to.narrow(std::str::from_utf8(&text.bytes()?).ok()?)
     })?;
     // is_past(host, class, when, now, clock | nil) -> whether an entry has expired
-    functions.add("is_past", |recorder, (Host(host), class, when, now, kept): (Host, String, f64, f64, Option<LuaUserDataRef<Kept>>)| {
-        let written = when + kept.map_or(0.0, |kept| kept.clock.timeline(now).shift_of_time(when));
-        recorder.settings(&host).retention.cutoff(&class, now).is_some_and(|cutoff| written < cutoff)
-    })?;
+    functions.add(
+        "is_past",
+        |recorder, (Host(host), class, when, now, kept): (Host, String, f64, f64, Option<LuaUserDataRef<Kept>>)| {
+            let written = when + kept.map_or(0.0, |kept| kept.clock.timeline(now).shift_of_time(when));
+            recorder.settings(&host).retention.cutoff(&class, now).is_some_and(|cutoff| written < cutoff)
+        },
+    )?;
     // last_cutoff(host, now, clock | nil, oldest | nil) -> the time before which everything has expired that is stored under the time
     // of the oldest or later | nil
     type Cutoff = (Host, f64, Option<LuaUserDataRef<Kept>>, Option<f64>);

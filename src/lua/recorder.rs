@@ -10,11 +10,13 @@ use super::convert::{Host, Number, Text, option, path};
 use super::reader::{Asked, Reading};
 use super::{flood, pruning};
 use crate::catalogue;
+use crate::flood::is_unauthenticated;
 use crate::hash_key::HashKey;
 use crate::location::Location;
-use crate::options::{Settings, Value, Write};
+use crate::options::{Settings, UnknownNames, Value, Write};
 use crate::partition::{Partition, day};
 use crate::query::Scope;
+use crate::query::pattern::Pattern;
 use crate::recorder::{Recorder, date_time, occurred};
 use crate::trouble::{Fate, Trouble};
 
@@ -22,14 +24,16 @@ use crate::trouble::{Fate, Trouble};
 pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     let functions = Functions { lua, recorder: Rc::default(), table: lua.create_table()? };
 
-    // configure(host, get_option, path of the key for hashes | nil) -> list of refused values, whether entries are written directly
+    // configure(host, get_option, path of the key for hashes | nil) -> list of refused values, whether entries are written directly,
+    // whether names that are no accounts are hashed
     let recorder = Rc::clone(&functions.recorder);
     let configure = lua.create_function(move |_, (Host(host), get, key): (Host, LuaFunction, Text)| {
         // The options are read before the recorder is borrowed: reading them runs Lua.
         let (settings, refused) = Settings::read(|name| get.call::<LuaValue>(name).map_or(Value::Nil, |value| option(&value)));
         let direct = settings.write == Write::Direct;
+        let hashes_names = settings.unknown_names == UnknownNames::Hash;
         recorder.borrow_mut().configure(&host, settings, key.bytes().map(|key| path(&key).to_owned()));
-        Ok((refused, direct))
+        Ok((refused, direct, hashes_names))
     })?;
     functions.table.set("configure", configure)?;
 
@@ -56,6 +60,14 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     functions.add("count_unreadable", |recorder, Host(host): Host| recorder.count_unreadable(&host))?;
     // unreadable(host) -> how many events had one
     functions.add("unreadable", |recorder, Host(host): Host| recorder.unreadable(&host))?;
+    // alias(host, name) -> what stands for a name that is no account
+    functions.add("alias", |recorder, (Host(host), name): (Host, LuaString)| recorder.alias(&host, &name.to_string_lossy()).to_string())?;
+    // is_unauthenticated(event type) -> whether peers can cause it who are not authenticated
+    functions.add("is_unauthenticated", |_, kind: String| is_unauthenticated(&kind))?;
+    // asked(host, event type, filter) -> what a reading was asked for, with no more of addresses than may be stored
+    functions.add("asked", |recorder, (Host(host), kind, filter): (Host, String, LuaString)| {
+        recorder.asked(&host, &kind, &filter.to_string_lossy())
+    })?;
     // occurred(timestamp | nil, now, when) -> text | nil
     functions.add("occurred", |_, (timestamp, now, when): (Number, f64, i64)| occurred(timestamp.0, now, when))?;
 
@@ -105,32 +117,34 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     // query(asked, archive users, waiting since | nil, now, seconds for a page | nil, whether the driver finds where a page
     // begins, clock | nil) -> query
     let recorder = Rc::clone(&functions.recorder);
-    let query =
-        lua.create_function(
-            move |_,
-                  (asked, users, waiting_since, now, slice, seeks, kept): (
-                LuaUserDataRef<Asked>,
-                LuaTable,
-                Option<f64>,
-                f64,
-                Option<f64>,
-                bool,
-                Option<LuaUserDataRef<Kept>>,
-            )| {
-                let recorder = recorder.borrow();
-                let host = &asked.0.host;
-                let retention = recorder.settings(host).retention;
-                // What is kept although its time is over by the clock is shown.
-                let all = kept.is_some_and(|kept| kept.clock.keeps_more(&pruning::partitions(&users), &retention, now));
-                let retention = if all { retention.without_expiry() } else { retention };
-                let mut request = asked.0.request.clone();
-                // Who asks for an address means its hash, too.
-                let whole = request.filter.networks.iter().filter(|network| network.prefix_len() == network.max_prefix_len());
-                let hashes: Vec<String> = whole.filter_map(|network| Some(recorder.hash(host, &network.addr().to_string())?.0)).collect();
-                request.filter.addresses.extend(hashes);
-                Ok(Reading::new(request, &users, waiting_since, Scope { retention, now, slice, seeks }))
-            },
-        )?;
+    let query = lua.create_function(
+        move |_,
+              (asked, users, waiting_since, now, slice, seeks, kept): (
+            LuaUserDataRef<Asked>,
+            LuaTable,
+            Option<f64>,
+            f64,
+            Option<f64>,
+            bool,
+            Option<LuaUserDataRef<Kept>>,
+        )| {
+            let recorder = recorder.borrow();
+            let host = &asked.0.host;
+            let retention = recorder.settings(host).retention;
+            // What is kept although its time is over by the clock is shown.
+            let all = kept.is_some_and(|kept| kept.clock.keeps_more(&pruning::partitions(&users), &retention, now));
+            let retention = if all { retention.without_expiry() } else { retention };
+            let mut request = asked.0.request.clone();
+            // Who asks for an address means its hash, too.
+            let whole = request.filter.networks.iter().filter(|network| network.prefix_len() == network.max_prefix_len());
+            let hashes: Vec<String> = whole.filter_map(|network| Some(recorder.hash(host, &network.addr().to_string())?.0)).collect();
+            request.filter.addresses.extend(hashes);
+            // Who asks for a user means its name where that is stored as a hash, too.
+            let names = recorder.aliases(host, request.filter.users.iter().filter_map(Pattern::word));
+            request.filter.names.extend(names);
+            Ok(Reading::new(request, &users, waiting_since, Scope { retention, now, slice, seeks }))
+        },
+    )?;
     functions.table.set("query", query)?;
     // may_hold(archive user, time) -> whether it is a partition that may have entries of that time or later
     functions.add("may_hold", |_, (name, time): (Text, f64)| partition(&name).is_some_and(|partition| partition.day >= day(time)))?;

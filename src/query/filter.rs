@@ -27,6 +27,8 @@ pub struct Filter {
     pub networks: Vec<IpNet>,
     /// Keyed hashes of addresses, as they are stored in the place of the addresses.
     pub addresses: Vec<String>,
+    /// Keyed hashes of the names of `users`, as they are stored in the place of names that are no accounts.
+    pub names: Vec<String>,
     /// The modules that reported.
     pub sources: Vec<Pattern>,
     /// Clients.
@@ -47,6 +49,10 @@ impl Filter {
     /// Everything that is wanted has this `with` in the archive, where there is such a value.
     #[must_use]
     pub fn with(&self) -> Option<&str> {
+        // What has the hash of a name is stored as an event of the whole host.
+        if !self.names.is_empty() {
+            return None;
+        }
         match (self.users.as_slice(), self.global) {
             ([], Some(true)) => Some(HOST_WIDE),
             ([user], _) => user.word(),
@@ -64,7 +70,8 @@ impl Filter {
     pub(super) fn may_admit(&self, row: &Row) -> bool {
         let with = row.with.as_deref().unwrap_or_default();
         let host_wide = with.is_empty() || with == HOST_WIDE;
-        let user = self.users.is_empty() || with.is_empty() || self.is_of_user(with);
+        let named = || self.names.iter().any(|hash| row.xml.contains(hash.as_str()));
+        let user = self.users.is_empty() || with.is_empty() || self.is_of_user(with) || named();
         let may_be_written = |piece: &str| !is_plain(piece) || row.xml.contains(piece);
         let written = |patterns: &[Pattern]| patterns.is_empty() || patterns.iter().any(|pattern| may_be_written(pattern.longest_piece()));
         user && self.global.is_none_or(|global| global == host_wide) && written(&self.types) && written(&self.sources)
@@ -99,7 +106,7 @@ impl Filter {
             && self.until.is_none_or(|until| time < until)
             && self.global.is_none_or(|global| global == host_wide)
             && matches_any(&self.types, &event.kind)
-            && (self.users.is_empty() || event.user.as_deref().is_some_and(|user| self.is_of_user(user)))
+            && (self.users.is_empty() || event.user.as_deref().is_some_and(|user| self.is_of_user(user)) || self.is_of_name(event))
             && matches_any(&self.sources, &event.source)
             && has_match(&self.clients, event.client.as_deref())
             && has_match(&self.countries, event.country.as_deref())
@@ -114,6 +121,14 @@ impl Filter {
         } else {
             matches_any(&self.users, &format!("{user}@{}", self.host))
         }
+    }
+
+    /// Whether it, or an example of the events that it stands for, has the hash of a name that is wanted.
+    fn is_of_name(&self, event: &StoredEvent) -> bool {
+        let is_wanted = |hash: &str| self.names.iter().any(|wanted| wanted == hash);
+        let samples = event.repeated.iter().flat_map(|repeated| &repeated.samples);
+        event.details.iter().filter(|detail| detail.name == "unknown-name").any(|detail| is_wanted(detail.text().trim()))
+            || samples.filter_map(|sample| sample.attribute("name-hash")).any(is_wanted)
     }
 
     fn is_of_address(&self, event: &StoredEvent) -> bool {
@@ -243,6 +258,19 @@ mod tests {
         ] {
             assert_eq!(admits(&filter, &row()), wanted, "{filter:?}");
         }
+    }
+
+    #[test]
+    fn a_name_that_is_no_account_is_found_by_its_hash() {
+        let names = |hash: &str| Filter { users: patterns(&["x@example.com"]), names: vec![hash.to_owned()], ..Filter::default() };
+        let unknown = "<audit-event type='t'><unknown-name key='k1' length='1'>0a1b</unknown-name></audit-event>";
+        let summary = "<audit-event type='t'><repeated count='2'><sample name-hash='0a1b'/></repeated></audit-event>";
+        for xml in [unknown, summary] {
+            let row = Row { with: Some("@".to_owned()), xml: xml.to_owned(), ..row() };
+            assert!(admits(&names("0a1b"), &row) && !admits(&names("0a1c"), &row), "{xml}");
+            assert!(!admits(&Filter { names: Vec::new(), ..names("") }, &row), "{xml}");
+        }
+        assert_eq!((names("0a1b").with(), Filter { names: Vec::new(), ..names("") }.with()), (None, Some("x@example.com")));
     }
 
     #[test]
