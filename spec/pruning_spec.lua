@@ -185,6 +185,7 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 					event:tag("actor", { xmlns = NAMESPACE, kind = "user" }):text_tag("remote-ip", "2001:db8:1:2::5"):up();
 					event:tag("repeated", { xmlns = NAMESPACE }):tag("sample", { ip = "203.0.113.81", name = "203.0.113.81" }):up():up();
 					event:text_tag("note", "203.0.113.80");
+					event:tag("query", { filter = "--client=203.0.113.80 --limit=5" }):up();
 					log.store:append(name_of(class, time), nil, event, time, "@");
 				end
 			end
@@ -200,7 +201,7 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 				..[[<remote-ip>203.0.113.0/24</remote-ip><location country='DE'/></session>]]
 				..[[<actor kind='user' xmlns='xmpp:prosody.im/audit'><remote-ip>2001:db8:1::/48</remote-ip></actor>]]
 				..[[<repeated xmlns='xmpp:prosody.im/audit'><sample ip='203.0.113.0/24' name='203.0.113.81'/></repeated>]]
-				..[[<note>203.0.113.80</note></audit-event>]], tostring(cut[1].value):gsub("<([%w-]+) ([^>]-)(/?)>", function (name, attr, slash)
+				..[[<note>203.0.113.80</note><query filter='--client=203.0.113.0/24 --limit=5'/></audit-event>]], tostring(cut[1].value):gsub("<([%w-]+) ([^>]-)(/?)>", function (name, attr, slash)
 					local list = {};
 					for one in attr:gmatch("[%w-]+='[^']*'") do list[#list + 1] = one; end
 					table.sort(list);
@@ -210,6 +211,7 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 			local bare = tostring(log.store:rows("@cut-bare.2026-11-16")[1].value);
 			assert.is_nil(bare:find("remote%-ip") or bare:find("ip=", 1, true));
 			assert.is_truthy(bare:find("country='DE'", 1, true));
+			assert.is_truthy(bare:find("filter='--client=*** --limit=5'", 1, true), bare);
 			assert.equal("", (done(log)));
 			log.time = noon + 30 * day;
 			done(log);

@@ -4,16 +4,20 @@ local _, chunks = ...;
 local stores = chunks.store;
 
 -- What may hold an address, in elements of the log.
+-- Texts that may have addresses in them: what a reading was asked for.
+local ADDRESS_TEXTS = { filter = true; file = true };
 local ADDRESS_ATTRIBUTES = { address = true; ip = true; network = true; ["remote-ip"] = true };
 
 local ipairs, pairs, type = ipairs, pairs, type;
 local engine_of = stores.engine_of;
 
--- Leaves of an entry's addresses what cut(text) gives.
-local function narrow(stanza, cut)
+-- Leaves of an entry's addresses what cut(text) gives, and of those in texts what cut_text(text) gives.
+local function narrow(stanza, cut, cut_text)
 	for name, value in pairs(stanza.attr) do
 		if ADDRESS_ATTRIBUTES[name] then
 			stanza.attr[name] = cut(value);
+		elseif ADDRESS_TEXTS[name] and stanza.name == "query" then
+			stanza.attr[name] = cut_text(value);
 		end
 	end
 	local children, tags = {}, {};
@@ -29,7 +33,7 @@ local function narrow(stanza, cut)
 			elseif child.name == "ip-hash" then
 				child = nil;
 			else
-				narrow(child, cut);
+				narrow(child, cut, cut_text);
 			end
 			tags[#tags + 1] = child;
 		end
@@ -54,6 +58,9 @@ local function new(context, slices)
 			local function leave(text)
 				return recorder.narrow(host, class, text);
 			end
+			local function leave_text(text)
+				return recorder.narrow_text(host, class, text);
+			end
 			local batch, first, last = {}, nil, nil;
 			local function write()
 				if #batch > 0 then
@@ -64,7 +71,7 @@ local function new(context, slices)
 			local paged = engine_of(store) ~= nil;
 			local count, damaged = each(store, partition, breathe, function (_, stanza, when, with)
 				first, last = first or when, when;
-				narrow(stanza, leave);
+				narrow(stanza, leave, leave_text);
 				batch[#batch + 1] = { stanza, when, with };
 				if not paged then
 					write();

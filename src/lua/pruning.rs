@@ -9,11 +9,13 @@ use mlua::prelude::*;
 use super::clock::Kept;
 use super::convert::{Host, Text};
 use super::recorder::{Functions, partition};
+use crate::address::replaced;
 use crate::clock::Timeline;
 use crate::lock::Lock;
 use crate::partition::{MOVING, Partition, written_since};
 use crate::period::Period;
 use crate::pruning::{Plan, surplus, visible};
+use crate::redact::HIDDEN;
 
 /// Adds the functions to a recorder's.
 pub(super) fn add(functions: &Functions<'_>) -> LuaResult<()> {
@@ -77,6 +79,11 @@ pub(super) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     functions.add("narrow", |recorder, (Host(host), class, text): (Host, String, Text)| {
         let expiry = recorder.settings(&host).retention.rules(&class).addresses_expire?;
         expiry.to.narrow(std::str::from_utf8(&text.bytes()?).ok()?)
+    })?;
+    // narrow_text(host, class, text) -> a text with what is left of the addresses in it | nil
+    functions.add("narrow_text", |recorder, (Host(host), class, text): (Host, String, LuaString)| {
+        let expiry = recorder.settings(&host).retention.rules(&class).addresses_expire?;
+        Some(replaced(&text.to_string_lossy(), |address| expiry.to.narrow(address).unwrap_or_else(|| HIDDEN.to_owned())))
     })?;
     // is_past(host, class, when, now, clock | nil) -> whether an entry has expired
     functions.add(
