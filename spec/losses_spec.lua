@@ -324,12 +324,12 @@ describe("what is lost", function ()
 		-- The second record, whole, but with something else in it.
 		local file = segments()[1];
 		local content = io.open(file):read("a");
-		local begin, at, n = nil, 1, 0;
-		while true do
+		local begin, at, n = 0, 1, 0;
+		while begin == 0 do
 			local kind = content:sub(at + 12, at + 12);
 			local length = string.unpack("<I4", content, at + 8);
 			if kind == "e" then n = n + 1; end
-			if n == 2 then begin = at; break; end
+			if n == 2 then begin = at; end
 			at = at + 21 + length;
 		end
 		local length = string.unpack("<I4", content, begin + 8);
