@@ -756,6 +756,30 @@ describe("the journal", function ()
 		assert.equal("1 2 3 4 5 6", numbers(again));
 	end);
 
+	it("is not stored twice where the clock went back over midnight before the process ended", function ()
+		local midnight = noon + 43200;
+		local log = journaled();
+		log.log.open("example.com");
+		for i, time in ipairs({ midnight + 5, midnight + 6, midnight - 20, midnight - 19 }) do
+			log.time = time;
+			audit(log, i, i);
+		end
+		-- The process ends when the store has all of it, and the journal does not know.
+		local kept = path..".kept";
+		assert.is_true(os.execute(("mkdir %s && cp %s.0* %s/"):format(kept, path, kept)));
+		log:pass(0.3);
+		log.log.close();
+		assert.is_true(os.execute(("rm -f %s.0* && mv %s/* %s && rmdir %s"):format(path, kept, path:match("^(.*)/"), kept)));
+		assert.equal("3 4 1 2", numbers(log));
+		local again = journaled(nil, log.store);
+		again.time = midnight - 10;
+		again.log.open("example.com");
+		assert.equal(4, again.log.waiting("example.com"));
+		again:pass(5);
+		assert.equal("3 4 1 2", numbers(again));
+		assert.equal(0, again.log.waiting("example.com"));
+	end);
+
 	it("keeps what the store does not take, in order, and offers it again with back-off", function ()
 		local log = journaled();
 		local append, attempts = log.store.append, 0;

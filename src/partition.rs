@@ -6,7 +6,7 @@
 //! driver's quota allows. `@` can't be in a username, so no account's removal touches one.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -43,13 +43,14 @@ pub fn day(time: f64) -> NaiveDate {
     }
 }
 
-/// The partitions in which entries of `since` (UNIX seconds) or later may have been written: those of each class and day together,
-/// newest first. Copies are none of them.
+/// The partitions in which entries that were recorded at these times (UNIX seconds) may have been written: those of each class and
+/// day together, newest first. Copies are none of them.
 #[must_use]
-pub fn written_since(partitions: Vec<Partition>, since: f64) -> Vec<Vec<Partition>> {
+pub fn written_on(partitions: Vec<Partition>, times: &[f64]) -> Vec<Vec<Partition>> {
+    let days: HashSet<NaiveDate> = times.iter().map(|time| day(*time)).collect();
     let mut sequences: BTreeMap<(NaiveDate, String), Vec<Partition>> = BTreeMap::new();
     for partition in partitions {
-        if partition.day >= day(since) && partition.class == partition.home() && !partition.is_marker() {
+        if days.contains(&partition.day) && partition.class == partition.home() && !partition.is_marker() {
             sequences.entry((partition.day, partition.class.clone())).or_default().push(partition);
         }
     }
@@ -203,13 +204,13 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_was_written_lately_is_in_the_last_partitions_of_a_day() {
-        let all = ["@events.2026-11-23", "@events.2026-11-24", "@events.2026-11-24.10", "@events.2026-11-24.9", "@failures.2026-11-24"];
+    fn what_was_written_on_a_day_is_in_the_last_partitions_of_that_day() {
+        let all = ["@events.2026-11-22", "@events.2026-11-23", "@events.2026-11-24", "@events.2026-11-24.10", "@events.2026-11-24.9", "@failures.2026-11-24"];
         let others = ["@cut-events.2026-11-24.11", "@old-events.2026-11-24.100001", "@moving-old.2026-11-24"];
         let partitions: Vec<Partition> = all.iter().chain(&others).map(|name| name.parse().unwrap()).collect();
         let names: Vec<Vec<String>> =
-            written_since(partitions, 1_795_521_600.0).iter().map(|sequence| sequence.iter().map(ToString::to_string).collect()).collect();
-        assert_eq!(names, [&["@events.2026-11-24.10", "@events.2026-11-24.9", "@events.2026-11-24"][..], &["@failures.2026-11-24"]]);
+            written_on(partitions, &[1_795_521_600.0, 1_795_521_600.0, 1_795_521_600.0 - 86_400.0]).iter().map(|sequence| sequence.iter().map(ToString::to_string).collect()).collect();
+        assert_eq!(names, [&["@events.2026-11-23"][..], &["@events.2026-11-24.10", "@events.2026-11-24.9", "@events.2026-11-24"][..], &["@failures.2026-11-24"]]);
     }
 
     #[test]

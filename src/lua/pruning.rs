@@ -12,7 +12,7 @@ use super::recorder::{Functions, partition};
 use crate::address::replaced;
 use crate::clock::Timeline;
 use crate::lock::Lock;
-use crate::partition::{MOVING, Partition, written_since};
+use crate::partition::{MOVING, Partition, written_on};
 use crate::period::Period;
 use crate::pruning::{Plan, surplus, visible};
 use crate::redact::HIDDEN;
@@ -122,10 +122,10 @@ pub(super) fn add(functions: &Functions<'_>) -> LuaResult<()> {
 
     // visible(archive users, whether nil is empty) -> those that hold entries
     functions.add("visible", |_, (users, old_is_empty): (LuaTable, bool)| names(&visible(&partitions(&users), old_is_empty)))?;
-    // written_since(archive users, time) -> partitions that may have got entries of that time or later, those of each class and day
-    // as a list, newest first
-    functions.add("written_since", |_, (users, since): (LuaTable, f64)| -> Vec<Vec<String>> {
-        written_since(partitions(&users), since).iter().map(|sequence| names(sequence)).collect()
+    // written_on(archive users, list of times) -> partitions that may have got entries of the days of these times, those of each
+    // class and day as a list, newest first
+    functions.add("written_on", |_, (users, times): (LuaTable, Vec<f64>)| -> Vec<Vec<String>> {
+        written_on(partitions(&users), &times).iter().map(|sequence| names(sequence)).collect()
     })?;
     // is_moving(archive users) -> whether a move of archive user nil is not over
     functions.add("is_moving", |_, users: LuaTable| partitions(&users).iter().any(Partition::is_marker))?;

@@ -165,13 +165,14 @@ local function new(context)
 		tell_missing(queue);
 		if journal:first() < journal:next() or journal:has_lost() then
 			queue.recognise_to = journal:next();
+			queue.unread = { from = journal:first(), to = journal:next() };
 			schedule(queue, 0);
 		end
 		context.attached(queue.host);
 	end
 
 	local function open(host)
-		local queue = { host = host; held = {}; held_count = 0; failures = 0; size = FIRST; longest = 0; attempts = 0 };
+		local queue = { host = host; days = {}; held = {}; held_count = 0; failures = 0; size = FIRST; longest = 0; attempts = 0 };
 		queues[host] = queue;
 		local path = context.journal_path and context.journal_path(host);
 		if path then
@@ -254,18 +255,36 @@ local function new(context)
 		return items, sequence;
 	end
 
-	-- A crash between the store and the journal leaves entries in both, and so does a store that takes entries and says that
-	-- it did not. They were the last that it took. Raises where the store can't be read: then nothing is known.
-	local function recognise(queue, store)
-		local recognised, oldest = {}, nil;
-		for sequence = queue.journal:first(), queue.recognise_to - 1 do
-			local item = item_at(queue, sequence);
-			if item then
-				oldest = item.at;
-				break;
+	-- On which days the entries were recorded that a process before this one has left: the clock may have gone back, so it is not
+	-- enough to look at the first. Only the time is read of each. Gives whether all were looked at before the deadline.
+	local function learn_days(queue, deadline)
+		local unread, count = queue.unread, 0;
+		while unread and unread.from < unread.to do
+			local payload, err = queue.journal:get(unread.from);
+			if err then
+				error(err, 0);
+			end
+			local at = payload and tonumber(payload:sub(1, (payload:find("\0", 1, true) or 1) - 1));
+			if at then
+				queue.days[floor(at / 86400)] = at;
+			end
+			unread.from, count = unread.from + 1, count + 1;
+			if count % SMALLEST == 0 and now() > deadline then
+				return unread.from == unread.to;
 			end
 		end
-		if oldest then
+		queue.unread = nil;
+		return true;
+	end
+
+	-- A crash between the store and the journal leaves entries in both, and so does a store that takes entries and says that
+	-- it did not. They were the last that it took, of their days. Raises where the store can't be read: then nothing is known.
+	local function recognise(queue, store)
+		local recognised, times = {}, {};
+		for _, at in pairs(queue.days) do
+			times[#times + 1] = at;
+		end
+		if #times > 0 then
 			local users, problem = stores.users_of(store);
 			if not users then
 				error(problem, 0);
@@ -285,7 +304,7 @@ local function new(context)
 				return count;
 			end
 			look(nil);
-			local sequences = recorder.written_since(users, oldest);
+			local sequences = recorder.written_on(users, times);
 			for i = 1, #sequences do
 				local sequence, count, number = sequences[i], 0, 1;
 				while count < RECOGNISED and sequence[number] do
@@ -371,6 +390,9 @@ local function new(context)
 			return nil, doubt;
 		end
 		if queue.recognise_to then
+			if not learn_days(queue, deadline) then
+				return true;
+			end
 			local ok, problem = pcall(recognise, queue, store);
 			if not ok then
 				stores.undo(stores.engine_of(store));
@@ -408,7 +430,9 @@ local function new(context)
 				break;
 			end
 		end
-		queue.recognised = not is_empty(queue) and queue.recognised or nil;
+		if is_empty(queue) then
+			queue.recognised, queue.days = nil, {};
+		end
 		context.handed_over(queue.host, entries, now() - started);
 		return not is_empty(queue);
 	end
@@ -533,6 +557,7 @@ local function new(context)
 		if offered then
 			queue.recognise_to = sequence + 1;
 		end
+		queue.days[floor(at / 86400)] = at;
 		if queue.held_count < HELD then
 			hold(queue, sequence, item);
 		end
