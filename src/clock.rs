@@ -14,7 +14,7 @@
 
 mod timeline;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -273,7 +273,7 @@ impl Clock {
                 }
             }
         }
-        self.note_last(partitions);
+        self.note(partitions);
         if self.is_trusted() {
             let timeline = self.timeline(now);
             for partition in days().filter(|partition| timeline.is_strange(partition)) {
@@ -285,26 +285,19 @@ impl Clock {
         Seen::Same
     }
 
-    /// Says which partitions were written to when the clock jumped, after which no other has been written to.
+    /// Says which partitions are written to, or are there, for the order of writing: of each class the last partition of the day on
+    /// which the clock jumped is remembered. If this is told later, nothing is written to that day meanwhile.
     pub fn note(&mut self, partitions: &[Partition]) {
-        if !self.is_trusted() && self.after.is_empty() {
-            self.after = partitions.iter().filter(|partition| !partition.is_marker()).take(AFTER).map(ToString::to_string).collect();
-        }
-    }
-
-    /// The last partitions of a day of each class, if this is the first look since the clock jumped.
-    fn note_last(&mut self, partitions: &[Partition]) {
-        let Some(base) = self.base.as_ref().filter(|_| !self.is_trusted() && self.pending.is_empty() && self.after.is_empty()) else {
-            return;
-        };
-        let day = day(self.began - base.span.shift);
+        let Some(doubt) = self.doubt.filter(|doubt| doubt.jumps == 1) else { return };
+        let day = day(doubt.expected);
+        let known: HashSet<String> = self.after.iter().filter_map(|name| Some(name.parse::<Partition>().ok()?.home().to_owned())).collect();
         let mut last: BTreeMap<&str, &Partition> = BTreeMap::new();
         for partition in partitions.iter().filter(|partition| partition.day == day && !partition.is_marker()) {
-            let known = last.entry(partition.home()).or_insert(partition);
-            *known = (*known).max(partition);
+            let found = last.entry(partition.home()).or_insert(partition);
+            *found = (*found).max(partition);
         }
-        let last: Vec<Partition> = last.into_values().cloned().collect();
-        self.note(&last);
+        let new = last.values().filter(|partition| !known.contains(partition.home())).map(ToString::to_string);
+        self.after.extend(new.take(AFTER.saturating_sub(known.len())));
     }
 
     /// An operator says that the clock is right. Gives whether it was in doubt.
