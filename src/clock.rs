@@ -343,7 +343,7 @@ impl Clock {
     fn expected(&self, reading: &Reading) -> Option<f64> {
         let anchor = self.anchor.as_ref()?;
         let same_boot = anchor.boot.is_some() && anchor.boot == reading.boot;
-        (self.live || same_boot).then(|| anchor.wall + reading.uptime - anchor.uptime).filter(|_| reading.uptime >= anchor.uptime)
+        (self.live || same_boot).then_some(anchor.wall + reading.uptime - anchor.uptime).filter(|_| reading.uptime >= anchor.uptime)
     }
 
     /// The earliest that it can be: since another boot was seen, the machine has been up.

@@ -205,12 +205,28 @@ mod tests {
 
     #[test]
     fn what_was_written_on_a_day_is_in_the_last_partitions_of_that_day() {
-        let all = ["@events.2026-11-22", "@events.2026-11-23", "@events.2026-11-24", "@events.2026-11-24.10", "@events.2026-11-24.9", "@failures.2026-11-24"];
+        let all = [
+            "@events.2026-11-22",
+            "@events.2026-11-23",
+            "@events.2026-11-24",
+            "@events.2026-11-24.10",
+            "@events.2026-11-24.9",
+            "@failures.2026-11-24",
+        ];
         let others = ["@cut-events.2026-11-24.11", "@old-events.2026-11-24.100001", "@moving-old.2026-11-24"];
         let partitions: Vec<Partition> = all.iter().chain(&others).map(|name| name.parse().unwrap()).collect();
-        let names: Vec<Vec<String>> =
-            written_on(partitions, &[1_795_521_600.0, 1_795_521_600.0, 1_795_521_600.0 - 86_400.0]).iter().map(|sequence| sequence.iter().map(ToString::to_string).collect()).collect();
-        assert_eq!(names, [&["@events.2026-11-23"][..], &["@events.2026-11-24.10", "@events.2026-11-24.9", "@events.2026-11-24"][..], &["@failures.2026-11-24"]]);
+        let names: Vec<Vec<String>> = written_on(partitions, &[1_795_521_600.0, 1_795_521_600.0, 1_795_521_600.0 - 86_400.0])
+            .iter()
+            .map(|sequence| sequence.iter().map(ToString::to_string).collect())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                &["@events.2026-11-23"][..],
+                &["@events.2026-11-24.10", "@events.2026-11-24.9", "@events.2026-11-24"][..],
+                &["@failures.2026-11-24"]
+            ]
+        );
     }
 
     #[test]

@@ -224,6 +224,25 @@ server.each_series(describe, pending, function (series)
 				assert.is_true(#dump.of_type(prosody, host, "audit-clock-jumped") >= 1);
 			end);
 
+			it("is right after a long outage, if something else was written lately under it", function ()
+				if tonumber(process.read("/proc/uptime"):match("^[%d.]+")) < 330 then
+					pending("what is written while a machine starts says nothing, and this one was started just now");
+					return;
+				end
+				wrong = clock.new();
+				wrong:set("-60d");
+				prosody = server.start { series = series; storage = storage; modules = { "audit", "audit_status" }; env = wrong.env };
+				record(prosody, "gone", 5);
+				prosody:stop();
+				wrong:date_files(prosody.data, os.time() - 60 * day);
+				wrong:set();
+				-- Whose configuration is written now.
+				prosody:start();
+				assert.equal("done", prune(prosody));
+				assert.equal(0, stored(prosody, "gone"));
+				assert.equal(0, stored(prosody, "audit-clock"));
+			end);
+
 			it("is right where it goes on, over restarts and after a small step", function ()
 				start();
 				seed(prosody, "events", "gone", 40);

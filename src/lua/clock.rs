@@ -129,9 +129,9 @@ pub(super) fn written_elsewhere(
     Ok(before.chain(by_hand).reduce(f64::max))
 }
 
-/// When a file was written last; of a folder, when it and the files in it were.
+/// When a file was written last; of a folder, when the files in it were.
 fn times(path: &Path) -> Vec<f64> {
     let inside = fs::read_dir(path).into_iter().flatten().take(MOST_FILES).filter_map(|entry| entry.ok()?.metadata().ok());
-    let all = fs::metadata(path).into_iter().chain(inside);
+    let all = fs::metadata(path).into_iter().chain(inside).filter(fs::Metadata::is_file);
     all.filter_map(|file| Some(file.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_secs_f64())).collect()
 }
