@@ -117,34 +117,24 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     // query(asked, archive users, waiting since | nil, now, seconds for a page | nil, whether the driver finds where a page
     // begins, clock | nil) -> query
     let recorder = Rc::clone(&functions.recorder);
-    let query = lua.create_function(
-        move |_,
-              (asked, users, waiting_since, now, slice, seeks, kept): (
-            LuaUserDataRef<Asked>,
-            LuaTable,
-            Option<f64>,
-            f64,
-            Option<f64>,
-            bool,
-            Option<LuaUserDataRef<Kept>>,
-        )| {
-            let recorder = recorder.borrow();
-            let host = &asked.0.host;
-            let retention = recorder.settings(host).retention;
-            // What is kept although its time is over by the clock is shown.
-            let all = kept.is_some_and(|kept| kept.clock.keeps_more(&pruning::partitions(&users), &retention, now));
-            let retention = if all { retention.without_expiry() } else { retention };
-            let mut request = asked.0.request.clone();
-            // Who asks for an address means its hash, too.
-            let whole = request.filter.networks.iter().filter(|network| network.prefix_len() == network.max_prefix_len());
-            let hashes: Vec<String> = whole.filter_map(|network| Some(recorder.hash(host, &network.addr().to_string())?.0)).collect();
-            request.filter.addresses.extend(hashes);
-            // Who asks for a user means its name where that is stored as a hash, too.
-            let names = recorder.aliases(host, request.filter.users.iter().filter_map(Pattern::word));
-            request.filter.names.extend(names);
-            Ok(Reading::new(request, &users, waiting_since, Scope { retention, now, slice, seeks }))
-        },
-    )?;
+    type Asking = (LuaUserDataRef<Asked>, LuaTable, Option<f64>, f64, Option<f64>, bool, Option<LuaUserDataRef<Kept>>);
+    let query = lua.create_function(move |_, (asked, users, waiting_since, now, slice, seeks, kept): Asking| {
+        let recorder = recorder.borrow();
+        let host = &asked.0.host;
+        let retention = recorder.settings(host).retention;
+        // What is kept although its time is over by the clock is shown.
+        let all = kept.is_some_and(|kept| kept.clock.keeps_more(&pruning::partitions(&users), &retention, now));
+        let retention = if all { retention.without_expiry() } else { retention };
+        let mut request = asked.0.request.clone();
+        // Who asks for an address means its hash, too.
+        let whole = request.filter.networks.iter().filter(|network| network.prefix_len() == network.max_prefix_len());
+        let hashes: Vec<String> = whole.filter_map(|network| Some(recorder.hash(host, &network.addr().to_string())?.0)).collect();
+        request.filter.addresses.extend(hashes);
+        // Who asks for a user means its name where that is stored as a hash, too.
+        let names = recorder.aliases(host, request.filter.users.iter().filter_map(Pattern::word));
+        request.filter.names.extend(names);
+        Ok(Reading::new(request, &users, waiting_since, Scope { retention, now, slice, seeks }))
+    })?;
     functions.table.set("query", query)?;
     // may_hold(archive user, time) -> whether it is a partition that may have entries of that time or later
     functions.add("may_hold", |_, (name, time): (Text, f64)| partition(&name).is_some_and(|partition| partition.day >= day(time)))?;
