@@ -2,6 +2,7 @@
 -- server, the store or the disk, and nobody waits for it.
 
 local crash = require "support.crash";
+local mariadb = require "support.mariadb";
 local outage = require "support.outage";
 local postgres = require "support.postgres";
 local process = require "support.process";
@@ -13,6 +14,8 @@ local socket = require "socket";
 local host = server.default_host;
 
 local no_faults = {};
+
+local databases = { postgresql = postgres, mariadb = mariadb };
 
 -- Logins that nobody waits for: how long the slowest took.
 local function login(prosody, count)
@@ -100,9 +103,9 @@ server.each_series(describe, pending, function (series)
 	end);
 
 	local function each_store(define)
-		for _, store in ipairs({ "internal", "sqlite", "postgresql" }) do
-			if store == "postgresql" and not postgres.available() then
-				pending((select(2, postgres.available())));
+		for _, store in ipairs({ "internal", "sqlite", "postgresql", "mariadb" }) do
+			if databases[store] and not databases[store].available() then
+				pending((select(2, databases[store].available())));
 			else
 				define(store);
 			end
@@ -123,7 +126,7 @@ server.each_series(describe, pending, function (series)
 		it("entries that are in both the store and the journal, on "..store, function ()
 			start { storage = { audit = store == "internal" and "internal" or "sql" };
 				config = { sql = store == "sqlite" and { driver = "SQLite3", database = "audit.sqlite" }
-					or store == "postgresql" and postgres.shared():database() or nil } };
+					or databases[store] and databases[store].shared():database() or nil } };
 			crash.stream(prosody, { from = 1, count = 1, burst = 1 });
 			assert_complete(prosody, 1);
 			local copies;
@@ -348,11 +351,11 @@ server.each_series(describe, pending, function (series)
 			assert_complete(prosody, 20);
 		end);
 
-		it("is a PostgreSQL server that is stopped and started", function ()
-			if not postgres.available() then
-				return pending((select(2, postgres.available())));
+		for name, database in pairs(databases) do it("is a server of "..name.." that is stopped and started", function ()
+			if not database.available() then
+				return pending((select(2, database.available())));
 			end
-			local pg = postgres.shared();
+			local pg = database.shared();
 			cleanup = function () if not pg:alive() then pg:start(); end end;
 			start { storage = { audit = "sql" }, config = { sql = pg:database() } };
 			crash.stream(prosody, { from = 1, interval = 0.01, burst = 5 });
@@ -373,7 +376,7 @@ server.each_series(describe, pending, function (series)
 			end
 			crash.stop(prosody);
 			assert_complete(prosody);
-		end);
+		end); end
 
 		it("is on a disk that is full, as is the journal", function ()
 			start();

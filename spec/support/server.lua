@@ -135,13 +135,13 @@ local function storage_lines(self)
 	local storage = self.options.storage or "internal";
 	if storage == "sqlite" then
 		return "storage = \"sql\"\nsql = { driver = \"SQLite3\"; database = \"prosody.sqlite\" }\n";
-	elseif storage == "postgresql" then
+	elseif storage == "postgresql" or storage == "mariadb" then
 		if not self.database then
-			self.database = require "support.postgres".shared():database();
+			self.database = require(storage == "mariadb" and "support.mariadb" or "support.postgres").shared():database();
 		end
 		return "storage = \"sql\"\nsql = "..lua_text(self.database).."\n";
 	elseif type(storage) == "table" and storage.driver then
-		-- A database as support.postgres gives it.
+		-- A database as support.postgres or support.mariadb gives it.
 		return "storage = \"sql\"\nsql = "..lua_text(storage).."\n";
 	end
 	return "storage = "..lua_text(storage).."\n";
@@ -376,8 +376,8 @@ end
 -- hosts         list of names, or map name -> options      { "example.test" }
 -- components    map name -> module name, or { module = …, options }
 -- modules       list, beside what every server needs (see base_modules)
--- storage       "internal" | "memory" | "sqlite" | "postgresql" | a database of
---               support.postgres | anything that Prosody's option takes
+-- storage       "internal" | "memory" | "sqlite" | "postgresql" | "mariadb" | a database of
+--               support.postgres or support.mariadb | anything that Prosody's option takes
 -- config        global options, as a table or as text of the file
 -- host_config   text for every host, or map name -> table or text
 -- community     list of modules of Debian's prosody-modules
