@@ -30,6 +30,7 @@ pub mod options;
 pub mod output;
 pub mod ownership;
 pub mod partition;
+pub mod patience;
 pub mod period;
 pub mod pruning;
 pub mod query;

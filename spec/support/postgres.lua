@@ -173,6 +173,38 @@ function postgres_methods:query(sql, database)
 	return (output:gsub("\n$", ""));
 end
 
+local lock_mt = { __index = {} };
+
+-- Locks a table as another program would, until finish().
+function postgres_methods:lock(table_name, database)
+	local lock = setmetatable({ pg = self, table_name = table_name, database = database }, lock_mt);
+	lock.child = process.start {
+		folder = process.new_folder("lock");
+		env = { PGPASSWORD = self.password };
+		command = {
+			self.programs.."/psql", "-X", "-q", "-h", "127.0.0.1", "-p", tostring(self.port), "-U", self.user, "-d", database.database,
+			"-c", ("BEGIN; LOCK TABLE %s IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)"):format(table_name),
+		};
+	};
+	local locked = process.wait_until(function () return lock:holder() ~= ""; end, 15, 0.02);
+	assert(locked, "the table could not be locked");
+	return lock;
+end
+
+function lock_mt.__index:holder()
+	return assert(self.pg:query(("SELECT pid FROM pg_locks WHERE relation = '%s'::regclass AND mode = 'AccessExclusiveLock' AND granted")
+		:format(self.table_name), self.database));
+end
+
+function lock_mt.__index:finish()
+	local holder = self:holder();
+	if holder ~= "" then
+		self.pg:query(("SELECT pg_terminate_backend(%s)"):format(holder), self.database);
+	end
+	process.wait_until(function () return self:holder() == ""; end, 10, 0.02);
+	self.child:finish("KILL");
+end
+
 -- Ends it; its data stay for start(). "immediate" leaves as a crash would.
 function postgres_methods:stop(how)
 	return self.child:finish(how == "immediate" and "QUIT" or "INT");

@@ -28,6 +28,7 @@ mod embedded;
 mod export;
 mod flood;
 mod journal;
+mod patience;
 mod pruning;
 mod reader;
 mod recorder;
@@ -38,6 +39,7 @@ use mlua::prelude::*;
 /// name. Everything that calls a store is here, since a driver may yield and a yield can't cross Rust.
 const CHUNKS: &[(&str, &str)] = &[
     ("stanza", include_str!("stanza.lua")),
+    ("bounds", include_str!("bounds.lua")),
     ("store", include_str!("store.lua")),
     ("embedded", include_str!("embedded.lua")),
     ("trust", include_str!("trust.lua")),
@@ -72,6 +74,7 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("lists", lua.create_function(embedded::lists)?)?;
     native.set("is_root", lua.create_function(embedded::is_root)?)?;
     native.set("give_from_root", lua.create_function(embedded::give_from_root)?)?;
+    native.set("patience", lua.create_function(patience::new)?)?;
     native.set("lock", lua.create_function(pruning::lock)?)?;
     native.set("sync", lua.create_function(pruning::sync)?)?;
     native.set("clock", lua.create_function(clock::open)?)?;

@@ -9,6 +9,8 @@ local ID = native.namespace.."\1id";
 local DELAY, MANY = 0.25, 200;
 -- How long the loop may be held by one slice, in seconds, and how many entries a transaction may have.
 local SLICE, SMALLEST, LARGEST = 0.008, 10, 200;
+-- Where a store is so slow that the smallest transaction takes this long, it is ended with fewer; seconds.
+local HOLD = 0.25;
 -- With how many it begins: how long a store takes for one is not known yet.
 local FIRST = 25;
 -- For how many times as long as a slice took the loop is for others before the next, while more is waiting.
@@ -344,7 +346,7 @@ local function new(context)
 							error(cause_of(err), 0);
 						end
 						count = count + 1;
-					until count == #items or count >= SMALLEST and now() > deadline;
+					until count == #items or now() > deadline and (count >= SMALLEST or now() > deadline + HOLD);
 					appended = now();
 				end));
 			end);
@@ -463,6 +465,11 @@ local function new(context)
 	-- Whether all was handed over that could be now.
 	function run(queue)
 		if queue.running or not queue.journal or is_empty(queue) and not queue.journal:has_lost() then
+			return true;
+		end
+		local wait = stores.wait(context.store_of(queue.host));
+		if wait > 0 then
+			schedule(queue, wait);
 			return true;
 		end
 		if queue.attached then
@@ -599,6 +606,7 @@ local function new(context)
 		local queue = queues[host];
 		local deadline = now() + seconds;
 		if queue then
+			stores.try_again(context.store_of(host));
 			repeat
 				local done = run(queue);
 			until done or now() > deadline;

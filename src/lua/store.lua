@@ -1,6 +1,10 @@
 -- Calls to archive stores, and what their drivers answer.
 
-local collectgarbage, debug, error, pairs, pcall = collectgarbage, debug, error, pairs, pcall;
+local _, chunks = ...;
+local bounds = chunks.bounds;
+local keep_connection = bounds.keep_connection;
+
+local collectgarbage, debug, error, pcall = collectgarbage, debug, error, pcall;
 local rawget, tostring, type = rawget, tostring, type;
 local find = string.find;
 
@@ -63,7 +67,7 @@ end
 -- The SQL engine behind a store, or nil where there is none, or it is not as we know it. Neither series of Prosody gives
 -- another way to it: the driver keeps it in a local variable.
 local function engine_of(store)
-	local engine = local_of(store.append, "engine");
+	local engine = local_of(bounds.raw(store).append, "engine");
 	if type(engine) == "table" and type(engine.transaction) == "function" then
 		return engine;
 	end
@@ -159,14 +163,6 @@ local function is_embedded(store)
 	return store.guards ~= nil or type(local_of(store.append, "datamanager")) == "table";
 end
 
--- COMPAT LuaDBI 0.7: a prepared statement that is collected after its connection takes the whole process with it, and
--- Prosody forgets a connection that is lost long before it forgets the statements. So they keep it, and go together.
-local function keep_connection(engine)
-	if engine and engine.conn and type(engine.prepared) == "table" then
-		engine.prepared.connection = engine.conn;
-	end
-end
-
 -- Sees to it that nothing is left of a transaction that failed. Where the commit failed, as another process reads from the
 -- SQLite file just then, Prosody leaves it open, and the next commit would be of what was said to have failed, too.
 --
@@ -177,12 +173,7 @@ local function undo(engine)
 	if not conn or type(prepared) ~= "table" then
 		return;
 	end
-	for sql, statement in pairs(prepared) do
-		if sql ~= "connection" then
-			pcall(function () statement:close(); end);
-		end
-	end
-	engine.prepared = {};
+	bounds.close_statements(engine);
 	keep_connection(engine);
 	-- LuaDBI has a method for it, lsqlite3 has not.
 	if not pcall(function () conn:rollback(); end) then
@@ -206,16 +197,18 @@ local LIST = [[
 local LISTS = {
 	SQLite3 = LIST:gsub("%$bounds", [[AND "user">'@' AND "user"<'A']]);
 	PostgreSQL = LIST:gsub("%$bounds", "");
+	-- Its indexes hold 20 characters of a name: there are no jumps.
+	MySQL = [[SELECT DISTINCT "user" FROM "prosodyarchive" WHERE "host"=? AND "host"=? AND "user">'@' AND "user"<'A';]];
 };
 
--- Names of the partitions in an SQL database: list | nil where they can't be had so | false after a
+-- Names of the partitions in an SQL database: list | nil where they can't be had so | false, message after a
 -- failure. Prosody's own way reads every row of the host.
 local function partitions_of(engine, host)
 	local statement = type(engine.params) == "table" and LISTS[engine.params.driver];
 	if not statement or type(host) ~= "string" then
 		return nil;
 	end
-	local ok, users = engine:transaction(function ()
+	local ok, users = bounds.transaction(engine, function ()
 		local users = {};
 		for row in engine:select(statement, host, host) do
 			if find(row[1], "^@") then
@@ -224,25 +217,31 @@ local function partitions_of(engine, host)
 		end
 		return users;
 	end);
-	return ok and users;
+	return ok and users or false, users;
 end
 
 -- Names of a store's archive users, all partitions among them, whatever a driver lists: list | nil, err
 local function users_of(store)
 	local engine = engine_of(store);
-	local ok, users = pcall(function ()
-		return engine and partitions_of(engine, local_of(store.append, "host"));
-	end);
-	if ok and users then
-		return users;
-	elseif engine and (not ok or users == false) then
-		-- Or nothing of this connection could be committed.
-		undo(engine);
+	if engine then
+		local ok, users, problem = pcall(partitions_of, engine, local_of(bounds.raw(store).append, "host"));
+		if ok and users then
+			return users;
+		elseif not ok or users == false then
+			if ok then problem = problem or "the database refused without saying why"; else problem = users; end
+			-- Or nothing of this connection could be committed. A transaction around this is undone by the one who began it.
+			if not bounds.is_inside(engine) then
+				undo(engine);
+			end
+			-- COMPAT: databases that can't do it so.
+			if not find(tostring(problem), "syntax", 1, true) then
+				return nil, problem;
+			end
+		end
 	end
-	users = {};
+	local users = {};
 	if store.users then
-		local problem;
-		ok, problem = pcall(function ()
+		local ok, problem = pcall(function ()
 			for user in store:users() do
 				users[#users + 1] = user;
 			end
@@ -258,7 +257,7 @@ end
 local function connect(store)
 	local engine = engine_of(store);
 	if engine and not engine.conn then
-		engine:transaction(function ()
+		bounds.transaction(engine, function ()
 			keep_connection(engine);
 			return true;
 		end);
@@ -280,7 +279,7 @@ end
 -- transaction of its own and would end ours, so for that long a transaction within it is only a call. append_all() must
 -- not yield: the engine is everybody's.
 local function in_one_transaction(engine, append_all)
-	local ok, err = engine:transaction(function ()
+	local ok, err = bounds.transaction(engine, function ()
 		keep_connection(engine);
 		local own = rawget(engine, "transaction");
 		engine.transaction = function (_, run, ...)
@@ -299,7 +298,29 @@ local function in_one_transaction(engine, append_all)
 	return nil, err;
 end
 
+-- A store as we use it: whatever it waits for is bounded. Its engine, if it has one, is everybody's.
+local function bind(store, now, may_wait)
+	local engine = engine_of(store);
+	return engine and bounds.bind(store, engine, now, may_wait) or store;
+end
+
+-- For how many seconds the database behind a store is left alone, as it did not answer.
+local function wait(store)
+	local engine = store and engine_of(store);
+	return engine and bounds.wait(engine) or 0;
+end
+
+local function try_again(store)
+	local engine = store and engine_of(store);
+	if engine then
+		bounds.try_again(engine);
+	end
+end
+
 return {
+	bind = bind;
+	wait = wait;
+	try_again = try_again;
 	cause_of = cause_of;
 	condition_of = condition_of;
 	newest = newest;
