@@ -282,8 +282,11 @@ impl Query {
         let newer_than = self.request.newer_than.as_ref().map(|place| place.when);
         let bounds = [sequence.cutoff, self.request.filter.since, newer_than];
         let bound = bounds.into_iter().flatten().fold(f64::NEG_INFINITY, f64::max);
-        // Within a partition the time never goes back. The old archive is not so strict; a whole page beyond is beyond.
-        let until = self.request.filter.until.map_or(f64::INFINITY, |until| until + DAY);
+        // Within a partition the time never goes back. In the old archive and in the journal it does when the clock was set back; a
+        // whole page that is beyond by more than a day is beyond.
+        let margin = if matches!(page.from, Origin::Store(Some(_))) { 0.0 } else { DAY };
+        let until = self.request.filter.until.map_or(f64::INFINITY, end_of_day) + margin;
+        let bound = bound - margin;
         let is_beyond = |row: &Row| if page.oldest_first { row.when >= until } else { row.when < bound };
         let beyond = !rows.is_empty() && rows.iter().all(is_beyond);
         let mut ended = rows.len().saturating_add(skipped) < page.limit || last.is_none() || beyond;
@@ -425,7 +428,8 @@ impl Query {
 /// The times between which everything lies that is wanted: not before the one, and before the other.
 fn bounds(request: &Request) -> (f64, f64) {
     let since = request.filter.since.unwrap_or(f64::NEG_INFINITY);
-    let until = request.filter.until.unwrap_or(f64::INFINITY);
+    // An entry may be recorded later than it happened, on the same day: `until` goes by the one, the order by the other.
+    let until = request.filter.until.map_or(f64::INFINITY, end_of_day);
     let since = request.newer_than.as_ref().map_or(since, |place| since.max(place.when));
     match &request.after {
         Some(place) if request.oldest_first => (since.max(place.when), until),
@@ -433,6 +437,11 @@ fn bounds(request: &Request) -> (f64, f64) {
         Some(place) => (since, until.min(place.when + 1.0)),
         None => (since, until),
     }
+}
+
+/// The next midnight (UTC); the time itself if it is one.
+fn end_of_day(time: f64) -> f64 {
+    (time / DAY).ceil() * DAY
 }
 
 /// A sequence for each class, of the partitions that may hold something that is wanted.
@@ -532,6 +541,7 @@ fn name_of(from: &Origin, key: Option<&str>) -> String {
 mod tests {
     use super::*;
     use crate::period::Period;
+    use crate::recorder::date_time;
     use crate::retention::{Class, Pattern as Covered, Rules};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -565,7 +575,7 @@ mod tests {
             partition.to_string()
         }
 
-        /// A page as a driver gives it.
+        /// A page as a driver gives it. A partition's page may begin at a time, as on the embedded driver of 13.
         fn page(&self, page: &Page, journal: &[Row]) -> Vec<Row> {
             let rows = match &page.from {
                 Origin::Store(partition) => self.0.get(partition).map(Vec::as_slice).unwrap_or_default(),
@@ -574,6 +584,9 @@ mod tests {
             let mut rows: Vec<&Row> = rows.iter().filter(|row| page.with.is_none() || row.with == page.with).collect();
             if !page.oldest_first {
                 rows.reverse();
+            }
+            if let (Origin::Store(Some(_)), Some(near)) = (&page.from, page.near.or(page.bound)) {
+                rows.retain(|row| if page.oldest_first { row.when >= near - 1.0 } else { row.when <= near + 1.0 });
             }
             let behind = page.behind.as_ref().map_or(0, |key| rows.iter().position(|row| row.key == *key).unwrap() + 1);
             rows[behind..].iter().take(page.limit).map(|row| (*row).clone()).collect()
@@ -685,6 +698,30 @@ mod tests {
         assert_eq!(found(all()), ["short-b", "t6", "t4", "t3", "long-a"]);
         let long = filtered(|filter| filter.classes = vec![pattern::Pattern::new("l*")]);
         assert_eq!(found(long), ["t3", "long-a"]);
+    }
+
+    #[test]
+    fn what_was_recorded_later_than_it_happened_is_found_by_when_it_happened() {
+        let mut store = Store::default();
+        let hour = 3600.0;
+        // The last two: the clock was set back by two hours.
+        for (number, when, happened) in [(1, 5.0, 5.0), (2, 4.0, 4.0), (3, 3.0, 6.0), (4, 3.0, 5.0), (5, 3.0, 4.5)] {
+            let occurred = date_time(NOON - happened * hour).unwrap();
+            let row = row_with_id(number, NOON - when * hour, None);
+            store.add(Some("@events.2026-11-24"), Row { xml: row.xml.replace("/>", &format!(" occurred='{occurred}'/>")), ..row });
+        }
+        for oldest_first in [false, true] {
+            let found = |since: Option<f64>, until: Option<f64>| {
+                let time = |ago: Option<f64>| ago.map(|ago| NOON - ago * hour);
+                let wanted = filtered(|filter| (filter.since, filter.until) = (time(since), time(until)));
+                let mut kinds = store.kinds(Request { oldest_first, ..wanted });
+                kinds.sort();
+                kinds
+            };
+            assert_eq!(found(None, Some(4.0)), ["t1", "t3", "t4", "t5"]);
+            assert_eq!(found(Some(4.7), Some(3.9)), ["t2", "t5"]);
+            assert_eq!(found(Some(6.5), None), ["t1", "t2", "t3", "t4", "t5"]);
+        }
     }
 
     #[test]
@@ -814,19 +851,24 @@ mod tests {
 
     /// Entries as a writer leaves them: in each partition the time never goes back, whatever the clock did.
     fn logs() -> impl Strategy<Value = (Store, Vec<Row>, Entries)> {
-        let entry = (0usize..5, 0u32..5 * 86_400, 0usize..4, any::<bool>());
+        let entry = (0usize..5, 0u32..5 * 86_400, 0usize..4, any::<bool>(), prop::option::of(0u32..100_000));
         (prop::collection::vec(entry, 0..150), 1u32..5000, 1usize..40).prop_map(|(entries, grain, room)| {
             let withs = [None, Some("@"), Some("juliet@example.com"), Some("romeo@example.com")];
             let mut entries = entries;
             entries.sort_by_key(|(_, ago, ..)| u32::MAX - ago);
             let (mut store, mut journal, mut rows) = (Store::default(), Vec::new(), Vec::new());
             let waits_from = NOON - 3600.0;
-            for (number, (class, ago, with, has_id)) in entries.iter().enumerate() {
+            for (number, (class, ago, with, has_id, late)) in entries.iter().enumerate() {
                 // Some seconds have many entries.
                 let when = NOON - f64::from(ago / grain * grain);
                 let class = ["", "events", "failures", "accounts", "events"][*class];
                 let has_id = *has_id || !class.is_empty();
-                let row = if has_id { row_with_id(number, when, withs[*with]) } else { row(number, when, withs[*with]) };
+                let mut row = if has_id { row_with_id(number, when, withs[*with]) } else { row(number, when, withs[*with]) };
+                // It was recorded later than it happened, or the clock had been set back.
+                if let Some(late) = late {
+                    let occurred = date_time(when - f64::from(*late)).unwrap();
+                    row.xml = row.xml.replace("/>", &format!(" occurred='{occurred}'/>"));
+                }
                 let partition = (!class.is_empty()).then(|| store.partition(class, when, room));
                 if class == "events" && when > waits_from {
                     journal.push(row.clone());
@@ -875,10 +917,11 @@ mod tests {
                     .and_then(|name| name.parse::<Partition>().ok())
                     .map_or("events".to_owned(), |partition| partition.class);
                 let with = row.with.as_deref().unwrap_or("@");
-                let kind = StoredEvent::read(row).unwrap().kind;
+                let event = StoredEvent::read(row).unwrap();
+                let (kind, time) = (event.kind, filter::position(event.time, row.when));
                 row.when >= cutoff
-                    && filter.since.is_none_or(|since| row.when >= since)
-                    && filter.until.is_none_or(|until| row.when < until)
+                    && filter.since.is_none_or(|since| time >= since)
+                    && filter.until.is_none_or(|until| time < until)
                     && filter.global.is_none_or(|global| global == (with == "@"))
                     && (filter.users.is_empty() || with != "@" && filter.users.iter().any(|user| user.matches(with)))
                     && (filter.types.is_empty() || filter.types.iter().any(|wanted| wanted.matches(&kind)))
@@ -901,6 +944,27 @@ mod tests {
             let (found, query, _) = store.read(request, expires_after, &journal);
             prop_assert_eq!(query.damaged().count, 0);
             prop_assert_eq!(found, wanted.into_iter().map(|(kind, _)| kind).take(limit).collect::<Vec<_>>());
+        }
+
+        /// The archive of the community's modules and the journal are in the order of writing, whatever the clock did.
+        #[test]
+        fn a_clock_that_was_set_back_hides_nothing(entries in prop::collection::vec((0u32..4 * 86_400, any::<bool>()), 0..200), (since, until) in (0u32..5 * 86_400, 0u32..5 * 86_400), oldest_first in any::<bool>()) {
+            let mut entries = entries;
+            entries.sort_by_key(|(ago, _)| u32::MAX - ago);
+            let (mut store, mut journal, mut wanted) = (Store::default(), Vec::new(), Vec::new());
+            let request = filtered(|filter| (filter.since, filter.until) = (Some(NOON - f64::from(since.max(until)) - 1.0), Some(NOON - f64::from(since.min(until)))));
+            for (number, (ago, is_wrong)) in entries.iter().enumerate() {
+                let when = NOON - f64::from(*ago) - if *is_wrong { 80_000.0 } else { 0.0 };
+                let row = row_with_id(number, when, None);
+                if request.filter.since.is_some_and(|since| when >= since) && request.filter.until.is_some_and(|until| when < until) {
+                    wanted.push(format!("t{number}"));
+                }
+                if number % 3 == 0 { journal.push(row) } else { store.add(None, row) }
+            }
+            let (mut found, ..) = store.read(Request { oldest_first, ..request }, Period::Never, &journal);
+            found.sort();
+            wanted.sort();
+            prop_assert_eq!(found, wanted);
         }
 
         #[test]
