@@ -612,7 +612,9 @@ mod tests {
             while let Some(page) = query.next_page() {
                 pages += 1;
                 query.feed(&page, self.page(&page, journal), 0, 0.001);
-                found.extend(query.take().into_iter().map(|event| event.kind));
+                while !query.is_taken() {
+                    found.extend(query.take().into_iter().map(|event| event.kind));
+                }
             }
             (found, query, pages)
         }
@@ -948,13 +950,13 @@ mod tests {
 
         /// The archive of the community's modules and the journal are in the order of writing, whatever the clock did.
         #[test]
-        fn a_clock_that_was_set_back_hides_nothing(entries in prop::collection::vec((0u32..4 * 86_400, any::<bool>()), 0..200), (since, until) in (0u32..5 * 86_400, 0u32..5 * 86_400), oldest_first in any::<bool>()) {
+        fn a_clock_that_was_set_back_hides_nothing(entries in prop::collection::vec(0u32..2 * 86_400, 0..300), split in 0usize..300, (since, until) in (0u32..2 * 86_400, 0u32..2 * 86_400), oldest_first in any::<bool>()) {
             let mut entries = entries;
-            entries.sort_by_key(|(ago, _)| u32::MAX - ago);
+            entries.sort_by_key(|ago| u32::MAX - ago);
             let (mut store, mut journal, mut wanted) = (Store::default(), Vec::new(), Vec::new());
             let request = filtered(|filter| (filter.since, filter.until) = (Some(NOON - f64::from(since.max(until)) - 1.0), Some(NOON - f64::from(since.min(until)))));
-            for (number, (ago, is_wrong)) in entries.iter().enumerate() {
-                let when = NOON - f64::from(*ago) - if *is_wrong { 80_000.0 } else { 0.0 };
+            for (number, ago) in entries.iter().enumerate() {
+                let when = NOON - f64::from(*ago) - if number >= split { 80_000.0 } else { 0.0 };
                 let row = row_with_id(number, when, None);
                 if request.filter.since.is_some_and(|since| when >= since) && request.filter.until.is_some_and(|until| when < until) {
                     wanted.push(format!("t{number}"));
