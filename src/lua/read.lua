@@ -128,7 +128,11 @@ local function new(context)
 						query:moved(users_now or {});
 					end
 				end
-				query:feed(rows, skipped, now() - began);
+				if rows.gone then
+					query:lost_place();
+				else
+					query:feed(rows, skipped, now() - began);
+				end
 				breathe();
 			end
 			local going_on;

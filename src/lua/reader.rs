@@ -148,6 +148,13 @@ impl LuaUserData for Reading {
             }
             Ok(())
         });
+        // lost_place(): the store does not know the row behind which the page begins; the page is not fed
+        methods.add_method_mut("lost_place", |_, this, ()| {
+            if let Some(page) = this.page.take() {
+                this.query.lost_place(&page);
+            }
+            Ok(())
+        });
         // feed(rows, skipped, seconds): the page, how many rows of it could not be read, and how long it took
         methods.add_method_mut("feed", |_, this, (rows, skipped, seconds): (LuaTable, usize, f64)| {
             let rows = self::rows(&rows)?;

@@ -113,9 +113,20 @@ local function each_row(store, rows)
 	end
 end
 
+-- Whether an archive user has an entry of that key.
+local function has_key(store, user, key)
+	local ok, rows = pcall(store.find, store, user, { key = key; limit = 1 });
+	if not ok or not rows then
+		return false;
+	end
+	local read, found = pcall(rows);
+	return not read or found ~= nil;
+end
+
 -- One page of a partition. page = { partition, with, oldest_first, behind = key of the row before it, near = its time, bound = what
 -- comes before that time in the order of reading is not wanted, limit }
 -- -> rows, number of rows that could not be read | nil, err
+-- `rows.gone` says that the store does not know the row `behind`: it was removed, or written again under another key.
 local function read_page(store, page)
 	local limit = page.limit;
 	local query = { reverse = not page.oldest_first; limit = limit; with = page.with };
@@ -131,7 +142,7 @@ local function read_page(store, page)
 	end
 	local ok, rows, err = pcall(store.find, store, page.partition, query);
 	if ok and not rows and (err == nil or err == "item-not-found") then
-		return {}, 0;
+		return { gone = page.behind ~= nil }, 0;
 	elseif not ok or not rows then
 		if engine_of(store) then
 			-- COMPAT LuaDBI 0.7: a query that met a lock stays in progress until it is collected, and nothing can be committed.
@@ -154,6 +165,10 @@ local function read_page(store, page)
 				return nil, key;
 			end
 		end
+	end
+	-- COMPAT 13.0.0 to 13.0.5: the embedded driver says of an unknown key what it says of the last one.
+	if n == 0 and skipped == 0 and page.behind and seeks_by_time(store) then
+		list.gone = not has_key(store, page.partition, page.behind);
 	end
 	return list, skipped;
 end

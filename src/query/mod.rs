@@ -28,6 +28,9 @@ const DAY: f64 = 86_400.0;
 /// How many damaged entries are named; all are counted.
 const NAMED: usize = 3;
 
+/// How often a partition is begun again when the row behind which to read is gone.
+const MOST_RESTARTS: u8 = 20;
+
 /// What is asked of the log of one host.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Request {
@@ -147,6 +150,12 @@ struct Source {
     read: usize,
     /// How many rows were read already where this was copied from.
     passed: usize,
+    /// The names of the rows of the second that was read last.
+    of_last_second: HashSet<String>,
+    /// What was read already, where it is read again from its beginning: to that time, and these rows of it.
+    again: Option<(f64, HashSet<String>)>,
+    /// How often it was begun again.
+    restarts: u8,
     /// What pruning may replace it by.
     copy: Option<Partition>,
     /// Whether it goes on where the one before it ends, in the order of reading: the time never goes back from one to the next.
@@ -155,9 +164,49 @@ struct Source {
 
 impl Source {
     /// What is not bounded in time.
-    const fn unbounded(from: Origin, with: Option<String>) -> Self {
+    fn unbounded(from: Origin, with: Option<String>) -> Self {
         let (start, end) = (f64::NEG_INFINITY, f64::INFINITY);
-        Self { from, with, end, start, behind: None, near: None, read: 0, passed: 0, copy: None, adjoins: false }
+        let (of_last_second, again, restarts) = (HashSet::new(), None, 0);
+        let (behind, near, copy, adjoins) = (None, None, None, false);
+        Self { from, with, end, start, behind, near, read: 0, passed: 0, of_last_second, again, restarts, copy, adjoins }
+    }
+
+    /// Goes on in the copy, where there may be one: it has the same rows in the same order. One that is not finished has none that was
+    /// not read.
+    fn use_copy(&mut self) -> bool {
+        let Some(copy) = self.copy.take() else { return false };
+        self.from = Origin::Store(Some(copy.to_string()));
+        (self.passed, self.read) = (self.read, 0);
+        (self.behind, self.near) = (None, None);
+        true
+    }
+
+    /// Begins again, and passes over what was read.
+    fn begin_again(&mut self) -> bool {
+        self.restarts = self.restarts.saturating_add(1);
+        let Some(near) = self.near.filter(|_| self.restarts <= MOST_RESTARTS) else { return false };
+        self.behind = None;
+        self.again = Some((near, self.of_last_second.clone()));
+        true
+    }
+
+    /// Whether a row was read before the source was begun again.
+    fn was_read(&self, row: &Row, oldest_first: bool) -> bool {
+        self.again.as_ref().is_some_and(|(near, names)| match row.when.total_cmp(near) {
+            Ordering::Equal => names.contains(&Place::of(row).name),
+            order => order.is_lt() == oldest_first,
+        })
+    }
+
+    /// Takes note of the rows of a page.
+    fn reach(&mut self, rows: &[Row]) {
+        let Some(last) = rows.last() else { return };
+        if self.near != Some(last.when) {
+            self.of_last_second.clear();
+        }
+        self.of_last_second.extend(rows.iter().filter(|row| row.when == last.when).map(|row| Place::of(row).name));
+        (self.behind, self.near) = (Some(last.key.clone()), Some(last.when));
+        self.read = self.read.saturating_add(rows.len());
     }
 
     /// How far it was read: the time of the last row, or where it begins.
@@ -278,7 +327,7 @@ impl Query {
             self.damaged.add(skipped, || name_of(&page.from, None));
         }
         let Some(sequence) = self.sequences.get_mut(page.sequence) else { return };
-        let last = rows.last().map(|row| (row.key.clone(), row.when));
+        let last = rows.last().map(|row| row.when);
         let newer_than = self.request.newer_than.as_ref().map(|place| place.when);
         let bounds = [sequence.cutoff, self.request.filter.since, newer_than];
         let bound = bounds.into_iter().flatten().fold(f64::NEG_INFINITY, f64::max);
@@ -290,23 +339,18 @@ impl Query {
         let is_beyond = |row: &Row| if page.oldest_first { row.when >= until } else { row.when < bound };
         let beyond = !rows.is_empty() && rows.iter().all(is_beyond);
         let mut ended = rows.len().saturating_add(skipped) < page.limit || last.is_none() || beyond;
-        let reached = last.as_ref().map(|(_, when)| *when).or(page.near);
-        let mut passed = 0;
+        let reached = last.or(page.near);
+        let mut rows = rows;
         if let Some(source) = sequence.sources.front_mut().filter(|source| source.from == page.from) {
-            if rows.is_empty()
-                && skipped == 0
-                && let Some(copy) = source.copy.take()
-            {
-                // A copy has the same rows in the same order. One that is not finished has none that was not read.
-                source.from = Origin::Store(Some(copy.to_string()));
-                (source.passed, source.read) = (source.read, 0);
+            if rows.is_empty() && skipped == 0 && source.use_copy() {
                 ended = false;
             } else {
-                passed = source.passed.min(rows.len());
+                source.reach(&rows);
+                let passed = source.passed.min(rows.len());
                 source.passed -= passed;
-                source.read = source.read.saturating_add(rows.len());
+                rows.drain(..passed);
+                rows.retain(|row| !source.was_read(row, page.oldest_first));
             }
-            (source.behind, source.near) = last.unzip();
         }
         if ended {
             sequence.sources.pop_front();
@@ -323,7 +367,7 @@ impl Query {
             }
         }
         let is_new = |row: &Row| sequence.from.is_none_or(|from| if page.oldest_first { row.when >= from } else { row.when <= from });
-        for row in rows.into_iter().skip(passed).filter(is_new) {
+        for row in rows.into_iter().filter(is_new) {
             let place = Place::of(&row);
             if self.newest.as_ref().is_none_or(|newest| place.compare(newest).is_gt()) {
                 self.newest = Some(place.clone());
@@ -345,6 +389,18 @@ impl Query {
         // One second has one order. What was read before is in it already.
         let oldest_first = page.oldest_first;
         sequence.entries.make_contiguous().sort_by(|a, b| in_order(oldest_first, &a.place, &b.place));
+        self.merge();
+    }
+
+    /// Says that the store does not know the row behind which a page begins: it was removed, or written again under another key.
+    /// The page is not fed. What follows it is read from the beginning of the partition, or of its copy.
+    pub fn lost_place(&mut self, page: &Page) {
+        let Some(sequence) = self.sequences.get_mut(page.sequence) else { return };
+        let Some(source) = sequence.sources.front_mut().filter(|source| source.from == page.from) else { return };
+        if !source.use_copy() && !source.begin_again() {
+            sequence.sources.pop_front();
+            self.damaged.add(1, || format!("{} was written again and again while it was read", name_of(&page.from, None)));
+        }
         self.merge();
     }
 
@@ -549,6 +605,15 @@ mod tests {
 
     const NOON: f64 = 1_795_521_600.0;
 
+    impl Page {
+        fn from_partition(&self) -> Option<String> {
+            match &self.from {
+                Origin::Store(partition) => partition.clone(),
+                Origin::Journal => panic!("no partition"),
+            }
+        }
+    }
+
     /// Rows by archive user, oldest first.
     #[derive(Clone, Debug, Default)]
     struct Store(BTreeMap<Option<String>, Vec<Row>>);
@@ -724,6 +789,61 @@ mod tests {
             assert_eq!(found(Some(4.7), Some(3.9)), ["t2", "t5"]);
             assert_eq!(found(Some(6.5), None), ["t1", "t2", "t3", "t4", "t5"]);
         }
+    }
+
+    /// Reads a store that writes everything again under other keys after each page, and removes the row that was read last.
+    #[test]
+    fn a_row_that_is_gone_ends_no_reading() {
+        for (class, oldest_first, grain) in
+            [(true, false, 1), (true, true, 1), (true, false, 40), (true, true, 40), (false, false, 40), (false, true, 1)]
+        {
+            let mut store = Store::default();
+            let partition = class.then_some("@events.2026-11-24");
+            let when = |number: usize| NOON - 500.0 + (number / grain) as f64;
+            (0..300).for_each(|number| store.add(partition, row_with_id(number, when(number), None)));
+            let mut query = store.query(Request { oldest_first, ..all() }, Period::Never, &[]);
+            let (mut found, mut lost) = (Vec::new(), 0);
+            while let Some(page) = query.next_page() {
+                let rows = &store.0.get(&page.from_partition()).cloned().unwrap_or_default();
+                if page.behind.as_ref().is_some_and(|key| rows.iter().all(|row| row.key != *key)) {
+                    lost += 1;
+                    query.lost_place(&page);
+                    continue;
+                }
+                let read = store.page(&page, &[]);
+                if lost < 4 && page.from_partition().as_deref() == partition {
+                    let last = read.last().map(|row| row.key.clone());
+                    let rows = store.0.get_mut(&page.from_partition()).unwrap();
+                    rows.retain(|row| Some(&row.key) != last.as_ref());
+                    rows.iter_mut().for_each(|row| row.key += "x");
+                }
+                query.feed(&page, read, 0, 0.001);
+                found.extend(query.take().into_iter().map(|event| event.kind));
+            }
+            let expected: Vec<String> = (0..300).map(|number| format!("t{}", if oldest_first { number } else { 299 - number })).collect();
+            assert_eq!(found, expected, "{class} {oldest_first} {grain}");
+            assert_eq!((lost > 1, query.damaged().count), (true, 0), "{class} {oldest_first} {grain}: {lost}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_never_keeps_a_key_ends_a_reading_and_is_named() {
+        let mut store = Store::default();
+        (0..300).for_each(|number| store.add(Some("@events.2026-11-24"), row_with_id(number, NOON - 300.0 + number as f64, None)));
+        let mut query = store.query(all(), Period::Never, &[]);
+        let mut pages = 0;
+        while let Some(page) = query.next_page() {
+            pages += 1;
+            if page.behind.is_some() {
+                query.lost_place(&page);
+            } else {
+                // A driver that does not seek.
+                let rows = store.page(&Page { near: None, bound: None, ..page.clone() }, &[]);
+                query.feed(&page, rows, 0, 0.001);
+            }
+        }
+        assert_eq!((pages < 50, query.damaged().count), (true, 1), "{pages}");
+        assert_eq!(query.damaged().places, ["@events.2026-11-24 was written again and again while it was read"]);
     }
 
     #[test]
