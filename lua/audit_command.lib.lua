@@ -186,23 +186,21 @@ end
 
 local function follow(asked)
 	local coloured = core.is_terminal("stdout") and (os.getenv("NO_COLOR") or "") == "";
-	local view = { backwards = true; writing = core.writing(asked, core.terminal_width(), coloured) };
+	local writing = core.writing(asked, core.terminal_width(), coloured);
 	local problem;
 	local function out(text)
 		local ok;
 		ok, problem = to_stdout(text);
 		return ok and true or false;
 	end
-	local _, start = audit_log.cells(asked:newest(), {});
-	local newest, result = start.newest, start;
-	if asked.limit then
-		result = audit_log.read(asked, out, view);
+	local following, result = audit_log.follower(asked);
+	if asked.limit and not result.problem then
+		result = audit_log.read(asked, out, { backwards = true; writing = writing; saw = following });
 	end
 	record(asked, asked.limit and result.shown or 0, false);
 	core.exit_on_interrupt();
 	while not problem and not result.problem do
-		result = audit_log.read(asked:newer(newest), out, view);
-		newest = result.newest or newest;
+		result = audit_log.read(asked, out, { writing = writing; following = following });
 		socket.sleep(LOOK_AGAIN);
 	end
 	return conclude(asked, result, problem);

@@ -628,6 +628,8 @@ local function new(environment)
 		-- read(asked, out, view), cells(asked, columns, pause): read.lua describes them; what is asked comes from command()
 		read = for_host(reading.write);
 		cells = for_host(reading.cells);
+		-- follower(asked) -> following, for view.following of read(), what came of it
+		follower = for_host(reading.follower);
 		-- prune(host, wish) -> what was done | nil, message: prune.lua describes both. It pauses where the environment has a way to: then
 		-- it is for an async context.
 		prune = prune;

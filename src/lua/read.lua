@@ -82,10 +82,11 @@ local function new(context)
 
 	-- Reads what is asked for. take(query) is called whenever there may be events to take from the query; it returns false to
 	-- stop. pause(), where there is one, is called when the loop was held for long enough.
-	-- Where it keeps them instead, until the end, that is said.
-	--   scan(asked, take, pause | nil, keeps | nil) -> { shown =, damaged =, places = text, newest = place | nil, last = place | nil,
+	-- Where it keeps them instead, until the end, that is said. With following = what recorder.follower() gave, what is new since
+	-- the last such reading is read, oldest first, and the first time nothing.
+	--   scan(asked, take, pause | nil, keeps | nil, following | nil) -> { shown =, damaged =, places = text, last = place | nil,
 	--     problem = message | nil: the store can't be read, and what waits for it was read all the same }
-	local function scan(asked, take, pause, keeps)
+	local function scan(asked, take, pause, keeps, following)
 		local host = asked.host;
 		-- What waits is looked at first: an entry that goes to the store meanwhile is met twice and known by its id, none is
 		-- missed.
@@ -105,8 +106,8 @@ local function new(context)
 		end
 		-- The embedded driver has no index: for a few entries of one user it would read a whole partition at once.
 		local without_index = pause and store and is_embedded(store);
-		local query = context.recorder.query(asked, users, waiting.since, now(), pause and PAGE or nil, store ~= nil and seeks(store),
-			context.clock(host));
+		local query = following and context.recorder.look(following, users, waiting.since ~= nil, now())
+			or context.recorder.query(asked, users, waiting.since, now(), pause and PAGE or nil, store ~= nil and seeks(store), context.clock(host));
 		while true do
 			local page = query:next_page();
 			if page then
@@ -121,7 +122,7 @@ local function new(context)
 					rows, skipped = patiently(read_page, store, page);
 					if not rows then
 						rows, skipped, problem = {}, 0, skipped;
-					elseif not page.partition and #rows == 0 and is_embedded(store) then
+					elseif not following and not page.partition and #rows == 0 and is_embedded(store) then
 						-- What lay there may have been moved since the store was listed.
 						local users_now;
 						users_now, problem = visible_users(store);
@@ -147,7 +148,7 @@ local function new(context)
 		local damaged, places = query:damaged();
 		return {
 			shown = query:shown(); damaged = damaged + waiting.damaged; places = places;
-			newest = query:newest(); last = query:last(); problem = problem;
+			last = query:last(); problem = problem;
 		};
 	end
 
@@ -155,7 +156,8 @@ local function new(context)
 	--   write(asked, out, view) -> what scan() gives, with stopped = true where `out` said so
 	-- out(text, number of entries so far) returns false to stop. view = { width = cells | nil, coloured =, backwards = true: all
 	-- at once and the last first, pause = as for scan(),
-	-- each_page = function(number of entries so far), writing = what writing() returned: no beginning and no end }
+	-- each_page = function(number of entries so far), writing = what writing() returned: no beginning and no end,
+	-- following = as for scan(), saw = following: what is written is not new for it }
 	local function write(asked, out, view)
 		local writing = view.writing or new_writing(asked, view.width, view.coloured or false);
 		local stopped, kept = false, nil;
@@ -172,13 +174,16 @@ local function new(context)
 			if view.each_page then
 				view.each_page(query:shown());
 			end
+			if view.saw then
+				view.saw:saw(query);
+			end
 			if view.backwards then
 				kept = query;
 				return true;
 			end
 			local text = writing:entries(query);
 			return put(text, query:shown());
-		end, view.pause, view.backwards);
+		end, view.pause, view.backwards, view.following);
 		if kept then
 			local text = writing:entries(kept, true);
 			result.shown = kept:shown();
@@ -203,7 +208,13 @@ local function new(context)
 		return list, result;
 	end
 
-	return { open = open; write = write; cells = cells };
+	-- follower(asked) -> following, which has taken note of how far the log has got, what scan() gives
+	local function follower(asked)
+		local following = context.recorder.follower(asked);
+		return following, scan(asked, function () end, nil, nil, following);
+	end
+
+	return { open = open; write = write; cells = cells; follower = follower };
 end
 
 return { new = new; writing = new_writing };

@@ -1,8 +1,10 @@
 //! Queries and what is written of them, as objects of the glue: the events of a query stay on this side of the border.
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::rc::Rc;
 
 use mlua::prelude::*;
 
@@ -10,10 +12,11 @@ use super::convert::number;
 use crate::command::{Made, Show};
 use crate::event::{Row, StoredEvent};
 use crate::output::NewFile;
-use crate::query::{Origin, Page, Place, Query, Request, Scope};
+use crate::query::{Follower, Look, Origin, Page, Query, Request, Scope, Steps};
 use crate::report::columns::Column;
 use crate::report::zone::Zone;
 use crate::report::{Options, Renderer, page, renderer, statistics};
+use crate::retention::Retention;
 
 /// What a reading of the log is asked for.
 pub(super) struct Asked(pub(super) Show);
@@ -44,17 +47,6 @@ impl LuaUserData for Asked {
         // limited(limit) -> the same, but at most so many
         methods.add_method("limited", |lua, this, limit: usize| {
             let request = Request { limit: Some(limit), ..this.0.request.clone() };
-            lua.create_userdata(Self(Show { request, ..this.0.clone() }))
-        });
-        // newer(place | nil) -> the same, but all that is newer than that place
-        methods.add_method("newer", |lua, this, place: Option<String>| {
-            let newer_than: Option<Place> = place.and_then(|place| place.parse().ok());
-            let request = Request { limit: None, newer_than, ..this.0.request.clone() };
-            lua.create_userdata(Self(Show { request, ..this.0.clone() }))
-        });
-        // newest() -> the newest entry of all
-        methods.add_method("newest", |lua, this, ()| {
-            let request = Request { limit: Some(1), ..Request::default() };
             lua.create_userdata(Self(Show { request, ..this.0.clone() }))
         });
     }
@@ -102,22 +94,52 @@ fn names(users: &LuaTable) -> impl Iterator<Item = String> + '_ {
     users.sequence_values::<LuaValue>().filter_map(|user| user.ok()?.as_string()?.to_str().ok().map(|user| user.to_owned()))
 }
 
-/// A query that is being read.
+/// What somebody who follows the log has seen of it.
+pub(super) struct Following {
+    pub(super) host: String,
+    pub(super) follower: Rc<RefCell<Follower>>,
+}
+
+impl LuaUserData for Following {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // saw(query): what is taken of the query from now on is not shown again
+        methods.add_method("saw", |_, this, query: LuaAnyUserData| {
+            query.borrow_mut::<Reading>()?.seen_by = Some(Rc::clone(&this.follower));
+            Ok(())
+        });
+    }
+}
+
+/// A query, or a look of somebody who follows the log, that is being read.
 pub(super) struct Reading {
-    query: Query,
+    query: Box<dyn Steps>,
     page: Option<Page>,
     shown: usize,
+    seen_by: Option<Rc<RefCell<Follower>>>,
 }
 
 impl Reading {
     /// Begins a query over the archive users that a store lists; entries have been waiting in the journal since `waiting_since`.
     pub(super) fn new(request: Request, users: &LuaTable, waiting_since: Option<f64>, scope: Scope) -> Self {
-        Self { query: Query::new(request, scope, names(users), waiting_since), page: None, shown: 0 }
+        Self::of(Query::new(request, scope, names(users), waiting_since))
+    }
+
+    /// Begins a look over the archive users that a store lists; `waits` says whether entries wait in the journal.
+    pub(super) fn look(following: &Following, users: &LuaTable, waits: bool, retention: Retention, now: f64) -> Self {
+        Self::of(Look::new(&following.follower, names(users), waits, retention, now))
+    }
+
+    fn of(query: impl Steps + 'static) -> Self {
+        Self { query: Box::new(query), page: None, shown: 0, seen_by: None }
     }
 
     fn take(&mut self) -> Vec<StoredEvent> {
         let events = self.query.take();
         self.shown = self.shown.saturating_add(events.len());
+        if let Some(follower) = &self.seen_by {
+            let mut follower = follower.borrow_mut();
+            events.iter().for_each(|event| follower.saw(event));
+        }
         events
     }
 }
@@ -144,7 +166,7 @@ impl LuaUserData for Reading {
         // moved(users): what a store lists now, before a page of archive user nil is fed that has no rows
         methods.add_method_mut("moved", |_, this, users: LuaTable| {
             if let Some(page) = &this.page {
-                this.query.moved(page, names(&users));
+                this.query.moved(page, names(&users).collect());
             }
             Ok(())
         });
@@ -177,8 +199,7 @@ impl LuaUserData for Reading {
             let damaged = this.query.damaged();
             Ok((damaged.count, damaged.places.join("; ")))
         });
-        // newest() -> place of the newest entry that was read | nil; last() -> place of the last event that was found | nil
-        methods.add_method("newest", |_, this, ()| Ok(this.query.newest().map(ToString::to_string)));
+        // last() -> place of the last event that was found | nil
         methods.add_method("last", |_, this, ()| Ok(this.query.last().map(ToString::to_string)));
     }
 }

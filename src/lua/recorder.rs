@@ -7,7 +7,7 @@ use mlua::prelude::*;
 
 use super::clock::Kept;
 use super::convert::{Host, Number, Text, option, path};
-use super::reader::{Asked, Reading};
+use super::reader::{Asked, Following, Reading};
 use super::{flood, pruning};
 use crate::catalogue;
 use crate::flood::is_unauthenticated;
@@ -15,8 +15,8 @@ use crate::hash_key::HashKey;
 use crate::location::Location;
 use crate::options::{Settings, UnknownNames, Value, Write};
 use crate::partition::{Partition, day};
-use crate::query::Scope;
 use crate::query::pattern::Pattern;
+use crate::query::{Follower, Request, Scope};
 use crate::recorder::{Recorder, date_time, occurred};
 use crate::trouble::{Fate, Trouble};
 
@@ -125,17 +125,19 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
         // What is kept although its time is over by the clock is shown.
         let all = kept.is_some_and(|kept| kept.clock.keeps_more(&pruning::partitions(&users), &retention, now));
         let retention = if all { retention.without_expiry() } else { retention };
-        let mut request = asked.0.request.clone();
-        // Who asks for an address means its hash, too.
-        let whole = request.filter.networks.iter().filter(|network| network.prefix_len() == network.max_prefix_len());
-        let hashes: Vec<String> = whole.filter_map(|network| Some(recorder.hash(host, &network.addr().to_string())?.0)).collect();
-        request.filter.addresses.extend(hashes);
-        // Who asks for a user means its name where that is stored as a hash, too.
-        let names = recorder.aliases(host, request.filter.users.iter().filter_map(Pattern::word));
-        request.filter.names.extend(names);
+        let request = with_hashes(&recorder, &asked);
         Ok(Reading::new(request, &users, waiting_since, Scope { retention, now, slice, seeks }))
     })?;
     functions.table.set("query", query)?;
+    // follower(asked) -> following
+    functions.add("follower", |recorder, asked: LuaUserDataRef<Asked>| Following {
+        host: asked.0.host.clone(),
+        follower: Rc::new(RefCell::new(Follower::new(with_hashes(recorder, &asked)))),
+    })?;
+    // look(following, archive users, whether entries wait, now) -> query
+    functions.add("look", |recorder, (following, users, waits, now): (LuaUserDataRef<Following>, LuaTable, bool, f64)| {
+        Reading::look(&following, &users, waits, recorder.settings(&following.host).retention, now)
+    })?;
     // may_hold(archive user, time) -> whether it is a partition that may have entries of that time or later
     functions.add("may_hold", |_, (name, time): (Text, f64)| partition(&name).is_some_and(|partition| partition.day >= day(time)))?;
     // date_time(time) -> text | nil
@@ -143,6 +145,18 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     flood::add(&functions)?;
     pruning::add(&functions)?;
     Ok(functions.table)
+}
+
+/// What is asked for. An address means its hash, too, and a name means what stands for it where names are stored as hashes.
+fn with_hashes(recorder: &Recorder, asked: &Asked) -> Request {
+    let mut request = asked.0.request.clone();
+    let whole = request.filter.networks.iter().filter(|network| network.prefix_len() == network.max_prefix_len());
+    let hash = |network: &ipnet::IpNet| Some(recorder.hash(&asked.0.host, &network.addr().to_string())?.0);
+    let hashes: Vec<String> = whole.filter_map(hash).collect();
+    request.filter.addresses.extend(hashes);
+    let names = recorder.aliases(&asked.0.host, request.filter.users.iter().filter_map(Pattern::word));
+    request.filter.names.extend(names);
+    request
 }
 
 /// `new_key(path) -> the name of the key that there was | nil, that of the new one | nil, message`

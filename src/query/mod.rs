@@ -8,6 +8,7 @@
 //! too; so a page can begin behind any entry ([`Place`]), and what arrives meanwhile changes nothing behind it.
 
 pub mod filter;
+pub mod follow;
 mod pace;
 pub mod pattern;
 mod place;
@@ -20,6 +21,7 @@ use crate::partition::Partition;
 use crate::pruning::cut_due;
 use crate::retention::Retention;
 pub use filter::Filter;
+pub use follow::{Follower, Look};
 use pace::Pace;
 pub use place::{Place, PlaceError};
 
@@ -42,8 +44,6 @@ pub struct Request {
     pub limit: Option<usize>,
     /// Only what comes behind this entry.
     pub after: Option<Place>,
-    /// Only what is newer than this entry.
-    pub newer_than: Option<Place>,
 }
 
 /// When a query is made, and what has expired then.
@@ -107,9 +107,62 @@ pub struct Query {
     waiting_since: f64,
     found: VecDeque<StoredEvent>,
     count: usize,
-    newest: Option<Place>,
     last: Option<Place>,
     damaged: Damaged,
+}
+
+/// A reading, step by step: a [`Query`], or a look of somebody who follows the log.
+pub trait Steps: std::fmt::Debug {
+    /// The page that is to be read next; `None` at the end.
+    fn next_page(&self) -> Option<Page>;
+    /// Takes the rows of that page, see [`Query::feed`].
+    fn feed(&mut self, page: &Page, rows: Vec<Row>, skipped: usize, seconds: f64);
+    /// The store does not know the row behind which the page begins, see [`Query::lost_place`].
+    fn lost_place(&mut self, page: &Page);
+    /// What the store lists now, see [`Query::moved`].
+    fn moved(&mut self, page: &Page, users: Vec<String>);
+    /// Events that are certain, in order.
+    fn take(&mut self) -> Vec<StoredEvent>;
+    /// Whether there are none of these left.
+    fn is_taken(&self) -> bool;
+    /// The entries that could not be read.
+    fn damaged(&self) -> &Damaged;
+    /// Where the next page begins.
+    fn last(&self) -> Option<&Place>;
+}
+
+impl Steps for Query {
+    fn next_page(&self) -> Option<Page> {
+        Self::next_page(self)
+    }
+
+    fn feed(&mut self, page: &Page, rows: Vec<Row>, skipped: usize, seconds: f64) {
+        Self::feed(self, page, rows, skipped, seconds);
+    }
+
+    fn lost_place(&mut self, page: &Page) {
+        Self::lost_place(self, page);
+    }
+
+    fn moved(&mut self, page: &Page, users: Vec<String>) {
+        Self::moved(self, page, users);
+    }
+
+    fn take(&mut self) -> Vec<StoredEvent> {
+        Self::take(self)
+    }
+
+    fn is_taken(&self) -> bool {
+        Self::is_taken(self)
+    }
+
+    fn damaged(&self) -> &Damaged {
+        Self::damaged(self)
+    }
+
+    fn last(&self) -> Option<&Place> {
+        Self::last(self)
+    }
 }
 
 /// Entries that could not be read.
@@ -272,7 +325,6 @@ impl Query {
             waiting_since: waiting_since.map_or(f64::INFINITY, f64::floor),
             found: VecDeque::new(),
             count: 0,
-            newest: None,
             last: None,
             damaged: Damaged::default(),
         }
@@ -328,8 +380,7 @@ impl Query {
         }
         let Some(sequence) = self.sequences.get_mut(page.sequence) else { return };
         let last = rows.last().map(|row| row.when);
-        let newer_than = self.request.newer_than.as_ref().map(|place| place.when);
-        let bounds = [sequence.cutoff, self.request.filter.since, newer_than];
+        let bounds = [sequence.cutoff, self.request.filter.since];
         let bound = bounds.into_iter().flatten().fold(f64::NEG_INFINITY, f64::max);
         // Within a partition the time never goes back. In the old archive and in the journal it does when the clock was set back; a
         // whole page that is beyond by more than a day is beyond.
@@ -369,9 +420,6 @@ impl Query {
         let is_new = |row: &Row| sequence.from.is_none_or(|from| if page.oldest_first { row.when >= from } else { row.when <= from });
         for row in rows.into_iter().filter(is_new) {
             let place = Place::of(&row);
-            if self.newest.as_ref().is_none_or(|newest| place.compare(newest).is_gt()) {
-                self.newest = Some(place.clone());
-            }
             let kept = sequence.cutoff.is_none_or(|cutoff| row.when >= cutoff);
             // A driver may know nothing of `with`; the same archive is read for another one then.
             let asked_for = page.with.as_deref().is_none_or(|with| row.with.as_deref() == Some(with));
@@ -435,12 +483,6 @@ impl Query {
         &self.damaged
     }
 
-    /// The place of the newest entry that was read, wanted or not.
-    #[must_use]
-    pub const fn newest(&self) -> Option<&Place> {
-        self.newest.as_ref()
-    }
-
     /// The place of the last event that was found: where the next page begins.
     #[must_use]
     pub const fn last(&self) -> Option<&Place> {
@@ -486,7 +528,6 @@ fn bounds(request: &Request) -> (f64, f64) {
     let since = request.filter.since.unwrap_or(f64::NEG_INFINITY);
     // An entry may be recorded later than it happened, on the same day: `until` goes by the one, the order by the other.
     let until = request.filter.until.map_or(f64::INFINITY, end_of_day);
-    let since = request.newer_than.as_ref().map_or(since, |place| since.max(place.when));
     match &request.after {
         Some(place) if request.oldest_first => (since.max(place.when), until),
         // The second of that entry is wanted too.
@@ -580,7 +621,6 @@ fn in_order(oldest_first: bool, a: &Place, b: &Place) -> Ordering {
 /// Whether an entry is not behind the one that was named. It comes itself when it is met, and is left out too.
 fn is_left_out(request: &Request, place: &Place) -> bool {
     request.after.as_ref().is_some_and(|after| in_order(request.oldest_first, place, after).is_le())
-        || request.newer_than.as_ref().is_some_and(|newer_than| place.compare(newer_than).is_le())
 }
 
 /// Where a damaged entry lies, in words.
@@ -863,11 +903,7 @@ mod tests {
             store.add(Some("@events.2026-11-24"), row_with_id(number, NOON - 3.0 + number as f64, None));
         }
         let journal = [row_with_id(2, NOON - 1.0, None), row_with_id(3, NOON - 1.0, None)];
-        let (found, query, _) = store.read(all(), Period::Never, &journal);
-        assert_eq!(
-            (found, query.newest().map(ToString::to_string)),
-            (vec!["t3".to_owned(), "t2".to_owned(), "t1".to_owned()], Some(id(3, NOON - 1.0).to_string()))
-        );
+        assert_eq!(store.read(all(), Period::Never, &journal).0, ["t3", "t2", "t1"]);
         assert_eq!(store.read(Request { oldest_first: true, ..all() }, Period::Never, &journal).0, ["t1", "t2", "t3"]);
     }
 
@@ -1023,7 +1059,7 @@ mod tests {
                     global,
                     ..Filter::default()
                 };
-                Request { filter, oldest_first, limit, after: None, newer_than: None }
+                Request { filter, oldest_first, limit, after: None }
             },
         )
     }
@@ -1111,25 +1147,6 @@ mod tests {
                 }
             }
             prop_assert_eq!(found, wanted.into_iter().map(|(kind, _)| kind).collect::<Vec<_>>());
-        }
-
-        #[test]
-        fn whoever_follows_sees_each_entry_once((store, journal, rows) in logs(), split in 0.0f64..1.0) {
-            // What was there at first is the older part of each partition, and of the journal.
-            let at = NOON - 5.0 * DAY * split;
-            let older = Store(store.0.iter().map(|(name, rows)| (name.clone(), rows.iter().filter(|row| row.when < at).cloned().collect())).collect());
-            let waiting: Vec<Row> = journal.iter().filter(|row| row.when < at).cloned().collect();
-            let (mut found, query, _) = older.read(all(), Period::Never, &waiting);
-            let newest = query.newest().cloned();
-            let next = Request { newer_than: newest.clone(), ..all() };
-            let (newer, query, _) = store.read(next, Period::Never, &journal);
-            found.extend(newer);
-            found.sort();
-            let mut wanted: Vec<String> = rows.iter().map(|(_, row)| StoredEvent::read(row).unwrap().kind).collect();
-            wanted.sort();
-            prop_assert_eq!(found, wanted);
-            let none = Request { newer_than: query.newest().cloned().or(newest), ..all() };
-            prop_assert!(store.read(none, Period::Never, &journal).0.is_empty());
         }
     }
 }
