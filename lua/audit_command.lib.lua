@@ -198,7 +198,6 @@ local function follow(asked)
 		result = audit_log.read(asked, out, { backwards = true; writing = writing; saw = following });
 	end
 	record(asked, asked.limit and result.shown or 0, false);
-	core.exit_on_interrupt();
 	while not problem and not result.problem do
 		result = audit_log.read(asked, out, { writing = writing; following = following });
 		socket.sleep(LOOK_AGAIN);
@@ -278,6 +277,8 @@ return function (arg)
 		print(audit_log.events(command.host or "*"));
 		return 0;
 	end
+	-- However it ends, nothing stays behind: a new file has no name yet, and the system lets go of locks.
+	core.exit_on_interrupt();
 	keep_log_from_stdout();
 	local names = command.host and { command.host } or all_hosts();
 	for _, host in ipairs(names) do

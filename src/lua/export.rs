@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 use std::io::IsTerminal as _;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use mlua::prelude::*;
 
 use super::convert::option;
 use super::reader::Asked;
+use super::signals;
 use crate::catalogue::{ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
 use crate::command::{Command, FLAGS, Flag, Group, help};
 use crate::options::period;
@@ -40,7 +39,7 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     exports.set("field_value", lua.create_function(redact_value)?)?;
     exports.set("flags", lua.create_function(flags)?)?;
     exports.set("help", lua.create_function(|_, ()| Ok(help()))?)?;
-    exports.set("exit_on_interrupt", lua.create_function(|_, ()| Ok(exit_on_interrupt()))?)?;
+    exports.set("exit_on_interrupt", lua.create_function(|_, ()| Ok(signals::exit_on_interrupt()))?)?;
     exports.set("is_terminal", lua.create_function(is_terminal)?)?;
     exports.set("terminal_width", lua.create_function(|_, ()| Ok(terminal_width()))?)?;
     Ok(exports)
@@ -161,12 +160,6 @@ fn redact_value(_: &Lua, (name, value, hosts): (LuaString, LuaString, Option<Lua
 
 fn has_key(table: Option<&LuaTable>, key: &str) -> bool {
     table.is_some_and(|table| table.raw_get::<LuaValue>(key).is_ok_and(|value| !value.is_nil()))
-}
-
-/// `exit_on_interrupt() -> whether it could be arranged`: Ctrl-C ends the process, with the status that shells know. Lua's own
-/// handler reaches the main coroutine only, and a command of prosodyctl runs in another.
-fn exit_on_interrupt() -> bool {
-    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, 130, Arc::new(AtomicBool::new(true))).is_ok()
 }
 
 /// `is_terminal("stdout" | "stderr") -> boolean`

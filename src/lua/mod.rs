@@ -32,6 +32,7 @@ mod patience;
 mod pruning;
 mod reader;
 mod recorder;
+mod signals;
 
 use mlua::prelude::*;
 

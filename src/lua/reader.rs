@@ -9,6 +9,7 @@ use std::rc::Rc;
 use mlua::prelude::*;
 
 use super::convert::number;
+use super::signals;
 use crate::command::{Made, Show};
 use crate::event::{Row, StoredEvent};
 use crate::output::NewFile;
@@ -242,7 +243,8 @@ impl LuaUserData for Output {
         });
         // finish() -> true | nil, message: it gets its name; discard(): nothing of it stays
         methods.add_method_mut("finish", |_, this, ()| {
-            Ok(match this.0.take().map(NewFile::finish) {
+            let finish = |file: NewFile| signals::held_back(|is_told| file.finish(is_told));
+            Ok(match this.0.take().map(finish) {
                 Some(Ok(())) => (Some(true), None),
                 Some(Err(error)) => (None, Some(error.to_string())),
                 None => (None, Some("the file is finished".to_owned())),
