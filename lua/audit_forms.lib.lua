@@ -2,7 +2,6 @@
 
 local core = require "audit_core";
 
-local jid_bare = require "util.jid".bare;
 local new_form = require "util.dataforms".new;
 local st = require "util.stanza";
 local time = require "util.time";
@@ -16,9 +15,6 @@ local host = module.host;
 
 local NODE = "xmpp:prosody.im/audit#";
 local PAGE, LARGEST_PAGE = 50, 200;
-
--- What users are told of their accounts. What an administrator did is theirs to know; from where it was done is not.
-local OWN_TYPES = "authentication-*,new-client,resource-bound,session-ended,user-*,token-*";
 
 local column_labels = {
 	time = "Time (UTC)"; event = "Event"; user = "Account"; ip = "Address"; location = "Country"; client = "Client"; actor = "Done by"; note = "Note";
@@ -220,54 +216,7 @@ module:provides("adhoc", new_command("Audit summary", NODE.."summary", summary_h
 -- For users --
 
 if audit.option_boolean("audit_user_history", true) and not module:get_host_type():find("component", 1, true) then
-	local OWN_COLUMNS = { "time", "event", "ip", "location", "client", "actor" };
-	-- Anybody may ask, and a large log takes long to read: one at a time.
-	local is_reading, told = false, false;
-
-	local function history_handler(_, data, state)
-		if data.action == "cancel" then
-			return { status = "canceled" };
-		end
-		local jid = jid_bare(data.from);
-		if not state then
-			-- A name may have any character that is a flag's elsewhere; behind -- it is a name.
-			local command, problem = core.command({ "--type="..OWN_TYPES, "--utc", "--", jid }, time.now());
-			if not command or command.host ~= host then
-				return { status = "completed"; error = { message = problem or "You have no account here." } };
-			end
-			state = { asked = command.asked; size = PAGE; places = { false }; jid = jid };
-		elseif state.jid ~= jid or not turn(state, data.action) then
-			return { status = "completed" };
-		end
-		if is_reading then
-			return { status = "completed"; error = { message = "The log is being read for somebody else. Try again in a moment." } };
-		end
-		is_reading = true;
-		local function tell_who(entry)
-			local actor = entry[6];
-			if actor ~= "" and jid_bare(actor) ~= jid then
-				entry[3], entry[4], entry[5] = "", "", "";
-				entry[6] = actor:find("@", 1, true) and "an administrator" or actor;
-			elseif actor ~= "" then
-				entry[6] = "you";
-			end
-		end
-		local ok, answer, next_state = readings.read(readings.long_pause, function (pause)
-			return page(state, "Recent activity of "..jid, OWN_COLUMNS, pause, tell_who);
-		end);
-		is_reading = false;
-		if ok then
-			told = false;
-		else
-			-- Of a driver that never answers everybody would hear who asks.
-			if answer ~= readings.unanswered or not told then
-				module:log("error", "The activity of an account can't be read: %s", answer);
-			end
-			told = answer == readings.unanswered;
-			return { status = "completed"; error = { message = "The log can't be read now." } };
-		end
-		return answer, next_state;
-	end
-
-	module:provides("adhoc", new_command("Recent account activity", NODE.."history", history_handler, "local_user"));
+	module:require "audit_history" {
+		node = NODE.."history"; size = PAGE; page = page; turn = turn;
+	};
 end

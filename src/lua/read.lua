@@ -7,6 +7,7 @@ local stores = chunks.store;
 local PAGE, SLICE = 0.004, 0.005;
 
 local ipairs, pcall, require = ipairs, pcall, require;
+local max = math.max;
 local cause_of, is_embedded, read_page, seeks, users_of = stores.cause_of, stores.is_embedded, stores.read_page, stores.seeks, stores.users_of;
 
 -- The name of a host in ASCII, as DNS has it: text | nil
@@ -208,13 +209,35 @@ local function new(context)
 		return list, result;
 	end
 
+	-- What is asked for of an account, without what is of those who had its name before.
+	--   of_account(asked, since | nil, pause | nil) -> asked | nil, message; nothing before `since` is of the account
+	local function of_account(asked, since, pause)
+		local horizon = context.recorder.account_horizon(asked.host, now());
+		since = since and horizon and max(since, horizon) or since or horizon;
+		local found, result = cells(asked:beginning(since and since - 1), { "event" }, pause);
+		if result.problem then
+			return nil, result.problem;
+		end
+		return asked:of_account(since, result.last, found[1] and found[1][1]);
+	end
+
+	-- The same for the next page: whether the name has come to another account since then.
+	--   is_other_account(asked, since, pause | nil) -> true | false | nil, message
+	local function is_other_account(asked, since, pause)
+		local found, result = cells(asked:beginning(since), { "event" }, pause);
+		if result.problem then
+			return nil, result.problem;
+		end
+		return #found > 0;
+	end
+
 	-- follower(asked) -> following, which has taken note of how far the log has got, what scan() gives
 	local function follower(asked)
 		local following = context.recorder.follower(asked);
 		return following, scan(asked, function () end, nil, nil, following);
 	end
 
-	return { open = open; write = write; cells = cells; follower = follower };
+	return { open = open; write = write; cells = cells; follower = follower; of_account = of_account; is_other_account = is_other_account };
 end
 
 return { new = new; writing = new_writing };

@@ -13,7 +13,8 @@ use super::signals;
 use crate::command::{Made, Show};
 use crate::event::{Row, StoredEvent};
 use crate::output::NewFile;
-use crate::query::{Follower, Look, Origin, Page, Query, Request, Scope, Steps};
+use crate::query::account::Beginning;
+use crate::query::{Follower, Look, Origin, Page, Place, Query, Request, Scope, Steps};
 use crate::report::columns::Column;
 use crate::report::zone::Zone;
 use crate::report::{Options, Renderer, page, renderer, statistics};
@@ -43,6 +44,22 @@ impl LuaUserData for Asked {
         methods.add_method("page", |lua, this, (limit, after): (usize, Option<String>)| {
             let after = after.and_then(|place| place.parse().ok());
             let request = Request { limit: Some(limit), after, ..this.0.request.clone() };
+            lua.create_userdata(Self(Show { request, ..this.0.clone() }))
+        });
+        // beginning(since | nil) -> the newest entry that begins or ends an account of that name
+        methods.add_method("beginning", |lua, this, since: Option<f64>| {
+            lua.create_userdata(Self(Show { request: this.0.request.beginning(since), ..this.0.clone() }))
+        });
+        // of_account(since | nil, place | nil, event type) -> the same, but only of the account that begins then, or with the entry
+        // at that place
+        methods.add_method("of_account", |lua, this, (since, place, kind): (Option<f64>, Option<String>, Option<String>)| {
+            let place: Option<Place> = place.and_then(|place| place.parse().ok());
+            let with = place.map(|place| Beginning::with(place, kind.as_deref().unwrap_or_default()));
+            let mut request = this.0.request.clone();
+            request.filter.begins = match since.map(Beginning::at) {
+                Some(since) => Some(since.or_later(with)),
+                None => with,
+            };
             lua.create_userdata(Self(Show { request, ..this.0.clone() }))
         });
         // limited(limit) -> the same, but at most so many

@@ -16,6 +16,7 @@ use crate::location::Location;
 use crate::options::{Settings, UnknownNames, Value, Write};
 use crate::partition::{Partition, day};
 use crate::query::pattern::Pattern;
+use crate::query::account::horizon;
 use crate::query::{Follower, Request, Scope};
 use crate::recorder::{Recorder, date_time, occurred};
 use crate::trouble::{Fate, Trouble};
@@ -129,6 +130,8 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
         Ok(Reading::new(request, &users, waiting_since, Scope { retention, now, slice, seeks }))
     })?;
     functions.table.set("query", query)?;
+    // account_horizon(host, now) -> since when the beginnings of accounts are in the log | nil
+    functions.add("account_horizon", |recorder, (Host(host), now): (Host, f64)| horizon(&recorder.settings(&host).retention, now))?;
     // follower(asked) -> following
     functions.add("follower", |recorder, asked: LuaUserDataRef<Asked>| Following {
         host: asked.0.host.clone(),

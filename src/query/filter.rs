@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use crate::address;
 use crate::event::{Row, StoredEvent};
 use crate::partition::day;
+use crate::query::account::Beginning;
 use crate::query::pattern::Pattern;
 use crate::recorder::HOST_WIDE;
 use crate::retention::Retention;
@@ -43,6 +44,8 @@ pub struct Filter {
     pub text: Option<String>,
     /// `Some(true)`: only events of the whole host; `Some(false)`: none of them.
     pub global: Option<bool>,
+    /// Only what is of the account that has the name now.
+    pub begins: Option<Beginning>,
 }
 
 impl Filter {
@@ -104,6 +107,7 @@ impl Filter {
         let host_wide = row.with.as_deref().is_none_or(|with| with.is_empty() || with == HOST_WIDE);
         self.since.is_none_or(|since| time >= since)
             && self.until.is_none_or(|until| time < until)
+            && self.begins.as_ref().is_none_or(|begins| begins.admits(row, event))
             && self.global.is_none_or(|global| global == host_wide)
             && matches_any(&self.types, &event.kind)
             && (self.users.is_empty() || event.user.as_deref().is_some_and(|user| self.is_of_user(user)) || self.is_of_name(event))

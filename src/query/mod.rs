@@ -7,6 +7,7 @@
 //! Entries have one order, by the second under which they were recorded and then by their identifiers, which sort by time
 //! too; so a page can begin behind any entry ([`Place`]), and what arrives meanwhile changes nothing behind it.
 
+pub mod account;
 pub mod filter;
 pub mod follow;
 mod pace;
@@ -380,7 +381,8 @@ impl Query {
         }
         let Some(sequence) = self.sequences.get_mut(page.sequence) else { return };
         let last = rows.last().map(|row| row.when);
-        let bounds = [sequence.cutoff, self.request.filter.since];
+        let begins = self.request.filter.begins.as_ref().map(account::Beginning::time);
+        let bounds = [sequence.cutoff, self.request.filter.since, begins];
         let bound = bounds.into_iter().flatten().fold(f64::NEG_INFINITY, f64::max);
         // Within a partition the time never goes back. In the old archive and in the journal it does when the clock was set back; a
         // whole page that is beyond by more than a day is beyond.
@@ -526,6 +528,7 @@ impl Query {
 /// The times between which everything lies that is wanted: not before the one, and before the other.
 fn bounds(request: &Request) -> (f64, f64) {
     let since = request.filter.since.unwrap_or(f64::NEG_INFINITY);
+    let since = request.filter.begins.as_ref().map_or(since, |begins| since.max(begins.time()));
     // An entry may be recorded later than it happened, on the same day: `until` goes by the one, the order by the other.
     let until = request.filter.until.map_or(f64::INFINITY, end_of_day);
     match &request.after {

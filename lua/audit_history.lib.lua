@@ -1,0 +1,140 @@
+-- The ad-hoc command by which users see the recent activity of their own account.
+--
+-- An account is not its name: what is of somebody who had the name before is not shown.
+
+local core = require "audit_core";
+
+local datamanager = require "util.datamanager";
+local jid = require "util.jid";
+local lfs = require "lfs";
+local modulemanager = require "core.modulemanager";
+local time = require "util.time";
+local usermanager = require "core.usermanager";
+
+local audit = module:require "audit";
+local new_command = module:require "adhoc".new;
+local readings = module:require "audit_readings";
+
+local audit_log = module:shared("/*/audit/log").log;
+local host = module.host;
+
+-- What users are told of their accounts. What an administrator did is theirs to know; from where it was done is not. What stands
+-- for several accounts is not theirs alone.
+local OWN = { "--type=authentication-*,new-client,resource-bound,session-ended,user-*,token-*"; "--no-global"; "--utc"; "--" };
+local OWN_COLUMNS = { "time", "event", "ip", "location", "client", "actor" };
+
+-- How long after the file of an account was written the entry that explains it may come; seconds.
+local EXPLAINED_WITHIN = 5;
+
+-- That an account ends or begins is what its history goes by. Where no module records it, it is recorded here.
+local function record(event_type, event, session)
+	if not (modulemanager.is_loaded(host, "audit_register") or modulemanager.is_loaded(host, "audit_user_accounts")) then
+		return audit.jid(event.username), event_type, { session = session };
+	end
+end
+
+audit.hook_global("user-deleted", function (event)
+	-- mod_audit_register alone records only what owners do.
+	if not modulemanager.is_loaded(host, "audit_user_accounts") then
+		return audit.jid(event.username), "user-deleted", {};
+	end
+end);
+
+audit.hook("user-registered", function (event)
+	return record("user-registered", event, type(event.session) == "table" and event.session or nil);
+end);
+
+-- Since when an account is there, by what Prosody keeps of it: UNIX time | nil
+local function created(username, asked, pause)
+	local ok, info = pcall(function ()
+		return usermanager.get_account_info and usermanager.get_account_info(username, host);
+	end);
+	if ok and type(info) == "table" and tonumber(info.created) then
+		return math.floor(info.created);
+	end
+	-- COMPAT 0.12: no account says when it was made. If its file was written and no entry says by what, prosodyctl may have made it.
+	local written = lfs.attributes(datamanager.getpath(username, host, "accounts"), "modification");
+	if not written then
+		return nil;
+	end
+	local types = "--type=user-registered,user-password-*,user-enabled,user-disabled";
+	local explained = core.command({ types, "--since="..os.date("!%Y-%m-%dT%H:%M:%SZ", written - EXPLAINED_WITHIN), "--limit=1", "--no-global", "--", username.."@"..host }, time.now());
+	local found, result = audit_log.cells(explained.asked, { "event" }, pause);
+	if #found == 0 and not result.problem then
+		return written;
+	end
+end
+
+return function (forms)
+	-- Anybody may ask, and a large log takes long to read: one at a time.
+	local is_reading, told = false, false;
+
+	-- What a page shows of an entry: who did it, and from where only if it was the user.
+	local function new_cut(own)
+		return function (entry)
+			local actor = entry[6];
+			if actor ~= "" and jid.bare(actor) ~= own then
+				entry[3], entry[4], entry[5] = "", "", "";
+				entry[6] = actor:find("@", 1, true) and "an administrator" or actor;
+			elseif actor ~= "" then
+				entry[6] = "you";
+			end
+		end
+	end
+
+	local function show(state, own, pause)
+		if not state.asked then
+			local asked, problem = audit_log.of_account(state.all, created(jid.node(own), state.all, pause), pause);
+			if not asked then error(problem, 0); end
+			state.asked = asked;
+		else
+			-- The name may have come to somebody else since the first page.
+			local is_other, problem = audit_log.is_other_account(state.all, state.since, pause);
+			if is_other == nil then error(problem, 0); end
+			if is_other then
+				return { status = "completed"; error = { message = "This account is another one now. Ask again." } };
+			end
+		end
+		return forms.page(state, "Recent activity of "..own, OWN_COLUMNS, pause, new_cut(own));
+	end
+
+	local function handler(_, data, state)
+		if data.action == "cancel" then
+			return { status = "canceled" };
+		end
+		local own = jid.bare(data.from);
+		if not state then
+			-- A name may have any character that is a flag's elsewhere; behind -- it is a name.
+			local arguments = { table.unpack(OWN) };
+			table.insert(arguments, own);
+			local command, problem = core.command(arguments, time.now());
+			if not command or command.host ~= host then
+				return { status = "completed"; error = { message = problem or "You have no account here." } };
+			end
+			state = { all = command.asked; size = forms.size; places = { false }; jid = own; since = math.floor(time.now()) };
+		elseif state.jid ~= own or not forms.turn(state, data.action) then
+			return { status = "completed" };
+		end
+		if is_reading then
+			return { status = "completed"; error = { message = "The log is being read for somebody else. Try again in a moment." } };
+		end
+		is_reading = true;
+		local ok, answer, next_state = readings.read(readings.long_pause, function (pause)
+			return show(state, own, pause);
+		end);
+		is_reading = false;
+		if ok then
+			told = false;
+		else
+			-- Of a driver that never answers everybody would hear who asks.
+			if answer ~= readings.unanswered or not told then
+				module:log("error", "The activity of an account can't be read: %s", answer);
+			end
+			told = answer == readings.unanswered;
+			return { status = "completed"; error = { message = "The log can't be read now." } };
+		end
+		return answer, next_state;
+	end
+
+	module:provides("adhoc", new_command("Recent account activity", forms.node, handler, "local_user"));
+end
