@@ -45,7 +45,7 @@ audit.hook("user-registered", function (event)
 end);
 
 -- Since when an account is there, by what Prosody keeps of it: UNIX time | nil
-local function created(username, asked, pause)
+local function created(username, pause)
 	local ok, info = pcall(function ()
 		return usermanager.get_account_info and usermanager.get_account_info(username, host);
 	end);
@@ -84,12 +84,12 @@ return function (forms)
 
 	local function show(state, own, pause)
 		if not state.asked then
-			local asked, problem = audit_log.of_account(state.all, created(jid.node(own), state.all, pause), pause);
-			if not asked then error(problem, 0); end
-			state.asked = asked;
+			local asked, began = audit_log.of_account(state.all, created(jid.node(own), pause), pause);
+			if not asked then error(began, 0); end
+			state.asked, state.began = asked, began;
 		else
 			-- The name may have come to somebody else since the first page.
-			local is_other, problem = audit_log.is_other_account(state.all, state.since, pause);
+			local is_other, problem = audit_log.is_other_account(state.all, state.since, state.began, pause);
 			if is_other == nil then error(problem, 0); end
 			if is_other then
 				return { status = "completed"; error = { message = "This account is another one now. Ask again." } };

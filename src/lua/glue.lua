@@ -630,7 +630,7 @@ local function new(environment)
 		cells = for_host(reading.cells);
 		-- follower(asked) -> following, for view.following of read(), what came of it
 		follower = for_host(reading.follower);
-		-- of_account(asked, since, pause), is_other_account(asked, since, pause): read.lua describes them
+		-- of_account(asked, since, pause), is_other_account(asked, since, place, pause): read.lua describes them
 		of_account = for_host(reading.of_account);
 		is_other_account = for_host(reading.is_other_account);
 		-- prune(host, wish) -> what was done | nil, message: prune.lua describes both. It pauses where the environment has a way to: then

@@ -210,7 +210,8 @@ local function new(context)
 	end
 
 	-- What is asked for of an account, without what is of those who had its name before.
-	--   of_account(asked, since | nil, pause | nil) -> asked | nil, message; nothing before `since` is of the account
+	--   of_account(asked, since | nil, pause | nil) -> asked, place of the entry that says when the account began | nil, or
+	--     nil, message; nothing before `since` is of the account
 	local function of_account(asked, since, pause)
 		local horizon = context.recorder.account_horizon(asked.host, now());
 		since = since and horizon and max(since, horizon) or since or horizon;
@@ -218,17 +219,17 @@ local function new(context)
 		if result.problem then
 			return nil, result.problem;
 		end
-		return asked:of_account(since, result.last, found[1] and found[1][1]);
+		return asked:of_account(since, result.last, found[1] and found[1][1]), result.last;
 	end
 
-	-- The same for the next page: whether the name has come to another account since then.
-	--   is_other_account(asked, since, pause | nil) -> true | false | nil, message
-	local function is_other_account(asked, since, pause)
-		local found, result = cells(asked:beginning(since), { "event" }, pause);
+	-- For the next page: whether the name has come to another account since then, which began with the entry at `place`.
+	--   is_other_account(asked, since, place | nil, pause | nil) -> true | false | nil, message
+	local function is_other_account(asked, since, place, pause)
+		local _, result = cells(asked:beginning(since), { "event" }, pause);
 		if result.problem then
 			return nil, result.problem;
 		end
-		return #found > 0;
+		return result.last ~= nil and result.last ~= place;
 	end
 
 	-- follower(asked) -> following, which has taken note of how far the log has got, what scan() gives
