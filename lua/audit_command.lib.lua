@@ -19,6 +19,9 @@ local hosts = prosody.hosts;
 -- How often whoever follows looks again, and how often one is told how far a long reading is; seconds.
 local LOOK_AGAIN, TELL = 1, 1;
 
+-- How long the server may take to prune a host; seconds.
+local PRUNING_TAKES = 600;
+
 local function fail(message, ...)
 	io.stderr:write((message:format(...)), "\n");
 	return 1;
@@ -85,9 +88,9 @@ local function record(asked, shown, exported)
 	if state == "reachable" then
 		reading.action, reading.host, reading.exported = "record", asked.host, exported and "true" or nil;
 		reading.entries = ("%d"):format(shown);
-		local ok, problem = link.ask(reading);
+		local ok, problem, was_sent = link.ask(reading);
 		if not ok then
-			io.stderr:write("This reading is not in the log: ", problem, "\n");
+			io.stderr:write("This reading ", was_sent and "may not be" or "is not", " in the log: ", problem, "\n");
 		end
 	elseif state == "stopped" then
 		reading.actor = { kind = "admin-shell" };
@@ -214,7 +217,7 @@ local function prune(names, trust_clock)
 	for _, host in ipairs(names) do
 		local text, problem;
 		if state == "reachable" then
-			text, problem = link.ask { action = "prune"; host = host; trust_clock = trust_clock and "true" or nil };
+			text, problem = link.ask({ action = "prune"; host = host; trust_clock = trust_clock and "true" or nil }, PRUNING_TAKES);
 		else
 			local results;
 			results, problem = audit_log.prune(host, { trust_clock = trust_clock; actor = { kind = "admin-shell" } });

@@ -6,7 +6,9 @@ local async_ok, unix = pcall(require, "socket.unix");
 
 local config = require "core.configmanager";
 local paths = require "util.paths";
+local socket = require "socket";
 local st = require "util.stanza";
+local time = require "util.time";
 local xml = require "util.xml";
 
 local NAMESPACE = "xmpp:prosody.im/audit";
@@ -33,10 +35,17 @@ function link.serve(actions)
 	end);
 end
 
+-- How long the server may take to accept a connection and to answer its header, before another is tried; and in all; seconds.
+local EACH_TRY, ALL_TRIES = 0.3, 1.3;
+-- How long it may take to notice a connection; seconds.
+local A_MOMENT = 0.05;
+-- How long an answer is waited for, in seconds, where nothing else is said. A reading is over by then.
+local PATIENCE = 0.5;
+
 local function connect(path)
 	-- COMPAT LuaSocket before 3.0 final: the module is the constructor.
 	local conn = (type(unix) == "table" and unix.stream or unix)();
-	conn:settimeout(5);
+	conn:settimeout(EACH_TRY);
 	local ok, err = conn:connect(path);
 	if not ok then
 		conn:close();
@@ -50,35 +59,80 @@ function link.open()
 	if not async_ok then
 		return nil;
 	end
-	local path = paths.resolve_relative_path(prosody.paths.data, config.get("*", "admin_socket") or "prosody.sock");
-	local conn = connect(path);
-	if not conn then
-		return nil;
-	end
-	return conn;
+	return (connect(paths.resolve_relative_path(prosody.paths.data, config.get("*", "admin_socket") or "prosody.sock")));
 end
 
--- Asks for something, and waits: text | nil, what is wrong
-function link.ask(attributes)
-	local conn = link.open();
-	if not conn then
-		return nil, "there is no admin socket";
-	end
-	attributes.xmlns = NAMESPACE;
-	local sent, err = conn:send(STREAM..tostring(st.stanza("request", attributes)));
+-- Reads until what was received has a text: what was received | nil, err
+local function receive_until(conn, wanted, deadline)
 	local received = "";
-	conn:settimeout(600);
-	while sent and not received:find("</result>", 1, true) do
-		local data;
-		data, err = conn:receive(1);
-		if not data then break; end
+	while not received:find(wanted, 1, true) do
+		local left = deadline - time.now();
+		if left <= 0 then
+			return nil, "timeout";
+		end
+		conn:settimeout(left);
+		local data, err = conn:receive(1);
+		if not data then
+			return nil, err;
+		end
 		received = received..data;
 	end
+	return received;
+end
+
+-- Whether the server waits for the network by libevent.
+local function uses_libevent()
+	return config.get("*", "use_libevent") or config.get("*", "network_backend") == "event";
+end
+
+-- A connection on which the server has answered our header: conn | nil, err
+--
+-- COMPAT libevent: Prosody throws away what arrives before it has made a session of the connection. So the header comes a moment
+-- after the connection, and the request when the header was answered. A header that is not answered is sent on another connection.
+local function open_stream()
+	local began, err = time.now(), nil;
+	local moment = uses_libevent() and A_MOMENT or 0;
+	repeat
+		local conn = link.open();
+		if not conn then
+			return nil, err or "there is no admin socket";
+		end
+		if moment > 0 then
+			socket.sleep(moment);
+		end
+		local deadline, answered = time.now() + EACH_TRY, nil;
+		answered, err = conn:send(STREAM);
+		-- The XML declaration comes first.
+		while answered and answered ~= "<stream" do
+			answered, err = receive_until(conn, ">", deadline);
+			answered = answered and (answered:match("<stream") or "");
+		end
+		if answered then
+			return conn;
+		end
+		conn:close();
+		moment = moment * 2 + A_MOMENT;
+	until time.now() - began > ALL_TRIES - EACH_TRY;
+	return nil, err;
+end
+
+-- Asks for something, and waits for so many seconds: text | nil, what is wrong, whether it may have been done all the same
+function link.ask(attributes, patience)
+	local conn, err = open_stream();
+	if not conn then
+		return nil, "the server did not answer: "..tostring(err);
+	end
+	attributes.xmlns = NAMESPACE;
+	local received;
+	received, err = conn:send(tostring(st.stanza("request", attributes)));
+	if received then
+		received, err = receive_until(conn, "</result>", time.now() + (patience or PATIENCE));
+	end
 	conn:close();
-	local answer = received:match("<result.*</result>");
+	local answer = received and received:match("<result.*</result>");
 	local result = answer and xml.parse(answer);
 	if not result then
-		return nil, "the server did not answer: "..tostring(err or "its answer makes no sense");
+		return nil, "the server did not answer: "..tostring(err or "its answer makes no sense"), true;
 	elseif result.attr.status ~= "ok" then
 		return nil, result:get_text();
 	end
