@@ -48,6 +48,10 @@ end
 
 local function unknown_host(host)
 	local names = all_hosts();
+	local meant = core.nearest(host, names);
+	if meant then
+		return fail("Unknown host %q; did you mean %s?", host, meant);
+	end
 	return fail("Unknown host %q; the configuration has %s", host, #names > 0 and table.concat(names, ", ") or "none");
 end
 

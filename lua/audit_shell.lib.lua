@@ -36,6 +36,15 @@ local function arguments_of(target, ...)
 	return list;
 end
 
+local function unknown_host(host)
+	local names = {};
+	for name in pairs(hosts) do
+		if name ~= "*" then table.insert(names, name); end
+	end
+	local meant = core.nearest(tostring(host), names);
+	return nil, "Unknown host: "..tostring(host)..(meant and "; did you mean "..meant.."?" or "");
+end
+
 local function read(self, totals, ...)
 	local list = arguments_of(...);
 	if totals then table.insert(list, "--stats"); end
@@ -53,7 +62,7 @@ local function read(self, totals, ...)
 	end
 	local asked = command.asked;
 	if not hosts[asked.host] then
-		return nil, "Unknown host: "..asked.host;
+		return unknown_host(asked.host);
 	end
 	if not totals and not asked.limit then
 		asked = asked:limited(LIMIT);
@@ -88,12 +97,17 @@ function commands:stats(...)
 	return read(self, true, ...);
 end
 
-function commands:prune(host, ...) --luacheck: ignore 212/self
+function commands:prune(target, ...) --luacheck: ignore 212/self
 	if select("#", ...) > 0 then
 		return nil, "This takes a host and nothing else: what has expired is what the options say";
 	end
+	local command, wrong = core.command({ "--prune"; "--"; tostring(target) }, time.now());
+	if not command then
+		return nil, wrong;
+	end
+	local host = command.host;
 	if not hosts[host] then
-		return nil, "Unknown host: "..tostring(host);
+		return unknown_host(host);
 	end
 	local results, problem = readings.prune(host, { actor = { kind = "admin-shell" } });
 	if not results then

@@ -1,6 +1,7 @@
 //! The arguments of `prosodyctl mod_audit`, which the shell's commands and the ad-hoc form make too.
 
 pub mod flags;
+mod names;
 mod pairs;
 
 use std::fmt::Write as _;
@@ -17,6 +18,8 @@ use crate::report::columns::{self, Column, Columns};
 use crate::report::format::{self, Format};
 use crate::report::zone::Zone;
 pub use flags::{FLAGS, Flag, Group};
+pub use names::{Lowercase, Names, nearest};
+use names::{read_actor, read_target, read_user};
 
 /// How the command is called; the flags follow.
 const USAGE: &str = "\
@@ -114,6 +117,15 @@ impl Command {
     /// assert!(Command::parse(["--limt", "5", "example.com"], 0.0).is_err());
     /// ```
     pub fn parse<'a>(arguments: impl IntoIterator<Item = &'a str>, now: f64) -> Result<Self, UsageError> {
+        Self::parse_with(arguments, now, &Lowercase)
+    }
+
+    /// The same, with names prepared as the server does it.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError`] with one line for the operator.
+    pub fn parse_with<'a>(arguments: impl IntoIterator<Item = &'a str>, now: f64, names: &dyn Names) -> Result<Self, UsageError> {
         let mut arguments = arguments.into_iter();
         let mut given = Given::default();
         let mut target = None;
@@ -143,7 +155,7 @@ impl Command {
                 _ => given.take(flag, on, value)?,
             }
         }
-        let target = target.map(read_target).transpose()?;
+        let target = target.map(|target| read_target(target, names)).transpose()?;
         if given.trust_clock && given.action != Some("prune") {
             return Err(UsageError("--trust-clock goes with --prune only".to_owned()));
         }
@@ -163,7 +175,7 @@ impl Command {
         }
         match target {
             None => Err(UsageError("Name a host or an account, such as example.com or user@example.com (--help shows more)".to_owned())),
-            Some((local, host)) => Ok(Self::Show(Box::new(given.show(local, host, now)?))),
+            Some((local, host)) => Ok(Self::Show(Box::new(given.show(local, host, now, names)?))),
         }
     }
 }
@@ -175,6 +187,7 @@ struct Given {
     since: Option<Moment>,
     until: Option<Moment>,
     users: Vec<String>,
+    actors: Vec<String>,
     output: Option<String>,
     report: Option<String>,
     stats: bool,
@@ -203,8 +216,8 @@ impl Given {
             "ip" => read_addresses(filter, flag, value)?,
             "source" => filter.sources.extend(words(flag, value)?.map(Pattern::new)),
             "client" => filter.clients.extend(words(flag, value)?.map(Pattern::new)),
-            "country" => filter.countries.extend(words(flag, value)?.map(Pattern::new)),
-            "actor" => filter.actors.extend(words(flag, value)?.map(Pattern::new)),
+            "country" => filter.countries.extend(read_countries(flag, value)?),
+            "actor" => self.actors.extend(words(flag, value)?.map(ToOwned::to_owned)),
             "class" => filter.classes.extend(words(flag, value)?.map(Pattern::new)),
             "text" => filter.text = Some(value.to_lowercase()).filter(|text| !text.is_empty()),
             "global" => filter.global = Some(on),
@@ -247,7 +260,7 @@ impl Given {
         Ok(())
     }
 
-    fn show(self, local: Option<String>, host: String, now: f64) -> Result<Show, UsageError> {
+    fn show(self, local: Option<String>, host: String, now: f64, names: &dyn Names) -> Result<Show, UsageError> {
         let mut show = self.show;
         let zone = show.zone;
         let resolve = |moment: Option<Moment>| moment.map(|moment| moment.resolve(now, zone));
@@ -272,9 +285,12 @@ impl Given {
         show.output = self.output.or(self.report);
         let filter = &mut show.request.filter;
         (filter.since, filter.until) = (since, until);
-        filter.users.extend(
-            self.users.iter().map(|user| if user.contains('@') { Pattern::new(user) } else { Pattern::new(&format!("{user}@{host}")) }),
-        );
+        for user in &self.users {
+            filter.users.push(Pattern::new(&read_user(user, &host, names)?));
+        }
+        for actor in &self.actors {
+            filter.actors.push(Pattern::new(&read_actor(actor, names)?));
+        }
         if let Some(local) = local {
             if !filter.users.is_empty() {
                 return Err(UsageError(format!("{local}@{host} and --user are two ways to say one thing")));
@@ -367,15 +383,14 @@ fn read_limit(text: &str) -> Result<usize, UsageError> {
         .ok_or_else(|| UsageError(format!("--limit is {}, but takes a whole number from 1", quote(text))))
 }
 
-/// Splits a JID into localpart and host. A resource is left out: events are of accounts.
-fn read_target(target: &str) -> Result<(Option<String>, String), UsageError> {
-    let bare = target.split_once('/').map_or(target, |(bare, _)| bare);
-    let (local, host) = bare.rsplit_once('@').map_or((None, bare), |(local, host)| (Some(local), host));
-    if host.is_empty() || local == Some("") {
-        return Err(UsageError(format!("{} is no host and no account; example.com and user@example.com are", quote(target))));
-    }
-    // Prosody's nodeprep and nameprep lower the case of letters.
-    Ok((local.map(str::to_lowercase), host.to_lowercase()))
+/// Codes of two letters, or what may stand for some.
+fn read_countries(flag: &Flag, value: &str) -> Result<Vec<Pattern>, UsageError> {
+    let country = |word: &str| {
+        let may_be = word.contains('*') || word.len() == 2 && word.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let refused = || UsageError(format!("--country has {}, which is no code of two letters such as DE", quote(word)));
+        may_be.then(|| Pattern::new(word)).ok_or_else(refused)
+    };
+    words(flag, value)?.map(country).collect()
 }
 
 /// Text from the command line in an error: nothing of it may steer a terminal.
@@ -559,6 +574,7 @@ mod tests {
             let value = match flag.name {
                 "since" | "until" => "2d",
                 "ip" => "::1",
+                "country" => "DE",
                 "zone" => "UTC",
                 "columns" => "ip",
                 "format" => "json",
@@ -602,6 +618,11 @@ mod tests {
             "--ip 203.0.113 example.com",
             "--ip 203.0.113.7/33 example.com",
             "--type , example.com",
+            "--user a:b example.com",
+            "--user @b example.com",
+            "--actor a:b@c example.com",
+            "--country Germany example.com",
+            "a:b@example.com",
             "--after x example.com",
             "--zone Mars example.com",
             "--columns ip,size example.com",
@@ -651,6 +672,11 @@ mod tests {
             --ip 203.0.113 example.com              --ip has "203.0.113", which is no address and no network; 203.0.113.7 and 2001:db8::/32 are
             --ip 203.0.113.7/33 example.com         --ip has "203.0.113.7/33", which is no address and no network; 203.0.113.7 and 2001:db8::/32 are
             --type , example.com                    --type is empty
+            --user a:b example.com                  --user has "a:b", which can be no account; user and user@example.com can
+            --user @b example.com                   --user has "@b", which can be no account; user and user@example.com can
+            --actor a:b@c example.com               --actor has "a:b@c", which can be nobody's JID; user@example.com can
+            --country Germany example.com           --country has "Germany", which is no code of two letters such as DE
+            a:b@example.com                         "a:b@example.com" is no host and no account; example.com and user@example.com are
             --after x example.com                   --after is "x", but takes the id of an entry, as the column "id" and the formats for programs show it
             --zone Mars example.com                 --zone is "Mars", but takes "local", "UTC", or an offset such as +02:00
             --columns ip,size example.com           --columns: "size" is no column; there are time, event, user, ip, location, note, source, client, actor, class, id

@@ -9,7 +9,7 @@ use super::convert::option;
 use super::reader::Asked;
 use super::signals;
 use crate::catalogue::{ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
-use crate::command::{Command, FLAGS, Flag, Group, help};
+use crate::command::{Command, FLAGS, Flag, Group, Lowercase, Names, help, nearest};
 use crate::options::period;
 use crate::redact::{COMMANDS, Known, field_value, is_shown_field, shell_line};
 use crate::text::{Kind, ascii, clean, clean_jid, clean_name};
@@ -30,6 +30,12 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     exports.set("ascii", lua.create_function(|_, text: LuaString| Ok(ascii(&text.to_string_lossy())))?)?;
     exports.set("period", lua.create_function(read_period)?)?;
     exports.set("command", lua.create_function(read_command)?)?;
+    exports.set(
+        "nearest",
+        lua.create_function(|_, (typed, known): (String, Vec<String>)| {
+            Ok(nearest(&typed, known.iter().map(String::as_str)).map(ToOwned::to_owned))
+        })?,
+    )?;
     exports.set("actor_kinds", ACTOR_KINDS)?;
     exports.set("unknown_actor", UNKNOWN_ACTOR)?;
     exports.set("event_types", lua.create_function(event_types)?)?;
@@ -66,10 +72,39 @@ fn read_period(_: &Lua, value: LuaValue) -> LuaResult<(Option<f64>, Option<Strin
     })
 }
 
-/// `command(arguments, now) -> { action = "help" | "events" | "show" | "prune" | "new-key", host, asked } | nil, message`
-fn read_command(lua: &Lua, (arguments, now): (Vec<LuaString>, f64)) -> LuaResult<(Option<LuaTable>, Option<String>)> {
+/// Prosody's own ways to prepare names: functions of Lua, which return nil for what can be no name.
+struct Prepare<'a>(&'a LuaTable);
+
+impl Prepare<'_> {
+    fn call(&self, what: &str, text: &str) -> Option<String> {
+        self.0.get::<LuaFunction>(what).ok()?.call::<Option<String>>(text).ok()?
+    }
+}
+
+impl Names for Prepare<'_> {
+    fn node(&self, text: &str) -> Option<String> {
+        self.call("node", text)
+    }
+
+    fn host(&self, text: &str) -> Option<String> {
+        self.call("host", text)
+    }
+
+    fn resource(&self, text: &str) -> Option<String> {
+        self.call("resource", text)
+    }
+}
+
+/// `command(arguments, now, { node =, host =, resource = } | nil) -> { action = "help" | "events" | "show" | "prune" | "new-key",
+/// host, asked } | nil, message`
+fn read_command(
+    lua: &Lua,
+    (arguments, now, names): (Vec<LuaString>, f64, Option<LuaTable>),
+) -> LuaResult<(Option<LuaTable>, Option<String>)> {
     let arguments: Vec<String> = arguments.iter().map(LuaString::to_string_lossy).collect();
-    let command = match Command::parse(arguments.iter().map(String::as_str), now) {
+    let prepare = names.as_ref().map(Prepare);
+    let names: &dyn Names = prepare.as_ref().map_or(&Lowercase, |prepare| prepare);
+    let command = match Command::parse_with(arguments.iter().map(String::as_str), now, names) {
         Ok(command) => command,
         Err(error) => return Ok((None, Some(error.to_string()))),
     };

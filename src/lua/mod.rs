@@ -6,6 +6,7 @@
 //! | `detail(name, attr, text, children) -> stanza` | something to add to an event |
 //! | `period(value) -> seconds \| nil, allowed` | a length of time as Prosody's options write it |
 //! | `command(arguments, now) -> command \| nil, message` | the arguments of `prosodyctl mod_audit` |
+//! | `nearest(name, list of names) -> name \| nil` | the name that was meant |
 //! | `flags() -> list` | the flags of the command: name, value, negatable, meaning, group |
 //! | `writing(asked, width, coloured) -> writing` | entries in the format that was asked for |
 //! | `new_file(path) -> file \| nil, message` | a file that appears whole or not at all |
@@ -57,6 +58,7 @@ const CHUNKS: &[(&str, &str)] = &[
     ("prune", include_str!("prune.lua")),
     ("schedule", include_str!("schedule.lua")),
     ("read", include_str!("read.lua")),
+    ("names", include_str!("names.lua")),
     ("glue", include_str!("glue.lua")),
 ];
 

@@ -1,0 +1,149 @@
+//! Names of accounts and hosts as they are typed, and as Prosody stores them.
+
+use super::UsageError;
+
+/// Prepares names as the server does (stringprep, RFC 6122). The tables for it are Prosody's.
+pub trait Names {
+    /// A localpart by nodeprep; `None` if it can't be one.
+    fn node(&self, text: &str) -> Option<String>;
+    /// A host by nameprep, with `xn--…` as Unicode; `None` if it can't be one.
+    fn host(&self, text: &str) -> Option<String>;
+    /// A resource by resourceprep; `None` if it can't be one.
+    fn resource(&self, text: &str) -> Option<String>;
+}
+
+/// Names in lower case: right for ASCII.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lowercase;
+
+impl Names for Lowercase {
+    fn node(&self, text: &str) -> Option<String> {
+        let may_be = |letter: char| !letter.is_whitespace() && !letter.is_control() && !"\"&'/:<>@".contains(letter);
+        text.chars().all(may_be).then(|| text.to_lowercase())
+    }
+
+    fn host(&self, text: &str) -> Option<String> {
+        Some(text.to_lowercase())
+    }
+
+    fn resource(&self, text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+}
+
+/// Splits a JID into localpart and host, both prepared. A resource is left out: events are of accounts.
+pub(super) fn read_target(target: &str, names: &dyn Names) -> Result<(Option<String>, String), UsageError> {
+    let bare = target.split_once('/').map_or(target, |(bare, _)| bare);
+    let (local, host) = bare.rsplit_once('@').map_or((None, bare), |(local, host)| (Some(local), host));
+    let refused = || UsageError(format!("{target:?} is no host and no account; example.com and user@example.com are"));
+    if host.is_empty() || local == Some("") {
+        return Err(refused());
+    }
+    let host = names.host(host).ok_or_else(refused)?;
+    Ok((local.map(|local| names.node(local).ok_or_else(refused)).transpose()?, host))
+}
+
+/// The JID that a word of `--user` means: of the host where it names none. A resource is left out.
+pub(super) fn read_user(word: &str, host: &str, names: &dyn Names) -> Result<String, UsageError> {
+    let bare = word.split_once('/').map_or(word, |(bare, _)| bare);
+    let (local, of_host) = bare.rsplit_once('@').map_or((bare, None), |(local, host)| (local, Some(host)));
+    let prepared = || {
+        let local = names.node(local).filter(|local| !local.is_empty())?;
+        let host = of_host.map_or_else(|| Some(host.to_owned()), |host| names.host(host).filter(|host| !host.is_empty()))?;
+        Some(format!("{local}@{host}"))
+    };
+    prepared().ok_or_else(|| UsageError(format!("--user has {word:?}, which can be no account; user and user@example.com can")))
+}
+
+/// What a word of `--actor` means: a JID, with a resource or without, or the kind of an actor.
+pub(super) fn read_actor(word: &str, names: &dyn Names) -> Result<String, UsageError> {
+    let (bare, resource) = word.split_once('/').map_or((word, None), |(bare, resource)| (bare, Some(resource)));
+    let Some((local, host)) = bare.rsplit_once('@') else { return Ok(word.to_owned()) };
+    let prepared = || {
+        let bare = format!("{}@{}", names.node(local)?, names.host(host)?);
+        Some(match resource {
+            Some(resource) => format!("{bare}/{}", names.resource(resource)?),
+            None => bare,
+        })
+    };
+    prepared().ok_or_else(|| UsageError(format!("--actor has {word:?}, which can be nobody's JID; user@example.com can")))
+}
+
+/// The name that somebody meant who typed another; `None` if none is near.
+#[must_use]
+pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = (typed.chars().count() / 4).clamp(1, 4);
+    let (distance, name) = known.into_iter().map(|name| (distance(typed, name), name)).min()?;
+    (distance <= allowed).then_some(name)
+}
+
+/// How many letters must be put in, left out, replaced or swapped with the next to make one text of the other.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    // The row before the last, the last row, each with a distance for each beginning of b.
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for (i, letter) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, other) in b.iter().enumerate() {
+            let at = |row: &[usize], j: usize| row.get(j).copied().unwrap_or(usize::MAX - 1);
+            let replaced = at(&last, j) + usize::from(letter != other);
+            let mut least = replaced.min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
+            let is_swapped =
+                j.checked_sub(1).is_some_and(|k| b.get(k) == Some(letter)) && i.checked_sub(1).is_some_and(|k| a.get(k) == Some(other));
+            if is_swapped {
+                least = least.min(at(&before, j - 1) + 1);
+            }
+            row.push(least);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jid_is_prepared_part_by_part() {
+        let target = |text| read_target(text, &Lowercase).map_err(|error| error.to_string());
+        assert_eq!(target("User@Example.COM/Phone"), Ok((Some("user".to_owned()), "example.com".to_owned())));
+        assert!(target("a b@example.com").unwrap_err().contains("no account"));
+        let user = |text| read_user(text, "example.com", &Lowercase).map_err(|error| error.to_string());
+        assert_eq!(user("User").as_deref(), Ok("user@example.com"));
+        assert_eq!(user("U*@B.example/phone").as_deref(), Ok("u*@b.example"));
+        for wrong in ["a b", "@b", "a@", "a:b@c"] {
+            assert!(user(wrong).unwrap_err().starts_with("--user has"), "{wrong}");
+        }
+        let actor = |text| read_actor(text, &Lowercase).map_err(|error| error.to_string());
+        assert_eq!(actor("Nurse@B.example/Desk").as_deref(), Ok("nurse@b.example/Desk"));
+        assert_eq!(actor("admin-shell").as_deref(), Ok("admin-shell"));
+        assert!(actor("a b@c").is_err());
+    }
+
+    #[test]
+    fn the_nearest_name_is_the_one_that_was_meant() {
+        let known = ["example.com", "conference.example.com", "example.org"];
+        for (typed, meant) in [
+            ("exmaple.com", Some("example.com")),
+            ("example.co", Some("example.com")),
+            ("example.orgg", Some("example.org")),
+            ("conference.exmple.com", Some("conference.example.com")),
+            ("xmpp.test", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(typed, known), meant, "{typed}");
+        }
+        assert_eq!(nearest("x", []), None);
+    }
+
+    #[test]
+    fn a_distance_is_a_number_of_slips() {
+        for (a, b, slips) in
+            [("", "", 0), ("a", "", 1), ("", "ab", 2), ("abc", "abc", 0), ("abc", "acb", 1), ("abc", "axc", 1), ("kitten", "sitting", 3)]
+        {
+            assert_eq!((distance(a, b), distance(b, a)), (slips, slips), "{a} {b}");
+        }
+    }
+}
