@@ -11,6 +11,7 @@ local storagemanager = require "core.storagemanager";
 local time = require "util.time";
 
 local link = module:require "audit_socket";
+local leftovers = module:require "audit_leftovers";
 local readings = module:require "audit_readings";
 
 local audit_log = module:shared("/*/audit/log").log;
@@ -35,6 +36,26 @@ local function activate(host)
 	return true;
 end
 
+-- Where a host is not configured the server has nothing to do with its log, unless it was activated by hand.
+local unconfigured = {};
+
+local function activate_unconfigured(host)
+	local found = leftovers.find();
+	local ok, problem = leftovers.activate(host);
+	if not ok then
+		return fail("%s", problem);
+	end
+	storagemanager.initialize_host(host);
+	unconfigured[host] = true;
+	for _, name in ipairs(found) do
+		if name == host then return; end
+	end
+	-- A log in a database may have no files.
+	local _, driver_name = storagemanager.get_driver(host, "audit");
+	if driver_name ~= "internal" then return; end
+	return fail("There is no log of %q%s", host, #found > 0 and "; of hosts that are not configured there are "..table.concat(found, ", ") or "");
+end
+
 local function all_hosts()
 	local names = {};
 	for name in pairs(hosts) do
@@ -48,6 +69,11 @@ end
 
 local function unknown_host(host)
 	local names = all_hosts();
+	for _, name in ipairs(leftovers.find()) do
+		if name == host then
+			return fail("%q is not configured any more; --host-data reads what is left of its log", host);
+		end
+	end
 	local meant = core.nearest(host, names);
 	if meant then
 		return fail("Unknown host %q; did you mean %s?", host, meant);
@@ -70,6 +96,9 @@ end
 
 -- "reachable", "running" without a way to reach it, or "stopped".
 local function state_of_server(host)
+	if unconfigured[host] then
+		return audit_log.is_owned(host) and "running" or "stopped";
+	end
 	local conn = link.open();
 	if conn then
 		conn:close();
@@ -287,9 +316,13 @@ return function (arg)
 	-- However it ends, nothing stays behind: a new file has no name yet, and the system lets go of locks.
 	core.exit_on_interrupt();
 	keep_log_from_stdout();
+	if command.host_data then
+		local failed = activate_unconfigured(command.host);
+		if failed then return failed; end
+	end
 	local names = command.host and { command.host } or all_hosts();
 	for _, host in ipairs(names) do
-		if not activate(host) then
+		if not unconfigured[host] and not activate(host) then
 			return unknown_host(host);
 		end
 	end

@@ -358,6 +358,15 @@ end
 if in_server then
 	module:require "audit_shell";
 
+	-- Nobody reads or prunes the log of a host that is not configured any more.
+	module:hook("server-started", function ()
+		local found = module:require "audit_leftovers".find();
+		if #found > 0 then
+			module:log("warn", "There are logs of hosts that are not configured: %s. They are kept until prosodyctl mod_audit --host-data --prune HOST removes what has expired.",
+				table.concat(found, ", "));
+		end
+	end);
+
 	-- What prosodyctl asks for.
 	module:require "audit_socket".serve {
 		prune = function (attr)

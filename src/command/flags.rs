@@ -87,6 +87,7 @@ pub const FLAGS: &[Flag] = &[
     switch("stats", View, "totals instead of entries: by type, account, network and country, and over time"),
     takes("report", "FILE", View, "the same as a page for a browser, with the entries behind each number, into a new file"),
     switch("follow", View, "entries as they come, until you interrupt it"),
+    switch("host-data", Action, "for a host that is not configured any more: read or prune what is left of its log"),
     switch("prune", Action, "remove what has expired, on one host or on all"),
     switch("trust-clock", Action, "with --prune: the clock is right, although it has jumped; remove by it"),
     switch("new-key", Action, "replace the key by which addresses are hashed, on one host or on all"),

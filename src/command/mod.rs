@@ -26,6 +26,7 @@ const USAGE: &str = "\
 Usage: prosodyctl mod_audit [FLAGS] HOST        everything of a host, newest first
        prosodyctl mod_audit [FLAGS] USER@HOST   one account
        prosodyctl mod_audit --prune [HOST]      remove what has expired
+       prosodyctl mod_audit --host-data [--prune] HOST   the same for a host that is not configured any more
        prosodyctl mod_audit --new-key [HOST]    hash addresses with a new key
        prosodyctl mod_audit --events [HOST]     list what is recorded, and in which class it is kept";
 
@@ -48,6 +49,8 @@ pub enum Command {
         /// Whether the clock is right, even if it has jumped.
         trust_clock: bool,
     },
+    /// Show or prune what is left of the log of a host that is not configured any more.
+    HostData(Box<Command>),
     /// Replace the key by which addresses are hashed.
     NewKey {
         /// On this host; nothing stands for all of them.
@@ -156,6 +159,16 @@ impl Command {
             }
         }
         let target = target.map(|target| read_target(target, names)).transpose()?;
+        let host_data = given.host_data;
+        let command = Self::of(target, given, now, names)?;
+        match command {
+            Self::Prune { host: None, .. } if host_data => Err(UsageError("Name the host: --host-data --prune old.example.com".to_owned())),
+            command if host_data => Ok(Self::HostData(Box::new(command))),
+            command => Ok(command),
+        }
+    }
+
+    fn of(target: Option<(Option<String>, String)>, given: Given, now: f64, names: &dyn Names) -> Result<Self, UsageError> {
         if given.trust_clock && given.action != Some("prune") {
             return Err(UsageError("--trust-clock goes with --prune only".to_owned()));
         }
@@ -192,6 +205,7 @@ struct Given {
     report: Option<String>,
     stats: bool,
     no_colour: bool,
+    host_data: bool,
     action: Option<&'static str>,
     trust_clock: bool,
     /// The names of all flags, each once; `format` only if it is not the table.
@@ -204,6 +218,7 @@ impl Given {
         let filter = &mut show.request.filter;
         match flag.name {
             "trust-clock" => self.trust_clock = true,
+            "host-data" => self.host_data = true,
             "events" | "prune" | "new-key" => {
                 if let Some(other) = self.action.replace(flag.name).filter(|other| *other != flag.name) {
                     return Err(UsageError(format!("One thing at a time, not --{other} and --{}", flag.name)));
@@ -454,6 +469,11 @@ mod tests {
             ("--new-key", Command::NewKey { host: None }),
             ("--new_key Example.com", Command::NewKey { host: Some("example.com".to_owned()) }),
             ("example.com --prune", Command::Prune { host: Some("example.com".to_owned()), trust_clock: false }),
+            (
+                "--host-data --prune old.example",
+                Command::HostData(Box::new(Command::Prune { host: Some("old.example".to_owned()), trust_clock: false })),
+            ),
+            ("--host-data old.example", Command::HostData(Box::new(Command::Show(Box::new(show("old.example")))))),
             ("--events", Command::Events { host: None }),
             ("example.com --events", Command::Events { host: Some("example.com".to_owned()) }),
             ("--help", Command::Help),
@@ -509,6 +529,7 @@ mod tests {
             "since" => "3d",
             "until" => "2d",
             "ip" => "::1",
+            "country" => "DE",
             "zone" => "+03:00",
             "columns" => "ip",
             "format" => "csv",
@@ -558,7 +579,9 @@ mod tests {
     #[test]
     fn an_action_takes_nothing_but_a_host() {
         for action in ["prune", "new-key", "events"] {
-            let goes_with = |flag: &Flag| flag.name == "help" || flag.name == action || action == "prune" && flag.name == "trust-clock";
+            let goes_with = |flag: &Flag| {
+                flag.name == "help" || flag.name == action || action == "prune" && matches!(flag.name, "trust-clock" | "host-data")
+            };
             for flag in FLAGS.iter().filter(|flag| !goes_with(flag)) {
                 for line in [format!("--{action} {} example.com", with_value(flag)), format!("{} --{action}", with_value(flag))] {
                     assert!(parse(&line).is_err(), "{line}");
@@ -623,6 +646,10 @@ mod tests {
             "--actor a:b@c example.com",
             "--country Germany example.com",
             "a:b@example.com",
+            "--host-data",
+            "--host-data --prune",
+            "--host-data --new-key example.com",
+            "--events --host-data example.com",
             "--after x example.com",
             "--zone Mars example.com",
             "--columns ip,size example.com",
@@ -677,6 +704,10 @@ mod tests {
             --actor a:b@c example.com               --actor has "a:b@c", which can be nobody's JID; user@example.com can
             --country Germany example.com           --country has "Germany", which is no code of two letters such as DE
             a:b@example.com                         "a:b@example.com" is no host and no account; example.com and user@example.com are
+            --host-data                             Name a host or an account, such as example.com or user@example.com (--help shows more)
+            --host-data --prune                     Name the host: --host-data --prune old.example.com
+            --host-data --new-key example.com       --new-key and --host-data do not go together: --new-key takes a host and nothing else
+            --events --host-data example.com        --events and --host-data do not go together: --events takes a host and nothing else
             --after x example.com                   --after is "x", but takes the id of an entry, as the column "id" and the formats for programs show it
             --zone Mars example.com                 --zone is "Mars", but takes "local", "UTC", or an offset such as +02:00
             --columns ip,size example.com           --columns: "size" is no column; there are time, event, user, ip, location, note, source, client, actor, class, id
@@ -719,6 +750,7 @@ mod tests {
             Usage: prosodyctl mod_audit [FLAGS] HOST        everything of a host, newest first
                    prosodyctl mod_audit [FLAGS] USER@HOST   one account
                    prosodyctl mod_audit --prune [HOST]      remove what has expired
+                   prosodyctl mod_audit --host-data [--prune] HOST   the same for a host that is not configured any more
                    prosodyctl mod_audit --new-key [HOST]    hash addresses with a new key
                    prosodyctl mod_audit --events [HOST]     list what is recorded, and in which class it is kept
 
@@ -759,6 +791,7 @@ mod tests {
               --follow              entries as they come, until you interrupt it
 
             Other:
+              --host-data           for a host that is not configured any more: read or prune what is left of its log
               --prune               remove what has expired, on one host or on all
               --trust-clock         with --prune: the clock is right, although it has jumped; remove by it
               --new-key             replace the key by which addresses are hashed, on one host or on all

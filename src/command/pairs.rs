@@ -42,7 +42,7 @@ pub(super) fn refusal(given: &[&str]) -> Option<String> {
 }
 
 /// What an action takes besides a host.
-const TAKEN: &[(&str, &str)] = &[("prune", "trust-clock")];
+const TAKEN: &[(&str, &str)] = &[("prune", "trust-clock"), ("prune", "host-data")];
 
 /// Why an action does not go with another flag: it takes a host and nothing else, or what is in [`TAKEN`].
 pub(super) fn refusal_of_action(action: &str, given: &[&str]) -> Option<String> {

@@ -96,7 +96,7 @@ impl Names for Prepare<'_> {
 }
 
 /// `command(arguments, now, { node =, host =, resource = } | nil) -> { action = "help" | "events" | "show" | "prune" | "new-key",
-/// host, asked } | nil, message`
+/// host, asked, host_data = true | nil } | nil, message`
 fn read_command(
     lua: &Lua,
     (arguments, now, names): (Vec<LuaString>, f64, Option<LuaTable>),
@@ -109,7 +109,16 @@ fn read_command(
         Err(error) => return Ok((None, Some(error.to_string()))),
     };
     let result = lua.create_table()?;
+    let command = match command {
+        Command::HostData(command) => {
+            result.set("host_data", true)?;
+            *command
+        }
+        command => command,
+    };
     match command {
+        // One in another is none that is read.
+        Command::HostData(_) => {}
         Command::Help => result.set("action", "help")?,
         Command::Events { host } => {
             result.set("action", "events")?;
