@@ -58,7 +58,8 @@ local function created(username, pause)
 		return nil;
 	end
 	local types = "--type=user-registered,user-password-*,user-enabled,user-disabled";
-	local explained = core.command({ types, "--since="..os.date("!%Y-%m-%dT%H:%M:%SZ", written - EXPLAINED_WITHIN), "--limit=1", "--no-global", "--", username.."@"..host }, time.now());
+	local since = "--since="..os.date("!%Y-%m-%dT%H:%M:%SZ", written - EXPLAINED_WITHIN);
+	local explained = core.command({ types, since, "--limit=1", "--no-global", "--", username.."@"..host }, time.now());
 	local found, result = audit_log.cells(explained.asked, { "event" }, pause);
 	if #found == 0 and not result.problem then
 		return written;

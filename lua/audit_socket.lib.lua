@@ -100,14 +100,17 @@ local function open_stream()
 		if moment > 0 then
 			socket.sleep(moment);
 		end
-		local deadline, answered = time.now() + EACH_TRY, nil;
-		answered, err = conn:send(STREAM);
-		-- The XML declaration comes first.
-		while answered and answered ~= "<stream" do
-			answered, err = receive_until(conn, ">", deadline);
-			answered = answered and (answered:match("<stream") or "");
+		local deadline, header = time.now() + EACH_TRY, nil;
+		local sent;
+		sent, err = conn:send(STREAM);
+		if sent then
+			header, err = receive_until(conn, ">", deadline);
 		end
-		if answered then
+		-- The XML declaration comes first.
+		while header and not header:find("<stream", 1, true) do
+			header, err = receive_until(conn, ">", deadline);
+		end
+		if header then
 			return conn;
 		end
 		conn:close();

@@ -362,8 +362,8 @@ if in_server then
 	module:hook("server-started", function ()
 		local found = module:require "audit_leftovers".find();
 		if #found > 0 then
-			module:log("warn", "There are logs of hosts that are not configured: %s. They are kept until prosodyctl mod_audit --host-data --prune HOST removes what has expired.",
-				table.concat(found, ", "));
+			module:log("warn", "There are logs of hosts that are not configured: %s. Nothing in them is removed before you ask for it: "
+				.."prosodyctl mod_audit --host-data --prune HOST", table.concat(found, ", "));
 		end
 	end);
 

@@ -72,7 +72,7 @@ pub(super) fn read_actor(word: &str, names: &dyn Names) -> Result<String, UsageE
 /// The name that somebody meant who typed another; `None` if none is near.
 #[must_use]
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = (typed.chars().count() / 4).clamp(1, 4);
+    let allowed = (typed.chars().count() / 5).clamp(1, 3);
     let (distance, name) = known.into_iter().map(|name| (distance(typed, name), name)).min()?;
     (distance <= allowed).then_some(name)
 }

@@ -159,7 +159,7 @@ mod tests {
         let never = Rules { expires_after: Period::Never, ..Rules::default() };
         assert_eq!(horizon(&Retention::new(rules(28.0), vec![class("user-*", 7.0)]), NOON), Some(NOON - 7.0 * 86_400.0));
         assert_eq!(horizon(&Retention::new(rules(28.0), vec![class("user-*", 70.0)]), NOON), Some(NOON - 70.0 * 86_400.0));
-        assert_eq!(horizon(&Retention::new(never.clone(), vec![class("user-deleted", 7.0)]), NOON), Some(NOON - 7.0 * 86_400.0));
+        assert_eq!(horizon(&Retention::new(never, vec![class("user-deleted", 7.0)]), NOON), Some(NOON - 7.0 * 86_400.0));
         assert_eq!(horizon(&Retention::new(never, Vec::new()), NOON), None);
     }
 }

@@ -649,7 +649,7 @@ mod tests {
     const NOON: f64 = 1_795_521_600.0;
 
     impl Page {
-        fn from_partition(&self) -> Option<String> {
+        fn archive_user(&self) -> Option<String> {
             match &self.from {
                 Origin::Store(partition) => partition.clone(),
                 Origin::Journal => panic!("no partition"),
@@ -847,16 +847,16 @@ mod tests {
             let mut query = store.query(Request { oldest_first, ..all() }, Period::Never, &[]);
             let (mut found, mut lost) = (Vec::new(), 0);
             while let Some(page) = query.next_page() {
-                let rows = &store.0.get(&page.from_partition()).cloned().unwrap_or_default();
+                let rows = &store.0.get(&page.archive_user()).cloned().unwrap_or_default();
                 if page.behind.as_ref().is_some_and(|key| rows.iter().all(|row| row.key != *key)) {
                     lost += 1;
                     query.lost_place(&page);
                     continue;
                 }
                 let read = store.page(&page, &[]);
-                if lost < 4 && page.from_partition().as_deref() == partition {
+                if lost < 4 && page.archive_user().as_deref() == partition {
                     let last = read.last().map(|row| row.key.clone());
-                    let rows = store.0.get_mut(&page.from_partition()).unwrap();
+                    let rows = store.0.get_mut(&page.archive_user()).unwrap();
                     rows.retain(|row| Some(&row.key) != last.as_ref());
                     rows.iter_mut().for_each(|row| row.key += "x");
                 }
