@@ -41,14 +41,13 @@ end
 
 -- Makes such a host known to this process, which is prosodyctl: true | nil, what is wrong
 function leftovers.activate(host)
-	local hosts = prosody.hosts;
-	if hosts[host] then
+	if prosody.hosts[host] then
 		return nil, ("%s is configured: name it without --host-data"):format(host);
 	end
-	hosts[host] = {
+	rawset(prosody.hosts, host, {
 		host = host; type = "local"; events = prosody.events; modules = {}; sessions = {};
 		users = require "core.usermanager".new_null_provider(host);
-	};
+	});
 	return true;
 end
 
