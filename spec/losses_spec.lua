@@ -349,6 +349,27 @@ describe("what is lost", function ()
 		assert.equal(1, #lines(again, "1 audit events of example.com are lost"));
 	end);
 
+	it("and can't be written down is said once, and again when that is over and comes back", function ()
+		local log = journaled();
+		lfs.mkdir((path:gsub("journal$", "losses")));
+		audit(log, 1, 3);
+		log:pass(5);
+		audit(log, 4, 6);
+		log:pass(5);
+		local line = "The number of audit events of example.com that are lost can't be written down: ";
+		assert.equal(1, #lines(log, line));
+		assert.equal(1, #lines(log, "A crash would take it."));
+		lfs.rmdir((path:gsub("journal$", "losses")));
+		audit(log, 7, 7);
+		log:pass(5);
+		os.remove((path:gsub("journal$", "losses")));
+		lfs.mkdir((path:gsub("journal$", "losses")));
+		log.log.look("example.com");
+		assert.equal(2, #lines(log, line));
+		lfs.rmdir((path:gsub("journal$", "losses")));
+		assert.same({ 1, 2, 3, 4, 5, 6, 7 }, (stored(log)));
+	end);
+
 	it("by a fault of ours is counted with the rest", function ()
 		local log = journaled();
 		local raising = setmetatable({}, { __index = function () error("boom"); end });

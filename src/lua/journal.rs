@@ -148,9 +148,12 @@ impl LuaUserData for Owned {
             let unrecorded = journal.losses().unrecorded().map_or(0, |lost| lost.count);
             Ok((lost, unrecorded, journal.is_kept()))
         });
-        // is_kept() -> whether what is counted would survive the death of the process; counted() -> how many events flood control
+        // is_kept() -> whether what is counted would survive the death of the process, why not | nil; counted() -> how many events flood control
         // had counted when the last one died; set_counted(count)
-        methods.add_method_mut("is_kept", |_, this, ()| Ok(this.journal()?.is_kept()));
+        methods.add_method_mut("is_kept", |_, this, ()| {
+            let journal = this.journal()?;
+            Ok((journal.is_kept(), journal.ledger_trouble().map(ToOwned::to_owned)))
+        });
         methods.add_method_mut("counted", |_, this, ()| Ok(this.journal()?.counted()));
         methods.add_method_mut("set_counted", |_, this, count: u64| {
             this.journal()?.set_counted(count);

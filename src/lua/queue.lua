@@ -136,6 +136,16 @@ local function new(context)
 		end
 	end
 
+	-- Says once that the number of what is lost can't be written down, as long as that is so.
+	local function tell_of_losses_file(queue)
+		local is_kept, problem = queue.journal:is_kept();
+		if problem and not queue.told_of_losses_file then
+			log("error", ("The number of audit events of %s that are lost can't be written down: %s. A crash would take it."):format(queue.host,
+				problem));
+		end
+		queue.told_of_losses_file = not is_kept;
+	end
+
 	-- Takes the files of a journal, and tries again later if that fails. What waits in memory has other sequences then.
 	local attach;
 	function attach(queue)
@@ -165,6 +175,7 @@ local function new(context)
 		end
 		queue.held, queue.held_count = {}, 0;
 		tell_missing(queue);
+		tell_of_losses_file(queue);
 		if journal:first() < journal:next() or journal:has_lost() then
 			queue.recognise_to = journal:next();
 			queue.unread = { from = journal:first(), to = journal:next() };
@@ -221,6 +232,7 @@ local function new(context)
 		end
 		journal:settle();
 		tell_missing(queue);
+		tell_of_losses_file(queue);
 	end
 
 	-- The entry of a sequence: item | nil, why it can't be read now
@@ -715,7 +727,7 @@ local function new(context)
 	-- Looks after the journal of a host, for when nothing happens that would.
 	local function look(host)
 		local queue = queues[host];
-		if queue and queue.attached and not queue.running then
+		if queue and queue.attached then
 			mend(queue);
 		end
 	end
