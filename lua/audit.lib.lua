@@ -140,6 +140,7 @@ function audit.acting(host)
 		kind = actor.kind;
 		jid = actor.jid;
 		session = actor.session;
+		administers = actor.administers;
 		caused_by = actor.entries and actor.entries[host or module.host];
 	};
 end

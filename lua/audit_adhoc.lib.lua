@@ -82,6 +82,15 @@ local function record(host_module, command, event, actor, reply)
 	});
 end
 
+-- Roles of Prosody 13 that everybody may have who has an account.
+local ordinary_roles = { ["prosody:guest"] = true; ["prosody:registered"] = true; ["prosody:member"] = true };
+
+-- Whether it takes an administrator to run a command; what an administrator does is never only counted.
+local function is_administrative(command, origin)
+	local role = type(origin.role) == "table" and origin.role.name;
+	return command.permission ~= "local_user" and not ordinary_roles[role];
+end
+
 -- watch_adhoc(host_module, try): records the ad-hoc commands of a host. try(name, f, ...) calls what must not raise.
 return function (host_module, try)
 	host_module:wrap_event("iq-set/host/"..xmlns_commands..":command", function (handlers, name, event)
@@ -93,7 +102,8 @@ return function (host_module, try)
 		end
 		-- A copy, as the command may end the session.
 		local session = { id = origin.id, type = origin.type, ip = origin.ip, client_id = origin.client_id };
-		local actor = { kind = "adhoc", jid = stanza.attr.from, session = session };
+		local administers = try("an ad-hoc command", is_administrative, command, origin);
+		local actor = { kind = "adhoc", jid = stanza.attr.from, session = session, administers = administers };
 		local reply;
 		local stop_watching = watch_sent(origin, function (sent)
 			if not reply and st.is_stanza(sent) and sent.name == "iq" and sent.attr.id == stanza.attr.id

@@ -103,25 +103,178 @@ describe("flood control", function ()
 		assert.equal(1, asked);
 	end);
 
-	it("gives the id of the summary to who records by module:audit()", function ()
+	local function id_of(entry)
+		return entry.attr[xmlns_audit.."\1id"];
+	end
+
+	it("gives no id of what it only counts; a summary has one from when it is written", function ()
 		load();
 		local module = host:load("audit_auth").module;
-		local ids = {};
+		local session = { ip = "203.0.113.80" };
 		for i = 1, 8 do
-			ids[i] = module:audit("romeo@"..host.name, "thing-refused", { session = { ip = "203.0.113.80" } });
-			assert.is_string(ids[i]);
+			local id, condition = module:audit("romeo@"..host.name, "thing-refused", { session = session });
+			if i <= 5 then
+				assert.is_string(id);
+			else
+				assert.is_nil(id);
+				assert.equal("counted", condition);
+			end
 		end
-		assert.equal(ids[6], ids[8]);
-		assert.not_equal(ids[5], ids[6]);
+		module_api.pass(30);
+		local between = assert(module:audit("romeo@"..host.name, "thing-done"));
+		module_api.pass(32);
+		local after = assert(module:audit("romeo@"..host.name, "thing-done"));
+		local _, counted, summaries = stored();
+		assert.same({ 3, 1 }, { counted, #summaries });
+		assert.is_true(id_of(summaries[1]) > between and id_of(summaries[1]) < after);
+		-- In the order in which they were recorded.
+		local ids = {};
+		for i, entry in ipairs(host:entries()) do ids[i] = id_of(entry); end
+		for i = 2, #ids do
+			assert.is_true(ids[i - 1] < ids[i], i);
+		end
+	end);
+
+	it("gives another id to a summary that is written later, as nothing took it", function ()
+		load();
+		fail(25);
+		host.behaviour.append = function () return nil, "resource-constraint"; end;
+		module_api.pass(62);
+		host.behaviour.append = nil;
+		local later = assert(host:load("audit_auth").module:audit(nil, "thing-done"));
 		module_api.pass(62);
 		local _, counted, summaries = stored();
-		assert.equal(3, counted);
-		assert.equal(ids[6], summaries[1].attr[xmlns_audit.."\1id"]);
-		-- What needs a login is never held back.
-		for _ = 1, 20 do
-			module:audit("romeo@"..host.name, "thing-done");
+		assert.same({ 20, 1 }, { counted, #summaries });
+		assert.is_string(id_of(summaries[1]));
+		assert.is_string(later);
+	end);
+
+	it("counts what one user does, or one server, and stores what others do", function ()
+		load();
+		local module = host:load("audit_auth").module;
+		local function change(name, ip)
+			return module:audit(name.."@"..host.name, "user-password-changed", {
+				session = { ip = ip }; actor = { kind = "user"; jid = name.."@"..host.name.."/phone"; session = { ip = ip } };
+			});
 		end
-		assert.equal(25, (stored()));
+		local kept = 0;
+		for i = 1, 330 do
+			-- Wherever the account is used from.
+			kept = kept + (change("romeo", "203.0."..i % 250 ..".80") and 1 or 0);
+		end
+		assert.equal(20, kept);
+		assert.is_string(change("juliet", "203.0.113.80"));
+		local function establish(remote)
+			return module:audit(nil, "s2s-established", {
+				session = { ip = "198.51.100.9" }; custom = { require "audit_core".detail("s2s", { direction = "incoming"; remote = remote }) };
+			});
+		end
+		kept = 0;
+		for _ = 1, 160 do kept = kept + (establish("evil.example") and 1 or 0); end
+		assert.equal(20, kept);
+		assert.is_string(establish("good.example"));
+		-- Servers that have one network, and any number of names.
+		kept = 0;
+		for i = 1, 1000 do kept = kept + (establish("host"..i..".example") and 1 or 0); end
+		assert.equal(200 - 21, kept);
+		module_api.pass(62);
+		local _, counted, summaries = stored();
+		assert.same({ 310 + 140 + 821, 3 }, { counted, #summaries });
+		local by_actor = {};
+		for _, entry in ipairs(summaries) do
+			local lines = table.concat(module_api.lines(entry), "\n");
+			if entry.attr.type == "user-password-changed" then
+				assert.equal("romeo@"..host.name, entry.attr.user);
+				assert.matches('<actor jid="romeo@'..host.name..'" kind="user"/>', lines, 1, true);
+				assert.matches('count="310" .* networks="250"', lines);
+			else
+				by_actor[#by_actor + 1] = lines;
+			end
+		end
+		table.sort(by_actor, function (a, b) return a:find("evil", 1, true) and not b:find("evil", 1, true); end);
+		assert.matches('<s2s remote="evil.example"/>', by_actor[1], 1, true);
+		assert.matches('actors="821"', by_actor[2], 1, true);
+	end);
+
+	it("leaves most of a class with a limit to others", function ()
+		load { audit_log_classes = { all = { types = { "*" }; limit = 100 } } };
+		local module = host:load("audit_auth").module;
+		local text = ("x"):rep(4000);
+		local function ban(i, reason)
+			return module:audit("guest"..i.."@example.net", "room-affiliation-changed", {
+				actor = { kind = "user"; jid = "owner@"..host.name.."/x"; session = { ip = "203.0.113.80" } };
+				custom = { require "audit_core".detail("room", { jid = "room@rooms.example" }),
+					require "audit_core".detail("affiliation", { jid = "guest"..i.."@example.net"; from = "none"; to = "outcast" }, reason) };
+			});
+		end
+		local kept = 0;
+		for i = 1, 300 do kept = kept + (ban(i, text) and 1 or 0); end
+		assert.equal(1, kept, "long ones count several times");
+		module_api.pass(62);
+		kept = 0;
+		for i = 1, 300 do kept = kept + (ban(i) and 1 or 0); end
+		assert.equal(2, kept, "half as many as of one who was not counted before");
+		-- Who does it by many accounts has no more than a fifth of it at once.
+		kept = 0;
+		for i = 1, 1000 do
+			kept = kept + (module:audit("user"..i.."@"..host.name, "authentication-success", { session = { ip = "203.0."..i % 250 ..".1" } }) and 1 or 0);
+		end
+		assert.is_true(kept <= 20, kept);
+	end);
+
+	it("stores a list of affiliations that a moderator imports, and the servers that come back after a restart", function ()
+		load();
+		local module = host:load("audit_auth").module;
+		local detail = require "audit_core".detail;
+		for i = 1, 200 do
+			assert.is_string(module:audit("guest"..i.."@example.net", "room-affiliation-changed", {
+				actor = { kind = "user"; jid = "owner@"..host.name.."/x"; session = { ip = "203.0.113.80" } };
+				custom = { detail("room", { jid = "room@rooms.example" }), detail("affiliation", { from = "none"; to = "member" }) };
+			}), i);
+		end
+		for i = 1, 1000 do
+			assert.is_string(module:audit(nil, "s2s-established", {
+				session = { ip = ("198.%d.%d.9"):format(i % 200, i // 200) }; custom = { detail("s2s", { remote = "server"..i..".example" }) };
+			}), i);
+		end
+		for i = 1, 3000 do
+			assert.is_string(module:audit("user"..i.."@"..host.name, "authentication-success", { session = { ip = "10.0.0.1" } }), i);
+		end
+	end);
+
+	it("never only counts what an administrator does", function ()
+		load { audit_log_classes = { all = { types = { "*" }; limit = 100 } } };
+		local module = host:load("audit_auth").module;
+		for i = 1, 500 do
+			local actor = i % 2 == 0 and { kind = "admin-shell" } or { kind = "adhoc"; jid = "admin@"..host.name; administers = true };
+			assert.is_string(module:audit("user"..i.."@"..host.name, "invite-created", { actor = actor }));
+			assert.is_string(module:audit(nil, "shell-command", {}));
+		end
+		local kept = 0;
+		for _ = 1, 500 do
+			kept = kept + (module:audit(nil, "invite-created", { actor = { kind = "adhoc"; jid = "user@"..host.name } }) and 1 or 0);
+		end
+		assert.equal(5, kept);
+	end);
+
+	it("names an account that is attacked among very many names", function ()
+		load();
+		for i = 1, 4000 do fail(1, "noise"..i, "203.0.113.80"); end
+		fail(300, "admin", "203.0.113.80");
+		module_api.pass(62);
+		local single, counted, summaries = stored();
+		assert.equal(4300, single + counted);
+		local often, longest = 0, 0;
+		for _, entry in ipairs(summaries) do
+			local repeated = entry:get_child("repeated", xmlns_audit);
+			often = often + (entry.attr.user == "admin@"..host.name and tonumber(repeated.attr.count) or 0);
+			for child in repeated:childtags("often") do
+				often = often + (child.attr.user == "admin@"..host.name and tonumber(child.attr.count) or 0);
+			end
+			longest = math.max(longest, #(repeated:get_child_text("names") or ""));
+		end
+		assert.is_true(often > 200, often);
+		assert.is_true(longest > 100, longest);
 	end);
 
 	it("takes the options", function ()

@@ -5,6 +5,24 @@
 
 use std::fmt;
 
+/// Who can cause events of a type, and so how many of them are recorded one by one (see [`crate::flood`]). Where several can, the
+/// one who needs least for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// Anybody who can reach the server, without logging in.
+    Stranger,
+    /// Everybody who has an account, on this server or, in rooms, on another one.
+    User,
+    /// Everybody who has rights in a room. Who makes a room has them, but moderators do many things at once.
+    Moderator,
+    /// Another server, or a component.
+    RemoteServer,
+    /// An administrator: somebody who could also stop the log. These events are never only counted.
+    Administrator,
+    /// The server by itself. These are never only counted either.
+    Server,
+}
+
 /// A series of Prosody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Series {
@@ -30,6 +48,8 @@ pub struct EventType {
     pub name: &'static str,
     /// The module that records it.
     pub module: &'static str,
+    /// Who can cause it.
+    pub cause: Cause,
     /// What happened, in words that go on from "when".
     pub meaning: &'static str,
     /// The first series of Prosody that lets one know.
@@ -38,81 +58,89 @@ pub struct EventType {
     pub details: &'static [&'static str],
 }
 
+use Cause::{Administrator, Moderator, RemoteServer, Server, Stranger, User};
 use Series::{V0_12, V13_0};
 
 const fn event(
     module: &'static str,
     name: &'static str,
+    cause: Cause,
     since: Series,
     details: &'static [&'static str],
     meaning: &'static str,
 ) -> EventType {
-    EventType { name, module, meaning, since, details }
+    EventType { name, module, cause, meaning, since, details }
 }
 
 /// Every event type, by module.
 #[rustfmt::skip] // A table: one row a line.
 pub const EVENT_TYPES: &[EventType] = &[
-    event("mod_audit_auth", "authentication-success", V0_12, &["authentication", "tls"], "somebody logged in"),
-    event("mod_audit_auth", "authentication-failure", V0_12, &["authentication", "tls"], "somebody tried and was refused"),
-    event("mod_audit_auth", "new-client", V0_12, &["client-info"], "an account is used with a client that it was not used with before (needs `mod_client_management`)"),
-    event("mod_audit_auth", "resource-bound", V0_12, &["resource"], "a login was completed with a resource (with `audit_auth_sessions`)"),
-    event("mod_audit_auth", "session-ended", V0_12, &["ended"], "that is over: after how long, and why (with `audit_auth_sessions`)"),
-    event("mod_audit_register", "user-registered", V0_12, &["role", "invite-used", "tls"], "an account was made, in-band or over the web, and with Prosody 13 by an administrator"),
-    event("mod_audit_register", "registration-refused", V0_12, &["registration", "tls", "invite"], "somebody asked for an account and was refused: the name is taken, an invite is needed, too many from the address …"),
-    event("mod_audit_register", "user-deregistered", V0_12, &[], "an account was removed by its owner"),
-    event("mod_audit_register", "user-deregistered-pending", V13_0, &["pending"], "its owner asked for that, and Prosody waits"),
-    event("mod_audit_register", "user-enabled", V13_0, &[], "an account was enabled"),
-    event("mod_audit_register", "user-disabled", V13_0, &["disabled"], "an account was disabled"),
-    event("mod_audit_user_accounts", "user-password-changed", V0_12, &[], "a password was changed"),
-    event("mod_audit_user_accounts", "user-password-reset", V0_12, &["invite-used", "tls"], "a password was set by an invite made for that"),
-    event("mod_audit_user_accounts", "user-role-changed", V0_12, &["role"], "an account was given other roles"),
-    event("mod_audit_user_accounts", "user-deleted", V0_12, &[], "an account was removed, but not by its owner"),
-    event("mod_audit_tokens", "token-grant-created", V13_0, &["grant"], "a client was granted access to an account"),
-    event("mod_audit_tokens", "token-grant-revoked", V13_0, &["grant"], "that was taken back"),
-    event("mod_audit_tokens", "token-revoked", V13_0, &["grant", "token"], "one token of a grant was revoked"),
-    event("mod_audit_tokens", "invite-created", V0_12, &["invite"], "an invite was made: to register, to become a contact, or to reset a password"),
-    event("mod_audit_tokens", "invite-used", V0_12, &["invite", "contact"], "it was used"),
-    event("mod_audit_s2s", "s2s-established", V0_12, &["s2s", "certificate", "tls"], "a connection with another server was established, in either direction"),
-    event("mod_audit_s2s", "s2s-refused", V0_12, &["s2s", "certificate", "tls"], "one was refused, by either end, or failed"),
-    event("mod_audit_s2s", "component-authenticated", V0_12, &[], "an external component connected"),
-    event("mod_audit_s2s", "component-refused", V0_12, &["component"], "one was refused: its secret is wrong, or it is connected already"),
-    event("mod_audit_muc", "room-created", V0_12, &["room"], "a room was made"),
-    event("mod_audit_muc", "room-destroyed", V0_12, &["room"], "a room was destroyed, or was empty and not to be kept"),
-    event("mod_audit_muc", "room-configured", V0_12, &["room", "configuration"], "settings of a room were changed; which, and never to what"),
-    event("mod_audit_muc", "room-affiliation-changed", V0_12, &["room", "affiliation"], "somebody became owner, admin or member of a room, was banned, or is that no more"),
-    event("mod_audit_muc", "room-role-changed", V0_12, &["room", "role"], "somebody was kicked, or was given or lost voice or moderation"),
-    event("mod_audit_firewall", "mark-set", V0_12, &["mark"], "a rule of `mod_firewall` marked an account"),
-    event("mod_audit_firewall", "mark-cleared", V0_12, &["mark"], "that mark was taken away"),
-    event("mod_audit_reports", "abuse-reported", V0_12, &["report"], "somebody reported spam or abuse (XEP-0377, needs `mod_spam_reporting`)"),
-    event("mod_audit_status", "server-started", V0_12, &["note"], "the server started"),
-    event("mod_audit_status", "server-stopped", V0_12, &["note"], "it was stopped"),
-    event("mod_audit_status", "server-crashed", V0_12, &[], "it ended without being stopped; found at the next start"),
-    event("mod_audit_admin", "shell-command", V0_12, &["command"], "a command was given in the server's shell, by `prosodyctl shell` or another way; recorded before it runs"),
-    event("mod_audit_admin", "adhoc-command", V0_12, &["command"], "somebody ran an ad-hoc command that not everybody may run, to its end"),
-    event("mod_audit_admin", "adhoc-refused", V0_12, &["command"], "somebody tried an ad-hoc command without being allowed to"),
-    event("mod_audit_admin", "config-reloaded", V0_12, &["options"], "the configuration was read again; with the names of options that changed, never their values"),
-    event("mod_audit_admin", "certificates-reloaded", V0_12, &["certificate"], "a host has another certificate since the configuration was read again"),
-    event("mod_audit_admin", "module-loaded", V0_12, &["module"], "a module was loaded after the start"),
-    event("mod_audit_admin", "module-unloaded", V0_12, &["module"], "a module was unloaded, the log itself included"),
-    event("mod_audit_admin", "module-reloaded", V0_12, &["module"], "a module was reloaded"),
-    event("mod_audit_admin", "host-activated", V0_12, &["host"], "a host was activated after the start"),
-    event("mod_audit_admin", "host-deactivated", V0_12, &["host"], "a host was deactivated"),
-    event("mod_audit", "audit-started", V0_12, &[], "recording began on a host (by `mod_audit_admin`)"),
-    event("mod_audit", "audit-options-changed", V0_12, &["options"], "options of the log changed (by `mod_audit_admin`)"),
-    event("mod_audit", "audit-pruned", V0_12, &["pruned"], "entries or their addresses were removed, as they had expired or were beyond a limit: of which class, how many, from when to when"),
-    event("mod_audit", "audit-clock-jumped", V0_12, &["clock"], "the clock disagrees with what is known besides, so that nothing is removed for a while: what it showed, and what it should"),
-    event("mod_audit", "audit-clock-trusted", V0_12, &["clock"], "an operator said that such a clock is right (`prosodyctl mod_audit --prune --trust-clock`)"),
-    event("mod_audit", "audit-key-replaced", V0_12, &["key"], "the key by which addresses are hashed was replaced"),
-    event("mod_audit", "audit-entries-lost", V0_12, &["lost"], "entries could be stored nowhere for a while: how many, of which types, from when to when"),
-    event("mod_audit", "audit-queried", V0_12, &["query"], "an administrator read the log: through what, what was asked for, how many entries there were"),
-    event("mod_audit", "audit-exported", V0_12, &["query"], "the same into a file, or in a format for programs"),
+    event("mod_audit_auth", "authentication-success", User, V0_12, &["authentication", "tls"], "somebody logged in"),
+    event("mod_audit_auth", "authentication-failure", Stranger, V0_12, &["authentication", "tls"], "somebody tried and was refused"),
+    event("mod_audit_auth", "new-client", User, V0_12, &["client-info"], "an account is used with a client that it was not used with before (needs `mod_client_management`)"),
+    event("mod_audit_auth", "resource-bound", User, V0_12, &["resource"], "a login was completed with a resource (with `audit_auth_sessions`)"),
+    event("mod_audit_auth", "session-ended", User, V0_12, &["ended"], "that is over: after how long, and why (with `audit_auth_sessions`)"),
+    event("mod_audit_register", "user-registered", Stranger, V0_12, &["role", "invite-used", "tls"], "an account was made, in-band or over the web, and with Prosody 13 by an administrator"),
+    event("mod_audit_register", "registration-refused", Stranger, V0_12, &["registration", "tls", "invite"], "somebody asked for an account and was refused: the name is taken, an invite is needed, too many from the address …"),
+    event("mod_audit_register", "user-deregistered", User, V0_12, &[], "an account was removed by its owner"),
+    event("mod_audit_register", "user-deregistered-pending", User, V13_0, &["pending"], "its owner asked for that, and Prosody waits"),
+    event("mod_audit_register", "user-enabled", Administrator, V13_0, &[], "an account was enabled"),
+    event("mod_audit_register", "user-disabled", Administrator, V13_0, &["disabled"], "an account was disabled"),
+    event("mod_audit_user_accounts", "user-password-changed", User, V0_12, &[], "a password was changed"),
+    event("mod_audit_user_accounts", "user-password-reset", Stranger, V0_12, &["invite-used", "tls"], "a password was set by an invite made for that"),
+    event("mod_audit_user_accounts", "user-role-changed", Administrator, V0_12, &["role"], "an account was given other roles"),
+    event("mod_audit_user_accounts", "user-deleted", Administrator, V0_12, &[], "an account was removed, but not by its owner"),
+    event("mod_audit_tokens", "token-grant-created", User, V13_0, &["grant"], "a client was granted access to an account"),
+    event("mod_audit_tokens", "token-grant-revoked", User, V13_0, &["grant"], "that was taken back"),
+    event("mod_audit_tokens", "token-revoked", User, V13_0, &["grant", "token"], "one token of a grant was revoked"),
+    event("mod_audit_tokens", "invite-created", User, V0_12, &["invite"], "an invite was made: to register, to become a contact, or to reset a password"),
+    event("mod_audit_tokens", "invite-used", Stranger, V0_12, &["invite", "contact"], "it was used"),
+    event("mod_audit_s2s", "s2s-established", RemoteServer, V0_12, &["s2s", "certificate", "tls"], "a connection with another server was established, in either direction"),
+    event("mod_audit_s2s", "s2s-refused", RemoteServer, V0_12, &["s2s", "certificate", "tls"], "one was refused, by either end, or failed"),
+    event("mod_audit_s2s", "component-authenticated", RemoteServer, V0_12, &[], "an external component connected"),
+    event("mod_audit_s2s", "component-refused", Stranger, V0_12, &["component"], "one was refused: its secret is wrong, or it is connected already"),
+    event("mod_audit_muc", "room-created", User, V0_12, &["room"], "a room was made"),
+    event("mod_audit_muc", "room-destroyed", User, V0_12, &["room"], "a room was destroyed, or was empty and not to be kept"),
+    event("mod_audit_muc", "room-configured", User, V0_12, &["room", "configuration"], "settings of a room were changed; which, and never to what"),
+    event("mod_audit_muc", "room-affiliation-changed", Moderator, V0_12, &["room", "affiliation"], "somebody became owner, admin or member of a room, was banned, or is that no more"),
+    event("mod_audit_muc", "room-role-changed", Moderator, V0_12, &["room", "role"], "somebody was kicked, or was given or lost voice or moderation"),
+    event("mod_audit_firewall", "mark-set", User, V0_12, &["mark"], "a rule of `mod_firewall` marked an account"),
+    event("mod_audit_firewall", "mark-cleared", User, V0_12, &["mark"], "that mark was taken away"),
+    event("mod_audit_reports", "abuse-reported", User, V0_12, &["report"], "somebody reported spam or abuse (XEP-0377, needs `mod_spam_reporting`)"),
+    event("mod_audit_status", "server-started", Server, V0_12, &["note"], "the server started"),
+    event("mod_audit_status", "server-stopped", Server, V0_12, &["note"], "it was stopped"),
+    event("mod_audit_status", "server-crashed", Server, V0_12, &[], "it ended without being stopped; found at the next start"),
+    event("mod_audit_admin", "shell-command", Administrator, V0_12, &["command"], "a command was given in the server's shell, by `prosodyctl shell` or another way; recorded before it runs"),
+    event("mod_audit_admin", "adhoc-command", User, V0_12, &["command"], "somebody ran an ad-hoc command that not everybody may run, to its end"),
+    event("mod_audit_admin", "adhoc-refused", User, V0_12, &["command"], "somebody tried an ad-hoc command without being allowed to"),
+    event("mod_audit_admin", "config-reloaded", Administrator, V0_12, &["options"], "the configuration was read again; with the names of options that changed, never their values"),
+    event("mod_audit_admin", "certificates-reloaded", Administrator, V0_12, &["certificate"], "a host has another certificate since the configuration was read again"),
+    event("mod_audit_admin", "module-loaded", Administrator, V0_12, &["module"], "a module was loaded after the start"),
+    event("mod_audit_admin", "module-unloaded", Administrator, V0_12, &["module"], "a module was unloaded, the log itself included"),
+    event("mod_audit_admin", "module-reloaded", Administrator, V0_12, &["module"], "a module was reloaded"),
+    event("mod_audit_admin", "host-activated", Administrator, V0_12, &["host"], "a host was activated after the start"),
+    event("mod_audit_admin", "host-deactivated", Administrator, V0_12, &["host"], "a host was deactivated"),
+    event("mod_audit", "audit-started", Server, V0_12, &[], "recording began on a host (by `mod_audit_admin`)"),
+    event("mod_audit", "audit-options-changed", Administrator, V0_12, &["options"], "options of the log changed (by `mod_audit_admin`)"),
+    event("mod_audit", "audit-pruned", Server, V0_12, &["pruned"], "entries or their addresses were removed, as they had expired or were beyond a limit: of which class, how many, from when to when"),
+    event("mod_audit", "audit-clock-jumped", Server, V0_12, &["clock"], "the clock disagrees with what is known besides, so that nothing is removed for a while: what it showed, and what it should"),
+    event("mod_audit", "audit-clock-trusted", Administrator, V0_12, &["clock"], "an operator said that such a clock is right (`prosodyctl mod_audit --prune --trust-clock`)"),
+    event("mod_audit", "audit-key-replaced", Administrator, V0_12, &["key"], "the key by which addresses are hashed was replaced"),
+    event("mod_audit", "audit-entries-lost", Server, V0_12, &["lost"], "entries could be stored nowhere for a while: how many, of which types, from when to when"),
+    event("mod_audit", "audit-queried", Administrator, V0_12, &["query"], "an administrator read the log: through what, what was asked for, how many entries there were"),
+    event("mod_audit", "audit-exported", Administrator, V0_12, &["query"], "the same into a file, or in a format for programs"),
 ];
 
 /// The type of that name, where it is one of ours.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static EventType> {
     EVENT_TYPES.iter().find(|event| event.name == name)
+}
+
+/// Who can cause events of that type; nothing for a type that is not one of ours.
+#[must_use]
+pub fn cause_of(name: &str) -> Option<Cause> {
+    find(name).map(|event| event.cause)
 }
 
 /// Who can have done something, as far as an entry's `<actor/>` tells it apart.

@@ -6,6 +6,7 @@ use chrono::DateTime;
 use thiserror::Error;
 
 use crate::catalogue::UNKNOWN_ACTOR;
+use crate::names::Names;
 use crate::recorder::HOST_WIDE;
 use crate::report::zone::Zone;
 use crate::xml::{Element, XmlError};
@@ -89,6 +90,8 @@ pub struct StoredEvent {
     pub actor: Option<Actor>,
     /// How many events the entry stands for, where they are several.
     pub repeated: Option<Repeated>,
+    /// Where entries of an account were asked for, and this one stands for events of several: what it says of that account.
+    pub mention: Option<Mention>,
     /// Everything else that was recorded.
     pub details: Vec<Element>,
     /// The entry as it is stored.
@@ -112,8 +115,41 @@ pub struct Repeated {
     pub at_least: bool,
     /// Whether there may have been more accounts or networks: there were too many to tell them all apart.
     pub distinct_at_least: bool,
-    /// A few of them.
+    /// How many actors caused them.
+    pub actors: Option<u64>,
+    /// A few of them, and the accounts, networks and actors that came most often.
     pub samples: Vec<Element>,
+    /// Accounts that are not named.
+    pub others: Others,
+}
+
+/// The accounts that an entry which stands for several events does not name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Others {
+    /// It does not say, but by the number of accounts.
+    #[default]
+    Unsaid,
+    /// Those of a set, which may have been much smaller.
+    Set(Names),
+    /// Any.
+    Any,
+}
+
+/// What an entry that stands for events of several accounts says of one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mention {
+    /// It names the account: how often it came at least, where that is said.
+    Named {
+        /// The account.
+        user: String,
+        /// How often it came at least.
+        count: Option<u64>,
+    },
+    /// The account may be among those that it does not name.
+    MayInclude {
+        /// The account, or a pattern, as it was asked for.
+        user: String,
+    },
 }
 
 impl StoredEvent {
@@ -153,6 +189,7 @@ impl StoredEvent {
             client: text_in(&session, "client"),
             actor: root.take_child("actor").map(|actor| Actor::read(&actor)),
             repeated: root.take_child("repeated").map(Repeated::read),
+            mention: None,
             details: Vec::new(),
             xml: row.xml.clone(),
         };
@@ -172,6 +209,32 @@ impl StoredEvent {
         self.with_details(self.repeated.as_ref().map(|repeated| repeated.describe(None)))
     }
 
+    /// What an entry that stands for events of several accounts says of those that `is_meant` means; `exact` has all ways to write
+    /// the only one, if it is one. `None` if they are certainly not among them.
+    pub fn mention_of(&self, exact: &[&str], is_meant: impl Fn(&str) -> bool) -> Option<Mention> {
+        let repeated = self.repeated.as_ref().filter(|_| self.user.is_none())?;
+        let named = || repeated.samples.iter().filter_map(|sample| Some((sample, sample.attribute("user")?)));
+        // What says how often comes before what is only an example.
+        let number = |sample: &Element| sample.attribute("count").and_then(|count| count.parse::<u64>().ok());
+        if let Some((sample, user)) = named().filter(|(_, user)| is_meant(user)).max_by_key(|(sample, _)| number(sample)) {
+            return Some(Mention::Named { user: user.to_owned(), count: number(sample) });
+        }
+        let may_include = match &repeated.others {
+            Others::Set(names) => exact.is_empty() || exact.iter().any(|user| names.may_contain(user)),
+            Others::Any => true,
+            Others::Unsaid => {
+                let mut users: Vec<&str> = named().map(|(_, user)| user).collect();
+                users.sort_unstable();
+                users.dedup();
+                // A name that was too long was cut.
+                let are_whole = users.iter().all(|user| !user.ends_with('…'));
+                let all_are_named = repeated.accounts.is_some_and(|accounts| accounts <= users.len() as u64);
+                !(all_are_named && are_whole) || repeated.distinct_at_least
+            }
+        };
+        may_include.then(|| Mention::MayInclude { user: exact.first().unwrap_or(&"*").to_string() })
+    }
+
     /// The same for somebody who reads times of that zone beside it.
     #[must_use]
     pub fn note_in(&self, zone: Zone) -> String {
@@ -181,7 +244,19 @@ impl StoredEvent {
     fn with_details(&self, repeated: Option<String>) -> String {
         let actor = self.actor.as_ref().map(Actor::note);
         let details = self.details.iter().map(describe);
-        repeated.into_iter().chain(details).chain(actor).filter(|note| !note.is_empty()).collect::<Vec<_>>().join("; ")
+        let mention = self.mention.as_ref().map(Mention::note);
+        mention.into_iter().chain(repeated).chain(details).chain(actor).filter(|note| !note.is_empty()).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl Mention {
+    fn note(&self) -> String {
+        match self {
+            Self::Named { user, count: Some(count) } => format!("{user} at least {count} {}", if *count == 1 { "time" } else { "times" }),
+            Self::Named { user, count: None } => format!("{user} among others"),
+            Self::MayInclude { user } if user == "*" => "may include such accounts".to_owned(),
+            Self::MayInclude { user } => format!("may include {user}"),
+        }
     }
 }
 
@@ -213,6 +288,8 @@ impl Actor {
 
 impl Repeated {
     fn read(mut repeated: Element) -> Self {
+        let others =
+            repeated.take_child("names").map_or(Others::Unsaid, |names| Names::read(&names.text()).map_or(Others::Any, Others::Set));
         let number = |name| repeated.attribute(name).and_then(|number| number.parse().ok());
         Self {
             // An entry that can't say how many it stands for is one.
@@ -223,6 +300,8 @@ impl Repeated {
             networks: number("networks"),
             at_least: repeated.attribute("at-least") == Some("true"),
             distinct_at_least: repeated.attribute("distinct-at-least") == Some("true"),
+            actors: number("actors"),
+            others,
             samples: std::mem::take(&mut repeated).into_elements().collect(),
         }
     }
@@ -237,6 +316,15 @@ impl Repeated {
             if let Some(count) = count {
                 let _ = write!(words, ", {}{count} {}", at_least(self.distinct_at_least), if count == 1 { one } else { many });
             }
+        }
+        // Where it is one account the entry itself says which.
+        let several = self.accounts.is_some_and(|accounts| accounts > 1);
+        let often = self.samples.iter().filter(|sample| several && sample.name == "often" && sample.attribute("user").is_some());
+        let count = |sample: &Element| sample.attribute("count").and_then(|count| count.parse::<u64>().ok()).unwrap_or_default();
+        // One that exists comes before names that may be noise.
+        let most = often.max_by_key(|sample| (sample.attribute("exists") == Some("true"), count(sample))).filter(|most| count(most) > 1);
+        if let Some((user, most)) = most.and_then(|most| Some((most.attribute("user")?, most))) {
+            let _ = write!(words, ", {} of them for {user}", count(most));
         }
         words
     }

@@ -1,13 +1,23 @@
-//! Flood control: whoever is not authenticated can not make the log grow without bound, nor wash anything out of it.
+//! Flood control: nobody but an administrator can make the log grow without bound, or wash anything out of it.
 //!
-//! An outcome is an event type on a host. Of each outcome, account and network the first few events within a window are
-//! stored as they are; the rest is counted, and when the window is over one entry, a [`Summary`], says how many there were.
-//! So the entries without a count and the sum of the counts are what happened.
+//! An outcome is an event type on a host. Who can cause it is in the registry of types ([`Cause`]), and decides how it is bounded:
 //!
-//! The windows lie in a table of at most [`KEYS`] keys. Where it is full, keys get coarser: outcome and network, then outcome
-//! alone. And a budget holds for each host: unauthenticated peers cause at most [`ENTRIES_A_MINUTE`] entries in any minute.
-//! Events that find it used up are counted, and summaries are merged, by network and then by outcome, until there are few
-//! enough of them.
+//! - Failures, which anybody can cause without logging in ([`is_unauthenticated`]): of each outcome, account and network the first
+//!   few events within a window are stored as they are.
+//! - What users and other servers can cause: of each outcome and actor (the account that did it, the other server) the first few
+//!   are stored as they are, and of all actors of one network several times as many. Long texts count as several events. An actor
+//!   who goes on after a window that had to count gets longer windows, of which less is stored. In a class with a limit, an actor
+//!   has at most a twentieth of it in a window.
+//! - What administrators do and what the server does by itself is always stored.
+//!
+//! The rest is counted, and when the window is over one entry, a [`Summary`], says how many there were, and who was concerned
+//! most often. So the entries without a count and the sum of the counts are what happened.
+//!
+//! The windows lie in two tables of at most [`KEYS`] and [`ACTOR_KEYS`] keys, so that strangers can't take the room of users. Where
+//! the first is full, keys get coarser: outcome and network, then outcome alone. And budgets hold for each host: unauthenticated
+//! peers cause at most [`ENTRIES_A_MINUTE`] entries in any minute; in each retention class, users have a budget, strangers who
+//! register have one, and so have other servers, and types that other modules report. Events that find it used up are counted, and
+//! summaries are merged, by network and then by outcome, until there are few enough of them.
 //!
 //! What `audit_auth_repeat_*` leaves out is the same with another key (account and whole address), a burst of one and a window
 //! of its own; where more keys come than are remembered, the oldest is forgotten.
@@ -19,13 +29,16 @@ mod budget;
 mod checkpoint;
 mod count;
 mod distinct;
+mod frequent;
 mod lately;
+mod limits;
+mod many;
 mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::IpAddr;
@@ -35,26 +48,32 @@ use uuid::Uuid;
 
 pub use budget::ENTRIES_A_MINUTE;
 pub use count::{Described, Part};
-pub use summary::{Sample, Summary};
-pub use table::KEYS;
+pub use summary::{Often, Sample, Summary};
+pub use table::{ACTOR_KEYS, KEYS};
 
-use crate::retention::{FAILURE_TYPES, Pattern};
-use budget::Budget;
-use checkpoint::Checkpoint;
+use crate::catalogue::{self, Cause};
+use crate::retention::{FAILURE_TYPES, Pattern, Retention};
+use budget::{Budget, Size};
+use checkpoint::{Checkpoint, Purse};
 use count::{Count, Facts};
-use distinct::POOL;
 use lately::Lately;
+use limits::Limits;
+use many::Pool;
 use table::{Table, Window};
 
-/// Outcomes of a host that are told apart; types come from code, so there are far fewer.
-const OUTCOMES: usize = 64;
-/// What is counted only where the operator asks for it: repeated logins.
+/// Outcomes of a host that are told apart; types come from code, so there are fewer.
+const OUTCOMES: usize = 128;
+/// Of which repeats are counted where the operator asks for it.
 const SUCCESS: &str = "authentication-success";
-/// What stands for all others.
-const OTHER: &str = "other-refused";
+/// What stands for all other failures, and for all others.
+const OTHER_FAILURES: &str = "other-refused";
+const OTHERS: &str = "other-events";
 
 /// How many summaries are stored at a time, so that the server's loop is not held.
 const BATCH: usize = 100;
+
+/// How many budgets a host may have: three for each class, and there are few classes.
+const PURSES: usize = 300;
 
 /// How many counts may wait for their summary besides those in the table.
 const CLOSED: usize = 4096;
@@ -112,6 +131,10 @@ pub struct Event<'a> {
     pub address: Option<&'a [u8]>,
     /// Why it failed.
     pub condition: Option<&'a [u8]>,
+    /// Who did it, where that may be another one than the account: a JID, or another server's domain.
+    pub actor: Option<&'a [u8]>,
+    /// As how many events it counts, as its texts are long; 0 is 1.
+    pub weight: u32,
 }
 
 /// An account, as far as an event names it.
@@ -132,8 +155,10 @@ pub enum Account<'a> {
 pub enum Verdict {
     /// It is to be stored as it is.
     Store,
-    /// It was counted, for the summary with this id. (When summaries are merged only one id stays.)
-    Counted(Uuid),
+    /// It was counted.
+    Counted,
+    /// It was counted, and it would be good to know whether there is such an account: [`Control::exists`] takes the answer.
+    CountedAsks,
 }
 
 /// What is stored of an address in an entry of an event type, as the host's policy has it.
@@ -158,13 +183,37 @@ pub struct Control {
     hosts: Vec<Host>,
     host_index: HashMap<String, usize>,
     outcomes: Vec<Outcome>,
-    table: Table,
+    tables: Tables,
     hasher: RandomState,
-    /// How many more hashes may be kept to tell accounts and networks apart.
-    pool: usize,
+    /// How much more may be kept to tell accounts, networks and actors apart.
+    pool: Pool,
+    /// The event of which it was asked whether there is such an account.
+    asked: Option<Asked>,
     /// UNIX time less the clock.
     offset: f64,
     buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Tables {
+    /// Of unauthenticated peers, and of repeats.
+    failures: Table,
+    actors: Table,
+}
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Failures,
+    Actors,
+}
+
+#[derive(Debug)]
+struct Asked {
+    outcome: usize,
+    place: Place,
+    hash: u64,
+    name: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -172,8 +221,14 @@ struct Host {
     name: String,
     burst: Option<Burst>,
     repeats: Repeats,
+    retention: Retention,
     outcomes: HashMap<String, usize>,
-    budget: Budget,
+    /// That of failures first; then those of causes and classes.
+    budgets: Vec<Spending>,
+    /// What another process has left of budgets that were not needed yet, and when that was.
+    left: Vec<(Purse, f64)>,
+    /// How often it may be asked whether there is an account.
+    questions: Budget,
     /// Counts whose windows are over.
     closed: Vec<Count>,
     /// Counts whose summaries are being stored.
@@ -184,16 +239,26 @@ struct Host {
     written: bool,
 }
 
+/// A budget of a host.
+#[derive(Debug)]
+struct Spending {
+    /// Who has it, and for which class; nothing for that of failures.
+    purse: String,
+    budget: Budget,
+}
+
 #[derive(Debug)]
 struct Outcome {
     host: usize,
     kind: String,
     source: String,
-    burst: Option<Burst>,
+    cause: Option<Cause>,
+    /// How its events are bounded; nothing where all are stored.
+    limits: Option<Limits>,
     repeat: Option<f64>,
     repeat_keys: usize,
-    /// Whether its entries are paid for with the host's budget.
-    budgeted: bool,
+    /// Which of the host's budgets its entries are paid for with.
+    budget: Option<usize>,
     suppressed: u64,
     /// The keys of repeats, in the order of their windows.
     repeats: VecDeque<(u64, f64)>,
@@ -202,19 +267,33 @@ struct Outcome {
 }
 
 /// Where an event belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Store,
-    Key(u64),
+    Key(Side, u64),
     Outcome,
 }
 
 /// What an outcome's decision takes into account and changes.
 struct Scene<'a> {
     host: &'a mut Host,
-    table: &'a mut Table,
+    tables: &'a mut Tables,
     hasher: &'a RandomState,
-    pool: &'a mut usize,
+    pool: &'a mut Pool,
     now: f64,
+}
+
+impl Tables {
+    fn get_mut(&mut self, side: Side) -> &mut Table {
+        match side {
+            Side::Failures => &mut self.failures,
+            Side::Actors => &mut self.actors,
+        }
+    }
+
+    fn counts(&self) -> impl Iterator<Item = &Count> {
+        self.failures.counts().chain(self.actors.counts())
+    }
 }
 
 impl Default for Control {
@@ -223,9 +302,10 @@ impl Default for Control {
             hosts: Vec::new(),
             host_index: HashMap::new(),
             outcomes: Vec::new(),
-            table: Table::default(),
+            tables: Tables { failures: Table::new(KEYS), actors: Table::new(ACTOR_KEYS) },
             hasher: RandomState::new(),
-            pool: POOL,
+            pool: Pool::FULL,
+            asked: None,
             offset: 0.0,
             buffer: Vec::new(),
         }
@@ -239,12 +319,12 @@ impl Control {
     }
 
     /// Sets the options of a host. Windows that are open stay so until they end.
-    pub fn configure(&mut self, host: &str, burst: Option<Burst>, repeats: Repeats) {
+    pub fn configure(&mut self, host: &str, burst: Option<Burst>, repeats: Repeats, retention: &Retention) {
         let index = self.host(host, 0.0);
         let Some(host) = self.hosts.get_mut(index) else { return };
-        (host.burst, host.repeats) = (burst, repeats);
+        (host.burst, host.repeats, host.retention) = (burst, repeats, retention.clone());
         for outcome in self.outcomes.iter_mut().filter(|outcome| outcome.host == index) {
-            outcome.set(burst, repeats);
+            outcome.set(host);
         }
     }
 
@@ -252,40 +332,59 @@ impl Control {
     /// `source` is the module that reports it.
     pub fn outcome(&mut self, host: &str, kind: &str, source: &str, now: f64) -> Option<usize> {
         // What is never counted must not use up the outcomes, nor pass for one of those that are told apart no more.
-        if !is_unauthenticated(kind) && kind != SUCCESS {
+        if !limits::is_bounded(kind) {
             return None;
         }
         let index = self.outcome_index(host, kind, source, now)?;
-        self.outcomes.get(index).filter(|outcome| outcome.burst.is_some() || outcome.repeat.is_some()).map(|_| index)
+        self.outcomes.get(index).filter(|outcome| outcome.limits.is_some() || outcome.repeat.is_some()).map(|_| index)
     }
 
-    /// Decides about an event, and counts it where it is not to be stored. `new_id` makes an entry's id for a UNIX time.
-    pub fn ask(&mut self, outcome: usize, event: &Event<'_>, now: f64, new_id: impl FnOnce(f64) -> Uuid) -> Verdict {
+    /// Decides about an event, and counts it where it is not to be stored.
+    pub fn ask(&mut self, outcome: usize, event: &Event<'_>, now: f64) -> Verdict {
         let handle = outcome;
-        let Self { hosts, outcomes, table, hasher, pool, offset, buffer, .. } = self;
+        let Self { hosts, outcomes, tables, hasher, pool, buffer, asked, .. } = self;
         let Some(outcome) = outcomes.get_mut(handle) else { return Verdict::Store };
         let Some(host) = hosts.get_mut(outcome.host) else { return Verdict::Store };
         let facts = Facts::of(event, &host.name, buffer, hasher);
-        let place = outcome.place(handle, event, &facts, &mut Scene { host, table, hasher, pool, now });
+        let place = outcome.place(handle, event, &facts, &mut Scene { host, tables, hasher, pool, now });
         let window = match place {
             Place::Store => None,
-            Place::Key(key) => table.get_mut(key),
+            Place::Key(side, key) => tables.get_mut(side).get_mut(key),
             Place::Outcome => outcome.window.as_mut(),
         };
         let Some(window) = window else { return Verdict::Store };
-        let count = window.count.get_or_insert_with(|| Box::new(Count::new(new_id(now + *offset), handle, &facts, now)));
-        count.add(&facts, now, hasher, pool);
+        let count = window.count.get_or_insert_with(|| Box::new(Count::new(handle, &facts, now)));
+        let asks = count.add(&facts, now, hasher, pool);
         outcome.suppressed = outcome.suppressed.saturating_add(1);
         host.lately.add(now);
         host.changed = true;
-        Verdict::Counted(count.id)
+        match facts.user_hash.zip(facts.user).filter(|_| asks && host.questions.take_single(1, now)) {
+            Some((hash, name)) => {
+                *asked = Some(Asked { outcome: handle, place, hash, name: name.to_vec() });
+                Verdict::CountedAsks
+            }
+            None => Verdict::Counted,
+        }
+    }
+
+    /// Says that the account exists of which the last event was about, after [`Verdict::CountedAsks`].
+    pub fn exists(&mut self) {
+        let Some(Asked { outcome, place, hash, name }) = self.asked.take() else { return };
+        let window = match place {
+            Place::Store => None,
+            Place::Key(side, key) => self.tables.get_mut(side).get_mut(key),
+            Place::Outcome => self.outcomes.get_mut(outcome).and_then(|outcome| outcome.window.as_mut()),
+        };
+        if let Some(count) = window.and_then(|window| window.count.as_mut()) {
+            count.exists(hash, &name, &mut self.pool);
+        }
     }
 
     /// The hosts on which something is being counted.
     #[must_use]
     pub fn counting(&self) -> Vec<&str> {
         let mut counting = vec![false; self.hosts.len()];
-        let of_table = self.table.counts().map(|count| count.outcome);
+        let of_table = self.tables.counts().map(|count| count.outcome);
         let coarsest = self.outcomes.iter().enumerate().filter(|(_, outcome)| outcome.counts()).map(|(index, _)| index);
         for outcome in of_table.chain(coarsest) {
             if let Some(is_counting) = self.outcomes.get(outcome).and_then(|outcome| counting.get_mut(outcome.host)) {
@@ -299,20 +398,24 @@ impl Control {
         self.host_index.iter().filter(|(_, index)| is_counting(**index)).map(|(name, _)| name.as_str()).collect()
     }
 
-    /// The summaries that are to be stored now: of windows that are over, or of all of them where the host is `closing`.
+    /// The summaries that are to be stored now: of windows that are over, or of all of them where the host is `closing`. `new_id`
+    /// makes an entry's id.
     ///
-    /// Then [`settle`](Self::settle) must be called. The flag says that counts were merged: a checkpoint must be written before
-    /// their summaries are stored, or a crash in between would make some count twice.
-    pub fn due(&mut self, host: &str, now: f64, closing: bool, describe: &Describe<'_>) -> (Vec<Summary>, bool) {
-        let Some(index) = self.host_index.get(host).copied() else { return (Vec::new(), false) };
-        let Self { hosts, outcomes, table, pool, offset, .. } = self;
-        let Some(host) = hosts.get_mut(index) else { return (Vec::new(), false) };
-        let room = host.budget.summaries(now, closing);
+    /// A checkpoint must be written before they are stored: it has their ids, by which the next process knows which of them were
+    /// stored when this one dies in between. Then [`settle`](Self::settle) must be called.
+    pub fn due(&mut self, host: &str, now: f64, closing: bool, describe: &Describe<'_>, mut new_id: impl FnMut() -> Uuid) -> Vec<Summary> {
+        let Some(index) = self.host_index.get(host).copied() else { return Vec::new() };
+        let Self { hosts, outcomes, tables, hasher, pool, offset, .. } = self;
+        let Some(host) = hosts.get_mut(index) else { return Vec::new() };
+        let rooms: Vec<usize> = host.budgets.iter_mut().map(|spending| spending.budget.summaries(now, closing)).collect();
         let batch = if closing { usize::MAX } else { BATCH };
 
         // Where there is no room at all a window goes on.
-        let may_end = |outcome: Option<&Outcome>| outcome.is_some_and(|outcome| outcome.host == index && (room > 0 || !outcome.budgeted));
-        let mut counts = table.close(|window| (closing || now >= window.ends) && may_end(outcomes.get(window.outcome)));
+        let room_of = |outcome: &Outcome| outcome.budget.map_or(usize::MAX, |budget| rooms.get(budget).copied().unwrap_or_default());
+        let may_end = |outcome: Option<&Outcome>| outcome.is_some_and(|outcome| outcome.host == index && room_of(outcome) > 0);
+        let is_over = |window: &Window| (closing || now >= window.ends) && may_end(outcomes.get(window.outcome));
+        let mut counts = tables.failures.close(now, false, is_over);
+        counts.extend(tables.actors.close(now, true, is_over));
         for outcome in outcomes.iter_mut() {
             if outcome.counts() && may_end(Some(outcome)) && outcome.window.as_ref().is_some_and(|window| closing || now >= window.ends) {
                 counts.extend(outcome.window.take().and_then(|window| window.count).map(|count| *count));
@@ -322,35 +425,56 @@ impl Control {
         counts.extend::<Vec<_>>(taken);
         host.closed = left;
 
-        let (budgeted, mut free): (Vec<_>, Vec<_>) =
-            counts.into_iter().partition(|count| outcomes.get(count.outcome).is_some_and(|outcome| outcome.budgeted));
-        let merged = budgeted.len() > room;
-        let mut budgeted = coarsen(budgeted, room, pool);
-        for count in budgeted.split_off(room.min(budgeted.len())) {
-            // More outcomes than summaries that there may be: these windows go on.
-            if let Some(outcome) = outcomes.get_mut(count.outcome) {
-                outcome.absorb(count, now, pool);
-            }
+        let mut by_budget: BTreeMap<Option<usize>, Vec<Count>> = BTreeMap::new();
+        for count in counts {
+            // What another process has begun to write stays as it is.
+            let budget = outcomes.get(count.outcome).and_then(|outcome| outcome.budget).filter(|_| count.id.is_none());
+            by_budget.entry(budget).or_default().push(count);
         }
-        host.closed.extend(budgeted.split_off(batch.min(budgeted.len())));
-        host.closed.extend(free.split_off(batch.min(free.len())));
-        host.budget.take(budgeted.len());
-        host.emitting.append(&mut budgeted);
-        host.emitting.append(&mut free);
+        for (budget, counts) in by_budget {
+            let room = budget.map_or(usize::MAX, |budget| rooms.get(budget).copied().unwrap_or_default());
+            let mut counts = coarsen(counts, room, hasher, pool);
+            for count in counts.split_off(room.min(counts.len())) {
+                // More outcomes than summaries that there may be: these windows go on.
+                if let Some(outcome) = outcomes.get_mut(count.outcome) {
+                    outcome.absorb(count, now, hasher, pool);
+                }
+            }
+            host.closed.extend(counts.split_off(batch.min(counts.len())));
+            if let Some(spending) = budget.and_then(|budget| host.budgets.get_mut(budget)) {
+                spending.budget.take(counts.len());
+            }
+            host.emitting.append(&mut counts);
+        }
         host.changed |= !host.emitting.is_empty();
-        let summaries = host.emitting.iter().map(|count| summary_of(count, outcomes, *offset, describe)).collect();
-        (summaries, merged)
+        let describe = |count: &mut Count| {
+            let summary = summary_of(count, outcomes, *offset, describe);
+            let id = count.id.get_or_insert_with(&mut new_id);
+            Summary { id: id.hyphenated().to_string(), ..summary }
+        };
+        host.emitting.iter_mut().map(describe).collect()
     }
 
-    /// Says that the first so many of the summaries that [`due`](Self::due) gave are stored. The others will be given again.
+    /// Says that the first so many of the summaries that [`due`](Self::due) gave are stored. The others will be given again, as
+    /// others: what is written later has a later id.
     pub fn settle(&mut self, host: &str, stored: usize) {
         let Some(host) = self.host_index.get(host).copied().and_then(|index| self.hosts.get_mut(index)) else { return };
-        let kept = host.emitting.split_off(stored.min(host.emitting.len()));
+        let mut kept = host.emitting.split_off(stored.min(host.emitting.len()));
         for count in std::mem::take(&mut host.emitting) {
-            self.pool = self.pool.saturating_add(count.pooled());
+            let Pool { hashes, names } = count.pooled();
+            self.pool.hashes = self.pool.hashes.saturating_add(hashes);
+            self.pool.names = self.pool.names.saturating_add(names);
         }
-        let is_budgeted = |count: &&Count| self.outcomes.get(count.outcome).is_some_and(|outcome| outcome.budgeted);
-        host.budget.give_back(kept.iter().filter(is_budgeted).count());
+        for count in &mut kept {
+            if !count.is_offered() {
+                count.id = None;
+                let budget = self.outcomes.get(count.outcome).and_then(|outcome| outcome.budget);
+                if let Some(spending) = budget.and_then(|budget| host.budgets.get_mut(budget)) {
+                    spending.budget.give_back(1);
+                }
+            }
+        }
+        host.changed = true;
         host.closed.extend(kept);
     }
 
@@ -362,7 +486,7 @@ impl Control {
     /// [`io::Error`] where it can't be written or removed. It is tried again the next time.
     pub fn checkpoint(&mut self, host: &str, path: &Path, now: f64, closing: bool, describe: &Describe<'_>) -> io::Result<()> {
         let Some(index) = self.host_index.get(host).copied() else { return Ok(()) };
-        let Self { hosts, outcomes, table, offset, .. } = self;
+        let Self { hosts, outcomes, tables, offset, .. } = self;
         let Some(host) = hosts.get_mut(index) else { return Ok(()) };
         if !host.changed && !closing {
             return Ok(());
@@ -370,9 +494,13 @@ impl Control {
         let of_host = |count: &&Count| outcomes.get(count.outcome).is_some_and(|outcome| outcome.host == index);
         let coarsest = outcomes.iter().filter_map(|outcome| outcome.window.as_ref()?.count.as_deref());
         let waiting = host.closed.iter().chain(&host.emitting);
-        let open = table.counts().chain(coarsest).filter(of_host).chain(waiting);
+        let open = tables.counts().chain(coarsest).filter(of_host).chain(waiting);
         let open: Vec<Summary> = open.map(|count| summary_of(count, outcomes, *offset, describe)).collect();
-        let is_needed = !open.is_empty() || closing && !host.budget.is_full(now);
+        // Within that time each of them fills, whatever its size.
+        host.left.retain(|(_, at)| now - at < 120.0);
+        let is_needed = !open.is_empty()
+            || closing && !host.left.is_empty()
+            || closing && host.budgets.iter_mut().any(|spending| !spending.budget.is_full(now));
         if !is_needed {
             if host.written {
                 checkpoint::remove(path)?;
@@ -381,7 +509,10 @@ impl Control {
             return Ok(());
         }
         host.written = true;
-        Checkpoint::new(now + *offset, host.budget.tokens(now), open).write(path)?;
+        let mut purses: Vec<Purse> = host.budgets.iter_mut().map(|spending| spending.written(now)).collect();
+        let failures = purses.remove(0);
+        purses.extend(host.left.iter().map(|(left, _)| left.clone()));
+        Checkpoint::new(now + *offset, failures.tokens, purses, open).write(path)?;
         host.changed = false;
         Ok(())
     }
@@ -402,14 +533,23 @@ impl Control {
         let mut restored: usize = 0;
         for summary in checkpoint.open.into_iter().take(KEYS.saturating_mul(2)) {
             let outcome = self.outcome_index(host, &summary.kind, &summary.source, now);
-            let count = outcome.and_then(|outcome| Count::restored(summary, outcome, &self.hasher, self.offset));
+            let count = outcome.and_then(|outcome| Count::restored(summary, outcome, &self.hasher, self.offset, &mut self.pool));
             if let Some((count, host)) = count.zip(self.hosts.get_mut(index)) {
                 host.closed.push(count);
                 restored = restored.saturating_add(1);
             }
         }
         if let Some(host) = self.hosts.get_mut(index) {
-            host.budget = Budget::resume(checkpoint.tokens, now + self.offset - checkpoint.at, now);
+            let ago = now + self.offset - checkpoint.at;
+            let failures = Purse { purse: String::new(), tokens: checkpoint.tokens };
+            for Purse { purse, tokens } in std::iter::once(failures).chain(checkpoint.purses) {
+                if let Some(spending) = host.budgets.iter_mut().find(|spending| spending.purse == purse) {
+                    spending.budget = Budget::resume(spending.budget.size(), tokens, ago, now);
+                } else if host.left.len() < PURSES {
+                    // Its size is known when the first event comes that is paid for with it.
+                    host.left.push((Purse { purse, tokens }, now - ago.max(0.0)));
+                }
+            }
         }
         Ok(restored)
     }
@@ -421,7 +561,7 @@ impl Control {
         let of_host = |count: &&Count| self.outcomes.get(count.outcome).is_some_and(|outcome| outcome.host == index);
         let coarsest = self.outcomes.iter().filter_map(|outcome| outcome.window.as_ref()?.count.as_deref());
         let waiting = self.hosts.get(index).into_iter().flat_map(|host| host.closed.iter().chain(&host.emitting));
-        let open = self.table.counts().chain(coarsest).filter(of_host).chain(waiting);
+        let open = self.tables.counts().chain(coarsest).filter(of_host).chain(waiting);
         open.map(|count| count.number).fold(0, u64::saturating_add)
     }
 
@@ -441,7 +581,7 @@ impl Control {
     /// How many keys are in the table.
     #[must_use]
     pub fn keys(&self) -> usize {
-        self.table.len()
+        self.tables.failures.len().saturating_add(self.tables.actors.len())
     }
 
     fn host(&mut self, name: &str, now: f64) -> usize {
@@ -454,8 +594,11 @@ impl Control {
             name: name.to_owned(),
             burst: None,
             repeats: Repeats::default(),
+            retention: Retention::default(),
             outcomes: HashMap::new(),
-            budget: Budget::new(now),
+            budgets: vec![Spending { purse: String::new(), budget: Budget::new(Size::FAILURES, now) }],
+            left: Vec::new(),
+            questions: Budget::new(Size::QUESTIONS, now),
             closed: Vec::new(),
             emitting: Vec::new(),
             lately: Lately::default(),
@@ -472,39 +615,76 @@ impl Control {
         if let Some(known) = host.outcomes.get(kind) {
             return Some(*known);
         }
-        let kind = if host.outcomes.len() < OUTCOMES { kind } else { OTHER };
-        let (burst, repeats) = (host.burst, host.repeats);
+        let others = if is_unauthenticated(kind) { OTHER_FAILURES } else { OTHERS };
+        let kind = if host.outcomes.len() < OUTCOMES { kind } else { others };
         let index = *host.outcomes.entry(kind.to_owned()).or_insert(next);
         if index == next {
             let mut outcome = Outcome {
                 host: host_index,
                 kind: kind.to_owned(),
                 source: source.to_owned(),
-                burst: None,
+                cause: catalogue::cause_of(kind),
+                limits: None,
                 repeat: None,
                 repeat_keys: 0,
-                budgeted: is_unauthenticated(kind),
+                budget: None,
                 suppressed: 0,
                 repeats: VecDeque::new(),
                 window: None,
             };
-            outcome.set(burst, repeats);
+            outcome.set(host);
             self.outcomes.push(outcome);
         }
         Some(index)
     }
 }
 
+impl Host {
+    /// The budget that a purse names, which is made where there is none.
+    fn budget(&mut self, purse: &str, size: Size) -> Option<usize> {
+        if let Some(index) = self.budgets.iter().position(|spending| spending.purse == purse) {
+            if let Some(spending) = self.budgets.get_mut(index).filter(|spending| spending.budget.size() != size) {
+                spending.budget.resize(size);
+            }
+            return Some(index);
+        }
+        if self.budgets.len() >= PURSES {
+            return None;
+        }
+        let left = self.left.iter().position(|(left, _)| left.purse == purse).map(|at| self.left.swap_remove(at));
+        let budget = left.map_or_else(|| Budget::new(size, 0.0), |(left, at)| Budget::resume(size, left.tokens, 0.0, at));
+        self.budgets.push(Spending { purse: purse.to_owned(), budget });
+        Some(self.budgets.len().saturating_sub(1))
+    }
+}
+
+impl Spending {
+    fn written(&mut self, now: f64) -> Purse {
+        Purse { purse: self.purse.clone(), tokens: self.budget.tokens(now) }
+    }
+}
+
 impl Outcome {
-    fn set(&mut self, burst: Option<Burst>, repeats: Repeats) {
-        self.burst = burst.filter(|_| self.budgeted);
+    /// Sets it as the options of its host say.
+    fn set(&mut self, host: &mut Host) {
+        let class = host.retention.class_of(&self.kind).to_owned();
+        let limit = host.retention.rules(&class).limit;
+        self.limits = host.burst.and_then(|burst| Limits::new(&self.kind, self.cause, burst, limit));
+        self.budget = if is_unauthenticated(&self.kind) {
+            Some(0)
+        } else {
+            self.limits.and_then(|limits| {
+                let (name, size) = limits.purse(limit);
+                host.budget(&format!("{name} {class}"), size)
+            })
+        };
         self.repeat = match self.kind.as_str() {
-            "authentication-failure" => repeats.failure,
-            SUCCESS => repeats.success,
+            "authentication-failure" => host.repeats.failure,
+            SUCCESS => host.repeats.success,
             _ => None,
         }
         .filter(|timeout| *timeout > 0.0);
-        self.repeat_keys = repeats.keys.max(1);
+        self.repeat_keys = host.repeats.keys.max(1);
     }
 
     fn counts(&self) -> bool {
@@ -518,72 +698,125 @@ impl Outcome {
             // What is no address tells apart too, as it stands.
             let text = if facts.address.is_none() { event.address } else { None };
             let key = scene.hasher.hash_one((handle, Level::Address, facts.user_hash, facts.address, text));
-            if scene.table.open(key, now).is_some() {
-                return Place::Key(key);
+            if scene.tables.failures.open(key, now).is_some() {
+                return Place::Key(Side::Failures, key);
             }
             self.remember(key, Window::new(handle, Level::Address, now, timeout, 1), scene);
         }
-        let Some(Burst { burst, window: length }) = self.burst else {
-            return Place::Store;
-        };
-        let Scene { host, table, hasher, .. } = scene;
+        match self.limits {
+            None => Place::Store,
+            Some(Limits::Failures(burst)) => self.place_failure(handle, facts, burst, scene),
+            Some(limits @ Limits::Actors { .. }) => self.place_deed(handle, facts, event.weight.max(1), limits, scene),
+        }
+    }
+
+    /// For a failure: by account and network.
+    fn place_failure(&mut self, handle: usize, facts: &Facts<'_>, burst: Burst, scene: &mut Scene<'_>) -> Place {
+        let Burst { burst, window: length } = burst;
+        let Scene { host, tables, hasher, now, .. } = scene;
+        let (table, now) = (&mut tables.failures, *now);
+        let Some(Spending { budget, .. }) = host.budgets.first_mut() else { return Place::Store };
         for level in [Level::Account, Level::Network] {
             let user = facts.user_hash.filter(|_| level == Level::Account);
             let key = hasher.hash_one((handle, level, user, facts.network));
             if let Some(window) = table.open(key, now) {
-                return if window.admits(burst, &mut host.budget, now) { Place::Store } else { Place::Key(key) };
+                return if window.admits(burst, budget, now) { Place::Store } else { Place::Key(Side::Failures, key) };
             }
             if !table.has_room(key, level, now) {
                 continue;
             }
             let mut window = Window::new(handle, level, now, length, 0);
-            let admitted = window.admits(burst, &mut host.budget, now);
+            let admitted = window.admits(burst, budget, now);
             // What can't be stored is counted by network, which makes fewer summaries.
             if admitted || level == Level::Network {
                 table.insert(key, window);
-                return if admitted { Place::Store } else { Place::Key(key) };
+                return if admitted { Place::Store } else { Place::Key(Side::Failures, key) };
             }
         }
         let window = self.window.take().filter(|window| window.is_open(now));
         let window = self.window.insert(window.unwrap_or_else(|| Window::new(handle, Level::Outcome, now, length, 0)));
-        if window.admits(burst, &mut host.budget, now) { Place::Store } else { Place::Outcome }
+        if window.admits(burst, budget, now) { Place::Store } else { Place::Outcome }
+    }
+
+    /// For what somebody did: by who did it, and by where that one is.
+    fn place_deed(&mut self, handle: usize, facts: &Facts<'_>, weight: u32, limits: Limits, scene: &mut Scene<'_>) -> Place {
+        let Limits::Actors { each, together, window: length, by_actor, trusts, .. } = limits else { return Place::Store };
+        let Scene { host, tables, hasher, now, .. } = scene;
+        let (table, now) = (&mut tables.actors, *now);
+        let who = if by_actor { facts.who_hash() } else { None };
+        let levels = [(Level::Account, who, each), (Level::Network, facts.group_hash(&host.name, hasher), together)];
+        let keys = levels.map(|(level, hash, most)| hash.map(|hash| (level, hasher.hash_one((handle, level, hash)), most)));
+        if trusts && keys.iter().all(Option::is_none) {
+            return Place::Store;
+        }
+        let mut last = None;
+        for (level, key, most) in keys.into_iter().flatten() {
+            let has_room = table.open(key, now).map(|window| window.has_room(weight, most));
+            if has_room == Some(false) {
+                return Place::Key(Side::Actors, key);
+            } else if has_room.is_none() {
+                // Where there is no room for a key, those of coarser levels and the budget decide.
+                if !table.has_room(key, level, now) {
+                    continue;
+                }
+                table.insert(key, Window::new(handle, level, now, length, 0));
+            }
+            last = Some(key);
+        }
+        let budget = self.budget.and_then(|budget| host.budgets.get_mut(budget));
+        if budget.is_none_or(|spending| spending.budget.take_single(weight, now)) {
+            for (_, key, _) in keys.into_iter().flatten() {
+                if let Some(window) = table.open(key, now) {
+                    window.admitted = window.admitted.saturating_add(weight);
+                }
+            }
+            return Place::Store;
+        }
+        if let Some(key) = last {
+            return Place::Key(Side::Actors, key);
+        }
+        let window = self.window.take().filter(|window| window.is_open(now));
+        self.window = Some(window.unwrap_or_else(|| Window::new(handle, Level::Outcome, now, length, 0)));
+        Place::Outcome
     }
 
     /// Opens a window for a key of repeats, and forgets the oldest where there are too many.
     fn remember(&mut self, key: u64, window: Window, scene: &mut Scene<'_>) {
         let now = scene.now;
         while let Some((oldest, started)) = self.repeats.front().copied() {
-            let its_window = scene.table.get(oldest).filter(|window| window.started == started);
+            let its_window = scene.tables.failures.get(oldest).filter(|window| window.started == started);
             if its_window.is_some_and(|window| window.is_open(now)) {
                 break;
             }
             if its_window.is_some() {
-                scene.table.remove(oldest);
+                scene.tables.failures.remove(oldest);
             }
             self.repeats.pop_front();
         }
-        while self.repeats.len() >= self.repeat_keys || !self.repeats.is_empty() && !scene.table.has_room(key, Level::Address, now) {
+        while self.repeats.len() >= self.repeat_keys
+            || !self.repeats.is_empty() && !scene.tables.failures.has_room(key, Level::Address, now)
+        {
             let Some((oldest, started)) = self.repeats.pop_front() else { break };
-            if scene.table.get(oldest).is_none_or(|window| window.started != started) {
+            if scene.tables.failures.get(oldest).is_none_or(|window| window.started != started) {
                 continue;
             }
-            match scene.table.remove(oldest).and_then(|window| window.count) {
+            match scene.tables.failures.remove(oldest).and_then(|window| window.count) {
                 Some(count) if scene.host.closed.len() < CLOSED => scene.host.closed.push(*count),
-                Some(count) => self.absorb(*count, now, scene.pool),
+                Some(count) => self.absorb(*count, now, scene.hasher, scene.pool),
                 None => {}
             }
         }
-        if scene.table.has_room(key, Level::Address, now) {
+        if scene.tables.failures.has_room(key, Level::Address, now) {
             self.repeats.push_back((key, window.started));
-            scene.table.insert(key, window);
+            scene.tables.failures.insert(key, window);
         }
     }
 
     /// Takes a count whose summary found no room; its window goes on with the outcome's.
-    fn absorb(&mut self, count: Count, now: f64, pool: &mut usize) {
+    fn absorb(&mut self, count: Count, now: f64, hasher: &RandomState, pool: &mut Pool) {
         let window = self.window.get_or_insert_with(|| Window::new(count.outcome, Level::Outcome, now, 0.0, 0));
         match &mut window.count {
-            Some(own) => own.absorb(count, pool),
+            Some(own) => own.absorb(count, hasher, pool),
             None => {
                 window.ends = now;
                 window.count = Some(Box::new(count));
@@ -594,16 +827,17 @@ impl Outcome {
 
 fn summary_of(count: &Count, outcomes: &[Outcome], offset: f64, describe: &Describe<'_>) -> Summary {
     let (kind, source) = outcomes.get(count.outcome).map(|outcome| (outcome.kind.clone(), outcome.source.clone())).unwrap_or_default();
+    let remote = outcomes.get(count.outcome).is_some_and(|outcome| outcome.cause == Some(Cause::RemoteServer));
     let summary = count.summary(offset, &|address, part| describe(&kind, address, part));
-    Summary { kind, source, ..summary }
+    Summary { kind, source, remote, ..summary }
 }
 
 /// Merges counts until there are at most `room`, or one for each outcome: those of one network first, then the smaller ones.
-fn coarsen(counts: Vec<Count>, room: usize, pool: &mut usize) -> Vec<Count> {
+fn coarsen(counts: Vec<Count>, room: usize, hasher: &RandomState, pool: &mut Pool) -> Vec<Count> {
     if counts.len() <= room {
         return counts;
     }
-    let mut counts = merge_by(counts, |count| count.network().map(|network| (count.outcome, network)), pool);
+    let mut counts = merge_by(counts, |count| count.network().map(|network| (count.outcome, network)), hasher, pool);
     if counts.len() <= room {
         return counts;
     }
@@ -612,19 +846,24 @@ fn coarsen(counts: Vec<Count>, room: usize, pool: &mut usize) -> Vec<Count> {
     outcomes.dedup();
     counts.sort_by_key(|count| std::cmp::Reverse(count.number));
     let rest = counts.split_off(room.saturating_sub(outcomes.len()).min(counts.len()));
-    counts.extend(merge_by(rest, |count| Some(count.outcome), pool));
+    counts.extend(merge_by(rest, |count| Some(count.outcome), hasher, pool));
     counts
 }
 
 /// Merges counts that have the same key; those that have none stay as they are.
-fn merge_by<K: Eq + std::hash::Hash>(counts: Vec<Count>, key: impl Fn(&Count) -> Option<K>, pool: &mut usize) -> Vec<Count> {
+fn merge_by<K: Eq + std::hash::Hash>(
+    counts: Vec<Count>,
+    key: impl Fn(&Count) -> Option<K>,
+    hasher: &RandomState,
+    pool: &mut Pool,
+) -> Vec<Count> {
     let mut merged: Vec<Count> = Vec::new();
     let mut places: HashMap<K, usize> = HashMap::new();
     for count in counts {
         let next = merged.len();
         let place = key(&count).map_or(next, |key| *places.entry(key).or_insert(next));
         match merged.get_mut(place) {
-            Some(own) => own.absorb(count, pool),
+            Some(own) => own.absorb(count, hasher, pool),
             None => merged.push(count),
         }
     }

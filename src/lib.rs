@@ -26,6 +26,7 @@ pub mod location;
 pub mod lock;
 pub mod losses;
 pub mod moment;
+pub mod names;
 pub mod options;
 pub mod output;
 pub mod ownership;

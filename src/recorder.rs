@@ -113,7 +113,7 @@ impl Recorder {
     pub fn configure(&mut self, host: &str, settings: Settings, key: Option<PathBuf>) {
         let database = self.database(host, &settings.locations);
         let archive = Archive::new(settings.layout);
-        self.flood.configure(host, settings.flood, settings.repeats);
+        self.flood.configure(host, settings.flood, settings.repeats, &settings.retention);
         let key = Key { path: key, ..Key::default() };
         self.hosts.insert(host.to_owned(), Host { settings, archive, database, key });
         self.look_at_key(host);
@@ -156,10 +156,11 @@ impl Recorder {
 
     /// What stands for names on `host`, if there is a key. `users` are bare JIDs or names.
     #[must_use]
-    pub fn aliases<'a>(&self, host: &str, users: impl Iterator<Item = &'a str>) -> Vec<String> {
+    pub fn aliases<'a>(&self, host: &str, users: impl Iterator<Item = &'a str>) -> Vec<Alias> {
         let Some(key) = self.hosts.get(host).and_then(|host| host.key.key.as_ref()) else { return Vec::new() };
         let name = |user: &'a str| user.strip_suffix(host).and_then(|name| name.strip_suffix('@')).unwrap_or(user);
-        users.map(|user| key.hash_name(name(user))).collect()
+        let alias = |name: &str| Alias { key: key.id(), hash: key.hash_name(name), length: name.chars().count() };
+        users.map(|user| alias(name(user))).collect()
     }
 
     /// What a reading was asked for, as it may be stored in an entry of that type: addresses as the policy of its class says.
@@ -230,13 +231,13 @@ impl Recorder {
 
     /// Whether an event is to be stored as it is or was counted, see [`Control::ask`]. `now` is the clock of flood control.
     pub fn admit(&mut self, outcome: usize, event: &Event<'_>, now: f64) -> Verdict {
-        self.flood.ask(outcome, event, now, |unix| id_at(&self.ids, unix))
+        self.flood.ask(outcome, event, now)
     }
 
-    /// The summaries of a host that are due, see [`Control::due`].
-    pub fn summaries(&mut self, host: &str, now: f64, closing: bool) -> (Vec<Summary>, bool) {
+    /// The summaries of a host that are due, see [`Control::due`]; `unix` is the time in UNIX seconds.
+    pub fn summaries(&mut self, host: &str, now: f64, unix: f64, closing: bool) -> Vec<Summary> {
         let known = self.hosts.get(host);
-        self.flood.due(host, now, closing, &|kind, address, part| described(known, kind, address, part))
+        self.flood.due(host, now, closing, &|kind, address, part| described(known, kind, address, part), || id_at(&self.ids, unix))
     }
 
     /// Writes down what is being counted on a host, see [`Control::checkpoint`].
@@ -475,12 +476,12 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("audit-alias-{}", std::process::id()));
         let mut recorder = Recorder::default();
         recorder.configure("example.com", Settings::default(), Some(folder.join("audit.key")));
-        assert_eq!(recorder.aliases("example.com", ["x"].into_iter()), Vec::<String>::new(), "no key is made for a reading");
+        assert_eq!(recorder.aliases("example.com", ["x"].into_iter()), Vec::<Alias>::new(), "no key is made for a reading");
         let alias = recorder.alias("example.com", "Tr0ub4dor\u{fc}");
         assert_eq!((alias.length, alias.hash.len(), alias.key.len()), (10, 32, 8));
         assert_eq!(alias.to_string(), format!("@{}:{}:10", alias.key, alias.hash));
         let users = ["tr0ub4dor\u{fc}@example.com", "tr0ub4dor\u{fc}", "tr0ub4dor\u{fc}@example.net", "@example.com"];
-        let found: Vec<bool> = recorder.aliases("example.com", users.into_iter()).iter().map(|hash| *hash == alias.hash).collect();
+        let found: Vec<bool> = recorder.aliases("example.com", users.into_iter()).iter().map(|other| *other == alias).collect();
         assert_eq!(found, [true, true, false, false]);
         std::fs::remove_dir_all(folder).unwrap();
         // Without a key nothing of the name is kept but its length, and that is said once.

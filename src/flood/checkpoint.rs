@@ -26,12 +26,22 @@ pub(super) struct Checkpoint {
     pub(super) at: f64,
     /// What was left of the host's budget then.
     pub(super) tokens: f64,
+    /// What was left of its other budgets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) purses: Vec<Purse>,
     pub(super) open: Vec<Summary>,
 }
 
+/// What is left of a budget.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Purse {
+    pub(super) purse: String,
+    pub(super) tokens: f64,
+}
+
 impl Checkpoint {
-    pub(super) const fn new(at: f64, tokens: f64, open: Vec<Summary>) -> Self {
-        Self { version: VERSION, at, tokens, open }
+    pub(super) const fn new(at: f64, tokens: f64, purses: Vec<Purse>, open: Vec<Summary>) -> Self {
+        Self { version: VERSION, at, tokens, purses, open }
     }
 
     /// Puts it in the place of the file at `path`.
@@ -94,7 +104,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("audit-checkpoint-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let (path, before) = (folder.join("audit.flood"), folder.join("before"));
-        let (first, second) = (Checkpoint::new(1.0, 2.0, Vec::new()), Checkpoint::new(3.0, 4.0, Vec::new()));
+        let (first, second) = (Checkpoint::new(1.0, 2.0, Vec::new(), Vec::new()), Checkpoint::new(3.0, 4.0, Vec::new(), Vec::new()));
         first.write(&path).unwrap();
         // Another name of the same file keeps its content.
         fs::hard_link(&path, &before).unwrap();
@@ -102,7 +112,7 @@ mod tests {
         assert_eq!((Checkpoint::read(&before).unwrap(), Checkpoint::read(&path).unwrap()), (Some(first), Some(second.clone())));
         // Where it can't be written the one before stays, and no part of the new one.
         fs::create_dir(beside(&path)).unwrap();
-        assert!(Checkpoint::new(5.0, 6.0, Vec::new()).write(&path).is_err());
+        assert!(Checkpoint::new(5.0, 6.0, Vec::new(), Vec::new()).write(&path).is_err());
         assert_eq!(Checkpoint::read(&path).unwrap(), Some(second));
         fs::remove_dir_all(folder).unwrap();
     }

@@ -30,22 +30,23 @@ impl Distinct {
         Self { seen: Seen::None, before: number, beyond: at_least }
     }
 
-    /// Counts a hash, if it is a new one. `pool` is how many more may be told apart by all.
-    pub(super) fn insert(&mut self, hash: u64, pool: &mut usize) {
+    /// Counts a hash, if it is a new one; gives whether it was seen before. `pool` is how many more may be told apart by all.
+    pub(super) fn insert(&mut self, hash: u64, pool: &mut usize) -> bool {
         match &mut self.seen {
             Seen::None => self.seen = Seen::One(hash),
-            Seen::One(first) if *first == hash => {}
+            Seen::One(first) if *first == hash => return true,
             Seen::One(first) if *pool >= 2 => {
                 *pool = pool.saturating_sub(2);
                 self.seen = Seen::Many(HashSet::from([*first, hash]));
             }
-            Seen::Many(hashes) if hashes.contains(&hash) => {}
+            Seen::Many(hashes) if hashes.contains(&hash) => return true,
             Seen::Many(hashes) if hashes.len() < MOST && *pool > 0 => {
                 *pool = pool.saturating_sub(1);
                 hashes.insert(hash);
             }
             Seen::One(_) | Seen::Many(_) => self.beyond = true,
         }
+        false
     }
 
     /// Counts what another count has.
@@ -53,8 +54,12 @@ impl Distinct {
         *pool = pool.saturating_add(other.pooled());
         match other.seen {
             Seen::None => {}
-            Seen::One(hash) => self.insert(hash, pool),
-            Seen::Many(hashes) => hashes.into_iter().for_each(|hash| self.insert(hash, pool)),
+            Seen::One(hash) => {
+                self.insert(hash, pool);
+            }
+            Seen::Many(hashes) => hashes.into_iter().for_each(|hash| {
+                self.insert(hash, pool);
+            }),
         }
         // Who was counted before may be among those that are known by their hashes.
         self.beyond |= other.beyond || self.before.min(other.before) > 0;
@@ -83,7 +88,9 @@ mod tests {
 
     fn counted(hashes: impl IntoIterator<Item = u64>, pool: &mut usize) -> Distinct {
         let mut distinct = Distinct::default();
-        hashes.into_iter().for_each(|hash| distinct.insert(hash, pool));
+        hashes.into_iter().for_each(|hash| {
+            distinct.insert(hash, pool);
+        });
         distinct
     }
 

@@ -21,7 +21,7 @@ thread_local! {
     static LAST: Cell<u128> = const { Cell::new(0) };
 }
 
-fn new_id(_: f64) -> Uuid {
+fn new_id() -> Uuid {
     LAST.set(LAST.get() + 1);
     Uuid::from_u128(LAST.get())
 }
@@ -32,14 +32,22 @@ struct Log {
     /// Entries of single events and of summaries: when they were stored, of which type.
     singles: Vec<(f64, String)>,
     summaries: Vec<(f64, Summary)>,
+    /// The accounts of the single events.
+    users: Vec<String>,
+    /// How often it was asked whether there is an account.
+    questions: usize,
+}
+
+fn event_user<'a>(event: &Event<'a>) -> &'a str {
+    if let Account::Jid(jid) = event.account { std::str::from_utf8(jid).unwrap_or_default() } else { "" }
 }
 
 impl Log {
     fn new(burst: Option<Burst>, repeats: Repeats) -> Self {
         let mut control = Control::default();
         control.set_clock(0.0, UNIX);
-        control.configure(HOST, burst, repeats);
-        Self { control, now: 0.0, singles: Vec::new(), summaries: Vec::new() }
+        control.configure(HOST, burst, repeats, &Retention::default());
+        Self { control, now: 0.0, singles: Vec::new(), summaries: Vec::new(), users: Vec::new(), questions: 0 }
     }
 
     fn with(burst: u32, window: f64) -> Self {
@@ -47,13 +55,29 @@ impl Log {
     }
 
     fn send(&mut self, kind: &str, user: &str, ip: &str) -> bool {
-        let event = Event { account: Account::Jid(user.as_bytes()), address: Some(ip.as_bytes()), condition: Some(b"not-authorized") };
+        let event = Event {
+            account: Account::Jid(user.as_bytes()),
+            address: Some(ip.as_bytes()),
+            condition: Some(b"not-authorized"),
+            ..Event::default()
+        };
+        self.tell(kind, &event)
+    }
+
+    fn tell(&mut self, kind: &str, event: &Event<'_>) -> bool {
         let verdict = match self.control.outcome(HOST, kind, "mod_test", self.now) {
-            Some(outcome) => self.control.ask(outcome, &event, self.now, new_id),
+            Some(outcome) => self.control.ask(outcome, event, self.now),
             None => Verdict::Store,
         };
+        if verdict == Verdict::CountedAsks {
+            self.questions += 1;
+            if event_user(event).starts_with("real") {
+                self.control.exists();
+            }
+        }
         if verdict == Verdict::Store {
             self.singles.push((self.now, kind.to_owned()));
+            self.users.push(event_user(event).to_owned());
         }
         verdict == Verdict::Store
     }
@@ -63,7 +87,7 @@ impl Log {
     }
 
     fn tick(&mut self, closing: bool) -> usize {
-        let (summaries, _) = self.control.due(HOST, self.now, closing, &describe);
+        let summaries = self.control.due(HOST, self.now, closing, &describe, new_id);
         let count = summaries.len();
         self.summaries.extend(summaries.into_iter().map(|summary| (self.now, summary)));
         self.control.settle(HOST, count);
@@ -157,8 +181,8 @@ fn each_outcome_account_and_network_has_its_own_window() {
     ] {
         assert!(!log.fail(user, ip), "{user} {ip}");
     }
-    for _ in 0..10 {
-        assert!(log.send("user-registered", "romeo@example.com", "203.0.113.80"), "only what needs no login is held back");
+    for _ in 0..4 {
+        assert!(log.send("user-deleted", "romeo@example.com", "203.0.113.80"));
         assert!(log.send(SUCCESS, "romeo@example.com", "203.0.113.80"));
     }
     log.pass(60);
@@ -190,8 +214,8 @@ fn an_account_is_the_same_by_its_name_and_by_its_jid() {
         (Account::Jid(b"juliet@example.com/balcony"), false),
         (Account::Jid(b"juliet"), true),
     ] {
-        let event = Event { account, address: Some(b"203.0.113.80"), condition: None };
-        assert_eq!(log.control.ask(outcome, &event, 0.0, new_id) == Verdict::Store, stored, "{account:?}");
+        let event = Event { account, address: Some(b"203.0.113.80"), ..Event::default() };
+        assert_eq!(log.control.ask(outcome, &event, 0.0) == Verdict::Store, stored, "{account:?}");
     }
 }
 
@@ -207,7 +231,7 @@ fn a_reload_of_the_options_keeps_what_is_counted() {
     for _ in 0..3 {
         log.fail("romeo@example.com", "203.0.113.80");
     }
-    log.control.configure(HOST, None, Repeats::default());
+    log.control.configure(HOST, None, Repeats::default(), &Retention::default());
     assert!(log.fail("romeo@example.com", "203.0.113.80"));
     log.pass(60);
     assert_eq!(log.counted(), 2);
@@ -289,7 +313,7 @@ fn a_flood_from_everywhere_is_few_entries() {
     assert!(log.singles.len() <= 300 + 500 && log.summaries.len() <= 200, "{} {}", log.singles.len(), log.summaries.len());
     assert_eq!(log.control.counting(), Vec::<&str>::new());
     assert!(log.control.keys() <= KEYS);
-    assert_eq!(log.control.pool, POOL, "what was told apart is forgotten with its summary");
+    assert_eq!(log.control.pool, Pool::FULL, "what was told apart is forgotten with its summary");
 }
 
 #[test]
@@ -326,8 +350,8 @@ fn summaries_are_merged_until_there_are_few_enough() {
     assert_eq!(log.singles.len(), 241);
     log.now = 60.0;
     // In this minute the budget goes to others.
-    assert_eq!(log.control.hosts[0].budget.summaries(log.now, false), 380);
-    log.control.hosts[0].budget.take(300);
+    assert_eq!(log.control.hosts[0].budgets[0].budget.summaries(log.now, false), 380);
+    log.control.hosts[0].budgets[0].budget.take(300);
     assert_eq!(log.tick(false), 80);
     assert_eq!(log.counted(), 480 + 999);
     let of = |user: &str| log.summaries.iter().find(|(_, summary)| summary.user.as_deref() == Some(user)).map(|(_, summary)| summary.count);
@@ -345,8 +369,8 @@ fn where_no_summary_may_be_stored_windows_go_on() {
         }
     }
     log.now = 60.0;
-    assert_eq!(log.control.hosts[0].budget.summaries(log.now, true), 400);
-    log.control.hosts[0].budget.take(400);
+    assert_eq!(log.control.hosts[0].budgets[0].budget.summaries(log.now, true), 400);
+    log.control.hosts[0].budgets[0].budget.take(400);
     assert_eq!(log.tick(false), 0);
     assert!(!log.fail("romeo@example.com", "203.0.113.80"));
     log.pass(1);
@@ -364,14 +388,14 @@ fn what_could_not_be_stored_is_given_again() {
         }
     }
     log.now = 60.0;
-    let (first, _) = log.control.due(HOST, log.now, false, &describe);
+    let first = log.control.due(HOST, log.now, false, &describe, new_id);
     log.control.settle(HOST, 1);
     assert_eq!(log.control.counting(), [HOST]);
-    let (second, _) = log.control.due(HOST, log.now, false, &describe);
+    let second = log.control.due(HOST, log.now, false, &describe, new_id);
     log.control.settle(HOST, 2);
     let ids: HashSet<String> = first.iter().take(1).chain(&second).map(|summary| summary.id.clone()).collect();
     assert_eq!((first.len(), second.len(), ids.len(), log.control.counting().len()), (3, 2, 3, 0));
-    assert_eq!(log.control.hosts[0].budget.tokens(60.0), 397.0);
+    assert_eq!(log.control.hosts[0].budgets[0].budget.tokens(60.0), 397.0);
 }
 
 #[test]
@@ -403,8 +427,8 @@ fn hostile_bytes_are_counted_and_made_fit() {
     let outcome = log.control.outcome(HOST, FAILURE, "mod_test", 0.0).unwrap();
     for bytes in [all.as_slice(), long.as_bytes(), b"", b"/", b"@"] {
         for _ in 0..2 {
-            let event = Event { account: Account::Jid(bytes), address: Some(bytes), condition: Some(bytes) };
-            let _ = log.control.ask(outcome, &event, 0.0, new_id);
+            let event = Event { account: Account::Jid(bytes), address: Some(bytes), condition: Some(bytes), ..Event::default() };
+            let _ = log.control.ask(outcome, &event, 0.0);
         }
     }
     log.tick(true);
@@ -428,7 +452,7 @@ fn types_of_anybody_are_bounded() {
     log.tick(true);
     assert_eq!(log.singles.len() as u64 + log.counted(), 10_000);
     assert_eq!(log.control.outcomes.len(), OUTCOMES + 1);
-    assert_eq!(log.last().kind, OTHER);
+    assert_eq!(log.last().kind, OTHER_FAILURES);
 }
 
 #[test]
@@ -441,7 +465,7 @@ fn what_was_counted_when_the_process_died_is_due_at_the_next_start() {
     log.control.checkpoint(HOST, &path, 0.5, false, &describe).unwrap();
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
-    let counted: Vec<Summary> = log.control.due(HOST, 1.0, true, &describe).0;
+    let counted: Vec<Summary> = log.control.due(HOST, 1.0, true, &describe, new_id);
 
     let mut next = Log::with(1, 60.0);
     next.control.set_clock(0.0, UNIX + 100.0);
@@ -453,7 +477,8 @@ fn what_was_counted_when_the_process_died_is_due_at_the_next_start() {
     next.control.set_clock(0.0, UNIX + 200.0);
     assert_eq!(next.control.restore(HOST, &path, 0.0).unwrap(), 1);
     assert_eq!(next.tick(false), 1);
-    assert_eq!(*next.last(), Summary { at_least: true, ..counted[0].clone() });
+    assert_eq!(*next.last(), Summary { at_least: true, id: next.last().id.clone(), ..counted[0].clone() });
+    assert_ne!(next.last().id, counted[0].id, "nothing was written of it");
     next.control.checkpoint(HOST, &path, 1.0, false, &describe).unwrap();
     assert!(!path.exists());
 }
@@ -512,16 +537,226 @@ fn a_checkpoint_that_is_none_is_an_error_and_no_more() {
 #[test]
 fn hosts_do_not_share_a_budget() {
     let mut log = Log::with(1, 60.0);
-    log.control.configure("example.net", Some(Burst::default()), Repeats::default());
+    log.control.configure("example.net", Some(Burst::default()), Repeats::default(), &Retention::default());
     for n in 0..1000 {
         log.fail(&format!("user{n}@example.com"), "203.0.113.80");
     }
     let outcome = log.control.outcome("example.net", FAILURE, "mod_test", 0.0).unwrap();
-    assert_eq!(log.control.ask(outcome, &Event::default(), 0.0, new_id), Verdict::Store);
+    assert_eq!(log.control.ask(outcome, &Event::default(), 0.0), Verdict::Store);
     assert_eq!(log.control.counting(), [HOST]);
     assert_eq!(log.control.suppressed(HOST).collect::<Vec<_>>(), [(FAILURE, 700)]);
     assert_eq!(log.control.suppressed("example.net").count(), 0);
     assert_eq!((log.control.suppressed_lately(HOST, 59.0), log.control.suppressed_lately(HOST, 61.0)), (700, 0));
+}
+
+fn deed<'a>(actor: &'a str, user: &'a str, ip: Option<&'a str>, weight: u32) -> Event<'a> {
+    let account = if user.is_empty() { Account::Unknown } else { Account::Jid(user.as_bytes()) };
+    Event { account, address: ip.map(str::as_bytes), actor: Some(actor.as_bytes()), weight, ..Event::default() }
+}
+
+#[test]
+fn what_a_user_does_is_bounded_wherever_he_is() {
+    let mut log = Log::with(1, 60.0);
+    let stored = |log: &mut Log, actor: &str, from: u32, times: usize| {
+        let ip = |n: usize| std::net::Ipv4Addr::from(0x0b00_0000 + (from + n as u32) * 256).to_string();
+        (0..times).filter(|n| log.tell("user-password-changed", &deed(actor, "x@example.com", Some(&ip(*n)), 1))).count()
+    };
+    assert_eq!(stored(&mut log, "romeo@example.com/phone", 0, 100), 4, "from a hundred networks");
+    assert_eq!(stored(&mut log, "romeo@example.com/desk", 0, 100), 0, "whatever the client");
+    assert_eq!(stored(&mut log, "juliet@example.com/phone", 500, 4), 4);
+    log.pass(60);
+    assert_eq!((log.summaries.len(), log.counted()), (1, 196));
+    let summary = log.last();
+    assert_eq!((summary.actor.as_deref(), summary.user.as_deref(), summary.actors), (Some("romeo@example.com"), Some("x@example.com"), 1));
+    assert_eq!((summary.networks, summary.remote), (100, false));
+}
+
+#[test]
+fn those_of_one_network_are_bounded_together() {
+    let mut log = Log::with(1, 60.0);
+    let stored = |log: &mut Log, kind: &str, name: &str, ip: Option<&str>| {
+        (0..500).filter(|n| log.tell(kind, &deed(&name.replace('#', &n.to_string()), "", ip, 1))).count()
+    };
+    assert_eq!(stored(&mut log, "s2s-established", "host#.example", Some("203.0.113.7")), 40, "names are cheap");
+    assert_eq!(stored(&mut log, "s2s-established", "host#.example", Some("203.0.113.8")), 0, "the same network");
+    assert_eq!(stored(&mut log, "s2s-established", "other#.example", Some("10.0.0.7")), 500, "a proxy of ours has no network of its own");
+    assert_eq!(stored(&mut log, "room-created", "user#@remote.example/x", None), 40, "another server's accounts");
+    assert_eq!(stored(&mut log, "room-created", "user#@example.com/x", None), 500, "our own");
+    assert_eq!(stored(&mut log, "user-registered", "user#@example.com", Some("203.0.113.7")), 10, "before there is an account");
+    log.pass(60);
+    let said: HashSet<(String, u64, u64)> = log.summaries.iter().map(|(_, s)| (s.kind.clone(), s.count, s.actors)).collect();
+    let row = |kind: &str, count, actors| (kind.to_owned(), count, actors);
+    // A name that came before is met again: forty were stored, and came once more.
+    assert_eq!(said, HashSet::from([row("s2s-established", 960, 500), row("room-created", 460, 460), row("user-registered", 490, 490)]));
+    assert!(log.summaries.iter().all(|(_, summary)| summary.remote == (summary.kind == "s2s-established")));
+}
+
+#[test]
+fn of_what_nothing_is_known_types_of_other_modules_are_trusted() {
+    let mut log = Log::with(1, 60.0);
+    assert!((0..20_000).all(|_| log.tell("thing-happened", &Event { weight: 5, ..Event::default() })));
+    assert_eq!((0..20_000).filter(|_| log.tell("room-destroyed", &Event::default())).count(), 7500, "ours are bounded by their budget");
+}
+
+#[test]
+fn long_texts_count_several_times() {
+    let mut log = Log::with(1, 60.0);
+    let stored =
+        |log: &mut Log, actor: &str, weight| (0..100).filter(|_| log.tell("abuse-reported", &deed(actor, "", None, weight))).count();
+    assert_eq!(stored(&mut log, "a@example.com", 0), 4);
+    assert_eq!(stored(&mut log, "b@example.com", 2), 2);
+    assert_eq!(stored(&mut log, "c@example.com", 1000), 1, "the first is always stored");
+}
+
+#[test]
+fn who_goes_on_is_stored_ever_less() {
+    let mut log = Log::with(2, 60.0);
+    let mut stored = Vec::new();
+    for _ in 0..7200 {
+        if log.tell("user-password-changed", &deed("romeo@example.com", "romeo@example.com", None, 1)) {
+            stored.push(log.now);
+        }
+        log.pass(1);
+    }
+    // Eight in the first minute, four in the next two, then two, one and one.
+    let within = |from: f64, to: f64| stored.iter().filter(|at| (from..to).contains(*at)).count();
+    assert_eq!((within(0.0, 60.0), within(60.0, 180.0), within(180.0, 420.0)), (8, 4, 2));
+    assert!(stored.len() <= 8 + 4 + 2 + 15 && log.summaries.len() <= 20, "{} {}", stored.len(), log.summaries.len());
+    // Who is quiet for as long begins anew.
+    log.pass(1000);
+    let again = (0..100).filter(|_| log.tell("user-password-changed", &deed("romeo@example.com", "romeo@example.com", None, 1))).count();
+    assert_eq!(again, 8);
+}
+
+fn limited(limit: u64) -> Retention {
+    use crate::retention::{Class, Rules};
+    let rules = Rules { limit: Some(limit), ..Rules::default() };
+    Retention::new(Rules::default(), vec![Class { name: "all".to_owned(), types: vec![Pattern::new("*").unwrap()], rules }])
+}
+
+#[test]
+fn in_a_class_with_a_limit_nobody_has_more_than_a_part() {
+    let mut log = Log::with(5, 60.0);
+    log.control.configure(HOST, Some(Burst::default()), Repeats::default(), &limited(1000));
+    let mut stored = |kind: &str, name: &str, ip: &str| {
+        (0..5000)
+            .filter(|n| log.tell(kind, &deed(&name.replace('#', &n.to_string()), "", Some(&ip.replace('#', &(n % 250).to_string())), 1)))
+            .count()
+    };
+    assert_eq!(stored("room-role-changed", "one@example.com", "203.0.113.1"), 50);
+    assert_eq!(stored("room-affiliation-changed", "many#@example.com", "203.0.113.1"), 100, "a network");
+    // 200 at once for all users, of which a quarter is for summaries.
+    assert_eq!(stored("authentication-success", "user#@example.com", "203.#.113.1"), 0);
+    assert_eq!(stored("s2s-established", "server#.example", "198.#.100.1"), 150, "that of servers is another one");
+    assert_eq!(stored("user-registered", "new#@example.com", "198.#.100.1"), 150);
+    log.pass(70);
+    assert_eq!(log.singles.len() as u64 + log.counted(), 25_000);
+    assert!(log.singles.len() + log.summaries.len() < 900, "{} {}", log.singles.len(), log.summaries.len());
+}
+
+#[test]
+fn strangers_can_not_take_the_room_of_users() {
+    let mut log = Log::with(5, 60.0);
+    for n in 0..20_000u32 {
+        log.fail(&format!("user{n}@example.com"), &std::net::Ipv4Addr::from(0x0b00_0000 + n * 256).to_string());
+    }
+    for n in 0..1000 {
+        assert!(
+            log.tell("authentication-success", &Event { account: Account::Name(format!("user{n}").as_bytes()), ..Event::default() }),
+            "{n}"
+        );
+    }
+    let again =
+        (0..100).filter(|_| log.tell("authentication-success", &Event { account: Account::Name(b"user1"), ..Event::default() })).count();
+    assert_eq!(again, 19);
+}
+
+#[test]
+fn budgets_of_classes_outlive_the_process() {
+    let path = scratch();
+    let stored = |log: &mut Log, name: &str| {
+        (0..1000).filter(|n| log.tell("new-client", &deed(&format!("{name}{n}@example.com"), "", None, 1))).count()
+    };
+    let mut log = Log::with(5, 60.0);
+    log.control.configure(HOST, Some(Burst::default()), Repeats::default(), &limited(1000));
+    assert_eq!(stored(&mut log, "a"), 150);
+    log.tick(true);
+    log.control.checkpoint(HOST, &path, 0.0, true, &describe).unwrap();
+    let mut next = Log::with(5, 60.0);
+    next.control.set_clock(0.0, UNIX + 12.0);
+    next.control.configure(HOST, Some(Burst::default()), Repeats::default(), &limited(1000));
+    assert_eq!(next.control.restore(HOST, &path, 0.0).unwrap(), 0);
+    // It writes that down again before it is needed.
+    next.control.checkpoint(HOST, &path, 0.0, true, &describe).unwrap();
+    let mut next = Log::with(5, 60.0);
+    next.control.set_clock(0.0, UNIX + 12.0);
+    next.control.configure(HOST, Some(Burst::default()), Repeats::default(), &limited(1000));
+    next.control.restore(HOST, &path, 0.0).unwrap();
+    let again = stored(&mut next, "b");
+    assert!(again <= 20, "{again}");
+    next.now = 60.0;
+    let later = stored(&mut next, "c");
+    assert!(later >= 40, "{later}: a hundred more each minute, half of them for summaries");
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn what_was_begun_to_be_written_keeps_its_id_and_what_failed_gets_another() {
+    let path = scratch();
+    let mut log = Log::with(1, 60.0);
+    for _ in 0..4 {
+        log.fail("romeo@example.com", "203.0.113.80");
+    }
+    assert!(log.control.tables.failures.counts().all(|count| count.id.is_none()));
+    log.now = 60.0;
+    let first = log.control.due(HOST, log.now, false, &describe, new_id);
+    // The server dies while it stores it.
+    log.control.checkpoint(HOST, &path, log.now, false, &describe).unwrap();
+    let mut next = Log::with(1, 60.0);
+    next.control.restore(HOST, &path, 0.0).unwrap();
+    // Many others are due, and are merged; this one is not.
+    for n in 0..5000 {
+        next.fail(&format!("user{n}@example.com"), "203.0.113.80");
+    }
+    let again = next.control.due(HOST, 61.0, true, &describe, new_id);
+    let offered: Vec<&Summary> = again.iter().filter(|summary| summary.offered).collect();
+    assert_eq!((offered.len(), &offered[0].id, offered[0].count), (1, &first[0].id, 3));
+    next.control.settle(HOST, 0);
+    let third = next.control.due(HOST, 61.0, true, &describe, new_id);
+    let id_of = |list: &[Summary], offered| list.iter().find(|summary| summary.offered == offered).unwrap().id.clone();
+    assert_eq!(id_of(&again, true), id_of(&third, true));
+    assert!(id_of(&again, false) < id_of(&third, false));
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn an_account_that_exists_stands_out_of_noise() {
+    let mut log = Log::with(5, 60.0);
+    for n in 0..10_000 {
+        log.fail(&format!("noise{n}@example.com"), "203.0.113.80");
+        if n % 500 == 0 {
+            log.fail("real@example.com", "203.0.113.80");
+            log.fail("none@example.com", "203.0.113.80");
+        }
+    }
+    assert!(log.questions <= 8, "{}: once for a name or window", log.questions);
+    for n in 0..10_000 {
+        log.fail(&format!("noise{n}@example.com"), "203.0.113.80");
+    }
+    assert!(log.questions <= 64, "{}: not more than a file system bears", log.questions);
+    log.tick(true);
+    let summary = log.last();
+    let real = summary.often.iter().find(|often| often.user.as_deref() == Some("real@example.com")).unwrap();
+    assert!(real.exists && real.count >= 17, "{real:?}");
+    assert_eq!(summary.often[0], *real, "those that exist come first");
+    assert!(summary.others && summary.names.is_some());
+}
+
+/// Whether an entry says that it may be about an account, as a reader understands it.
+fn may_be_about(summary: &Summary, user: &str) -> bool {
+    let named = summary.often.iter().filter_map(|often| often.user.as_deref()).chain(summary.user.as_deref());
+    named.into_iter().any(|name| name == user)
+        || summary.others && summary.names.as_deref().is_none_or(|names| crate::names::Names::read(names).unwrap().may_contain(user))
 }
 
 #[derive(Clone, Debug)]
@@ -582,7 +817,7 @@ proptest! {
                 }
                 Step::Pass(seconds) => log.now += seconds,
                 Step::Tick(fail) => {
-                    let (summaries, _) = log.control.due(HOST, log.now, false, &describe);
+                    let summaries = log.control.due(HOST, log.now, false, &describe, new_id);
                     let stored = summaries.len().saturating_sub(fail);
                     log.summaries.extend(summaries.into_iter().take(stored).map(|summary| (log.now, summary)));
                     log.control.settle(HOST, stored);
@@ -594,23 +829,23 @@ proptest! {
                     log.control.checkpoint(HOST, &path, log.now, true, &describe).unwrap();
                     let mut control = Control::default();
                     control.set_clock(0.0, UNIX);
-                    control.configure(HOST, options.0, options.1);
+                    control.configure(HOST, options.0, options.1, &Retention::default());
                     control.restore(HOST, &path, log.now).unwrap();
                     log.control = control;
                 }
                 Step::Configure(flood) => {
                     options.0 = flood.map(|(burst, window)| Burst { burst, window });
                     unlimited |= options.0.is_none();
-                    log.control.configure(HOST, options.0, options.1);
+                    log.control.configure(HOST, options.0, options.1, &Retention::default());
                 }
             }
-            prop_assert!(log.control.keys() <= KEYS);
+            prop_assert!(log.control.tables.failures.len() <= KEYS && log.control.tables.actors.len() <= ACTOR_KEYS);
             let held: usize = log.control.hosts[0].closed.len() + log.control.hosts[0].emitting.len();
             prop_assert!(held <= CLOSED + 2 * BATCH + KEYS, "{held}");
-            let pooled: usize = log.control.table.counts().map(Count::pooled).sum::<usize>()
-                + log.control.hosts[0].closed.iter().map(Count::pooled).sum::<usize>()
-                + log.control.outcomes.iter().filter_map(|outcome| outcome.window.as_ref()?.count.as_ref()).map(|count| count.pooled()).sum::<usize>();
-            prop_assert_eq!(pooled + log.control.pool, POOL);
+            let coarsest = log.control.outcomes.iter().filter_map(|outcome| outcome.window.as_ref()?.count.as_deref());
+            let all: Vec<Pool> = log.control.tables.counts().chain(&log.control.hosts[0].closed).chain(coarsest).map(Count::pooled).collect();
+            prop_assert_eq!(all.iter().map(|pool| pool.hashes).sum::<usize>() + log.control.pool.hashes, Pool::FULL.hashes);
+            prop_assert_eq!(all.iter().map(|pool| pool.names).sum::<usize>() + log.control.pool.names, Pool::FULL.names);
         }
         log.now = log.now.max(0.0) + 1000.0;
         for _ in 0..100 {
@@ -639,6 +874,54 @@ proptest! {
     }
 
     #[test]
+    fn no_account_is_denied_and_those_that_come_often_are_named(
+        parts in prop::collection::vec((1u32..2000, 1u32..40, 1u32..1500, 0u32..400, any::<bool>()), 1..8),
+        one in any::<bool>(),
+    ) {
+        let mut log = Log::with(2, 60.0);
+        let path = scratch();
+        let mut sent: HashMap<String, u64> = HashMap::new();
+        let mut next = 0u32;
+        for (part, (users, networks, count, attacks, dies)) in parts.into_iter().enumerate() {
+            for n in 0..count + attacks {
+                next = next.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let attacked = n >= count;
+                let user = if attacked { format!("real{part}@example.com") } else { format!("user{}@example.com", (next >> 8) % users) };
+                let network = if one { 0 } else { (next >> 4) % networks };
+                log.fail(&user, &std::net::Ipv4Addr::from(0x0b00_0000 + network * 256).to_string());
+                *sent.entry(user).or_default() += 1;
+            }
+            if dies {
+                log.control.checkpoint(HOST, &path, log.now, true, &describe).unwrap();
+                log.control = Control::default();
+                log.control.set_clock(0.0, UNIX);
+                log.control.configure(HOST, Some(Burst { burst: 2, window: 60.0 }), Repeats::default(), &Retention::default());
+                log.control.restore(HOST, &path, log.now).unwrap();
+            }
+            log.pass(20);
+        }
+        log.pass(100);
+        log.tick(true);
+        let _ = std::fs::remove_file(&path);
+        let total: u64 = sent.values().sum();
+        prop_assert_eq!(log.singles.len() as u64 + log.counted(), total);
+        prop_assert_eq!(log.control.pool, Pool::FULL);
+        for (user, sent) in sent {
+            let single = log.users.iter().filter(|name| **name == user).count() as u64;
+            let counted = sent - single;
+            prop_assert!(counted == 0 || log.summaries.iter().any(|(_, summary)| may_be_about(summary, &user)), "{user}");
+            // However the counts were divided, one of them has it as often as in all of them together.
+            let named = |summary: &Summary| summary.user.as_deref() == Some(&user) || summary.often.iter().any(|often| often.user.as_deref() == Some(&user));
+            let all: u64 = log.summaries.iter().map(|(_, summary)| summary.count).sum();
+            prop_assert!(counted * frequent::SURE <= all || log.summaries.iter().any(|(_, summary)| named(summary)), "{user}: {counted} of {all}");
+        }
+        for (_, summary) in &log.summaries {
+            let often: u64 = summary.often.iter().filter(|often| often.user.is_some()).map(|often| often.count).sum();
+            prop_assert!(often <= summary.count);
+        }
+    }
+
+    #[test]
     fn no_bytes_are_a_checkpoint_that_hurts(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = Checkpoint::parse(&bytes);
     }
@@ -650,13 +933,25 @@ fn an_address_that_can_not_be_parsed_has_no_network() {
 }
 
 #[test]
-fn types_that_are_never_counted_stay_so_however_many_there_are() {
+fn what_administrators_do_is_always_stored() {
+    let mut log = Log::with(1, 60.0);
+    for n in 0..3000 {
+        assert!(log.send("shell-command", "romeo@example.com", "203.0.113.80"), "{n}");
+    }
+    assert_eq!(log.control.outcomes.len(), 0, "it takes no room of others");
+}
+
+#[test]
+fn many_types_of_others_are_bounded_together() {
     let mut log = Log::with(1, 60.0);
     for n in 0..OUTCOMES * 3 {
-        for _ in 0..3 {
-            assert!(log.send(&format!("user-{n}"), "romeo@example.com", "203.0.113.80"), "{n}");
+        for _ in 0..30 {
+            log.send(&format!("thing-{n}"), "romeo@example.com", "203.0.113.80");
         }
     }
+    log.tick(true);
+    assert_eq!(log.singles.len() as u64 + log.counted(), OUTCOMES as u64 * 90);
+    assert_eq!((log.control.outcomes.len(), log.last().kind.as_str()), (OUTCOMES + 1, OTHERS));
     log.send("s2s-refused", "romeo@example.com", "203.0.113.80");
     assert!(!log.send("s2s-refused", "romeo@example.com", "203.0.113.80"));
 }

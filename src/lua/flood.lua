@@ -5,17 +5,20 @@ local native, chunks = ...;
 local stanzas = chunks.stanza;
 
 local NAMESPACE, HOST_WIDE = native.namespace, stanzas.HOST_WIDE;
-local ID = NAMESPACE.."\1id";
+local ID, OCCURRED = NAMESPACE.."\1id", NAMESPACE.."\1occurred";
 
 -- How soon after the first event that was counted one looks for windows that are over, and how often then; seconds. What is
 -- being counted is written down as often.
 local SOON, OFTEN = 0.25, 1;
+-- An event counts as one more for each so many bytes of text that are to be stored of it.
+local BYTES = 1024;
 -- How many event types of a host are remembered with how the recorder knows them.
 local MAX_TYPES = 1000;
 -- The type of events that were counted by flood control, and whose count is lost.
 local COUNTED = "counted";
 
-local next, pcall, setmetatable, tostring = next, pcall, setmetatable, tostring;
+local floor = math.floor;
+local next, pairs, pcall, setmetatable, tostring, type = next, pairs, pcall, setmetatable, tostring, type;
 local element, good_word = stanzas.element, stanzas.good_word;
 
 -- Flood control over a recorder.
@@ -27,10 +30,11 @@ local element, good_word = stanzas.element, stanzas.good_word;
 --     recorder
 --     keep           function(host, at, stanza, with, offered) -> true | nil: stores an entry, or gives it to the journal
 --     holds          function(host, id) -> whether the journal has that entry
+--     exists         function(host, username) -> true | false | nil: it can't be said without waiting; nil where nobody can be asked
 --   }
 local function new(context)
 	local log, now, monotonic, recorder, stanza_mt = context.log, context.now, context.monotonic, context.recorder, context.stanza_mt;
-	local ask, admits = recorder.ask, recorder.admits;
+	local ask, admits, exists = recorder.ask, recorder.admits, context.exists;
 	-- outcomes[host][event_type] is how the recorder knows it, or false where all events of that type are stored.
 	local outcomes, type_count = {}, {};
 	local ticking, emitting, trouble = false, {}, {};
@@ -69,21 +73,45 @@ local function new(context)
 		context.schedule(SOON, tick);
 	end
 
-	-- The id of the summary that counts an event, or nothing where it is to be stored.
-	local function counted(host, user, source, event_type, ip, condition)
-		local outcome = outcome_of(host, event_type, source);
-		local id = outcome and ask(outcome, user, ip, condition, monotonic());
-		if id then
-			if not ticking then start(); end
-			return id;
+	-- How much text there is in stanzas, in bytes. Not deeper than anybody needs: others are cut when they are stored.
+	local function bytes_of(stanzas_of, depth)
+		local bytes = 0;
+		for i = 1, #stanzas_of do
+			local child = stanzas_of[i];
+			if type(child) == "string" then
+				bytes = bytes + #child;
+			elseif type(child) == "table" and depth > 0 then
+				for _, value in pairs(child.attr) do
+					bytes = bytes + (type(value) == "string" and #value or 0);
+				end
+				bytes = bytes + bytes_of(child, depth - 1);
+			end
 		end
+		return bytes;
+	end
+
+	-- Whether an event was counted; if not it is to be stored. `actor` is who did it, as a JID or the domain of a server, and
+	-- `custom` the stanzas that are to be stored of it.
+	local function counted(host, user, source, event_type, ip, condition, actor, custom)
+		local outcome = outcome_of(host, event_type, source);
+		if not outcome or ask(outcome, user, ip, condition, actor, custom and 1 + floor(bytes_of(custom, 5) / BYTES) or 1, monotonic()) then
+			return false;
+		end
+		if not ticking then start(); end
+		return true;
 	end
 
 	-- Whether an event of an account of this host is to be stored; if not it has been counted.
 	local function admitted(host, username, source, event_type, ip, condition)
 		local outcome = outcome_of(host, event_type, source);
-		if not outcome or admits(outcome, username, ip, condition, monotonic()) then
+		if not outcome then
 			return true;
+		end
+		local stored, asks = admits(outcome, username, ip, condition, monotonic());
+		if stored then
+			return true;
+		elseif asks and exists and exists(host, username) then
+			recorder.exists();
 		end
 		if not ticking then start(); end
 		return false;
@@ -112,6 +140,12 @@ local function new(context)
 			n = n + 1;
 			stanza[n], tags[n] = session, session;
 		end
+		if summary.actor then
+			local by = summary.remote and element(stanza_mt, "s2s", { xmlns = NAMESPACE; remote = summary.actor })
+				or element(stanza_mt, "actor", { xmlns = NAMESPACE; kind = "user"; jid = summary.actor });
+			n = n + 1;
+			stanza[n], tags[n] = by, by;
+		end
 		local repeated = element(stanza_mt, "repeated", {
 			xmlns = NAMESPACE;
 			count = ("%d"):format(summary.count);
@@ -119,22 +153,35 @@ local function new(context)
 			last = recorder.date_time(summary.last);
 			accounts = ("%d"):format(summary.accounts);
 			networks = ("%d"):format(summary.networks);
+			actors = summary.actors > 0 and ("%d"):format(summary.actors) or nil;
 			["at-least"] = flag(summary.at_least);
 			["distinct-at-least"] = flag(summary.distinct_at_least);
 		});
 		for i = 1, #summary.samples do
 			add(repeated, element(stanza_mt, "sample", summary.samples[i]));
 		end
+		for i = 1, #summary.often do
+			add(repeated, element(stanza_mt, "often", summary.often[i]));
+		end
+		if summary.others then
+			add(repeated, element(stanza_mt, "names", {}, summary.names));
+		end
 		stanza[n + 1], tags[n + 1] = repeated, repeated;
 		return setmetatable(stanza, stanza_mt);
 	end
 
 	local function store(host, summary)
-		-- One that another process began may have been stored by it, just before it died.
-		if summary.at_least and context.holds(host, summary.id) then
-			return true;
+		local stanza, with = entry_of(summary), summary.user or HOST_WIDE;
+		if summary.offered then
+			-- Another process may have stored it, just before it died.
+			return context.holds(host, summary.id) or context.keep(host, summary.last, stanza, with, true);
 		end
-		return context.keep(host, summary.at_least and summary.last or now(), entry_of(summary), summary.user or HOST_WIDE, summary.at_least);
+		local at = now();
+		if summary.at_least then
+			-- What it was counting happened before that.
+			stanza.attr[OCCURRED] = recorder.occurred(summary.last, at, floor(at));
+		end
+		return context.keep(host, at, stanza, with, false);
 	end
 
 	local function write_down(host, closing)
@@ -158,8 +205,9 @@ local function new(context)
 	local function sum_up(host, closing)
 		if emitting[host] then return; end -- a driver that yields
 		emitting[host] = true;
-		local summaries, merged = recorder.summaries(host, monotonic(), now(), closing);
-		if merged and #summaries > 0 then
+		local summaries = recorder.summaries(host, monotonic(), now(), closing);
+		if #summaries > 0 then
+			-- With their ids: should the server die now, the next one knows which of them were stored.
 			write_down(host, false);
 		end
 		local stored, problem = 0, nil;

@@ -4,7 +4,7 @@ use mlua::prelude::*;
 
 use super::convert::{self, Host, Text};
 use super::recorder::{Functions, location_table};
-use crate::flood::{Account, Event, Summary, Verdict, beside};
+use crate::flood::{Account, Event, Often, Sample, Summary, Verdict, beside};
 
 /// Adds the functions. `now` is always the clock of flood control, and `unix` the time that it is then.
 pub(super) fn add(functions: &Functions<'_>) -> LuaResult<()> {
@@ -13,33 +13,36 @@ pub(super) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         recorder.flood.set_clock(now, unix);
         recorder.flood.outcome(&host, &kind, &source, now)
     })?;
-    // ask(outcome, user, address, condition, now) -> id of the summary that counts it | nil: it is to be stored
-    functions.add("ask", |recorder, (outcome, user, address, condition, now): (usize, Text, Text, Text, f64)| {
-        let (user, address, condition) = (user.bytes(), address.bytes(), condition.bytes());
-        let account = user.as_deref().map_or(Account::Unknown, Account::Jid);
-        let event = Event { account, address: address.as_deref(), condition: condition.as_deref() };
-        match recorder.admit(outcome, &event, now) {
-            Verdict::Store => None,
-            Verdict::Counted(id) => Some(id.hyphenated().to_string()),
-        }
-    })?;
-    // admits(outcome, name of an account of the host, address, condition, now) -> whether it is to be stored
+    // ask(outcome, user, address, condition, actor, weight, now) -> whether it is to be stored; if not it was counted
+    functions.add(
+        "ask",
+        |recorder, (outcome, user, address, condition, actor, weight, now): (usize, Text, Text, Text, Text, u32, f64)| {
+            let (user, address, condition, actor) = (user.bytes(), address.bytes(), condition.bytes(), actor.bytes());
+            let account = user.as_deref().map_or(Account::Unknown, Account::Jid);
+            let (address, condition, actor) = (address.as_deref(), condition.as_deref(), actor.as_deref());
+            recorder.flood.ask(outcome, &Event { account, address, condition, actor, weight }, now) == Verdict::Store
+        },
+    )?;
+    // admits(outcome, name of an account of the host, address, condition, now) -> whether it is to be stored, and if not whether it
+    // should be asked if there is such an account
     functions.add("admits", |recorder, (outcome, name, address, condition, now): (usize, Text, Text, Text, f64)| {
         let (name, address, condition) = (name.bytes(), address.bytes(), condition.bytes());
         let account = name.as_deref().map_or(Account::Unknown, Account::Name);
-        let event = Event { account, address: address.as_deref(), condition: condition.as_deref() };
-        recorder.admit(outcome, &event, now) == Verdict::Store
+        let event = Event { account, address: address.as_deref(), condition: condition.as_deref(), ..Event::default() };
+        let verdict = recorder.flood.ask(outcome, &event, now);
+        (verdict == Verdict::Store, verdict == Verdict::CountedAsks)
     })?;
+    // exists(): the account exists of which it was asked last
+    functions.add("exists", |recorder, ()| recorder.flood.exists())?;
     // counting() -> names of hosts
     functions.add("counting", |recorder, ()| {
         let names: Vec<String> = recorder.flood.counting().into_iter().map(ToOwned::to_owned).collect();
         names
     })?;
-    // summaries(host, now, unix, whether the host is closing) -> list of summaries, whether some were merged
+    // summaries(host, now, unix, whether the host is closing) -> list of summaries
     functions.add("summaries", |recorder, (Host(host), now, unix, closing): (Host, f64, f64, bool)| {
         recorder.flood.set_clock(now, unix);
-        let (summaries, merged) = recorder.summaries(&host, now, closing);
-        (summaries.into_iter().map(Shown).collect::<Vec<_>>(), merged)
+        recorder.summaries(&host, now, unix, closing).into_iter().map(Shown).collect::<Vec<_>>()
     })?;
     // settle(host, stored): the first so many of them are stored
     functions.add("settle", |recorder, (Host(host), stored): (Host, usize)| recorder.flood.settle(&host, stored))?;
@@ -86,16 +89,33 @@ impl IntoLua for Shown {
         table.set("last", last)?;
         table.set("accounts", accounts)?;
         table.set("networks", networks)?;
+        table.set("actor", self.0.actor)?;
+        table.set("remote", self.0.remote)?;
+        table.set("actors", self.0.actors)?;
         table.set("at_least", self.0.at_least)?;
         table.set("distinct_at_least", self.0.distinct_at_least)?;
-        let samples = self.0.samples.into_iter().map(|sample| {
+        table.set("offered", self.0.offered)?;
+        table.set("others", self.0.others)?;
+        table.set("names", self.0.names)?;
+        // Each as the attributes of an element.
+        let samples = self.0.samples.into_iter().map(|Sample { user, network, condition }| {
             let shown = lua.create_table()?;
-            shown.set("user", sample.user)?;
-            shown.set("network", sample.network)?;
-            shown.set("condition", sample.condition)?;
+            shown.set("user", user)?;
+            shown.set("network", network)?;
+            shown.set("condition", condition)?;
             Ok(shown)
         });
         table.set("samples", samples.collect::<LuaResult<Vec<_>>>()?)?;
+        let often = self.0.often.into_iter().map(|Often { user, network, actor, count, exists }| {
+            let shown = lua.create_table()?;
+            shown.set("user", user)?;
+            shown.set("network", network)?;
+            shown.set("actor", actor)?;
+            shown.set("count", count.to_string())?;
+            shown.set("exists", exists.then_some("true"))?;
+            Ok(shown)
+        });
+        table.set("often", often.collect::<LuaResult<Vec<_>>>()?)?;
         table.into_lua(lua)
     }
 }

@@ -295,16 +295,30 @@ local function new(environment)
 		end
 	end
 
+	-- Whether an administrator did it, who could also stop the log. `actor.administers` says so of an ad-hoc command.
+	local function administers(actor)
+		return actor and (actor.kind == "admin-shell" or actor.administers) or false;
+	end
+
+	local function is_counted(host, user, source, event_type, session, actor, custom)
+		local first = custom and custom[1];
+		local attr = first and first.attr or {};
+		local own = actor and type(actor.session) == "table" and actor.session or {};
+		local by;
+		if actor then
+			by = actor.jid or own.full_jid;
+		else
+			by = attr.remote; -- another server
+		end
+		return flood.counted(host, user, source, event_type, session and session.ip or own.ip, attr.condition, by, custom);
+	end
+
 	local function record(host, user, source, event_type, session, actor, custom, timestamp, admitted)
 		ensure_configured(host);
 		source, event_type = field(source) or "unknown", field(event_type) or "unknown";
 		user = strangers.of_jid(host, event_type, user) or user;
-		if not admitted then
-			local condition = custom and custom[1] and custom[1].attr.condition;
-			local id = flood.counted(host, user, source, event_type, session and session.ip, condition);
-			if id then
-				return id;
-			end
+		if not admitted and not administers(actor) and is_counted(host, user, source, event_type, session, actor, custom) then
+			return nil, "counted";
 		end
 		local at = now();
 		if clocks then
@@ -362,13 +376,13 @@ local function new(environment)
 
 	-- Records an event of `host`.
 	--   audit(host, user, source, event_type, extra, admitted) -> the entry's id | nil, condition
-	-- Where flood control counts the event it is the id of the summary that will say so. `admitted` says that flood control was
-	-- asked already, by admits().
+	-- Where flood control only counts the event there is no id, and the condition is "counted". `admitted` says that flood control
+	-- was asked already, by admits().
 	--
 	-- `extra` may have session (a session of Prosody's, or a table with its fields id, type, ip, client_id), custom (a list
 	-- of stanzas to add), timestamp (when it happened, if not now) and actor (who did it: a table with kind, jid, session
-	-- and caused_by). Raises for what only a programmer can do wrong: no host, host "*", an item of `custom` that is no
-	-- stanza. Never for anything else.
+	-- and caused_by; with administers, nothing of what the actor does is only counted). Raises for what only a programmer can do
+	-- wrong: no host, host "*", an item of `custom` that is no stanza. Never for anything else.
 	local function audit(host, user, source, event_type, extra, admitted)
 		if type(host) ~= "string" or host == "*" then
 			error("cannot log audit events for global", 2);
@@ -562,6 +576,7 @@ local function new(environment)
 		keep = function (host, at, stanza, with, offered)
 			return keep(host, at, stanza, strangers.written(stanza, with), offered, true);
 		end;
+		exists = environment.exists;
 		holds = function (host, id)
 			local queue = queues.queue_of(host);
 			return queue.journal ~= nil and queues.holds(queue, id);

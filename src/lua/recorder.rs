@@ -157,8 +157,10 @@ fn with_hashes(recorder: &Recorder, asked: &Asked) -> Request {
     let hash = |network: &ipnet::IpNet| Some(recorder.hash(&asked.0.host, &network.addr().to_string())?.0);
     let hashes: Vec<String> = whole.filter_map(hash).collect();
     request.filter.addresses.extend(hashes);
-    let names = recorder.aliases(&asked.0.host, request.filter.users.iter().filter_map(Pattern::word));
-    request.filter.names.extend(names);
+    for alias in recorder.aliases(&asked.0.host, asked.0.request.filter.users.iter().filter_map(Pattern::word)) {
+        request.filter.aliases.push(alias.to_string());
+        request.filter.names.push(alias.hash);
+    }
     request
 }
 

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use crate::address;
-use crate::event::{Row, StoredEvent};
+use crate::event::{Mention, Row, StoredEvent};
 use crate::partition::day;
 use crate::query::account::Beginning;
 use crate::query::pattern::Pattern;
@@ -30,6 +30,8 @@ pub struct Filter {
     pub addresses: Vec<String>,
     /// Keyed hashes of the names of `users`, as they are stored in the place of names that are no accounts.
     pub names: Vec<String>,
+    /// What stands for these names while events are counted, see [`Alias`](crate::recorder::Alias): a summary's set of names has it.
+    pub aliases: Vec<String>,
     /// The modules that reported.
     pub sources: Vec<Pattern>,
     /// Clients.
@@ -49,16 +51,16 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Everything that is wanted has this `with` in the archive, where there is such a value.
+    /// Everything that is wanted has one of these `with` in the archive; nothing where it may have any.
+    ///
+    /// What stands for events of several accounts is host-wide, and may be about the one that is asked for.
     #[must_use]
-    pub fn with(&self) -> Option<&str> {
-        // What has the hash of a name is stored as an event of the whole host.
-        if !self.names.is_empty() {
-            return None;
-        }
-        match (self.users.as_slice(), self.global) {
-            ([], Some(true)) => Some(HOST_WIDE),
-            ([user], _) => user.word(),
+    pub fn withs(&self) -> Option<Vec<&str>> {
+        let user = if let [user] = self.users.as_slice() { user.word() } else { None };
+        match (self.users.as_slice(), self.global, user) {
+            (_, Some(true), _) => Some(vec![HOST_WIDE]),
+            (_, Some(false), Some(user)) => Some(vec![user]),
+            (_, None, Some(user)) => Some(vec![user, HOST_WIDE]),
             _ => None,
         }
     }
@@ -74,7 +76,8 @@ impl Filter {
         let with = row.with.as_deref().unwrap_or_default();
         let host_wide = with.is_empty() || with == HOST_WIDE;
         let named = || self.names.iter().any(|hash| row.xml.contains(hash.as_str()));
-        let user = self.users.is_empty() || with.is_empty() || self.is_of_user(with) || named();
+        let may_name = || host_wide && (row.xml.contains("repeated") || named());
+        let user = self.users.is_empty() || with.is_empty() || self.is_of_user(with) || may_name();
         let may_be_written = |piece: &str| !is_plain(piece) || row.xml.contains(piece);
         let written = |patterns: &[Pattern]| patterns.is_empty() || patterns.iter().any(|pattern| may_be_written(pattern.longest_piece()));
         user && self.global.is_none_or(|global| global == host_wide) && written(&self.types) && written(&self.sources)
@@ -97,6 +100,7 @@ impl Filter {
             return None;
         }
         event.class = Some(class.to_owned());
+        event.mention = self.mention(&event);
         Some(Box::new(event))
     }
 
@@ -110,13 +114,32 @@ impl Filter {
             && self.begins.as_ref().is_none_or(|begins| begins.admits(row, event))
             && self.global.is_none_or(|global| global == host_wide)
             && matches_any(&self.types, &event.kind)
-            && (self.users.is_empty() || event.user.as_deref().is_some_and(|user| self.is_of_user(user)) || self.is_of_name(event))
+            && (self.concerns(event) || self.is_of_name(event))
             && matches_any(&self.sources, &event.source)
             && has_match(&self.clients, event.client.as_deref())
             && has_match(&self.countries, event.country.as_deref())
             && self.is_of_address(event)
             && self.is_of_actor(event)
             && self.text.as_ref().is_none_or(|text| Element::parse(&row.xml).is_ok_and(|entry| has_text(&entry, text)))
+    }
+
+    fn concerns(&self, event: &StoredEvent) -> bool {
+        self.users.is_empty() || event.user.as_deref().is_some_and(|user| self.is_of_user(user)) || self.mention(event).is_some()
+    }
+
+    /// What an entry that stands for events of several accounts says of those that are asked for.
+    fn mention(&self, event: &StoredEvent) -> Option<Mention> {
+        if self.users.is_empty() || event.repeated.is_none() || event.user.is_some() {
+            return None;
+        }
+        let exact = if let [user] = self.users.as_slice() { user.word() } else { None };
+        // The community's first module stored localparts.
+        let local = exact.and_then(|user| user.strip_suffix(self.host.as_str())?.strip_suffix('@'));
+        // A name that is no account goes through flood control under its alias, as a JID of the host or alone.
+        let of_host: Vec<String> = self.aliases.iter().map(|alias| format!("{alias}@{}", self.host)).collect();
+        let aliases = self.aliases.iter().chain(&of_host).map(String::as_str);
+        let exact: Vec<&str> = exact.into_iter().chain(local).chain(aliases.filter(|_| exact.is_some())).collect();
+        event.mention_of(&exact, |user| self.is_of_user(user))
     }
 
     fn is_of_user(&self, user: &str) -> bool {
@@ -274,7 +297,8 @@ mod tests {
             assert!(admits(&names("0a1b"), &row) && !admits(&names("0a1c"), &row), "{xml}");
             assert!(!admits(&Filter { names: Vec::new(), ..names("") }, &row), "{xml}");
         }
-        assert_eq!((names("0a1b").with(), Filter { names: Vec::new(), ..names("") }.with()), (None, Some("x@example.com")));
+        // Each of them is stored as an event of the whole host.
+        assert_eq!(names("0a1b").withs(), Some(vec!["x@example.com", HOST_WIDE]));
     }
 
     #[test]
@@ -295,6 +319,73 @@ mod tests {
             Filter { countries: patterns(&["*"]), ..Filter::default() },
         ] {
             assert!(!admits(&filter, &row), "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn a_summary_may_be_about_an_account_that_it_does_not_name() {
+        let mut names = crate::names::Names::default();
+        for n in 0..50 {
+            names.insert(&format!("user{n}@example.com"));
+        }
+        let set = format!("<names>{}</names>", names.written().unwrap());
+        let named = "<sample user='user1@example.com'/><often user='user2@example.com' count='40' exists='true'/>";
+        let list = "<often user='user2@example.com' count='40'/><often user='user1@example.com' count='2'/>";
+        let (certain, maybe, no) = (Some(true), Some(false), None);
+        for (attributes, children, user, expected) in [
+            ("accounts='50'", format!("{named}{set}"), "user2@example.com", certain),
+            ("accounts='50'", format!("{named}{set}"), "user1@example.com", certain),
+            ("accounts='50'", format!("{named}{set}"), "user1*", certain),
+            ("accounts='50'", format!("{named}{set}"), "user7@example.com", maybe),
+            ("accounts='50'", format!("{named}{set}"), "User7@example.com", maybe),
+            ("accounts='50'", format!("{named}{set}"), "user7*", maybe),
+            ("accounts='50'", format!("{named}{set}"), "romeo@example.net", no),
+            ("accounts='50'", format!("{named}<names/>"), "romeo@example.net", maybe),
+            ("accounts='50'", format!("{named}<names>?</names>"), "romeo@example.net", maybe),
+            ("accounts='2'", list.to_owned(), "user2@example.com", certain),
+            ("accounts='2'", list.to_owned(), "romeo@example.com", no),
+            ("accounts='2'", list.to_owned(), "romeo*", no),
+            ("accounts='2' distinct-at-least='true'", list.to_owned(), "romeo@example.com", maybe),
+            // As versions before this one wrote them: a few examples.
+            ("accounts='6'", list.to_owned(), "romeo@example.com", maybe),
+            ("accounts='1'", "<sample user='a very long …'/>".to_owned(), "romeo@example.com", maybe),
+            ("accounts='0'", String::new(), "romeo@example.com", no),
+            ("", String::new(), "romeo@example.com", maybe),
+        ] {
+            let xml = format!("<audit-event type='t'><repeated count='90' {attributes}>{children}</repeated></audit-event>");
+            let row = Row { with: Some("@".to_owned()), xml, ..row() };
+            let filter = Filter { host: "example.com".to_owned(), users: patterns(&[user]), ..Filter::default() };
+            assert_eq!(admits(&filter, &row), expected.is_some(), "{user} {}", row.xml);
+            let event = filter.wanted(&row, StoredEvent::read(&row).unwrap(), None, &Retention::default(), NOON);
+            let certain = event.map(|event| matches!(event.mention, Some(Mention::Named { .. })));
+            assert_eq!(certain, expected, "{user} {}", row.xml);
+            // Nobody is shown what is about others, where that is not asked for.
+            assert!(!admits(&Filter { global: Some(false), ..filter }, &row));
+        }
+    }
+
+    #[test]
+    fn one_that_a_summary_names_by_itself_is_no_other() {
+        let xml = "<audit-event type='t' user='juliet@example.com'><repeated count='90' accounts='1'/></audit-event>".to_owned();
+        let row = Row { xml, ..row() };
+        let of = |user: &str| Filter { host: "example.com".to_owned(), users: patterns(&[user]), ..Filter::default() };
+        assert!(admits(&of("juliet@example.com"), &row) && !admits(&of("romeo@example.com"), &row));
+    }
+
+    #[test]
+    fn the_archive_is_asked_for_summaries_too() {
+        let of = |users: &[&str], global| Filter { users: patterns(users), global, ..Filter::default() };
+        for (filter, expected) in [
+            (of(&[], None), None),
+            (of(&[], Some(true)), Some(vec!["@"])),
+            (of(&[], Some(false)), None),
+            (of(&["juliet@example.com"], None), Some(vec!["juliet@example.com", "@"])),
+            (of(&["juliet@example.com"], Some(false)), Some(vec!["juliet@example.com"])),
+            (of(&["juliet@example.com"], Some(true)), Some(vec!["@"])),
+            (of(&["juliet@*"], None), None),
+            (of(&["juliet@example.com", "romeo@example.com"], None), None),
+        ] {
+            assert_eq!(filter.withs(), expected, "{filter:?}");
         }
     }
 

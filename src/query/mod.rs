@@ -292,8 +292,10 @@ impl Query {
         let partitions: Vec<Partition> = users.into_iter().filter_map(|name| name.parse().ok()).collect();
         let generations = partitions.iter().filter_map(Partition::generation).collect();
         let filter = &request.filter;
-        let with = filter.with().map(ToOwned::to_owned);
-        let mut sequences = sequences(&request, &scope.retention, scope.now, with.as_ref(), partitions);
+        let withs: Vec<Option<String>> =
+            filter.withs().map_or_else(|| vec![None], |withs| withs.into_iter().map(|with| Some(with.to_owned())).collect());
+        let of_partitions = |with: &Option<String>| sequences(&request, &scope.retention, scope.now, with.as_ref(), partitions.clone());
+        let mut sequences: Vec<Sequence> = withs.iter().flat_map(of_partitions).collect();
         let unbounded = |from, with| Sequence {
             sources: VecDeque::from([Source::unbounded(from, with)]),
             entries: VecDeque::new(),
@@ -302,13 +304,14 @@ impl Query {
             from: None,
             oldest_first: request.oldest_first,
         };
-        // The community's first module stored localparts. A narrow query asks for each; both are narrow then.
-        let local = with.as_ref().and_then(|with| with.strip_suffix(&format!("@{}", filter.host))).map(ToOwned::to_owned);
-        match (filter.users.is_empty(), with, local) {
-            (false, Some(jid), Some(local)) => {
-                sequences.extend([jid, local].map(|with| unbounded(Origin::Store(None), Some(with))));
-            }
-            _ => sequences.push(unbounded(Origin::Store(None), None)),
+        for with in withs {
+            // The community's first module stored localparts. A narrow query asks for each; both are narrow then.
+            let jid = with.as_deref().filter(|_| !filter.users.is_empty());
+            let local = jid.and_then(|jid| jid.strip_suffix(&format!("@{}", filter.host))).filter(|local| !local.is_empty());
+            sequences.extend(local.map(|local| unbounded(Origin::Store(None), Some(local.to_owned()))));
+            // Of the whole host there are entries without one there.
+            let narrow = with.filter(|_| !filter.users.is_empty());
+            sequences.push(unbounded(Origin::Store(None), narrow));
         }
         if waiting_since.is_some() {
             sequences.push(unbounded(Origin::Journal, None));
@@ -743,6 +746,45 @@ mod tests {
 
     fn row_with_id(number: usize, when: f64, with: Option<&str>) -> Row {
         Row { xml: format!("<audit-event type='t{number}' id='{}'/>", id(number, when)), ..row(number, when, with) }
+    }
+
+    /// What stands for events of some accounts.
+    fn summary(number: usize, when: f64, users: &[&str], others: bool) -> Row {
+        let often: String = users.iter().map(|user| format!("<often user='{user}' count='2'/>")).collect();
+        let names = if others { "<names/>" } else { "" };
+        let xml =
+            format!("<audit-event type='t{number}'><repeated count='9' accounts='{}'>{often}{names}</repeated></audit-event>", users.len());
+        Row { xml, ..row(number, when, Some("@")) }
+    }
+
+    #[test]
+    fn what_sums_up_events_of_an_account_is_found_with_those_of_it_alone() {
+        let mut store = Store::default();
+        let day = "@events.2026-11-24";
+        store.add(Some(day), row(0, NOON - 50.0, Some("juliet@example.com")));
+        store.add(Some(day), summary(1, NOON - 40.0, &["romeo@example.com", "juliet@example.com"], false));
+        store.add(Some(day), summary(2, NOON - 30.0, &["romeo@example.com", "nurse@example.com"], false));
+        store.add(Some(day), row(3, NOON - 20.0, Some("@")));
+        store.add(Some(day), summary(4, NOON - 10.0, &["romeo@example.com"], true));
+        store.add(Some(day), row(5, NOON - 5.0, Some("juliet@example.com")));
+        for (users, global, expected) in [
+            (juliet(), None, vec!["t5", "t4", "t1", "t0"]),
+            (juliet(), Some(false), vec!["t5", "t0"]),
+            (juliet(), Some(true), vec!["t4", "t1"]),
+            (vec![pattern::Pattern::new("j*")], None, vec!["t5", "t4", "t1", "t0"]),
+            (vec![pattern::Pattern::new("nurse@example.com")], None, vec!["t4", "t2"]),
+        ] {
+            let request = filtered(|filter| (filter.users, filter.global) = (users.clone(), global));
+            assert_eq!(store.read(request, Period::Never, &[]).0, expected, "{users:?} {global:?}");
+        }
+        // So it is where everything lies in one archive, and in the journal.
+        let rows: Vec<Row> = store.0.remove(&Some(day.to_owned())).unwrap();
+        let of_juliet = || filtered(|filter| filter.users = juliet());
+        assert_eq!(Store::default().read(of_juliet(), Period::Never, &rows).0, ["t5", "t4", "t1", "t0"]);
+        for row in rows {
+            store.add(None, row);
+        }
+        assert_eq!(store.read(of_juliet(), Period::Never, &[]).0, ["t5", "t4", "t1", "t0"]);
     }
 
     fn all() -> Request {

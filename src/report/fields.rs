@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, SecondsFormat};
 
-use crate::event::{Actor, Repeated, StoredEvent};
+use crate::event::{Actor, Mention, Repeated, StoredEvent};
 use crate::xml::Element;
 
 /// The version of the names and types of fields, and of the rule for details. It changes where what was written before
@@ -99,6 +99,15 @@ pub const FIELDS: &[Field] = &[
     field("repeated.networks", Kind::Count, "how many networks they came from", |event, _| {
         repeated(event, |repeated| repeated.networks.map(Value::Count))
     }),
+    field("repeated.actors", Kind::Count, "how many actors caused them", |event, _| {
+        repeated(event, |repeated| repeated.actors.map(Value::Count))
+    }),
+    field("repeated.match", Kind::Text, MATCH, |event, _| {
+        event
+            .mention
+            .as_ref()
+            .map(|mention| Value::Text(if matches!(mention, Mention::Named { .. }) { "named" } else { "may-include" }.into()))
+    }),
     field("repeated.at_least", Kind::Flag, "true where there may have been more", |event, _| {
         repeated(event, |repeated| repeated.at_least.then_some(Value::Flag(true)))
     }),
@@ -106,6 +115,9 @@ pub const FIELDS: &[Field] = &[
         repeated(event, |repeated| repeated.distinct_at_least.then_some(Value::Flag(true)))
     }),
 ];
+
+const MATCH: &str = "where entries of a user were asked for: `named` if the entry names the user, `may-include` if the user may be one \
+    of those that it does not name";
 
 type Of = for<'a> fn(&'a StoredEvent, &'a str) -> Option<Value<'a>>;
 

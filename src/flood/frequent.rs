@@ -1,0 +1,234 @@
+//! The most frequent of very many, in bounded memory: the summary of Misra and Gries.
+//!
+//! A count may be too low by at most what was missed, and is never too high. Whatever came more often than that is there. With
+//! [`KEPT`] places, that is everything that came more often than once in [`KEPT`] + 1.
+
+/// How many are told apart in one summary.
+pub(super) const KEPT: usize = 64;
+
+/// How many an entry names. Everything that came more often than once in [`SURE`] is among them.
+pub(super) const NAMED: usize = 32;
+
+/// See [`NAMED`]. Of those in the summary, at most 32 can have a count of n/21 - n/65, and one that came n/21 times has it.
+#[cfg(test)]
+pub(super) const SURE: u64 = 21;
+
+/// How many all counts together keep.
+pub(super) const POOL: usize = 65_536;
+
+/// One of the most frequent.
+#[derive(Clone, Debug)]
+pub(super) struct Counted<T> {
+    pub(super) hash: u64,
+    pub(super) count: u64,
+    pub(super) value: T,
+}
+
+/// How often each of very many came.
+#[derive(Clone, Debug)]
+pub(super) struct Frequent<T> {
+    counts: Vec<Counted<T>>,
+    missed: u64,
+}
+
+impl<T> Default for Frequent<T> {
+    fn default() -> Self {
+        Self { counts: Vec::new(), missed: 0 }
+    }
+}
+
+impl<T> Frequent<T> {
+    /// Counts one more, which `make` describes if it is not known. `pool` is how many more may be kept by all. Gives whether it is
+    /// kept.
+    pub(super) fn add(&mut self, hash: u64, count: u64, pool: &mut usize, make: impl FnOnce() -> T) -> bool {
+        if let Some(known) = self.get_mut(hash) {
+            known.count = known.count.saturating_add(count);
+            return true;
+        }
+        let mut count = count;
+        if self.counts.len() >= KEPT || *pool == 0 {
+            // As many of each as there are of the least frequent, this one included, cancel each other out.
+            let least = self.counts.iter().map(|known| known.count).min().unwrap_or(count).min(count);
+            self.lower(least, pool);
+            count = count.saturating_sub(least);
+        }
+        if count == 0 || *pool == 0 {
+            self.missed = self.missed.saturating_add(count);
+            return false;
+        }
+        *pool = pool.saturating_sub(1);
+        self.counts.push(Counted { hash, count, value: make() });
+        true
+    }
+
+    /// Takes what another one has counted.
+    pub(super) fn absorb(&mut self, other: Self, pool: &mut usize) {
+        *pool = pool.saturating_add(other.counts.len());
+        self.missed = self.missed.saturating_add(other.missed);
+        for Counted { hash, count, value } in other.counts {
+            if let Some(known) = self.get_mut(hash) {
+                known.count = known.count.saturating_add(count);
+            } else {
+                *pool = pool.saturating_sub(1);
+                self.counts.push(Counted { hash, count, value });
+            }
+        }
+        if self.counts.len() > KEPT {
+            let mut counts: Vec<u64> = self.counts.iter().map(|known| known.count).collect();
+            counts.sort_unstable_by(|a, b| b.cmp(a));
+            let least = counts.get(KEPT).copied().unwrap_or_default();
+            self.lower(least, pool);
+        }
+    }
+
+    /// Says that others came, of which nothing is known but their number.
+    pub(super) fn miss(&mut self, count: u64) {
+        self.missed = self.missed.saturating_add(count);
+    }
+
+    pub(super) fn get_mut(&mut self, hash: u64) -> Option<&mut Counted<T>> {
+        self.counts.iter_mut().find(|known| known.hash == hash)
+    }
+
+    pub(super) fn remove(&mut self, hash: u64, pool: &mut usize) -> Option<Counted<T>> {
+        let at = self.counts.iter().position(|known| known.hash == hash)?;
+        *pool = pool.saturating_add(1);
+        Some(self.counts.swap_remove(at))
+    }
+
+    /// By how much a count may be too low; 0 where all that came are known.
+    #[cfg(test)]
+    pub(super) const fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.counts.len()
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Counted<T>> {
+        self.counts.iter()
+    }
+
+    /// Those that an entry names, the most frequent first, and whether these are all that came.
+    pub(super) fn named(&self) -> (Vec<&Counted<T>>, bool) {
+        let mut named: Vec<&Counted<T>> = self.counts.iter().collect();
+        named.sort_by_key(|known| std::cmp::Reverse(known.count));
+        let complete = self.missed == 0 && named.len() <= NAMED;
+        named.truncate(NAMED);
+        if !complete {
+            // One that came once says nothing, and is rarer than once in SURE.
+            named.retain(|known| known.count > 1);
+        }
+        (named, complete)
+    }
+
+    fn lower(&mut self, by: u64, pool: &mut usize) {
+        let before = self.counts.len();
+        self.counts.retain_mut(|known| {
+            known.count = known.count.saturating_sub(by);
+            known.count > 0
+        });
+        *pool = pool.saturating_add(before.saturating_sub(self.counts.len()));
+        self.missed = self.missed.saturating_add(by);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use proptest::prelude::*;
+
+    fn exact(names: &[u64]) -> HashMap<u64, u64> {
+        let mut counts = HashMap::new();
+        for name in names {
+            *counts.entry(*name).or_insert(0) += 1;
+        }
+        counts
+    }
+
+    fn counted(names: &[u64], pool: &mut usize) -> Frequent<u64> {
+        let mut frequent = Frequent::default();
+        for name in names {
+            frequent.add(*name, 1, pool, || *name);
+        }
+        frequent
+    }
+
+    fn check(frequent: &Frequent<u64>, names: &[u64]) -> Result<(), TestCaseError> {
+        let (exact, n) = (exact(names), names.len() as u64);
+        prop_assert!(frequent.len() <= KEPT);
+        prop_assert!(frequent.missed() <= n / (KEPT as u64 + 1));
+        for known in frequent.all() {
+            let truth = exact[&known.value];
+            prop_assert!(known.count <= truth && known.count + frequent.missed() >= truth, "{} {truth}", known.count);
+        }
+        let (named, complete) = frequent.named();
+        prop_assert!(named.len() <= NAMED && named.windows(2).all(|pair| pair[0].count >= pair[1].count));
+        prop_assert!(!complete || named.len() == exact.len());
+        for (name, count) in exact {
+            prop_assert!(count * SURE <= n || named.iter().any(|known| known.value == name), "{name}: {count} of {n}");
+        }
+        Ok(())
+    }
+
+    /// A few names that come often among many that do not, in any order.
+    fn names() -> impl Strategy<Value = Vec<u64>> {
+        let often = prop::collection::vec((0u64..40, 1usize..300), 0..40);
+        let seldom = prop::collection::vec(1000u64..4000, 0..2000);
+        (often, seldom).prop_flat_map(|(often, mut names)| {
+            names.extend(often.into_iter().flat_map(|(name, count)| vec![name; count]));
+            Just(names).prop_shuffle()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_comes_often_is_named(names in names()) {
+            let mut pool = POOL;
+            let frequent = counted(&names, &mut pool);
+            check(&frequent, &names)?;
+            prop_assert_eq!(pool, POOL - frequent.len());
+        }
+
+        #[test]
+        fn merging_keeps_what_comes_often(parts in prop::collection::vec(names(), 1..5)) {
+            let mut pool = POOL;
+            let mut whole = Frequent::default();
+            for part in &parts {
+                let part = counted(part, &mut pool);
+                whole.absorb(part, &mut pool);
+            }
+            check(&whole, &parts.concat())?;
+            prop_assert_eq!(pool, POOL - whole.len());
+        }
+
+        #[test]
+        fn where_nothing_more_may_be_kept_counts_are_never_too_high(names in names(), mut pool in 0usize..100) {
+            let before = pool;
+            let frequent = counted(&names, &mut pool);
+            let exact = exact(&names);
+            for known in frequent.all() {
+                let truth = exact[&known.value];
+                prop_assert!(known.count <= truth && known.count + frequent.missed() >= truth);
+            }
+            for (name, count) in exact {
+                prop_assert!(frequent.all().any(|known| known.value == name) || count <= frequent.missed());
+            }
+            prop_assert_eq!(pool, before - frequent.len());
+        }
+    }
+
+    #[test]
+    fn one_account_among_very_many_is_named() {
+        let names: Vec<u64> = (1000..5000).chain(std::iter::repeat_n(1, 300)).collect();
+        let mut pool = POOL;
+        let frequent = counted(&names, &mut pool);
+        let (named, complete) = frequent.named();
+        assert!(!complete && named[0].value == 1 && named[0].count > 200, "{named:?}");
+    }
+}

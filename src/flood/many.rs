@@ -1,0 +1,242 @@
+//! Which accounts, networks and actors a count is about, where they are several.
+
+use std::net::IpAddr;
+
+use super::count::{SAMPLE_LIMIT, shortened};
+use super::distinct;
+use super::frequent::{self, Counted, Frequent};
+use super::summary::Often;
+use crate::names::Names;
+use crate::text::clean_jid;
+
+/// What all counts together may still keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pool {
+    /// Hashes of eight bytes.
+    pub(super) hashes: usize,
+    /// Names of accounts, networks and actors.
+    pub(super) names: usize,
+}
+
+impl Pool {
+    pub(super) const FULL: Self = Self { hashes: distinct::POOL, names: frequent::POOL };
+}
+
+/// As many names as a filter takes the memory of.
+const FILTER: usize = 32;
+
+/// A name as an entry would have it, and as somebody asks for it who searches for the account.
+#[derive(Clone, Debug)]
+struct Name {
+    text: Box<str>,
+    /// Whether somebody was asked if there is such an account.
+    asked: bool,
+}
+
+impl Name {
+    fn new(bytes: &[u8]) -> Self {
+        Self { text: clean_jid(bytes).unwrap_or_default().into(), asked: false }
+    }
+}
+
+/// A network.
+#[derive(Clone, Debug)]
+pub(super) enum Net {
+    /// That of an address.
+    Of(IpAddr),
+    /// As another process has described it.
+    Stored(String),
+}
+
+/// The accounts that are not named one by one.
+#[derive(Clone, Debug, Default)]
+enum Others {
+    /// There are none.
+    #[default]
+    None,
+    /// All accounts, those that are named included.
+    Filter(Box<Names>),
+    /// Any.
+    Unknown,
+}
+
+/// Which accounts, networks and actors there were.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Many {
+    /// Accounts that are known to exist: noise can not push them out.
+    existing: Frequent<Name>,
+    accounts: Frequent<Name>,
+    others: Others,
+    networks: Frequent<Net>,
+    actors: Frequent<Name>,
+}
+
+impl Many {
+    /// Counts events of an account. Gives whether it should be asked if there is one.
+    pub(super) fn add_account(&mut self, hash: u64, name: &[u8], count: u64, pool: &mut Pool) -> bool {
+        if let Some(known) = self.existing.get_mut(hash) {
+            known.count = known.count.saturating_add(count);
+            return false;
+        }
+        if let Some(known) = self.accounts.get_mut(hash) {
+            known.count = known.count.saturating_add(count);
+            return !std::mem::replace(&mut known.value.asked, true);
+        }
+        if self.accounts.len() >= frequent::KEPT || pool.names == 0 {
+            self.filter(pool);
+        }
+        let name = Name::new(name);
+        if let Others::Filter(names) = &mut self.others {
+            names.insert(&name.text);
+        }
+        self.accounts.add(hash, count, &mut pool.names, || name);
+        true
+    }
+
+    /// Says that there is such an account.
+    pub(super) fn exists(&mut self, hash: u64, name: &[u8], pool: &mut Pool) {
+        if self.existing.get_mut(hash).is_some() {
+            return;
+        }
+        let counted = self.accounts.remove(hash, &mut pool.names).map_or(1, |known| known.count);
+        if self.existing.len() >= frequent::KEPT || pool.names == 0 {
+            self.filter(pool);
+        }
+        self.existing.add(hash, counted, &mut pool.names, || Name::new(name));
+    }
+
+    pub(super) fn add_network(&mut self, hash: u64, count: u64, pool: &mut Pool, net: impl FnOnce() -> Net) {
+        self.networks.add(hash, count, &mut pool.names, net);
+    }
+
+    pub(super) fn add_actor(&mut self, hash: u64, name: &[u8], count: u64, pool: &mut Pool) {
+        self.actors.add(hash, count, &mut pool.names, || Name::new(name));
+    }
+
+    /// Says that there were accounts of which nothing is known.
+    pub(super) fn add_unknown(&mut self, count: u64, pool: &mut Pool) {
+        self.accounts.miss(count);
+        self.give_back_filter(pool);
+        self.others = Others::Unknown;
+    }
+
+    /// Says that there were accounts besides those that are named, as `names` has them.
+    pub(super) fn add_names(&mut self, names: &Names, count: u64, pool: &mut Pool) {
+        self.accounts.miss(count);
+        self.filter(pool);
+        if let Others::Filter(own) = &mut self.others {
+            own.absorb(names);
+        }
+    }
+
+    pub(super) fn absorb(&mut self, other: Self, pool: &mut Pool) {
+        let Self { existing, accounts, others, networks, actors } = other;
+        let room = self.accounts.len().saturating_add(accounts.len()).max(self.existing.len().saturating_add(existing.len()));
+        if room > frequent::KEPT || !matches!(others, Others::None) || !matches!(self.others, Others::None) {
+            self.filter(pool);
+            if let Others::Filter(own) = &mut self.others {
+                existing.all().chain(accounts.all()).for_each(|known| own.insert(&known.value.text));
+                if let Others::Filter(names) = &others {
+                    own.absorb(names);
+                }
+            }
+        }
+        match others {
+            Others::None => {}
+            Others::Filter(_) => pool.names = pool.names.saturating_add(FILTER),
+            Others::Unknown => {
+                self.give_back_filter(pool);
+                self.others = Others::Unknown;
+            }
+        }
+        self.existing.absorb(existing, &mut pool.names);
+        self.accounts.absorb(accounts, &mut pool.names);
+        // One that is known to exist stays in one place.
+        let both: Vec<u64> = self.existing.all().map(|known| known.hash).collect();
+        for hash in both {
+            if let Some(again) = self.accounts.remove(hash, &mut pool.names)
+                && let Some(known) = self.existing.get_mut(hash)
+            {
+                known.count = known.count.saturating_add(again.count);
+            }
+        }
+        self.networks.absorb(networks, &mut pool.names);
+        self.actors.absorb(actors, &mut pool.names);
+    }
+
+    /// How many names of the pool it has.
+    pub(super) fn pooled(&self) -> usize {
+        let filter = if matches!(self.others, Others::Filter(_)) { FILTER } else { 0 };
+        let names = [self.existing.len(), self.accounts.len(), self.networks.len(), self.actors.len()];
+        names.into_iter().fold(filter, usize::saturating_add)
+    }
+
+    /// The accounts that an entry names, whether there were others, and the set of all.
+    pub(super) fn accounts(&self) -> (Vec<Often>, bool, Option<String>) {
+        let ((existing, all_existing), (accounts, all_accounts)) = (self.existing.named(), self.accounts.named());
+        let are_whole = existing.iter().chain(&accounts).all(|known| known.value.text.len() <= SAMPLE_LIMIT);
+        let complete = all_existing && all_accounts && are_whole && matches!(self.others, Others::None);
+        let often = |exists: bool| {
+            move |known: &Counted<Name>| {
+                let user = shortened(known.value.text.to_string());
+                Often { user: Some(user), count: known.count, exists, ..Often::default() }
+            }
+        };
+        let named = existing.into_iter().map(often(true)).chain(accounts.into_iter().map(often(false))).collect();
+        let names = match &self.others {
+            _ if complete => None,
+            Others::Filter(names) => names.written(),
+            Others::None => self.all_names().written(),
+            Others::Unknown => None,
+        };
+        (named, !complete, names)
+    }
+
+    /// The networks that an entry names, which `describe` makes a text of.
+    pub(super) fn networks(&self, describe: impl Fn(IpAddr) -> Option<String>) -> Vec<Often> {
+        let (networks, _) = self.networks.named();
+        let often = networks.into_iter().filter_map(|known| {
+            let network = match &known.value {
+                Net::Of(address) => describe(*address),
+                Net::Stored(network) => Some(network.clone()),
+            };
+            network.map(|network| Often { network: Some(network), count: known.count, ..Often::default() })
+        });
+        often.collect()
+    }
+
+    /// The actors that an entry names.
+    pub(super) fn actors(&self) -> Vec<Often> {
+        let (actors, _) = self.actors.named();
+        let often = |known: &Counted<Name>| {
+            let actor = shortened(known.value.text.to_string());
+            Often { actor: Some(actor), count: known.count, ..Often::default() }
+        };
+        actors.into_iter().map(often).collect()
+    }
+
+    /// From now on a set has all accounts.
+    fn filter(&mut self, pool: &mut Pool) {
+        if !matches!(self.others, Others::None) {
+            return;
+        }
+        if pool.names < FILTER {
+            self.others = Others::Unknown;
+            return;
+        }
+        pool.names = pool.names.saturating_sub(FILTER);
+        self.others = Others::Filter(Box::new(self.all_names()));
+    }
+
+    fn all_names(&self) -> Names {
+        let mut names = Names::default();
+        self.existing.all().chain(self.accounts.all()).for_each(|known| names.insert(&known.value.text));
+        names
+    }
+
+    fn give_back_filter(&mut self, pool: &mut Pool) {
+        if matches!(self.others, Others::Filter(_)) {
+            pool.names = pool.names.saturating_add(FILTER);
+        }
+    }
+}
