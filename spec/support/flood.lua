@@ -76,13 +76,13 @@ function flood.log(prosody)
 	return prosody:eval(read_log, prosody.host);
 end
 
--- Waits until nothing is being counted and nothing waits for the store.
-function flood.calm(prosody, timeout)
+-- Waits until nothing is being counted and nothing waits for the store, on the first host or another one.
+function flood.calm(prosody, timeout, host)
 	return process.wait_until(function ()
 		return prosody:eval([[
 			local log = module:shared("/*/audit/log").log;
 			return not log or log.waiting(...) == 0 and not log.is_counting(...);
-		]], prosody.host);
+		]], host or prosody.host);
 	end, timeout or 30, 0.1);
 end
 
