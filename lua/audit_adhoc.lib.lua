@@ -74,6 +74,8 @@ local function record(host_module, command, event, actor, reply)
 	if reply then
 		outcome, condition = read_outcome(reply);
 	end
+	-- Who was refused is no administrator.
+	actor.administers = actor.administers and outcome ~= "refused";
 	-- A form was sent, nothing was done; or the host is gone by this command.
 	if outcome == "executing" or not prosody.hosts[host_module.host] then return; end
 	host_module:audit(jid_bare(event.stanza.attr.from), outcome == "refused" and "adhoc-refused" or "adhoc-command", {

@@ -110,9 +110,9 @@ describe("flood control", function ()
 	it("gives no id of what it only counts; a summary has one from when it is written", function ()
 		load();
 		local module = host:load("audit_auth").module;
-		local session = { ip = "203.0.113.80" };
+		local from = { ip = "203.0.113.80" };
 		for i = 1, 8 do
-			local id, condition = module:audit("romeo@"..host.name, "thing-refused", { session = session });
+			local id, condition = module:audit("romeo@"..host.name, "thing-refused", { session = from });
 			if i <= 5 then
 				assert.is_string(id);
 			else

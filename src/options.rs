@@ -100,7 +100,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         name: "audit_log_flood",
         default: "{ burst = 5; window = \"60s\" }",
         allowed: "a table with burst (a whole number from 1 to 1000) and window (from 1 second to 1 day), or false",
-        meaning: "How many failures of one account and network are stored within which time; the rest is counted.",
+        meaning: "How many failures of one account and network are stored within which time, and several times as many of what a user or another server does; the rest is counted.",
     },
     OptionSpec {
         name: "audit_log_unknown_names",

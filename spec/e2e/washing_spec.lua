@@ -82,6 +82,29 @@ server.each_series(describe, pending, function (series)
 			assert.matches("repeated %d+ times, [^\n]+ by romeo@"..prosody.host:gsub("%p", "%%%0"), out);
 		end);
 
+		it("keeps what others did, whoever tries commands that he may not run, again and again", function ()
+			prosody = start { modules = { "adhoc", "audit", "audit_admin" }; config = { authentication = "internal_plain" } };
+			mark(prosody, prosody.host);
+			prosody:adduser("romeo@"..prosody.host, "secret");
+			local romeo = assert(client.open(prosody, "romeo@"..prosody.host, "secret", { resource = "phone" }));
+			for _ = 1, 150 do
+				assert.equal("forbidden", romeo:command("xmpp:prosody.im/audit#log").condition);
+			end
+			romeo:close();
+			assert.is_truthy(flood.calm(prosody, 60));
+			local entries, single, counted = dump.entries(prosody), 0, 0;
+			for _, entry in ipairs(entries) do
+				if entry.type == "adhoc-refused" then
+					local repeated = entry:child("repeated");
+					single, counted = single + (repeated and 0 or 1), counted + (repeated and tonumber(repeated.attr.count) or 0);
+				end
+			end
+			assert.equal(150, single + counted);
+			assert.is_true(#entries < LIMIT + 20, #entries);
+			local marked = dump.of_type(prosody, prosody.host, "user-deleted");
+			assert.equal(1, #marked);
+		end);
+
 		it("keeps what others did, whoever sets 300 affiliations with long reasons", function ()
 			local rooms = "rooms.test";
 			prosody = start {

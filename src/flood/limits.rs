@@ -14,8 +14,10 @@ const OF_MODERATORS: u32 = 50;
 /// all others, and without one this is a brake for what has run wild.
 const OF_OTHER_MODULES: u32 = 2000;
 
-/// How many times as many of all actors of one network or server together.
-const TOGETHER: u32 = 10;
+/// How many times as many of all actors of one network together: a large one may have many users,
+const TOGETHER: u32 = 50;
+/// but names of servers are cheap.
+const SERVERS_TOGETHER: u32 = 10;
 
 /// In a class with a limit, one actor has at most this part of it in one window, and those of one network at most twice as much.
 const PART: u64 = 20;
@@ -70,7 +72,11 @@ impl Limits {
         };
         let each = burst.burst.saturating_mul(times);
         let by_actor = cause != Some(Cause::Stranger);
-        let together = if by_actor { each.saturating_mul(TOGETHER) } else { each };
+        let together = match cause {
+            Some(Cause::Stranger) => each,
+            Some(Cause::RemoteServer) => each.saturating_mul(SERVERS_TOGETHER),
+            _ => each.saturating_mul(TOGETHER),
+        };
         Some(Self::Actors {
             each: each.min(share(1)),
             together: together.min(share(2)),
@@ -109,15 +115,15 @@ mod tests {
             ("authentication-failure", Some(100), Some((5, 5))),
             ("adhoc-refused", None, Some((5, 5))),
             ("something-refused", None, Some((5, 5))),
-            ("user-password-changed", None, Some((20, 200))),
+            ("user-password-changed", None, Some((20, 1000))),
             ("user-password-changed", Some(1000), Some((20, 100))),
             ("user-password-changed", Some(100), Some((5, 10))),
             ("user-password-changed", Some(1), Some((3, 3))),
             ("s2s-established", None, Some((20, 200))),
             ("user-registered", None, Some((50, 50))),
             ("user-registered", Some(100), Some((5, 10))),
-            ("room-affiliation-changed", None, Some((250, 2500))),
-            ("something-else", None, Some((10_000, 100_000))),
+            ("room-affiliation-changed", None, Some((250, 12_500))),
+            ("something-else", None, Some((10_000, 500_000))),
             ("something-else", Some(1000), Some((50, 100))),
             ("shell-command", Some(100), None),
             ("server-started", None, None),

@@ -55,8 +55,11 @@ impl Window {
         self.count.is_none() && (self.admitted == 0 || self.admitted.saturating_add(weight) <= most)
     }
 
-    /// The window after this one, of which a count was made: twice as long.
+    /// The window after this one, of which a count was made: twice as long, but for networks, where it may be others who come next.
     fn next(&self, now: f64) -> Self {
+        if self.level == Level::Network {
+            return Self::new(self.outcome, self.level, now, (self.ends - self.started).max(0.0), 0);
+        }
         let length = if self.strikes < LONGEST { (self.ends - self.started) * 2.0 } else { self.ends - self.started };
         Self { strikes: self.strikes.saturating_add(1), ..Self::new(self.outcome, self.level, now, length.max(0.0), 0) }
     }

@@ -12,12 +12,14 @@ local ID, OCCURRED = NAMESPACE.."\1id", NAMESPACE.."\1occurred";
 local SOON, OFTEN = 0.25, 1;
 -- An event counts as one more for each so many bytes of text that are to be stored of it.
 local BYTES = 1024;
+-- How many children of an element are looked at for that: more than are stored of it.
+local MAX_CHILDREN = 256;
 -- How many event types of a host are remembered with how the recorder knows them.
 local MAX_TYPES = 1000;
 -- The type of events that were counted by flood control, and whose count is lost.
 local COUNTED = "counted";
 
-local floor = math.floor;
+local floor, min = math.floor, math.min;
 local next, pairs, pcall, setmetatable, tostring, type = next, pairs, pcall, setmetatable, tostring, type;
 local element, good_word = stanzas.element, stanzas.good_word;
 
@@ -76,12 +78,12 @@ local function new(context)
 	-- How much text there is in stanzas, in bytes. Not deeper than anybody needs: others are cut when they are stored.
 	local function bytes_of(stanzas_of, depth)
 		local bytes = 0;
-		for i = 1, #stanzas_of do
+		for i = 1, min(#stanzas_of, MAX_CHILDREN) do
 			local child = stanzas_of[i];
 			if type(child) == "string" then
 				bytes = bytes + #child;
 			elseif type(child) == "table" and depth > 0 then
-				for _, value in pairs(child.attr) do
+				for _, value in pairs(child.attr or {}) do
 					bytes = bytes + (type(value) == "string" and #value or 0);
 				end
 				bytes = bytes + bytes_of(child, depth - 1);

@@ -164,12 +164,18 @@ impl Filter {
             network(stored).is_some_and(|stored| self.networks.iter().any(|wanted| wanted.contains(&stored) || stored.contains(wanted)))
         };
         let actor = event.actor.as_ref().and_then(|actor| actor.ip.as_deref());
+        // What stands for events from several networks names some of them.
+        let named = event.repeated.iter().flat_map(|repeated| &repeated.samples).filter_map(|sample| sample.attribute("network"));
         let nothing_asked = self.networks.is_empty() && self.addresses.is_empty();
-        nothing_asked || event.ip_hash.as_deref().is_some_and(is_hash) || [event.ip.as_deref(), actor].into_iter().flatten().any(overlaps)
+        nothing_asked
+            || event.ip_hash.as_deref().is_some_and(is_hash)
+            || [event.ip.as_deref(), actor].into_iter().flatten().chain(named).any(overlaps)
     }
 
     fn is_of_actor(&self, event: &StoredEvent) -> bool {
+        let named = event.repeated.iter().flat_map(|repeated| &repeated.samples).filter_map(|sample| sample.attribute("actor"));
         self.actors.is_empty()
+            || named.into_iter().any(|actor| matches_any(&self.actors, actor))
             || event.actor.as_ref().is_some_and(|actor| {
                 let jid = actor.jid.as_deref();
                 let bare = jid.and_then(|jid| jid.split_once('/')).map(|(bare, _)| bare);
@@ -361,6 +367,22 @@ mod tests {
             assert_eq!(certain, expected, "{user} {}", row.xml);
             // Nobody is shown what is about others, where that is not asked for.
             assert!(!admits(&Filter { global: Some(false), ..filter }, &row));
+        }
+    }
+
+    #[test]
+    fn networks_and_actors_that_a_summary_names_are_found() {
+        let xml = "<audit-event type='t'><repeated count='90' accounts='9'><sample network='203.0.113.0/24'/>\
+            <often network='198.51.100.0/24' count='7'/><often actor='nurse@example.com' count='9'/></repeated></audit-event>";
+        let row = Row { with: Some("@".to_owned()), xml: xml.to_owned(), ..row() };
+        for (filter, wanted) in [
+            (Filter { networks: networks(&["203.0.113.80"]), ..Filter::default() }, true),
+            (Filter { networks: networks(&["198.51.100.0/28"]), ..Filter::default() }, true),
+            (Filter { networks: networks(&["198.51.101.7"]), ..Filter::default() }, false),
+            (Filter { actors: patterns(&["nurse@*"]), ..Filter::default() }, true),
+            (Filter { actors: patterns(&["romeo@*"]), ..Filter::default() }, false),
+        ] {
+            assert_eq!(admits(&filter, &row), wanted, "{filter:?}");
         }
     }
 
