@@ -29,17 +29,20 @@ mod budget;
 mod checkpoint;
 mod count;
 mod distinct;
+mod facts;
 mod frequent;
 mod lately;
 mod limits;
 mod many;
+mod merge;
+mod outcome;
 mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::RandomState;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -55,10 +58,12 @@ use crate::catalogue::{self, Cause};
 use crate::retention::{FAILURE_TYPES, Pattern, Retention};
 use budget::{Budget, Size};
 use checkpoint::{Checkpoint, Purse};
-use count::{Count, Facts};
+use count::Count;
+use facts::Facts;
 use lately::Lately;
-use limits::Limits;
 use many::Pool;
+use merge::coarsen;
+use outcome::{Outcome, Place, Scene, Tables};
 use table::{Table, Window};
 
 /// Outcomes of a host that are told apart; types come from code, so there are fewer.
@@ -88,6 +93,12 @@ pub fn is_unauthenticated(kind: &str) -> bool {
 #[must_use]
 pub fn beside(journal: &Path) -> PathBuf {
     journal.with_extension("flood")
+}
+
+/// As how many events one counts of which so many bytes of text are to be stored: one more for each kilobyte.
+#[must_use]
+pub fn weight(bytes: u64) -> u32 {
+    u32::try_from(bytes / 1024).unwrap_or(u32::MAX).saturating_add(1)
 }
 
 /// How many events of a key are stored as they are, and within which time.
@@ -133,7 +144,7 @@ pub struct Event<'a> {
     pub condition: Option<&'a [u8]>,
     /// Who did it, where that may be another one than the account: a JID, or another server's domain.
     pub actor: Option<&'a [u8]>,
-    /// As how many events it counts, as its texts are long; 0 is 1.
+    /// As how many events it counts, see [`weight`]; 0 is 1.
     pub weight: u32,
 }
 
@@ -164,19 +175,6 @@ pub enum Verdict {
 /// What is stored of an address in an entry of an event type, as the host's policy has it.
 pub type Describe<'a> = dyn Fn(&str, IpAddr, Part) -> Described + 'a;
 
-/// What tells keys apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Level {
-    /// Account and address.
-    Address,
-    /// Account and network.
-    Account,
-    /// Network.
-    Network,
-    /// Nothing: all of an outcome.
-    Outcome,
-}
-
 /// Flood control on all hosts.
 #[derive(Debug)]
 pub struct Control {
@@ -192,20 +190,6 @@ pub struct Control {
     /// UNIX time less the clock.
     offset: f64,
     buffer: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct Tables {
-    /// Of unauthenticated peers, and of repeats.
-    failures: Table,
-    actors: Table,
-}
-
-/// Which of the two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Failures,
-    Actors,
 }
 
 #[derive(Debug)]
@@ -245,55 +229,6 @@ struct Spending {
     /// Who has it, and for which class; nothing for that of failures.
     purse: String,
     budget: Budget,
-}
-
-#[derive(Debug)]
-struct Outcome {
-    host: usize,
-    kind: String,
-    source: String,
-    cause: Option<Cause>,
-    /// How its events are bounded; nothing where all are stored.
-    limits: Option<Limits>,
-    repeat: Option<f64>,
-    repeat_keys: usize,
-    /// Which of the host's budgets its entries are paid for with.
-    budget: Option<usize>,
-    suppressed: u64,
-    /// The keys of repeats, in the order of their windows.
-    repeats: VecDeque<(u64, f64)>,
-    /// The coarsest key: what found no room in the table, or was merged.
-    window: Option<Window>,
-}
-
-/// Where an event belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Store,
-    Key(Side, u64),
-    Outcome,
-}
-
-/// What an outcome's decision takes into account and changes.
-struct Scene<'a> {
-    host: &'a mut Host,
-    tables: &'a mut Tables,
-    hasher: &'a RandomState,
-    pool: &'a mut Pool,
-    now: f64,
-}
-
-impl Tables {
-    fn get_mut(&mut self, side: Side) -> &mut Table {
-        match side {
-            Side::Failures => &mut self.failures,
-            Side::Actors => &mut self.actors,
-        }
-    }
-
-    fn counts(&self) -> impl Iterator<Item = &Count> {
-        self.failures.counts().chain(self.actors.counts())
-    }
 }
 
 impl Default for Control {
@@ -664,208 +599,9 @@ impl Spending {
     }
 }
 
-impl Outcome {
-    /// Sets it as the options of its host say.
-    fn set(&mut self, host: &mut Host) {
-        let class = host.retention.class_of(&self.kind).to_owned();
-        let limit = host.retention.rules(&class).limit;
-        self.limits = host.burst.and_then(|burst| Limits::new(&self.kind, self.cause, burst, limit));
-        self.budget = if is_unauthenticated(&self.kind) {
-            Some(0)
-        } else {
-            self.limits.and_then(|limits| {
-                let (name, size) = limits.purse(limit);
-                host.budget(&format!("{name} {class}"), size)
-            })
-        };
-        self.repeat = match self.kind.as_str() {
-            "authentication-failure" => host.repeats.failure,
-            SUCCESS => host.repeats.success,
-            _ => None,
-        }
-        .filter(|timeout| *timeout > 0.0);
-        self.repeat_keys = host.repeats.keys.max(1);
-    }
-
-    fn counts(&self) -> bool {
-        self.window.as_ref().is_some_and(|window| window.count.is_some())
-    }
-
-    /// Finds where an event belongs, and opens windows for it.
-    fn place(&mut self, handle: usize, event: &Event<'_>, facts: &Facts<'_>, scene: &mut Scene<'_>) -> Place {
-        let now = scene.now;
-        if let Some(timeout) = self.repeat {
-            // What is no address tells apart too, as it stands.
-            let text = if facts.address.is_none() { event.address } else { None };
-            let key = scene.hasher.hash_one((handle, Level::Address, facts.user_hash, facts.address, text));
-            if scene.tables.failures.open(key, now).is_some() {
-                return Place::Key(Side::Failures, key);
-            }
-            self.remember(key, Window::new(handle, Level::Address, now, timeout, 1), scene);
-        }
-        match self.limits {
-            None => Place::Store,
-            Some(Limits::Failures(burst)) => self.place_failure(handle, facts, burst, scene),
-            Some(limits @ Limits::Actors { .. }) => self.place_deed(handle, facts, event.weight.max(1), limits, scene),
-        }
-    }
-
-    /// For a failure: by account and network.
-    fn place_failure(&mut self, handle: usize, facts: &Facts<'_>, burst: Burst, scene: &mut Scene<'_>) -> Place {
-        let Burst { burst, window: length } = burst;
-        let Scene { host, tables, hasher, now, .. } = scene;
-        let (table, now) = (&mut tables.failures, *now);
-        let Some(Spending { budget, .. }) = host.budgets.first_mut() else { return Place::Store };
-        for level in [Level::Account, Level::Network] {
-            let user = facts.user_hash.filter(|_| level == Level::Account);
-            let key = hasher.hash_one((handle, level, user, facts.network));
-            if let Some(window) = table.open(key, now) {
-                return if window.admits(burst, budget, now) { Place::Store } else { Place::Key(Side::Failures, key) };
-            }
-            if !table.has_room(key, level, now) {
-                continue;
-            }
-            let mut window = Window::new(handle, level, now, length, 0);
-            let admitted = window.admits(burst, budget, now);
-            // What can't be stored is counted by network, which makes fewer summaries.
-            if admitted || level == Level::Network {
-                table.insert(key, window);
-                return if admitted { Place::Store } else { Place::Key(Side::Failures, key) };
-            }
-        }
-        let window = self.window.take().filter(|window| window.is_open(now));
-        let window = self.window.insert(window.unwrap_or_else(|| Window::new(handle, Level::Outcome, now, length, 0)));
-        if window.admits(burst, budget, now) { Place::Store } else { Place::Outcome }
-    }
-
-    /// For what somebody did: by who did it, and by where that one is.
-    fn place_deed(&mut self, handle: usize, facts: &Facts<'_>, weight: u32, limits: Limits, scene: &mut Scene<'_>) -> Place {
-        let Limits::Actors { each, together, window: length, by_actor, trusts, .. } = limits else { return Place::Store };
-        let Scene { host, tables, hasher, now, .. } = scene;
-        let (table, now) = (&mut tables.actors, *now);
-        let who = if by_actor { facts.who_hash() } else { None };
-        let levels = [(Level::Account, who, each), (Level::Network, facts.group_hash(&host.name, hasher), together)];
-        let keys = levels.map(|(level, hash, most)| hash.map(|hash| (level, hasher.hash_one((handle, level, hash)), most)));
-        if trusts && keys.iter().all(Option::is_none) {
-            return Place::Store;
-        }
-        let mut last = None;
-        for (level, key, most) in keys.into_iter().flatten() {
-            let has_room = table.open(key, now).map(|window| window.has_room(weight, most));
-            if has_room == Some(false) {
-                return Place::Key(Side::Actors, key);
-            } else if has_room.is_none() {
-                // Where there is no room for a key, those of coarser levels and the budget decide.
-                if !table.has_room(key, level, now) {
-                    continue;
-                }
-                table.insert(key, Window::new(handle, level, now, length, 0));
-            }
-            last = Some(key);
-        }
-        let budget = self.budget.and_then(|budget| host.budgets.get_mut(budget));
-        if budget.is_none_or(|spending| spending.budget.take_single(weight, now)) {
-            for (_, key, _) in keys.into_iter().flatten() {
-                if let Some(window) = table.open(key, now) {
-                    window.admitted = window.admitted.saturating_add(weight);
-                }
-            }
-            return Place::Store;
-        }
-        if let Some(key) = last {
-            return Place::Key(Side::Actors, key);
-        }
-        let window = self.window.take().filter(|window| window.is_open(now));
-        self.window = Some(window.unwrap_or_else(|| Window::new(handle, Level::Outcome, now, length, 0)));
-        Place::Outcome
-    }
-
-    /// Opens a window for a key of repeats, and forgets the oldest where there are too many.
-    fn remember(&mut self, key: u64, window: Window, scene: &mut Scene<'_>) {
-        let now = scene.now;
-        while let Some((oldest, started)) = self.repeats.front().copied() {
-            let its_window = scene.tables.failures.get(oldest).filter(|window| window.started == started);
-            if its_window.is_some_and(|window| window.is_open(now)) {
-                break;
-            }
-            if its_window.is_some() {
-                scene.tables.failures.remove(oldest);
-            }
-            self.repeats.pop_front();
-        }
-        while self.repeats.len() >= self.repeat_keys
-            || !self.repeats.is_empty() && !scene.tables.failures.has_room(key, Level::Address, now)
-        {
-            let Some((oldest, started)) = self.repeats.pop_front() else { break };
-            if scene.tables.failures.get(oldest).is_none_or(|window| window.started != started) {
-                continue;
-            }
-            match scene.tables.failures.remove(oldest).and_then(|window| window.count) {
-                Some(count) if scene.host.closed.len() < CLOSED => scene.host.closed.push(*count),
-                Some(count) => self.absorb(*count, now, scene.hasher, scene.pool),
-                None => {}
-            }
-        }
-        if scene.tables.failures.has_room(key, Level::Address, now) {
-            self.repeats.push_back((key, window.started));
-            scene.tables.failures.insert(key, window);
-        }
-    }
-
-    /// Takes a count whose summary found no room; its window goes on with the outcome's.
-    fn absorb(&mut self, count: Count, now: f64, hasher: &RandomState, pool: &mut Pool) {
-        let window = self.window.get_or_insert_with(|| Window::new(count.outcome, Level::Outcome, now, 0.0, 0));
-        match &mut window.count {
-            Some(own) => own.absorb(count, hasher, pool),
-            None => {
-                window.ends = now;
-                window.count = Some(Box::new(count));
-            }
-        }
-    }
-}
-
 fn summary_of(count: &Count, outcomes: &[Outcome], offset: f64, describe: &Describe<'_>) -> Summary {
     let (kind, source) = outcomes.get(count.outcome).map(|outcome| (outcome.kind.clone(), outcome.source.clone())).unwrap_or_default();
     let remote = outcomes.get(count.outcome).is_some_and(|outcome| outcome.cause == Some(Cause::RemoteServer));
     let summary = count.summary(offset, &|address, part| describe(&kind, address, part));
     Summary { kind, source, remote, ..summary }
-}
-
-/// Merges counts until there are at most `room`, or one for each outcome: those of one network first, then the smaller ones.
-fn coarsen(counts: Vec<Count>, room: usize, hasher: &RandomState, pool: &mut Pool) -> Vec<Count> {
-    if counts.len() <= room {
-        return counts;
-    }
-    let mut counts = merge_by(counts, |count| count.network().map(|network| (count.outcome, network)), hasher, pool);
-    if counts.len() <= room {
-        return counts;
-    }
-    let mut outcomes: Vec<usize> = counts.iter().map(|count| count.outcome).collect();
-    outcomes.sort_unstable();
-    outcomes.dedup();
-    counts.sort_by_key(|count| std::cmp::Reverse(count.number));
-    let rest = counts.split_off(room.saturating_sub(outcomes.len()).min(counts.len()));
-    counts.extend(merge_by(rest, |count| Some(count.outcome), hasher, pool));
-    counts
-}
-
-/// Merges counts that have the same key; those that have none stay as they are.
-fn merge_by<K: Eq + std::hash::Hash>(
-    counts: Vec<Count>,
-    key: impl Fn(&Count) -> Option<K>,
-    hasher: &RandomState,
-    pool: &mut Pool,
-) -> Vec<Count> {
-    let mut merged: Vec<Count> = Vec::new();
-    let mut places: HashMap<K, usize> = HashMap::new();
-    for count in counts {
-        let next = merged.len();
-        let place = key(&count).map_or(next, |key| *places.entry(key).or_insert(next));
-        match merged.get_mut(place) {
-            Some(own) => own.absorb(count, hasher, pool),
-            None => merged.push(count),
-        }
-    }
-    merged
 }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::Level;
 use super::budget::Budget;
 use super::count::Count;
+use super::outcome::Level;
 
 /// How many keys of unauthenticated peers there may be.
 pub const KEYS: usize = 4096;

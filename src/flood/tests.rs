@@ -606,6 +606,7 @@ fn long_texts_count_several_times() {
     assert_eq!(stored(&mut log, "a@example.com", 0), 4);
     assert_eq!(stored(&mut log, "b@example.com", 2), 2);
     assert_eq!(stored(&mut log, "c@example.com", 1000), 1, "the first is always stored");
+    assert_eq!([0, 1023, 1024, 4096, u64::MAX].map(weight), [1, 1, 2, 5, u32::MAX]);
 }
 
 #[test]

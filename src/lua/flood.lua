@@ -10,9 +10,7 @@ local ID, OCCURRED = NAMESPACE.."\1id", NAMESPACE.."\1occurred";
 -- How soon after the first event that was counted one looks for windows that are over, and how often then; seconds. What is
 -- being counted is written down as often.
 local SOON, OFTEN = 0.25, 1;
--- An event counts as one more for each so many bytes of text that are to be stored of it.
-local BYTES = 1024;
--- How many children of an element are looked at for that: more than are stored of it.
+-- How many children of an element are looked at for how much text there is: more than are stored of it.
 local MAX_CHILDREN = 256;
 -- How many event types of a host are remembered with how the recorder knows them.
 local MAX_TYPES = 1000;
@@ -96,7 +94,7 @@ local function new(context)
 	-- `custom` the stanzas that are to be stored of it.
 	local function counted(host, user, source, event_type, ip, condition, actor, custom)
 		local outcome = outcome_of(host, event_type, source);
-		if not outcome or ask(outcome, user, ip, condition, actor, custom and 1 + floor(bytes_of(custom, 5) / BYTES) or 1, monotonic()) then
+		if not outcome or ask(outcome, user, ip, condition, actor, custom and bytes_of(custom, 5) or 0, monotonic()) then
 			return false;
 		end
 		if not ticking then start(); end

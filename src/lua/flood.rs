@@ -4,7 +4,7 @@ use mlua::prelude::*;
 
 use super::convert::{self, Host, Text};
 use super::recorder::{Functions, location_table};
-use crate::flood::{Account, Event, Often, Sample, Summary, Verdict, beside};
+use crate::flood::{Account, Event, Often, Sample, Summary, Verdict, beside, weight};
 
 /// Adds the functions. `now` is always the clock of flood control, and `unix` the time that it is then.
 pub(super) fn add(functions: &Functions<'_>) -> LuaResult<()> {
@@ -13,14 +13,14 @@ pub(super) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         recorder.flood.set_clock(now, unix);
         recorder.flood.outcome(&host, &kind, &source, now)
     })?;
-    // ask(outcome, user, address, condition, actor, weight, now) -> whether it is to be stored; if not it was counted
+    // ask(outcome, user, address, condition, actor, bytes of text that are to be stored, now) -> whether it is to be stored; if not it was counted
     functions.add(
         "ask",
-        |recorder, (outcome, user, address, condition, actor, weight, now): (usize, Text, Text, Text, Text, u32, f64)| {
+        |recorder, (outcome, user, address, condition, actor, bytes, now): (usize, Text, Text, Text, Text, u64, f64)| {
             let (user, address, condition, actor) = (user.bytes(), address.bytes(), condition.bytes(), actor.bytes());
             let account = user.as_deref().map_or(Account::Unknown, Account::Jid);
             let (address, condition, actor) = (address.as_deref(), condition.as_deref(), actor.as_deref());
-            recorder.flood.ask(outcome, &Event { account, address, condition, actor, weight }, now) == Verdict::Store
+            recorder.flood.ask(outcome, &Event { account, address, condition, actor, weight: weight(bytes) }, now) == Verdict::Store
         },
     )?;
     // admits(outcome, name of an account of the host, address, condition, now) -> whether it is to be stored, and if not whether it

@@ -1,0 +1,66 @@
+//! What is needed of an event to count it.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{Account, Event};
+use crate::address::{self, network_of};
+
+/// What is needed of an event to count it.
+pub(super) struct Facts<'a> {
+    pub(super) user: Option<&'a [u8]>,
+    pub(super) user_hash: Option<u64>,
+    pub(super) address: Option<IpAddr>,
+    pub(super) network: Option<IpNet>,
+    pub(super) condition: Option<&'a [u8]>,
+    pub(super) actor: Option<&'a [u8]>,
+    pub(super) actor_hash: Option<u64>,
+}
+
+impl<'a> Facts<'a> {
+    /// `buffer` takes the JID of an account that is known by its name on `host`.
+    pub(super) fn of(event: &Event<'a>, host: &str, buffer: &'a mut Vec<u8>, hasher: &RandomState) -> Self {
+        let jid = match event.account {
+            Account::Unknown | Account::Name(b"") => None,
+            Account::Jid(jid) => Some(jid),
+            Account::Name(name) => {
+                buffer.clear();
+                for part in [name, b"@", host.as_bytes()] {
+                    buffer.extend_from_slice(part);
+                }
+                Some(buffer.as_slice())
+            }
+        };
+        // The bare JID, as it would be stored; see clean_jid.
+        let user = jid.and_then(|user| user.split(|byte| *byte == b'/').next()).filter(|user| !user.is_empty() && *user != b"@");
+        let address = event.address.and_then(|text| address::parse(std::str::from_utf8(text).ok()?));
+        let bare = |jid: &'a [u8]| jid.split(|byte| *byte == b'/').next().filter(|jid| !jid.is_empty());
+        let actor = event.actor.and_then(bare);
+        Self {
+            user,
+            user_hash: user.map(|user| hasher.hash_one(user)),
+            address,
+            network: address.and_then(network_of),
+            condition: event.condition,
+            actor,
+            actor_hash: actor.map(|actor| hasher.hash_one(actor)),
+        }
+    }
+
+    /// The actor; where that is not said, the account by itself.
+    pub(super) fn who_hash(&self) -> Option<u64> {
+        self.actor_hash.or(self.user_hash)
+    }
+
+    /// What the event's peer shares with others: a network, where it is not one that many peers come through (a proxy's, a house's);
+    /// and where there is no address, the server that the actor is on, if that is not `host`.
+    pub(super) fn group_hash(&self, host: &str, hasher: &RandomState) -> Option<u64> {
+        if let Some(address) = self.address {
+            return self.network.filter(|_| address::is_public(address)).map(|network| hasher.hash_one(network));
+        }
+        let domain = self.actor.and_then(|actor| actor.rsplit(|byte| *byte == b'@').next().filter(|domain| domain.len() < actor.len()));
+        domain.filter(|domain| *domain != host.as_bytes()).map(|domain| hasher.hash_one(domain))
+    }
+}

@@ -1,0 +1,45 @@
+//! Fewer counts out of many.
+
+use std::collections::HashMap;
+use std::hash::RandomState;
+
+use super::count::Count;
+use super::many::Pool;
+
+/// Merges counts until there are at most `room`, or one for each outcome: those of one network first, then the smaller ones.
+pub(super) fn coarsen(counts: Vec<Count>, room: usize, hasher: &RandomState, pool: &mut Pool) -> Vec<Count> {
+    if counts.len() <= room {
+        return counts;
+    }
+    let mut counts = merge_by(counts, |count| count.network().map(|network| (count.outcome, network)), hasher, pool);
+    if counts.len() <= room {
+        return counts;
+    }
+    let mut outcomes: Vec<usize> = counts.iter().map(|count| count.outcome).collect();
+    outcomes.sort_unstable();
+    outcomes.dedup();
+    counts.sort_by_key(|count| std::cmp::Reverse(count.number));
+    let rest = counts.split_off(room.saturating_sub(outcomes.len()).min(counts.len()));
+    counts.extend(merge_by(rest, |count| Some(count.outcome), hasher, pool));
+    counts
+}
+
+/// Merges counts that have the same key; those that have none stay as they are.
+fn merge_by<K: Eq + std::hash::Hash>(
+    counts: Vec<Count>,
+    key: impl Fn(&Count) -> Option<K>,
+    hasher: &RandomState,
+    pool: &mut Pool,
+) -> Vec<Count> {
+    let mut merged: Vec<Count> = Vec::new();
+    let mut places: HashMap<K, usize> = HashMap::new();
+    for count in counts {
+        let next = merged.len();
+        let place = key(&count).map_or(next, |key| *places.entry(key).or_insert(next));
+        match merged.get_mut(place) {
+            Some(own) => own.absorb(count, hasher, pool),
+            None => merged.push(count),
+        }
+    }
+    merged
+}

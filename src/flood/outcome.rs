@@ -1,0 +1,249 @@
+//! Where an event belongs: to be stored as it is, or to a key that counts it.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+
+use super::count::Count;
+use super::facts::Facts;
+use super::limits::Limits;
+use super::many::Pool;
+use super::table::{Table, Window};
+use super::{Burst, CLOSED, Event, Host, SUCCESS, Spending, is_unauthenticated};
+use crate::catalogue::Cause;
+
+/// What tells keys apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Level {
+    /// Account and address.
+    Address,
+    /// Account and network.
+    Account,
+    /// Network.
+    Network,
+    /// Nothing: all of an outcome.
+    Outcome,
+}
+
+#[derive(Debug)]
+pub(super) struct Tables {
+    /// Of unauthenticated peers, and of repeats.
+    pub(super) failures: Table,
+    pub(super) actors: Table,
+}
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Failures,
+    Actors,
+}
+
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) host: usize,
+    pub(super) kind: String,
+    pub(super) source: String,
+    pub(super) cause: Option<Cause>,
+    /// How its events are bounded; nothing where all are stored.
+    pub(super) limits: Option<Limits>,
+    pub(super) repeat: Option<f64>,
+    pub(super) repeat_keys: usize,
+    /// Which of the host's budgets its entries are paid for with.
+    pub(super) budget: Option<usize>,
+    pub(super) suppressed: u64,
+    /// The keys of repeats, in the order of their windows.
+    pub(super) repeats: VecDeque<(u64, f64)>,
+    /// The coarsest key: what found no room in the table, or was merged.
+    pub(super) window: Option<Window>,
+}
+
+/// Where an event belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Store,
+    Key(Side, u64),
+    Outcome,
+}
+
+/// What an outcome's decision takes into account and changes.
+pub(super) struct Scene<'a> {
+    pub(super) host: &'a mut Host,
+    pub(super) tables: &'a mut Tables,
+    pub(super) hasher: &'a RandomState,
+    pub(super) pool: &'a mut Pool,
+    pub(super) now: f64,
+}
+
+impl Tables {
+    pub(super) fn get_mut(&mut self, side: Side) -> &mut Table {
+        match side {
+            Side::Failures => &mut self.failures,
+            Side::Actors => &mut self.actors,
+        }
+    }
+
+    pub(super) fn counts(&self) -> impl Iterator<Item = &Count> {
+        self.failures.counts().chain(self.actors.counts())
+    }
+}
+
+impl Outcome {
+    /// Sets it as the options of its host say.
+    pub(super) fn set(&mut self, host: &mut Host) {
+        let class = host.retention.class_of(&self.kind).to_owned();
+        let limit = host.retention.rules(&class).limit;
+        self.limits = host.burst.and_then(|burst| Limits::new(&self.kind, self.cause, burst, limit));
+        self.budget = if is_unauthenticated(&self.kind) {
+            Some(0)
+        } else {
+            self.limits.and_then(|limits| {
+                let (name, size) = limits.purse(limit);
+                host.budget(&format!("{name} {class}"), size)
+            })
+        };
+        self.repeat = match self.kind.as_str() {
+            "authentication-failure" => host.repeats.failure,
+            SUCCESS => host.repeats.success,
+            _ => None,
+        }
+        .filter(|timeout| *timeout > 0.0);
+        self.repeat_keys = host.repeats.keys.max(1);
+    }
+
+    pub(super) fn counts(&self) -> bool {
+        self.window.as_ref().is_some_and(|window| window.count.is_some())
+    }
+
+    /// Finds where an event belongs, and opens windows for it.
+    pub(super) fn place(&mut self, handle: usize, event: &Event<'_>, facts: &Facts<'_>, scene: &mut Scene<'_>) -> Place {
+        let now = scene.now;
+        if let Some(timeout) = self.repeat {
+            // What is no address tells apart too, as it stands.
+            let text = if facts.address.is_none() { event.address } else { None };
+            let key = scene.hasher.hash_one((handle, Level::Address, facts.user_hash, facts.address, text));
+            if scene.tables.failures.open(key, now).is_some() {
+                return Place::Key(Side::Failures, key);
+            }
+            self.remember(key, Window::new(handle, Level::Address, now, timeout, 1), scene);
+        }
+        match self.limits {
+            None => Place::Store,
+            Some(Limits::Failures(burst)) => self.place_failure(handle, facts, burst, scene),
+            Some(limits @ Limits::Actors { .. }) => self.place_deed(handle, facts, event.weight.max(1), limits, scene),
+        }
+    }
+
+    /// For a failure: by account and network.
+    fn place_failure(&mut self, handle: usize, facts: &Facts<'_>, burst: Burst, scene: &mut Scene<'_>) -> Place {
+        let Burst { burst, window: length } = burst;
+        let Scene { host, tables, hasher, now, .. } = scene;
+        let (table, now) = (&mut tables.failures, *now);
+        let Some(Spending { budget, .. }) = host.budgets.first_mut() else { return Place::Store };
+        for level in [Level::Account, Level::Network] {
+            let user = facts.user_hash.filter(|_| level == Level::Account);
+            let key = hasher.hash_one((handle, level, user, facts.network));
+            if let Some(window) = table.open(key, now) {
+                return if window.admits(burst, budget, now) { Place::Store } else { Place::Key(Side::Failures, key) };
+            }
+            if !table.has_room(key, level, now) {
+                continue;
+            }
+            let mut window = Window::new(handle, level, now, length, 0);
+            let admitted = window.admits(burst, budget, now);
+            // What can't be stored is counted by network, which makes fewer summaries.
+            if admitted || level == Level::Network {
+                table.insert(key, window);
+                return if admitted { Place::Store } else { Place::Key(Side::Failures, key) };
+            }
+        }
+        let window = self.window.take().filter(|window| window.is_open(now));
+        let window = self.window.insert(window.unwrap_or_else(|| Window::new(handle, Level::Outcome, now, length, 0)));
+        if window.admits(burst, budget, now) { Place::Store } else { Place::Outcome }
+    }
+
+    /// For what somebody did: by who did it, and by where that one is.
+    fn place_deed(&mut self, handle: usize, facts: &Facts<'_>, weight: u32, limits: Limits, scene: &mut Scene<'_>) -> Place {
+        let Limits::Actors { each, together, window: length, by_actor, trusts, .. } = limits else { return Place::Store };
+        let Scene { host, tables, hasher, now, .. } = scene;
+        let (table, now) = (&mut tables.actors, *now);
+        let who = if by_actor { facts.who_hash() } else { None };
+        let levels = [(Level::Account, who, each), (Level::Network, facts.group_hash(&host.name, hasher), together)];
+        let keys = levels.map(|(level, hash, most)| hash.map(|hash| (level, hasher.hash_one((handle, level, hash)), most)));
+        if trusts && keys.iter().all(Option::is_none) {
+            return Place::Store;
+        }
+        let mut last = None;
+        for (level, key, most) in keys.into_iter().flatten() {
+            let has_room = table.open(key, now).map(|window| window.has_room(weight, most));
+            if has_room == Some(false) {
+                return Place::Key(Side::Actors, key);
+            } else if has_room.is_none() {
+                // Where there is no room for a key, those of coarser levels and the budget decide.
+                if !table.has_room(key, level, now) {
+                    continue;
+                }
+                table.insert(key, Window::new(handle, level, now, length, 0));
+            }
+            last = Some(key);
+        }
+        let budget = self.budget.and_then(|budget| host.budgets.get_mut(budget));
+        if budget.is_none_or(|spending| spending.budget.take_single(weight, now)) {
+            for (_, key, _) in keys.into_iter().flatten() {
+                if let Some(window) = table.open(key, now) {
+                    window.admitted = window.admitted.saturating_add(weight);
+                }
+            }
+            return Place::Store;
+        }
+        if let Some(key) = last {
+            return Place::Key(Side::Actors, key);
+        }
+        let window = self.window.take().filter(|window| window.is_open(now));
+        self.window = Some(window.unwrap_or_else(|| Window::new(handle, Level::Outcome, now, length, 0)));
+        Place::Outcome
+    }
+
+    /// Opens a window for a key of repeats, and forgets the oldest where there are too many.
+    fn remember(&mut self, key: u64, window: Window, scene: &mut Scene<'_>) {
+        let now = scene.now;
+        while let Some((oldest, started)) = self.repeats.front().copied() {
+            let its_window = scene.tables.failures.get(oldest).filter(|window| window.started == started);
+            if its_window.is_some_and(|window| window.is_open(now)) {
+                break;
+            }
+            if its_window.is_some() {
+                scene.tables.failures.remove(oldest);
+            }
+            self.repeats.pop_front();
+        }
+        while self.repeats.len() >= self.repeat_keys
+            || !self.repeats.is_empty() && !scene.tables.failures.has_room(key, Level::Address, now)
+        {
+            let Some((oldest, started)) = self.repeats.pop_front() else { break };
+            if scene.tables.failures.get(oldest).is_none_or(|window| window.started != started) {
+                continue;
+            }
+            match scene.tables.failures.remove(oldest).and_then(|window| window.count) {
+                Some(count) if scene.host.closed.len() < CLOSED => scene.host.closed.push(*count),
+                Some(count) => self.absorb(*count, now, scene.hasher, scene.pool),
+                None => {}
+            }
+        }
+        if scene.tables.failures.has_room(key, Level::Address, now) {
+            self.repeats.push_back((key, window.started));
+            scene.tables.failures.insert(key, window);
+        }
+    }
+
+    /// Takes a count whose summary found no room; its window goes on with the outcome's.
+    pub(super) fn absorb(&mut self, count: Count, now: f64, hasher: &RandomState, pool: &mut Pool) {
+        let window = self.window.get_or_insert_with(|| Window::new(count.outcome, Level::Outcome, now, 0.0, 0));
+        match &mut window.count {
+            Some(own) => own.absorb(count, hasher, pool),
+            None => {
+                window.ends = now;
+                window.count = Some(Box::new(count));
+            }
+        }
+    }
+}
