@@ -226,8 +226,8 @@ server.each_series(describe, pending, function (series)
 		end
 
 		local function search(user)
-			local status, out = prosody:ctl("mod_audit", "--format=json", user.."@"..host);
-			assert.equal(0, status);
+			local status, out, err = prosody:ctl("mod_audit", "--format=json", user.."@"..host);
+			assert.equal(0, status, err);
 			local found = {};
 			for line in out:gmatch("[^\n]+") do
 				local entry = assert(json.decode(line));
