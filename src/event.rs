@@ -223,7 +223,8 @@ impl StoredEvent {
             Others::Set(names) => exact.is_empty() || exact.iter().any(|user| names.may_contain(user)),
             Others::Any => true,
             Others::Unsaid => {
-                let mut users: Vec<&str> = named().map(|(_, user)| user).collect();
+                let hashed = repeated.samples.iter().filter_map(|sample| sample.attribute("name-hash"));
+                let mut users: Vec<&str> = named().map(|(_, user)| user).chain(hashed).collect();
                 users.sort_unstable();
                 users.dedup();
                 // A name that was too long was cut.
