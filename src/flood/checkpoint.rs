@@ -3,14 +3,14 @@
 //! The file is written whole, beside the place of the last one, and takes its place: a crash leaves one of the two. As with
 //! the journal nothing waits for the disk.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::summary::Summary;
-use crate::ownership::make_file;
+use crate::ownership::replace_file;
 
 /// The only version there is.
 const VERSION: u32 = 1;
@@ -47,17 +47,7 @@ impl Checkpoint {
     /// Puts it in the place of the file at `path`.
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
         let text = serde_json::to_vec(self)?;
-        let beside = beside(path);
-        // One that was left there may belong to somebody else.
-        let _ = fs::remove_file(&beside);
-        let written = make_file(OpenOptions::new().write(true), &beside)
-            .and_then(|mut file| file.write_all(&text))
-            .and_then(|()| fs::rename(&beside, path));
-        if written.is_err() {
-            // Half a file is of no use, and its place may be needed.
-            let _ = fs::remove_file(&beside);
-        }
-        written
+        replace_file(path, &beside(path), &text)
     }
 
     /// Reads the file at `path`; nothing where there is none.

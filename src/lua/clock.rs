@@ -9,6 +9,7 @@ use mlua::prelude::*;
 use super::convert::{Number, path};
 use super::pruning::partitions;
 use crate::clock::{Clock, Reading, Seen, Witnesses};
+use crate::ownership::replace_file;
 use crate::recorder::date_time;
 
 /// How many files of a folder are looked at.
@@ -87,12 +88,7 @@ fn told(seen: Seen) -> Told {
 
 /// Whole or not at all; after a power cut the file of before is as good.
 fn keep(path: &Path, text: &str) -> bool {
-    let new = path.with_extension("clock.new");
-    let kept = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
-    if kept.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    kept.is_ok()
+    replace_file(path, &path.with_extension("clock.new"), text.as_bytes()).is_ok()
 }
 
 /// `uptime(now) -> seconds since the machine was started, suspended or not, the name of that start | nil` or `nil`.
