@@ -127,7 +127,7 @@ local function new(environment)
 			recorder.use_single(host);
 			classes.forget(host);
 		end
-		store = stores_of_hosts.bind(guard(host, store), environment.monotonic or now, environment.retry ~= nil);
+		store = stores_of_hosts.bind(guard(host, store), monotonic, environment.retry ~= nil);
 		stores[host] = store;
 		return store;
 	end

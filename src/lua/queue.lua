@@ -487,6 +487,11 @@ local function new(context)
 		if queue.attached then
 			mend(queue);
 		end
+		local wait = stores.wait(context.store_of(queue.host));
+		if wait > 0 then
+			schedule(queue, wait);
+			return true;
+		end
 		local began = now();
 		queue.running, queue.resting = began, false;
 		local ok, more, err = pcall(hand_over, queue);
