@@ -92,7 +92,7 @@ local mistakes = {
 	'xmpp:ping("%s", "@")', 'announce:all("%s", "@")', 'user:list("%s", "@")', 'server:memory("@")';
 	'{"user","@"}', '{"@","create"}', '{"user","create","@"}', '{"user","create","nobody@%s","x","@"}', '{"user","create","nobody@%s","@"';
 	'{"user","create","nobody@%s" "@"}', "{'user','create','nobody@%s','@'}", '{"user","delete","nobody@%s:@"}';
-	'audit:show("%s", "--text=@")', 'audit:show("%s", "--user=@")', 'audit:show("@")', 'audit:show("%s", { text = "@" })';
+	'audit:show("%s", "--text=@")', 'audit:show("@")', 'audit:show("%s", { text = "@" })';
 };
 for i, line in ipairs(mistakes) do
 	if line:find("@", 1, true) and not line:find(mark, 1, true) then
