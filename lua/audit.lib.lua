@@ -148,6 +148,12 @@ end
 -- run_as(actor, f, ...) -> what f(...) gives, with acting() telling meanwhile that the actor does it.
 audit.run_as = acting.run;
 
+-- The name of a role, as it may be recorded. COMPAT 0.12: any text is a role there, a password that was typed twice too.
+function audit.role_name(name)
+	if module.may then return name; end
+	return core.field_value("role", tostring(name));
+end
+
 -- Options --
 
 local function option(name, default, allowed, parse)

@@ -28,7 +28,7 @@ end
 local function roles_of(registration)
 	local roles = {};
 	for i, name in ipairs(registration and registration.roles or {}) do
-		roles[i] = audit.detail("role", { name = name });
+		roles[i] = audit.detail("role", { name = audit.role_name(name) });
 	end
 	return roles;
 end

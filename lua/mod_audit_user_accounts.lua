@@ -60,7 +60,7 @@ hook_change("user-roles-changed", function (event)
 	end
 	sort(names);
 	for i, name in ipairs(names) do
-		roles[i] = audit.detail("role", { name = name });
+		roles[i] = audit.detail("role", { name = audit.role_name(name) });
 	end
 	return role_changed(event, roles);
 end);

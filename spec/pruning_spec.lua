@@ -202,7 +202,8 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 				..[[<actor kind='user' xmlns='xmpp:prosody.im/audit'><remote-ip>2001:db8:1::/48</remote-ip></actor>]]
 				..[[<repeated xmlns='xmpp:prosody.im/audit'><sample ip='203.0.113.0/24' name='203.0.113.81'/></repeated>]]
 				..[[<note>203.0.113.80</note>]]
-				..[[<query filter='--client=203.0.113.0/24 --limit=5'/></audit-event>]], tostring(cut[1].value):gsub("<([%w-]+) ([^>]-)(/?)>", function (name, attr, slash)
+				..[[<query filter='--client=203.0.113.0/24 --limit=5'/></audit-event>]],
+				tostring(cut[1].value):gsub("<([%w-]+) ([^>]-)(/?)>", function (name, attr, slash)
 					local list = {};
 					for one in attr:gmatch("[%w-]+='[^']*'") do list[#list + 1] = one; end
 					table.sort(list);
