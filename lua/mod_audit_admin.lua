@@ -175,11 +175,23 @@ hook("server-started", function () running = true; end);
 hook("server-stopping", function () running = false; end);
 module:add_timer(0, function () running = running or not prosody.shutdown_code and not prosody.shutdown_reason; end);
 
+-- Prosody 0.12 announces modules that there never were, by the text that was typed. A name is recorded if such a module was seen,
+-- or if it looks like one.
+local seen = {};
+local function module_name(name)
+	for _, session in pairs(hosts) do
+		if session.modules and session.modules[name] then
+			seen[name] = true;
+		end
+	end
+	return seen[name] and name or core.field_value("module", tostring(name));
+end
+
 local function hook_modules(context, to_record)
 	for _, name in pairs({ "module-loaded", "module-unloaded", "module-reloaded" }) do
 		context:hook(name, audit.guard(name, function (event)
 			if running and not changing[event.host] then
-				to_record(name, { audit.detail("module", { name = event.module }) }, event.host);
+				to_record(name, { audit.detail("module", { name = module_name(event.module) }) }, event.host);
 			end
 		end));
 	end
