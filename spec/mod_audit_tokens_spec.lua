@@ -60,7 +60,7 @@ local shapes = {
 describe("mod_audit_tokens", function ()
 	local host;
 	before_each(function ()
-		host = module_api.host();
+		host = module_api.host { audit_user_history = false }; -- With it mod_audit records when accounts begin and end.
 		host:load("audit_tokens");
 		module_api.complaints();
 	end);

@@ -479,11 +479,6 @@ local function new(context)
 		if queue.running or not queue.journal or is_empty(queue) and not queue.journal:has_lost() then
 			return true;
 		end
-		local wait = stores.wait(context.store_of(queue.host));
-		if wait > 0 then
-			schedule(queue, wait);
-			return true;
-		end
 		if queue.attached then
 			mend(queue);
 		end

@@ -76,7 +76,7 @@ impl Filter {
         let with = row.with.as_deref().unwrap_or_default();
         let host_wide = with.is_empty() || with == HOST_WIDE;
         let named = || self.names.iter().any(|hash| row.xml.contains(hash.as_str()));
-        let may_name = || host_wide && (row.xml.contains("repeated") || named());
+        let may_name = || host_wide && row.xml.contains("repeated") || named();
         let user = self.users.is_empty() || with.is_empty() || self.is_of_user(with) || may_name();
         let may_be_written = |piece: &str| !is_plain(piece) || row.xml.contains(piece);
         let written = |patterns: &[Pattern]| patterns.is_empty() || patterns.iter().any(|pattern| may_be_written(pattern.longest_piece()));
