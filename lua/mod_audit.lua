@@ -157,7 +157,7 @@ local audit_log = core.new {
 			module:log("info", "Audit events of %s: %s", host, line);
 		end
 	end;
-	exists = in_server and existing.exists or nil;
+	exists = existing.exists;
 	recorded = function (host, event_type)
 		local of_host = statistics[host];
 		if of_host then of_host.recorded(event_type); end

@@ -116,7 +116,8 @@ server.each_series(describe, pending, function (series)
 			it("roles are read back", function ()
 				local entry = by_shell("user:setroles('juliet@example.test', 'example.test', { 'prosody:admin', 'editor' })",
 					"user-role-changed", "juliet@example.test");
-				assert.same({ "editor", "prosody:admin" }, { entry.children[2].attr.name, entry.children[3].attr.name });
+				-- Of 0.12 any text is a role: what is not Prosody's own may be something typed by mistake.
+				assert.same({ "***", "prosody:admin" }, { entry.children[2].attr.name, entry.children[3].attr.name });
 			end);
 
 			pending("Prosody 0.12 can not disable accounts, and does not say that an administrator has made one");

@@ -74,6 +74,14 @@ local function new(context)
 			return true, true;
 		end
 
+		-- What has failed is looked at again before the next try.
+		local function appended(user, key, ...)
+			if not key then
+				looked_at[user or false] = nil;
+			end
+			return key, ...;
+		end
+
 		local function done(user, path, ...)
 			if is_root and path then
 				lists:after_root(path, user ~= nil);
@@ -88,7 +96,7 @@ local function new(context)
 				return nil, looked;
 			end
 			-- What was not there is made by the first append.
-			return done(user, looked and path, store:append(user, ...));
+			return done(user, looked and path, appended(user, store:append(user, ...)));
 		end
 
 		function guarded.find(_, user, query)
