@@ -550,8 +550,12 @@ impl Control {
         if let Some(known) = host.outcomes.get(kind) {
             return Some(*known);
         }
-        let others = if is_unauthenticated(kind) { OTHER_FAILURES } else { OTHERS };
-        let kind = if host.outcomes.len() < OUTCOMES { kind } else { others };
+        let is_failure = is_unauthenticated(kind);
+        let is_like_it = |known: &&String| catalogue::find(known).is_none() && is_unauthenticated(known) == is_failure;
+        // Ours are always told apart, and failures are not crowded out by what else modules of others report.
+        let is_told_apart = catalogue::find(kind).is_some() || host.outcomes.keys().filter(is_like_it).count() < OUTCOMES;
+        let others = if is_failure { OTHER_FAILURES } else { OTHERS };
+        let kind = if is_told_apart { kind } else { others };
         let index = *host.outcomes.entry(kind.to_owned()).or_insert(next);
         if index == next {
             let mut outcome = Outcome {

@@ -953,6 +953,11 @@ fn many_types_of_others_are_bounded_together() {
     log.tick(true);
     assert_eq!(log.singles.len() as u64 + log.counted(), OUTCOMES as u64 * 90);
     assert_eq!((log.control.outcomes.len(), log.last().kind.as_str()), (OUTCOMES + 1, OTHERS));
-    log.send("s2s-refused", "romeo@example.com", "203.0.113.80");
-    assert!(!log.send("s2s-refused", "romeo@example.com", "203.0.113.80"));
+    // Neither our own types nor failures lose their names by that.
+    for kind in ["s2s-refused", "authentication-failure", "thing-refused"] {
+        log.send(kind, "romeo@example.com", "203.0.113.80");
+        assert!(!log.send(kind, "romeo@example.com", "203.0.113.80"));
+        log.tick(true);
+        assert_eq!(log.last().kind, kind);
+    }
 }
