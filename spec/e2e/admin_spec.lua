@@ -149,6 +149,11 @@ server.each_series(describe, pending, function (series)
 			local found = {};
 			for _, entry in ipairs(news()) do
 				local command, fields = entry:child("command"), {};
+				if not command then
+					-- mod_audit records by itself when an account ends, as no module for accounts is loaded.
+					assert.same({ "user-deleted", "mod_audit" }, { entry.type, entry.source });
+					goto continue;
+				end
 				for _, field in ipairs(command.children) do
 					table.insert(fields, field.attr.var.."="..(field:child("value") and field:child("value").text or ""));
 				end
@@ -158,6 +163,7 @@ server.each_series(describe, pending, function (series)
 				assert.equal("127.0.0.1", entry:child("session"):child("remote-ip").text);
 				assert.equal('<actor jid="'..entry.user..'/" kind="adhoc"><remote-ip>127.0.0.1</remote-ip></actor>',
 					(entry:line("actor"):gsub('/[^"/]+" kind', '/" kind')));
+				::continue::
 			end
 			local fields = ("accountjid=paris@%s password-verify= password="):format(host);
 			assert.same({
