@@ -15,6 +15,7 @@ local audit = module:require "audit";
 local new_command = module:require "adhoc".new;
 local readings = module:require "audit_readings";
 
+local accounts = module:require "audit_accounts" (audit);
 local audit_log = module:shared("/*/audit/log").log;
 local host = module.host;
 
@@ -33,12 +34,30 @@ local function record(event_type, event, session)
 	end
 end
 
-audit.hook_global("user-deleted", function (event)
-	-- mod_audit_register alone records only what owners do.
-	if not modulemanager.is_loaded(host, "audit_user_accounts") then
-		return audit.jid(event.username), "user-deleted", {};
+-- Accounts that were deleted, and of which mod_audit_register may still record that it was done by their owners.
+local ending = {};
+
+local record_end = audit.guard("user-deleted", function (username)
+	if ending[username] then
+		ending[username] = nil;
+		module:audit(audit.jid(username), "user-deleted", {});
 	end
 end);
+
+audit.hook_global("user-deleted", function (event)
+	local username = event.username;
+	if modulemanager.is_loaded(host, "audit_user_accounts") or accounts.current("removing", username) then
+		return;
+	elseif not modulemanager.is_loaded(host, "audit_register") then
+		return audit.jid(username), "user-deleted", {};
+	end
+	ending[username] = true;
+	module:add_timer(0, function () record_end(username); end);
+end);
+
+module:hook("user-deregistered", audit.guard("user-deregistered", function (event)
+	ending[event.username] = nil;
+end));
 
 audit.hook("user-registered", function (event)
 	return record("user-registered", event, type(event.session) == "table" and event.session or nil);
