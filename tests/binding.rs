@@ -59,11 +59,11 @@ fn the_exports_are_these() {
         local names = {}
         for name in pairs((...).core) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "command detail event_types exit_on_interrupt field_value flags give_from_root help is_terminal new new_file new_key period shell_commands shell_line shows_field terminal_width uptime version writing written_elsewhere", table.concat(names, " "))
+        assert(table.concat(names, " ") == "command detail event_types exit_on_interrupt field_value flags give_from_root help is_terminal nearest new new_file new_key period shell_commands shell_line shows_field terminal_width uptime version writing written_elsewhere", table.concat(names, " "))
         names = {}
         for name in pairs((...).log) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "admits asked audit cells close configure events finish flush forget hash hashes_names is_counting is_owned longest_slice look look_at_key lost open owns_journal prune prune_soon read session_extra state stop stores sum_up waiting", table.concat(names, " "))
+        assert(table.concat(names, " ") == "admits asked audit cells close configure events finish flush follower forget hash hashes_names is_counting is_other_account is_owned longest_slice look look_at_clock look_at_key lost of_account open owns_journal prune prune_soon read session_extra state stop stores sum_up waiting", table.concat(names, " "))
         "#,
     );
 }
@@ -147,15 +147,15 @@ fn a_log_is_read_in_pages_that_let_go_of_the_loop() {
         until #page < 40
         assert(seen == 150)
 
-        -- Following begins behind the newest, and shows what came since, the oldest first.
-        local newest = select(2, test.log.cells(asked:newest(), {})).newest
+        -- Following begins behind what is there, and shows what comes since, in the order in which it comes.
+        local following = test.log.follower(asked)
         test.now = test.now + 10
         for i = 1, 3 do test.log.audit("example.com", nil, "mod_test", "test-1", { custom = { test.core.detail("note", nil, "n" .. i) } }) end
         local text = ""
         local writing = test.core.writing(asked, nil, false)
-        local result = test.log.read(asked:newer(newest), function (lines) text = text .. lines end, { writing = writing, backwards = true })
+        local result = test.log.read(asked, function (lines) text = text .. lines end, { writing = writing, following = following })
         assert(result.shown == 3 and text:find("n1.*n2.*n3"), text)
-        assert(test.log.read(asked:newer(result.newest), error, { writing = writing, backwards = true }).shown == 0)
+        assert(test.log.read(asked, error, { writing = writing, following = following }).shown == 0)
         "#,
     );
 }

@@ -297,7 +297,7 @@ mod tests {
     fn a_name_that_is_no_account_is_found_by_its_hash() {
         let names = |hash: &str| Filter { users: patterns(&["x@example.com"]), names: vec![hash.to_owned()], ..Filter::default() };
         let unknown = "<audit-event type='t'><unknown-name key='k1' length='1'>0a1b</unknown-name></audit-event>";
-        let summary = "<audit-event type='t'><repeated count='2'><sample name-hash='0a1b'/></repeated></audit-event>";
+        let summary = "<audit-event type='t'><repeated count='2' accounts='1'><sample name-hash='0a1b'/></repeated></audit-event>";
         for xml in [unknown, summary] {
             let row = Row { with: Some("@".to_owned()), xml: xml.to_owned(), ..row() };
             assert!(admits(&names("0a1b"), &row) && !admits(&names("0a1c"), &row), "{xml}");
