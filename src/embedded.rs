@@ -354,8 +354,8 @@ mod tests {
         assert!(removes(&mut lists, &folder), "its end is not that of the list");
         folder.write(LIST, FORMATS[0], &[9, 24]);
         assert!(!removes(&mut lists, &folder));
-        fs::remove_file(folder.index()).unwrap();
-        fs::write(folder.0.join("keeps-the-inode"), "").unwrap();
+        // Its inode stays in use, so that the next file has another.
+        fs::rename(folder.index(), folder.0.join("before")).unwrap();
         folder.write(LIST, FORMATS[0], &[24]);
         assert!(removes(&mut lists, &folder), "another file");
     }
