@@ -234,6 +234,34 @@ mod tests {
     }
 
     #[test]
+    fn a_partition_takes_a_tenth_of_a_limit_within_bounds() {
+        for (limit, room) in [(None, 500), (Some(1), 100), (Some(1000), 100), (Some(2000), 200), (Some(5000), 500), (Some(100_000), 500)] {
+            assert_eq!(Rules { limit, ..Rules::default() }.room(), room, "{limit:?}");
+        }
+    }
+
+    #[test]
+    fn a_partition_expires_when_its_last_second_has() {
+        let retention = retention(&[class("short", &[], 2.0)]);
+        let partition: Partition = "@short.2026-11-21".parse().unwrap();
+        let due = partition.end() + 2.0 * DAY;
+        assert!(retention.is_expired(&partition, due) && !retention.is_expired(&partition, due - 1.0));
+    }
+
+    #[test]
+    fn without_expiry_classes_stay_as_they_are_but_keep_everything() {
+        let expiry = AddressExpiry { after: Period::Seconds(DAY), to: Policy::None };
+        let mut short = class("short", &["user-*"], 2.0);
+        short.rules = Rules { limit: Some(7), addresses_expire: Some(expiry), addresses: Policy::Hash, ..short.rules };
+        let kept = retention(&[short]).without_expiry();
+        assert_eq!(kept.class_of("user-registered"), "short");
+        for name in ["short", "events", "failures", "former"] {
+            assert_eq!((kept.cutoff(name, 9e9), kept.rules(name).addresses_expire), (None, None), "{name}");
+        }
+        assert_eq!((kept.rules("short").limit, kept.rules("short").addresses), (Some(7), Policy::Hash));
+    }
+
+    #[test]
     fn a_star_stands_for_any_characters() {
         for (pattern, event_type, matches) in [
             ("user-registered", "user-registered", true),
