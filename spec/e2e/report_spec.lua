@@ -121,7 +121,8 @@ server.each_series(describe, pending, function (series)
 			assert.same({ "Audit log of "..host, 0, 0, 0, 0, 0, 0 },
 				{ found.title, found.scripts, found.handlers, found.links, found.dangling, found.twice, found.unnamed });
 			for _, attack in ipairs(attacks) do
-				local shown = attack:gsub("\226\128\174", "\\u{202e}"):gsub("\226\128\172", "\\u{202c}"):gsub("\194\155", "\\u{9b}"):gsub("\227\128\128", "\\u{3000}");
+				local shown = attack:gsub("\226\128\174", "\\u{202e}"):gsub("\226\128\172", "\\u{202c}"):gsub("\194\155", "\\u{9b}")
+					:gsub("\227\128\128", "\\u{3000}");
 				assert.is_truthy(found.text:find(shown, 1, true), shown);
 			end
 		end);
