@@ -41,7 +41,7 @@ use crate::ownership::make_file;
 
 use ledger::{Ledger, Mark, is_at};
 pub use record::PAYLOAD;
-use record::{HEADER, Kind, Tail, decode, encode};
+use record::{HEADER, Kind, Records, Tail, decode, encode};
 use scan::{folder, path_of, scan, with_ending};
 pub use snapshot::Snapshot;
 
@@ -654,7 +654,11 @@ impl Journal {
     fn read(&mut self, sequence: u64, place: Place) -> Result<Option<Vec<u8>>, JournalError> {
         let following = self.segments.partition_point(|segment| segment.first <= sequence);
         let first = following.checked_sub(1).and_then(|index| self.segments.get(index)).map_or(0, |segment| segment.first);
-        let content = self.file(first).and_then(|file| read(file, sequence, place));
+        let path = path_of(&self.base, first);
+        let content = self.file(first).and_then(|file| match read(file, sequence, place)? {
+            None => moved(&path).get(&sequence).map_or(Ok(None), |place| read(file, sequence, *place)),
+            found => Ok(found),
+        });
         content.or_else(|source| match source.kind() {
             ErrorKind::NotFound => Ok(None),
             _ => Err(JournalError::Io { path: path_of(&self.base, first), source }),
@@ -692,9 +696,17 @@ impl Journal {
     fn rescue(&mut self) {
         let (Some(active), Some(segment)) = (self.active.take(), self.segments.pop_back()) else { return };
         let begin = self.pending.partition_point(|(sequence, _)| *sequence < segment.first);
+        let path = path_of(&self.base, segment.first);
+        let mut others = None;
         for (sequence, place) in self.pending.range_mut(begin..) {
             let Some(at) = place.take() else { continue };
-            match read(&active.file, *sequence, at) {
+            let mut found = read(&active.file, *sequence, at);
+            if !matches!(found, Ok(Some(_)))
+                && let Some(other) = others.get_or_insert_with(|| moved(&path)).get(sequence)
+            {
+                found = read(&active.file, *sequence, *other);
+            }
+            match found {
                 Ok(Some(payload)) => {
                     self.memory.insert(*sequence, Held { payload, kind: UNREADABLE.to_owned(), at: self.now });
                 }
@@ -702,7 +714,7 @@ impl Journal {
             }
         }
         self.bytes = self.bytes.saturating_sub(segment.bytes);
-        let _ = std::fs::remove_file(path_of(&self.base, segment.first));
+        let _ = std::fs::remove_file(path);
         self.find_written();
     }
 
@@ -725,14 +737,15 @@ impl Journal {
             self.reader = None;
             let begin = self.pending.partition_point(|(sequence, _)| *sequence < segment.first);
             let next = self.segments.get(index.saturating_add(1)).map_or(u64::MAX, |next| next.first);
+            let mut others = None;
             for (sequence, place) in self.pending.range_mut(begin..) {
                 if *sequence >= next {
                     break;
                 }
                 let Some(at) = *place else { continue };
                 if file.as_ref().is_none_or(|file| !matches!(read(file, *sequence, at), Ok(Some(_)))) {
-                    *place = None;
-                    self.gone = self.gone.saturating_add(1);
+                    *place = others.get_or_insert_with(|| moved(&path)).get(sequence).copied();
+                    self.gone = self.gone.saturating_add(usize::from(place.is_none()));
                 }
             }
             if let (Some(segment), Some(id)) = (self.segments.get_mut(index), id) {
@@ -985,6 +998,20 @@ fn read(file: &File, sequence: u64, place: Place) -> io::Result<Option<Vec<u8>>>
     }
     record.drain(..HEADER);
     Ok(Some(record))
+}
+
+/// Where the entries of a segment lie that are not where they were written: somebody has emptied or cut the file, and more was
+/// appended before that was noticed. What can't be read is left out.
+fn moved(path: &Path) -> BTreeMap<u64, Place> {
+    let mut places = BTreeMap::new();
+    let Ok(file) = File::open(path) else { return places };
+    let mut records = Records::new(&file);
+    while let Ok(Some(record)) = records.next() {
+        if let (Kind::Entry(sequence), Some(place)) = (record.kind, Place::new(record.offset, record.payload.len())) {
+            places.insert(sequence, place);
+        }
+    }
+    places
 }
 
 /// Whether a process has the journal at `base`. Looks by taking its lock for a moment: whoever opens the journal in just that

@@ -913,7 +913,14 @@ proptest! {
         let again: u64 = all.values().map(|times| u64::from(*times) - 1).sum();
         let there = all.len() as u64;
         prop_assert!(there + lost >= tampered.written, "{there} + {lost} of {}: {events:?}", tampered.written);
-        let destroys = events.iter().any(|event| matches!(event, Event::Tamper(_, what) if !matches!(what, Tampering::Copy | Tampering::Lengthen)));
+        // What is released after a segment was replaced, and before that is noticed, is acknowledged in a file that is gone.
+        let restarts = events.iter().any(|event| matches!(event, Event::Kill | Event::End));
+        let destroys = events.iter().any(|event| match event {
+            Event::Tamper(_, Tampering::Lengthen) => false,
+            Event::Tamper(_, Tampering::Copy) => restarts,
+            Event::Tamper(..) => true,
+            _ => false,
+        });
         if !destroys || again == 0 && tampered.taken.is_empty() {
             prop_assert_eq!((there + lost, again), (tampered.written, 0));
         }
