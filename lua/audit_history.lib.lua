@@ -34,7 +34,7 @@ local function record(event_type, event, session)
 	end
 end
 
--- Accounts that were deleted, and of which mod_audit_register may still record that it was done by their owners.
+-- Accounts that were deleted. mod_audit_register may still record that their owners did it.
 local ending = {};
 
 local record_end = audit.guard("user-deleted", function (username)

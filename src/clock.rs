@@ -309,7 +309,7 @@ impl Clock {
         was_in_doubt
     }
 
-    /// Forgets times at which the clock was wrong of which all entries have expired, when they are gone.
+    /// Forgets times at which the clock was wrong, when all entries of those times have expired and are gone.
     pub fn forget(&mut self, partitions: &[Partition], cutoff: Option<f64>) {
         if let Some(cutoff) = cutoff.filter(|_| self.is_trusted()) {
             let is_held = |span: &Span| partitions.iter().any(|partition| span.touches(partition));

@@ -68,7 +68,7 @@ use table::{Table, Window};
 
 /// Outcomes of a host that are told apart; types come from code, so there are fewer.
 const OUTCOMES: usize = 128;
-/// Of which repeats are counted where the operator asks for it.
+/// Repeats of these are counted if the operator asks for it.
 const SUCCESS: &str = "authentication-success";
 /// What stands for all other failures, and for all others.
 const OTHER_FAILURES: &str = "other-refused";
@@ -95,7 +95,7 @@ pub fn beside(journal: &Path) -> PathBuf {
     journal.with_extension("flood")
 }
 
-/// As how many events one counts of which so many bytes of text are to be stored: one more for each kilobyte.
+/// How many events one event counts as, by the bytes of text in it: one more for each kilobyte.
 #[must_use]
 pub fn weight(bytes: u64) -> u32 {
     u32::try_from(bytes / 1024).unwrap_or(u32::MAX).saturating_add(1)
@@ -185,7 +185,7 @@ pub struct Control {
     hasher: RandomState,
     /// How much more may be kept to tell accounts, networks and actors apart.
     pool: Pool,
-    /// The event of which it was asked whether there is such an account.
+    /// The event that raised the question whether its account exists.
     asked: Option<Asked>,
     /// UNIX time less the clock.
     offset: f64,
@@ -302,7 +302,7 @@ impl Control {
         }
     }
 
-    /// Says that the account exists of which the last event was about, after [`Verdict::CountedAsks`].
+    /// Says that the account of the last event exists, after [`Verdict::CountedAsks`].
     pub fn exists(&mut self) {
         let Some(Asked { outcome, place, hash, name }) = self.asked.take() else { return };
         let window = match place {

@@ -504,7 +504,7 @@ impl Journal {
         self.writing.as_deref().or(self.releasing.as_deref())
     }
 
-    /// What was lost: counted here by whoever lost it, and found to be missing when the journal was opened or since.
+    /// What was lost: counted by the caller that lost it, or found to be missing when the journal was opened or later.
     #[must_use]
     pub const fn losses(&self) -> &Losses {
         &self.losses

@@ -56,7 +56,7 @@ impl Names {
         }
     }
 
-    /// As text, as short as it can be without admitting many more; nothing where it would admit nearly everything.
+    /// As text, as short as it can be without admitting many more; `None` if it would admit nearly everything.
     #[must_use]
     pub fn written(&self) -> Option<String> {
         let mut bits = self.bits.clone();
@@ -74,7 +74,7 @@ impl Names {
         Some(base64(&bits))
     }
 
-    /// Reads what [`written`](Self::written) gave; nothing where it is something else.
+    /// Reads what [`written`](Self::written) returned; `None` if it is something else.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         if text.len() > MOST_BITS / 8 * 4 / 3 + 4 {

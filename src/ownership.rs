@@ -69,7 +69,7 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
 
 /// Gives a file or folder that belongs to root, in a folder that does not, to the owner of that folder.
 ///
-/// Only a plain file with one name, or a folder: whoever owns the folder could have put a link there.
+/// Only a plain file with one name, or a folder: the owner of the folder could have put a link there.
 pub fn give_from_root(path: &Path) {
     let Ok(found) = fs::symlink_metadata(path) else { return };
     if found.uid() != ROOT || !(found.is_file() || found.is_dir()) {

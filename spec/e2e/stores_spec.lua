@@ -407,7 +407,7 @@ server.each_series(describe, pending, function (series)
 	end);
 end);
 
--- Prosody 13 keeps an index beside each list, of which 0.12 knows nothing.
+-- Prosody 13 keeps an index beside each list. 0.12 does not know it.
 describe("one data folder, written by Prosody 13, 0.12 and 13 again,", function ()
 	for _, series in ipairs(server.all_series) do
 		if series ~= "0.12" then

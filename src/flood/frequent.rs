@@ -81,7 +81,7 @@ impl<T> Frequent<T> {
         }
     }
 
-    /// Says that others came, of which nothing is known but their number.
+    /// Says that others came. Only their number is known.
     pub(super) fn miss(&mut self, count: u64) {
         self.missed = self.missed.saturating_add(count);
     }

@@ -53,7 +53,7 @@ pub(super) fn is_bounded(kind: &str) -> bool {
 }
 
 impl Limits {
-    /// The limits of an event type, for a class with that limit; nothing where all its events are stored.
+    /// The limits of an event type, for a class with that limit; `None` if all its events are stored.
     pub(super) fn new(kind: &str, cause: Option<Cause>, burst: Burst, limit: Option<u64>) -> Option<Self> {
         if is_unauthenticated(kind) {
             return Some(Self::Failures(burst));

@@ -113,7 +113,7 @@ impl Many {
         self.actors.add(hash, count, &mut pool.names, || Name::new(name));
     }
 
-    /// Says that there were accounts of which nothing is known.
+    /// Says that there were accounts whose names are not known.
     pub(super) fn add_unknown(&mut self, count: u64, pool: &mut Pool) {
         self.accounts.miss(count);
         self.give_back_filter(pool);

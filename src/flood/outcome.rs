@@ -44,7 +44,7 @@ pub(super) struct Outcome {
     pub(super) kind: String,
     pub(super) source: String,
     pub(super) cause: Option<Cause>,
-    /// How its events are bounded; nothing where all are stored.
+    /// How its events are bounded; `None` if all are stored.
     pub(super) limits: Option<Limits>,
     pub(super) repeat: Option<f64>,
     pub(super) repeat_keys: usize,

@@ -646,7 +646,7 @@ fn in_a_class_with_a_limit_nobody_has_more_than_a_part() {
     };
     assert_eq!(stored("room-role-changed", "one@example.com", "203.0.113.1"), 50);
     assert_eq!(stored("room-affiliation-changed", "many#@example.com", "203.0.113.1"), 100, "a network");
-    // 200 at once for all users, of which a quarter is for summaries.
+    // 200 at once for all users. A quarter of them is for summaries.
     assert_eq!(stored("authentication-success", "user#@example.com", "203.#.113.1"), 0);
     assert_eq!(stored("s2s-established", "server#.example", "198.#.100.1"), 150, "that of servers is another one");
     assert_eq!(stored("user-registered", "new#@example.com", "198.#.100.1"), 150);

@@ -157,6 +157,6 @@ pub(super) fn folder(base: &Path) -> &Path {
 }
 
 fn open_segment(path: &Path) -> io::Result<File> {
-    // To open a pipe would wait for whoever writes into it.
+    // Opening a pipe would wait for its writer.
     if std::fs::metadata(path)?.is_file() { File::open(path) } else { Err(io::Error::other("not a file")) }
 }

@@ -1,4 +1,4 @@
--- Bounds for everything of ours that waits for a database. The server has one loop, and whoever logs in waits with us.
+-- Bounds for everything of ours that waits for a database. The server has one loop, so everybody who logs in waits with us.
 --
 -- All of our work on an SQL engine goes through here: stores are bound when they are opened (bind), and what we do to an
 -- engine without a store is done by transaction(). The numbers, and when a database is asked again, are the core's

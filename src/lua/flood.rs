@@ -32,7 +32,7 @@ pub(super) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         let verdict = recorder.flood.ask(outcome, &event, now);
         (verdict == Verdict::Store, verdict == Verdict::CountedAsks)
     })?;
-    // exists(): the account exists of which it was asked last
+    // exists(): the account that was asked about last exists
     functions.add("exists", |recorder, ()| recorder.flood.exists())?;
     // counting() -> names of hosts
     functions.add("counting", |recorder, ()| {

@@ -23,7 +23,7 @@ pub struct Beginning {
 }
 
 impl Beginning {
-    /// An account of which nothing is known but that it has its name since `time`.
+    /// An account that has its name since `time`; nothing else is known of it.
     #[must_use]
     pub fn at(time: f64) -> Self {
         Self { time, place: None, is_own: false }

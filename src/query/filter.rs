@@ -51,7 +51,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Everything that is wanted has one of these `with` in the archive; nothing where it may have any.
+    /// Everything that is wanted has one of these `with` in the archive; `None` if it may have any.
     ///
     /// What stands for events of several accounts is host-wide, and may be about the one that is asked for.
     #[must_use]
