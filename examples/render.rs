@@ -8,9 +8,9 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use audit_core::event::{Row, StoredEvent};
-use audit_core::report::format::FORMATS;
-use audit_core::report::{Options, Renderer, page, renderer, statistics};
+use audit_core::entry::{Row, StoredEvent};
+use audit_core::render::formats::FORMATS;
+use audit_core::render::{Options, Renderer, page, renderer, statistics};
 
 /// Noon of the last day.
 const NOON: f64 = 1_795_521_600.0;

@@ -4,7 +4,7 @@
 use audit_core::catalogue::EVENT_TYPES;
 use audit_core::command::FLAGS;
 use audit_core::options::{CLASS_FIELDS, OPTIONS};
-use audit_core::report::format::FORMATS;
+use audit_core::render::formats::FORMATS;
 
 const README: &str = include_str!("../README.md");
 

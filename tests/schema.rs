@@ -1,7 +1,7 @@
 //! The schema of entries as JSON, and its description, are what the code writes.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use audit_core::report::fields::{FIELDS, Kind, SCHEMA_VERSION};
+use audit_core::render::fields::{FIELDS, Kind, SCHEMA_VERSION};
 use expect_test::expect_file;
 use serde_json::{Map, Value, json};
 

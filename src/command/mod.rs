@@ -9,14 +9,14 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::moment::Moment;
-use crate::query::filter::{Filter, network};
-use crate::query::pattern::Pattern;
+use crate::filter::pattern::Pattern;
+use crate::filter::{Filter, network};
 use crate::query::{Place, Request};
 use crate::redact::HIDDEN;
-use crate::report::columns::{self, Column, Columns};
-use crate::report::format::{self, Format};
-use crate::report::zone::Zone;
+use crate::render::columns::{self, Column, Columns};
+use crate::render::formats::{self, Format};
+use crate::time::moment::Moment;
+use crate::time::zone::Zone;
 pub use flags::{FLAGS, Flag, Group};
 pub use names::{Lowercase, Names, nearest};
 use names::{read_actor, read_target, read_user};
@@ -343,7 +343,7 @@ pub fn help() -> String {
                 let _ = write!(help, ":\n{:24}{}", "", columns::names());
             }
             "format" => {
-                let _ = write!(help, ": {}", format::names());
+                let _ = write!(help, ": {}", formats::names());
             }
             _ => {}
         }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::summary::Summary;
-use crate::ownership::replace_file;
+use crate::file::ownership::replace_file;
 
 /// The only version there is.
 const VERSION: u32 = 1;

@@ -10,10 +10,10 @@ use super::distinct::Distinct;
 use super::facts::Facts;
 use super::many::{Many, Net, Pool};
 use super::summary::{Often, SAMPLES, Sample, Summary};
+use crate::address::location::Location;
 use crate::address::network_of;
-use crate::location::Location;
-use crate::names::Names;
-use crate::text::{Kind, clean, clean_jid};
+use crate::entry::names::Names;
+use crate::entry::text::{Kind, clean, clean_jid};
 
 /// Longest text of a sample, in bytes.
 pub(super) const SAMPLE_LIMIT: usize = 255;

@@ -6,8 +6,8 @@ use super::count::{SAMPLE_LIMIT, shortened};
 use super::distinct;
 use super::frequent::{self, Counted, Frequent};
 use super::summary::Often;
-use crate::names::Names;
-use crate::text::clean_jid;
+use crate::entry::names::Names;
+use crate::entry::text::clean_jid;
 
 /// What all counts together may still keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::location::Location;
+use crate::address::location::Location;
 
 /// How many examples a summary has.
 pub(super) const SAMPLES: usize = 5;
@@ -63,7 +63,7 @@ pub struct Summary {
     /// Whether there were other accounts than those that are named.
     #[serde(skip_serializing_if = "is_false")]
     pub others: bool,
-    /// The accounts, see [`Names`](crate::names::Names); `None` if they were too many even for that, or if all are named.
+    /// The accounts, see [`Names`](crate::entry::names::Names); `None` if they were too many even for that, or if all are named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub names: Option<String>,
     /// Whether a store may have the entry already: another process began to write it.

@@ -630,7 +630,7 @@ fn who_goes_on_is_stored_ever_less() {
 }
 
 fn limited(limit: u64) -> Retention {
-    use crate::retention::{Class, Rules};
+    use crate::archive::retention::{Class, Rules};
     let rules = Rules { limit: Some(limit), ..Rules::default() };
     Retention::new(Rules::default(), vec![Class { name: "all".to_owned(), types: vec![Pattern::new("*").unwrap()], rules }])
 }
@@ -757,7 +757,7 @@ fn an_account_that_exists_stands_out_of_noise() {
 fn may_be_about(summary: &Summary, user: &str) -> bool {
     let named = summary.often.iter().filter_map(|often| often.user.as_deref()).chain(summary.user.as_deref());
     named.into_iter().any(|name| name == user)
-        || summary.others && summary.names.as_deref().is_none_or(|names| crate::names::Names::read(names).unwrap().may_contain(user))
+        || summary.others && summary.names.as_deref().is_none_or(|names| crate::entry::names::Names::read(names).unwrap().may_contain(user))
 }
 
 #[derive(Clone, Debug)]

@@ -9,8 +9,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::losses::Lost;
-use crate::ownership::make_file;
+use crate::file::ownership::make_file;
+use crate::journal::losses::Lost;
 
 /// What a slot begins with.
 const MAGIC: [u8; 4] = *b"PAL1";
@@ -231,7 +231,7 @@ fn parse(slot: &[u8]) -> Option<(u64, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::losses::Losses;
+    use crate::journal::losses::Losses;
 
     const MARK: Mark = Mark { released: 7, end: 9, waiting: 2, counted: 5 };
 

@@ -24,43 +24,51 @@
 //! | `version` | the version of this library |
 
 mod clock;
-mod convert;
-mod embedded;
-mod export;
-mod flood;
-mod journal;
-mod patience;
-mod pruning;
-mod reader;
-mod recorder;
+mod functions;
+mod hand_over;
+mod library;
+mod log;
+mod prune;
+mod read;
 mod signals;
+mod store;
+mod value;
 
 use mlua::prelude::*;
 
 /// The embedded Lua, in the order in which it is loaded; each chunk is given a table of what those before it returned, by
-/// name. Everything that calls a store is here, since a driver may yield and a yield can't cross Rust.
+/// the name of its file. Everything that calls a store is here, since a driver may yield and a yield can't cross Rust.
 const CHUNKS: &[(&str, &str)] = &[
-    ("stanza", include_str!("stanza.lua")),
-    ("bounds", include_str!("bounds.lua")),
-    ("store", include_str!("store.lua")),
-    ("embedded", include_str!("embedded.lua")),
-    ("trust", include_str!("trust.lua")),
-    ("collector", include_str!("collector.lua")),
-    ("classes", include_str!("classes.lua")),
-    ("writer", include_str!("writer.lua")),
-    ("queue", include_str!("queue.lua")),
-    ("flood", include_str!("flood.lua")),
-    ("clock", include_str!("clock.lua")),
-    ("strangers", include_str!("strangers.lua")),
-    ("slices", include_str!("slices.lua")),
-    ("cut", include_str!("cut.lua")),
-    ("older", include_str!("older.lua")),
-    ("prune", include_str!("prune.lua")),
-    ("schedule", include_str!("schedule.lua")),
-    ("read", include_str!("read.lua")),
-    ("names", include_str!("names.lua")),
-    ("glue", include_str!("glue.lua")),
+    ("log/stanza", include_str!("log/stanza.lua")),
+    ("store/bounds", include_str!("store/bounds.lua")),
+    ("store/driver", include_str!("store/driver.lua")),
+    ("store/embedded", include_str!("store/embedded.lua")),
+    ("store/trust", include_str!("store/trust.lua")),
+    ("hand_over/collector", include_str!("hand_over/collector.lua")),
+    ("log/classes", include_str!("log/classes.lua")),
+    ("hand_over/writer", include_str!("hand_over/writer.lua")),
+    ("hand_over/queue", include_str!("hand_over/queue.lua")),
+    ("log/flood", include_str!("log/flood.lua")),
+    ("clock/clock", include_str!("clock/clock.lua")),
+    ("log/strangers", include_str!("log/strangers.lua")),
+    ("prune/slices", include_str!("prune/slices.lua")),
+    ("prune/rewrite", include_str!("prune/rewrite.lua")),
+    ("prune/older", include_str!("prune/older.lua")),
+    ("prune/prune", include_str!("prune/prune.lua")),
+    ("prune/schedule", include_str!("prune/schedule.lua")),
+    ("read/read", include_str!("read/read.lua")),
+    ("read/names", include_str!("read/names.lua")),
+    ("log/log", include_str!("log/log.lua")),
 ];
+
+/// The functions of a new recorder.
+fn recorder(lua: &Lua) -> LuaResult<LuaTable> {
+    let functions = functions::Functions::new(lua)?;
+    log::add(&functions)?;
+    log::flood::add(&functions)?;
+    prune::add(&functions)?;
+    Ok(functions.into_table())
+}
 
 /// Makes the table of exports.
 ///
@@ -68,30 +76,30 @@ const CHUNKS: &[(&str, &str)] = &[
 ///
 /// [`LuaError`] where Lua is out of memory.
 pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
-    let native = export::functions(lua)?;
-    native.set("recorder", lua.create_function(|lua, ()| recorder::functions(lua))?)?;
-    native.set("writing", lua.create_function(reader::writing)?)?;
-    native.set("new_file", lua.create_function(reader::new_file)?)?;
-    native.set("journal", lua.create_function(journal::open)?)?;
-    native.set("is_owned", lua.create_function(journal::is_owned)?)?;
-    native.set("lists", lua.create_function(embedded::lists)?)?;
-    native.set("is_root", lua.create_function(embedded::is_root)?)?;
-    native.set("give_from_root", lua.create_function(embedded::give_from_root)?)?;
-    native.set("patience", lua.create_function(patience::new)?)?;
-    native.set("lock", lua.create_function(pruning::lock)?)?;
-    native.set("sync", lua.create_function(pruning::sync)?)?;
+    let native = library::functions(lua)?;
+    native.set("recorder", lua.create_function(|lua, ()| recorder(lua))?)?;
+    native.set("writing", lua.create_function(read::writing)?)?;
+    native.set("new_file", lua.create_function(read::output::new_file)?)?;
+    native.set("journal", lua.create_function(hand_over::open)?)?;
+    native.set("is_owned", lua.create_function(hand_over::is_owned)?)?;
+    native.set("lists", lua.create_function(store::embedded::lists)?)?;
+    native.set("is_root", lua.create_function(store::embedded::is_root)?)?;
+    native.set("give_from_root", lua.create_function(store::embedded::give_from_root)?)?;
+    native.set("patience", lua.create_function(store::patience::new)?)?;
+    native.set("lock", lua.create_function(prune::lock)?)?;
+    native.set("sync", lua.create_function(prune::sync)?)?;
     native.set("clock", lua.create_function(clock::open)?)?;
     native.set("uptime", lua.create_function(clock::uptime)?)?;
     native.set("newest_file", lua.create_function(clock::newest_file)?)?;
     native.set("written_elsewhere", lua.create_function(clock::written_elsewhere)?)?;
-    native.set("new_key", lua.create_function(recorder::new_key)?)?;
-    native.set("read_journal", lua.create_function(journal::read)?)?;
+    native.set("new_key", lua.create_function(library::new_key)?)?;
+    native.set("read_journal", lua.create_function(hand_over::read)?)?;
     let chunks = lua.create_table()?;
     for (name, source) in CHUNKS {
         let value: LuaValue = lua.load(*source).set_name(format!("=audit_core/{name}.lua")).call((&native, &chunks))?;
-        chunks.set(*name, value)?;
+        chunks.set(name.rsplit('/').next().unwrap_or(name), value)?;
     }
-    chunks.get("glue")
+    chunks.get("log")
 }
 
 #[cfg(feature = "module")]

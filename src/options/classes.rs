@@ -2,9 +2,9 @@
 
 use super::{Reader, Value, period};
 use crate::address::Policy;
-use crate::partition::{DEFAULT_CLASS, is_class, is_reserved};
-use crate::period::Period;
-use crate::retention::{AddressExpiry, Class, FAILURE_TYPES, FAILURES, Pattern, Retention, Rules};
+use crate::archive::partition::{DEFAULT_CLASS, is_class, is_reserved};
+use crate::archive::retention::{AddressExpiry, Class, FAILURE_TYPES, FAILURES, Pattern, Retention, Rules};
+use crate::time::period::Period;
 
 /// One field of a class, as the documentation shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

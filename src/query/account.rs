@@ -1,66 +1,9 @@
 //! An account is not its name: somebody else may have had the name before.
 
-use chrono::DateTime;
-
-use super::{Filter, Place, Request, pattern::Pattern};
-use crate::event::{Row, StoredEvent};
-use crate::retention::Retention;
-
-/// The event type that begins an account.
-const BEGIN: &str = "user-registered";
-/// The event types that end one.
-const ENDS: [&str; 2] = ["user-deregistered", "user-deleted"];
-
-/// Since when an account has its name, as far as it is known.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Beginning {
-    /// UNIX seconds; what happened before is of another account.
-    time: f64,
-    /// The entry that says so. What comes before it is of another account, in the same second too.
-    place: Option<Place>,
-    /// Whether that entry is of the account itself.
-    is_own: bool,
-}
-
-impl Beginning {
-    /// An account that has its name since `time`; nothing else is known of it.
-    #[must_use]
-    pub fn at(time: f64) -> Self {
-        Self { time, place: None, is_own: false }
-    }
-
-    /// An account that begins with an entry of this type, or behind it if it ends another account.
-    #[must_use]
-    pub fn with(place: Place, event_type: &str) -> Self {
-        Self { time: place.when, place: Some(place), is_own: event_type == BEGIN }
-    }
-
-    /// The later of two.
-    #[must_use]
-    pub fn or_later(self, other: Option<Self>) -> Self {
-        other.filter(|other| other.time >= self.time).unwrap_or(self)
-    }
-
-    /// UNIX seconds.
-    pub(super) fn time(&self) -> f64 {
-        self.time
-    }
-
-    /// Whether an entry is of this account and of no earlier one.
-    pub(super) fn admits(&self, row: &Row, event: &StoredEvent) -> bool {
-        let place = || Place::of(row);
-        let is_behind = self.place.as_ref().is_none_or(|begins| {
-            let order = place().compare(begins);
-            order.is_gt() || self.is_own && order.is_eq()
-        });
-        // A summary may have begun to count before, and what happened before may be stored late.
-        let first = event.repeated.as_ref().map(|repeated| repeated.first.as_deref().and_then(seconds));
-        is_behind
-            && row.when >= self.time
-            && event.time >= self.time
-            && first.is_none_or(|first| first.is_some_and(|first| first > self.time))
-    }
-}
+use super::{Filter, Request};
+use crate::archive::retention::Retention;
+use crate::filter::beginning::{BEGIN, ENDS};
+use crate::filter::pattern::Pattern;
 
 impl Request {
     /// The newest entry that begins or ends an account of the name that is asked for.
@@ -86,68 +29,13 @@ pub fn horizon(retention: &Retention, now: f64) -> Option<f64> {
     ENDS.into_iter().chain([BEGIN]).filter_map(|event_type| retention.cutoff(retention.class_of(event_type), now)).reduce(f64::max)
 }
 
-#[allow(clippy::cast_precision_loss)] // Milliseconds of a time are far below 2^53.
-fn seconds(text: &str) -> Option<f64> {
-    Some(DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis() as f64 / 1000.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::period::Period;
-    use crate::retention::{Class, Pattern as Covered, Rules};
+    use crate::archive::retention::{Class, Pattern as Covered, Rules};
+    use crate::time::period::Period;
 
     const NOON: f64 = 1_795_521_600.0;
-
-    fn row(id: u8, when: f64, more: &str) -> Row {
-        let xml = format!("<audit-event type='t' user='u@h' id='01a20e7e-d2b8-75d1-8370-6296c154b9{id:02x}'{more}</audit-event>");
-        Row { key: format!("k{id}"), when, with: Some("u@h".to_owned()), xml }
-    }
-
-    fn admits(beginning: &Beginning, row: &Row) -> bool {
-        beginning.admits(row, &StoredEvent::read(row).unwrap())
-    }
-
-    #[test]
-    fn what_comes_before_is_of_another_account() {
-        let at = |id| Place::of(&row(id, NOON, ">"));
-        let registered = Beginning::with(at(5), "user-registered");
-        for end in ENDS {
-            let ended = Beginning::with(at(5), end);
-            for (id, when, own, behind) in [
-                (4, NOON, false, false),
-                (5, NOON, true, false),
-                (6, NOON, true, true),
-                (1, NOON + 1.0, true, true),
-                (9, NOON - 1.0, false, false),
-            ] {
-                assert_eq!(
-                    (admits(&registered, &row(id, when, ">")), admits(&ended, &row(id, when, ">"))),
-                    (own, behind),
-                    "{id} {when} {end}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn what_was_counted_or_happened_before_is_of_another_account_too() {
-        let beginning = Beginning::at(NOON);
-        let repeated = |first: &str| row(1, NOON + 9.0, &format!("><repeated count='3' {first}/>"));
-        assert!(admits(&beginning, &repeated("first='2026-11-24T12:00:01Z'")));
-        for first in ["first='2026-11-24T12:00:00Z'", "first='2026-11-24T11:59:59Z'", "first='x'", ""] {
-            assert!(!admits(&beginning, &repeated(first)), "{first}");
-        }
-        assert!(admits(&beginning, &row(1, NOON + 9.0, " occurred='2026-11-24T12:00:00Z'>")));
-        assert!(!admits(&beginning, &row(1, NOON + 9.0, " occurred='2026-11-24T11:59:59Z'>")));
-    }
-
-    #[test]
-    fn the_later_beginning_counts() {
-        assert_eq!(Beginning::at(1.0).or_later(Some(Beginning::at(2.0))), Beginning::at(2.0));
-        assert_eq!(Beginning::at(1.0).or_later(Some(Beginning::at(0.0))), Beginning::at(1.0));
-        assert_eq!(Beginning::at(1.0).or_later(None), Beginning::at(1.0));
-    }
 
     #[test]
     fn where_beginnings_expire_nothing_older_is_known_to_be_of_the_account() {

@@ -13,9 +13,10 @@ use chrono::{Days, NaiveDate};
 use uuid::Uuid;
 
 use super::{Damaged, MOST_RESTARTS, Origin, Page, Place, Request, Steps, in_order, name_of};
-use crate::event::{Row, StoredEvent};
-use crate::partition::{Partition, day};
-use crate::retention::Retention;
+use crate::archive::partition::Partition;
+use crate::archive::retention::Retention;
+use crate::entry::{Row, StoredEvent};
+use crate::time::day;
 
 /// How many ids are remembered. More than that may wait in the journal only if the store is away for long.
 const MOST_SEEN: usize = 100_000;

@@ -8,23 +8,20 @@
 //! too; so a page can begin behind any entry ([`Place`]), and what arrives meanwhile changes nothing behind it.
 
 pub mod account;
-pub mod filter;
 pub mod follow;
-mod pace;
-pub mod pattern;
-mod place;
 
 use std::cmp::Ordering;
 use std::collections::{HashSet, VecDeque};
 
-use crate::event::{Row, StoredEvent};
-use crate::partition::Partition;
-use crate::pruning::cut_due;
-use crate::retention::Retention;
-pub use filter::Filter;
+use crate::archive::partition::Partition;
+use crate::archive::pruning::cut_due;
+use crate::archive::retention::Retention;
+use crate::entry::{Row, StoredEvent};
+pub use crate::filter::Filter;
+use crate::filter::beginning::Beginning;
+pub use crate::filter::place::{Place, PlaceError};
+use crate::pace::Pace;
 pub use follow::{Follower, Look};
-use pace::Pace;
-pub use place::{Place, PlaceError};
 
 const DAY: f64 = 86_400.0;
 
@@ -384,7 +381,7 @@ impl Query {
         }
         let Some(sequence) = self.sequences.get_mut(page.sequence) else { return };
         let last = rows.last().map(|row| row.when);
-        let begins = self.request.filter.begins.as_ref().map(account::Beginning::time);
+        let begins = self.request.filter.begins.as_ref().map(Beginning::time);
         let bounds = [sequence.cutoff, self.request.filter.since, begins];
         let bound = bounds.into_iter().flatten().fold(f64::NEG_INFINITY, f64::max);
         // Within a partition the time never goes back. In the old archive and in the journal it does when the clock was set back; a
@@ -642,9 +639,10 @@ fn name_of(from: &Origin, key: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::period::Period;
-    use crate::recorder::date_time;
-    use crate::retention::{Class, Pattern as Covered, Rules};
+    use crate::archive::retention::{Class, Pattern as Covered, Rules};
+    use crate::filter::pattern::Pattern;
+    use crate::time::date_time;
+    use crate::time::period::Period;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use uuid::Uuid;
@@ -771,8 +769,8 @@ mod tests {
             (juliet(), None, vec!["t5", "t4", "t1", "t0"]),
             (juliet(), Some(false), vec!["t5", "t0"]),
             (juliet(), Some(true), vec!["t4", "t1"]),
-            (vec![pattern::Pattern::new("j*")], None, vec!["t5", "t4", "t1", "t0"]),
-            (vec![pattern::Pattern::new("nurse@example.com")], None, vec!["t4", "t2"]),
+            (vec![Pattern::new("j*")], None, vec!["t5", "t4", "t1", "t0"]),
+            (vec![Pattern::new("nurse@example.com")], None, vec!["t4", "t2"]),
         ] {
             let request = filtered(|filter| (filter.users, filter.global) = (users.clone(), global));
             assert_eq!(store.read(request, Period::Never, &[]).0, expected, "{users:?} {global:?}");
@@ -797,8 +795,8 @@ mod tests {
         request
     }
 
-    fn juliet() -> Vec<pattern::Pattern> {
-        vec![pattern::Pattern::new("juliet@example.com")]
+    fn juliet() -> Vec<Pattern> {
+        vec![Pattern::new("juliet@example.com")]
     }
 
     #[test]
@@ -848,7 +846,7 @@ mod tests {
         let retention = Retention::new(days(2.0), vec![class("short", days(1.0)), class("long", days(10.0))]);
         let found = |request| store.read_all(store.query_kept(request, retention.clone(), &[]), &[]).0;
         assert_eq!(found(all()), ["short-b", "t6", "t4", "t3", "long-a"]);
-        let long = filtered(|filter| filter.classes = vec![pattern::Pattern::new("l*")]);
+        let long = filtered(|filter| filter.classes = vec![Pattern::new("l*")]);
         assert_eq!(found(long), ["t3", "long-a"]);
     }
 
@@ -965,7 +963,7 @@ mod tests {
             let (found, _, pages) = store.read(Request { oldest_first, ..day.clone() }, Period::Never, &[]);
             assert_eq!((found.as_slice(), pages), (["t9".to_owned()].as_slice(), 2), "that day and the old archive");
         }
-        let class = filtered(|filter| filter.classes = vec![pattern::Pattern::new("accounts")]);
+        let class = filtered(|filter| filter.classes = vec![Pattern::new("accounts")]);
         assert_eq!(store.read(class, Period::Never, &[]).2, 1, "the old archive");
     }
 
@@ -984,11 +982,8 @@ mod tests {
             ));
         }
         let store = Store::new(&rows);
-        let wanted = |request: Request| Request {
-            limit: Some(1),
-            filter: Filter { types: vec![pattern::Pattern::new("t15")], ..request.filter },
-            ..request
-        };
+        let wanted =
+            |request: Request| Request { limit: Some(1), filter: Filter { types: vec![Pattern::new("t15")], ..request.filter }, ..request };
         for (oldest_first, needed) in [(false, 18), (true, 18)] {
             let (found, _, pages) = store.read(Request { oldest_first, ..wanted(all()) }, Period::Never, &[]);
             assert_eq!(found, ["t15"]);
@@ -1005,7 +1000,7 @@ mod tests {
             store.add(Some(&format!("@{class}.2026-11-24")), Row { xml, ..row(number, NOON - 2000.0 + number as f64, None) });
         }
         for oldest_first in [false, true] {
-            let wanted = filtered(|filter| filter.types = vec![pattern::Pattern::new("wanted")]);
+            let wanted = filtered(|filter| filter.types = vec![Pattern::new("wanted")]);
             let (found, _, pages) = store.read(Request { limit: Some(20), oldest_first, ..wanted }, Period::Never, &[]);
             assert_eq!((found.len(), pages), (20, 3), "one page of each class and of the old archive");
         }
@@ -1098,9 +1093,9 @@ mod tests {
                     host: "example.com".to_owned(),
                     since: since.map(|ago| NOON - f64::from(ago)),
                     until: until.map(|ago| NOON - f64::from(ago)),
-                    users: users.into_iter().map(pattern::Pattern::new).collect(),
-                    types: types.into_iter().map(pattern::Pattern::new).collect(),
-                    classes: if of_class { vec![pattern::Pattern::new("fail*"), pattern::Pattern::new("events")] } else { vec![] },
+                    users: users.into_iter().map(Pattern::new).collect(),
+                    types: types.into_iter().map(Pattern::new).collect(),
+                    classes: if of_class { vec![Pattern::new("fail*"), Pattern::new("events")] } else { vec![] },
                     global,
                     ..Filter::default()
                 };
@@ -1121,7 +1116,7 @@ mod tests {
                     .map_or("events".to_owned(), |partition| partition.class);
                 let with = row.with.as_deref().unwrap_or("@");
                 let event = StoredEvent::read(row).unwrap();
-                let (kind, time) = (event.kind, filter::position(event.time, row.when));
+                let (kind, time) = (event.kind, crate::filter::position(event.time, row.when));
                 row.when >= cutoff
                     && filter.since.is_none_or(|since| time >= since)
                     && filter.until.is_none_or(|until| time < until)

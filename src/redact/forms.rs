@@ -5,8 +5,8 @@
 use std::borrow::Cow;
 
 use super::{HIDDEN, Known};
-use crate::moment::Moment;
-use crate::period::Period;
+use crate::time::moment::Moment;
+use crate::time::period::Period;
 
 /// The longest name of a module, an option or a flag that is shown.
 const LONGEST_WORD: usize = 40;

@@ -1,0 +1,255 @@
+//! Keyed hashes of addresses: equal addresses can be matched, and without the key nobody can try which address it was.
+
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use thiserror::Error;
+
+use crate::file::ownership::{folder_of, give_from_root, make_file, make_folder};
+
+/// How long a key is, in bytes.
+const LENGTH: usize = 32;
+/// How much of a hash is kept, in bytes: no two addresses share so much.
+const HASH_LENGTH: usize = 16;
+/// How much names a key, in bytes.
+const ID_LENGTH: usize = 4;
+
+/// Why there is no key.
+#[derive(Debug, Error)]
+pub enum HashKeyError {
+    /// Its file can't be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Its file holds something else.
+    #[error("{0} holds no key: restore it, or have a new one made (prosodyctl mod_audit --new-key)")]
+    Damaged(PathBuf),
+    /// There is no randomness to make one of.
+    #[error("the system has no random numbers: {0}")]
+    Random(getrandom::Error),
+}
+
+/// The key of a host's hashes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HashKey([u8; LENGTH]);
+
+impl std::fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HashKey({})", self.id())
+    }
+}
+
+impl HashKey {
+    /// Reads the key from its file; nothing where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`HashKeyError`] where the file can't be read or holds no key.
+    pub fn read(path: &Path) -> Result<Option<Self>, HashKeyError> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(HashKeyError::Damaged(path.to_owned())),
+            Err(source) => return Err(HashKeyError::Io { path: path.to_owned(), source }),
+        };
+        from_hex(text.trim()).map(|bytes| Some(Self(bytes))).ok_or_else(|| HashKeyError::Damaged(path.to_owned()))
+    }
+
+    /// Reads the key from its file, and makes both where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`HashKeyError`] where the file can't be read, written or holds no key.
+    pub fn read_or_make(path: &Path) -> Result<Self, HashKeyError> {
+        if let Some(key) = Self::read(path)? {
+            // One that an earlier release made as root can't be read by the server.
+            give_from_root(path);
+            return Ok(key);
+        }
+        let (key, written) = Self::make(path)?;
+        // A link is there whole or not at all, and never in the place of another process's key.
+        let linked = fs::hard_link(&written, path);
+        let _ = fs::remove_file(&written);
+        match linked {
+            Ok(()) => Ok(key),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Self::read(path)?.ok_or_else(|| HashKeyError::Io { path: path.to_owned(), source: error })
+            }
+            Err(source) => Err(HashKeyError::Io { path: path.to_owned(), source }),
+        }
+    }
+
+    /// Makes a new key, in the place of the one that there is, if any.
+    ///
+    /// # Errors
+    ///
+    /// [`HashKeyError`] where it can't be written; the old one stays then.
+    pub fn replace(path: &Path) -> Result<Self, HashKeyError> {
+        let (key, written) = Self::make(path)?;
+        match fs::rename(&written, path) {
+            Ok(()) => Ok(key),
+            Err(source) => {
+                let _ = fs::remove_file(&written);
+                Err(HashKeyError::Io { path: path.to_owned(), source })
+            }
+        }
+    }
+
+    /// What the key is called where hashes are stored. It tells nothing about the key.
+    #[must_use]
+    pub fn id(&self) -> String {
+        hex(&self.digest(b"prosody-audit key"), ID_LENGTH)
+    }
+
+    /// The hash of an address. An IPv4 address that is written as an IPv6 one has the hash of the IPv4 address.
+    #[must_use]
+    pub fn hash(&self, address: IpAddr) -> String {
+        let digest = match address.to_canonical() {
+            IpAddr::V4(address) => self.digest(&address.octets()),
+            IpAddr::V6(address) => self.digest(&address.octets()),
+        };
+        hex(&digest, HASH_LENGTH)
+    }
+
+    /// The hash of a name that is no account's. Upper and lower case are one. It can't be the hash of an address: no address is that
+    /// long.
+    #[must_use]
+    pub fn hash_name(&self, name: &str) -> String {
+        hex(&self.digest(format!("prosody-audit unknown name\0{}", name.to_lowercase()).as_bytes()), HASH_LENGTH)
+    }
+
+    fn digest(&self, message: &[u8]) -> Vec<u8> {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return Vec::new() };
+        mac.update(message);
+        mac.finalize().into_bytes().to_vec()
+    }
+
+    /// A new key, in a file of its own beside `path`.
+    fn make(path: &Path) -> Result<(Self, PathBuf), HashKeyError> {
+        let mut bytes = [0; LENGTH];
+        let mut name = [0; ID_LENGTH];
+        getrandom::fill(&mut bytes).and_then(|()| getrandom::fill(&mut name)).map_err(HashKeyError::Random)?;
+        let mut file_name = path.as_os_str().to_owned();
+        file_name.push(format!(".{}", hex(&name, ID_LENGTH)));
+        let file_name = PathBuf::from(file_name);
+        let key = Self(bytes);
+        let text = format!("{}\n", hex(&bytes, LENGTH));
+        write_file(&file_name, &text).map_err(|source| {
+            let _ = fs::remove_file(&file_name);
+            HashKeyError::Io { path: file_name.clone(), source }
+        })?;
+        Ok((key, file_name))
+    }
+}
+
+/// What tells whether a file has been replaced since it was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp(u64, i64, i64);
+
+impl Stamp {
+    /// That of a file; nothing where there is none.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().map(|file| Self(file.ino(), file.mtime(), file.mtime_nsec()))
+    }
+}
+
+fn write_file(path: &Path, text: &str) -> io::Result<()> {
+    make_folder(folder_of(path))?;
+    let mut file = make_file(OpenOptions::new().write(true), path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+fn hex(bytes: &[u8], length: usize) -> String {
+    bytes.iter().take(length).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn from_hex(text: &str) -> Option<[u8; LENGTH]> {
+    if text.len() != 2 * LENGTH || !text.is_ascii() {
+        return None;
+    }
+    let bytes: Option<Vec<u8>> = (0..LENGTH).map(|n| u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()).collect();
+    bytes?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::parse;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("audit-key-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        folder
+    }
+
+    #[test]
+    fn equal_addresses_have_equal_hashes_under_one_key() {
+        let key = HashKey([7; LENGTH]);
+        let hash = |text: &str| key.hash(parse(text).unwrap());
+        assert_eq!(hash("203.0.113.80"), hash("::ffff:203.0.113.80"));
+        assert_eq!(hash("2001:db8::1"), hash("2001:DB8:0::0:1"));
+        assert_ne!(hash("203.0.113.80"), hash("203.0.113.81"));
+        assert_ne!(hash("203.0.113.80"), HashKey([8; LENGTH]).hash(parse("203.0.113.80").unwrap()));
+        // RFC 2104 with SHA-256: python3 -c 'import hmac; print(hmac.digest(b"\x07"*32, bytes([203,0,113,80]), "sha256").hex()[:32])'
+        assert_eq!(hash("203.0.113.80"), "4f429a4533a00b013391283dc4810347");
+        assert_eq!(key.id().len(), 8);
+        assert!(!format!("{key:?}").contains("0707"));
+    }
+
+    #[test]
+    fn a_name_has_a_hash_of_its_own() {
+        let key = HashKey([7; LENGTH]);
+        assert_eq!(key.hash_name("Tr0ub4dor"), key.hash_name("tr0ub4dor"));
+        assert_ne!(key.hash_name("tr0ub4dor"), key.hash_name("tr0ub4dor3"));
+        assert_ne!(key.hash_name("tr0ub4dor"), HashKey([8; LENGTH]).hash_name("tr0ub4dor"));
+        // Four bytes of a name, and the address that is made of them.
+        assert_ne!(key.hash_name("PPPP"), key.hash(parse("80.80.80.80").unwrap()));
+        assert_eq!(key.hash_name("").len(), 32);
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_kept_by_its_owner_alone() {
+        let folder = folder("made");
+        let path = folder.join("host/audit.key");
+        assert_eq!(HashKey::read(&path).unwrap(), None);
+        let key = HashKey::read_or_make(&path).unwrap();
+        assert_eq!(HashKey::read_or_make(&path).unwrap(), key);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let stamp = Stamp::of(&path);
+        let new = HashKey::replace(&path).unwrap();
+        assert_ne!((new.id(), Stamp::of(&path)), (key.id(), stamp));
+        assert_eq!(HashKey::read(&path).unwrap(), Some(new));
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing else is left");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_key_is_said_and_left_alone() {
+        let folder = folder("damaged");
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("audit.key");
+        for content in [&b""[..], b"07", b"\xff\xfe", &[b'z'; 64], "é".repeat(32).as_bytes()] {
+            fs::write(&path, content).unwrap();
+            assert!(matches!(HashKey::read_or_make(&path), Err(HashKeyError::Damaged(_))), "{content:?}");
+            assert_eq!(fs::read(&path).unwrap(), content);
+        }
+        assert!(matches!(HashKey::read_or_make(&path.join("x")), Err(HashKeyError::Io { .. })));
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

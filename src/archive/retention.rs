@@ -1,0 +1,373 @@
+//! Retention classes: which events are kept together, for how long, and with how much of an address.
+//!
+//! Each event type belongs to one class. Classes are tried in an order that does not depend on how they were written down:
+//! a class that names the type in full; then [`FAILURES`], for what peers cause who are not authenticated; then the pattern
+//! with the most characters besides `*`, and of equal ones the class whose name comes first. [`DEFAULT_CLASS`] holds the rest.
+
+use std::cmp::Reverse;
+
+use crate::address::Policy;
+use crate::archive::partition::{DEFAULT_CLASS, Partition};
+use crate::time::period::Period;
+use crate::wildcard::Wildcard;
+
+/// The class of what peers cause who are not authenticated. It exists unless the configuration says otherwise, so that they
+/// can push out nothing but each other.
+pub const FAILURES: &str = "failures";
+
+/// The types of [`FAILURES`] by default.
+pub const FAILURE_TYPES: &[&str] = &["authentication-failure", "*-refused"];
+
+/// What is kept of the entries of a class.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rules {
+    /// How long entries are kept.
+    pub expires_after: Period,
+    /// How many entries are kept at least; nothing where there is no limit but their expiry.
+    pub limit: Option<u64>,
+    /// What is stored of addresses.
+    pub addresses: Policy,
+    /// When less is kept of them.
+    pub addresses_expire: Option<AddressExpiry>,
+}
+
+/// When addresses expire, and what is left of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AddressExpiry {
+    /// After how long.
+    pub after: Period,
+    /// What is kept from then on.
+    pub to: Policy,
+}
+
+/// How many entries a partition takes. The embedded driver loads a partition whole for many a thing, and an SQL driver removes
+/// it with one statement: this many hold the server for about ten milliseconds at most.
+const PARTITION_ENTRIES: u64 = 500;
+
+impl Rules {
+    /// How many entries a partition of the class takes: with a limit a tenth of it, so that what goes is a small part.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        self.limit.map_or(PARTITION_ENTRIES, |limit| (limit / 10).clamp(PARTITION_ENTRIES / 5, PARTITION_ENTRIES))
+    }
+}
+
+impl Default for Rules {
+    /// 28 days, with whole addresses.
+    fn default() -> Self {
+        Self { expires_after: Period::Seconds(28.0 * 86_400.0), limit: None, addresses: Policy::default(), addresses_expire: None }
+    }
+}
+
+/// A retention class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Class {
+    /// Its name.
+    pub name: String,
+    /// The event types that it holds; the default class has none, and holds what is left.
+    pub types: Vec<Pattern>,
+    /// What is kept.
+    pub rules: Rules,
+}
+
+/// An event type, or many: `*` stands for any characters or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern(Wildcard);
+
+impl Pattern {
+    /// Reads a pattern; nothing where the text can be no event type.
+    ///
+    /// ```
+    /// use audit_core::archive::retention::Pattern;
+    /// assert!(Pattern::new("*-refused").unwrap().matches("s2s-refused"));
+    /// assert!(Pattern::new("").is_none());
+    /// ```
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let fits = !text.is_empty() && text.len() <= 128 && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+        fits.then(|| Self(Wildcard::new(text)))
+    }
+
+    /// Whether it covers an event type.
+    #[must_use]
+    pub fn matches(&self, event_type: &str) -> bool {
+        self.0.matches(event_type)
+    }
+
+    fn is_exact(&self) -> bool {
+        self.0.word().is_some()
+    }
+
+    /// How many characters it demands.
+    fn weight(&self) -> usize {
+        self.0.pieces().map(|piece| piece.chars().count()).sum()
+    }
+}
+
+/// The retention classes of one host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retention {
+    /// The default class first; the rest by name.
+    classes: Vec<Class>,
+    default: Class,
+    /// For entries of classes that are configured no more.
+    former: Rules,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self::new(Rules::default(), Vec::new())
+    }
+}
+
+impl Retention {
+    /// The classes of a configuration: the rules of what no class claims, and the classes. A class called [`DEFAULT_CLASS`]
+    /// says by which rules the default class goes instead; [`FAILURES`] is added where it is missing.
+    #[must_use]
+    pub fn new(rules: Rules, mut classes: Vec<Class>) -> Self {
+        if !classes.iter().any(|class| class.name == FAILURES) {
+            let types = FAILURE_TYPES.iter().filter_map(|text| Pattern::new(text)).collect();
+            classes.push(Class { name: FAILURES.to_owned(), types, rules });
+        }
+        let own = classes.iter().position(|class| class.name == DEFAULT_CLASS).map(|at| classes.remove(at).rules);
+        classes.sort_by(|a, b| a.name.cmp(&b.name));
+        classes.dedup_by(|b, a| a.name == b.name);
+        let default = Class { name: DEFAULT_CLASS.to_owned(), types: Vec::new(), rules: own.unwrap_or(rules) };
+        let all = || classes.iter().chain([&default]).map(|class| class.rules.expires_after);
+        let longest = all().chain([rules.expires_after]).fold(0.0, |longest, period| period.seconds().max(longest));
+        let expires_after = Period::from_seconds(longest).unwrap_or(Period::Never);
+        Self { former: Rules { expires_after, ..rules }, classes, default }
+    }
+
+    /// Every class: the default class first, the others by name.
+    pub fn classes(&self) -> impl Iterator<Item = &Class> {
+        [&self.default].into_iter().chain(&self.classes)
+    }
+
+    /// The name of the class that an event type belongs to.
+    ///
+    /// ```
+    /// use audit_core::archive::retention::Retention;
+    /// let retention = Retention::default();
+    /// assert_eq!(retention.class_of("authentication-failure"), "failures");
+    /// assert_eq!(retention.class_of("user-registered"), "events");
+    /// ```
+    #[must_use]
+    pub fn class_of(&self, event_type: &str) -> &str {
+        let rank = |class: &Class, pattern: &Pattern| (pattern.is_exact(), class.name == FAILURES, pattern.weight());
+        let claims = self.classes.iter().filter_map(|class| {
+            let best = class.types.iter().filter(|pattern| pattern.matches(event_type)).map(|pattern| rank(class, pattern)).max();
+            best.map(|rank| (rank, Reverse(class.name.as_str()), class))
+        });
+        claims.max_by_key(|(rank, name, _)| (*rank, *name)).map_or(&self.default.name, |(.., class)| &class.name)
+    }
+
+    /// The rules of a class. One that the configuration does not have (any more) keeps entries for as long as the class with
+    /// the longest expiry does: nothing is lost because a class was renamed.
+    #[must_use]
+    pub fn rules(&self, class: &str) -> &Rules {
+        self.class(class).map_or(&self.former, |class| &class.rules)
+    }
+
+    /// The same classes, in which nothing expires: what the clock says does not count.
+    #[must_use]
+    pub fn without_expiry(&self) -> Self {
+        let keep = |rules: Rules| Rules { expires_after: Period::Never, addresses_expire: None, ..rules };
+        let mut kept = self.clone();
+        kept.former = keep(kept.former);
+        for class in kept.classes.iter_mut().chain([&mut kept.default]) {
+            class.rules = keep(class.rules);
+        }
+        kept
+    }
+
+    /// Whether the configuration has the class.
+    #[must_use]
+    pub fn has(&self, class: &str) -> bool {
+        self.class(class).is_some()
+    }
+
+    /// The time before which entries of a class have expired at `now`, in UNIX seconds; nothing where they never do.
+    #[must_use]
+    pub fn cutoff(&self, class: &str, now: f64) -> Option<f64> {
+        self.rules(class).expires_after.cutoff(now)
+    }
+
+    /// The time before which everything has expired, whichever class it is of.
+    #[must_use]
+    pub fn last_cutoff(&self, now: f64) -> Option<f64> {
+        self.former.expires_after.cutoff(now)
+    }
+
+    /// The time before which something may have expired, whichever class it is of.
+    #[must_use]
+    pub fn first_cutoff(&self, now: f64) -> Option<f64> {
+        self.classes().filter_map(|class| class.rules.expires_after.cutoff(now)).reduce(f64::max)
+    }
+
+    /// Whether everything in a partition has expired at `now`.
+    #[must_use]
+    pub fn is_expired(&self, partition: &Partition, now: f64) -> bool {
+        self.cutoff(partition.home(), now).is_some_and(|cutoff| partition.end() <= cutoff)
+    }
+
+    fn class(&self, name: &str) -> Option<&Class> {
+        self.classes().find(|class| class.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wildcard::tests::naive;
+    use proptest::prelude::*;
+
+    const DAY: f64 = 86_400.0;
+
+    fn class(name: &str, types: &[&str], days: f64) -> Class {
+        let types = types.iter().map(|text| Pattern::new(text).unwrap()).collect();
+        Class { name: name.to_owned(), types, rules: Rules { expires_after: Period::Seconds(days * DAY), ..Rules::default() } }
+    }
+
+    fn retention(classes: &[Class]) -> Retention {
+        Retention::new(Rules::default(), classes.to_vec())
+    }
+
+    #[test]
+    fn a_partition_takes_a_tenth_of_a_limit_within_bounds() {
+        for (limit, room) in [(None, 500), (Some(1), 100), (Some(1000), 100), (Some(2000), 200), (Some(5000), 500), (Some(100_000), 500)] {
+            assert_eq!(Rules { limit, ..Rules::default() }.room(), room, "{limit:?}");
+        }
+    }
+
+    #[test]
+    fn a_partition_expires_when_its_last_second_has() {
+        let retention = retention(&[class("short", &[], 2.0)]);
+        let partition: Partition = "@short.2026-11-21".parse().unwrap();
+        let due = partition.end() + 2.0 * DAY;
+        assert!(retention.is_expired(&partition, due) && !retention.is_expired(&partition, due - 1.0));
+    }
+
+    #[test]
+    fn without_expiry_classes_stay_as_they_are_but_keep_everything() {
+        let expiry = AddressExpiry { after: Period::Seconds(DAY), to: Policy::None };
+        let mut short = class("short", &["user-*"], 2.0);
+        short.rules = Rules { limit: Some(7), addresses_expire: Some(expiry), addresses: Policy::Hash, ..short.rules };
+        let kept = retention(&[short]).without_expiry();
+        assert_eq!(kept.class_of("user-registered"), "short");
+        for name in ["short", "events", "failures", "former"] {
+            assert_eq!((kept.cutoff(name, 9e9), kept.rules(name).addresses_expire), (None, None), "{name}");
+        }
+        assert_eq!((kept.rules("short").limit, kept.rules("short").addresses), (Some(7), Policy::Hash));
+    }
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        for (pattern, event_type, matches) in [
+            ("user-registered", "user-registered", true),
+            ("user-registered", "user-registered-again", false),
+            ("user-*", "user-registered", true),
+            ("user-*", "user-", true),
+            ("user-*", "new-user-registered", false),
+            ("*-refused", "s2s-refused", true),
+            ("*-refused", "refused", false),
+            ("*-refused", "s2s-refused-again", false),
+            ("*", "", true),
+            ("*", "anything", true),
+            ("a*b*c", "abc", true),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("a*bc*c", "abc", false),
+            ("ab*ba", "aba", false),
+            ("**", "x", true),
+        ] {
+            assert_eq!(Pattern::new(pattern).unwrap().matches(event_type), matches, "{pattern} {event_type}");
+        }
+        for none in ["", "a b", "a\nb", "\u{a0}", &"x".repeat(129)] {
+            assert_eq!(Pattern::new(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn without_configuration_failures_are_apart_and_the_rest_is_together() {
+        let retention = Retention::default();
+        for (event_type, class) in [
+            ("authentication-failure", FAILURES),
+            ("s2s-refused", FAILURES),
+            ("registration-refused", FAILURES),
+            ("authentication-success", DEFAULT_CLASS),
+            ("user-registered", DEFAULT_CLASS),
+            ("", DEFAULT_CLASS),
+        ] {
+            assert_eq!(retention.class_of(event_type), class, "{event_type}");
+            assert_eq!(retention.rules(class), &Rules::default());
+        }
+        assert_eq!(retention.classes().map(|class| class.name.as_str()).collect::<Vec<_>>(), [DEFAULT_CLASS, FAILURES]);
+    }
+
+    #[test]
+    fn classes_are_tried_in_one_order() {
+        let retention = retention(&[
+            class("zebra", &["user-*", "s2s-*"], 1.0),
+            class("accounts", &["user-*", "user-registered-x"], 1.0),
+            class("longer", &["user-reg*"], 1.0),
+            class("named", &["user-registered", "registration-refused"], 1.0),
+            class("everything-refused", &["*user-is-refused"], 1.0),
+        ]);
+        for (event_type, class) in [
+            ("user-registered", "named"),
+            ("user-registered-x", "accounts"),
+            ("user-regained", "longer"),
+            ("user-deleted", "accounts"),
+            ("s2s-established", "zebra"),
+            ("s2s-refused", FAILURES),
+            ("user-is-refused", FAILURES),
+            ("registration-refused", "named"),
+        ] {
+            assert_eq!(retention.class_of(event_type), class, "{event_type}");
+        }
+    }
+
+    #[test]
+    fn a_class_that_is_configured_no_more_is_kept_for_the_longest_time() {
+        let retention = retention(&[class("accounts", &["user-*"], 365.0), class(FAILURES, &["*-failure"], 7.0)]);
+        assert_eq!(retention.cutoff("accounts", 400.0 * DAY), Some(35.0 * DAY));
+        assert_eq!(retention.cutoff(FAILURES, 400.0 * DAY), Some(393.0 * DAY));
+        assert_eq!(retention.cutoff(DEFAULT_CLASS, 400.0 * DAY), Some(372.0 * DAY));
+        assert_eq!(retention.cutoff("renamed", 400.0 * DAY), Some(35.0 * DAY));
+        assert_eq!((retention.last_cutoff(400.0 * DAY), retention.first_cutoff(400.0 * DAY)), (Some(35.0 * DAY), Some(393.0 * DAY)));
+        assert!(retention.has("accounts") && !retention.has("renamed"));
+        let mut forever = class("forever", &["x"], 1.0);
+        forever.rules.expires_after = Period::Never;
+        assert_eq!(Retention::new(Rules::default(), vec![forever]).last_cutoff(0.0), None);
+    }
+
+    #[test]
+    fn the_default_class_can_have_rules_of_its_own() {
+        let retention = retention(&[class(DEFAULT_CLASS, &[], 2.0)]);
+        assert_eq!(retention.cutoff(DEFAULT_CLASS, 10.0 * DAY), Some(8.0 * DAY));
+        assert_eq!(retention.class_of("user-registered"), DEFAULT_CLASS);
+        assert_eq!(retention.last_cutoff(30.0 * DAY), Some(2.0 * DAY), "the longest is what failures have");
+    }
+
+    proptest! {
+        #[test]
+        fn a_pattern_matches_as_a_naive_one_does(pattern in "[ab*]{1,8}", text in "[ab]{0,10}") {
+            prop_assert_eq!(Pattern::new(&pattern).unwrap().matches(&text), naive(&pattern, &text));
+        }
+
+        #[test]
+        fn the_order_in_which_classes_are_written_does_not_matter(
+            classes in prop::collection::vec(("[a-d]", prop::collection::vec("[ab*-]{1,5}", 1..4)), 1..5),
+            event_type in "[ab-]{0,6}",
+        ) {
+            let mut classes: Vec<Class> = classes.iter().map(|(name, types)| class(name, &types.iter().map(String::as_str).collect::<Vec<_>>(), 1.0)).collect();
+            classes.sort_by(|a, b| a.name.cmp(&b.name));
+            classes.dedup_by(|a, b| a.name == b.name);
+            let forward = retention(&classes);
+            classes.reverse();
+            let backward = retention(&classes);
+            prop_assert_eq!(forward.class_of(&event_type), backward.class_of(&event_type));
+        }
+    }
+}

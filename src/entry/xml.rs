@@ -1,0 +1,221 @@
+//! A small XML tree, read from what a store gives back.
+
+use quick_xml::Reader;
+use quick_xml::XmlVersion;
+use quick_xml::events::{BytesRef, BytesStart, Event};
+use thiserror::Error;
+
+/// How deep elements may lie in each other; an entry of ours is far flatter.
+const DEPTH: usize = 64;
+
+/// An element with its attributes and children. Namespaces are left as prefixes and `xmlns` attributes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Element {
+    /// The name, without a prefix.
+    pub name: String,
+    /// Attributes in the order in which they stand, names without their prefixes, without declarations of namespaces.
+    pub attributes: Vec<(String, String)>,
+    /// Child elements and texts.
+    pub children: Vec<Node>,
+}
+
+/// A child of an element.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// An element.
+    Element(Element),
+    /// A text, unescaped.
+    Text(String),
+}
+
+/// Why bytes are no element, and where they stop to be one.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{reason} (at byte {offset})")]
+pub struct XmlError {
+    reason: String,
+    offset: u64,
+}
+
+impl Element {
+    /// Reads one element.
+    ///
+    /// # Errors
+    ///
+    /// [`XmlError`] where `text` is not one well-formed element, names an entity that XML does not define, or nests too deep.
+    ///
+    /// ```
+    /// use audit_core::entry::xml::Element;
+    /// let event = Element::parse("<audit-event type='test'><note>a &amp; b</note></audit-event>").unwrap();
+    /// assert_eq!(event.attribute("type"), Some("test"));
+    /// assert_eq!(event.child("note").unwrap().text(), "a & b");
+    /// ```
+    pub fn parse(text: &str) -> Result<Self, XmlError> {
+        let mut reader = Reader::from_str(text);
+        let mut open: Vec<Self> = Vec::new();
+        let mut root = None;
+        loop {
+            let offset = reader.buffer_position();
+            let error = |reason: String| XmlError { reason, offset };
+            let (finished, text) = match reader.read_event().map_err(|e| error(e.to_string()))? {
+                Event::Start(start) => {
+                    if open.len() >= DEPTH {
+                        return Err(error("elements nest too deep".to_owned()));
+                    }
+                    open.push(Self::start(&start).map_err(error)?);
+                    (None, None)
+                }
+                Event::Empty(start) => (Some(Self::start(&start).map_err(error)?), None),
+                Event::End(_) => (open.pop(), None),
+                Event::Text(text) => (None, Some(text.xml_content(XmlVersion::Implicit1_0).into_owned())),
+                Event::CData(data) => (None, Some(data.xml_content(XmlVersion::Implicit1_0).into_owned())),
+                Event::GeneralRef(reference) => (None, Some(resolve(&reference).map_err(error)?)),
+                Event::Eof => break,
+                Event::Decl(_) | Event::PI(_) | Event::Comment(_) | Event::DocType(_) => (None, None),
+            };
+            match (open.last_mut(), finished, text) {
+                (Some(parent), Some(element), _) => parent.children.push(Node::Element(element)),
+                (Some(parent), None, Some(text)) => parent.push_text(text),
+                (None, Some(_), _) if root.is_some() => return Err(error("a second element".to_owned())),
+                (None, Some(element), _) => root = Some(element),
+                (None, None, Some(text)) if !text.trim().is_empty() => return Err(error("text outside an element".to_owned())),
+                _ => {}
+            }
+        }
+        let error = |reason: &str| XmlError { reason: reason.to_owned(), offset: reader.buffer_position() };
+        if !open.is_empty() {
+            return Err(error("an element is not closed"));
+        }
+        root.ok_or_else(|| error("there is no element"))
+    }
+
+    /// The value of the attribute `name`.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(attribute, _)| attribute == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Child elements, in order.
+    pub fn elements(&self) -> impl Iterator<Item = &Self> {
+        self.children.iter().filter_map(|child| match child {
+            Node::Element(element) => Some(element),
+            Node::Text(_) => None,
+        })
+    }
+
+    /// The first child element called `name`.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Option<&Self> {
+        self.elements().find(|element| element.name == name)
+    }
+
+    /// Takes the first child element called `name` out of this one.
+    pub fn take_child(&mut self, name: &str) -> Option<Self> {
+        let index = self.children.iter().position(|child| matches!(child, Node::Element(element) if element.name == name))?;
+        match self.children.remove(index) {
+            Node::Element(element) => Some(element),
+            Node::Text(_) => None,
+        }
+    }
+
+    /// Child elements, in order, as their own.
+    pub fn into_elements(self) -> impl Iterator<Item = Self> {
+        self.children.into_iter().filter_map(|child| match child {
+            Node::Element(element) => Some(element),
+            Node::Text(_) => None,
+        })
+    }
+
+    /// Its own texts, one for each place between its children.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.children.iter().filter_map(|child| match child {
+            Node::Text(text) => Some(text.as_str()),
+            Node::Element(_) => None,
+        })
+    }
+
+    /// The element's own text, without that of its children.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.texts().collect()
+    }
+
+    fn start(start: &BytesStart<'_>) -> Result<Self, String> {
+        let name = start.local_name().into_inner().to_owned();
+        let mut attributes = Vec::new();
+        for attribute in start.attributes() {
+            let attribute = attribute.map_err(|e| e.to_string())?;
+            if attribute.key.as_namespace_binding().is_some() {
+                continue;
+            }
+            let key = attribute.key.local_name().into_inner().to_owned();
+            let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|e| e.to_string())?.into_owned();
+            attributes.push((key, value));
+        }
+        Ok(Self { name, attributes, children: Vec::new() })
+    }
+
+    /// quick-xml gives a text in pieces, split at each entity; here it is one again.
+    fn push_text(&mut self, text: String) {
+        match self.children.last_mut() {
+            Some(Node::Text(before)) => before.push_str(&text),
+            _ => self.children.push(Node::Text(text)),
+        }
+    }
+}
+
+/// What a reference in a text stands for.
+///
+/// # Errors
+///
+/// A reason, where it is none of XML's own.
+pub(crate) fn resolve(reference: &BytesRef<'_>) -> Result<String, String> {
+    if let Some(character) = reference.resolve_char_ref().map_err(|e| e.to_string())? {
+        return Ok(character.to_string());
+    }
+    let name: &str = reference;
+    quick_xml::escape::resolve_xml_entity(name).map(ToOwned::to_owned).ok_or_else(|| format!("&{name}; is not defined"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_entry_is_read_as_prosody_writes_it() {
+        let element = Element::parse(
+            "<audit-event xmlns:ns1='xmpp:prosody.im/audit' ns1:id='7' type='a&apos;b'><session xmlns='xmpp:prosody.im/audit'>\
+             <remote-ip>203.0.113.80</remote-ip></session><note>a &lt;b&gt; &amp;#x; &#228; ]]&gt;</note><y/></audit-event>",
+        )
+        .unwrap();
+        assert_eq!(element.attributes, [("id".to_owned(), "7".to_owned()), ("type".to_owned(), "a'b".to_owned())]);
+        assert_eq!(element.child("session").and_then(|s| s.child("remote-ip")).unwrap().text(), "203.0.113.80");
+        assert_eq!(element.child("note").unwrap().children, [Node::Text("a <b> &#x; ä ]]>".to_owned())]);
+        assert_eq!(element.elements().map(|e| e.name.as_str()).collect::<Vec<_>>(), ["session", "note", "y"]);
+    }
+
+    #[test]
+    fn what_is_no_element_is_an_error_that_says_where() {
+        for (text, reason) in [
+            ("", "there is no element"),
+            ("text", "text outside"),
+            ("<a>", "not closed"),
+            ("<a></b>", "</b>"),
+            ("<a/><b/>", "second element"),
+            ("<a>&nbsp;</a>", "&nbsp; is not defined"),
+            ("<a b='1' b='2'/>", "duplicate"),
+            ("<a b=1/>", ""),
+        ] {
+            let error = Element::parse(text).unwrap_err().to_string();
+            assert!(error.contains(reason) && error.contains("at byte"), "{text}: {error}");
+        }
+        assert!(Element::parse(&"<a>".repeat(100_000)).unwrap_err().to_string().contains("too deep"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "[<>/a='\"&;#x!\\[\\]? -]{0,60}") {
+            let _ = Element::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Lock files: one process at a time.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::file::ownership::{folder_of, give_from_root, make_file, make_folder};
+
+/// Why a lock can't be had.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// Another process, or another [`Lock`] of this one, has it.
+    #[error("{}: in use by another process", .0.display())]
+    Held(PathBuf),
+    /// The file can't be made.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A lock file, locked until this is dropped. The file stays.
+#[derive(Debug)]
+pub struct Lock(File);
+
+impl Lock {
+    /// Locks a file (0600) that is made where it is missing, and so are folders (0700).
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Held`] where another owner has it; [`LockError::Io`] where the file can't be made.
+    pub fn take(path: &Path) -> Result<Self, LockError> {
+        let folder = folder_of(path);
+        make_folder(folder).map_err(|source| LockError::Io { path: folder.to_owned(), source })?;
+        let opened = make_file(OpenOptions::new().write(true), path).or_else(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                // One that an earlier release made as root keeps the server out.
+                give_from_root(path);
+                OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
+            }
+            _ => Err(error),
+        });
+        let locked = opened.map_err(TryLockError::Error).and_then(|file| file.try_lock().map(|()| Self(file)));
+        locked.map_err(|error| match error {
+            TryLockError::WouldBlock => LockError::Held(path.to_owned()),
+            TryLockError::Error(source) => LockError::Io { path: path.to_owned(), source },
+        })
+    }
+
+    /// The locked file.
+    pub(crate) const fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // To close the file is not enough while a child of this process is between `fork` and `exec`, and has it open too.
+        let _ = self.0.unlock();
+    }
+}

@@ -1,0 +1,306 @@
+//! A new file that appears whole or not at all.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use thiserror::Error;
+
+/// How many bytes are copied at once, where a copy is needed.
+const CHUNK: usize = 1 << 16;
+
+/// A file that is being written without a name, and gets its own when it is finished. It is readable for its owner only: an audit
+/// log is personal data. However the process ends before that, nothing stays.
+#[derive(Debug)]
+pub struct NewFile {
+    target: PathBuf,
+    file: File,
+}
+
+/// Why a file can't be made.
+#[derive(Debug, Error)]
+pub enum OutputError {
+    /// There is one already.
+    #[error("{} exists already", .0.display())]
+    Exists(PathBuf),
+    /// The process was told to end.
+    #[error("{} was not written: interrupted", .0.display())]
+    Stopped(PathBuf),
+    /// The system says so.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        source: io::Error,
+    },
+}
+
+impl NewFile {
+    /// Begins a file that will be called `target`.
+    ///
+    /// # Errors
+    ///
+    /// [`OutputError`] where something of that name exists, or nothing can be made beside it.
+    ///
+    /// ```
+    /// use audit_core::file::new_file::NewFile;
+    /// # let folder = std::env::temp_dir().join(format!("new-file-example-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder).unwrap();
+    /// let target = folder.join("log.json");
+    /// let mut file = NewFile::create(&target).unwrap();
+    /// file.write(b"{}\n").unwrap();
+    /// assert!(!target.exists());
+    /// file.finish(|| false).unwrap();
+    /// assert_eq!(std::fs::read(&target).unwrap(), b"{}\n");
+    /// # std::fs::remove_dir_all(&folder).unwrap();
+    /// ```
+    pub fn create(target: &Path) -> Result<Self, OutputError> {
+        // What a link points to, or what can't be looked at, counts too.
+        match std::fs::symlink_metadata(target) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(source) => return Err(OutputError::Io { path: target.to_owned(), source }),
+            Ok(_) => return Err(OutputError::Exists(target.to_owned())),
+        }
+        let error = |source: io::Error| OutputError::Io { path: target.to_owned(), source };
+        // Some file systems have no files without a name. There it has one for a moment.
+        let file = without_name(target).or_else(|_| {
+            let name = temporary_name(target);
+            let file = create(&name)?;
+            std::fs::remove_file(&name)?;
+            Ok(file)
+        });
+        Ok(Self { target: target.to_owned(), file: file.map_err(error)? })
+    }
+
+    /// Appends to it.
+    ///
+    /// # Errors
+    ///
+    /// [`OutputError::Io`]; a full disk, most often.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
+        self.file.write_all(bytes).map_err(|source| OutputError::Io { path: self.target.clone(), source })
+    }
+
+    /// Puts it on the disk, and gives it its name. `is_stopped` says whether the process was told to end; it is asked for as long as
+    /// there is something that would stay behind.
+    ///
+    /// # Errors
+    ///
+    /// [`OutputError`] where it can't be written whole, or somebody made one of that name meanwhile.
+    pub fn finish(self, is_stopped: impl Fn() -> bool) -> Result<(), OutputError> {
+        let error = |source: io::Error| self.error(source);
+        self.file.sync_all().map_err(error)?;
+        if !self.link().map_err(error)? {
+            self.copy(is_stopped)?;
+        }
+        // The name is in the folder, which is a file too. Not every file system can do this.
+        let _ = File::open(folder_of(&self.target)).and_then(|folder| folder.sync_all());
+        Ok(())
+    }
+
+    /// Gives it its name; false where the file system has no way to name a file that has no name.
+    fn link(&self) -> io::Result<bool> {
+        let by_number = PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
+        let linked = rustix::fs::linkat(CWD, &by_number, CWD, &self.target, AtFlags::SYMLINK_FOLLOW).or_else(|error| match error {
+            rustix::io::Errno::EXIST => Err(error),
+            // Without /proc.
+            _ => rustix::fs::linkat(&self.file, "", CWD, &self.target, AtFlags::EMPTY_PATH),
+        });
+        match linked {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::EXIST) => Err(ErrorKind::AlreadyExists.into()),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Copies it to a file beside the target, which is then given the target's name.
+    fn copy(&self, is_stopped: impl Fn() -> bool) -> Result<(), OutputError> {
+        let error = |source: io::Error| self.error(source);
+        let name = temporary_name(&self.target);
+        let mut copy = create(&name).map_err(error)?;
+        let copied = copy_all(&self.file, &mut copy, &is_stopped).and_then(|whole| {
+            if whole {
+                copy.sync_all()?;
+                rename_to_new(&name, &self.target)?;
+            }
+            Ok(whole)
+        });
+        // Where it has its own name now, this is the other one.
+        let _ = std::fs::remove_file(&name);
+        match copied {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(OutputError::Stopped(self.target.clone())),
+            Err(source) => Err(error(source)),
+        }
+    }
+
+    fn error(&self, source: io::Error) -> OutputError {
+        match source.kind() {
+            ErrorKind::AlreadyExists => OutputError::Exists(self.target.clone()),
+            _ => OutputError::Io { path: self.target.clone(), source },
+        }
+    }
+}
+
+/// A file without a name, on the file system of the target.
+fn without_name(target: &Path) -> io::Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::open(folder_of(target), flags, Mode::RUSR | Mode::WUSR)?))
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn folder_of(target: &Path) -> &Path {
+    target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+fn temporary_name(target: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(target.file_name().unwrap_or_default());
+    name.push(format!(".{}.part", std::process::id()));
+    target.with_file_name(name)
+}
+
+/// Whether all was copied; not where the process was told to end.
+fn copy_all(mut from: &File, to: &mut File, is_stopped: impl Fn() -> bool) -> io::Result<bool> {
+    from.rewind()?;
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        if is_stopped() {
+            return Ok(false);
+        }
+        let count = from.read(&mut chunk)?;
+        let Some(bytes) = chunk.get(..count).filter(|bytes| !bytes.is_empty()) else { return Ok(true) };
+        to.write_all(bytes)?;
+    }
+}
+
+/// Gives a file the name of another that does not exist.
+fn rename_to_new(name: &Path, target: &Path) -> io::Result<()> {
+    // Unlike a renaming, a second name never takes the place of a file.
+    match std::fs::hard_link(name, target) {
+        // Some file systems have one name a file.
+        Err(error) if error.kind() != ErrorKind::AlreadyExists && !target.exists() => std::fs::rename(name, target),
+        linked => linked,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let folder = std::env::temp_dir().join(format!("audit-output-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&folder).unwrap();
+            Self(folder)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let mut names: Vec<String> =
+                std::fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_file_is_there_whole_and_for_its_owner() {
+        let folder = Folder::new("whole");
+        let target = folder.0.join("x.json");
+        let mut file = NewFile::create(&target).unwrap();
+        file.write(b"a").unwrap();
+        file.write(b"b").unwrap();
+        assert!(!target.exists());
+        file.finish(|| false).unwrap();
+        assert_eq!((folder.names(), std::fs::read(&target).unwrap()), (vec!["x.json".to_owned()], b"ab".to_vec()));
+        assert_eq!(std::fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn nothing_stays_of_a_file_that_is_not_finished() {
+        let folder = Folder::new("dropped");
+        NewFile::create(&folder.0.join("x")).unwrap().write(b"a").unwrap();
+        assert_eq!(folder.names(), Vec::<String>::new());
+    }
+
+    /// A file as it is on a file system that has none without a name.
+    fn unlinked(target: &Path) -> NewFile {
+        let name = temporary_name(target);
+        let file = create(&name).unwrap();
+        std::fs::remove_file(&name).unwrap();
+        NewFile { target: target.to_owned(), file }
+    }
+
+    #[test]
+    fn a_file_has_no_name_before_it_is_finished() {
+        let folder = Folder::new("nameless");
+        for make in [|target: &Path| NewFile::create(target).unwrap(), unlinked] {
+            let target = folder.0.join("x");
+            let mut file = make(&target);
+            file.write(&vec![b'a'; 3 * CHUNK + 1]).unwrap();
+            assert_eq!(folder.names(), Vec::<String>::new());
+            file.finish(|| false).unwrap();
+            assert_eq!((folder.names(), std::fs::read(&target).unwrap()), (vec!["x".to_owned()], vec![b'a'; 3 * CHUNK + 1]));
+            assert_eq!(std::fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o600);
+            std::fs::remove_file(&target).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_copy_ends_when_the_process_is_told_to_end() {
+        let folder = Folder::new("stopped");
+        let mut file = unlinked(&folder.0.join("x"));
+        file.write(&vec![b'a'; 3 * CHUNK]).unwrap();
+        let asked = std::cell::Cell::new(0);
+        let stopped = file.finish(|| asked.replace(asked.get() + 1) == 2 && folder.names() == [format!(".x.{}.part", std::process::id())]);
+        assert!(matches!(stopped, Err(OutputError::Stopped(path)) if path == folder.0.join("x")));
+        assert_eq!(folder.names(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_copy_never_replaces_a_file() {
+        let folder = Folder::new("copied");
+        let target = folder.0.join("x");
+        let file = unlinked(&target);
+        std::fs::write(&target, "mine").unwrap();
+        assert!(matches!(file.finish(|| false), Err(OutputError::Exists(path)) if path == target));
+        assert_eq!((folder.names(), std::fs::read(&target).unwrap()), (vec!["x".to_owned()], b"mine".to_vec()));
+    }
+
+    #[test]
+    fn a_file_that_exists_is_never_replaced() {
+        let folder = Folder::new("exists");
+        let target = folder.0.join("x");
+        let file = NewFile::create(&target).unwrap();
+        std::fs::write(&target, "mine").unwrap();
+        assert!(matches!(file.finish(|| false), Err(OutputError::Exists(path)) if path == target));
+        assert!(matches!(NewFile::create(&target), Err(OutputError::Exists(_))));
+        std::os::unix::fs::symlink("/nowhere", folder.0.join("link")).unwrap();
+        assert!(matches!(NewFile::create(&folder.0.join("link")), Err(OutputError::Exists(_))));
+        assert_eq!((folder.names(), std::fs::read(&target).unwrap()), (vec!["link".to_owned(), "x".to_owned()], b"mine".to_vec()));
+    }
+
+    #[test]
+    fn a_place_where_nothing_can_be_made_is_named() {
+        let error = NewFile::create(Path::new("/no/such/folder/x")).unwrap_err().to_string();
+        assert!(error.starts_with("/no/such/folder/x: No such file"), "{error}");
+        assert!(matches!(NewFile::create(Path::new("/")), Err(OutputError::Exists(_))));
+    }
+}

@@ -1,0 +1,135 @@
+//! The place of an entry in the order of the log.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::entry::Row;
+
+/// The place of an entry in the order of the log: the second under which it was recorded, then its identifier.
+///
+/// Entries of the community's modules have no identifier. They have their archive's key for one, and come before those of
+/// the same second that have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// UNIX seconds.
+    pub when: f64,
+    /// Whether `name` is the entry's own identifier.
+    pub has_id: bool,
+    /// The identifier, or the key.
+    pub name: String,
+}
+
+/// A text that names no place; says what does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the id of an entry, as the column \"id\" and the formats for programs show it")]
+pub struct PlaceError;
+
+impl Place {
+    /// The place of a row. Reads no more of it than its attribute `id`.
+    pub(crate) fn of(row: &Row) -> Self {
+        let id = own_id(&row.xml);
+        Self { when: row.when, has_id: id.is_some(), name: id.unwrap_or(&row.key).to_owned() }
+    }
+
+    /// The order of two places, older first.
+    #[must_use]
+    pub fn compare(&self, other: &Self) -> Ordering {
+        self.when.total_cmp(&other.when).then(self.has_id.cmp(&other.has_id)).then_with(|| self.name.cmp(&other.name))
+    }
+}
+
+impl fmt::Display for Place {
+    /// An identifier names its second too.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.has_id && second_of(&self.name) == Some(self.when) {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{}/{}{}", self.when, if self.has_id { "" } else { "/" }, self.name)
+        }
+    }
+}
+
+impl FromStr for Place {
+    type Err = PlaceError;
+
+    fn from_str(text: &str) -> Result<Self, PlaceError> {
+        let Some((when, name)) = text.split_once('/') else {
+            let name = text.to_ascii_lowercase();
+            let when = second_of(&name).ok_or(PlaceError)?;
+            return Ok(Self { when, has_id: true, name });
+        };
+        let when = when.parse().ok().filter(|when: &f64| when.is_finite()).ok_or(PlaceError)?;
+        let (has_id, name) = name.strip_prefix('/').map_or((true, name), |key| (false, key));
+        if name.is_empty() { Err(PlaceError) } else { Ok(Self { when, has_id, name: name.to_owned() }) }
+    }
+}
+
+/// The second that an identifier of ours was made in: a UUID of version 7 says so.
+fn second_of(id: &str) -> Option<f64> {
+    let (seconds, _) =
+        Uuid::try_parse(id).ok().filter(|id| id.get_version_num() == 7 && id.to_string().len() == 36)?.get_timestamp()?.to_unix();
+    #[allow(clippy::cast_precision_loss)] // 48 bits of milliseconds.
+    return Some(seconds as f64);
+}
+
+/// The attribute `id` of the root element, whatever its prefix. That of a child comes behind the first `>`.
+fn own_id(xml: &str) -> Option<&str> {
+    let root = xml.split_once('>').map_or(xml, |(root, _)| root);
+    let mut rest = root;
+    while let Some((before, behind)) = rest.split_once("id=") {
+        if before.ends_with([':', ' ', '\t', '\n'])
+            && let Some(quote) = behind.chars().next().filter(|quote| matches!(quote, '\'' | '"'))
+        {
+            return behind.get(1..)?.split_once(quote).map(|(id, _)| id).filter(|id| Uuid::try_parse(id).is_ok());
+        }
+        rest = behind;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "01a20e7e-d2b8-75d1-8370-6296c154b976";
+
+    #[test]
+    fn a_place_reads_back() {
+        for (text, when, has_id, name) in [
+            (ID, 1_795_521_565.0, true, ID),
+            ("1000/01a20e7e-d2b8-75d1-8370-6296c154b976", 1000.0, true, ID),
+            ("1000.5//k/1", 1000.5, false, "k/1"),
+        ] {
+            let place: Place = text.parse().unwrap();
+            assert_eq!((place.has_id, place.name.as_str(), place.to_string().as_str()), (has_id, name, text));
+            assert!(text == ID || place.when == when, "{place:?}");
+        }
+        let place: Place = ID.to_uppercase().parse().unwrap();
+        assert_eq!(place.to_string(), ID);
+    }
+
+    #[test]
+    fn what_names_no_entry_is_refused() {
+        for text in ["", "x", "1000", "1000/", "1000//", "x/y", "inf/x", "d4565fa7-4d72-4749-b3d3-740edbf87770"] {
+            assert_eq!(text.parse::<Place>(), Err(PlaceError), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_id_of_an_entry_is_its_own() {
+        for (xml, id) in [
+            (format!("<audit-event type='t' id='{ID}'/>"), Some(ID)),
+            (format!("<audit-event xmlns:a='xmpp:prosody.im/audit' a:id=\"{ID}\"><x/></audit-event>"), Some(ID)),
+            (format!("<audit-event user='id=x' ns1:id='{ID}'/>"), Some(ID)),
+            (format!("<audit-event><session id='{ID}'/></audit-event>"), None),
+            ("<audit-event id='c2s5'/>".to_owned(), None),
+            ("<audit-event id=".to_owned(), None),
+        ] {
+            assert_eq!(own_id(&xml), id, "{xml}");
+        }
+    }
+}

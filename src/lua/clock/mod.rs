@@ -1,0 +1,133 @@
+//! The clock of a host's log as an object of the glue, and what the machine says of the time.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use mlua::prelude::*;
+
+use crate::archive::clock::{Clock, Reading, Seen, Witnesses};
+use crate::file::ownership::replace_file;
+use crate::lua::value::partitions;
+use crate::lua::value::{Number, path};
+use crate::time::date_time;
+
+/// How many files of a folder are looked at.
+const MOST_FILES: usize = 2000;
+/// Files that are written within so many seconds of the machine's start say nothing: the start may have written them, under a
+/// clock that NTP had not corrected yet.
+const START: f64 = 300.0;
+/// By how much the clock of this process may differ from the machine's, in seconds.
+const SAME: f64 = 600.0;
+
+/// What is known of the clock of a host's log, and the file in which it is kept.
+pub(crate) struct Kept {
+    pub(crate) clock: Clock,
+    path: Option<PathBuf>,
+}
+
+/// `clock(path | nil) -> clock`
+pub(crate) fn open(lua: &Lua, file: Option<LuaString>) -> LuaResult<LuaAnyUserData> {
+    let file = file.map(|file| path(&file.as_bytes()).to_owned());
+    let text = file.as_ref().and_then(|file| fs::read_to_string(file).ok());
+    let clock = text.and_then(|text| Clock::parse(&text)).unwrap_or_default();
+    lua.create_userdata(Kept { clock, path: file })
+}
+
+type Moment = (f64, f64, Option<String>);
+type Told = (&'static str, bool, Option<String>, Option<String>, Option<String>);
+
+impl LuaUserData for Kept {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // is_exact(now, uptime, boot | nil) -> whether the time that has passed since the last look is known
+        methods.add_method("is_exact", |_, this, moment: Moment| Ok(this.clock.is_exact(&reading(moment))));
+        // look(now, uptime, boot | nil, heartbeat | nil, files | nil, elsewhere | nil, trust)
+        //   -> "same" | "jumped" | "settled", whether to tell, text, expected, shown
+        methods.add_method_mut(
+            "look",
+            |_, this, (wall, uptime, boot, heartbeat, files, elsewhere, trust): (f64, f64, Option<String>, Number, Number, Number, f64)| {
+                let witnesses = Witnesses { heartbeat: heartbeat.0, files: files.0, elsewhere: elsewhere.0 };
+                Ok(told(this.clock.look(&reading((wall, uptime, boot)), &witnesses, trust)))
+            },
+        );
+        // look_at(archive users, now, uptime, boot | nil, elsewhere | nil) -> the same
+        methods.add_method_mut(
+            "look_at",
+            |_, this, (users, wall, uptime, boot, elsewhere): (LuaTable, f64, f64, Option<String>, Number)| {
+                let witnesses = Witnesses { elsewhere: elsewhere.0, ..Witnesses::default() };
+                Ok(told(this.clock.look_at_partitions(&partitions(&users), &reading((wall, uptime, boot)), &witnesses)))
+            },
+        );
+        // note(partitions): those that were written to when the clock jumped
+        methods.add_method_mut("note", |_, this, users: LuaTable| {
+            this.clock.note(&partitions(&users));
+            Ok(())
+        });
+        // doubt() -> why the clock may not be believed | nil
+        methods.add_method("doubt", |_, this, ()| Ok(this.clock.doubt().map(|jump| jump.describe())));
+        // remaining(trust) -> for how many more seconds it has to agree
+        methods.add_method("remaining", |_, this, trust: f64| Ok(this.clock.remaining(trust)));
+        // trust() -> whether it was in doubt, which it is no more
+        methods.add_method_mut("trust", |_, this, ()| Ok(this.clock.trust()));
+        // save() -> whether it could be kept for the next process
+        methods.add_method("save", |_, this, ()| Ok(this.path.as_ref().is_some_and(|path| keep(path, &this.clock.to_text()))));
+    }
+}
+
+fn reading((wall, uptime, boot): Moment) -> Reading {
+    Reading { wall, uptime, boot }
+}
+
+fn told(seen: Seen) -> Told {
+    match seen {
+        Seen::Same => ("same", false, None, None, None),
+        Seen::Settled => ("settled", true, None, None, None),
+        Seen::Jumped { jump, is_told } => ("jumped", is_told, Some(jump.describe()), date_time(jump.expected), date_time(jump.shown)),
+    }
+}
+
+/// Whole or not at all; after a power cut the file of before is as good.
+fn keep(path: &Path, text: &str) -> bool {
+    replace_file(path, &path.with_extension("clock.new"), text.as_bytes()).is_ok()
+}
+
+/// `uptime(now) -> seconds since the machine was started, suspended or not, the name of that start | nil` or `nil`.
+///
+/// There is no name if the clock of this process is not the machine's, as under a library that changes it.
+pub(crate) fn uptime(_: &Lua, now: f64) -> LuaResult<(Option<f64>, Option<String>)> {
+    let Some(uptime) = up() else { return Ok((None, None)) };
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let started: Option<f64> = stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok());
+    let is_same = started.is_some_and(|started| (started + uptime - now).abs() < SAME);
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().filter(|_| is_same);
+    Ok((Some(uptime), boot.map(|boot| boot.trim().to_owned())))
+}
+
+fn up() -> Option<f64> {
+    fs::read_to_string("/proc/uptime").ok()?.split(' ').next()?.parse().ok()
+}
+
+/// `newest_file(list of files and folders) -> when one of them, or of the files in them, was written last | nil`
+pub(crate) fn newest_file(_: &Lua, paths: Vec<LuaString>) -> LuaResult<Option<f64>> {
+    Ok(paths.iter().flat_map(|file| times(path(&file.as_bytes()))).reduce(f64::max))
+}
+
+/// `written_elsewhere(now, uptime, folders that much is written to, files that a person writes) -> time | nil`: when something
+/// was written last, before the machine was started or, of what a person writes, at any time but when it was started.
+pub(crate) fn written_elsewhere(
+    _: &Lua,
+    (now, uptime, folders, files): (f64, f64, Vec<LuaString>, Vec<LuaString>),
+) -> LuaResult<Option<f64>> {
+    let started = now - uptime;
+    let before = folders.iter().flat_map(|folder| times(path(&folder.as_bytes()))).filter(|time| *time < started - 1.0);
+    let by_hand = files.iter().flat_map(|file| times(path(&file.as_bytes())));
+    let by_hand = by_hand.filter(|time| *time < started - 1.0 || *time > started + START && *time <= now + 1.0);
+    Ok(before.chain(by_hand).reduce(f64::max))
+}
+
+/// When a file was written last; of a folder, when the files in it were.
+fn times(path: &Path) -> Vec<f64> {
+    let inside = fs::read_dir(path).into_iter().flatten().take(MOST_FILES).filter_map(|entry| entry.ok()?.metadata().ok());
+    let all = fs::metadata(path).into_iter().chain(inside).filter(fs::Metadata::is_file);
+    all.filter_map(|file| Some(file.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_secs_f64())).collect()
+}

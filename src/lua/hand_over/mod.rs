@@ -1,0 +1,176 @@
+//! The journal as an object of the glue.
+
+use mlua::prelude::*;
+
+use crate::journal::{Appended, Journal, JournalError, Limits, Snapshot};
+use crate::lua::value;
+
+/// A journal that this process owns, until it is closed.
+pub(crate) struct Owned(Option<Journal>);
+
+/// `journal(path) -> journal`: without its files yet, see `attach`
+pub(crate) fn open(lua: &Lua, path: LuaString) -> LuaResult<LuaAnyUserData> {
+    lua.create_userdata(Owned(Some(Journal::detached(value::path(&path.as_bytes()), Limits::default()))))
+}
+
+/// `read_journal(path) -> snapshot | nil, message`
+pub(crate) fn read(lua: &Lua, path: LuaString) -> LuaResult<(Option<LuaAnyUserData>, Option<String>)> {
+    match Snapshot::read(value::path(&path.as_bytes())) {
+        Ok(snapshot) => Ok((Some(lua.create_userdata(Reader(snapshot))?), None)),
+        Err(error) => Ok((None, Some(error.to_string()))),
+    }
+}
+
+/// `is_owned(path) -> whether a process has the journal`
+pub(crate) fn is_owned(_: &Lua, path: LuaString) -> LuaResult<bool> {
+    Ok(crate::journal::is_owned(value::path(&path.as_bytes())))
+}
+
+/// What is pending in a journal at one moment.
+pub(crate) struct Reader(Snapshot);
+
+impl LuaUserData for Reader {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // count() -> entries, damaged records
+        methods.add_method("count", |_, this, ()| Ok((this.0.len(), this.0.damaged())));
+        // get(index) -> sequence, payload | nil where it has none on disk; index is from 1
+        methods.add_method("get", |lua, this, index: usize| {
+            Ok(match index.checked_sub(1).and_then(|index| this.0.get(index)) {
+                Some((sequence, payload)) => (Some(sequence), payload.map(|payload| lua.create_string(payload)).transpose()?),
+                None => (None, None),
+            })
+        });
+    }
+}
+
+impl LuaUserData for Owned {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // attach(now) -> true | nil, message, whether another process has it: takes the files; what is appended before waits in
+        // memory, and has another sequence from then on
+        methods.add_method_mut("attach", |_, this, now: f64| {
+            Ok(match this.journal()?.attach(now) {
+                Ok(()) => (Some(true), None, false),
+                Err(error) => (None, Some(error.to_string()), matches!(error, JournalError::Locked { .. })),
+            })
+        });
+        methods.add_method_mut("is_attached", |_, this, ()| Ok(this.journal()?.is_attached()));
+        // append(payload, event type, time, whether the caller keeps what is refused) -> sequence | nil, whether it is on disk,
+        // whether something is amiss that look() tells of. What is refused is counted, if the caller does not keep it.
+        methods.add_method_mut("append", |_, this, (payload, kind, at, is_kept): (LuaString, LuaString, f64, Option<bool>)| {
+            let journal = this.journal()?;
+            let (kind, is_kept) = (kind.as_bytes(), is_kept.unwrap_or(false));
+            let kind = String::from_utf8_lossy(&kind);
+            let appended = journal.append(&payload.as_bytes(), &kind, at);
+            let is_amiss = journal.is_amiss();
+            Ok(match appended {
+                Appended::Durable(sequence) => (Some(sequence), true, is_amiss),
+                Appended::Volatile(sequence) => (Some(sequence), false, is_amiss),
+                Appended::Refused => {
+                    if !is_kept {
+                        journal.lose(&kind, 1, at);
+                    }
+                    (None, false, is_amiss)
+                }
+            })
+        });
+        // look(now) -> sequences of entries whose records are gone; restore(sequence, payload, event type, time) gives one back,
+        // and settle() must follow
+        methods.add_method_mut("look", |_, this, now: f64| Ok(this.journal()?.look(now)));
+        methods.add_method_mut("restore", |_, this, (sequence, payload, kind, at): (u64, LuaString, LuaString, f64)| {
+            let kind = kind.as_bytes();
+            this.journal()?.restore(sequence, &payload.as_bytes(), &String::from_utf8_lossy(&kind), at);
+            Ok(())
+        });
+        methods.add_method_mut("settle", |_, this, ()| {
+            this.journal()?.settle();
+            Ok(())
+        });
+        // count() -> how many entries wait; in_memory() -> how many of them are in memory only
+        methods.add_method_mut("count", |_, this, ()| Ok(this.journal()?.len()));
+        methods.add_method_mut("in_memory", |_, this, ()| Ok(this.journal()?.in_memory()));
+        // first() -> sequence of the first entry that waits; next() -> one above that of the last
+        methods.add_method_mut("first", |_, this, ()| Ok(this.journal()?.first()));
+        methods.add_method_mut("next", |_, this, ()| Ok(this.journal()?.end()));
+        // get(sequence) -> payload | nil: there is none | nil, message: it can't be read now
+        methods.add_method_mut("get", |lua, this, sequence: u64| match this.journal()?.get(sequence) {
+            Ok(payload) => Ok((payload.map(|payload| lua.create_string(payload)).transpose()?, None)),
+            Err(error) => Ok((None, Some(error.to_string()))),
+        });
+        // spoil(sequence): its content is no entry
+        methods.add_method_mut("spoil", |_, this, sequence: u64| {
+            this.journal()?.spoil(sequence);
+            Ok(())
+        });
+        // release(to): all before it were taken by the store
+        methods.add_method_mut("release", |_, this, to: u64| {
+            this.journal()?.release(to);
+            Ok(())
+        });
+        // snapshot() -> snapshot
+        methods.add_method_mut("snapshot", |lua, this, ()| lua.create_userdata(Reader(this.journal()?.snapshot())));
+        // trouble() -> why it can't be written | nil
+        methods.add_method_mut("trouble", |_, this, ()| Ok(this.journal()?.trouble().map(ToOwned::to_owned)));
+
+        // lose(event type, count, time): counts entries as lost; lost() -> how many were lost in all
+        methods.add_method_mut("lose", |_, this, (kind, count, at): (LuaString, u64, f64)| {
+            let kind = kind.as_bytes();
+            this.journal()?.lose(&String::from_utf8_lossy(&kind), count, at);
+            Ok(())
+        });
+        methods.add_method_mut("lost", |_, this, ()| Ok(this.journal()?.losses().total()));
+        // missing() -> how many entries were found to be missing since this was asked last
+        methods.add_method_mut("missing", |_, this, ()| Ok(this.journal()?.take_missing()));
+        // has_lost() -> whether something is to be recorded; take_lost() -> what: { count, since, till, types = { [type] = count } }.
+        // tell(sequence | nil: the store has it) or not_told() must follow.
+        methods.add_method_mut("has_lost", |_, this, ()| Ok(this.journal()?.losses().is_open()));
+        methods.add_method_mut("take_lost", |lua, this, ()| {
+            let Some(lost) = this.journal()?.take_lost() else { return Ok(None) };
+            let table = lua.create_table()?;
+            table.set("count", lost.count)?;
+            table.set("since", lost.since)?;
+            table.set("till", lost.until)?;
+            table.set("types", lost.types)?;
+            Ok(Some(table))
+        });
+        methods.add_method_mut("tell", |_, this, sequence: Option<u64>| {
+            this.journal()?.tell(sequence);
+            Ok(())
+        });
+        methods.add_method_mut("not_told", |_, this, ()| {
+            this.journal()?.not_told();
+            Ok(())
+        });
+        // give_up(now) -> how many entries were in memory only and are lost now, how many losses are in no entry, whether their
+        // number is kept for the next start
+        methods.add_method_mut("give_up", |_, this, now: f64| {
+            let journal = this.journal()?;
+            let lost = journal.give_up(now);
+            let unrecorded = journal.losses().unrecorded().map_or(0, |lost| lost.count);
+            Ok((lost, unrecorded, journal.is_kept()))
+        });
+        // is_kept() -> whether what is counted would survive the death of the process, why not | nil; counted() -> how many events flood control
+        // had counted when the last one died; set_counted(count)
+        methods.add_method_mut("is_kept", |_, this, ()| {
+            let journal = this.journal()?;
+            Ok((journal.is_kept(), journal.ledger_trouble().map(ToOwned::to_owned)))
+        });
+        methods.add_method_mut("counted", |_, this, ()| Ok(this.journal()?.counted()));
+        methods.add_method_mut("set_counted", |_, this, count: u64| {
+            this.journal()?.set_counted(count);
+            Ok(())
+        });
+        // close()
+        methods.add_method_mut("close", |_, this, ()| {
+            if let Some(journal) = this.0.take() {
+                journal.close();
+            }
+            Ok(())
+        });
+    }
+}
+
+impl Owned {
+    fn journal(&mut self) -> LuaResult<&mut Journal> {
+        self.0.as_mut().ok_or_else(|| LuaError::runtime("the journal is closed"))
+    }
+}

@@ -1,0 +1,234 @@
+//! Functions that need no log: cleaning, periods, the command's arguments.
+
+use std::borrow::Cow;
+use std::io::IsTerminal as _;
+
+use mlua::prelude::*;
+
+use crate::NAMESPACE;
+use crate::address::hash_key::HashKey;
+use crate::catalogue::{ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
+use crate::command::{Command, FLAGS, Flag, Group, Lowercase, Names, help, nearest};
+use crate::entry::text;
+use crate::entry::text::{Kind, ascii, clean, clean_jid, clean_name};
+use crate::lua::read::Asked;
+use crate::lua::signals;
+use crate::lua::value::{option, path};
+use crate::options::period;
+use crate::redact::{COMMANDS, Known, field_value, is_shown_field, shell_line};
+
+/// The functions, as the glue wants them.
+pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
+    let exports = lua.create_table()?;
+    exports.set("version", env!("CARGO_PKG_VERSION"))?;
+    exports.set("namespace", NAMESPACE)?;
+    exports.set("attribute_limit", text::ATTRIBUTE_LIMIT)?;
+    exports.set("text_limit", text::TEXT_LIMIT)?;
+    exports
+        .set("clean_attribute", lua.create_function(|lua, text: LuaString| cleaned(lua, text, |bytes| clean(bytes, Kind::Attribute)))?)?;
+    exports.set("clean_text", lua.create_function(|lua, text: LuaString| cleaned(lua, text, |bytes| clean(bytes, Kind::Text)))?)?;
+    exports.set("clean_jid", lua.create_function(read_jid)?)?;
+    exports.set("clean_name", lua.create_function(|lua, text: LuaString| cleaned(lua, text, clean_name))?)?;
+    exports.set("ascii", lua.create_function(|_, text: LuaString| Ok(ascii(&text.to_string_lossy())))?)?;
+    exports.set("period", lua.create_function(read_period)?)?;
+    exports.set("command", lua.create_function(read_command)?)?;
+    exports.set(
+        "nearest",
+        lua.create_function(|_, (typed, known): (String, Vec<String>)| {
+            Ok(nearest(&typed, known.iter().map(String::as_str)).map(ToOwned::to_owned))
+        })?,
+    )?;
+    exports.set("actor_kinds", ACTOR_KINDS)?;
+    exports.set("unknown_actor", UNKNOWN_ACTOR)?;
+    exports.set("event_types", lua.create_function(event_types)?)?;
+    exports.set("shell_line", lua.create_function(redact_line)?)?;
+    exports.set("shell_commands", lua.create_function(|_, ()| Ok(COMMANDS.iter().map(|command| command.name).collect::<Vec<_>>()))?)?;
+    exports.set("shows_field", lua.create_function(shows_field)?)?;
+    exports.set("field_value", lua.create_function(redact_value)?)?;
+    exports.set("flags", lua.create_function(flags)?)?;
+    exports.set("help", lua.create_function(|_, ()| Ok(help()))?)?;
+    exports.set("exit_on_interrupt", lua.create_function(|_, ()| Ok(signals::exit_on_interrupt()))?)?;
+    exports.set("is_terminal", lua.create_function(is_terminal)?)?;
+    exports.set("terminal_width", lua.create_function(|_, ()| Ok(terminal_width()))?)?;
+    Ok(exports)
+}
+
+fn cleaned(lua: &Lua, text: LuaString, clean: impl Fn(&[u8]) -> Cow<'_, str>) -> LuaResult<LuaString> {
+    let changed = match clean(&text.as_bytes()) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(changed) => Some(changed),
+    };
+    changed.map_or(Ok(text), |changed| lua.create_string(changed))
+}
+
+/// `clean_jid(user) -> bare JID | nil`; `nil` for what names no account.
+fn read_jid(lua: &Lua, user: LuaString) -> LuaResult<Option<LuaString>> {
+    clean_jid(&user.as_bytes()).map(|jid| lua.create_string(jid.as_bytes())).transpose()
+}
+
+/// `period(value) -> seconds | nil, allowed`; `math.huge` for "never", `nil` alone for `nil`.
+fn read_period(_: &Lua, value: LuaValue) -> LuaResult<(Option<f64>, Option<String>)> {
+    Ok(match period(&option(&value)) {
+        Ok(period) => (period.map(crate::time::period::Period::seconds), None),
+        Err(error) => (None, Some(error.to_string())),
+    })
+}
+
+/// Prosody's own ways to prepare names: functions of Lua, which return nil for what can be no name.
+struct Prepare<'a>(&'a LuaTable);
+
+impl Prepare<'_> {
+    fn call(&self, what: &str, text: &str) -> Option<String> {
+        self.0.get::<LuaFunction>(what).ok()?.call::<Option<String>>(text).ok()?
+    }
+}
+
+impl Names for Prepare<'_> {
+    fn node(&self, text: &str) -> Option<String> {
+        self.call("node", text)
+    }
+
+    fn host(&self, text: &str) -> Option<String> {
+        self.call("host", text)
+    }
+
+    fn resource(&self, text: &str) -> Option<String> {
+        self.call("resource", text)
+    }
+}
+
+/// `command(arguments, now, { node =, host =, resource = } | nil) -> { action = "help" | "events" | "show" | "prune" | "new-key",
+/// host, asked, host_data = true | nil } | nil, message`
+fn read_command(
+    lua: &Lua,
+    (arguments, now, names): (Vec<LuaString>, f64, Option<LuaTable>),
+) -> LuaResult<(Option<LuaTable>, Option<String>)> {
+    let arguments: Vec<String> = arguments.iter().map(LuaString::to_string_lossy).collect();
+    let prepare = names.as_ref().map(Prepare);
+    let names: &dyn Names = prepare.as_ref().map_or(&Lowercase, |prepare| prepare);
+    let command = match Command::parse_with(arguments.iter().map(String::as_str), now, names) {
+        Ok(command) => command,
+        Err(error) => return Ok((None, Some(error.to_string()))),
+    };
+    let result = lua.create_table()?;
+    let command = match command {
+        Command::HostData(command) => {
+            result.set("host_data", true)?;
+            *command
+        }
+        command => command,
+    };
+    match command {
+        // One in another is none that is read.
+        Command::HostData(_) => {}
+        Command::Help => result.set("action", "help")?,
+        Command::Events { host } => {
+            result.set("action", "events")?;
+            result.set("host", host)?;
+        }
+        Command::NewKey { host } => {
+            result.set("action", "new-key")?;
+            result.set("host", host)?;
+        }
+        Command::Prune { host, trust_clock } => {
+            result.set("action", "prune")?;
+            result.set("trust_clock", trust_clock)?;
+            result.set("host", host)?;
+        }
+        Command::Show(show) => {
+            result.set("action", "show")?;
+            result.set("host", show.host.clone())?;
+            result.set("asked", Asked(*show))?;
+        }
+    }
+    Ok((Some(result), None))
+}
+
+/// `flags() -> list of { name, value | nil, negatable, meaning, group = "filter" | "page" | "view" | "action" }`
+fn flags(lua: &Lua, (): ()) -> LuaResult<Vec<LuaTable>> {
+    let table = |flag: &Flag| {
+        let table = lua.create_table()?;
+        table.set("name", flag.name)?;
+        table.set("value", flag.value)?;
+        table.set("negatable", flag.negatable)?;
+        table.set("meaning", flag.meaning)?;
+        let group = match flag.group {
+            Group::Filter => "filter",
+            Group::Page => "page",
+            Group::View => "view",
+            Group::Action => "action",
+        };
+        table.set("group", group)?;
+        Ok(table)
+    };
+    FLAGS.iter().map(table).collect()
+}
+
+/// `event_types() -> list of { name, module, meaning, since, details }`
+fn event_types(lua: &Lua, (): ()) -> LuaResult<Vec<LuaTable>> {
+    EVENT_TYPES
+        .iter()
+        .map(|event| {
+            let row = lua.create_table()?;
+            row.set("name", event.name)?;
+            row.set("module", event.module)?;
+            row.set("meaning", event.meaning)?;
+            row.set("since", event.since.to_string())?;
+            row.set("details", event.details)?;
+            Ok(row)
+        })
+        .collect()
+}
+
+/// `shows_field(name, type | nil) -> whether the value of a form's field may be recorded`
+fn shows_field(_: &Lua, (name, kind): (LuaString, Option<LuaString>)) -> LuaResult<bool> {
+    Ok(is_shown_field(&name.to_string_lossy(), kind.map(|kind| kind.to_string_lossy()).as_deref()))
+}
+
+/// `shell_line(line, hosts | nil, commands | nil) -> text`: `hosts` has the server's hosts as keys, `commands` has the sections of
+/// the shell, each a table with its commands as keys.
+fn redact_line(_: &Lua, (line, hosts, commands): (LuaString, Option<LuaTable>, Option<LuaTable>)) -> LuaResult<String> {
+    let is_host = |host: &str| has_key(hosts.as_ref(), host);
+    let is_command = |section: &str, name: &str| {
+        let section = commands.as_ref().and_then(|commands| commands.raw_get::<LuaTable>(section).ok());
+        section.is_some_and(|section| matches!(section.raw_get(name), Ok(LuaValue::Function(_))))
+    };
+    let known = Known { hosts: if hosts.is_some() { Some(&is_host) } else { None }, command: &is_command };
+    Ok(shell_line(&line.to_string_lossy(), &known))
+}
+
+/// `field_value(name, value, hosts | nil) -> text`: what may be recorded of a value of a form's field that is shown.
+fn redact_value(_: &Lua, (name, value, hosts): (LuaString, LuaString, Option<LuaTable>)) -> LuaResult<String> {
+    let is_host = |host: &str| has_key(hosts.as_ref(), host);
+    let known = Known { hosts: if hosts.is_some() { Some(&is_host) } else { None }, ..Known::default() };
+    Ok(field_value(&name.to_string_lossy(), &value.to_string_lossy(), &known))
+}
+
+fn has_key(table: Option<&LuaTable>, key: &str) -> bool {
+    table.is_some_and(|table| table.raw_get::<LuaValue>(key).is_ok_and(|value| !value.is_nil()))
+}
+
+/// `is_terminal("stdout" | "stderr") -> boolean`
+fn is_terminal(_: &Lua, name: LuaString) -> LuaResult<bool> {
+    Ok(match &*name.as_bytes() {
+        b"stdout" => std::io::stdout().is_terminal(),
+        b"stderr" => std::io::stderr().is_terminal(),
+        _ => false,
+    })
+}
+
+/// How many cells a row of the terminal has; nothing where standard output is none. `COLUMNS` counts first, as in Prosody.
+fn terminal_width() -> Option<usize> {
+    let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
+    asked.or_else(|| terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0))
+}
+
+/// `new_key(path) -> the name of the key that there was | nil, that of the new one | nil, message`
+pub(crate) fn new_key(_: &Lua, file: LuaString) -> LuaResult<(Option<String>, Option<String>, Option<String>)> {
+    let file = file.as_bytes();
+    let old = HashKey::read(path(&file)).ok().flatten().map(|key| key.id());
+    Ok(match HashKey::replace(path(&file)) {
+        Ok(new) => (old, Some(new.id()), None),
+        Err(error) => (old, None, Some(error.to_string())),
+    })
+}

@@ -1,0 +1,176 @@
+//! What the glue asks of the recorder, as plain functions over one shared state: a method of a userdata costs twice as much.
+
+pub(crate) mod flood;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use mlua::prelude::*;
+
+use crate::address::location::Location;
+use crate::catalogue;
+use crate::filter::pattern::Pattern;
+use crate::flood::is_unauthenticated;
+use crate::lua::clock::Kept;
+use crate::lua::functions::Functions;
+use crate::lua::read::{Asked, Following, Reading};
+use crate::lua::value::{Host, Number, Text, option, partition, partitions, path};
+use crate::options::{Settings, UnknownNames, Value, Write};
+use crate::query::account::horizon;
+use crate::query::{Follower, Request, Scope};
+use crate::recorder::trouble::{Fate, Trouble};
+use crate::recorder::{Recorder, occurred};
+use crate::time::date_time;
+use crate::time::day;
+
+/// Adds the functions that record and read.
+pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
+    let lua = functions.lua();
+
+    // configure(host, get_option, path of the key for hashes | nil) -> list of refused values, whether entries are written directly,
+    // whether names that are no accounts are hashed
+    let recorder = functions.recorder();
+    let configure = lua.create_function(move |_, (Host(host), get, key): (Host, LuaFunction, Text)| {
+        // The options are read before the recorder is borrowed: reading them runs Lua.
+        let (settings, refused) = Settings::read(|name| get.call::<LuaValue>(name).map_or(Value::Nil, |value| option(&value)));
+        let direct = settings.write == Write::Direct;
+        let hashes_names = settings.unknown_names == UnknownNames::Hash;
+        recorder.borrow_mut().configure(&host, settings, key.bytes().map(|key| path(&key).to_owned()));
+        Ok((refused, direct, hashes_names))
+    })?;
+    functions.set("configure", configure)?;
+
+    // id(now) -> a new entry's id
+    functions.add("id", |recorder, now: f64| recorder.id(now).hyphenated().to_string())?;
+    // class(host, event type) -> the name of its retention class
+    functions.add("class", |recorder, (Host(host), event_type): (Host, Text)| {
+        recorder.class_of(&host, &event_type.bytes().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default())
+    })?;
+    // events(host) -> the registry of event types as text, with the classes of the host
+    functions.add("events", |recorder, Host(host): Host| catalogue::listing(|event_type| recorder.class_of(&host, event_type)))?;
+    // address(host, class, ip) -> remote_ip, hash, the key's name, location | nil, whether there are warnings, whether it is an
+    // address in a form that can't be read; location = { country =, continent =, name =, asn =, organization = }
+    let recorder = functions.recorder();
+    let address = lua.create_function(move |lua, (Host(host), class, ip): (Host, String, Text)| {
+        let mut recorder = recorder.borrow_mut();
+        let stored = recorder.address(&host, &class, ip.bytes().as_deref().unwrap_or_default());
+        let (hash, key) = stored.hash.unzip();
+        let location = stored.location.map(|location| location_table(lua, location)).transpose()?;
+        Ok((stored.remote_ip, hash, key, location, recorder.is_warned(), stored.is_unreadable))
+    })?;
+    functions.set("address", address)?;
+    // count_unreadable(host): an event had such an address
+    functions.add("count_unreadable", |recorder, Host(host): Host| recorder.count_unreadable(&host))?;
+    // unreadable(host) -> how many events had one
+    functions.add("unreadable", |recorder, Host(host): Host| recorder.unreadable(&host))?;
+    // alias(host, name) -> what stands for a name that is no account
+    functions.add("alias", |recorder, (Host(host), name): (Host, LuaString)| recorder.alias(&host, &name.to_string_lossy()).to_string())?;
+    // is_unauthenticated(event type) -> whether peers can cause it who are not authenticated
+    functions.add("is_unauthenticated", |_, kind: String| is_unauthenticated(&kind))?;
+    // asked(host, event type, filter) -> what a reading was asked for, with no more of addresses than may be stored
+    functions.add("asked", |recorder, (Host(host), kind, filter): (Host, String, LuaString)| {
+        recorder.asked(&host, &kind, &filter.to_string_lossy())
+    })?;
+    // occurred(timestamp | nil, now, when) -> text | nil
+    functions.add("occurred", |_, (timestamp, now, when): (Number, f64, i64)| occurred(timestamp.0, now, when))?;
+
+    // forget(host | nil)
+    functions.add("forget", |recorder, host: Option<Host>| recorder.forget(host.as_ref().map(|Host(host)| host.as_str())))?;
+    // use_single(host)
+    functions.add("use_single", |recorder, Host(host): Host| recorder.use_single(&host))?;
+    // slot(host, class, now) -> partition, when, fresh
+    functions.add("slot", |recorder, (Host(host), class, now): (Host, String, f64)| {
+        let slot = recorder.archive(&host).slot(&class, now);
+        (slot.partition, slot.when, slot.fresh)
+    })?;
+    // resume(host, class, now, newest | nil)
+    functions.add("resume", |recorder, (Host(host), class, now, newest): (Host, String, f64, Number)| {
+        recorder.archive(&host).resume(&class, now, newest.0)
+    })?;
+    // full(host, class, now) -> whether there is another partition
+    functions.add("full", |recorder, (Host(host), class, now): (Host, String, f64)| recorder.archive(&host).full(&class, now))?;
+    // pruned(host)
+    functions.add("pruned", |recorder, Host(host): Host| recorder.archive(&host).pruned())?;
+
+    // failed(host, cause, where the entry waits: "journal" | "memory" | nil: it is lost, now) -> line | nil
+    functions.add("failed", |recorder, (Host(host), cause, fate, now): (Host, Text, Option<String>, f64)| {
+        let cause = cause.bytes().map_or_else(|| "unknown cause".to_owned(), |cause| String::from_utf8_lossy(&cause).into_owned());
+        let fate = match fate.as_deref() {
+            Some("journal") => Fate::Waits,
+            Some(_) => Fate::InMemory,
+            None => Fate::Lost,
+        };
+        recorder.trouble.failed(&host, &cause, fate, now)
+    })?;
+    // lose(host, count)
+    functions.add("lose", |recorder, (Host(host), count): (Host, u64)| recorder.trouble.lose(&host, count))?;
+    // missing(host, count) -> line | nil
+    functions.add("missing", |recorder, (Host(host), count): (Host, u64)| recorder.trouble.missing(&host, count))?;
+    // ended(host, count, whether it is kept, cause | nil) -> line | nil
+    functions.add("ended", |_, (Host(host), count, kept, cause): (Host, u64, bool, Option<String>)| {
+        Trouble::ended(&host, count, kept, cause.as_deref())
+    })?;
+    // stored(host) -> line | nil
+    functions.add("stored", |recorder, Host(host): Host| recorder.trouble.stored(&host))?;
+    // lost() -> number
+    functions.add("lost", |recorder, ()| recorder.trouble.lost())?;
+    // warnings() -> list of lines
+    functions.add("warnings", |recorder, ()| recorder.take_warnings())?;
+
+    // query(asked, archive users, waiting since | nil, now, seconds for a page | nil, whether the driver finds where a page
+    // begins, clock | nil) -> query
+    let recorder = functions.recorder();
+    type Asking = (LuaUserDataRef<Asked>, LuaTable, Option<f64>, f64, Option<f64>, bool, Option<LuaUserDataRef<Kept>>);
+    let query = lua.create_function(move |_, (asked, users, waiting_since, now, slice, seeks, kept): Asking| {
+        let recorder = recorder.borrow();
+        let host = &asked.0.host;
+        let retention = recorder.settings(host).retention;
+        // What is kept although its time is over by the clock is shown.
+        let all = kept.is_some_and(|kept| kept.clock.keeps_more(&partitions(&users), &retention, now));
+        let retention = if all { retention.without_expiry() } else { retention };
+        let request = with_hashes(&recorder, &asked);
+        Ok(Reading::new(request, &users, waiting_since, Scope { retention, now, slice, seeks }))
+    })?;
+    functions.set("query", query)?;
+    // account_horizon(host, now) -> since when the beginnings of accounts are in the log | nil
+    functions.add("account_horizon", |recorder, (Host(host), now): (Host, f64)| horizon(&recorder.settings(&host).retention, now))?;
+    // follower(asked) -> following
+    functions.add("follower", |recorder, asked: LuaUserDataRef<Asked>| Following {
+        host: asked.0.host.clone(),
+        follower: Rc::new(RefCell::new(Follower::new(with_hashes(recorder, &asked)))),
+    })?;
+    // look(following, archive users, whether entries wait, now) -> query
+    functions.add("look", |recorder, (following, users, waits, now): (LuaUserDataRef<Following>, LuaTable, bool, f64)| {
+        Reading::look(&following, &users, waits, recorder.settings(&following.host).retention, now)
+    })?;
+    // may_hold(archive user, time) -> whether it is a partition that may have entries of that time or later
+    functions.add("may_hold", |_, (name, time): (Text, f64)| partition(&name).is_some_and(|partition| partition.day >= day(time)))?;
+    // date_time(time) -> text | nil
+    functions.add("date_time", |_, time: f64| date_time(time))?;
+    Ok(())
+}
+
+/// What is asked for. An address means its hash, too, and a name means what stands for it where names are stored as hashes.
+fn with_hashes(recorder: &Recorder, asked: &Asked) -> Request {
+    let mut request = asked.0.request.clone();
+    let whole = request.filter.networks.iter().filter(|network| network.prefix_len() == network.max_prefix_len());
+    let hash = |network: &ipnet::IpNet| Some(recorder.hash(&asked.0.host, &network.addr().to_string())?.0);
+    let hashes: Vec<String> = whole.filter_map(hash).collect();
+    request.filter.addresses.extend(hashes);
+    for alias in recorder.aliases(&asked.0.host, asked.0.request.filter.users.iter().filter_map(Pattern::word)) {
+        request.filter.aliases.push(alias.to_string());
+        request.filter.names.push(alias.hash);
+    }
+    request
+}
+
+/// A location as Lua has it. The number of an autonomous system is a text, as it becomes an attribute.
+pub(crate) fn location_table(lua: &Lua, location: Location) -> LuaResult<LuaTable> {
+    let table = lua.create_table()?;
+    table.set("country", location.country)?;
+    table.set("continent", location.continent)?;
+    table.set("name", location.name)?;
+    table.set("asn", location.asn.map(|asn| asn.to_string()))?;
+    table.set("organization", location.organization)?;
+    Ok(table)
+}

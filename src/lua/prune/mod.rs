@@ -1,0 +1,190 @@
+//! What the pruning in Lua asks of the core: plans, and names of partitions.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::Path;
+
+use mlua::prelude::*;
+
+use crate::address::replaced;
+use crate::archive::clock::Timeline;
+use crate::archive::partition::{MOVING, Partition, written_on};
+use crate::archive::pruning::{Plan, surplus, visible};
+use crate::file::lock::Lock;
+use crate::lua::clock::Kept;
+use crate::lua::functions::Functions;
+use crate::lua::value::{Host, Text, names, partition, partitions};
+use crate::redact::HIDDEN;
+use crate::time::period::Period;
+
+/// Adds the functions to a recorder's.
+pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
+    let recorder = functions.recorder();
+    type Asked = (Host, LuaTable, bool, f64, Option<LuaUserDataRefMut<Kept>>);
+    // plan(host, archive users, whether nil is empty, now, clock | nil) -> what is to be done; with a clock that is in doubt nothing
+    // that depends on the time
+    let plan = functions.lua().create_function(move |lua, (Host(host), users, old_is_empty, now, kept): Asked| {
+        let mut recorder = recorder.borrow_mut();
+        let retention = recorder.settings(&host).retention;
+        let all = partitions(&users);
+        let used: HashSet<Partition> = recorder.archive(&host).in_use().cloned().collect();
+        let (timeline, is_trusted) = kept.map_or((Timeline::default(), true), |mut kept| {
+            kept.clock.forget(&all, retention.last_cutoff(now));
+            (kept.clock.timeline(now), kept.clock.is_trusted())
+        });
+        let rules = if is_trusted { retention.clone() } else { retention.without_expiry() };
+        let plan = Plan::with_times(&all, &rules, old_is_empty, now, &timeline, &used);
+        let result = lua.create_table()?;
+        result.set("unfinished", names(&plan.unfinished))?;
+        result.set("markers", names(&plan.markers))?;
+        result.set("cut", names(&plan.cut))?;
+        for (name, classes) in [("expired", &plan.expired), ("limited", &plan.limited)] {
+            let list = lua.create_table()?;
+            for (class, partitions) in classes {
+                let own = lua.create_table()?;
+                own.set("class", class.as_str())?;
+                own.set("partitions", names(partitions))?;
+                list.push(own)?;
+            }
+            result.set(name, list)?;
+        }
+        let mut former: Vec<&str> = all.iter().filter(|partition| !partition.is_marker()).map(Partition::home).collect();
+        former.retain(|class| !retention.has(class));
+        former.sort_unstable();
+        former.dedup();
+        result.set("former", former)?;
+        result.set("next", plan.next)?;
+        Ok(result)
+    })?;
+    functions.set("plan", plan)?;
+
+    // surplus(host, class, sizes, newest first) -> how many of the oldest partitions can go
+    functions.add("surplus", |recorder, (Host(host), class, sizes): (Host, String, Vec<u64>)| {
+        let limit = recorder.settings(&host).retention.rules(&class).limit;
+        limit.map_or(0, |limit| surplus(limit, &sizes))
+    })?;
+    // room(host, class) -> how many entries a partition takes, whether the class has a limit
+    functions.add("room", |recorder, (Host(host), class): (Host, String)| {
+        let settings = recorder.settings(&host);
+        let rules = settings.retention.rules(&class);
+        (rules.room(), rules.limit.is_some())
+    })?;
+    // locate(host, class, now, archive users): entries go on where the day has got to
+    functions.add("locate", |recorder, (Host(host), class, now, users): (Host, String, f64, LuaTable)| {
+        recorder.archive(&host).locate(&class, now, &partitions(&users));
+    })?;
+    // roll(host, class, now) -> whether the next entry goes to another partition
+    functions.add("roll", |recorder, (Host(host), class, now): (Host, String, f64)| recorder.archive(&host).roll(&class, now))?;
+    // narrow(host, class, address) -> what is left of it when addresses have expired | nil
+    functions.add("narrow", |recorder, (Host(host), class, text): (Host, String, Text)| {
+        let expiry = recorder.settings(&host).retention.rules(&class).addresses_expire?;
+        expiry.to.narrow(std::str::from_utf8(&text.bytes()?).ok()?)
+    })?;
+    // narrow_text(host, class, text) -> a text with what is left of the addresses in it | nil
+    functions.add("narrow_text", |recorder, (Host(host), class, text): (Host, String, LuaString)| {
+        let expiry = recorder.settings(&host).retention.rules(&class).addresses_expire?;
+        Some(replaced(&text.to_string_lossy(), |address| expiry.to.narrow(address).unwrap_or_else(|| HIDDEN.to_owned())))
+    })?;
+    // is_past(host, class, when, now, clock | nil) -> whether an entry has expired
+    functions.add(
+        "is_past",
+        |recorder, (Host(host), class, when, now, kept): (Host, String, f64, f64, Option<LuaUserDataRef<Kept>>)| {
+            let written = when + kept.map_or(0.0, |kept| kept.clock.timeline(now).shift_of_time(when));
+            recorder.settings(&host).retention.cutoff(&class, now).is_some_and(|cutoff| written < cutoff)
+        },
+    )?;
+    // last_cutoff(host, now, clock | nil, oldest | nil) -> the time before which everything has expired that is stored under the time
+    // of the oldest or later | nil
+    type Cutoff = (Host, f64, Option<LuaUserDataRef<Kept>>, Option<f64>);
+    functions.add("last_cutoff", |recorder, (Host(host), now, kept, oldest): Cutoff| {
+        let oldest = oldest.unwrap_or(f64::NEG_INFINITY);
+        let cutoff = recorder.settings(&host).retention.last_cutoff(now);
+        cutoff.filter(|cutoff| kept.is_none_or(|kept| !kept.clock.timeline(now).was_behind(oldest, *cutoff)))
+    })?;
+    // first_cutoff(host, now) -> the time before which something has expired | nil
+    functions.add("first_cutoff", |recorder, (Host(host), now): (Host, f64)| recorder.settings(&host).retention.first_cutoff(now))?;
+    // in_use(host) -> partitions that this process writes to
+    functions.add("in_use", |recorder, Host(host): Host| names(&recorder.archive(&host).in_use().cloned().collect::<Vec<_>>()))?;
+    // clock_trust(host) -> for how many seconds a clock must agree
+    functions.add("clock_trust", |recorder, Host(host): Host| recorder.settings(&host).clock_trust.seconds())?;
+    // clock_way_out(host) -> how removing goes on, in words
+    functions.add("clock_way_out", |recorder, Host(host): Host| {
+        let by_hand = format!("prosodyctl mod_audit --prune --trust-clock {host}");
+        match recorder.settings(&host).clock_trust {
+            Period::Seconds(_) => format!("It goes on when the clock has agreed for audit_log_clock_trust, or by {by_hand}"),
+            Period::Never => format!("It goes on by {by_hand}"),
+        }
+    })?;
+    // before(time) -> the last whole second before it
+    functions.add("before", |_, time: f64| time.ceil() - 1.0)?;
+    // is_single(host) -> whether entries go to archive user nil
+    functions.add("is_single", |recorder, Host(host): Host| recorder.archive(&host).is_single())?;
+
+    // visible(archive users, whether nil is empty) -> those that hold entries
+    functions.add("visible", |_, (users, old_is_empty): (LuaTable, bool)| names(&visible(&partitions(&users), old_is_empty)))?;
+    // written_on(archive users, list of times) -> partitions that may have got entries of the days of these times, those of each
+    // class and day as a list, newest first
+    functions.add("written_on", |_, (users, times): (LuaTable, Vec<f64>)| -> Vec<Vec<String>> {
+        written_on(partitions(&users), &times).iter().map(|sequence| names(sequence)).collect()
+    })?;
+    // is_moving(archive users) -> whether a move of archive user nil is not over
+    functions.add("is_moving", |_, users: LuaTable| partitions(&users).iter().any(Partition::is_marker))?;
+    // next_generation(archive users) -> the number of the next move
+    functions.add("next_generation", |_, users: LuaTable| {
+        let used = partitions(&users).into_iter().filter_map(|partition| match partition.generation() {
+            None if partition.class.starts_with(MOVING) => Some(partition.number),
+            generation => generation,
+        });
+        used.max().unwrap_or(0).saturating_add(1)
+    })?;
+    // marker(generation, now), moved_name(class, generation, when), next_name(partition), cut_name(partition) -> partition
+    functions.add("marker", |_, (generation, now): (u32, f64)| Partition::marker(generation, now).to_string())?;
+    functions
+        .add("moved_name", |_, (class, generation, when): (String, u32, f64)| Partition::moved(&class, generation, when).to_string())?;
+    functions.add("next_name", |_, name: Text| partition(&name).map(|partition| partition.next().to_string()))?;
+    functions.add("cut_name", |_, name: Text| partition(&name).map(|partition| partition.cut().to_string()))?;
+    // home(partition) -> the class whose entries it holds
+    functions.add("home", |_, name: Text| partition(&name).map(|partition| partition.home().to_owned()))?;
+    // hash(host, address) -> its hash, the key's name | nil
+    functions.add("hash", |recorder, (Host(host), ip): (Host, Text)| {
+        let ip = ip.bytes().map(|ip| String::from_utf8_lossy(&ip).into_owned()).unwrap_or_default();
+        recorder.hash(&host, &ip).unzip()
+    })?;
+    // look_at_key(host) -> whether its file has changed, names of the key that was replaced and of the new one | nil
+    functions.add("look_at_key", |recorder, Host(host): Host| {
+        let looked = recorder.look_at_key(&host);
+        let (old, new) = looked.clone().flatten().unzip();
+        (looked.is_some(), old, new)
+    })?;
+    Ok(())
+}
+
+/// `lock(path) -> lock | nil, message`
+pub(crate) fn lock(lua: &Lua, path: LuaString) -> LuaResult<(Option<LuaAnyUserData>, Option<String>)> {
+    match Lock::take(crate::lua::value::path(&path.as_bytes())) {
+        Ok(lock) => Ok((Some(lua.create_userdata(Held(Some(lock)))?), None)),
+        Err(error) => Ok((None, Some(error.to_string()))),
+    }
+}
+
+/// `sync(path) -> true | nil, message`: forces a file to disk.
+pub(crate) fn sync(_: &Lua, path: LuaString) -> LuaResult<(Option<bool>, Option<String>)> {
+    let path = path.as_bytes();
+    let path: &Path = crate::lua::value::path(&path);
+    Ok(match File::open(path).and_then(|file| file.sync_all()) {
+        Ok(()) => (Some(true), None),
+        Err(error) => (None, Some(format!("{}: {error}", path.display()))),
+    })
+}
+
+/// A lock, until it is released.
+struct Held(Option<Lock>);
+
+impl LuaUserData for Held {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        methods.add_method_mut("release", |_, this, ()| {
+            this.0 = None;
+            Ok(())
+        });
+    }
+}

@@ -1,0 +1,149 @@
+-- The log that other modules wrote, under archive user nil.
+
+local native, chunks = ...;
+local stanzas, stores = chunks.stanza, chunks.driver;
+
+local OCCURRED = native.namespace.."\1occurred";
+
+-- Seconds of entries that are removed at once from an SQL store to begin with.
+local FIRST_SPAN = 60;
+local SLICE, PAGE = chunks.slices.LONG, chunks.slices.PAGE;
+
+local assert, ipairs, tonumber = assert, ipairs, tonumber;
+local floor, max, min = math.floor, math.max, math.min;
+local engine_of, in_one_transaction, is_embedded = stores.engine_of, stores.in_one_transaction, stores.is_embedded;
+local detail = stanzas.detail;
+
+--   context = { stanza_mt, log, now, recorder, classes } as prune.lua has them
+-- Gives prune_old(host, store, users, at, breathe, add, wish, clock | nil) -> how many entries were moved to partitions.
+local function new(context, slices)
+	local now, recorder = context.now, context.recorder;
+	local call, each, edge = slices.call, slices.each, slices.edge;
+
+	-- Archive user nil of the embedded driver, where every removal would rewrite all of it: its entries are moved to partitions.
+	local function move_old(host, store, users, at, breathe, add, wish, clock)
+		local generation = recorder.next_generation(users);
+		local marker = recorder.marker(generation, at);
+		call(store, "append", marker, nil, detail(context.stanza_mt, "moving"), floor(at), "@");
+		-- Where entries of a class and day go.
+		local places, copies, last_key, moved = {}, {}, nil, 0;
+
+		local function copy(key, stanza, when, with)
+			last_key = key;
+			local class = context.classes.of(host, stanza.attr.type or "").name;
+			if recorder.is_past(host, class, when, at, clock) then
+				add(class, "expired", 1, 0, when, when);
+				return;
+			end
+			local day = class..floor(when / 86400);
+			local place = places[day];
+			if not place then
+				place = { name = recorder.moved_name(class, generation, when); count = 0 };
+			elseif place.count >= place.room then
+				place = { name = recorder.next_name(place.name); count = 0; when = place.when };
+			end
+			if place.count == 0 then
+				place.room, places[day], copies[#copies + 1] = recorder.room(host, class), place, place.name;
+			end
+			-- That log may be in another order than that of time, a partition may not.
+			place.when = max(place.when or 0, floor(when));
+			if place.when > when and not stanza.attr[OCCURRED] then
+				stanza.attr[OCCURRED] = recorder.date_time(when);
+			end
+			call(store, "append", place.name, nil, stanza, place.when, with);
+			place.count, moved = place.count + 1, moved + 1;
+		end
+
+		local _, damaged = each(store, nil, breathe, copy);
+		if damaged == 0 then
+			slices.settle(host, store, copies, breathe, wish.settle);
+			-- Somebody may have written there meanwhile. From here to the end nothing pauses.
+			local newest, key = edge(store, nil, true);
+			if newest and key ~= last_key then
+				local rows = call(store, "find", nil, { after = last_key });
+				for late, stanza, when, with in rows or function () end do
+					copy(late, stanza, when, with);
+				end
+			end
+			call(store, "delete", nil);
+		else
+			for _, name in ipairs(copies) do
+				call(store, "delete", name);
+			end
+			context.log("warn", ("The older log of %s was not moved: %d damaged entries there can't be copied"):format(host, damaged));
+		end
+		call(store, "delete", marker);
+		return damaged == 0 and moved or 0;
+	end
+
+	-- Archive user nil of an SQL store: what is older than any class keeps goes by time, a bit at a time; what only its own class
+	-- lets go is removed by its key.
+	local function prune_rows(host, store, at, breathe, add, clock)
+		local oldest = edge(store, nil, false);
+		local cutoff = recorder.last_cutoff(host, at, clock, oldest);
+		local first, span, removed = oldest, FIRST_SPAN, 0;
+		local to;
+		while oldest and cutoff and oldest < cutoff do
+			local began = now();
+			-- `end` is inclusive.
+			to = min(floor(oldest) + span, recorder.before(cutoff));
+			removed = removed + (tonumber(call(store, "delete", nil, { ["end"] = to })) or 0);
+			local took = now() - began;
+			span = took > SLICE and max(1, floor(span / 2)) or took < SLICE / 2 and span * 2 or span;
+			breathe(true);
+			oldest = edge(store, nil, false);
+		end
+		if removed > 0 then
+			add("events", "expired", removed, 0, first, to);
+		end
+		local first_cutoff = recorder.first_cutoff(host, at);
+		if not oldest or not first_cutoff or oldest >= first_cutoff then
+			return;
+		end
+		local keys = {};
+		each(store, nil, breathe, function (key, stanza, when)
+			if when >= first_cutoff then
+				return false;
+			end
+			local class = context.classes.of(host, stanza.attr.type or "").name;
+			if recorder.is_past(host, class, when, at, clock) then
+				keys[#keys + 1] = key;
+				add(class, "expired", 1, 0, when, when);
+			end
+		end);
+		local engine = engine_of(store);
+		for i = 1, #keys, PAGE do
+			assert(in_one_transaction(engine, function ()
+				for k = i, min(i + PAGE - 1, #keys) do
+					call(store, "delete", nil, { key = keys[k] });
+				end
+			end));
+			breathe(true);
+		end
+	end
+
+	local function prune_old(host, store, users, at, breathe, add, wish, clock)
+		if engine_of(store) then
+			prune_rows(host, store, at, breathe, add, clock);
+			return 0;
+		end
+		local oldest = edge(store, nil, false);
+		if not oldest then
+			return 0;
+		elseif is_embedded(store) and not recorder.is_single(host) then
+			return move_old(host, store, users, at, breathe, add, wish, clock);
+		end
+		local cutoff = recorder.last_cutoff(host, at, clock, oldest);
+		if cutoff and oldest < cutoff then
+			local count = tonumber(call(store, "delete", nil, { ["end"] = recorder.before(cutoff) })) or 0;
+			add("events", "expired", count, 0, oldest, recorder.before(cutoff));
+			recorder.pruned(host);
+			context.classes.forget(host);
+		end
+		return 0;
+	end
+
+	return prune_old;
+end
+
+return { new = new };

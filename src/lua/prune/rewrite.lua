@@ -1,0 +1,100 @@
+-- Addresses that expire before their entries: partitions are replaced by copies with less of them.
+
+local _, chunks = ...;
+local stores = chunks.driver;
+
+-- What may hold an address, in elements of the log.
+-- Texts that may have addresses in them: what a reading was asked for.
+local ADDRESS_TEXTS = { filter = true; file = true };
+local ADDRESS_ATTRIBUTES = { address = true; ip = true; network = true; ["remote-ip"] = true };
+
+local ipairs, pairs, type = ipairs, pairs, type;
+local engine_of = stores.engine_of;
+
+-- Leaves of an entry's addresses what cut(text) gives, and of those in texts what cut_text(text) gives.
+local function narrow(stanza, cut, cut_text)
+	for name, value in pairs(stanza.attr) do
+		if ADDRESS_ATTRIBUTES[name] then
+			stanza.attr[name] = cut(value);
+		elseif ADDRESS_TEXTS[name] and stanza.name == "query" then
+			stanza.attr[name] = cut_text(value);
+		end
+	end
+	local children, tags = {}, {};
+	for i = 1, #stanza do
+		local child = stanza[i];
+		stanza[i] = nil;
+		if type(child) == "table" then
+			if child.name == "remote-ip" then
+				local left = cut(child:get_text() or "");
+				for k = #child, 1, -1 do child[k] = nil; end
+				child[1], child.tags = left, {};
+				child = left and child;
+			elseif child.name == "ip-hash" then
+				child = nil;
+			else
+				narrow(child, cut, cut_text);
+			end
+			tags[#tags + 1] = child;
+		end
+		children[#children + 1] = child or nil;
+	end
+	for i = 1, #children do
+		stanza[i] = children[i];
+	end
+	stanza.tags = tags;
+end
+
+--   context = { log, recorder } as prune.lua has them
+local function new(context, slices)
+	local recorder = context.recorder;
+	local call, each = slices.call, slices.each;
+
+	-- A copy of each partition with less of its addresses; then the originals go.
+	local function cut(host, store, partitions, breathe, add, wish)
+		local copies, copied = {}, {};
+		for _, partition in ipairs(partitions) do
+			local class, copy = recorder.home(partition), recorder.cut_name(partition);
+			local function leave(text)
+				return recorder.narrow(host, class, text);
+			end
+			local function leave_text(text)
+				return recorder.narrow_text(host, class, text);
+			end
+			local batch, first, last = {}, nil, nil;
+			local function write()
+				if #batch > 0 then
+					slices.append_all(store, copy, batch);
+					batch = {};
+				end
+			end
+			local paged = engine_of(store) ~= nil;
+			local count, damaged = each(store, partition, breathe, function (_, stanza, when, with)
+				first, last = first or when, when;
+				narrow(stanza, leave, leave_text);
+				batch[#batch + 1] = { stanza, when, with };
+				if not paged then
+					write();
+				end
+			end, write);
+			if damaged > 0 then
+				-- What can't be read can't be copied, and is not for us to remove.
+				call(store, "delete", copy);
+				context.log("warn", ("Addresses of %s in %s were not removed: %d damaged entries there can't be copied"):format(host, partition, damaged));
+			else
+				copies[#copies + 1] = copy;
+				copied[#copied + 1] = { partition = partition; class = class; count = count; first = first; last = last };
+			end
+		end
+		slices.settle(host, store, copies, breathe, wish.settle);
+		for _, done in ipairs(copied) do
+			call(store, "delete", done.partition);
+			add(done.class, "addresses", done.count, 1, done.first, done.last);
+			breathe();
+		end
+	end
+
+	return cut;
+end
+
+return { new = new };

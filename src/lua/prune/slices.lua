@@ -1,0 +1,176 @@
+-- Work on a store that takes long, in slices that hold the server's loop for a moment each.
+
+local _, chunks = ...;
+local stores = chunks.driver;
+
+-- How long one slice may be, and the pause behind it, in seconds.
+local SLICE, REST = 0.006, 0.015;
+-- Rows of an SQL store that are read at once to begin with, and at most.
+local PAGE, LARGEST_PAGE = 25, 200;
+-- So many rows in a row that can't be read are not a damaged row but a damaged archive.
+local MOST_DAMAGED = 100;
+-- The embedded driver leaves it to the kernel when what it has written gets to the disk. Before an original goes, its copy
+-- has so many seconds.
+local SETTLE = 45;
+
+local STOPPED = "the module is being unloaded";
+
+local error, ipairs, pcall = error, ipairs, pcall;
+local floor, max, min = math.floor, math.max, math.min;
+local cause_of, engine_of, in_one_transaction, is_embedded = stores.cause_of, stores.engine_of, stores.in_one_transaction, stores.is_embedded;
+
+-- Slices over a clock.
+--   context = {
+--     now      as the log's environment has it
+--     pause    function(seconds) | nil: lets the server go on; without it nothing else waits
+--     retry    function(attempt, message) -> whether to try again
+--     sync     function(host, archive user): forces a file of the embedded driver to disk, instead of waiting
+--   }
+local function new(context)
+	local now, pause = context.now, context.pause;
+	local stopped, longest = false, 0;
+
+	-- breathe(at once | nil, seconds | nil): lets the server go on where a slice has been long enough.
+	local function new_breath()
+		local since = now();
+		return function (at_once, seconds)
+			local held = now() - since;
+			if held >= SLICE or at_once then
+				longest = max(longest, held);
+				if pause then
+					pause(seconds or REST);
+				end
+				if stopped then
+					error(STOPPED, 0);
+				end
+				since = now();
+			end
+		end
+	end
+
+	-- After a failure: waits to try again, or raises a text where nobody wants to wait any longer.
+	local function wait_or_raise(attempt, problem)
+		local message = cause_of(problem);
+		if not context.retry or not context.retry(attempt, message) then
+			error(message, 0);
+		end
+	end
+
+	-- Calls a method of a store. Raises a text where it fails; gives nothing where there is nothing.
+	local function call(store, method, ...)
+		local attempt = 0;
+		while true do
+			local ok, result, err = pcall(store[method], store, ...);
+			if ok and result then
+				return result, err;
+			elseif ok and method == "find" and (err == nil or err == "item-not-found") then
+				return nil;
+			end
+			attempt = attempt + 1;
+			local problem = ok and err or result;
+			if problem == false then problem = nil; end
+			wait_or_raise(attempt, problem);
+		end
+	end
+
+	-- Calls visit(key, stanza, when, with) for each entry of an archive user, oldest first, until it returns false, and
+	-- page_done() before each pause. Gives how many there were, and how many that can't be read.
+	local function each(store, user, breathe, visit, page_done)
+		local paged = engine_of(store) ~= nil;
+		local page, after, count, damaged = PAGE, nil, 0, 0;
+		while true do
+			local began = now();
+			local rows = call(store, "find", user, paged and { limit = page, after = after } or {});
+			if not rows then break; end
+			local in_page, in_a_row, going_on = 0, 0, true;
+			while going_on do
+				-- A row that is no XML makes the SQL driver's iterator raise; the next call gives the next row.
+				local ok, key, stanza, when, with = pcall(rows);
+				if ok and key == nil then
+					break;
+				end
+				in_page = in_page + 1;
+				if ok then
+					after, count, in_a_row = key, count + 1, 0;
+					going_on = visit(key, stanza, when, with) ~= false;
+				else
+					damaged, in_a_row = damaged + 1, in_a_row + 1;
+					if in_a_row > MOST_DAMAGED then
+						error(cause_of(key), 0);
+					end
+				end
+				if not paged then
+					breathe();
+				end
+			end
+			if page_done then
+				page_done();
+			end
+			breathe();
+			if not paged or in_page < page or not going_on then break; end
+			local took = now() - began;
+			page = took > SLICE and max(10, floor(page / 2)) or took < SLICE / 2 and min(LARGEST_PAGE, page * 2) or page;
+		end
+		return count, damaged;
+	end
+
+	-- Appends rows { stanza, when, with } to an archive user: in one transaction where there are transactions.
+	local function append_all(store, user, rows)
+		local engine = engine_of(store);
+		local function append()
+			for _, row in ipairs(rows) do
+				call(store, "append", user, nil, row[1], row[2], row[3]);
+			end
+		end
+		if engine and #rows > 1 then
+			local attempt = 0;
+			while true do
+				local ok, done, err = pcall(in_one_transaction, engine, append);
+				if ok and done then break; end
+				stores.undo(engine);
+				attempt = attempt + 1;
+				wait_or_raise(attempt, ok and err or done);
+			end
+		else
+			append();
+		end
+	end
+
+	-- When the first or last entry of an archive user was stored, and its key.
+	local function edge(store, user, reverse)
+		local time, id;
+		local rows = call(store, "find", user, { limit = 1; reverse = reverse });
+		if rows then
+			for key, _, when in rows do
+				time, id = time or when, id or key;
+			end
+		end
+		return time, id;
+	end
+
+	-- Lets the kernel write out what the embedded driver has written, or sees to it.
+	local function settle(host, store, users, breathe, seconds)
+		if not is_embedded(store) or #users == 0 then
+			return;
+		elseif pause then
+			breathe(true, seconds or SETTLE);
+		elseif context.sync then
+			for _, user in ipairs(users) do
+				context.sync(host, user);
+			end
+		end
+	end
+
+	return {
+		-- new_breath() -> breathe, for one work
+		new_breath = new_breath;
+		call = call, each = each, append_all = append_all, edge = edge, settle = settle;
+		-- stop(): works end at the next breath, by raising
+		stop = function () stopped = true; end;
+		is_stopped = function () return stopped; end;
+		-- longest() -> the longest slice, in seconds
+		longest = function () return longest; end;
+	};
+end
+
+return { new = new, LONG = SLICE, PAGE = PAGE };

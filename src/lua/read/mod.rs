@@ -1,0 +1,235 @@
+//! Queries and what is written of them, as objects of the glue: the events of a query stay on this side of the border.
+
+pub(crate) mod output;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use mlua::prelude::*;
+
+use crate::archive::retention::Retention;
+use crate::command::{Made, Show};
+use crate::entry::{Row, StoredEvent};
+use crate::filter::beginning::Beginning;
+use crate::lua::value::number;
+use crate::query::{Follower, Look, Origin, Page, Place, Query, Request, Scope, Steps};
+use crate::render::columns::Column;
+use crate::render::{Options, Renderer, page, renderer, statistics};
+use crate::time::zone::Zone;
+
+/// What a reading of the log is asked for.
+pub(crate) struct Asked(pub(crate) Show);
+
+impl LuaUserData for Asked {
+    fn add_fields<F: LuaUserDataFields<Self>>(fields: &mut F) {
+        fields.add_field_method_get("host", |_, this| Ok(this.0.host.clone()));
+        fields.add_field_method_get("limit", |_, this| Ok(this.0.request.limit));
+        fields.add_field_method_get("output", |_, this| Ok(this.0.output.clone()));
+        fields.add_field_method_get("follow", |_, this| Ok(this.0.follow));
+        // What was asked, as flags.
+        fields.add_field_method_get("asked", |_, this| Ok(this.0.asked.clone()));
+        fields.add_field_method_get("format", |_, this| {
+            Ok(match this.0.made {
+                Made::Entries | Made::Stats => this.0.format.name(),
+                Made::Page { .. } => "report",
+            })
+        });
+    }
+
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // page(limit, after | nil) -> the same, but so many, and behind that place
+        methods.add_method("page", |lua, this, (limit, after): (usize, Option<String>)| {
+            let after = after.and_then(|place| place.parse().ok());
+            let request = Request { limit: Some(limit), after, ..this.0.request.clone() };
+            lua.create_userdata(Self(Show { request, ..this.0.clone() }))
+        });
+        // beginning(since | nil) -> the newest entry that begins or ends an account of that name
+        methods.add_method("beginning", |lua, this, since: Option<f64>| {
+            lua.create_userdata(Self(Show { request: this.0.request.beginning(since), ..this.0.clone() }))
+        });
+        // of_account(since | nil, place | nil, event type) -> the same, but only of the account that begins then, or with the entry
+        // at that place
+        methods.add_method("of_account", |lua, this, (since, place, kind): (Option<f64>, Option<String>, Option<String>)| {
+            let place: Option<Place> = place.and_then(|place| place.parse().ok());
+            let with = place.map(|place| Beginning::with(place, kind.as_deref().unwrap_or_default()));
+            let mut request = this.0.request.clone();
+            request.filter.begins = match since.map(Beginning::at) {
+                Some(since) => Some(since.or_later(with)),
+                None => with,
+            };
+            lua.create_userdata(Self(Show { request, ..this.0.clone() }))
+        });
+        // limited(limit) -> the same, but at most so many
+        methods.add_method("limited", |lua, this, limit: usize| {
+            let request = Request { limit: Some(limit), ..this.0.request.clone() };
+            lua.create_userdata(Self(Show { request, ..this.0.clone() }))
+        });
+    }
+}
+
+/// `writing(asked, width | nil, coloured, name of the host in ASCII | nil) -> writing`; without a width nothing is cut.
+pub(crate) fn writing(
+    _: &Lua,
+    (asked, width, coloured, ascii_host): (LuaUserDataRef<Asked>, Option<usize>, bool, Option<String>),
+) -> LuaResult<Writing> {
+    let Show { host, columns, zone, format, made, byte_order_mark, follow, .. } = asked.0.clone();
+    let options = Options { host, ascii_host, columns, width, zone, coloured: coloured && asked.0.colour, live: follow, byte_order_mark };
+    Ok(Writing(match made {
+        Made::Entries => renderer(format, &options),
+        Made::Stats => statistics(&options),
+        Made::Page { at } => page(&options, at),
+    }))
+}
+
+/// Rows as the glue lists them: key, when, with, xml, one after the other. What is no row is left out.
+fn rows(list: &LuaTable) -> LuaResult<Vec<Row>> {
+    let values: Vec<LuaValue> = list.sequence_values().collect::<LuaResult<_>>()?;
+    let row = |values: &[LuaValue]| match values {
+        [key, when, with, xml] => Some(Row {
+            key: key.as_string()?.to_string_lossy(),
+            when: number(when)?,
+            with: with.as_string().map(LuaString::to_string_lossy),
+            xml: xml.as_string()?.to_string_lossy(),
+        }),
+        _ => None,
+    };
+    Ok(values.chunks_exact(4).filter_map(row).collect())
+}
+
+/// Names of archive users. A driver may list users that are no strings: the memory driver's key of user `nil` is a function.
+fn names(users: &LuaTable) -> impl Iterator<Item = String> + '_ {
+    users.sequence_values::<LuaValue>().filter_map(|user| user.ok()?.as_string()?.to_str().ok().map(|user| user.to_owned()))
+}
+
+/// What somebody who follows the log has seen of it.
+pub(crate) struct Following {
+    pub(crate) host: String,
+    pub(crate) follower: Rc<RefCell<Follower>>,
+}
+
+impl LuaUserData for Following {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // saw(query): what is taken of the query from now on is not shown again
+        methods.add_method("saw", |_, this, query: LuaAnyUserData| {
+            query.borrow_mut::<Reading>()?.seen_by = Some(Rc::clone(&this.follower));
+            Ok(())
+        });
+    }
+}
+
+/// A query, or a look of somebody who follows the log, that is being read.
+pub(crate) struct Reading {
+    query: Box<dyn Steps>,
+    page: Option<Page>,
+    shown: usize,
+    seen_by: Option<Rc<RefCell<Follower>>>,
+}
+
+impl Reading {
+    /// Begins a query over the archive users that a store lists; entries have been waiting in the journal since `waiting_since`.
+    pub(crate) fn new(request: Request, users: &LuaTable, waiting_since: Option<f64>, scope: Scope) -> Self {
+        Self::of(Query::new(request, scope, names(users), waiting_since))
+    }
+
+    /// Begins a look over the archive users that a store lists; `waits` says whether entries wait in the journal.
+    pub(crate) fn look(following: &Following, users: &LuaTable, waits: bool, retention: Retention, now: f64) -> Self {
+        Self::of(Look::new(&following.follower, names(users), waits, retention, now))
+    }
+
+    fn of(query: impl Steps + 'static) -> Self {
+        Self { query: Box::new(query), page: None, shown: 0, seen_by: None }
+    }
+
+    fn take(&mut self) -> Vec<StoredEvent> {
+        let events = self.query.take();
+        self.shown = self.shown.saturating_add(events.len());
+        if let Some(follower) = &self.seen_by {
+            let mut follower = follower.borrow_mut();
+            events.iter().for_each(|event| follower.saw(event));
+        }
+        events
+    }
+}
+
+impl LuaUserData for Reading {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // next_page() -> { limit, journal, partition, with, oldest_first, behind, near, bound } | nil where none is needed
+        methods.add_method_mut("next_page", |lua, this, ()| {
+            this.page = this.query.next_page();
+            let Some(page) = &this.page else { return Ok(None) };
+            let table = lua.create_table()?;
+            table.set("limit", page.limit)?;
+            match &page.from {
+                Origin::Store(partition) => table.set("partition", partition.clone())?,
+                Origin::Journal => table.set("journal", true)?,
+            }
+            table.set("with", page.with.clone())?;
+            table.set("oldest_first", page.oldest_first)?;
+            table.set("behind", page.behind.clone())?;
+            table.set("near", page.near)?;
+            table.set("bound", page.bound)?;
+            Ok(Some(table))
+        });
+        // moved(users): what a store lists now, before a page of archive user nil is fed that has no rows
+        methods.add_method_mut("moved", |_, this, users: LuaTable| {
+            if let Some(page) = &this.page {
+                this.query.moved(page, names(&users).collect());
+            }
+            Ok(())
+        });
+        // lost_place(): the store does not know the row behind which the page begins; the page is not fed
+        methods.add_method_mut("lost_place", |_, this, ()| {
+            if let Some(page) = this.page.take() {
+                this.query.lost_place(&page);
+            }
+            Ok(())
+        });
+        // feed(rows, skipped, seconds): the page, how many rows of it could not be read, and how long it took
+        methods.add_method_mut("feed", |_, this, (rows, skipped, seconds): (LuaTable, usize, f64)| {
+            let rows = self::rows(&rows)?;
+            if let Some(page) = this.page.take() {
+                this.query.feed(&page, rows, skipped, seconds);
+            }
+            Ok(())
+        });
+        // cells(columns) -> list of entries, each a list of texts: the events that are certain and were not taken yet
+        methods.add_method_mut("cells", |_, this, names: Vec<String>| {
+            let columns: Vec<Column> = names.iter().filter_map(|name| name.parse().ok()).collect();
+            let cells = |event: StoredEvent| columns.iter().map(|column| column.text(&event, Zone::Utc)).collect::<Vec<_>>();
+            Ok(this.take().into_iter().map(cells).collect::<Vec<_>>())
+        });
+        // is_taken() -> whether no events are left to take now
+        methods.add_method("is_taken", |_, this, ()| Ok(this.query.is_taken()));
+        // shown() -> number of entries; damaged() -> number, text that says where the first are
+        methods.add_method("shown", |_, this, ()| Ok(this.shown));
+        methods.add_method("damaged", |_, this, ()| {
+            let damaged = this.query.damaged();
+            Ok((damaged.count, damaged.places.join("; ")))
+        });
+        // last() -> place of the last event that was found | nil
+        methods.add_method("last", |_, this, ()| Ok(this.query.last().map(ToString::to_string)));
+    }
+}
+
+/// Entries that are being written in one format.
+pub(crate) struct Writing(Box<dyn Renderer>);
+
+impl LuaUserData for Writing {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        methods.add_method_mut("begin", |lua, this, ()| lua.create_string(this.0.begin()));
+        // entries(query, backwards) -> text: the events of the query that are certain and were not taken yet
+        methods.add_method_mut("entries", |lua, this, (query, backwards): (LuaAnyUserData, Option<bool>)| {
+            let mut query = query.borrow_mut::<Reading>()?;
+            let mut events = query.take();
+            if backwards == Some(true) {
+                while !query.query.is_taken() {
+                    events.extend(query.take());
+                }
+                events.reverse();
+            }
+            lua.create_string(this.0.entries(&events))
+        });
+        // ending() -> text; `end` is a word of Lua's
+        methods.add_method_mut("ending", |lua, this, ()| lua.create_string(this.0.end()));
+    }
+}

@@ -1,0 +1,244 @@
+-- Reads the log of a host, page by page, and gives what was found to whoever wants it.
+
+local native, chunks = ...;
+local stores = chunks.driver;
+
+-- For how many seconds a page may be read, and the loop be held, where others wait for the loop.
+local PAGE, SLICE = 0.004, 0.005;
+
+local ipairs, pcall, require = ipairs, pcall, require;
+local max = math.max;
+local cause_of, is_embedded, read_page, seeks, users_of = stores.cause_of, stores.is_embedded, stores.read_page, stores.seeks, stores.users_of;
+
+-- The name of a host in ASCII, as DNS has it: text | nil
+local function ascii_host(host)
+	local found, encodings = pcall(require, "util.encodings");
+	return found and encodings.idna.to_ascii(host) or nil;
+end
+
+-- writing(asked, width | nil, coloured) -> writing; reader.rs describes it
+local function new_writing(asked, width, coloured)
+	return native.writing(asked, width, coloured, ascii_host(asked.host));
+end
+
+-- The reading half of a log.
+--   context = {
+--     now        as the log's environment has it
+--     retry      function(attempt, message) -> whether to read again, after a pause | nil
+--     store_of   function(host) -> store | nil, err
+--     recorder
+--     waiting    function(host) -> what waits in the journal, as queue.lua gives it
+--   }
+local function new(context)
+	local now = context.now;
+
+	-- Calls read() until it gives something, or nobody wants to wait any longer: what it gave | nil, message
+	local function patiently(read, ...)
+		local attempt = 0;
+		while true do
+			local result, err = read(...);
+			if result then
+				return result, err;
+			end
+			attempt = attempt + 1;
+			local message = cause_of(err);
+			if not context.retry or not context.retry(attempt, message) then
+				return nil, message;
+			end
+		end
+	end
+
+	-- Names of a store's archive users that hold entries | nil, message
+	local function visible_users(store)
+		local users, err = patiently(users_of, store);
+		if not users then
+			return nil, err;
+		end
+		-- Copies that are not finished are not read, and what they are made from is.
+		local old_is_empty = false;
+		if context.recorder.is_moving(users) then
+			local rows;
+			rows, err = patiently(read_page, store, { limit = 1 });
+			if not rows then
+				return nil, err;
+			end
+			old_is_empty = #rows == 0;
+		end
+		return context.recorder.visible(users, old_is_empty);
+	end
+
+	-- Opens the store of a host for reading: store, names of its archive users | nil, message
+	local function open(host)
+		local store, err = patiently(context.store_of, host);
+		if not store then
+			return nil, err;
+		end
+		local users;
+		users, err = visible_users(store);
+		if not users then
+			return nil, err;
+		end
+		return store, users;
+	end
+
+	-- Reads what is asked for. take(query) is called whenever there may be events to take from the query; it returns false to
+	-- stop. pause(), where there is one, is called when the loop was held for long enough.
+	-- Where it keeps them instead, until the end, that is said. With following = what recorder.follower() gave, what is new since
+	-- the last such reading is read, oldest first, and the first time nothing.
+	--   scan(asked, take, pause | nil, keeps | nil, following | nil) -> { shown =, damaged =, places = text, last = place | nil,
+	--     problem = message | nil: the store can't be read, and what waits for it was read all the same }
+	local function scan(asked, take, pause, keeps, following)
+		local host = asked.host;
+		-- What waits is looked at first: an entry that goes to the store meanwhile is met twice and known by its id, none is
+		-- missed.
+		local waiting = context.waiting(host);
+		local held_since = now();
+		local function breathe()
+			if pause and now() - held_since > SLICE then
+				pause();
+				held_since = now();
+			end
+		end
+		local store, users = open(host);
+		breathe();
+		local problem;
+		if not store then
+			problem, users = users, {};
+		end
+		-- The embedded driver has no index: for a few entries of one user it would read a whole partition at once.
+		local without_index = pause and store and is_embedded(store);
+		local query = following and context.recorder.look(following, users, waiting.since ~= nil, now())
+			or context.recorder.query(asked, users, waiting.since, now(), pause and PAGE or nil, store ~= nil and seeks(store), context.clock(host));
+		while true do
+			local page = query:next_page();
+			if page then
+				local began = now();
+				local rows, skipped = {}, 0;
+				if page.journal then
+					rows, skipped = waiting.page(page.limit, page.behind, page.oldest_first);
+				elseif not problem then
+					if without_index then
+						page.with = nil;
+					end
+					rows, skipped = patiently(read_page, store, page);
+					if not rows then
+						rows, skipped, problem = {}, 0, skipped;
+					elseif not following and not page.partition and #rows == 0 and is_embedded(store) then
+						-- What lay there may have been moved since the store was listed.
+						local users_now;
+						users_now, problem = visible_users(store);
+						query:moved(users_now or {});
+					end
+				end
+				if rows.gone then
+					query:lost_place();
+				else
+					query:feed(rows, skipped, now() - began);
+				end
+				breathe();
+			end
+			local going_on;
+			repeat
+				going_on = take(query) ~= false;
+				breathe();
+			until not going_on or query:is_taken() or keeps;
+			if not going_on or not page then
+				break;
+			end
+		end
+		local damaged, places = query:damaged();
+		return {
+			shown = query:shown(); damaged = damaged + waiting.damaged; places = places;
+			last = query:last(); problem = problem;
+		};
+	end
+
+	-- Writes what is asked for, in its format.
+	--   write(asked, out, view) -> what scan() gives, with stopped = true where `out` said so
+	-- out(text, number of entries so far) returns false to stop. view = { width = cells | nil, coloured =, backwards = true: all
+	-- at once and the last first, pause = as for scan(),
+	-- each_page = function(number of entries so far), writing = what writing() returned: no beginning and no end,
+	-- following = as for scan(), saw = following: what is written is not new for it }
+	local function write(asked, out, view)
+		local writing = view.writing or new_writing(asked, view.width, view.coloured or false);
+		local stopped, kept = false, nil;
+		local function put(text, shown)
+			if text ~= "" and not stopped then
+				stopped = out(text, shown) == false;
+			end
+			return not stopped;
+		end
+		if not view.writing then
+			put(writing:begin(), 0);
+		end
+		local result = scan(asked, function (query)
+			if view.each_page then
+				view.each_page(query:shown());
+			end
+			if view.saw then
+				view.saw:saw(query);
+			end
+			if view.backwards then
+				kept = query;
+				return true;
+			end
+			local text = writing:entries(query);
+			return put(text, query:shown());
+		end, view.pause, view.backwards, view.following);
+		if kept then
+			local text = writing:entries(kept, true);
+			result.shown = kept:shown();
+			put(text, result.shown);
+		end
+		if not view.writing then
+			put(writing:ending(), result.shown);
+		end
+		result.stopped = stopped;
+		return result;
+	end
+
+	-- The entries that are asked for, each a list of texts, one a column.
+	--   cells(asked, columns, pause | nil) -> list, what scan() gives
+	local function cells(asked, columns, pause)
+		local list = {};
+		local result = scan(asked, function (query)
+			for _, entry in ipairs(query:cells(columns)) do
+				list[#list + 1] = entry;
+			end
+		end, pause);
+		return list, result;
+	end
+
+	-- What is asked for of an account, without what is of those who had its name before.
+	--   of_account(asked, since | nil, pause | nil) -> asked, place of the entry that says when the account began | nil, or
+	--     nil, message; nothing before `since` is of the account
+	local function of_account(asked, since, pause)
+		local horizon = context.recorder.account_horizon(asked.host, now());
+		since = since and horizon and max(since, horizon) or since or horizon;
+		local found, result = cells(asked:beginning(since and since - 1), { "event" }, pause);
+		if result.problem then
+			return nil, result.problem;
+		end
+		return asked:of_account(since, result.last, found[1] and found[1][1]), result.last;
+	end
+
+	-- For the next page: whether the name has come to another account since then, which began with the entry at `place`.
+	--   is_other_account(asked, since, place | nil, pause | nil) -> true | false | nil, message
+	local function is_other_account(asked, since, place, pause)
+		local _, result = cells(asked:beginning(since), { "event" }, pause);
+		if result.problem then
+			return nil, result.problem;
+		end
+		return result.last ~= nil and result.last ~= place;
+	end
+
+	-- follower(asked) -> following, which has taken note of how far the log has got, what scan() gives
+	local function follower(asked)
+		local following = context.recorder.follower(asked);
+		return following, scan(asked, function () end, nil, nil, following);
+	end
+
+	return { open = open; write = write; cells = cells; follower = follower; of_account = of_account; is_other_account = is_other_account };
+end
+
+return { new = new; writing = new_writing };

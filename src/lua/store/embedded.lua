@@ -1,0 +1,126 @@
+-- The embedded driver, guarded: its files are looked at before it writes to them or reads them. What is looked for is decided in
+-- the core (embedded.rs).
+
+local native, chunks = ...;
+local local_of, is_embedded = chunks.driver.local_of, chunks.driver.is_embedded;
+
+-- Files may change at any time, but to look at them costs about half as much as to append. For so many seconds, a slice of the
+-- hand-over, they are believed.
+local SLICE = 0.008;
+
+local pcall, setmetatable, type = pcall, setmetatable, type;
+
+-- Whether the driver maintains indexes: Prosody 13's does, where Lua can write them.
+local keeps_indexes = type(string.packsize) == "function";
+
+-- context = {
+--   list_path   function(host, archive user) -> the file in which the driver keeps its entries | nil
+--   get_option  function(host, name), log, now  as the log's environment has them
+-- }
+-- Gives guard(host, store) -> the store, or one that stands before it.
+local function new(context)
+	local lists, is_root = native.lists(), native.is_root();
+	local told = {};
+
+	local function tell_once(host, level, line)
+		if not told[host..level] then
+			told[host..level] = true;
+			context.log(level, line:format(host));
+		end
+	end
+
+	-- Why the driver would store nothing of a host, though it says that it did | nil
+	local function dropped(host, callback, user)
+		local ok, passed = pcall(callback, user, host, "audit");
+		if not ok or passed ~= false then
+			return nil;
+		elseif context.get_option(host, "authentication") == "anonymous" then
+			return [[with authentication = "anonymous" Prosody keeps nothing of a host in its internal storage; set storage = { audit = "sql" }]];
+		end
+		return [[a module makes Prosody keep nothing of this host in its internal storage; set storage = { audit = "sql" }]];
+	end
+
+	return function (host, store)
+		if not context.list_path or not is_embedded(store) then
+			return store;
+		end
+		local datamanager = local_of(store.append, "datamanager");
+		local callback = local_of(datamanager.list_append, "callback");
+		local has_index = keeps_indexes and type(datamanager.list_open) == "function";
+		local guarded = setmetatable({ guards = store }, { __index = store });
+
+		-- Archive users whose files were looked at since then.
+		local looked_at, since = {}, 0;
+
+		-- Whether the driver may append: true, whether its files were looked at | nil, message
+		local function may_append(user, path)
+			local now = context.now();
+			if now - since > SLICE or now < since then
+				looked_at, since = {}, now;
+			end
+			if looked_at[user or false] then
+				return true, false;
+			end
+			local problem = type(callback) == "function" and dropped(host, callback, user);
+			if problem then
+				return nil, problem;
+			end
+			local ok;
+			ok, problem = lists:before_append(path, user ~= nil, has_index);
+			if ok == nil then
+				return nil, problem;
+			end
+			looked_at[user or false] = true;
+			return true, true;
+		end
+
+		-- What has failed is looked at again before the next try.
+		local function appended(user, key, ...)
+			if not key then
+				looked_at[user or false] = nil;
+			end
+			return key, ...;
+		end
+
+		local function done(user, path, ...)
+			if is_root and path then
+				lists:after_root(path, user ~= nil);
+			end
+			return ...;
+		end
+
+		function guarded.append(_, user, ...)
+			local path = context.list_path(host, user);
+			local ok, looked = may_append(user, path);
+			if not ok then
+				return nil, looked;
+			end
+			-- What was not there is made by the first append.
+			return done(user, looked and path, appended(user, store:append(user, ...)));
+		end
+
+		function guarded.find(_, user, query)
+			local path = context.list_path(host, user);
+			if path then
+				local removed, problem = lists:before_read(path, has_index);
+				if removed then
+					tell_once(host, "info", "Indexes of stored audit events of %s lacked entries, as another version of Prosody wrote them; they are made again");
+				elseif removed == nil then
+					return nil, problem;
+				elseif problem then
+					tell_once(host, "warn", "Some of the stored audit events of %s can't be read, as an index lacks them: "..problem:gsub("%%", "%%%%"));
+				end
+			end
+			return done(user, path, store:find(user, query));
+		end
+
+		function guarded.delete(_, user, ...)
+			looked_at[user or false] = nil;
+			return done(user, context.list_path(host, user), store:delete(user, ...));
+		end
+
+		return guarded;
+	end
+end
+
+return { new = new };

@@ -1,0 +1,640 @@
+//! The options of the audit log in Prosody's configuration: one table that drives reading, refusing and documentation.
+
+mod classes;
+
+use std::cmp::Ordering;
+use std::path::PathBuf;
+
+use crate::address::{FALLBACK_IPV4_PREFIX, FALLBACK_IPV6_PREFIX, Policy};
+use crate::archive::Layout;
+use crate::archive::retention::{Retention, Rules};
+use crate::flood::{Burst, Repeats};
+use crate::time::period::{Period, PeriodError};
+use classes::Inherited;
+
+pub use classes::{CLASS_FIELDS, FieldSpec};
+
+/// One option, as the documentation shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OptionSpec {
+    /// The name in `prosody.cfg.lua`.
+    pub name: &'static str,
+    /// The default, as it would be written there.
+    pub default: &'static str,
+    /// What may be written there.
+    pub allowed: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+/// Every option that the core reads.
+pub const OPTIONS: &[OptionSpec] = &[
+    OptionSpec {
+        name: "audit_log_expires_after",
+        default: "\"28d\"",
+        allowed: "a number of seconds, a period such as \"28d\", \"2 weeks\", \"6 months\" or \"1y\", or \"never\"",
+        meaning: "How long entries are kept.",
+    },
+    OptionSpec { name: "audit_log_ips", default: "true", allowed: "true or false", meaning: "Store addresses." },
+    OptionSpec {
+        name: "audit_log_ipv4_prefix",
+        default: "none",
+        allowed: "a whole number from 0 to 32",
+        meaning: "Store only so many leading bits of an IPv4 address.",
+    },
+    OptionSpec {
+        name: "audit_log_ipv6_prefix",
+        default: "none",
+        allowed: "a whole number from 0 to 128",
+        meaning: "Store only so many leading bits of an IPv6 address.",
+    },
+    OptionSpec {
+        name: "audit_log_ips_expire_after",
+        default: "\"never\"",
+        allowed: classes::ADDRESSES_EXPIRE,
+        meaning: "When less is kept of addresses, while their entries stay.",
+    },
+    OptionSpec {
+        name: "audit_log_ips_expire_to",
+        default: "\"prefix\"",
+        allowed: "\"prefix\" or \"none\"",
+        meaning: "What is kept of them from then on: the configured prefix (or else /24 and /48), or nothing.",
+    },
+    OptionSpec {
+        name: "audit_log_location",
+        default: "true where a database is found",
+        allowed: "true or false",
+        meaning: "Store the country and continent of addresses.",
+    },
+    OptionSpec {
+        name: "audit_log_location_database",
+        default: "the usual places",
+        allowed: "the path of an .mmdb file",
+        meaning: "The database of countries: GeoLite2, DB-IP or another one in MaxMind's format.",
+    },
+    OptionSpec {
+        name: "audit_log_classes",
+        default: "none",
+        allowed: "a table of classes, each a table",
+        meaning: "What is kept apart, for how long, and with how much of an address: see below.",
+    },
+    OptionSpec {
+        name: "audit_log_layout",
+        default: "\"partitions\"",
+        allowed: "\"partitions\" or \"single\"",
+        meaning: "How entries lie in the archive; \"single\" is how the community's modules wrote them.",
+    },
+    OptionSpec {
+        name: "audit_log_clock_trust",
+        default: "\"1d\"",
+        allowed: "a number of seconds, a period such as \"1d\", or \"never\"",
+        meaning: "After the clock has jumped, how long it must agree before anything is removed again.",
+    },
+    OptionSpec {
+        name: "audit_log_write",
+        default: "\"journal\"",
+        allowed: "\"journal\" or \"direct\"",
+        meaning: "When entries go to the store: a moment later, from a journal on disk, or before the event goes on.",
+    },
+    OptionSpec {
+        name: "audit_log_flood",
+        default: "{ burst = 5; window = \"60s\" }",
+        allowed: "a table with burst (a whole number from 1 to 1000) and window (from 1 second to 1 day), or false",
+        meaning: "How many failures of one account and network are stored within which time, and several times as many of what a user or another server does; the rest is counted.",
+    },
+    OptionSpec {
+        name: "audit_log_unknown_names",
+        default: "\"plain\"",
+        allowed: "\"plain\" or \"hash\"",
+        meaning: "How a name in a failed login is stored that is no account: as it is, or as a keyed hash (it may be a password).",
+    },
+    OptionSpec {
+        name: "audit_user_history",
+        default: "true",
+        allowed: "true or false",
+        meaning: "Let every user see the recent activity of their own account, as an ad-hoc command.",
+    },
+    OptionSpec {
+        name: "audit_auth_repeat_failure_timeout",
+        default: "none",
+        allowed: "a number of seconds or a period such as \"10 minutes\"",
+        meaning: "Do not record the same failure of the same user from the same address again within this time; count it.",
+    },
+    OptionSpec {
+        name: "audit_auth_repeat_success_timeout",
+        default: "none",
+        allowed: "a number of seconds or a period such as \"10 minutes\"",
+        meaning: "The same for successes.",
+    },
+    OptionSpec {
+        name: "audit_auth_cache_size",
+        default: "128",
+        allowed: "a whole number from 1 to 1000000",
+        meaning: "How many users and addresses are remembered for that.",
+    },
+];
+
+/// The default of `audit_log_clock_trust`.
+const CLOCK_TRUST: Period = Period::Seconds(86_400.0);
+
+/// A value as it stands in the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Not set.
+    Nil,
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A number.
+    Number(f64),
+    /// A string.
+    String(String),
+    /// A table: its keys and values, in the order of the keys.
+    Table(Vec<(Value, Value)>),
+    /// Something that no option takes; the name of its Lua type.
+    Other(&'static str),
+}
+
+impl std::fmt::Display for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nil => f.write_str("nil"),
+            Self::Boolean(value) => write!(f, "{value}"),
+            Self::Number(value) => write!(f, "{value}"),
+            Self::String(value) => write!(f, "{value:?}"),
+            Self::Table(fields) if fields.is_empty() => f.write_str("{}"),
+            Self::Table(fields) => {
+                for (index, (key, value)) in fields.iter().enumerate() {
+                    f.write_str(if index == 0 { "{ " } else { "; " })?;
+                    match key {
+                        Self::String(name) => write!(f, "{name} = {value}")?,
+                        Self::Number(_) => write!(f, "{value}")?,
+                        key => write!(f, "[{key}] = {value}")?,
+                    }
+                }
+                f.write_str(" }")
+            }
+            Self::Other(kind) => write!(f, "a {kind}"),
+        }
+    }
+}
+
+impl Value {
+    /// A table of these fields.
+    #[must_use]
+    pub fn table(mut fields: Vec<(Self, Self)>) -> Self {
+        fields.sort_by(|(a, _), (b, _)| match (a, b) {
+            (Self::Number(a), Self::Number(b)) => a.total_cmp(b),
+            (Self::Number(_), _) => Ordering::Less,
+            (_, Self::Number(_)) => Ordering::Greater,
+            (a, b) => a.to_string().cmp(&b.to_string()),
+        });
+        Self::Table(fields)
+    }
+
+    /// The value of a field of a table; [`Value::Nil`] where there is none, and where this is no table.
+    #[must_use]
+    pub fn field(&self, name: &str) -> &Self {
+        let fields = if let Self::Table(fields) = self { fields.as_slice() } else { &[] };
+        fields.iter().find(|(key, _)| matches!(key, Self::String(key) if key == name)).map_or(&Self::Nil, |(_, value)| value)
+    }
+}
+
+/// Whether locations are stored, and from which database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Locations {
+    /// Not stored.
+    Off,
+    /// From the first database in the usual places, if there is one.
+    #[default]
+    Usual,
+    /// From the usual places; that there is none is worth a word, since the operator asked for it.
+    Wanted,
+    /// From this database.
+    File(PathBuf),
+}
+
+/// What the options of one host come to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// What is kept, for how long, and with how much of an address.
+    pub retention: Retention,
+    /// Whether locations are stored.
+    pub locations: Locations,
+    /// How entries lie in the archive.
+    pub layout: Layout,
+    /// For how long a clock that has jumped must agree before anything is removed by it.
+    pub clock_trust: Period,
+    /// When entries go to the store.
+    pub write: Write,
+    /// How many events that unauthenticated peers can cause are stored as they are; nothing where all of them are.
+    pub flood: Option<Burst>,
+    /// Which logins are not repeated.
+    pub repeats: Repeats,
+    /// How names that are no accounts are stored.
+    pub unknown_names: UnknownNames,
+}
+
+/// How names that are no accounts are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownNames {
+    /// As they are.
+    #[default]
+    Plain,
+    /// As keyed hashes, where Prosody can tell without waiting that there is no such account.
+    Hash,
+}
+
+/// When entries go to the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Write {
+    /// A moment after the event, in batches; until then they are in the journal.
+    #[default]
+    Journal,
+    /// Before the event goes on; what the store does not take waits in the journal.
+    Direct,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            retention: Retention::default(),
+            locations: Locations::default(),
+            layout: Layout::default(),
+            clock_trust: CLOCK_TRUST,
+            write: Write::default(),
+            flood: Some(Burst::default()),
+            repeats: Repeats::default(),
+            unknown_names: UnknownNames::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the options of one host; `get` gives the value that is configured for a name.
+    ///
+    /// Gives the settings, and a line for each value that was refused: it names the option, the value, what is allowed
+    /// and what is used instead. That is the default, or for an option that protects privacy something stricter.
+    pub fn read(mut get: impl FnMut(&str) -> Value) -> (Self, Vec<String>) {
+        let mut reader = Reader { refused: Vec::new() };
+        let default = Self::default();
+
+        let value = get("audit_log_expires_after");
+        let expires_after = match period(&value) {
+            Ok(period) => period.unwrap_or(Rules::default().expires_after),
+            Err(PeriodError) => reader.refuse("audit_log_expires_after", &value, "28 days", Rules::default().expires_after),
+        };
+
+        let v4 = reader.prefix("audit_log_ipv4_prefix", &get("audit_log_ipv4_prefix"), 32, FALLBACK_IPV4_PREFIX);
+        let v6 = reader.prefix("audit_log_ipv6_prefix", &get("audit_log_ipv6_prefix"), 128, FALLBACK_IPV6_PREFIX);
+        let stored = reader.boolean("audit_log_ips", &get("audit_log_ips"), "false").unwrap_or(true);
+        let addresses = if stored { Policy::new(v4, v6) } else { Policy::None };
+        let mut inherited = Inherited {
+            rules: Rules { expires_after, addresses, ..Rules::default() },
+            expire_after: Period::Never,
+            expire_to: Policy::prefix(v4, v6),
+            ipv4_prefix: v4,
+            ipv6_prefix: v6,
+        };
+        let value = get("audit_log_ips_expire_after");
+        inherited.expire_after = match period(&value) {
+            Ok(period) => period.unwrap_or(Period::Never),
+            Err(PeriodError) => reader.refuse("audit_log_ips_expire_after", &value, "7 days", classes::STRICT_EXPIRY),
+        };
+        let value = get("audit_log_ips_expire_to");
+        inherited.expire_to = classes::expiry_policy(&value, &inherited)
+            .unwrap_or_else(|| reader.refuse("audit_log_ips_expire_to", &value, "\"none\"", Policy::None));
+        inherited.rules.addresses_expire = classes::expiry(inherited.expire_after, inherited.expire_to);
+        let retention = reader.classes(&get("audit_log_classes"), &inherited);
+
+        let wanted = reader.boolean("audit_log_location", &get("audit_log_location"), "false");
+        let value = get("audit_log_location_database");
+        let locations = match (wanted, value) {
+            (Some(false), _) => Locations::Off,
+            (Some(true), Value::Nil) => Locations::Wanted,
+            (None, Value::Nil) => Locations::Usual,
+            (_, Value::String(path)) if !path.is_empty() => Locations::File(PathBuf::from(path)),
+            (_, value) => reader.refuse("audit_log_location_database", &value, "the usual places", Locations::Wanted),
+        };
+
+        let value = get("audit_log_layout");
+        let layout = match &value {
+            Value::Nil => default.layout,
+            Value::String(name) if name == "partitions" => Layout::Partitions,
+            Value::String(name) if name == "single" => Layout::Single,
+            _ => reader.refuse("audit_log_layout", &value, "\"partitions\"", default.layout),
+        };
+
+        let value = get("audit_log_clock_trust");
+        let clock_trust = match period(&value) {
+            Ok(period) => period.unwrap_or(CLOCK_TRUST),
+            Err(PeriodError) => reader.refuse("audit_log_clock_trust", &value, "1 day", CLOCK_TRUST),
+        };
+
+        let value = get("audit_log_write");
+        let write = match &value {
+            Value::Nil => default.write,
+            Value::String(name) if name == "journal" => Write::Journal,
+            Value::String(name) if name == "direct" => Write::Direct,
+            _ => reader.refuse("audit_log_write", &value, "\"journal\"", default.write),
+        };
+
+        let value = get("audit_log_flood");
+        let flood = match &value {
+            Value::Nil => default.flood,
+            Value::Boolean(false) => None,
+            _ => burst(&value).map_or_else(|| reader.refuse("audit_log_flood", &value, "burst = 5 in 60 seconds", default.flood), Some),
+        };
+        let value = get("audit_auth_cache_size");
+        let keys = match whole_number(&value, 1.0..=1e6) {
+            _ if value == Value::Nil => default.repeats.keys,
+            Some(keys) => keys as usize,
+            None => reader.refuse("audit_auth_cache_size", &value, "128", default.repeats.keys),
+        };
+        let repeats = Repeats {
+            failure: reader.timeout("audit_auth_repeat_failure_timeout", &get("audit_auth_repeat_failure_timeout")),
+            success: reader.timeout("audit_auth_repeat_success_timeout", &get("audit_auth_repeat_success_timeout")),
+            keys,
+        };
+
+        let value = get("audit_log_unknown_names");
+        let unknown_names = match &value {
+            Value::Nil => default.unknown_names,
+            Value::String(name) if name == "plain" => UnknownNames::Plain,
+            Value::String(name) if name == "hash" => UnknownNames::Hash,
+            _ => reader.refuse("audit_log_unknown_names", &value, "\"hash\"", UnknownNames::Hash),
+        };
+
+        for name in ["geoip_ipv4_country", "geoip_ipv6_country"] {
+            if get(name) != Value::Nil {
+                reader.refused.push(format!(
+                    "Option {name} names a database in a format that is no longer published, and is not used: set \
+                     audit_log_location_database to an .mmdb file such as GeoLite2-Country.mmdb instead"
+                ));
+            }
+        }
+        (Self { retention, locations, layout, clock_trust, write, flood, repeats, unknown_names }, reader.refused)
+    }
+}
+
+/// Reads a period; nothing where the option is not set.
+///
+/// # Errors
+///
+/// [`PeriodError`] where the value is no period.
+pub fn period(value: &Value) -> Result<Option<Period>, PeriodError> {
+    match value {
+        Value::Nil => Ok(None),
+        Value::Number(seconds) => Period::from_seconds(*seconds).map(Some),
+        Value::String(text) => Period::parse(text).map(Some),
+        // Prosody reads `false` as "never" for every option that is a period.
+        Value::Boolean(false) => Ok(Some(Period::Never)),
+        Value::Boolean(true) | Value::Table(_) | Value::Other(_) => Err(PeriodError),
+    }
+}
+
+/// The value of `audit_log_flood`; nothing where it is wrong.
+fn burst(value: &Value) -> Option<Burst> {
+    let Value::Table(fields) = value else { return None };
+    let known = |key: &Value| matches!(key, Value::String(name) if name == "burst" || name == "window");
+    if !fields.iter().all(|(key, _)| known(key)) {
+        return None;
+    }
+    let default = Burst::default();
+    let burst = match value.field("burst") {
+        Value::Nil => default.burst,
+        burst => whole_number(burst, 1.0..=1000.0)?,
+    };
+    let window = match period(value.field("window")) {
+        Ok(window) => window.map_or(default.window, Period::seconds),
+        Err(PeriodError) => return None,
+    };
+    (1.0..=86_400.0).contains(&window).then_some(Burst { burst, window })
+}
+
+/// A whole number, also as Prosody takes it from a string.
+fn whole_number(value: &Value, allowed: std::ops::RangeInclusive<f64>) -> Option<u32> {
+    let number = match value {
+        Value::Number(number) => *number,
+        Value::String(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates, and no range is wider.
+    (number.fract() == 0.0 && allowed.contains(&number)).then_some(number as u32)
+}
+
+struct Reader {
+    refused: Vec<String>,
+}
+
+impl Reader {
+    fn refuse<T>(&mut self, name: &str, value: &Value, used: &str, instead: T) -> T {
+        let allowed = OPTIONS.iter().find(|option| option.name == name).map_or("another value", |option| option.allowed);
+        self.refused.push(format!("Option {name} is {value}, which is not allowed: use {allowed}. Until then {used} is used."));
+        instead
+    }
+
+    fn boolean(&mut self, name: &str, value: &Value, stricter: &str) -> Option<bool> {
+        match value {
+            Value::Nil => None,
+            Value::Boolean(value) => Some(*value),
+            // Prosody takes these too.
+            Value::String(text) if text == "true" => Some(true),
+            Value::String(text) if text == "false" => Some(false),
+            Value::Number(1.0) => Some(true),
+            Value::Number(0.0) => Some(false),
+            _ => self.refuse(name, value, stricter, Some(false)),
+        }
+    }
+
+    fn timeout(&mut self, name: &str, value: &Value) -> Option<f64> {
+        match period(value) {
+            Ok(None) => None,
+            // "Never" says nothing about how long.
+            Ok(Some(Period::Seconds(seconds))) => Some(seconds),
+            Ok(Some(Period::Never)) | Err(PeriodError) => self.refuse(name, value, "none", None),
+        }
+    }
+
+    fn prefix(&mut self, name: &str, value: &Value, whole: u8, stricter: u8) -> Option<u8> {
+        let number = match value {
+            Value::Nil => return None,
+            Value::Number(number) => Some(*number),
+            Value::String(text) => text.trim().parse::<f64>().ok(),
+            _ => None,
+        };
+        match number {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // In range, as the guard says.
+            Some(bits) if bits.fract() == 0.0 && (0.0..=f64::from(whole)).contains(&bits) => Some(bits as u8),
+            _ => self.refuse(name, value, &format!("{stricter}"), Some(stricter)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::retention::AddressExpiry;
+
+    /// Settings of which only the global rules are other than by default.
+    fn rules(rules: Rules) -> Settings {
+        Settings { retention: Retention::new(rules, Vec::new()), ..Settings::default() }
+    }
+
+    fn expiring(expires_after: Period) -> Settings {
+        rules(Rules { expires_after, ..Rules::default() })
+    }
+
+    fn expiring_addresses(days: f64, to: Policy) -> Settings {
+        let expiry = AddressExpiry { after: Period::Seconds(days * 86_400.0), to };
+        rules(Rules { addresses_expire: Some(expiry), ..Rules::default() })
+    }
+
+    fn storing(addresses: Policy) -> Settings {
+        rules(Rules { addresses, ..Rules::default() })
+    }
+
+    fn read(set: &[(&str, Value)]) -> (Settings, Vec<String>) {
+        Settings::read(|name| set.iter().find(|(set, _)| *set == name).map_or(Value::Nil, |(_, value)| value.clone()))
+    }
+
+    fn text(value: &str) -> Value {
+        Value::String(value.to_owned())
+    }
+
+    fn flood(burst: Option<Value>, window: Option<Value>) -> Value {
+        let fields = [("burst", burst), ("window", window)];
+        Value::table(fields.into_iter().filter_map(|(name, value)| Some((text(name), value?))).collect())
+    }
+
+    fn burst(burst: u32, window: f64) -> Option<Burst> {
+        Some(Burst { burst, window })
+    }
+
+    fn repeats() -> Repeats {
+        Repeats::default()
+    }
+
+    #[test]
+    fn nothing_set_gives_the_defaults() {
+        assert_eq!(read(&[]), (Settings::default(), vec![]));
+    }
+
+    #[test]
+    fn a_good_value_is_used() {
+        let default = Settings::default;
+        let rows = [
+            ("audit_log_expires_after", text("never"), expiring(Period::Never)),
+            ("audit_log_expires_after", Value::Boolean(false), expiring(Period::Never)),
+            ("audit_log_expires_after", Value::Number(3600.0), expiring(Period::Seconds(3600.0))),
+            ("audit_log_ips", Value::Boolean(false), storing(Policy::None)),
+            ("audit_log_ips", text("false"), storing(Policy::None)),
+            ("audit_log_ips", Value::Boolean(true), default()),
+            ("audit_log_ipv4_prefix", Value::Number(19.0), storing(Policy::new(Some(19), Some(48)))),
+            ("audit_log_ipv6_prefix", text("61"), storing(Policy::new(Some(24), Some(61)))),
+            ("audit_log_ips_expire_after", text("2d"), expiring_addresses(2.0, Policy::prefix(None, None))),
+            ("audit_log_ips_expire_after", text("never"), default()),
+            ("audit_log_location", Value::Boolean(false), Settings { locations: Locations::Off, ..default() }),
+            ("audit_log_location", Value::Boolean(true), Settings { locations: Locations::Wanted, ..default() }),
+            ("audit_log_location_database", text("/a.mmdb"), Settings { locations: Locations::File("/a.mmdb".into()), ..default() }),
+            ("audit_log_layout", text("single"), Settings { layout: Layout::Single, ..default() }),
+            ("audit_log_layout", text("partitions"), default()),
+            ("audit_log_write", text("direct"), Settings { write: Write::Direct, ..default() }),
+            ("audit_log_write", text("journal"), default()),
+            ("audit_log_flood", Value::Boolean(false), Settings { flood: None, ..default() }),
+            ("audit_log_flood", Value::table(vec![]), default()),
+            ("audit_log_flood", flood(Some(Value::Number(2.0)), None), Settings { flood: burst(2, 60.0), ..default() }),
+            ("audit_log_flood", flood(Some(text("3")), Some(text("10 minutes"))), Settings { flood: burst(3, 600.0), ..default() }),
+            ("audit_log_flood", flood(None, Some(Value::Number(30.0))), Settings { flood: burst(5, 30.0), ..default() }),
+            ("audit_log_clock_trust", text("36h"), Settings { clock_trust: Period::Seconds(129_600.0), ..default() }),
+            ("audit_log_clock_trust", text("never"), Settings { clock_trust: Period::Never, ..default() }),
+            ("audit_auth_cache_size", Value::Number(2.0), Settings { repeats: Repeats { keys: 2, ..repeats() }, ..default() }),
+            (
+                "audit_auth_repeat_failure_timeout",
+                text("10min"),
+                Settings { repeats: Repeats { failure: Some(600.0), ..repeats() }, ..default() },
+            ),
+            (
+                "audit_auth_repeat_success_timeout",
+                Value::Number(0.0),
+                Settings { repeats: Repeats { success: Some(0.0), ..repeats() }, ..default() },
+            ),
+        ];
+        for (name, value, expected) in rows {
+            assert_eq!(read(&[(name, value.clone())]), (expected, vec![]), "{name} = {value}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_its_name_and_what_is_allowed() {
+        let default = Settings::default;
+        let strict_v4 = storing(Policy::new(Some(24), None));
+        let strict_v6 = storing(Policy::new(None, Some(48)));
+        let rows = [
+            ("audit_log_expires_after", text("soon"), default()),
+            ("audit_log_expires_after", Value::Number(-1.0), default()),
+            ("audit_log_expires_after", Value::Boolean(true), default()),
+            ("audit_log_expires_after", Value::Other("function"), default()),
+            ("audit_log_expires_after", Value::table(vec![(Value::Number(1.0), text("28d"))]), default()),
+            ("audit_log_ips", text("no"), storing(Policy::None)),
+            ("audit_log_ips_expire_after", text("soon"), expiring_addresses(7.0, Policy::prefix(None, None))),
+            ("audit_log_ips_expire_to", text("full"), default()),
+            ("audit_log_ipv4_prefix", Value::Number(33.0), strict_v4.clone()),
+            ("audit_log_ipv4_prefix", Value::Number(-1.0), strict_v4.clone()),
+            ("audit_log_ipv4_prefix", Value::Number(12.5), strict_v4.clone()),
+            ("audit_log_ipv4_prefix", text("/24"), strict_v4),
+            ("audit_log_ipv6_prefix", Value::Number(129.0), strict_v6.clone()),
+            ("audit_log_ipv6_prefix", Value::Boolean(true), strict_v6),
+            ("audit_log_location", text("yes"), Settings { locations: Locations::Off, ..default() }),
+            ("audit_log_location_database", Value::Boolean(true), Settings { locations: Locations::Wanted, ..default() }),
+            ("audit_log_layout", text("flat"), default()),
+            ("audit_log_clock_trust", text("soon"), default()),
+            ("audit_log_clock_trust", Value::Boolean(true), default()),
+            ("audit_log_write", text("later"), default()),
+            ("audit_log_flood", Value::Boolean(true), default()),
+            ("audit_log_flood", Value::Number(5.0), default()),
+            ("audit_log_flood", Value::table(vec![(text("burts"), Value::Number(5.0))]), default()),
+            ("audit_log_flood", flood(Some(Value::Number(0.0)), None), default()),
+            ("audit_log_flood", flood(Some(Value::Number(1001.0)), None), default()),
+            ("audit_log_flood", flood(Some(Value::Number(2.5)), None), default()),
+            ("audit_log_flood", flood(Some(Value::Boolean(true)), None), default()),
+            ("audit_log_flood", flood(None, Some(text("0s"))), default()),
+            ("audit_log_flood", flood(None, Some(text("2 days"))), default()),
+            ("audit_log_flood", flood(None, Some(text("never"))), default()),
+            ("audit_log_flood", flood(None, Some(text("soon"))), default()),
+            ("audit_auth_cache_size", Value::Number(0.0), default()),
+            ("audit_auth_cache_size", Value::Number(2.5), default()),
+            ("audit_auth_cache_size", Value::Number(1e9), default()),
+            ("audit_auth_cache_size", text("many"), default()),
+            ("audit_auth_repeat_failure_timeout", text("soon"), default()),
+            ("audit_auth_repeat_failure_timeout", text("never"), default()),
+            ("audit_auth_repeat_failure_timeout", Value::Number(-1.0), default()),
+            ("audit_auth_repeat_success_timeout", Value::Boolean(true), default()),
+        ];
+        for (name, value, expected) in rows {
+            let (settings, refused) = read(&[(name, value.clone())]);
+            assert_eq!(settings, expected, "{name} = {value}");
+            let allowed = OPTIONS.iter().find(|option| option.name == name).unwrap().allowed;
+            assert!(
+                matches!(refused.as_slice(), [line] if line.contains(name) && line.contains(&value.to_string()) && line.contains(allowed)),
+                "{name} = {value}: {refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_table_is_shown_in_the_order_of_its_keys() {
+        let list = Value::table(vec![(Value::Number(2.0), text("b")), (Value::Number(1.0), text("a"))]);
+        let value = Value::table(vec![(text("window"), text("60s")), (text("types"), list), (text("burst"), Value::Number(5.0))]);
+        assert_eq!(value.to_string(), r#"{ burst = 5; types = { "a"; "b" }; window = "60s" }"#);
+        assert_eq!((value.field("burst"), value.field("limit")), (&Value::Number(5.0), &Value::Nil));
+        assert_eq!((Value::Nil.field("burst"), Value::table(vec![]).to_string().as_str()), (&Value::Nil, "{}"));
+    }
+
+    #[test]
+    fn the_legacy_databases_are_named_once_each_with_what_to_use() {
+        let (_, refused) = read(&[("geoip_ipv4_country", text("/usr/share/GeoIP/GeoIP.dat"))]);
+        assert!(
+            matches!(refused.as_slice(), [line] if line.contains("geoip_ipv4_country") && line.contains("audit_log_location_database"))
+        );
+    }
+}

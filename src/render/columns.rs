@@ -1,0 +1,167 @@
+//! The columns of a table: one registry for the table, `--columns` and the `--show-…` flags.
+
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::entry::StoredEvent;
+use crate::time::date_time;
+use crate::time::zone::Zone;
+
+/// A column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// When it happened.
+    Time,
+    /// The event type.
+    Event,
+    /// The account.
+    User,
+    /// The address.
+    Ip,
+    /// The country.
+    Location,
+    /// Everything that no other column has.
+    Note,
+    /// The module that reported.
+    Source,
+    /// The client.
+    Client,
+    /// Who did it.
+    Actor,
+    /// The retention class.
+    Class,
+    /// The entry's identifier.
+    Id,
+}
+
+/// What there is to say of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColumnInfo {
+    /// The column.
+    pub column: Column,
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// What stands above it.
+    pub title: &'static str,
+    /// Whether a table has it where nothing was said, if there is something to show in it.
+    pub usual: bool,
+}
+
+/// Every column. The usual ones stand in this order.
+#[rustfmt::skip] // A table: one row a line.
+pub const COLUMNS: &[ColumnInfo] = &[
+    ColumnInfo { column: Column::Time, name: "time", title: "TIME", usual: true },
+    ColumnInfo { column: Column::Event, name: "event", title: "EVENT", usual: true },
+    ColumnInfo { column: Column::User, name: "user", title: "USER", usual: true },
+    ColumnInfo { column: Column::Ip, name: "ip", title: "ADDRESS", usual: true },
+    ColumnInfo { column: Column::Location, name: "location", title: "COUNTRY", usual: true },
+    ColumnInfo { column: Column::Note, name: "note", title: "NOTE", usual: true },
+    ColumnInfo { column: Column::Source, name: "source", title: "SOURCE", usual: false },
+    ColumnInfo { column: Column::Client, name: "client", title: "CLIENT", usual: false },
+    ColumnInfo { column: Column::Actor, name: "actor", title: "ACTOR", usual: false },
+    ColumnInfo { column: Column::Class, name: "class", title: "CLASS", usual: false },
+    ColumnInfo { column: Column::Id, name: "id", title: "ID", usual: false },
+];
+
+/// A name that is no column's; says which there are.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{name:?} is no column; there are {}", names())]
+pub struct UnknownColumn {
+    name: String,
+}
+
+impl Column {
+    /// What there is to say of it.
+    #[must_use]
+    pub fn info(self) -> Option<&'static ColumnInfo> {
+        COLUMNS.iter().find(|info| info.column == self)
+    }
+
+    /// What an entry has in it. Its time is as XEP-0082 writes it; times in the note are in `zone`.
+    #[must_use]
+    pub fn text(self, event: &StoredEvent, zone: Zone) -> String {
+        let text = match self {
+            Self::Time => date_time(event.time),
+            Self::Event => Some(event.kind.clone()),
+            Self::User => event.user.clone(),
+            Self::Ip => event.ip.clone().or_else(|| event.ip_hash.clone()),
+            Self::Location => event.country.clone(),
+            Self::Note => Some(event.note_in(zone)),
+            Self::Source => Some(event.source.clone()),
+            Self::Client => event.client.clone(),
+            Self::Actor => event.actor.as_ref().map(|actor| actor.jid.clone().unwrap_or_else(|| actor.kind.clone())),
+            Self::Class => event.class.clone(),
+            Self::Id => event.id.clone(),
+        };
+        text.unwrap_or_default()
+    }
+
+    /// What stands above it.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        self.info().map_or("", |info| info.title)
+    }
+}
+
+impl FromStr for Column {
+    type Err = UnknownColumn;
+
+    fn from_str(name: &str) -> Result<Self, UnknownColumn> {
+        COLUMNS.iter().find(|info| info.name == name).map(|info| info.column).ok_or_else(|| UnknownColumn { name: name.to_owned() })
+    }
+}
+
+/// Which columns were asked for. Where nothing was said, a usual column is shown if it has something to show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Columns {
+    /// These and no others, in this order; nothing stands for the usual ones.
+    pub chosen: Option<Vec<Column>>,
+    /// Of the usual ones, those that are shown whatever they have to show, or never.
+    pub said: Vec<(Column, bool)>,
+}
+
+impl Columns {
+    /// The columns in order, each with whether it is shown: nothing where it depends on what it has to show.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<(Column, Option<bool>)> {
+        let said = |column: Column| self.said.iter().rev().find(|(named, _)| *named == column).map(|(_, shown)| *shown);
+        match &self.chosen {
+            Some(chosen) => chosen.iter().map(|column| (*column, said(*column).or(Some(true)))).collect(),
+            None => {
+                let usual = COLUMNS.iter().filter(|info| info.usual).map(|info| info.column);
+                let always = |column| matches!(column, Column::Time | Column::Event).then_some(true);
+                usual.map(|column| (column, always(column).or_else(|| said(column)))).collect()
+            }
+        }
+    }
+}
+
+/// The names of all columns, for help and errors.
+#[must_use]
+pub fn names() -> String {
+    COLUMNS.iter().map(|info| info.name).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_column_has_a_name_and_is_there_once() {
+        for (index, info) in COLUMNS.iter().enumerate() {
+            assert_eq!(info.name.parse(), Ok(info.column));
+            assert!(COLUMNS.iter().skip(index + 1).all(|other| other.column != info.column && other.name != info.name));
+        }
+        assert_eq!("ip\u{1b}".parse::<Column>().unwrap_err().to_string(), format!("\"ip\\u{{1b}}\" is no column; there are {}", names()));
+    }
+
+    #[test]
+    fn what_was_said_of_a_column_counts() {
+        let columns = Columns { chosen: None, said: vec![(Column::Ip, false), (Column::Note, true)] };
+        let said: Vec<Option<bool>> = columns.wanted().into_iter().map(|(_, shown)| shown).collect();
+        assert_eq!(said, [Some(true), Some(true), None, Some(false), None, Some(true)]);
+        let columns = Columns { chosen: Some(vec![Column::Id, Column::Time]), said: vec![] };
+        assert_eq!(columns.wanted(), [(Column::Id, Some(true)), (Column::Time, Some(true))]);
+    }
+}

@@ -1,0 +1,473 @@
+//! Events as a table in a terminal.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::entry::StoredEvent;
+use crate::render::Renderer;
+use crate::render::columns::{Column, Columns};
+use crate::render::printable::printable;
+use crate::time::zone::Zone;
+
+/// Between two columns.
+const GAP: &str = "  ";
+
+/// The narrowest that a column may get.
+const NARROWEST: usize = 8;
+
+/// How many rows are held back until the columns are certain.
+const HELD: usize = 50;
+
+/// What a time with an offset of its own takes more: ` +01:00`.
+const OFFSET: usize = 7;
+
+/// A table of events, written in as many pieces as they arrive in, with one header.
+///
+/// The first rows are held back until there are [`HELD`] of them, or no more come: they decide which columns there are, and how
+/// wide. What a later row has for a column that is not there stands in its note. A later cell that is wider goes on to the right if
+/// the terminal has room, and is cut if not.
+#[derive(Debug)]
+pub struct Table {
+    columns: Columns,
+    /// How many cells the terminal has in a row. `None` if the output is no terminal: then nothing is cut.
+    width: Option<usize>,
+    zone: Zone,
+    coloured: bool,
+    /// Whether rows are shown at once, as they come. Then all usual columns are there.
+    live: bool,
+    held: Vec<Row>,
+    /// The columns, once they are certain.
+    layout: Option<Vec<Laid>>,
+    /// The offset in the header, once it is certain.
+    offset: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Laid {
+    column: Column,
+    /// Where its cell is in a row.
+    index: usize,
+    width: usize,
+}
+
+/// An event as cells: one for each column that may be shown.
+#[derive(Clone, Debug)]
+struct Row {
+    cells: Vec<String>,
+    colour: Option<&'static str>,
+    time: f64,
+}
+
+impl Table {
+    /// A table with these columns, for a terminal of `width` cells.
+    #[must_use]
+    pub const fn new(columns: Columns, width: Option<usize>, zone: Zone) -> Self {
+        Self { columns, width, zone, coloured: false, live: false, held: Vec::new(), layout: None, offset: None }
+    }
+
+    /// The same, with colours for event types that an operator looks for.
+    #[must_use]
+    pub fn coloured(self, coloured: bool) -> Self {
+        Self { coloured, ..self }
+    }
+
+    /// The same, with each row shown as it comes.
+    #[must_use]
+    pub fn live(self, live: bool) -> Self {
+        Self { live, ..self }
+    }
+
+    /// The lines for `events`, each ended by a newline, with the header before the first. Nothing while rows are held back.
+    pub fn lines(&mut self, events: &[StoredEvent]) -> String {
+        if events.is_empty() {
+            return String::new();
+        }
+        if self.offset.is_none() {
+            let offsets = events.iter().map(|event| self.zone.show(event.time).1);
+            self.offset = offsets.reduce(|a, b| if a == b { a } else { "local".to_owned() });
+        }
+        let rows: Vec<Row> = events.iter().map(|event| self.row(event)).collect();
+        if self.layout.is_some() {
+            return self.shown(&rows);
+        }
+        self.held.extend(rows);
+        if self.live || self.held.len() >= HELD { self.begun(false) } else { String::new() }
+    }
+
+    /// The lines that are still held back.
+    pub fn rest(&mut self) -> String {
+        if self.layout.is_some() || self.held.is_empty() { String::new() } else { self.begun(true) }
+    }
+
+    /// The header and the rows that were held back. `whole`: they are all.
+    fn begun(&mut self, whole: bool) -> String {
+        let held = std::mem::take(&mut self.held);
+        let layout = self.arrange(&held, whole);
+        let titles: Vec<String> = self.columns.wanted().into_iter().map(|(column, _)| self.title(column)).collect();
+        let mut lines = String::new();
+        let mut header = Row { cells: titles, colour: None, time: 0.0 };
+        for (index, cell) in header.cells.iter_mut().enumerate() {
+            if !layout.iter().any(|laid| laid.index == index) {
+                cell.clear();
+            }
+        }
+        self.push_row(&mut lines, &layout, &header);
+        self.layout = Some(layout);
+        lines.push_str(&self.shown(&held));
+        lines
+    }
+
+    fn shown(&self, rows: &[Row]) -> String {
+        let mut lines = String::new();
+        for row in rows {
+            self.push_row(&mut lines, self.layout.as_deref().unwrap_or_default(), row);
+        }
+        lines
+    }
+
+    fn row(&self, event: &StoredEvent) -> Row {
+        let wanted = self.columns.wanted();
+        // What is never shown need not be made.
+        let cells = wanted.into_iter().map(|(column, asked)| if asked == Some(false) { String::new() } else { self.cell(column, event) });
+        Row { cells: cells.collect(), colour: if self.coloured { colour_of(&event.kind) } else { None }, time: event.time }
+    }
+
+    fn title(&self, column: Column) -> String {
+        match column {
+            Column::Time => format!("{} ({})", column.title(), self.offset.as_deref().unwrap_or_default()),
+            _ => column.title().to_owned(),
+        }
+    }
+
+    fn cell(&self, column: Column, event: &StoredEvent) -> String {
+        if column != Column::Time {
+            return printable(&column.text(event, self.zone));
+        }
+        let (time, offset) = self.zone.show(event.time);
+        // Where summer time begins or ends within the table, a time alone could be one of two.
+        if self.offset.as_ref() == Some(&offset) {
+            time
+        } else {
+            format!("{time} {}", offset.strip_prefix("UTC").filter(|o| !o.is_empty()).unwrap_or("UTC"))
+        }
+    }
+
+    fn arrange(&self, rows: &[Row], whole: bool) -> Vec<Laid> {
+        let mut layout: Vec<Laid> = Vec::new();
+        for (index, (column, asked)) in self.columns.wanted().into_iter().enumerate() {
+            let cells = rows.iter().filter_map(|row| row.cells.get(index));
+            let mut widest = cells.map(|cell| cell.width()).max().unwrap_or_default();
+            let usual_width = match column {
+                Column::Event => 22,
+                Column::User => 24,
+                Column::Ip => 15,
+                _ => 0,
+            };
+            if column == Column::Time && !whole && rows.first().is_some_and(|row| self.zone.may_change_near(row.time)) {
+                let (time, _) = self.zone.show(rows.first().map_or(0.0, |row| row.time));
+                widest = widest.max(time.width().saturating_add(OFFSET));
+            }
+            if asked.unwrap_or(self.live || widest > 0) {
+                let least = if self.live { usual_width } else { 0 };
+                layout.push(Laid { column, index, width: widest.max(least).max(self.title(column).width()) });
+            }
+        }
+        if let Some(terminal) = self.width {
+            give_way(&mut layout, terminal);
+        }
+        layout
+    }
+
+    fn push_row(&self, lines: &mut String, layout: &[Laid], row: &Row) {
+        let mut laid = layout.to_vec();
+        let mut cells: Vec<String> = layout.iter().map(|laid| row.cells.get(laid.index).cloned().unwrap_or_default()).collect();
+        // What has no column stands in the note, or behind the row.
+        let missing = self.columns.wanted().into_iter().enumerate().filter(|(index, (_, asked))| {
+            asked.is_none() && !layout.iter().any(|laid| laid.index == *index) && row.cells.get(*index).is_some_and(|cell| !cell.is_empty())
+        });
+        let missing: Vec<String> = missing
+            .map(|(index, (column, _))| format!("{} {}", column.title().to_lowercase(), row.cells.get(index).map_or("", String::as_str)))
+            .collect();
+        if !missing.is_empty() {
+            let missing = missing.join(", ");
+            match layout.iter().zip(&mut cells).find(|(laid, _)| laid.column == Column::Note) {
+                Some((_, note)) if note.is_empty() => *note = missing,
+                Some((_, note)) => *note = format!("{missing}; {note}"),
+                None => {
+                    laid.push(Laid { column: Column::Note, index: usize::MAX, width: 0 });
+                    cells.push(missing);
+                }
+            }
+        }
+        if let Some(terminal) = self.width {
+            // A wide cell goes on to the right as far as the row has room.
+            let mut room = terminal.saturating_sub(total(&laid));
+            for (laid, cell) in laid.iter_mut().zip(&cells) {
+                let more = cell.width().saturating_sub(laid.width).min(room);
+                laid.width = laid.width.saturating_add(more);
+                room = room.saturating_sub(more);
+            }
+        }
+        let mut line = String::new();
+        for (index, (column, cell)) in laid.iter().zip(&cells).enumerate() {
+            if index > 0 {
+                line.push_str(GAP);
+            }
+            let cell = if self.width.is_some() { shortened(cell, column.width) } else { cell.clone() };
+            let padding = column.width.saturating_sub(cell.width());
+            match row.colour.filter(|_| column.column == Column::Event) {
+                Some(colour) => line.extend([colour, &cell, "\u{1b}[0m"]),
+                None => line.push_str(&cell),
+            }
+            line.extend(std::iter::repeat_n(' ', padding));
+        }
+        lines.push_str(line.trim_end());
+        lines.push('\n');
+    }
+}
+
+impl Renderer for Table {
+    fn entries(&mut self, events: &[StoredEvent]) -> String {
+        self.lines(events)
+    }
+
+    fn end(&mut self) -> String {
+        self.rest()
+    }
+}
+
+/// How many cells a row of these columns takes.
+fn total(layout: &[Laid]) -> usize {
+    let gaps = GAP.len().saturating_mul(layout.len().saturating_sub(1));
+    layout.iter().map(|column| column.width).sum::<usize>().saturating_add(gaps)
+}
+
+/// Makes columns narrower until a row fits the terminal. The widest column gives way first, the event type after all others; a time
+/// is never cut.
+fn give_way(layout: &mut [Laid], terminal: usize) {
+    while total(layout) > terminal {
+        let can_give_way = |column: &&mut Laid| column.column != Column::Time && column.width > NARROWEST;
+        let widest = layout.iter_mut().filter(can_give_way).max_by_key(|column| (column.column != Column::Event, column.width));
+        let Some(column) = widest else { break };
+        column.width = column.width.saturating_sub(1);
+    }
+}
+
+/// The colour of an event type (ECMA-48): red where something was refused or broke, yellow where something was taken away.
+fn colour_of(kind: &str) -> Option<&'static str> {
+    let ends = |endings: &[&str]| endings.iter().any(|ending| kind.ends_with(ending));
+    if ends(&["-failure", "-refused", "-crashed", "-lost"]) {
+        Some("\u{1b}[31m")
+    } else if ends(&["-disabled", "-deleted", "-deregistered", "-revoked", "-reset", "-pruned", "-destroyed"]) {
+        Some("\u{1b}[33m")
+    } else {
+        None
+    }
+}
+
+/// `text` in at most `width` cells.
+pub(crate) fn shortened(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut short = String::new();
+    let mut used: usize = 1;
+    for c in text.chars() {
+        used = used.saturating_add(c.width().unwrap_or_default());
+        if used > width {
+            break;
+        }
+        short.push(c);
+    }
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Row as StoredRow;
+    use crate::render::printable::steers;
+    use expect_test::{Expect, expect};
+    use proptest::prelude::*;
+
+    const NOON: f64 = 1_795_521_600.0;
+
+    fn event(ago: f64, kind: &str, user: &str, inside: &str) -> StoredEvent {
+        let xml = format!("<audit-event type='{kind}' user='{user}'>{inside}</audit-event>");
+        StoredEvent::read(&StoredRow { key: String::new(), when: NOON - ago, with: None, xml }).unwrap()
+    }
+
+    fn sample() -> Vec<StoredEvent> {
+        let session = "<session><remote-ip>2001:db8:1:2:3:4:5:6</remote-ip><location country='DE'/></session>";
+        vec![
+            event(0.0, "authentication-success", "juliet@example.com", session),
+            event(
+                9.0,
+                "authentication-failure",
+                "a-quite-long-name-of-an-account@example.com",
+                &format!(
+                    "{session}<authentication mechanism='SCRAM-SHA-1' condition='not-authorized'>Unable to authorize you</authentication>"
+                ),
+            ),
+            event(70.0, "server-stopped", "", "<note>Received SIGTERM</note>"),
+        ]
+    }
+
+    /// All lines of a table.
+    fn whole(mut table: Table, events: &[StoredEvent]) -> String {
+        [table.lines(events), table.rest()].concat()
+    }
+
+    fn check(columns: Columns, width: Option<usize>, events: &[StoredEvent], expected: Expect) {
+        let lines = whole(Table::new(columns, width, Zone::Utc), events);
+        if let Some(width) = width {
+            for line in lines.lines() {
+                assert!(line.width() <= width, "{line:?}");
+            }
+        }
+        expected.assert_eq(&lines);
+    }
+
+    #[test]
+    fn columns_fit_the_terminal() {
+        check(
+            Columns::default(),
+            Some(100),
+            &sample(),
+            expect![[r#"
+                TIME (UTC)           EVENT                   USER            ADDRESS         COUNTRY  NOTE
+                2026-11-24 12:00:00  authentication-success  juliet@exampl…  2001:db8:1:2:…  DE
+                2026-11-24 11:59:51  authentication-failure  a-quite-long-…  2001:db8:1:2:…  DE       SCRAM-SHA-1 n…
+                2026-11-24 11:58:50  server-stopped                                                   Received SIGT…
+            "#]],
+        );
+        check(
+            Columns { said: vec![(Column::Ip, false), (Column::Location, false)], ..Columns::default() },
+            Some(140),
+            &sample(),
+            expect![[r#"
+                TIME (UTC)           EVENT                   USER                                         NOTE
+                2026-11-24 12:00:00  authentication-success  juliet@example.com
+                2026-11-24 11:59:51  authentication-failure  a-quite-long-name-of-an-account@example.com  SCRAM-SHA-1 not-authorized (Unable to authorize y…
+                2026-11-24 11:58:50  server-stopped                                                       Received SIGTERM
+            "#]],
+        );
+    }
+
+    #[test]
+    fn nothing_is_cut_in_a_file() {
+        check(
+            Columns::default(),
+            None,
+            &sample(),
+            expect![[r#"
+                TIME (UTC)           EVENT                   USER                                         ADDRESS               COUNTRY  NOTE
+                2026-11-24 12:00:00  authentication-success  juliet@example.com                           2001:db8:1:2:3:4:5:6  DE
+                2026-11-24 11:59:51  authentication-failure  a-quite-long-name-of-an-account@example.com  2001:db8:1:2:3:4:5:6  DE       SCRAM-SHA-1 not-authorized (Unable to authorize you)
+                2026-11-24 11:58:50  server-stopped                                                                                      Received SIGTERM
+            "#]],
+        );
+    }
+
+    #[test]
+    fn an_empty_column_is_shown_only_if_asked_for() {
+        check(
+            Columns { said: vec![(Column::Ip, true)], ..Columns::default() },
+            Some(80),
+            &sample()[2..],
+            expect![[r#"
+            TIME (UTC)           EVENT           ADDRESS  NOTE
+            2026-11-24 11:58:50  server-stopped           Received SIGTERM
+        "#]],
+        );
+    }
+
+    #[test]
+    fn the_header_comes_once() {
+        let many: Vec<StoredEvent> = (0..HELD + 10).map(|n| event(n as f64, "server-stopped", "", "")).collect();
+        for width in [None, Some(70), Some(100), Some(200)] {
+            for live in [false, true] {
+                // Pieces that bring columns, and wider cells, after the first; and one that is larger than what is held back.
+                for pieces in [vec![&many[..1], &many[1..], &sample()], vec![&many, &sample()], vec![&[], &sample(), &many, &sample()[1..]]]
+                {
+                    let mut table = Table::new(Columns::default(), width, Zone::Utc).live(live);
+                    let mut lines: String = pieces.iter().map(|piece| table.lines(piece)).collect();
+                    lines.push_str(&table.rest());
+                    assert_eq!((lines.matches("TIME").count(), lines.find("TIME")), (1, Some(0)), "{lines}");
+                    assert_eq!(lines.lines().count(), 1 + pieces.iter().map(|piece| piece.len()).sum::<usize>(), "{lines}");
+                    let has_room = width.is_none_or(|width| width >= 200);
+                    for text in ["authentication-failure", "a-quite-long-name", "2001:db8:1:2", "SCRAM-SHA-1 not-auth"] {
+                        assert!(!has_room || lines.contains(text), "{text} {width:?} {live}\n{lines}");
+                    }
+                    assert!(lines.lines().all(|line| width.is_none_or(|width| line.width() <= width)), "{lines}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_live_is_shown_at_once() {
+        let mut table = Table::new(Columns::default(), Some(120), Zone::Utc).live(true);
+        assert_eq!(table.lines(&sample()[2..]).lines().count(), 2);
+        assert_eq!((table.lines(&sample()).lines().count(), table.rest()), (3, String::new()));
+        let mut table = Table::new(Columns::default(), Some(120), Zone::Utc);
+        assert_eq!((table.lines(&sample()), table.rest().lines().count(), table.rest()), (String::new(), 4, String::new()));
+        assert_eq!(Table::new(Columns::default(), None, Zone::Utc).rest(), "");
+    }
+
+    #[test]
+    fn what_comes_later_keeps_its_columns() {
+        let many: Vec<StoredEvent> = (0..HELD).map(|n| event(n as f64, "server-stopped", "", "<note>x</note>")).collect();
+        let mut table = Table::new(Columns::default(), Some(80), Zone::Utc);
+        let first = table.lines(&many);
+        let later = table.lines(&sample());
+        expect![[r#"
+            2026-11-24 12:00:00  authentication-success  user juliet@example.com, address 2…
+            2026-11-24 11:59:51  authentication-failure  user a-quite-long-name-of-an-accou…
+            2026-11-24 11:58:50  server-stopped  Received SIGTERM
+        "#]]
+        .assert_eq(&later);
+        assert!(first.starts_with("TIME (UTC)           EVENT           NOTE\n"), "{first}");
+        // Without a column for the note it stands behind the row.
+        let columns = Columns { said: vec![(Column::Note, false)], ..Columns::default() };
+        let mut table = Table::new(columns, None, Zone::Utc);
+        table.lines(&many);
+        assert!(table.lines(&sample()).contains("  user juliet@example.com, address 2001:db8:1:2:3:4:5:6, country DE\n"));
+    }
+
+    #[test]
+    fn only_event_types_are_coloured_and_only_if_asked_for() {
+        let plain = whole(Table::new(Columns::default(), Some(100), Zone::Utc), &sample());
+        let coloured = whole(Table::new(Columns::default(), Some(100), Zone::Utc).coloured(true), &sample());
+        assert_eq!(coloured.matches('\u{1b}').count(), 2, "{coloured}");
+        assert!(coloured.contains("  \u{1b}[31mauthentication-failure\u{1b}[0m  "), "{coloured}");
+        assert_eq!(coloured.replace("\u{1b}[31m", "").replace("\u{1b}[0m", ""), plain);
+    }
+
+    #[test]
+    fn columns_can_be_chosen() {
+        let columns = Columns { chosen: Some(vec![Column::Source, Column::Event]), ..Columns::default() };
+        let lines = whole(Table::new(columns, None, Zone::Utc), &sample()[2..]);
+        assert_eq!(lines, "SOURCE  EVENT\n        server-stopped\n");
+    }
+
+    #[test]
+    fn text_from_outside_can_not_steer_the_terminal() {
+        let hostile = event(0.0, "t\u{9b}", "\u{202e}mallory", "<note>\u{85}\u{2028}</note>");
+        let lines = whole(Table::new(Columns::default(), Some(120), Zone::Utc), &[hostile]);
+        assert!(!lines.chars().any(|c| c != '\n' && steers(c)), "{lines:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_row_never_outgrows_the_terminal(kind in "\\PC{0,40}", user in "\\PC{0,80}", width in 70usize..200) {
+            let mut event = sample().remove(0);
+            (event.kind, event.user) = (kind, Some(user));
+            let mut table = Table::new(Columns::default(), Some(width), Zone::Utc).live(true);
+            let lines = [table.lines(&sample()[2..]), table.lines(&[event])].concat();
+            for line in lines.lines() {
+                prop_assert!(line.width() <= width, "{line:?}");
+            }
+        }
+    }
+}
