@@ -21,7 +21,10 @@ endif
 # looks for libraries in the other: nothing has to be configured.
 module_folder = $(DESTDIR)$(PREFIX)/lib/prosody/modules
 library_folder = $(DESTDIR)$(PREFIX)/lib/lua/$(lua_version)
-modules := $(wildcard lua/*.lua)
+modules = $(patsubst lua/%,$(module_folder)/%,$(wildcard lua/*.lua lua/audit/*.lua lua/audit/reading/*.lua))
+# What older versions installed beside the modules, and what would be found before the files in audit/.
+old_modules = $(module_folder)/audit.lib.lua $(addsuffix .lib.lua,$(addprefix $(module_folder)/audit_,accounts acting adhoc answers \
+	attempts command config existing forms history invites leftovers readings sent sessions shell socket))
 
 need_cargo = @test -n "$(CARGO)" || { echo "cargo was not found: install a Rust toolchain or give its path as CARGO=" >&2; exit 1; }
 
@@ -39,12 +42,17 @@ build:
 
 # install(1) makes a new file: a running server keeps the library that it has mapped.
 install: build ## Install modules and library below PREFIX=/usr/local (and DESTDIR)
-	install -d $(module_folder) $(library_folder)
-	install -m 644 $(modules) $(module_folder)/
+	install -d $(addprefix $(module_folder)/,audit audit/reading) $(library_folder)
+	install -m 644 lua/*.lua $(module_folder)/
+	install -m 644 lua/audit/*.lua $(module_folder)/audit/
+	install -m 644 lua/audit/reading/*.lua $(module_folder)/audit/reading/
 	install -m 644 $(built) $(library_folder)/audit_core.so
+	@rm -f $(old_modules)
 
 uninstall: ## Remove what install installed
-	rm -f $(addprefix $(module_folder)/,$(notdir $(modules))) $(library_folder)/audit_core.so
+	@rm -f $(modules) $(old_modules) $(library_folder)/audit_core.so
+	@rmdir $(addprefix $(module_folder)/,audit/reading audit) 2>/dev/null || true
+	@echo "removed the modules from $(module_folder) and the library from $(library_folder)"
 
 demo: ## Show it: a Prosody in a scratch folder, a real client, and the audit log
 	$(need_cargo)

@@ -11,42 +11,7 @@ local time = require "util.time";
 
 local hosts = prosody.hosts;
 
--- The library lies on Lua's path, or beside the modules.
-local function load_library()
-	local ok, library = pcall(require, "audit_core");
-	if ok then
-		return library;
-	end
-	local reason = (not tostring(library):find("module 'audit_core' not found", 1, true)) and tostring(library) or nil;
-	local lua_version = _VERSION:match("%d+%.%d+");
-	local directories = { (module.path or ""):match("^(.*)/") or "." };
-	if prosody.paths.installer then
-		table.insert(directories, prosody.paths.installer.."/lib/lua/"..lua_version);
-	end
-	for directory in (prosody.paths.plugins or ""):gmatch("[^;]+") do
-		table.insert(directories, (directory:gsub("/$", "")));
-	end
-	for _, directory in ipairs(directories) do
-		local path = directory.."/audit_core.so";
-		local open, err, step = package.loadlib(path, "luaopen_audit_core");
-		if open then
-			library = open("audit_core", path);
-			package.loaded["audit_core"] = library;
-			return library;
-		elseif step == "init" or not tostring(err):find("No such file", 1, true) then
-			reason = tostring(err);
-		end
-	end
-	local version = rawget(_G, "jit") and "jit" or lua_version;
-	if reason then
-		error(("the library audit_core can't be used by %s: %s; build and install it for this Lua: make install LUA=%s")
-			:format(_VERSION, reason:gsub("%s+", " "), version), 0);
-	end
-	error(("the library audit_core.so is not installed: it is neither on Lua's path nor in %s; make install LUA=%s puts it there")
-		:format(table.concat(directories, ", "), version), 0);
-end
-
-local core = load_library();
+local core = module:require "audit/library" ();
 
 local function log_line(level, message)
 	module:log(level, "%s", message);
@@ -120,7 +85,7 @@ local function written_elsewhere(now, uptime)
 	return elsewhere[1];
 end
 
-local existing = module:require "audit_existing";
+local existing = module:require "audit/existing";
 local readings; -- which needs the log
 
 local statistics = module:shared("statistics");
@@ -171,7 +136,8 @@ local audit_log = core.new {
 -- For tests and tools inside the server.
 module:shared("log").log = audit_log;
 module:shared("log").existing = existing;
-readings = module:require "audit_readings";
+local metrics = module:require "audit/metrics" (audit_log, statistics);
+readings = module:require "audit/reading/readings";
 
 -- module:audit(user, event_type, extra) -> the entry's id | nil, condition
 --
@@ -257,74 +223,11 @@ module:hook("server-stopped", function ()
 	end
 end, -1000);
 
--- How it stands with the log of a host: as metrics, and as the status that prosodyctl and the shell show.
-local function watch(host_module)
-	local host = host_module.host;
-	local recorded = host_module:metric("counter", "entries", "", "Audit events recorded", { "type" });
-	local handed_over = host_module:metric("counter", "stored", "", "Audit events that the store took", {});
-	local seconds = host_module:metric("counter", "handover", "seconds", "Time spent in handing audit events to the store", {});
-	local waiting = host_module:metric("gauge", "waiting", "", "Audit events in the journal that the store has not taken yet", {});
-	local oldest = host_module:metric("gauge", "oldest_waiting", "seconds", "Age of the oldest of them", {});
-	local lost = host_module:metric("gauge", "lost", "", "Audit events that could be stored nowhere", {});
-	local suppressed = host_module:metric("counter", "suppressed", "", "Audit events that flood control counted and did not store", { "type" });
-	local unreadable = host_module:metric("gauge", "unreadable_addresses", "", "Audit events with a client address that could not be read", {});
-	local types, type_count, suppressed_before = {}, 0, {};
-
-	statistics[host] = {
-		recorded = function (event_type)
-			-- Types come from code, but from anybody's.
-			if not types[event_type] then
-				if type_count >= 100 then
-					event_type = "other";
-				end
-				types[event_type] = recorded:with_labels(event_type);
-				type_count = type_count + 1;
-			end
-			types[event_type]:add(1);
-		end;
-		handed_over = function (entries, time_spent)
-			handed_over:with_labels():add(entries);
-			seconds:with_labels():add(time_spent);
-		end;
-	};
-
-	local function update()
-		local state = audit_log.state(host);
-		waiting:with_labels():set(state.waiting);
-		oldest:with_labels():set(state.oldest and math.max(0, time.now() - state.oldest) or 0);
-		lost:with_labels():set(state.lost);
-		unreadable:with_labels():set(state.unreadable_addresses);
-		for event_type, count in pairs(state.suppressed) do
-			suppressed:with_labels(event_type):add(count - (suppressed_before[event_type] or 0));
-		end
-		suppressed_before = state.suppressed;
-		if state.problem then
-			host_module:set_status("error", ("%d events wait: %s"):format(state.waiting, state.problem));
-		elseif state.lost > 0 then
-			host_module:set_status("warn", ("%d events were lost"):format(state.lost), true);
-		else
-			local text = ("%d events wait"):format(state.waiting);
-			if state.suppressed_lately > 0 then
-				text = text..(", %d suppressed in the last minute"):format(state.suppressed_lately);
-			end
-			host_module:set_status("info", text, true);
-		end
-	end
-	host_module:hook_global("stats-update", update);
-	host_module:add_timer(10, function ()
-		update();
-		audit_log.look_at_key(host);
-		audit_log.look(host);
-		return 10;
-	end);
-	update();
-end
-
 function module.add_host(host_module)
 	local host = host_module.host;
 	audited_hosts[host] = true;
 	audit_log.open(host);
-	watch(host_module);
+	metrics.watch(host_module);
 
 	host_module:hook("audit", function (event)
 		if type(event) == "table" and event.host == nil then
@@ -334,7 +237,7 @@ function module.add_host(host_module)
 	end);
 
 	if in_server then
-		host_module:require "audit_forms";
+		host_module:require "audit/reading/adhoc";
 	end
 
 	-- A store belongs to the driver that opened it.
@@ -356,11 +259,11 @@ end
 -- Readers --
 
 if in_server then
-	module:require "audit_shell";
+	module:require "audit/reading/shell";
 
 	-- Nobody reads or prunes the log of a host that is not configured any more.
 	module:hook("server-started", function ()
-		local found = module:require "audit_leftovers".find();
+		local found = module:require "audit/reading/leftovers".find();
 		if #found > 0 then
 			module:log("warn", "There are logs of hosts that are not configured: %s. Nothing in them is removed before you ask for it: "
 				.."prosodyctl mod_audit --host-data --prune HOST", table.concat(found, ", "));
@@ -368,7 +271,7 @@ if in_server then
 	end);
 
 	-- What prosodyctl asks for.
-	module:require "audit_socket".serve {
+	module:require "audit/reading/socket".serve {
 		prune = function (attr)
 			if not audited_hosts[attr.host] then
 				return nil, "mod_audit is not loaded on it";
@@ -392,5 +295,5 @@ if in_server then
 end
 
 function module.command(arg)
-	return module:require "audit_command" (arg);
+	return module:require "audit/reading/command" (arg);
 end

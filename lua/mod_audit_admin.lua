@@ -6,11 +6,11 @@
 module:set_global();
 module:depends("audit");
 
-local acting = module:require("audit_acting");
-local audit = module:require("audit");
-local configs = module:require("audit_config");
-local watch_adhoc = module:require("audit_adhoc");
-local watch_sent = module:require("audit_sent");
+local acting = module:require("audit/acting");
+local audit = module:require("audit/audit");
+local configs = module:require("audit/configuration");
+local watch_adhoc = module:require("audit/adhoc_watch");
+local watch_sent = module:require("audit/sent");
 
 local core = require "audit_core";
 local getconfig = require "core.configmanager".getconfig;

@@ -6,7 +6,7 @@
 -- client gave a name is an event of the host. What Prosody fires no event for is found by audit_attempts.lib.lua.
 
 module:depends("audit");
-local audit = module:require("audit");
+local audit = module:require("audit/audit");
 
 local base64 = require "util.encodings".base64;
 local nodeprep = require "util.encodings".stringprep.nodeprep;
@@ -73,7 +73,7 @@ end, function (_, session)
 	return get_extra(session, get_sasl_handler(session));
 end);
 
-attempted_mechanism = module:require("audit_attempts")(audit, function (event_type, session, login)
+attempted_mechanism = module:require("audit/attempts")(audit, function (event_type, session, login)
 	if login.fast and passwords_only then return; end
 	local username = login.username or fast_usernames[session];
 	if module:audit_admits(username, event_type, session, login.condition) then
@@ -83,7 +83,7 @@ attempted_mechanism = module:require("audit_attempts")(audit, function (event_ty
 end);
 
 if audit.option_boolean("audit_auth_sessions", false) then
-	module:require("audit_sessions")(audit);
+	module:require("audit/sessions")(audit);
 end
 
 audit.hook("client_management/new-client", function (event)

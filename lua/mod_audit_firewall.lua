@@ -2,7 +2,7 @@
 -- for Prosody 0.12 announces no marks: with that one the module records nothing.
 
 module:depends("audit");
-local audit = module:require("audit");
+local audit = module:require("audit/audit");
 
 local user_sessions = prosody.hosts[module.host].sessions;
 local type = type;

@@ -3,7 +3,7 @@
 -- that, and no event.
 
 module:depends("audit");
-local audit = module:require("audit");
+local audit = module:require("audit/audit");
 
 local jid_bare = require "util.jid".bare;
 local jid_node = require "util.jid".node;

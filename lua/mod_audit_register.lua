@@ -2,10 +2,10 @@
 -- user-disabled, by their owners (in-band or on the web, by invite or not) and by administrators; and registration-refused.
 
 module:depends("audit");
-local audit = module:require("audit");
-local accounts = module:require("audit_accounts")(audit);
-local answers = module:require("audit_answers")(audit);
-local invites = module:require("audit_invites")(audit);
+local audit = module:require("audit/audit");
+local accounts = module:require("audit/accounts")(audit);
+local answers = module:require("audit/answers")(audit);
+local invites = module:require("audit/invites")(audit);
 
 local nodeprep = require "util.encodings".stringprep.nodeprep;
 local usermanager = require "core.usermanager";

@@ -2,7 +2,7 @@
 -- that was reported, wherever that is; who reported it is the actor.
 
 module:depends("audit");
-local audit = module:require("audit");
+local audit = module:require("audit/audit");
 
 local jid_bare = require "util.jid".bare;
 local jid_node = require "util.jid".node;

@@ -2,7 +2,7 @@
 -- component-authenticated and component-refused. What a component does is recorded where the module is loaded on it.
 
 module:depends("audit");
-local audit = module:require("audit");
+local audit = module:require("audit/audit");
 
 local hosts = prosody.hosts;
 local ipairs, pairs, setmetatable, type = ipairs, pairs, setmetatable, type;

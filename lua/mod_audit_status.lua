@@ -4,7 +4,7 @@
 -- server did not stop by itself, and when it was last alive.
 
 module:depends("audit");
-local audit = module:require("audit");
+local audit = module:require("audit/audit");
 
 local new_runner = require "util.async".runner;
 

@@ -2,9 +2,9 @@
 -- of invites (invite-created, invite-used). Never a token that can be used. Prosody 0.12 fires no events for grants.
 
 module:depends("audit");
-local audit = module:require("audit");
-local accounts = module:require("audit_accounts")(audit);
-local invites = module:require("audit_invites")(audit);
+local audit = module:require("audit/audit");
+local accounts = module:require("audit/accounts")(audit);
+local invites = module:require("audit/invites")(audit);
 
 local jid_bare, jid_node = require "util.jid".bare, require "util.jid".node;
 local get_module = require "core.modulemanager".get_module;

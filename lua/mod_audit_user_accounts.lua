@@ -3,8 +3,8 @@
 
 module:depends("audit");
 module:depends("audit_register");
-local audit = module:require("audit");
-local accounts = module:require("audit_accounts")(audit);
+local audit = module:require("audit/audit");
+local accounts = module:require("audit/accounts")(audit);
 
 local usermanager = require "core.usermanager";
 

@@ -12,7 +12,7 @@ describe("who acts", function ()
 	setup(function ()
 		host = module_api.host();
 		local module = host:load("audit_tokens").module;
-		acting, audit = module:require("audit_acting"), module:require("audit");
+		acting, audit = module:require("audit/acting"), module:require("audit/audit");
 	end);
 
 	local function kind()

@@ -8,7 +8,7 @@ describe("changes of the configuration", function ()
 	setup(function ()
 		package.loaded["core.certmanager"] = package.loaded["core.certmanager"]
 			or { find_host_cert = function () return { certificate = "/nowhere/at.all" }; end };
-		configs = module_api.host():load("audit_tokens").module:require("audit_config");
+		configs = module_api.host():load("audit_tokens").module:require("audit/configuration");
 	end);
 
 	local function told(changes)

@@ -171,7 +171,7 @@ describe("mod_audit_user_accounts", function ()
 	it("knows an administrator", function ()
 		local acting = nil;
 		for _, mod in pairs(module_api.prosody.hosts[host.name].modules) do
-			if mod.module.name == "audit_user_accounts" then acting = mod.module:require("audit_acting"); end
+			if mod.module.name == "audit_user_accounts" then acting = mod.module:require("audit/acting"); end
 		end
 		acting.run({ kind = "adhoc", jid = "admin@here.test/desk", entries = { [host.name] = "42" } }, function ()
 			change("user-password-changed");

@@ -27,8 +27,9 @@ describe("make install", function ()
 
 	it("installs the modules and the library, and nothing else", function ()
 		local expected = { "./usr/local/lib/lua/5.4/audit_core.so" };
-		for name in lfs.dir(process.root.."/lua") do
-			if name:match("%.lua$") then table.insert(expected, "./usr/local/lib/prosody/modules/"..name); end
+		local _, sources = process.capture({ "sh", "-c", "cd \"$0\" && find . -name '*.lua'", process.root.."/lua" });
+		for path in sources:gmatch("%./([^\n]+)") do
+			table.insert(expected, "./usr/local/lib/prosody/modules/"..path);
 		end
 		table.sort(expected);
 		assert.same(expected, installed());
@@ -57,6 +58,16 @@ describe("make install", function ()
 			assert.equal(2, (select(2, out:gsub("authentication%-success", ""))));
 			prosody:stop();
 		end);
+	end);
+
+	it("removes what older versions installed, which would be found first", function ()
+		local folder = destination.."/usr/local/lib/prosody/modules/";
+		local before = installed();
+		for _, old in ipairs({ "audit.lib.lua", "audit_forms.lib.lua", "audit_readings.lib.lua" }) do
+			process.write(folder..old, "error('an old library was loaded')");
+		end
+		make("install", "DESTDIR="..destination);
+		assert.same(before, installed());
 	end);
 
 	it("takes another prefix", function ()
@@ -100,7 +111,7 @@ describe("the library builds for", function ()
 		it("another Lua than Prosody's, which the log says in one line", function ()
 			make("build", "LUA=5.3");
 			local folder = process.new_folder("modules");
-			process.run(("cp lua/*.lua %s && install -m 644 target/lua5.3/audit_core.so %s"):format(process.quote(folder), process.quote(folder)));
+			process.run(("cp -r lua/. %s && install -m 644 target/lua5.3/audit_core.so %s"):format(process.quote(folder), process.quote(folder)));
 			local prosody = server.start { series = series; modules = { "audit", "audit_auth" }; plugin_paths = { folder }; library = "beside" };
 			prosody:adduser("romeo@"..host, "secret");
 			assert.is_true((raw.login(prosody, "romeo", "secret")));

@@ -332,7 +332,7 @@ time.sleep(60)]], prosody.data.."/audit.sqlite" };
 
 	it("the library", function ()
 		local installed = process.new_folder("modules");
-		process.run(("cp lua/*.lua %s"):format(process.quote(installed)));
+		process.run(("cp -r lua/. %s"):format(process.quote(installed)));
 		prosody = start { series = series, plugin_paths = { installed }, library = "beside" };
 		assert_logins_work(prosody);
 		local missing = prosody:log():match("error\t(Error initializing module 'audit' on '%*': [^\n]*)") or prosody:log():match("[^\n]*audit_core[^\n]*");

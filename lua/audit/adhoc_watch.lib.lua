@@ -1,8 +1,8 @@
 -- Watches ad-hoc commands (XEP-0050): what was run, by whom, and what came of it.
 
-local acting = module:require("audit_acting");
-local audit = module:require("audit");
-local watch_sent = module:require("audit_sent");
+local acting = module:require("audit/acting");
+local audit = module:require("audit/audit");
+local watch_sent = module:require("audit/sent");
 
 local core = require "audit_core";
 

@@ -1,10 +1,10 @@
 -- What the audit modules have in common: hooks that can't hurt the server, details of an event, and options.
 --
--- After module:depends("audit"): local audit = module:require("audit");
+-- After module:depends("audit"): local audit = module:require("audit/audit");
 
 local core = require "audit_core";
 
-local acting = module:require("audit_acting");
+local acting = module:require("audit/acting");
 local datetime = require "util.datetime".datetime;
 local jid_join = require "util.jid".join;
 local sha256 = require "util.hashes".sha256;

@@ -1,8 +1,8 @@
 -- What the server answers to a stanza: the outcome of attempts of which Prosody fires no event.
 --
--- After module:depends("audit"): local answers = module:require("audit_answers")(audit);
+-- After module:depends("audit"): local answers = module:require("audit/answers")(audit);
 
-local watch_sent = module:require("audit_sent");
+local watch_sent = module:require("audit/sent");
 
 local ipairs, type = ipairs, type;
 

@@ -5,7 +5,7 @@
 --   SASL2      the same, and everything where mod_sasl2 fires no events (Debian 12)
 --   XEP-0078   everything
 --
--- After module:depends("audit"): local attempted_mechanism = module:require("audit_attempts")(audit, record), where
+-- After module:depends("audit"): local attempted_mechanism = module:require("audit/attempts")(audit, record), where
 -- record(event_type, session, login) has login = { username, mechanism, condition, text, fast }, and
 -- attempted_mechanism(session) is what a client asks for that is about to be refused or let in.
 
@@ -41,7 +41,7 @@ local function given_up(attempt)
 end
 
 return function (audit, record)
-	local answers = module:require("audit_answers")(audit);
+	local answers = module:require("audit/answers")(audit);
 
 	local function hook(event_name, handler, priority)
 		module:hook(event_name, audit.guard(event_name, handler), priority);

@@ -1,6 +1,6 @@
 -- Records what becomes of a login: resource-bound completes it, session-ended says how long it was and why it is over.
 --
--- After module:depends("audit"): module:require("audit_sessions")(audit);
+-- After module:depends("audit"): module:require("audit/sessions")(audit);
 
 local now = require "util.time".now;
 

@@ -1,6 +1,6 @@
 -- Invites, as entries have them: never with a token that can be used, but with its hash, by which entries find together.
 --
--- After module:depends("audit"): local invites = module:require("audit_invites")(audit);
+-- After module:depends("audit"): local invites = module:require("audit/invites")(audit);
 
 local sha256 = require "util.hashes".sha256;
 

@@ -2,7 +2,7 @@
 
 local configs = {};
 
-local audit = module:require("audit");
+local audit = module:require("audit/audit");
 
 local config = require "core.configmanager";
 local find_host_cert = require "core.certmanager".find_host_cert;

@@ -6,9 +6,9 @@ local new_form = require "util.dataforms".new;
 local st = require "util.stanza";
 local time = require "util.time";
 
-local audit = module:require "audit";
+local audit = module:require "audit/audit";
 local new_command = module:require "adhoc".new;
-local readings = module:require "audit_readings";
+local readings = module:require "audit/reading/readings";
 
 local audit_log = module:shared("/*/audit/log").log;
 local host = module.host;
@@ -216,7 +216,7 @@ module:provides("adhoc", new_command("Audit summary", NODE.."summary", summary_h
 -- For users --
 
 if audit.option_boolean("audit_user_history", true) and not module:get_host_type():find("component", 1, true) then
-	module:require "audit_history" {
+	module:require "audit/reading/history" {
 		node = NODE.."history"; size = PAGE; page = page; turn = turn;
 	};
 end

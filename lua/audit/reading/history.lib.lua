@@ -11,11 +11,11 @@ local modulemanager = require "core.modulemanager";
 local time = require "util.time";
 local usermanager = require "core.usermanager";
 
-local audit = module:require "audit";
+local audit = module:require "audit/audit";
 local new_command = module:require "adhoc".new;
-local readings = module:require "audit_readings";
+local readings = module:require "audit/reading/readings";
 
-local accounts = module:require "audit_accounts" (audit);
+local accounts = module:require "audit/accounts" (audit);
 local audit_log = module:shared("/*/audit/log").log;
 local host = module.host;
 

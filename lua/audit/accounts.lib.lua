@@ -1,7 +1,7 @@
 -- What is going on with which account, so that one registration or removal is one entry though Prosody fires several events,
 -- and who does it.
 --
--- After module:depends("audit"): local accounts = module:require("audit_accounts")(audit);
+-- After module:depends("audit"): local accounts = module:require("audit/accounts")(audit);
 
 local monotonic = require "util.time".monotonic;
 

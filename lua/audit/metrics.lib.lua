@@ -1,0 +1,73 @@
+-- The state of each host's log as metrics for Prosody's statistics.
+--
+-- local metrics = module:require "audit/metrics" (audit_log, statistics); metrics.watch(host_module)
+-- statistics[host] gets the functions that count what is recorded and stored.
+
+local time = require "util.time";
+
+return function (audit_log, statistics)
+	-- Shows the state of the log of a host as metrics, and as the module status that prosodyctl and the shell show.
+	local function watch(host_module)
+		local host = host_module.host;
+		local recorded = host_module:metric("counter", "entries", "", "Audit events recorded", { "type" });
+		local handed_over = host_module:metric("counter", "stored", "", "Audit events that the store took", {});
+		local seconds = host_module:metric("counter", "handover", "seconds", "Time spent in handing audit events to the store", {});
+		local waiting = host_module:metric("gauge", "waiting", "", "Audit events in the journal that the store has not taken yet", {});
+		local oldest = host_module:metric("gauge", "oldest_waiting", "seconds", "Age of the oldest of them", {});
+		local lost = host_module:metric("gauge", "lost", "", "Audit events that could be stored nowhere", {});
+		local suppressed = host_module:metric("counter", "suppressed", "", "Audit events that flood control counted and did not store", { "type" });
+		local unreadable = host_module:metric("gauge", "unreadable_addresses", "", "Audit events with a client address that could not be read", {});
+		local types, type_count, suppressed_before = {}, 0, {};
+
+		statistics[host] = {
+			recorded = function (event_type)
+				-- Types come from code, but from anybody's.
+				if not types[event_type] then
+					if type_count >= 100 then
+						event_type = "other";
+					end
+					types[event_type] = recorded:with_labels(event_type);
+					type_count = type_count + 1;
+				end
+				types[event_type]:add(1);
+			end;
+			handed_over = function (entries, time_spent)
+				handed_over:with_labels():add(entries);
+				seconds:with_labels():add(time_spent);
+			end;
+		};
+
+		local function update()
+			local state = audit_log.state(host);
+			waiting:with_labels():set(state.waiting);
+			oldest:with_labels():set(state.oldest and math.max(0, time.now() - state.oldest) or 0);
+			lost:with_labels():set(state.lost);
+			unreadable:with_labels():set(state.unreadable_addresses);
+			for event_type, count in pairs(state.suppressed) do
+				suppressed:with_labels(event_type):add(count - (suppressed_before[event_type] or 0));
+			end
+			suppressed_before = state.suppressed;
+			if state.problem then
+				host_module:set_status("error", ("%d events wait: %s"):format(state.waiting, state.problem));
+			elseif state.lost > 0 then
+				host_module:set_status("warn", ("%d events were lost"):format(state.lost), true);
+			else
+				local text = ("%d events wait"):format(state.waiting);
+				if state.suppressed_lately > 0 then
+					text = text..(", %d suppressed in the last minute"):format(state.suppressed_lately);
+				end
+				host_module:set_status("info", text, true);
+			end
+		end
+		host_module:hook_global("stats-update", update);
+		host_module:add_timer(10, function ()
+			update();
+			audit_log.look_at_key(host);
+			audit_log.look(host);
+			return 10;
+		end);
+		update();
+	end
+
+	return { watch = watch };
+end
