@@ -3,7 +3,7 @@
 use audit_core::command::{Command, FLAGS};
 
 use crate::markdown::{Document, words};
-use crate::{check_each, read};
+use crate::{check_each, read, root};
 
 /// A day in November 2026: some arguments are times before now.
 const NOW: f64 = 1_795_521_600.0;
@@ -16,9 +16,12 @@ fn command_lines(document: &Document) -> Vec<String> {
 }
 
 /// The arguments of a command that begins with these words.
-fn arguments<'a>(words: &'a [String], start: &[&str]) -> Option<&'a [String]> {
-    words.get(..start.len()).is_some_and(|first| first == start).then(|| &words[start.len()..])
+fn arguments<'a>(words: &'a [String], start: &[&str]) -> Option<impl Iterator<Item = &'a str> + use<'a>> {
+    words.get(..start.len()).is_some_and(|first| first == start).then(|| words[start.len()..].iter().map(String::as_str))
 }
+
+/// The commands of the shell, and the flag with which `prosodyctl mod_audit` does the same.
+const SHELL: &[(&str, Option<&str>)] = &[("show", None), ("stats", Some("--stats")), ("prune", Some("--prune"))];
 
 fn refused_commands(_: &str, document: &Document) -> Vec<String> {
     let mut refused = Vec::new();
@@ -27,12 +30,14 @@ fn refused_commands(_: &str, document: &Document) -> Vec<String> {
             refused.push(format!("{line}: a quote is left open"));
             continue;
         };
-        let in_shell =
-            || ["show", "stats", "prune"].iter().find_map(|command| arguments(&words, &["prosodyctl", "shell", "audit", command]));
-        let arguments = arguments(&words, &["prosodyctl", "mod_audit"]).or_else(in_shell);
+        let in_shell = SHELL.iter().find_map(|(command, flag)| {
+            let arguments = arguments(&words, &["prosodyctl", "shell", "audit", command])?;
+            Some(flag.iter().copied().chain(arguments).collect())
+        });
+        let arguments: Option<Vec<&str>> = arguments(&words, &["prosodyctl", "mod_audit"]).map(Iterator::collect).or(in_shell);
         // The command by its name only.
         let Some(arguments) = arguments.filter(|arguments| !arguments.is_empty()) else { continue };
-        if let Err(error) = Command::parse(arguments.iter().map(String::as_str), NOW) {
+        if let Err(error) = Command::parse(arguments, NOW) {
             refused.push(format!("{line}: {error}"));
         }
     }
@@ -83,9 +88,14 @@ fn unknown_targets(_: &str, document: &Document) -> Vec<String> {
     let makefile = read("Makefile");
     let targets: Vec<&str> = makefile.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
     let lines = command_lines(document);
-    let called = lines.iter().filter_map(|line| line.strip_prefix("make ")).filter_map(words);
-    let named = called.flat_map(|words| words.into_iter().filter(|word| !word.contains('=')).collect::<Vec<_>>());
-    named.filter(|name| !targets.contains(&name.as_str())).map(|name| format!("make {name}: there is no such target")).collect()
+    let words = lines.iter().filter_map(|line| line.strip_prefix("make ")).filter_map(words).flatten();
+    let is_known = |word: &String| match word.split_once('=') {
+        // As tools/mutants takes them.
+        Some(("PARTS", part)) => root().join("src").join(part).exists() || root().join(format!("src/{part}.rs")).exists(),
+        Some(_) => true,
+        None => targets.contains(&word.as_str()),
+    };
+    words.filter(|word| !is_known(word)).map(|word| format!("make {word}: there is no such target or part")).collect()
 }
 
 #[test]
