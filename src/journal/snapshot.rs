@@ -1,12 +1,15 @@
 //! What is pending in a journal at one moment, for this process or another.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::Path;
 
+use super::error::JournalError;
 use super::record::Tail;
-use super::scan::scan;
-use super::{JournalError, Place, read};
+use super::segment::{Place, read, scan, with_ending};
+
+/// An entry's sequence and content.
+pub type Entry = (u64, Vec<u8>);
 
 /// What is pending in a journal at one moment, for reading page by page. Its files stay open, so that it can be read whole
 /// whatever the owner releases meanwhile.
@@ -78,4 +81,25 @@ impl Snapshot {
         let (_, file) = self.files.get(following.checked_sub(1)?)?;
         read(file, sequence, place).ok().flatten()
     }
+}
+
+/// Whether a process has the journal at `base`. Looks by taking its lock for a moment: whoever opens the journal in just that
+/// moment is refused, so this is for when nothing else tells.
+#[must_use]
+pub fn is_owned(base: &Path) -> bool {
+    let Ok(file) = File::open(with_ending(base, ".lock")) else { return false };
+    let locked = file.try_lock_shared();
+    // Closing the file lets go of it.
+    matches!(locked, Err(TryLockError::WouldBlock))
+}
+
+/// Everything that is pending in the journal at `base`, and how many records were damaged: a [`Snapshot`] at once.
+///
+/// # Errors
+///
+/// [`JournalError::Io`] where the folder or a segment can't be read.
+pub fn read_pending(base: &Path) -> Result<(Vec<Entry>, u64), JournalError> {
+    let snapshot = Snapshot::read(base)?;
+    let entries = (0..snapshot.len()).filter_map(|index| snapshot.get(index)).filter_map(|(sequence, content)| Some((sequence, content?)));
+    Ok((entries.collect(), snapshot.damaged()))
 }

@@ -1,9 +1,9 @@
-use super::record::Records;
-use super::scan::list;
+use super::record::{Kind, Records, encode};
+use super::segment::{list, with_ending};
 use super::*;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 

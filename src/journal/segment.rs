@@ -1,16 +1,43 @@
-//! What the segments of a journal say, read from the first to the last.
+//! The segments of a journal: their names, where entries lie in them, and what they say, read from the first to the last.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::num::NonZeroU32;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use crate::file::lock::{Lock, LockError};
+
+use super::error::JournalError;
 use super::ledger::Mark;
-use super::record::{Kind, Records, Tail};
-use super::{JournalError, Place, Segment};
+use super::record::{HEADER, Kind, Records, Tail, decode};
+
+/// Where an entry lies in its segment, header included. 32 bits each keep the list of pending entries small.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) offset: u32,
+    pub(super) length: NonZeroU32,
+}
+
+impl Place {
+    pub(super) fn new(offset: u64, payload: usize) -> Option<Self> {
+        let length = u32::try_from(payload.checked_add(HEADER)?).ok()?;
+        Some(Self { offset: u32::try_from(offset).ok()?, length: NonZeroU32::new(length)? })
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Segment {
+    pub(super) first: u64,
+    pub(super) bytes: u64,
+    /// Whether there is something in it besides acknowledgements.
+    pub(super) used: bool,
+    /// Device and inode.
+    pub(super) id: (u64, u64),
+}
 
 /// What all segments of a journal say.
 pub(super) struct Scan {
@@ -159,4 +186,39 @@ pub(super) fn folder(base: &Path) -> &Path {
 fn open_segment(path: &Path) -> io::Result<File> {
     // Opening a pipe would wait for its writer.
     if std::fs::metadata(path)?.is_file() { File::open(path) } else { Err(io::Error::other("not a file")) }
+}
+
+/// The content of the record at a place of a file, or `None` if it is not that record.
+pub(super) fn read(file: &File, sequence: u64, place: Place) -> io::Result<Option<Vec<u8>>> {
+    let mut record = vec![0; usize::try_from(place.length.get()).unwrap_or_default()];
+    match file.read_exact_at(&mut record, u64::from(place.offset)) {
+        Err(short) if short.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    if decode(&record).is_none_or(|(kind, _)| kind != Kind::Entry(sequence)) {
+        return Ok(None);
+    }
+    record.drain(..HEADER);
+    Ok(Some(record))
+}
+
+/// Where the entries of a segment lie that are not where they were written: somebody has emptied or cut the file, and more was
+/// appended before that was noticed. What can't be read is left out.
+pub(super) fn moved(path: &Path) -> BTreeMap<u64, Place> {
+    let mut places = BTreeMap::new();
+    let Ok(file) = File::open(path) else { return places };
+    let mut records = Records::new(&file);
+    while let Ok(Some(record)) = records.next() {
+        if let (Kind::Entry(sequence), Some(place)) = (record.kind, Place::new(record.offset, record.payload.len())) {
+            places.insert(sequence, place);
+        }
+    }
+    places
+}
+
+pub(super) fn lock(base: &Path) -> Result<Lock, JournalError> {
+    Lock::take(&with_ending(base, ".lock")).map_err(|error| match error {
+        LockError::Held(path) => JournalError::Locked { path },
+        LockError::Io { path, source } => JournalError::Io { path, source },
+    })
 }

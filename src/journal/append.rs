@@ -1,0 +1,249 @@
+//! Writing to the last segment: entries, acknowledgements, and the beginning of the next segment.
+
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
+
+use crate::file::ownership::make_file;
+
+use super::record::{HEADER, Kind, PAYLOAD, encode};
+use super::segment::{Place, Segment, path_of};
+use super::{Active, Held, Journal};
+
+/// How many entries that waited in memory are written by one append: the others follow with the next.
+const FLUSHED: usize = 200;
+/// For how long an append trusts that its file is the one that it was, in seconds: to look costs as much as to write.
+const PAUSE: f64 = 0.05;
+
+/// What became of an entry that was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Appended {
+    /// It is in a file, under this sequence.
+    Durable(u64),
+    /// It could not be written, and waits in memory under this sequence. It is written as soon as there is room.
+    Volatile(u64),
+    /// It could not be written, and too many such entries wait already. It has no sequence. The caller keeps it, or counts it
+    /// by [`Journal::lose`].
+    Refused,
+}
+
+impl Journal {
+    /// Appends an entry of an event type, which arrived at a UNIX time: one `write`, and a small one in the ledger.
+    ///
+    /// What can't be written (no space, [`Limits::bytes`], a payload above [`PAYLOAD`]) leaves nothing half-written behind;
+    /// [`trouble`](Self::trouble) says why. It is tried again by each append.
+    pub fn append(&mut self, payload: &[u8], kind: &str, at: f64) -> Appended {
+        self.now = at;
+        let sequence = self.end;
+        let Some(end) = sequence.checked_add(1) else {
+            return Appended::Refused;
+        };
+        let mut most = FLUSHED;
+        if (at - self.looked).abs() >= PAUSE {
+            self.looked = at;
+            if !self.is_intact() {
+                self.rescue();
+                most = usize::MAX;
+            }
+        }
+        let written = self.flush(most).and_then(|()| self.write_entry(sequence, payload));
+        let place = match written {
+            Ok(place) => {
+                self.writing = None;
+                Some(place)
+            }
+            Err(reason) => {
+                self.writing = Some(reason);
+                if self.memory.len() >= self.limits.volatile {
+                    return Appended::Refused;
+                }
+                self.memory.insert(sequence, Held { payload: payload.to_owned(), kind: kind.to_owned(), at });
+                None
+            }
+        };
+        self.end = end;
+        self.pending.push_back((sequence, place));
+        self.note();
+        if place.is_some() { Appended::Durable(sequence) } else { Appended::Volatile(sequence) }
+    }
+
+    /// Lets all entries before `upto` go: the store has taken them.
+    ///
+    /// Deletes the segments that are done. When nothing is pending any more, a new and nearly empty segment takes the place
+    /// of the last one, so that nothing of released entries stays on disk. What fails here is told by
+    /// [`trouble`](Self::trouble) and tried again by the next release; at worst entries are offered again after a crash,
+    /// and the caller knows them by their identifiers.
+    pub fn release(&mut self, upto: u64) {
+        let count = self.pending.partition_point(|(sequence, _)| *sequence < upto);
+        if !self.memory.is_empty() || self.gone > 0 {
+            let kept = self.memory.split_off(&upto);
+            let held = std::mem::replace(&mut self.memory, kept).len();
+            let without = self.pending.range(..count).filter(|(_, place)| place.is_none()).count();
+            self.gone = self.gone.saturating_sub(without.saturating_sub(held));
+        }
+        self.pending.drain(..count);
+        if self.telling.is_some_and(|telling| telling < upto) {
+            self.told();
+        }
+        // Before the acknowledgement: a crash in between must not make released entries look like lost ones.
+        self.note();
+        self.tidy(count > 0);
+    }
+
+    /// Writes what waits in memory, in order, before anything newer: at most so many entries. An error if some of it still
+    /// waits.
+    pub(super) fn flush(&mut self, most: usize) -> Result<(), String> {
+        if self.lock.is_none() {
+            return Err(self.writing.take().unwrap_or_else(|| format!("{}: not open yet", self.base.display())));
+        }
+        if self.gone > 0 {
+            return Err(format!("{}: somebody has changed it", self.base.display()));
+        }
+        let mut left = most;
+        // One that is too large stays where it is.
+        while let Some(sequence) = self.memory.range(self.written..).find(|(_, held)| held.is_writable()).map(|(of, _)| *of) {
+            if left == 0 {
+                return Err(format!("{}: more events wait in memory than are written at once", self.base.display()));
+            }
+            left = left.saturating_sub(1);
+            let Some(held) = self.memory.remove(&sequence) else { break };
+            match self.write_entry(sequence, &held.payload) {
+                Ok(place) => {
+                    if let Ok(index) = self.pending.binary_search_by_key(&sequence, |(sequence, _)| *sequence)
+                        && let Some(pending) = self.pending.get_mut(index)
+                    {
+                        pending.1 = Some(place);
+                    }
+                    self.forget(sequence);
+                }
+                Err(reason) => {
+                    self.memory.insert(sequence, held);
+                    return Err(reason);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_entry(&mut self, sequence: u64, payload: &[u8]) -> Result<Place, String> {
+        if payload.len() > PAYLOAD {
+            return Err(format!("{}: an entry of {} bytes is too large", self.base.display(), payload.len()));
+        }
+        let length = u64::try_from(payload.len().saturating_add(HEADER)).unwrap_or(u64::MAX);
+        if self.bytes.saturating_add(length) > self.limits.bytes {
+            return Err(format!("{}: full, {} bytes wait for the store", self.base.display(), self.bytes));
+        }
+        self.make_ready(length, sequence)?;
+        let offset = self.segments.back().map_or(0, |segment| segment.bytes);
+        let place = Place::new(offset, payload.len()).ok_or_else(|| format!("{}: a segment is too large", self.base.display()))?;
+        encode(&mut self.record, Kind::Entry(sequence), payload);
+        self.write()?;
+        self.written = sequence.saturating_add(1);
+        if let Some(segment) = self.segments.back_mut() {
+            segment.used = true;
+        }
+        Ok(place)
+    }
+
+    fn acknowledge(&mut self) -> Result<(), String> {
+        let next = self.memory.range(self.written..).next().map_or(self.end, |(sequence, _)| *sequence);
+        self.make_ready(0, next)?;
+        let upto = self.first();
+        encode(&mut self.record, Kind::Acknowledgement(upto), &[]);
+        self.write()
+    }
+
+    /// Sees to it that `length` bytes can be appended to the active segment. One that is begun is for entries from `sequence` on.
+    fn make_ready(&mut self, length: u64, sequence: u64) -> Result<(), String> {
+        if let (Some(active), Some(segment)) = (&mut self.active, self.segments.back()) {
+            if active.torn && active.file.set_len(segment.bytes).is_ok() {
+                active.torn = false;
+            }
+            if !active.torn && (!segment.used || segment.bytes.saturating_add(length) <= self.limits.segment) {
+                return Ok(());
+            }
+        }
+        let begun = self.begin(sequence);
+        // One that is larger than it should be is better than an entry that is not written: too many files may be open.
+        if self.active.as_ref().is_some_and(|active| !active.torn) { Ok(()) } else { begun }
+    }
+
+    /// Begins a segment for the entries from `sequence` on.
+    fn begin(&mut self, sequence: u64) -> Result<(), String> {
+        let path = path_of(&self.base, sequence);
+        let error = |error: io::Error| format!("{}: {error}", path.display());
+        if let Some(last) = self.segments.back().copied().filter(|last| last.first >= sequence) {
+            // It has no entry that is pending, and can't be written to.
+            std::fs::remove_file(path_of(&self.base, last.first)).or_else(ignore_missing).map_err(error)?;
+            self.segments.pop_back();
+            self.bytes = self.bytes.saturating_sub(last.bytes);
+            self.active = None;
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).append(true);
+        let file = make_file(&mut options, &path).or_else(|found| match found.kind() {
+            // Somebody has put a file where none of this journal is.
+            ErrorKind::AlreadyExists => std::fs::remove_file(&path).and_then(|()| make_file(&mut options, &path)),
+            _ => Err(found),
+        });
+        let file = file.map_err(error)?;
+        let id = file.metadata().map(|metadata| (metadata.dev(), metadata.ino())).map_err(error)?;
+        self.segments.push_back(Segment { first: sequence, bytes: 0, used: false, id });
+        self.active = Some(Active { file, torn: false });
+        let upto = self.first();
+        encode(&mut self.record, Kind::Acknowledgement(upto), &[]);
+        self.write()
+    }
+
+    /// Appends the record to the active segment: whole, or not at all.
+    fn write(&mut self) -> Result<(), String> {
+        let (Some(active), Some(segment)) = (&mut self.active, self.segments.back_mut()) else {
+            return Err(format!("{}: no segment is open", self.base.display()));
+        };
+        if let Err(error) = active.file.write_all(&self.record) {
+            active.torn = active.file.set_len(segment.bytes).is_err();
+            return Err(format!("{}: {error}", path_of(&self.base, segment.first).display()));
+        }
+        let length = u64::try_from(self.record.len()).unwrap_or(u64::MAX);
+        segment.bytes = segment.bytes.saturating_add(length);
+        self.bytes = self.bytes.saturating_add(length);
+        Ok(())
+    }
+
+    /// Writes down what was released, and deletes what is done.
+    pub(super) fn tidy(&mut self, released: bool) {
+        if self.lock.is_none() {
+            return;
+        }
+        let used = self.segments.back().is_some_and(|last| last.used);
+        let written = if self.pending.is_empty() && used {
+            self.begin(self.end).or_else(|reason| self.acknowledge().map_err(|_| reason))
+        } else if released || self.releasing.is_some() {
+            self.acknowledge()
+        } else {
+            Ok(())
+        };
+        let deleted = self.delete_done();
+        self.releasing = written.and(deleted).err();
+    }
+
+    /// Deletes the segments before the first pending entry, oldest first. The last one stays: it says where to go on.
+    fn delete_done(&mut self) -> Result<(), String> {
+        while let (Some(oldest), Some(next)) = (self.segments.front().copied(), self.segments.get(1)) {
+            if next.first > self.first() {
+                break;
+            }
+            let path = path_of(&self.base, oldest.first);
+            std::fs::remove_file(&path).or_else(ignore_missing).map_err(|error| format!("{}: {error}", path.display()))?;
+            self.reader = self.reader.take().filter(|(first, _)| *first != oldest.first);
+            self.bytes = self.bytes.saturating_sub(oldest.bytes);
+            self.segments.pop_front();
+        }
+        Ok(())
+    }
+}
+
+fn ignore_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}

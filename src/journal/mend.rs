@@ -1,0 +1,223 @@
+//! Noticing that somebody has deleted, cut or replaced a segment while the journal is open, and writing again what it held.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
+
+use crate::file::lock::Lock;
+use crate::file::ownership::make_file;
+
+use super::ledger::is_at;
+use super::losses::UNREADABLE;
+use super::record::{Kind, encode};
+use super::segment::{Place, Segment, folder, moved, path_of, read, with_ending};
+use super::{Held, Journal};
+
+impl Journal {
+    /// Looks whether the files are still as this journal left them, and tries again what could not be written. Begins anew a
+    /// segment that was deleted, cut or replaced.
+    ///
+    /// Returns the sequences of entries whose records are gone. The caller gives back what it has of them, by
+    /// [`restore`](Self::restore), and then calls [`settle`](Self::settle).
+    pub fn look(&mut self, now: f64) -> Vec<u64> {
+        self.now = now;
+        // If the whole folder was moved away, the open files are still good.
+        if self.lock.is_some() && folder(&self.base).is_dir() {
+            self.ledger.look();
+            let path = with_ending(&self.base, ".lock");
+            if self.lock.as_ref().is_some_and(|lock| !is_at(lock.file(), &path)) {
+                self.lock = Lock::take(&path).ok().or(self.lock.take());
+            }
+            let last = self.segments.back().map(|segment| path_of(&self.base, segment.first));
+            let is_there = self.active.as_ref().zip(last).is_none_or(|(active, path)| is_at(&active.file, &path));
+            if !is_there || !self.is_intact() {
+                self.rescue();
+            }
+            self.look_at_closed();
+        }
+        if self.gone > 0 {
+            let gone = self.pending.iter().filter(|(sequence, place)| place.is_none() && !self.memory.contains_key(sequence));
+            return gone.map(|(sequence, _)| *sequence).collect();
+        }
+        self.settle();
+        Vec::new()
+    }
+
+    /// Gives back the content of an entry whose record is gone.
+    pub fn restore(&mut self, sequence: u64, payload: &[u8], kind: &str, at: f64) {
+        let found = self.pending.binary_search_by_key(&sequence, |(sequence, _)| *sequence);
+        let is_gone = found.is_ok_and(|index| matches!(self.pending.get(index), Some((_, None))));
+        if is_gone && !self.memory.contains_key(&sequence) {
+            self.memory.insert(sequence, Held { payload: payload.to_owned(), kind: kind.to_owned(), at });
+            self.gone = self.gone.saturating_sub(1);
+        }
+    }
+
+    /// Counts those as lost whose records are gone and that were not given back, and writes all others again.
+    pub fn settle(&mut self) {
+        if self.gone > 0 {
+            let before = self.pending.len();
+            self.pending.retain(|(sequence, place)| place.is_some() || self.memory.contains_key(sequence));
+            self.gone = 0;
+            let lost = before.saturating_sub(self.pending.len());
+            self.count_missing(u64::try_from(lost).unwrap_or(u64::MAX));
+        }
+        if self.lock.is_some() {
+            self.writing = None;
+            self.mend_closed();
+            if let Err(reason) = self.flush(usize::MAX) {
+                self.writing = Some(reason);
+            }
+            self.keep();
+            self.note();
+        }
+    }
+
+    /// Whether records were found to be gone that [`look`](Self::look) tells of.
+    #[must_use]
+    pub const fn is_amiss(&self) -> bool {
+        self.gone > 0
+    }
+
+    /// Whether the active segment is linked and as long as it should be. What somebody else has appended to it is passed over.
+    pub(super) fn is_intact(&mut self) -> bool {
+        let (Some(active), Some(segment)) = (&self.active, self.segments.back_mut()) else { return true };
+        let Ok(metadata) = active.file.metadata() else { return true };
+        let more = metadata.len().saturating_sub(segment.bytes);
+        if more > 0 && !active.torn {
+            segment.bytes = segment.bytes.saturating_add(more);
+            self.bytes = self.bytes.saturating_add(more);
+        }
+        // What is no file of a disk has no length.
+        !metadata.is_file() || metadata.nlink() > 0 && metadata.len() >= segment.bytes
+    }
+
+    /// Takes what can still be read of the active segment into memory, and removes what is left of it: it is begun anew.
+    pub(super) fn rescue(&mut self) {
+        let (Some(active), Some(segment)) = (self.active.take(), self.segments.pop_back()) else { return };
+        let begin = self.pending.partition_point(|(sequence, _)| *sequence < segment.first);
+        let path = path_of(&self.base, segment.first);
+        let mut others = None;
+        for (sequence, place) in self.pending.range_mut(begin..) {
+            let Some(at) = place.take() else { continue };
+            let mut found = read(&active.file, *sequence, at);
+            if !matches!(found, Ok(Some(_)))
+                && let Some(other) = others.get_or_insert_with(|| moved(&path)).get(sequence)
+            {
+                found = read(&active.file, *sequence, *other);
+            }
+            match found {
+                Ok(Some(payload)) => {
+                    self.memory.insert(*sequence, Held { payload, kind: UNREADABLE.to_owned(), at: self.now });
+                }
+                _ => self.gone = self.gone.saturating_add(1),
+            }
+        }
+        self.bytes = self.bytes.saturating_sub(segment.bytes);
+        let _ = std::fs::remove_file(path);
+        self.find_written();
+    }
+
+    /// Looks at the segments that are not written to any more.
+    fn look_at_closed(&mut self) {
+        let closed = self.segments.len().saturating_sub(usize::from(self.active.is_some()));
+        for index in 0..closed {
+            let Some(segment) = self.segments.get(index).copied() else { continue };
+            let path = path_of(&self.base, segment.first);
+            let found = std::fs::metadata(&path);
+            let id = found.as_ref().ok().map(|found| (found.dev(), found.ino()));
+            if found.is_ok_and(|found| found.is_file() && found.len() >= segment.bytes) && id == Some(segment.id) {
+                continue;
+            }
+            let file = match File::open(&path) {
+                Ok(file) => Some(file),
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(_) => continue,
+            };
+            self.reader = None;
+            let begin = self.pending.partition_point(|(sequence, _)| *sequence < segment.first);
+            let next = self.segments.get(index.saturating_add(1)).map_or(u64::MAX, |next| next.first);
+            let mut others = None;
+            for (sequence, place) in self.pending.range_mut(begin..) {
+                if *sequence >= next {
+                    break;
+                }
+                let Some(at) = *place else { continue };
+                if file.as_ref().is_none_or(|file| !matches!(read(file, *sequence, at), Ok(Some(_)))) {
+                    *place = others.get_or_insert_with(|| moved(&path)).get(sequence).copied();
+                    self.gone = self.gone.saturating_add(usize::from(place.is_none()));
+                }
+            }
+            if let (Some(segment), Some(id)) = (self.segments.get_mut(index), id) {
+                segment.id = id;
+            }
+        }
+    }
+
+    /// Writes again what is in memory and has its place before the last segment.
+    fn mend_closed(&mut self) {
+        let older: Vec<u64> = self.memory.range(..self.written).filter(|(_, held)| held.is_writable()).map(|(of, _)| *of).collect();
+        for sequence in older {
+            let index = self.segments.partition_point(|segment| segment.first <= sequence).saturating_sub(1);
+            if self.memory.contains_key(&sequence)
+                && let Err(reason) = self.rebuild(index)
+            {
+                self.writing = Some(reason);
+                return;
+            }
+        }
+    }
+
+    /// Writes a segment that is not the active one anew, with all that is pending of it.
+    fn rebuild(&mut self, index: usize) -> Result<(), String> {
+        let segment = self.segments.get(index).copied().ok_or("no such segment")?;
+        let next = self.segments.get(index.saturating_add(1)).map_or(self.written, |next| next.first);
+        let mut bytes = Vec::new();
+        encode(&mut bytes, Kind::Acknowledgement(self.first()), &[]);
+        let mut places = Vec::new();
+        let sequences: Vec<(u64, Option<Place>)> =
+            self.pending.iter().filter(|(of, _)| (segment.first..next).contains(of)).copied().collect();
+        for (sequence, place) in sequences {
+            let content = match (place, self.memory.get(&sequence)) {
+                (Some(place), _) => self.read(sequence, place).map_err(|error| error.to_string())?,
+                (None, held) => held.filter(|held| held.is_writable()).map(|held| held.payload.clone()),
+            };
+            let Some(content) = content else { continue };
+            places.push((sequence, Place::new(u64::try_from(bytes.len()).unwrap_or(u64::MAX), content.len())));
+            encode(&mut self.record, Kind::Entry(sequence), &content);
+            bytes.extend_from_slice(&self.record);
+        }
+        let (path, beside) = (path_of(&self.base, segment.first), with_ending(&self.base, ".new"));
+        let _ = std::fs::remove_file(&beside);
+        let made = make_file(OpenOptions::new().write(true), &beside);
+        let written = made.and_then(|mut file| {
+            file.write_all(&bytes)?;
+            std::fs::rename(&beside, &path)?;
+            file.metadata()
+        });
+        let metadata = written.map_err(|error| {
+            let _ = std::fs::remove_file(&beside);
+            format!("{}: {error}", beside.display())
+        })?;
+        self.reader = None;
+        for (sequence, place) in places {
+            if let Ok(index) = self.pending.binary_search_by_key(&sequence, |(sequence, _)| *sequence)
+                && let Some(pending) = self.pending.get_mut(index)
+            {
+                pending.1 = place;
+                self.forget(sequence);
+            }
+        }
+        if let Some(rebuilt) = self.segments.get_mut(index) {
+            *rebuilt = Segment { first: segment.first, bytes: metadata.len(), used: true, id: (metadata.dev(), metadata.ino()) };
+        }
+        self.bytes = self.bytes.saturating_sub(segment.bytes).saturating_add(metadata.len());
+        Ok(())
+    }
+
+    /// Finds out from where on entries may be written to the last segment.
+    pub(super) fn find_written(&mut self) {
+        let placed = self.pending.iter().rev().find(|(_, place)| place.is_some()).map_or(0, |(sequence, _)| sequence.saturating_add(1));
+        self.written = placed.max(self.segments.back().map_or(0, |segment| segment.first));
+    }
+}
