@@ -4,15 +4,12 @@ pub mod names;
 pub mod text;
 pub mod xml;
 
-use std::fmt::Write as _;
-
 use chrono::DateTime;
 use thiserror::Error;
 
 use crate::catalogue::UNKNOWN_ACTOR;
 use crate::entry::names::Names;
 use crate::entry::xml::{Element, XmlError};
-use crate::time::zone::Zone;
 
 /// The archive's `with` of an event that concerns a whole host.
 pub const HOST_WIDE: &str = "@";
@@ -209,12 +206,6 @@ impl StoredEvent {
         self.repeated.as_ref().map_or(1, |repeated| repeated.count)
     }
 
-    /// What was recorded beyond who, what and where, in one line.
-    #[must_use]
-    pub fn note(&self) -> String {
-        self.with_details(self.repeated.as_ref().map(|repeated| repeated.describe(None)))
-    }
-
     /// What an entry that stands for events of several accounts says of those that `is_meant` means; `exact` has all ways to write
     /// the only one, if it is one. `None` if they are certainly not among them.
     pub fn mention_of(&self, exact: &[&str], is_meant: impl Fn(&str) -> bool) -> Option<Mention> {
@@ -241,30 +232,6 @@ impl StoredEvent {
         };
         may_include.then(|| Mention::MayInclude { user: exact.first().unwrap_or(&"*").to_string() })
     }
-
-    /// The same for somebody who reads times of that zone beside it.
-    #[must_use]
-    pub fn note_in(&self, zone: Zone) -> String {
-        self.with_details(self.repeated.as_ref().map(|repeated| format!("repeated {}", repeated.describe(Some(zone)))))
-    }
-
-    fn with_details(&self, repeated: Option<String>) -> String {
-        let actor = self.actor.as_ref().map(Actor::note);
-        let details = self.details.iter().map(describe);
-        let mention = self.mention.as_ref().map(Mention::note);
-        mention.into_iter().chain(repeated).chain(details).chain(actor).filter(|note| !note.is_empty()).collect::<Vec<_>>().join("; ")
-    }
-}
-
-impl Mention {
-    fn note(&self) -> String {
-        match self {
-            Self::Named { user, count: Some(count) } => format!("{user} at least {count} {}", if *count == 1 { "time" } else { "times" }),
-            Self::Named { user, count: None } => format!("{user} among others"),
-            Self::MayInclude { user } if user == "*" => "may include such accounts".to_owned(),
-            Self::MayInclude { user } => format!("may include {user}"),
-        }
-    }
 }
 
 impl Actor {
@@ -275,21 +242,6 @@ impl Actor {
             ip: text_in(element, "remote-ip"),
             caused_by: text_of(element, "caused-by"),
         }
-    }
-
-    /// Who it was, in words: "by admin@example.com/phone (adhoc) at 203.0.113.7".
-    #[must_use]
-    pub fn note(&self) -> String {
-        let mut note = match &self.jid {
-            Some(jid) if self.kind == "user" => format!("by {jid}"),
-            Some(jid) => format!("by {jid} ({})", self.kind),
-            None => format!("by {}", self.kind),
-        };
-        if let Some(ip) = &self.ip {
-            note.push_str(" at ");
-            note.push_str(ip);
-        }
-        note
     }
 }
 
@@ -312,42 +264,6 @@ impl Repeated {
             samples: std::mem::take(&mut repeated).into_elements().collect(),
         }
     }
-
-    fn describe(&self, zone: Option<Zone>) -> String {
-        let at_least = |is_so: bool| if is_so { "at least " } else { "" };
-        let mut words = format!("{}{} {}", at_least(self.at_least), self.count, if self.count == 1 { "time" } else { "times" });
-        if let Some(span) = zone.and_then(|zone| self.span(zone)) {
-            let _ = write!(words, ", {span}");
-        }
-        for (count, one, many) in [(self.accounts, "account", "accounts"), (self.networks, "network", "networks")] {
-            if let Some(count) = count {
-                let _ = write!(words, ", {}{count} {}", at_least(self.distinct_at_least), if count == 1 { one } else { many });
-            }
-        }
-        // Where it is one account the entry itself says which.
-        let several = self.accounts.is_some_and(|accounts| accounts > 1);
-        let often = self.samples.iter().filter(|sample| several && sample.name == "often" && sample.attribute("user").is_some());
-        let count = |sample: &Element| sample.attribute("count").and_then(|count| count.parse::<u64>().ok()).unwrap_or_default();
-        // One that exists comes before names that may be noise.
-        let most = often.max_by_key(|sample| (sample.attribute("exists") == Some("true"), count(sample))).filter(|most| count(most) > 1);
-        if let Some((user, most)) = most.and_then(|most| Some((most.attribute("user")?, most))) {
-            let _ = write!(words, ", {} of them for {user}", count(most));
-        }
-        words
-    }
-
-    /// From when to when: times of day, where that is one day.
-    fn span(&self, zone: Zone) -> Option<String> {
-        #[allow(clippy::cast_precision_loss)] // A time in seconds is far below 2^53.
-        let shown =
-            |time: &Option<String>| DateTime::parse_from_rfc3339(time.as_deref()?).ok().map(|time| zone.show(time.timestamp() as f64).0);
-        let (first, last) = (shown(&self.first)?, shown(&self.last)?);
-        Some(match (first.split_once(' '), last.split_once(' ')) {
-            (Some((a, from)), Some((b, to))) if a == b && from == to => from.to_owned(),
-            (Some((a, from)), Some((b, to))) if a == b => format!("{from}-{to}"),
-            _ => format!("{first} to {last}"),
-        })
-    }
 }
 
 /// The value of an attribute; nothing where it is empty.
@@ -358,56 +274,6 @@ fn text_of(element: &Element, attribute: &str) -> Option<String> {
 /// The text of a child; nothing where it is empty.
 fn text_in(element: &Element, child: &str) -> Option<String> {
     element.child(child).map(Element::text).filter(|text| !text.is_empty())
-}
-
-/// A detail in words. What nearly every entry has is as short as can be; everything else names itself.
-fn describe(detail: &Element) -> String {
-    let text = detail.text();
-    let text = text.trim();
-    match detail.name.as_str() {
-        "note" => text.to_owned(),
-        "authentication" => {
-            let words: Vec<&str> = ["mechanism", "condition"].iter().filter_map(|name| detail.attribute(name)).collect();
-            if text.is_empty() { words.join(" ") } else { format!("{} ({text})", words.join(" ")) }
-        }
-        "command" => describe_command(detail, text),
-        "options" => describe_options(detail),
-        "tls" => detail.attribute("version").unwrap_or("TLS").to_owned(),
-        name => {
-            let mut words: Vec<String> = detail.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            // Prosody keeps attributes in a table, which has no order.
-            words.sort_unstable();
-            words.extend(Some(text.to_owned()).filter(|text| !text.is_empty()));
-            words.extend(detail.elements().map(describe).filter(|words| !words.is_empty()));
-            if words.is_empty() { name.to_owned() } else { format!("{name}: {}", words.join(" ")) }
-        }
-    }
-}
-
-/// A line of the shell as it is; of an ad-hoc command the end of its node's name, what came of it, and its fields.
-fn describe_command(command: &Element, line: &str) -> String {
-    let node = command.attribute("node").unwrap_or_default();
-    let node = node.rsplit_once('/').map_or(node, |(_, name)| name);
-    let words = [Some(node), command.attribute("outcome"), command.attribute("condition")];
-    let mut words: Vec<String> = words.into_iter().flatten().filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect();
-    words.extend(Some(line.to_owned()).filter(|line| !line.is_empty()));
-    words.extend(command.elements().filter(|field| field.name == "field").map(|field| {
-        let name = field.attribute("var").unwrap_or_default();
-        let values: Vec<String> = field.elements().map(Element::text).collect();
-        if values.is_empty() { name.to_owned() } else { format!("{name}={}", values.join(",")) }
-    }));
-    words.join(" ")
-}
-
-/// The names of options, by what became of them.
-fn describe_options(options: &Element) -> String {
-    let said = ["changed", "added", "removed"].iter().filter_map(|change| {
-        let of_change = options.elements().filter(|option| option.attribute("change") == Some(change));
-        let names: Vec<&str> = of_change.filter_map(|option| option.attribute("name")).collect();
-        if names.is_empty() { None } else { Some(format!("{change} {}", names.join(", "))) }
-    });
-    let said = said.collect::<Vec<_>>().join("; ");
-    if said.is_empty() { "nothing changed".to_owned() } else { said }
 }
 
 #[cfg(test)]
@@ -429,7 +295,6 @@ mod tests {
         assert_eq!((event.time, event.id.clone(), event.user.clone()), (1000.0, None, some("mallory@example.com")));
         assert_eq!((event.source.as_str(), event.kind.as_str()), ("mod_audit_auth", "authentication-failure"));
         assert_eq!((event.ip.clone(), event.country.clone(), event.client.clone()), (some("203.0.113.80"), some("DE"), some("d4565fa7")));
-        assert_eq!(event.note(), "PLAIN not-authorized (No.)");
     }
 
     #[test]
@@ -457,39 +322,12 @@ mod tests {
         let xml = "<audit-event type='authentication-failure'><repeated xmlns='xmpp:prosody.im/audit' count='17' first='2026-11-24T11:59:00Z'\
             last='2026-11-24T12:00:00Z' accounts='1' networks='3' at-least='true'><sample ip='203.0.113.7'/></repeated></audit-event>";
         let event = StoredEvent::read(&row(None, xml)).unwrap();
-        assert_eq!((event.count(), event.note().as_str()), (17, "at least 17 times, 1 account, 3 networks"));
+        assert_eq!(event.count(), 17);
         let repeated = event.repeated.unwrap();
         assert_eq!((repeated.first.as_deref(), repeated.samples.len()), (Some("2026-11-24T11:59:00Z"), 1));
+        assert_eq!((repeated.accounts, repeated.networks, repeated.at_least), (Some(1), Some(3), true));
         for odd in ["<repeated/>", "<repeated count='-3'/>", "<repeated count='many'/>", ""] {
             assert_eq!(StoredEvent::read(&row(None, &format!("<audit-event>{odd}</audit-event>"))).unwrap().count(), 1, "{odd}");
-        }
-    }
-
-    #[test]
-    fn a_summary_reads_well() {
-        let note = |attributes: &str| {
-            let xml = format!(
-                "<audit-event><repeated {attributes}><sample user='a'/></repeated><authentication mechanism='PLAIN'/></audit-event>"
-            );
-            StoredEvent::read(&row(None, &xml)).unwrap().note_in(Zone::Utc)
-        };
-        for (attributes, expected) in [
-            (
-                "count='994' first='2026-11-24T18:02:12Z' last='2026-11-24T18:03:11Z' accounts='1' networks='1'",
-                "repeated 994 times, 18:02:12-18:03:11, 1 account, 1 network; PLAIN",
-            ),
-            (
-                "count='7' first='2026-11-24T23:59:59Z' last='2026-11-25T00:00:01Z' accounts='3' networks='2' at-least='true'",
-                "repeated at least 7 times, 2026-11-24 23:59:59 to 2026-11-25 00:00:01, 3 accounts, 2 networks; PLAIN",
-            ),
-            (
-                "count='90000' accounts='16384' networks='0' distinct-at-least='true'",
-                "repeated 90000 times, at least 16384 accounts, at least 0 networks; PLAIN",
-            ),
-            ("count='1' first='2026-11-24T18:02:12Z' last='2026-11-24T18:02:12Z'", "repeated 1 time, 18:02:12; PLAIN"),
-            ("count='2' first='x' last='2026-11-24T18:02:12Z'", "repeated 2 times; PLAIN"),
-        ] {
-            assert_eq!(note(attributes), expected);
         }
     }
 
@@ -508,38 +346,6 @@ mod tests {
     fn what_is_no_audit_event_is_an_error() {
         for xml in ["<message/>", "<audit-event", ""] {
             assert!(StoredEvent::read(&row(None, xml)).is_err(), "{xml}");
-        }
-    }
-
-    #[test]
-    fn notes_say_what_was_recorded() {
-        for (detail, note) in [
-            ("<note>restarted by root</note>", "restarted by root"),
-            ("<invite-used token='abc'/>", "invite-used: token=abc"),
-            ("<disabled reason='spam' when='1'><comment>bye</comment></disabled>", "disabled: reason=spam when=1 comment: bye"),
-            ("<authentication mechanism='SCRAM-SHA-1'/><tls version='TLSv1.3' cipher='x'/>", "SCRAM-SHA-1; TLSv1.3"),
-            ("<authentication condition='malformed-request'/><tls/>", "malformed-request; TLS"),
-            ("<command>user:create(&quot;a@b&quot;, ***)</command>", "user:create(\"a@b\", ***)"),
-            (
-                "<command node='http://jabber.org/protocol/admin#delete-user' action='complete' outcome='completed'>\
-                 <field var='accountjids'><value>a@b</value><value>c@d</value></field><field var='password'/></command>",
-                "admin#delete-user completed accountjids=a@b,c@d password",
-            ),
-            ("<command node='ping' outcome='refused' condition='forbidden'/>", "ping refused forbidden"),
-            (
-                "<options><option name='a' change='changed'/><option name='b' change='added'/><option name='c' change='changed'/></options>",
-                "changed a, c; added b",
-            ),
-            ("<options/>", "nothing changed"),
-            ("<empty/>", "empty"),
-            ("<actor kind='adhoc' jid='admin@example.com'/>", "by admin@example.com (adhoc)"),
-            ("<actor kind='user' jid='a@example.com/b'><remote-ip>203.0.113.7</remote-ip></actor>", "by a@example.com/b at 203.0.113.7"),
-            ("<actor kind='admin-shell' caused-by='01a2'/><note>x</note>", "x; by admin-shell"),
-            ("<actor/>", "by unknown"),
-            ("", ""),
-        ] {
-            let event = StoredEvent::read(&row(None, &format!("<audit-event>{detail}</audit-event>"))).unwrap();
-            assert_eq!(event.note(), note, "{detail}");
         }
     }
 }

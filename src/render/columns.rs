@@ -5,6 +5,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::entry::StoredEvent;
+use crate::render::note::note_with_times;
 use crate::time::date_time;
 use crate::time::zone::Zone;
 
@@ -87,7 +88,7 @@ impl Column {
             Self::User => event.user.clone(),
             Self::Ip => event.ip.clone().or_else(|| event.ip_hash.clone()),
             Self::Location => event.country.clone(),
-            Self::Note => Some(event.note_in(zone)),
+            Self::Note => Some(note_with_times(event, zone)),
             Self::Source => Some(event.source.clone()),
             Self::Client => event.client.clone(),
             Self::Actor => event.actor.as_ref().map(|actor| actor.jid.clone().unwrap_or_else(|| actor.kind.clone())),

@@ -2,19 +2,21 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`format`] | the registry of formats |
+//! | [`formats`] | the registry of formats, and one file for each: a table, JSON, CSV, XML, OCSF, ECS, CEF, syslog |
 //! | [`fields`] | the registry of what an entry has in every format |
+//! | [`columns`] | the registry of what a table can show of an entry |
+//! | [`note`] | what an entry records beyond who, what and where, in words |
 //! | [`taxonomy`] | the registry of what event types mean to others |
-//! | [`table`], [`json`], [`csv`], [`xml`], [`ocsf`], [`ecs`], [`cef`], [`syslog`] | one file a format |
-//! | [`stats`], [`html`] | totals instead of entries: for a terminal, and as a page |
-//! | [`summary`], [`tally`] | what they count, in bounded memory |
+//! | [`totals`] | what an overview counts, in bounded memory, and its text for a terminal |
+//! | [`page`] | the same as an HTML page |
 //!
-//! *Invariant*: a renderer keeps no entries. Whatever it is given is text when it returns. (A table holds back the first few rows,
-//! as text, until it knows its columns.)
+//! *Invariant*: a renderer keeps no entries. It returns each entry as text at once. (A table holds back the first few rows, as
+//! text, until it knows its columns.)
 
 pub mod columns;
 pub mod fields;
 pub mod formats;
+pub mod note;
 pub mod page;
 pub mod printable;
 #[cfg(test)]
@@ -86,7 +88,7 @@ impl Options {
 ///
 /// ```
 /// use audit_core::entry::{Row, StoredEvent};
-/// use audit_core::render::{Options, format::Format, renderer};
+/// use audit_core::render::{Options, formats::Format, renderer};
 ///
 /// let options = Options::new("example.com");
 /// let row = Row { when: 0.0, xml: "<audit-event type='server-started' source='mod_audit_status'/>".to_owned(), ..Row::default() };

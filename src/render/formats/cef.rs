@@ -8,6 +8,7 @@ use chrono::DateTime;
 use crate::entry::StoredEvent;
 use crate::render::Renderer;
 use crate::render::fields::{Link, plain_address};
+use crate::render::note::note;
 use crate::render::printable::steers;
 use crate::render::taxonomy::meaning;
 
@@ -94,7 +95,7 @@ impl Cef {
             put("flexString1Label", Some("address hash"));
             put("flexString1", Some(hash));
         }
-        put("msg", Some(&event.note()));
+        put("msg", Some(&note(event)));
         line.push('\n');
     }
 }

@@ -10,6 +10,7 @@ use crate::entry::StoredEvent;
 use crate::render::Renderer;
 use crate::render::fields::{FIELDS, Value, details};
 use crate::render::formats::json::object;
+use crate::render::note::note;
 use crate::render::printable::printable;
 
 /// Writes CSV.
@@ -42,7 +43,7 @@ impl Csv {
         });
         let details = details(event);
         let details = if details.is_empty() { String::new() } else { object(&details) };
-        fields.chain([cell(&event.note()), details]).collect()
+        fields.chain([cell(&note(event)), details]).collect()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::entry::StoredEvent;
 use crate::render::Renderer;
 use crate::render::fields::{Link, details, plain_address};
 use crate::render::formats::json::lines;
+use crate::render::note::note;
 use crate::render::taxonomy::{Severity, meaning};
 use crate::time::rfc3339;
 
@@ -61,7 +62,7 @@ impl Ecs {
             ]),
         );
         put("log", json!({ "level": level(meaning.severity), "logger": event.source }));
-        put("message", Some(event.note()).filter(|note| !note.is_empty()).into());
+        put("message", Some(note(event)).filter(|note| !note.is_empty()).into());
         put("service", json!({ "type": "prosody", "name": self.host }));
         // `user` is who acts, `user.target` whom it concerns, where the two are told apart.
         let account = event.user.as_deref();

@@ -12,6 +12,7 @@ use crate::entry::{Actor, StoredEvent};
 use crate::render::Renderer;
 use crate::render::fields::{Link, details, plain_address};
 use crate::render::formats::json::lines;
+use crate::render::note::note;
 use crate::render::taxonomy::{Class, OTHER, Outcome, meaning};
 
 /// The version of OCSF.
@@ -51,7 +52,7 @@ impl Ocsf {
         put("severity_id", json!(meaning.severity.ocsf()));
         put("status_id", json!(if meaning.outcome == Outcome::Success { 1 } else { 2 }));
         put("status_detail", condition(event));
-        put("message", Some(event.note()).filter(|note| !note.is_empty()).into());
+        put("message", Some(note(event)).filter(|note| !note.is_empty()).into());
         put("metadata", metadata(event));
         if let Some(repeated) = &event.repeated {
             put("count", json!(i32::try_from(repeated.count).unwrap_or(i32::MAX)));

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use crate::entry::StoredEvent;
 use crate::render::Renderer;
 use crate::render::fields::{FIELDS, Value, details};
+use crate::render::note::note;
 use crate::render::printable::printable;
 use crate::render::taxonomy::meaning;
 use crate::time::rfc3339;
@@ -56,7 +57,7 @@ impl Syslog {
             push_parameter(line, name, value);
         }
         line.push(']');
-        let note = event.note();
+        let note = note(event);
         if !note.is_empty() {
             line.push(' ');
             line.push_str(&printable(&note));
@@ -192,7 +193,7 @@ mod tests {
             let value = |name: &str| parameters.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone());
             prop_assert_eq!(value("type"), Some(printable(&event.kind)));
             prop_assert_eq!(value("user"), event.user.as_deref().map(printable));
-            prop_assert_eq!(message, printable(&event.note()));
+            prop_assert_eq!(message, printable(&note(&event)));
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::entry::StoredEvent;
+use crate::render::note::note;
 use crate::render::printable::printable;
 use crate::render::totals::tally::{Counts, Timeline};
 
@@ -48,7 +49,7 @@ impl Line {
             user: event.user.as_ref().map(text),
             address: event.ip.as_ref().or_else(|| event.actor.as_ref()?.ip.as_ref()).map(text),
             country: event.country.as_ref().map(text),
-            note: shortened(&printable(&event.note())),
+            note: shortened(&printable(&note(event))),
             count: event.count(),
         }
     }
