@@ -24,6 +24,8 @@ use crate::time::{date_time, whole_seconds};
 #[derive(Debug)]
 pub struct Recorder {
     hosts: HashMap<String, Host>,
+    /// The settings of hosts that are not configured.
+    defaults: Settings,
     databases: HashMap<PathBuf, Option<Rc<Database>>>,
     ids: ContextV7,
     /// What could not be stored.
@@ -38,6 +40,7 @@ impl Default for Recorder {
     fn default() -> Self {
         Self {
             hosts: HashMap::new(),
+            defaults: Settings::default(),
             databases: HashMap::new(),
             ids: ContextV7::new(),
             trouble: Trouble::default(),
@@ -207,10 +210,10 @@ impl Recorder {
         }
     }
 
-    /// The settings of a host; the defaults where it is not known.
+    /// The settings of a host. Returns the defaults if the host is not configured.
     #[must_use]
-    pub fn settings(&self, host: &str) -> Settings {
-        self.hosts.get(host).map(|host| host.settings.clone()).unwrap_or_default()
+    pub fn settings(&self, host: &str) -> &Settings {
+        self.hosts.get(host).map_or(&self.defaults, |host| &host.settings)
     }
 
     /// Says that the store of a host can't list its partitions: everything of it then lies under archive user `nil`.
@@ -251,9 +254,8 @@ impl Recorder {
 
     /// The name of the retention class of an event type on `host`.
     #[must_use]
-    pub fn class_of(&self, host: &str, event_type: &str) -> String {
-        let known = self.hosts.get(host).map(|host| host.settings.retention.class_of(event_type).to_owned());
-        known.unwrap_or_else(|| Settings::default().retention.class_of(event_type).to_owned())
+    pub fn class_of(&self, host: &str, event_type: &str) -> &str {
+        self.settings(host).retention.class_of(event_type)
     }
 
     /// What is stored of a peer's address in an entry of `class` on `host`. Nothing is stored of bytes that are no address, such
@@ -544,7 +546,8 @@ mod tests {
     #[test]
     fn options_are_forgotten_with_the_host() {
         let mut recorder = recorder(Settings { layout: Layout::Single, ..Settings::default() });
+        assert_eq!(recorder.settings("example.com").layout, Layout::Single);
         recorder.forget(Some("example.com"));
-        assert_eq!(recorder.settings("example.com"), Settings::default());
+        assert_eq!(*recorder.settings("example.com"), Settings::default());
     }
 }

@@ -44,7 +44,9 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     functions.add("id", |recorder, now: f64| recorder.id(now).hyphenated().to_string())?;
     // class(host, event type) -> the name of its retention class
     functions.add("class", |recorder, (Host(host), event_type): (Host, Text)| {
-        recorder.class_of(&host, &event_type.bytes().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default())
+        recorder
+            .class_of(&host, &event_type.bytes().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default())
+            .to_owned()
     })?;
     // events(host) -> the registry of event types as text, with the classes of the host
     functions.add("events", |recorder, Host(host): Host| catalogue::listing(|event_type| recorder.class_of(&host, event_type)))?;
@@ -124,10 +126,10 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     let query = lua.create_function(move |_, (asked, users, waiting_since, now, slice, seeks, kept): Asking| {
         let recorder = recorder.borrow();
         let host = &asked.0.host;
-        let retention = recorder.settings(host).retention;
+        let retention = &recorder.settings(host).retention;
         // What is kept although its time is over by the clock is shown.
-        let all = kept.is_some_and(|kept| kept.clock.keeps_more(&partitions(&users), &retention, now));
-        let retention = if all { retention.without_expiry() } else { retention };
+        let all = kept.is_some_and(|kept| kept.clock.keeps_more(&partitions(&users), retention, now));
+        let retention = if all { retention.without_expiry() } else { retention.clone() };
         let request = with_hashes(&recorder, &asked);
         Ok(Reading::new(request, &users, waiting_since, Scope { retention, now, slice, seeks }))
     })?;
@@ -141,7 +143,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     })?;
     // look(following, archive users, whether entries wait, now) -> query
     functions.add("look", |recorder, (following, users, waits, now): (LuaUserDataRef<Following>, LuaTable, bool, f64)| {
-        Reading::look(&following, &users, waits, recorder.settings(&following.host).retention, now)
+        Reading::look(&following, &users, waits, recorder.settings(&following.host).retention.clone(), now)
     })?;
     // may_hold(archive user, time) -> whether it is a partition that may have entries of that time or later
     functions.add("may_hold", |_, (name, time): (Text, f64)| partition(&name).is_some_and(|partition| partition.day >= day(time)))?;

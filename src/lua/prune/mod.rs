@@ -25,9 +25,9 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     // that depends on the time
     let plan = functions.lua().create_function(move |lua, (Host(host), users, old_is_empty, now, kept): Asked| {
         let mut recorder = recorder.borrow_mut();
-        let retention = recorder.settings(&host).retention;
         let all = partitions(&users);
         let used: HashSet<Partition> = recorder.archive(&host).in_use().cloned().collect();
+        let retention = &recorder.settings(&host).retention;
         let (timeline, is_trusted) = kept.map_or((Timeline::default(), true), |mut kept| {
             kept.clock.forget(&all, retention.last_cutoff(now));
             (kept.clock.timeline(now), kept.clock.is_trusted())
