@@ -1,7 +1,7 @@
 -- The audit log's contract in plain Lua, with util.stanza: what the native core is measured against.
 --
 -- It is written as a module for Prosody would be, without detours, and its entries are equal to the core's
--- (spec/baseline_spec.lua). Left out: places, flood control, reading. It needs Lua 5.3 or later, and Prosody's util
+-- (spec/benches/plain_audit_spec.lua). Left out: places, flood control, reading. It needs Lua 5.3 or later, and Prosody's util
 -- libraries in package.path; for Prosody 13 its loader.lua must have been run.
 --
 -- new(environment) takes what audit_core.new takes (get_option, open_store, log, now) and, for tests, new_id(now).

@@ -3,7 +3,7 @@
 
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or ".";
 local audit_core = require "audit_core";
-local plain_audit = dofile(here .. "/../benches/plain_audit.lua");
+local plain_audit = dofile(here .. "/../../benches/plain_audit.lua");
 local st = require "util.stanza";
 
 local xmlns_audit = "xmpp:prosody.im/audit";
