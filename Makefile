@@ -28,7 +28,7 @@ old_modules = $(module_folder)/audit.lib.lua $(addsuffix .lib.lua,$(addprefix $(
 
 need_cargo = @test -n "$(CARGO)" || { echo "cargo was not found: install a Rust toolchain or give its path as CARGO=" >&2; exit 1; }
 
-.PHONY: all build install uninstall demo test test-all test-debian13 test-rust test-spec test-e2e lint bench bench-memory bench-login bench-rush bench-flood bench-month bench-query bench-render soak-crash soak-outage mutants fmt clean help
+.PHONY: all build install uninstall demo test test-all test-debian13 test-rust test-spec test-e2e lint bench bench-memory bench-login bench-rush bench-flood bench-month bench-hosts bench-query bench-render soak-crash soak-outage mutants fmt clean help
 
 all: build ## Build the library for the Lua that Prosody runs on (LUA=5.4; or 5.2, 5.3, luajit)
 
@@ -135,6 +135,12 @@ bench-month: ## Let a day of a month's log expire on real servers, beside a log 
 	@tools/setup test
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/month.lua
+
+bench-hosts: ## Start servers with 1 to 2,000 hosts, with and without the audit log: time, memory, files, timers, stop (hours in full)
+	$(need_cargo)
+	@tools/setup test
+	@$(MAKE) --no-print-directory build LUA=5.4
+	@lua5.4 benches/hosts.lua
 
 bench-query: ## Measure reading a month's log of a million entries on every store, beside plain Lua (an hour)
 	$(need_cargo)

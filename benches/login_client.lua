@@ -1,5 +1,6 @@
--- Logs in over and over, for benches/login.lua: lua5.4 login_client.lua PORT HOST USER PASSWORD COUNT CONNECTIONS
+-- Logs in over and over, for benches/login.lua: lua5.4 login_client.lua PORT HOST[,HOST...] USER PASSWORD COUNT CONNECTIONS
 --
+-- With several hosts each login is to the next of them.
 -- A process of its own, so that its CPU is not the server's. Each login is a new plaintext connection with SASL PLAIN, up
 -- to CONNECTIONS at a time. Prints: successes, failures, seconds, median time of a login from connecting to the outcome in
 -- milliseconds, and what else went wrong.
@@ -7,11 +8,14 @@
 local socket = require "socket";
 local mime = require "mime";
 
-local port, host, user, password, count, connections = table.unpack(arg);
+local port, hosts, user, password, count, connections = table.unpack(arg);
 port, count, connections = tonumber(port), tonumber(count), tonumber(connections);
 
-local header = ("<?xml version='1.0'?><stream:stream to='%s' version='1.0' xmlns='jabber:client' "
-	.. "xmlns:stream='http://etherx.jabber.org/streams'>"):format(host);
+local headers = {};
+for host in hosts:gmatch("[^,]+") do
+	headers[#headers + 1] = ("<?xml version='1.0'?><stream:stream to='%s' version='1.0' xmlns='jabber:client' "
+		.. "xmlns:stream='http://etherx.jabber.org/streams'>"):format(host);
+end
 local auth = ("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>%s</auth>"):format(mime.b64("\0" .. user .. "\0" .. password));
 local patience = 30; -- seconds without a word from the server
 
@@ -24,7 +28,7 @@ local function open()
 	local began = socket.gettime();
 	assert(conn:connect("127.0.0.1", port));
 	conn:setoption("tcp-nodelay", true);
-	assert(conn:send(header));
+	assert(conn:send(headers[started % #headers + 1]));
 	conn:settimeout(0);
 	sockets[#sockets + 1] = conn;
 	states[conn] = { text = "", wanted = "</stream:features>", began = began };
