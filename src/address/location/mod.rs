@@ -130,7 +130,7 @@ fn guarded<T>(read: impl FnOnce() -> T) -> Result<T, &'static str> {
 
 #[cfg(test)]
 #[path = "../../../spec/support/places.rs"]
-mod places;
+pub(crate) mod places;
 
 #[cfg(test)]
 mod tests {

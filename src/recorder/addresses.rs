@@ -1,0 +1,401 @@
+//! What is stored of addresses: the policy of their retention class, keyed hashes, and locations.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use once_cell::unsync::OnceCell;
+
+use super::{Host, Recorder};
+use crate::address::hash_key::{HashKey, HashKeyError, Stamp};
+use crate::address::location::{Database, Location, LocationError, USUAL_PLACES};
+use crate::address::{self, Policy};
+use crate::flood::{Described, Part};
+use crate::options::Locations;
+use crate::redact::HIDDEN;
+
+/// What is stored of a peer's address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredAddress {
+    /// The address or its network.
+    pub remote_ip: Option<String>,
+    /// Its hash, and the name of the key that made the hash.
+    pub hash: Option<(String, String)>,
+    /// Its location.
+    pub location: Option<Location>,
+    /// Whether the peer's address was given in a form that can't be read.
+    pub is_unreadable: bool,
+}
+
+/// The key of a host's hashes. It is made when it is first needed; a failure is not kept.
+#[derive(Debug, Default)]
+pub(super) struct Key {
+    path: Option<PathBuf>,
+    /// The file as it was when the key was read.
+    stamp: Option<Stamp>,
+    key: OnceCell<HashKey>,
+    /// Whether the operator was told that there is no key.
+    is_told: bool,
+}
+
+impl Key {
+    pub(super) fn new(path: Option<PathBuf>) -> Self {
+        Self { path, ..Self::default() }
+    }
+
+    /// The key, if there is one already.
+    pub(super) fn get(&self) -> Option<&HashKey> {
+        self.key.get()
+    }
+
+    /// The key, which is made if there is none. Returns `None` if there is no place for one.
+    fn get_or_make(&mut self) -> Result<Option<&HashKey>, HashKeyError> {
+        let Some(path) = &self.path else { return Ok(None) };
+        let stamp = &mut self.stamp;
+        let key = self.key.get_or_try_init(|| {
+            let key = HashKey::read_or_make(path)?;
+            *stamp = Stamp::of(path);
+            Ok(key)
+        });
+        key.map(Some)
+    }
+}
+
+/// A database of locations, which hosts share. It is opened when it is first needed. A failure is not kept: the database is opened
+/// again when its file has changed.
+#[derive(Debug, Default)]
+pub(super) struct SharedDatabase {
+    path: PathBuf,
+    database: OnceCell<Database>,
+    /// Why it is not used.
+    failure: RefCell<Option<Failure>>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    /// The file as it was then. `None` if there was no file.
+    stamp: Option<Stamp>,
+    /// The cause, for the operator.
+    cause: String,
+    /// Whether the operator was told.
+    is_told: bool,
+}
+
+impl SharedDatabase {
+    fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), ..Self::default() }
+    }
+
+    /// One that turned out to be damaged, which the operator was told.
+    fn damaged(path: &Path, cause: String) -> Self {
+        let failure = Failure { stamp: Stamp::of(path), cause, is_told: true };
+        Self { failure: RefCell::new(Some(failure)), ..Self::new(path) }
+    }
+
+    /// The database. Returns `None` if it can't be opened.
+    fn get(&self) -> Option<&Database> {
+        let has_failed_so = |stamp| self.failure.borrow().as_ref().is_some_and(|failure| failure.stamp == stamp);
+        if self.database.get().is_none() && has_failed_so(Stamp::of(&self.path)) {
+            return None;
+        }
+        let opened = self.database.get_or_try_init(|| Database::open(&self.path));
+        opened.map_err(|error| self.fail(error.to_string())).ok()
+    }
+
+    fn fail(&self, cause: String) {
+        let mut failure = self.failure.borrow_mut();
+        let is_told = failure.as_ref().is_some_and(|before| before.is_told && before.cause == cause);
+        *failure = Some(Failure { stamp: Stamp::of(&self.path), cause, is_told });
+    }
+
+    /// Whether it has a failure that the operator was not told.
+    pub(super) fn is_untold(&self) -> bool {
+        self.failure.borrow().as_ref().is_some_and(|failure| !failure.is_told)
+    }
+
+    /// What the operator should be told of it, once for each cause.
+    pub(super) fn warning(&self) -> Option<String> {
+        let mut failure = self.failure.borrow_mut();
+        let failure = failure.as_mut().filter(|failure| !failure.is_told)?;
+        failure.is_told = true;
+        Some(format!("Locations are not stored: {}", failure.cause))
+    }
+}
+
+impl Recorder {
+    /// The hash of an address on `host`, and the name of the key that made it. Returns `None` if there is no key yet.
+    #[must_use]
+    pub fn hash(&self, host: &str, ip: &str) -> Option<(String, String)> {
+        let key = self.hosts.get(host)?.key.get()?;
+        Some((key.hash(address::parse(ip)?), key.id()))
+    }
+
+    /// Looks whether the file of a host's key has changed since it was read, and reads it then. Returns `None` if it has not
+    /// changed, `Some(Some((old, new)))` with the names of both keys if one has replaced the other, and `Some(None)` otherwise.
+    pub fn look_at_key(&mut self, host: &str) -> Option<Option<(String, String)>> {
+        let host = self.hosts.get_mut(host)?;
+        let path = host.key.path.clone()?;
+        let stamp = Stamp::of(&path);
+        if stamp == host.key.stamp {
+            return None;
+        }
+        let read = HashKey::read(&path).ok().flatten();
+        let both = host.key.get().zip(read.as_ref()).filter(|(old, new)| old != new).map(|(old, new)| (old.id(), new.id()));
+        host.key = Key { path: Some(path), stamp, key: read.map_or_else(OnceCell::new, OnceCell::with_value), is_told: false };
+        Some(both)
+    }
+
+    /// The key of a host, which is made if there is none. `what` names what is not stored without one.
+    pub(super) fn key(&mut self, name: &str, what: &str) -> Option<&HashKey> {
+        let Self { hosts, warnings, .. } = self;
+        let key = &mut hosts.get_mut(name)?.key;
+        if let Err(error) = key.get_or_make()
+            && !std::mem::replace(&mut key.is_told, true)
+        {
+            warnings.push(format!("{what} of {name} are not stored, as there is no key to hash them with: {error}"));
+        }
+        hosts.get(name)?.key.get()
+    }
+
+    /// The hash of an address, under a key that is made if there is none.
+    fn hashed(&mut self, name: &str, address: IpAddr) -> Option<(String, String)> {
+        let key = self.key(name, "Addresses")?;
+        Some((key.hash(address), key.id()))
+    }
+
+    /// The filter of a reading, as it may be stored in an entry of type `kind`: addresses as the policy of its class says.
+    #[must_use]
+    pub fn asked(&self, host: &str, kind: &str, filter: &str) -> String {
+        let known = self.hosts.get(host);
+        let policy = policy_of(known, kind);
+        let key = known.and_then(|host| host.key.get()).filter(|_| policy == Policy::Hash);
+        address::replaced(filter, |text| {
+            let hash = || Some(key?.hash(address::parse(text)?));
+            policy.narrow(text).or_else(hash).unwrap_or_else(|| HIDDEN.to_owned())
+        })
+    }
+
+    /// What is stored of a peer's address in an entry of `class` on `host`. Nothing is stored of bytes that are no address, such
+    /// as the path of an admin socket. A text that should be an address and can't be read is reported once for each host; the
+    /// caller counts such events by [`count_unreadable`](Self::count_unreadable).
+    pub fn address(&mut self, name: &str, class: &str, ip: &[u8]) -> StoredAddress {
+        let text = String::from_utf8_lossy(ip);
+        let Some(address) = address::parse(&text) else {
+            let is_unreadable = !address::is_local(&text);
+            if is_unreadable {
+                self.report_unreadable(name, &text);
+            }
+            return StoredAddress { is_unreadable, ..StoredAddress::default() };
+        };
+        let known = self.hosts.get(name);
+        // A host that is not configured yet must not store whole addresses by accident.
+        let policy = known.map_or(Policy::None, |host| host.settings.retention.rules(class).addresses);
+        let location = self.location(name, address);
+        let hash = if policy == Policy::Hash { self.hashed(name, address) } else { None };
+        StoredAddress { remote_ip: policy.apply(address), hash, location, is_unreadable: false }
+    }
+
+    /// Counts an event of `host` whose address could not be read.
+    pub fn count_unreadable(&mut self, host: &str) {
+        let unreadable = self.unreadable.entry(host.to_owned()).or_default();
+        unreadable.count = unreadable.count.saturating_add(1);
+    }
+
+    /// How many events of `host` had an address that could not be read, since the log was made.
+    #[must_use]
+    pub fn unreadable(&self, host: &str) -> u64 {
+        self.unreadable.get(host).map_or(0, |unreadable| unreadable.count)
+    }
+
+    fn report_unreadable(&mut self, host: &str, text: &str) {
+        let unreadable = self.unreadable.entry(host.to_owned()).or_default();
+        if !std::mem::replace(&mut unreadable.is_told, true) {
+            self.warnings.push(format!(
+                "The address of a client of {host} can't be read, it has the form \"{}\"; such addresses are counted and not stored. \
+                 Check what the proxy in front of Prosody sends as the client's address.",
+                address::shape(text)
+            ));
+        }
+    }
+
+    /// The location of an address.
+    fn location(&mut self, name: &str, address: IpAddr) -> Option<Location> {
+        let shared = Rc::clone(self.hosts.get(name)?.database.as_ref()?);
+        shared.get()?.lookup(address).unwrap_or_else(|error| {
+            self.warnings.push(format!("Locations are not stored any more: {error}"));
+            self.drop_database(&shared.path, &error);
+            None
+        })
+    }
+
+    /// The database that a host's configuration names. A missing file is reported at once; one that exists is opened when it is
+    /// first needed, which `prosodyctl` never does.
+    pub(super) fn database(&mut self, host: &str, locations: &Locations) -> Option<Rc<SharedDatabase>> {
+        let path = match locations {
+            Locations::Off => return None,
+            Locations::File(path) => path.as_path(),
+            Locations::Usual => Database::usual_place()?,
+            Locations::Wanted => Database::usual_place().or_else(|| {
+                self.warnings.push(format!(
+                    "Locations of {host} are not stored: there is no database at {}. Set audit_log_location_database to one.",
+                    USUAL_PLACES.join(" or ")
+                ));
+                None
+            })?,
+        };
+        let shared = self.databases.entry(path.to_owned()).or_insert_with(|| Rc::new(SharedDatabase::new(path)));
+        if !path.exists() {
+            shared.get();
+        }
+        Some(Rc::clone(shared))
+    }
+
+    /// A database that is damaged in one place isn't asked again before its file has changed: it would warn at every event.
+    fn drop_database(&mut self, path: &Path, error: &LocationError) {
+        let damaged = Rc::new(SharedDatabase::damaged(path, error.to_string()));
+        let used = self.databases.values_mut().chain(self.hosts.values_mut().filter_map(|host| host.database.as_mut()));
+        used.filter(|shared| shared.path == path).for_each(|shared| *shared = Rc::clone(&damaged));
+    }
+}
+
+/// How addresses are stored in entries of that type. A host that is not configured yet must not store them by accident.
+fn policy_of(host: Option<&Host>, kind: &str) -> Policy {
+    let policy = |host: &Host| host.settings.retention.rules(host.settings.retention.class_of(kind)).addresses;
+    host.map_or(Policy::None, policy)
+}
+
+/// What is stored of an address or its network in an entry of that type.
+pub(super) fn described(host: Option<&Host>, kind: &str, address: IpAddr, part: Part) -> Described {
+    let policy = policy_of(host, kind);
+    let location = || host?.database.as_ref()?.get()?.lookup(address).ok().flatten();
+    match part {
+        Part::Address => (policy.apply(address), location()),
+        Part::Network => (policy.apply_to_network(address), location()),
+        Part::NetworkAlone => (policy.apply_to_network(address), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::location::places;
+    use crate::archive::retention::{Class, Pattern, Retention, Rules};
+    use crate::options::Settings;
+
+    fn recorder(settings: Settings) -> Recorder {
+        let mut recorder = Recorder::default();
+        recorder.configure("example.com", settings, None);
+        recorder
+    }
+
+    #[test]
+    fn an_address_is_stored_as_the_host_says() {
+        let rules = Rules { addresses: Policy::new(Some(24), None), ..Rules::default() };
+        let failures = Class { name: "failures".to_owned(), types: vec![], rules: Rules { addresses: Policy::None, ..rules } };
+        let mut recorder = recorder(Settings { retention: Retention::new(rules, vec![failures]), ..Settings::default() });
+        assert_eq!(recorder.address("example.com", "events", b"203.0.113.80").remote_ip.as_deref(), Some("203.0.113.0/24"));
+        assert_eq!(recorder.address("example.com", "failures", b"203.0.113.80"), StoredAddress::default());
+        for none in [b"/run/prosody.sock".as_slice(), b""] {
+            assert_eq!(recorder.address("example.com", "events", none), StoredAddress::default());
+        }
+        assert_eq!(recorder.address("unknown.example", "events", b"203.0.113.80"), StoredAddress::default());
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_read_is_reported_once_for_each_host_and_counted() {
+        let mut recorder = recorder(Settings::default());
+        for ip in [b"203.0.113.7;51008".as_slice(), b"unknown", b"\xff"] {
+            let stored = recorder.address("example.com", "events", ip);
+            assert_eq!(stored, StoredAddress { is_unreadable: true, ..StoredAddress::default() });
+            recorder.count_unreadable("example.com");
+        }
+        let warnings = recorder.take_warnings();
+        assert!(
+            matches!(warnings.as_slice(), [line] if line.contains("example.com") && line.contains("\"999.9.999.9;99999\"")),
+            "{warnings:?}"
+        );
+        // A reload of the configuration is no reason to report it again.
+        recorder.configure("example.com", Settings::default(), None);
+        assert!(recorder.address("example.com", "events", b"_hidden").is_unreadable && recorder.take_warnings().is_empty());
+        assert_eq!((recorder.unreadable("example.com"), recorder.unreadable("example.org")), (3, 0));
+        let _ = recorder.address("example.org", "events", b"_hidden");
+        assert_eq!(recorder.take_warnings().len(), 1);
+    }
+
+    #[test]
+    fn what_was_asked_for_is_stored_as_addresses_are() {
+        let rules = |addresses| Rules { addresses, ..Rules::default() };
+        let queried =
+            |addresses| Class { name: "readings".to_owned(), types: vec![Pattern::new("audit-queried").unwrap()], rules: rules(addresses) };
+        for (policy, stored) in [
+            (Policy::Full, "--ip=203.0.113.77,2001:db8::/32 --limit=5"),
+            (Policy::new(Some(24), None), "--ip=203.0.113.0/24,2001:db8::/32 --limit=5"),
+            (Policy::Hash, "--ip=***,*** --limit=5"),
+            (Policy::None, "--ip=***,*** --limit=5"),
+        ] {
+            let retention = Retention::new(rules(Policy::Full), vec![queried(policy)]);
+            let recorder = recorder(Settings { retention, ..Settings::default() });
+            assert_eq!(recorder.asked("example.com", "audit-queried", "--ip=203.0.113.77,2001:db8::/32 --limit=5"), stored, "{policy:?}");
+            assert_eq!(recorder.asked("unknown.example", "audit-queried", "--ip=203.0.113.77"), "--ip=***");
+        }
+    }
+
+    #[test]
+    fn a_hash_is_stored_in_the_place_of_an_address_and_follows_its_key() {
+        let folder = std::env::temp_dir().join(format!("audit-recorder-{}", std::process::id()));
+        let path = folder.join("audit.key");
+        let rules = Rules { addresses: Policy::Hash, ..Rules::default() };
+        let settings = Settings { retention: Retention::new(rules, vec![]), ..Settings::default() };
+        let mut recorder = Recorder::default();
+        recorder.configure("example.com", settings.clone(), Some(path.clone()));
+        assert_eq!((recorder.hash("example.com", "::1"), path.exists()), (None, false), "no key is made before there is a use for one");
+        let stored = recorder.address("example.com", "events", b"203.0.113.80");
+        assert_eq!((stored.remote_ip, stored.hash.clone()), (None, recorder.hash("example.com", "::ffff:203.0.113.80")));
+        assert!(stored.hash.is_some());
+        assert_eq!(recorder.look_at_key("example.com"), None);
+        let new = HashKey::replace(&path).unwrap();
+        assert_eq!(recorder.look_at_key("example.com").unwrap().unwrap().1, new.id());
+        assert_eq!(recorder.look_at_key("example.com"), None);
+        assert_ne!(recorder.address("example.com", "events", b"203.0.113.80").hash, stored.hash);
+        std::fs::write(&path, "no key").unwrap();
+        assert_eq!(recorder.look_at_key("example.com"), Some(None));
+        for _ in 0..2 {
+            assert_eq!(recorder.address("example.com", "events", b"203.0.113.80"), StoredAddress::default());
+        }
+        assert!(matches!(recorder.take_warnings().as_slice(), [line] if line.contains("holds no key")));
+        recorder.configure("example.org", settings, None);
+        assert_eq!(recorder.address("example.org", "events", b"203.0.113.80"), StoredAddress::default());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_missing_database_is_one_warning() {
+        let mut recorder = Recorder::default();
+        for host in ["example.com", "example.net"] {
+            recorder.configure(host, Settings { locations: Locations::File("/nowhere.mmdb".into()), ..Settings::default() }, None);
+        }
+        assert!(matches!(recorder.take_warnings().as_slice(), [line] if line.contains("/nowhere.mmdb")));
+        assert_eq!(recorder.address("example.com", "events", b"203.0.113.80").location, None);
+        assert_eq!(recorder.take_warnings(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_database_that_could_not_be_opened_is_opened_when_its_file_has_changed() {
+        let folder = std::env::temp_dir().join(format!("audit-places-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("places.mmdb");
+        let mut recorder = recorder(Settings { locations: Locations::File(path.clone()), ..Settings::default() });
+        let mut country = || recorder.address("example.com", "events", b"203.0.113.80").location.and_then(|location| location.country);
+        assert_eq!(country(), None);
+        std::fs::write(&path, "no database").unwrap();
+        assert_eq!((country(), country()), (None, None));
+        // An updater puts another file there.
+        std::fs::write(folder.join("new"), places::small()).unwrap();
+        std::fs::rename(folder.join("new"), &path).unwrap();
+        assert_eq!(country().as_deref(), Some("DE"));
+        let warnings = recorder.take_warnings();
+        assert!(matches!(warnings.as_slice(), [line] if line.contains("places.mmdb")), "{warnings:?}");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
