@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Account, Event};
+use super::event::{Account, Event};
 use crate::address::{self, network_of};
 
 /// What is needed of an event to count it.

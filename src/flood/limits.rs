@@ -1,7 +1,7 @@
 //! How much of each event type is stored as it is, by who can cause it.
 
 use super::budget::Size;
-use super::{Burst, is_unauthenticated};
+use crate::archive::retention::{FAILURE_TYPES, Pattern};
 use crate::catalogue::{Cause, cause_of};
 
 /// How many times as many events as of failures are stored of what a user or another server does,
@@ -25,6 +25,38 @@ const PART: u64 = 20;
 /// The fewest that are stored of an actor, whatever the limit of the class: below that a log would say nothing.
 const FEWEST: u32 = 3;
 
+/// How many events of a key are stored as they are, and within which time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Burst {
+    /// So many are stored.
+    pub burst: u32,
+    /// Length of a window, in seconds.
+    pub window: f64,
+}
+
+impl Default for Burst {
+    fn default() -> Self {
+        Self { burst: 5, window: 60.0 }
+    }
+}
+
+/// Within which times the same outcome of the same account from the same address is not repeated, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Repeats {
+    /// `authentication-failure`.
+    pub failure: Option<f64>,
+    /// `authentication-success`.
+    pub success: Option<f64>,
+    /// How many accounts and addresses are remembered for each.
+    pub keys: usize,
+}
+
+impl Default for Repeats {
+    fn default() -> Self {
+        Self { failure: None, success: None, keys: 128 }
+    }
+}
+
 /// How the events of an outcome are bounded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Limits {
@@ -45,6 +77,12 @@ pub(super) enum Limits {
         trusts: bool,
         purse: (&'static str, f64),
     },
+}
+
+/// Whether peers can cause events of that type who are not authenticated, see [`FAILURE_TYPES`].
+#[must_use]
+pub fn is_unauthenticated(kind: &str) -> bool {
+    FAILURE_TYPES.iter().filter_map(|text| Pattern::new(text)).any(|pattern| pattern.matches(kind))
 }
 
 /// Whether events of that type may have to be counted.

@@ -1,10 +1,17 @@
-//! Fewer counts out of many.
+//! Fewer counts out of many, and the entry that is made of each.
 
 use std::collections::HashMap;
 use std::hash::RandomState;
+use std::net::IpAddr;
 
-use super::count::Count;
+use super::count::{Count, Described, Part};
 use super::many::Pool;
+use super::outcome::Outcome;
+use super::summary::Summary;
+use crate::catalogue::Cause;
+
+/// What is stored of an address in an entry of an event type, as the host's policy has it.
+pub type Describe<'a> = dyn Fn(&str, IpAddr, Part) -> Described + 'a;
 
 /// Merges counts until there are at most `room`, or one for each outcome: those of one network first, then the smaller ones.
 pub(super) fn coarsen(counts: Vec<Count>, room: usize, hasher: &RandomState, pool: &mut Pool) -> Vec<Count> {
@@ -42,4 +49,11 @@ fn merge_by<K: Eq + std::hash::Hash>(
         }
     }
     merged
+}
+
+pub(super) fn summary_of(count: &Count, outcomes: &[Outcome], offset: f64, describe: &Describe<'_>) -> Summary {
+    let (kind, source) = outcomes.get(count.outcome).map(|outcome| (outcome.kind.clone(), outcome.source.clone())).unwrap_or_default();
+    let remote = outcomes.get(count.outcome).is_some_and(|outcome| outcome.cause == Some(Cause::RemoteServer));
+    let summary = count.summary(offset, &|address, part| describe(&kind, address, part));
+    Summary { kind, source, remote, ..summary }
 }

@@ -4,39 +4,19 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 
 use super::count::Count;
+use super::event::Event;
 use super::facts::Facts;
+use super::host::{Host, Spending};
 use super::limits::Limits;
+use super::limits::{Burst, is_unauthenticated};
 use super::many::Pool;
-use super::table::{Table, Window};
-use super::{Burst, CLOSED, Event, Host, SUCCESS, Spending, is_unauthenticated};
-use crate::catalogue::Cause;
+use super::table::{Level, Side, Tables, Window};
+use crate::catalogue::{Cause, cause_of};
 
-/// What tells keys apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Level {
-    /// Account and address.
-    Address,
-    /// Account and network.
-    Account,
-    /// Network.
-    Network,
-    /// Nothing: all of an outcome.
-    Outcome,
-}
-
-#[derive(Debug)]
-pub(super) struct Tables {
-    /// Of unauthenticated peers, and of repeats.
-    pub(super) failures: Table,
-    pub(super) actors: Table,
-}
-
-/// Which of the two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    Failures,
-    Actors,
-}
+/// Repeats of these are counted if the operator asks for it.
+pub(super) const SUCCESS: &str = "authentication-success";
+/// How many counts may wait for their summary besides those in the table.
+pub(super) const CLOSED: usize = 4096;
 
 #[derive(Debug)]
 pub(super) struct Outcome {
@@ -74,20 +54,24 @@ pub(super) struct Scene<'a> {
     pub(super) now: f64,
 }
 
-impl Tables {
-    pub(super) fn get_mut(&mut self, side: Side) -> &mut Table {
-        match side {
-            Side::Failures => &mut self.failures,
-            Side::Actors => &mut self.actors,
+impl Outcome {
+    /// An outcome of which all is stored, until [`set`](Self::set) says otherwise.
+    pub(super) fn new(host: usize, kind: &str, source: &str) -> Self {
+        Self {
+            host,
+            kind: kind.to_owned(),
+            source: source.to_owned(),
+            cause: cause_of(kind),
+            limits: None,
+            repeat: None,
+            repeat_keys: 0,
+            budget: None,
+            suppressed: 0,
+            repeats: VecDeque::new(),
+            window: None,
         }
     }
 
-    pub(super) fn counts(&self) -> impl Iterator<Item = &Count> {
-        self.failures.counts().chain(self.actors.counts())
-    }
-}
-
-impl Outcome {
     /// Sets it as the options of its host say.
     pub(super) fn set(&mut self, host: &mut Host) {
         let class = host.retention.class_of(&self.kind).to_owned();

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use super::budget::Budget;
 use super::count::Count;
-use super::outcome::Level;
 
 /// How many keys of unauthenticated peers there may be.
 pub const KEYS: usize = 4096;
@@ -16,6 +15,19 @@ const NETWORKS: usize = 8;
 
 /// A window of an actor who goes on and on gets longer, up to this many times.
 const LONGEST: u8 = 3;
+
+/// What tells keys apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Level {
+    /// Account and address.
+    Address,
+    /// Account and network.
+    Account,
+    /// Network.
+    Network,
+    /// Nothing: all of an outcome.
+    Outcome,
+}
 
 /// What is known of one key for some time.
 #[derive(Debug)]
@@ -154,5 +166,32 @@ impl Table {
 
     pub(super) fn len(&self) -> usize {
         self.windows.len()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Tables {
+    /// Of unauthenticated peers, and of repeats.
+    pub(super) failures: Table,
+    pub(super) actors: Table,
+}
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Failures,
+    Actors,
+}
+
+impl Tables {
+    pub(super) fn get_mut(&mut self, side: Side) -> &mut Table {
+        match side {
+            Side::Failures => &mut self.failures,
+            Side::Actors => &mut self.actors,
+        }
+    }
+
+    pub(super) fn counts(&self) -> impl Iterator<Item = &Count> {
+        self.failures.counts().chain(self.actors.counts())
     }
 }

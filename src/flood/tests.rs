@@ -1,5 +1,6 @@
 use std::cell::Cell;
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,6 +8,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::address::{self, Policy};
+use crate::archive::retention::Pattern;
+use crate::flood::outcome::{CLOSED, SUCCESS};
+use crate::flood::{Account, Described, ENTRIES_A_MINUTE, Part, Sample, frequent, weight};
 
 const HOST: &str = "example.com";
 const FAILURE: &str = "authentication-failure";

@@ -31,7 +31,7 @@ pub enum Appended {
 impl Journal {
     /// Appends an entry of an event type, which arrived at a UNIX time: one `write`, and a small one in the ledger.
     ///
-    /// What can't be written (no space, [`Limits::bytes`], a payload above [`PAYLOAD`]) leaves nothing half-written behind;
+    /// What can't be written (no space, [`Limits::bytes`](super::Limits::bytes), a payload above [`PAYLOAD`]) leaves nothing half-written behind;
     /// [`trouble`](Self::trouble) says why. It is tried again by each append.
     pub fn append(&mut self, payload: &[u8], kind: &str, at: f64) -> Appended {
         self.now = at;

@@ -9,7 +9,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum JournalError {
-    /// Another process, or another [`Journal`] of this one, owns it.
+    /// Another process, or another [`Journal`](super::Journal) of this one, owns it.
     #[error("{}: in use by another process", path.display())]
     Locked {
         /// The lock file.
