@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use audit_core::journal::{Appended, Entry, Journal, Limits, read_pending};
+use audit_core::journal::{Appended, Journal, Limits, PendingEntry, read_pending};
 
 /// Checks the laws for `bytes`, and for the same with right checksums: no search would come upon those by itself.
 pub(crate) fn check(folder: &Path, bytes: &[u8]) {
@@ -53,7 +53,7 @@ fn check_segment(folder: &Path, bytes: &[u8]) {
     assert!(journal.end() >= end);
 }
 
-fn contents(journal: &mut Journal) -> Vec<Entry> {
+fn contents(journal: &mut Journal) -> Vec<PendingEntry> {
     let sequences: Vec<u64> = journal.pending(0).collect();
     sequences.into_iter().map(|sequence| (sequence, journal.get(sequence).unwrap().unwrap())).collect()
 }

@@ -63,7 +63,7 @@ pub enum Index {
 
 /// What was seen of a list and its index when they were last compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Seen {
+struct KnownFiles {
     list: (u64, u64),
     index: (u64, u64),
 }
@@ -71,7 +71,7 @@ struct Seen {
 /// The lists of the embedded driver, and what is known of their indexes.
 #[derive(Debug, Default)]
 pub struct Lists {
-    seen: HashMap<PathBuf, Seen>,
+    seen: HashMap<PathBuf, KnownFiles>,
 }
 
 impl Lists {
@@ -131,7 +131,7 @@ impl Lists {
         // Without an index the driver makes one.
         let Ok(mut index_file) = File::open(&index) else { return Ok(Index::Fits) };
         let (Ok(of_index), Ok(of_list)) = (index_file.metadata(), list_file.metadata()) else { return Ok(Index::Fits) };
-        let now = Seen { list: identity(&of_list), index: identity(&of_index) };
+        let now = KnownFiles { list: identity(&of_list), index: identity(&of_index) };
         let fits = if self.seen.get(list) == Some(&now) {
             ends_with(&mut index_file, &list_file)
         } else {

@@ -148,8 +148,8 @@ pub fn surplus(limit: u64, counts: &[u64]) -> usize {
 mod tests {
     use super::*;
     use crate::address::Policy;
-    use crate::archive::clock::{Clock, Reading, Witnesses};
-    use crate::archive::retention::{AddressExpiry, Class, Pattern, Rules};
+    use crate::archive::clock::{Clock, ClockReading, Witnesses};
+    use crate::archive::retention::{AddressExpiry, RetentionClass, Rules, TypePattern};
     use crate::archive::{Archive, Layout};
     use crate::time::period::Period;
     use proptest::prelude::*;
@@ -168,9 +168,9 @@ mod tests {
     }
 
     fn retention(rules: Rules) -> Retention {
-        let limited = Class {
+        let limited = RetentionClass {
             name: "limited".to_owned(),
-            types: vec![Pattern::new("limited-*").unwrap()],
+            types: vec![TypePattern::new("limited-*").unwrap()],
             rules: Rules { limit: Some(250), expires_after: Period::Never, ..rules },
         };
         Retention::new(rules, vec![limited])
@@ -232,7 +232,7 @@ mod tests {
     fn a_limit_counts_in_the_order_of_writing_and_the_partition_in_use_first() {
         let all = ["@limited.2026-11-23", "@limited.2026-11-24", "@limited.2026-11-24.2", "@limited.2026-11-24.3", "@limited.2027-01-03"];
         let (before, first, second, third, ahead) = (all[0], all[1], all[2], all[3], all[4]);
-        let reading = |wall: f64, passed: f64| Reading { wall: NOON + wall, uptime: 1e6 + passed, boot: None };
+        let reading = |wall: f64, passed: f64| ClockReading { wall: NOON + wall, uptime: 1e6 + passed, boot: None };
         let mut clock = Clock::default();
         assert_eq!(limited(&all, &[], &clock), [third, ahead, second, first, before], "nothing is known but the day");
         assert_eq!(limited(&all, &[second], &clock), [second, ahead, third, first, before]);
@@ -257,7 +257,7 @@ mod tests {
         let rules = Rules { expires_after: Period::Seconds(2.0 * DAY), ..Rules::default() };
         let all = partitions(&["@events.1970-01-01", "@events.2035-11-24", "@events.2026-11-24", "@events.2026-11-26"]);
         let mut clock = Clock::default();
-        let reading = |wall: f64, passed: f64| Reading { wall, uptime: passed, boot: None };
+        let reading = |wall: f64, passed: f64| ClockReading { wall, uptime: passed, boot: None };
         clock.look(&reading(100.0, 100.0), &Witnesses::default(), DAY);
         clock.look(&reading(NOON, 200.0), &Witnesses::default(), DAY);
         clock.look(&reading(NOON + DAY + 1.0, 200.0 + DAY + 1.0), &Witnesses::default(), DAY);
@@ -298,7 +298,7 @@ mod tests {
             limit in 1u64..400,
         ) {
             let rules = |days: u8| Rules { expires_after: Period::Seconds(f64::from(days) * DAY), ..Rules::default() };
-            let class = |name: &str, rules: Rules| Class { name: name.to_owned(), types: vec![], rules };
+            let class = |name: &str, rules: Rules| RetentionClass { name: name.to_owned(), types: vec![], rules };
             let classes = ["events", "short", "limited"];
             let retention = Retention::new(rules(days[0]), vec![
                 class("short", rules(days[1])),

@@ -61,26 +61,26 @@ impl Default for Rules {
 
 /// A retention class.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Class {
+pub struct RetentionClass {
     /// Its name.
     pub name: String,
     /// The event types that it holds; the default class has none, and holds what is left.
-    pub types: Vec<Pattern>,
+    pub types: Vec<TypePattern>,
     /// What is kept.
     pub rules: Rules,
 }
 
 /// An event type, or many: `*` stands for any characters or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern(Wildcard);
+pub struct TypePattern(Wildcard);
 
-impl Pattern {
+impl TypePattern {
     /// Reads a pattern; nothing where the text can be no event type.
     ///
     /// ```
-    /// use audit_core::archive::retention::Pattern;
-    /// assert!(Pattern::new("*-refused").unwrap().matches("s2s-refused"));
-    /// assert!(Pattern::new("").is_none());
+    /// use audit_core::archive::retention::TypePattern;
+    /// assert!(TypePattern::new("*-refused").unwrap().matches("s2s-refused"));
+    /// assert!(TypePattern::new("").is_none());
     /// ```
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
@@ -108,8 +108,8 @@ impl Pattern {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retention {
     /// The default class first; the rest by name.
-    classes: Vec<Class>,
-    default: Class,
+    classes: Vec<RetentionClass>,
+    default: RetentionClass,
     /// For entries of classes that are configured no more.
     former: Rules,
 }
@@ -124,15 +124,15 @@ impl Retention {
     /// The classes of a configuration: the rules of what no class claims, and the classes. A class called [`DEFAULT_CLASS`]
     /// says by which rules the default class goes instead; [`FAILURES`] is added where it is missing.
     #[must_use]
-    pub fn new(rules: Rules, mut classes: Vec<Class>) -> Self {
+    pub fn new(rules: Rules, mut classes: Vec<RetentionClass>) -> Self {
         if !classes.iter().any(|class| class.name == FAILURES) {
-            let types = FAILURE_TYPES.iter().filter_map(|text| Pattern::new(text)).collect();
-            classes.push(Class { name: FAILURES.to_owned(), types, rules });
+            let types = FAILURE_TYPES.iter().filter_map(|text| TypePattern::new(text)).collect();
+            classes.push(RetentionClass { name: FAILURES.to_owned(), types, rules });
         }
         let own = classes.iter().position(|class| class.name == DEFAULT_CLASS).map(|at| classes.remove(at).rules);
         classes.sort_by(|a, b| a.name.cmp(&b.name));
         classes.dedup_by(|b, a| a.name == b.name);
-        let default = Class { name: DEFAULT_CLASS.to_owned(), types: Vec::new(), rules: own.unwrap_or(rules) };
+        let default = RetentionClass { name: DEFAULT_CLASS.to_owned(), types: Vec::new(), rules: own.unwrap_or(rules) };
         let all = || classes.iter().chain([&default]).map(|class| class.rules.expires_after);
         let longest = all().chain([rules.expires_after]).fold(0.0, |longest, period| period.seconds().max(longest));
         let expires_after = Period::from_seconds(longest).unwrap_or(Period::Never);
@@ -140,7 +140,7 @@ impl Retention {
     }
 
     /// Every class: the default class first, the others by name.
-    pub fn classes(&self) -> impl Iterator<Item = &Class> {
+    pub fn classes(&self) -> impl Iterator<Item = &RetentionClass> {
         [&self.default].into_iter().chain(&self.classes)
     }
 
@@ -154,7 +154,7 @@ impl Retention {
     /// ```
     #[must_use]
     pub fn class_of(&self, event_type: &str) -> &str {
-        let rank = |class: &Class, pattern: &Pattern| (pattern.is_exact(), class.name == FAILURES, pattern.weight());
+        let rank = |class: &RetentionClass, pattern: &TypePattern| (pattern.is_exact(), class.name == FAILURES, pattern.weight());
         let claims = self.classes.iter().filter_map(|class| {
             let best = class.types.iter().filter(|pattern| pattern.matches(event_type)).map(|pattern| rank(class, pattern)).max();
             best.map(|rank| (rank, Reverse(class.name.as_str()), class))
@@ -211,7 +211,7 @@ impl Retention {
         self.cutoff(partition.home(), now).is_some_and(|cutoff| partition.end() <= cutoff)
     }
 
-    fn class(&self, name: &str) -> Option<&Class> {
+    fn class(&self, name: &str) -> Option<&RetentionClass> {
         self.classes().find(|class| class.name == name)
     }
 }
@@ -224,12 +224,12 @@ mod tests {
 
     const DAY: f64 = 86_400.0;
 
-    fn class(name: &str, types: &[&str], days: f64) -> Class {
-        let types = types.iter().map(|text| Pattern::new(text).unwrap()).collect();
-        Class { name: name.to_owned(), types, rules: Rules { expires_after: Period::Seconds(days * DAY), ..Rules::default() } }
+    fn class(name: &str, types: &[&str], days: f64) -> RetentionClass {
+        let types = types.iter().map(|text| TypePattern::new(text).unwrap()).collect();
+        RetentionClass { name: name.to_owned(), types, rules: Rules { expires_after: Period::Seconds(days * DAY), ..Rules::default() } }
     }
 
-    fn retention(classes: &[Class]) -> Retention {
+    fn retention(classes: &[RetentionClass]) -> Retention {
         Retention::new(Rules::default(), classes.to_vec())
     }
 
@@ -281,10 +281,10 @@ mod tests {
             ("ab*ba", "aba", false),
             ("**", "x", true),
         ] {
-            assert_eq!(Pattern::new(pattern).unwrap().matches(event_type), matches, "{pattern} {event_type}");
+            assert_eq!(TypePattern::new(pattern).unwrap().matches(event_type), matches, "{pattern} {event_type}");
         }
         for none in ["", "a b", "a\nb", "\u{a0}", &"x".repeat(129)] {
-            assert_eq!(Pattern::new(none), None, "{none:?}");
+            assert_eq!(TypePattern::new(none), None, "{none:?}");
         }
     }
 
@@ -353,7 +353,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_pattern_matches_as_a_naive_one_does(pattern in "[ab*]{1,8}", text in "[ab]{0,10}") {
-            prop_assert_eq!(Pattern::new(&pattern).unwrap().matches(&text), naive(&pattern, &text));
+            prop_assert_eq!(TypePattern::new(&pattern).unwrap().matches(&text), naive(&pattern, &text));
         }
 
         #[test]
@@ -361,7 +361,7 @@ mod tests {
             classes in prop::collection::vec(("[a-d]", prop::collection::vec("[ab*-]{1,5}", 1..4)), 1..5),
             event_type in "[ab-]{0,6}",
         ) {
-            let mut classes: Vec<Class> = classes.iter().map(|(name, types)| class(name, &types.iter().map(String::as_str).collect::<Vec<_>>(), 1.0)).collect();
+            let mut classes: Vec<RetentionClass> = classes.iter().map(|(name, types)| class(name, &types.iter().map(String::as_str).collect::<Vec<_>>(), 1.0)).collect();
             classes.sort_by(|a, b| a.name.cmp(&b.name));
             classes.dedup_by(|a, b| a.name == b.name);
             let forward = retention(&classes);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::summary::Summary;
+use super::summary::FloodSummary;
 use crate::file::ownership::replace_file;
 
 /// The only version there is.
@@ -27,21 +27,22 @@ pub(super) struct Checkpoint {
     /// What was left of the host's budget then.
     pub(super) tokens: f64,
     /// What was left of its other budgets.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) purses: Vec<Purse>,
-    pub(super) open: Vec<Summary>,
+    #[serde(rename = "purses", default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) budgets: Vec<SavedBudget>,
+    pub(super) open: Vec<FloodSummary>,
 }
 
 /// What is left of a budget.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Purse {
-    pub(super) purse: String,
+pub(super) struct SavedBudget {
+    #[serde(rename = "purse")]
+    pub(super) name: String,
     pub(super) tokens: f64,
 }
 
 impl Checkpoint {
-    pub(super) const fn new(at: f64, tokens: f64, purses: Vec<Purse>, open: Vec<Summary>) -> Self {
-        Self { version: VERSION, at, tokens, purses, open }
+    pub(super) const fn new(at: f64, tokens: f64, budgets: Vec<SavedBudget>, open: Vec<FloodSummary>) -> Self {
+        Self { version: VERSION, at, tokens, budgets, open }
     }
 
     /// Puts it in the place of the file at `path`.
@@ -87,6 +88,15 @@ fn beside(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_checkpoint_of_the_first_version_is_read() {
+        let text = br#"{"version":1,"at":7.5,"tokens":400.0,"purses":[{"purse":"users events","tokens":9.0}],"open":[]}"#;
+        let budget = SavedBudget { name: "users events".to_owned(), tokens: 9.0 };
+        let checkpoint = Checkpoint::new(7.5, 400.0, vec![budget], Vec::new());
+        assert_eq!(Checkpoint::parse(text).unwrap(), checkpoint);
+        assert_eq!(serde_json::to_vec(&checkpoint).unwrap(), text);
+    }
 
     /// A crash in the middle of a write must leave the file of before: so it is never written in place.
     #[test]

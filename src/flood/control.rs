@@ -7,17 +7,17 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use super::checkpoint::{self, Checkpoint, Purse};
+use super::checkpoint::{self, Checkpoint, SavedBudget};
 use super::count::Count;
 use super::event::Event;
 use super::facts::Facts;
-use super::host::Host;
+use super::host::HostState;
 use super::limits::{self, Burst, Repeats, is_unauthenticated};
 use super::many::Pool;
 use super::merge::{Describe, coarsen, summary_of};
-use super::outcome::{Outcome, Place, Scene};
-use super::summary::Summary;
-use super::table::{ACTOR_KEYS, KEYS, Table, Tables, Window};
+use super::outcome::{HostOutcome, Placement, Scene};
+use super::summary::FloodSummary;
+use super::table::{ACTOR_KEYS, KEYS, Window, WindowTable, WindowTables};
 use crate::archive::retention::Retention;
 use crate::catalogue;
 
@@ -44,10 +44,10 @@ pub enum Verdict {
 /// Flood control on all hosts.
 #[derive(Debug)]
 pub struct Control {
-    hosts: Vec<Host>,
+    hosts: Vec<HostState>,
     host_index: HashMap<String, usize>,
-    outcomes: Vec<Outcome>,
-    tables: Tables,
+    outcomes: Vec<HostOutcome>,
+    tables: WindowTables,
     hasher: RandomState,
     /// How much more may be kept to tell accounts, networks and actors apart.
     pool: Pool,
@@ -61,7 +61,7 @@ pub struct Control {
 #[derive(Debug)]
 struct Asked {
     outcome: usize,
-    place: Place,
+    place: Placement,
     hash: u64,
     name: Vec<u8>,
 }
@@ -72,7 +72,7 @@ impl Default for Control {
             hosts: Vec::new(),
             host_index: HashMap::new(),
             outcomes: Vec::new(),
-            tables: Tables { failures: Table::new(KEYS), actors: Table::new(ACTOR_KEYS) },
+            tables: WindowTables { failures: WindowTable::new(KEYS), actors: WindowTable::new(ACTOR_KEYS) },
             hasher: RandomState::new(),
             pool: Pool::FULL,
             asked: None,
@@ -118,9 +118,9 @@ impl Control {
         let facts = Facts::of(event, &host.name, buffer, hasher);
         let place = outcome.place(handle, event, &facts, &mut Scene { host, tables, hasher, pool, now });
         let window = match place {
-            Place::Store => None,
-            Place::Key(side, key) => tables.get_mut(side).get_mut(key),
-            Place::Outcome => outcome.window.as_mut(),
+            Placement::Store => None,
+            Placement::Key(side, key) => tables.get_mut(side).get_mut(key),
+            Placement::Outcome => outcome.window.as_mut(),
         };
         let Some(window) = window else { return Verdict::Store };
         let count = window.count.get_or_insert_with(|| Box::new(Count::new(handle, &facts, now)));
@@ -141,9 +141,9 @@ impl Control {
     pub fn exists(&mut self) {
         let Some(Asked { outcome, place, hash, name }) = self.asked.take() else { return };
         let window = match place {
-            Place::Store => None,
-            Place::Key(side, key) => self.tables.get_mut(side).get_mut(key),
-            Place::Outcome => self.outcomes.get_mut(outcome).and_then(|outcome| outcome.window.as_mut()),
+            Placement::Store => None,
+            Placement::Key(side, key) => self.tables.get_mut(side).get_mut(key),
+            Placement::Outcome => self.outcomes.get_mut(outcome).and_then(|outcome| outcome.window.as_mut()),
         };
         if let Some(count) = window.and_then(|window| window.count.as_mut()) {
             count.exists(hash, &name, &mut self.pool);
@@ -173,16 +173,23 @@ impl Control {
     ///
     /// A checkpoint must be written before they are stored: it has their ids, by which the next process knows which of them were
     /// stored when this one dies in between. Then [`settle`](Self::settle) must be called.
-    pub fn due(&mut self, host: &str, now: f64, closing: bool, describe: &Describe<'_>, mut new_id: impl FnMut() -> Uuid) -> Vec<Summary> {
+    pub fn due(
+        &mut self,
+        host: &str,
+        now: f64,
+        closing: bool,
+        describe: &Describe<'_>,
+        mut new_id: impl FnMut() -> Uuid,
+    ) -> Vec<FloodSummary> {
         let Some(index) = self.host_index.get(host).copied() else { return Vec::new() };
         let Self { hosts, outcomes, tables, hasher, pool, offset, .. } = self;
         let Some(host) = hosts.get_mut(index) else { return Vec::new() };
-        let rooms: Vec<usize> = host.budgets.iter_mut().map(|spending| spending.budget.summaries(now, closing)).collect();
+        let rooms: Vec<usize> = host.budgets.iter_mut().map(|budget| budget.budget.summaries(now, closing)).collect();
         let batch = if closing { usize::MAX } else { BATCH };
 
         // Where there is no room at all a window goes on.
-        let room_of = |outcome: &Outcome| outcome.budget.map_or(usize::MAX, |budget| rooms.get(budget).copied().unwrap_or_default());
-        let may_end = |outcome: Option<&Outcome>| outcome.is_some_and(|outcome| outcome.host == index && room_of(outcome) > 0);
+        let room_of = |outcome: &HostOutcome| outcome.budget.map_or(usize::MAX, |budget| rooms.get(budget).copied().unwrap_or_default());
+        let may_end = |outcome: Option<&HostOutcome>| outcome.is_some_and(|outcome| outcome.host == index && room_of(outcome) > 0);
         let is_over = |window: &Window| (closing || now >= window.ends) && may_end(outcomes.get(window.outcome));
         let mut counts = tables.failures.close(now, false, is_over);
         counts.extend(tables.actors.close(now, true, is_over));
@@ -211,8 +218,8 @@ impl Control {
                 }
             }
             host.closed.extend(counts.split_off(batch.min(counts.len())));
-            if let Some(spending) = budget.and_then(|budget| host.budgets.get_mut(budget)) {
-                spending.budget.take(counts.len());
+            if let Some(named) = budget.and_then(|budget| host.budgets.get_mut(budget)) {
+                named.budget.take(counts.len());
             }
             host.emitting.append(&mut counts);
         }
@@ -220,7 +227,7 @@ impl Control {
         let describe = |count: &mut Count| {
             let summary = summary_of(count, outcomes, *offset, describe);
             let id = count.id.get_or_insert_with(&mut new_id);
-            Summary { id: id.hyphenated().to_string(), ..summary }
+            FloodSummary { id: id.hyphenated().to_string(), ..summary }
         };
         host.emitting.iter_mut().map(describe).collect()
     }
@@ -239,8 +246,8 @@ impl Control {
             if !count.is_offered() {
                 count.id = None;
                 let budget = self.outcomes.get(count.outcome).and_then(|outcome| outcome.budget);
-                if let Some(spending) = budget.and_then(|budget| host.budgets.get_mut(budget)) {
-                    spending.budget.give_back(1);
+                if let Some(named) = budget.and_then(|budget| host.budgets.get_mut(budget)) {
+                    named.budget.give_back(1);
                 }
             }
         }
@@ -261,13 +268,13 @@ impl Control {
         if !host.changed && !closing {
             return Ok(());
         }
-        let open: Vec<Summary> =
+        let open: Vec<FloodSummary> =
             counts_of(index, host, outcomes, tables).map(|count| summary_of(count, outcomes, *offset, describe)).collect();
         // Within that time each of them fills, whatever its size.
         host.left.retain(|(_, at)| now - at < 120.0);
         let is_needed = !open.is_empty()
             || closing && !host.left.is_empty()
-            || closing && host.budgets.iter_mut().any(|spending| !spending.budget.is_full(now));
+            || closing && host.budgets.iter_mut().any(|named| !named.budget.is_full(now));
         if !is_needed {
             if host.written {
                 checkpoint::remove(path)?;
@@ -276,10 +283,10 @@ impl Control {
             return Ok(());
         }
         host.written = true;
-        let mut purses: Vec<Purse> = host.budgets.iter_mut().map(|spending| spending.written(now)).collect();
-        let failures = purses.remove(0);
-        purses.extend(host.left.iter().map(|(left, _)| left.clone()));
-        Checkpoint::new(now + *offset, failures.tokens, purses, open).write(path)?;
+        let mut saved: Vec<SavedBudget> = host.budgets.iter_mut().map(|budget| budget.save(now)).collect();
+        let failures = saved.remove(0);
+        saved.extend(host.left.iter().map(|(left, _)| left.clone()));
+        Checkpoint::new(now + *offset, failures.tokens, saved, open).write(path)?;
         host.changed = false;
         Ok(())
     }
@@ -308,9 +315,9 @@ impl Control {
         }
         if let Some(host) = self.hosts.get_mut(index) {
             let ago = now + self.offset - checkpoint.at;
-            let failures = Purse { purse: String::new(), tokens: checkpoint.tokens };
-            for Purse { purse, tokens } in std::iter::once(failures).chain(checkpoint.purses) {
-                host.resume(purse, tokens, ago, now);
+            let failures = SavedBudget { name: String::new(), tokens: checkpoint.tokens };
+            for saved in std::iter::once(failures).chain(checkpoint.budgets) {
+                host.resume(saved, ago, now);
             }
         }
         Ok(restored)
@@ -349,7 +356,7 @@ impl Control {
         }
         let index = self.hosts.len();
         self.host_index.insert(name.to_owned(), index);
-        self.hosts.push(Host::new(name, now));
+        self.hosts.push(HostState::new(name, now));
         index
     }
 
@@ -368,7 +375,7 @@ impl Control {
         let kind = if is_told_apart { kind } else { others };
         let index = *host.outcomes.entry(kind.to_owned()).or_insert(next);
         if index == next {
-            let mut outcome = Outcome::new(host_index, kind, source);
+            let mut outcome = HostOutcome::new(host_index, kind, source);
             outcome.set(host);
             self.outcomes.push(outcome);
         }
@@ -377,7 +384,12 @@ impl Control {
 }
 
 /// All counts of a host whose summary is not stored yet.
-fn counts_of<'a>(index: usize, host: &'a Host, outcomes: &'a [Outcome], tables: &'a Tables) -> impl Iterator<Item = &'a Count> {
+fn counts_of<'a>(
+    index: usize,
+    host: &'a HostState,
+    outcomes: &'a [HostOutcome],
+    tables: &'a WindowTables,
+) -> impl Iterator<Item = &'a Count> {
     let of_host = move |count: &&Count| outcomes.get(count.outcome).is_some_and(|outcome| outcome.host == index);
     let coarsest = outcomes.iter().filter_map(|outcome| outcome.window.as_ref()?.count.as_deref());
     tables.counts().chain(coarsest).filter(of_host).chain(host.closed.iter().chain(&host.emitting))

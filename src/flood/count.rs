@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::distinct::Distinct;
 use super::facts::Facts;
 use super::many::{Many, Net, Pool};
-use super::summary::{Often, SAMPLES, Sample, Summary};
+use super::summary::{FloodSummary, Often, SAMPLES, Sample};
 use crate::address::location::Location;
 use crate::address::network_of;
 use crate::entry::names::Names;
@@ -65,7 +65,7 @@ impl Who {
 
 /// Where all events of a count came from.
 #[derive(Clone, Debug)]
-enum Origin {
+enum PeerOrigin {
     Address(Option<IpAddr>),
     /// The network of this address.
     Network(IpAddr),
@@ -74,7 +74,7 @@ enum Origin {
     Stored(Option<String>, Option<Location>),
 }
 
-impl Origin {
+impl PeerOrigin {
     fn network(&self) -> Option<IpNet> {
         match self {
             Self::Address(address) => address.and_then(network_of),
@@ -104,7 +104,7 @@ impl Origin {
 }
 
 #[derive(Clone, Debug)]
-struct Seen {
+struct SeenSample {
     hash: u64,
     sample: Sample,
     /// What the sample's network is made from, once it is asked for.
@@ -121,7 +121,7 @@ pub(super) struct Count {
     first: f64,
     last: f64,
     who: Who,
-    origin: Origin,
+    origin: PeerOrigin,
     actor: Who,
     accounts: Distinct,
     networks: Distinct,
@@ -129,7 +129,7 @@ pub(super) struct Count {
     many: Option<Box<Many>>,
     /// Whether the one account is known to exist.
     exists: bool,
-    samples: Vec<Seen>,
+    samples: Vec<SeenSample>,
     /// Whether a process that has died began it: then there may have been more.
     restored: bool,
     /// Whether that one had begun to write it.
@@ -145,7 +145,7 @@ impl Count {
             first: now,
             last: now,
             who: Who::of(facts.user_hash, facts.user),
-            origin: Origin::Address(facts.address),
+            origin: PeerOrigin::Address(facts.address),
             actor: Who::of(facts.actor_hash, facts.actor),
             accounts: Distinct::default(),
             networks: Distinct::default(),
@@ -160,7 +160,7 @@ impl Count {
 
     /// A count that another process began. `offset` is what UNIX time has more than this process's clock. With an id, that one had
     /// begun to write it.
-    pub(super) fn restored(summary: Summary, outcome: usize, hasher: &RandomState, offset: f64, pool: &mut Pool) -> Option<Self> {
+    pub(super) fn restored(summary: FloodSummary, outcome: usize, hasher: &RandomState, offset: f64, pool: &mut Pool) -> Option<Self> {
         let id = if summary.id.is_empty() { None } else { Some(Uuid::parse_str(&summary.id).ok()?) };
         let many = restored_many(&summary, hasher, pool);
         let one = |name: Option<String>| Who::One { hash: name.as_ref().map(|name| hasher.hash_one(name.as_bytes())), jid: name };
@@ -172,14 +172,14 @@ impl Count {
             first: summary.first - offset,
             last: summary.last - offset,
             who: if summary.user.is_none() && summary.accounts > 0 { Who::Various } else { one(summary.user) },
-            origin: Origin::Stored(summary.remote_ip, summary.location),
+            origin: PeerOrigin::Stored(summary.remote_ip, summary.location),
             actor: if summary.actor.is_none() && summary.actors > 0 { Who::Various } else { one(summary.actor) },
             accounts: Distinct::restored(summary.accounts, summary.distinct_at_least),
             networks: Distinct::restored(summary.networks, summary.distinct_at_least),
             actors: Distinct::restored(summary.actors, summary.distinct_at_least),
             many,
             exists: summary.exists,
-            samples: samples.map(|sample| Seen { hash: 0, sample, address: None }).collect(),
+            samples: samples.map(|sample| SeenSample { hash: 0, sample, address: None }).collect(),
             restored: true,
             offered: id.is_some(),
         })
@@ -196,8 +196,8 @@ impl Count {
         self.last = self.last.max(now);
         self.who.join(facts.user_hash);
         self.actor.join(facts.actor_hash);
-        if !matches!(&self.origin, Origin::Address(address) if *address == facts.address) {
-            self.origin.join(&Origin::Address(facts.address));
+        if !matches!(&self.origin, PeerOrigin::Address(address) if *address == facts.address) {
+            self.origin.join(&PeerOrigin::Address(facts.address));
         }
         let is_known = facts.user_hash.is_some_and(|hash| self.accounts.insert(hash, &mut pool.hashes));
         if let Some(hash) = network_hash {
@@ -225,7 +225,7 @@ impl Count {
                 let user = facts.user.and_then(clean_jid).map(|user| shortened(user.into_owned()));
                 let condition = facts.condition.filter(|text| !text.is_empty());
                 let condition = condition.map(|text| shortened(clean(text, Kind::Attribute).into_owned()));
-                self.samples.push(Seen { hash, sample: Sample { user, network: None, condition }, address: facts.address });
+                self.samples.push(SeenSample { hash, sample: Sample { user, network: None, condition }, address: facts.address });
             }
         }
         asks
@@ -283,7 +283,7 @@ impl Count {
     /// Whether an event is not about the same account, network and actor as all before it.
     fn differs(&self, facts: &Facts<'_>) -> bool {
         let is_of_network = match &self.origin {
-            Origin::Address(address) if *address == facts.address => true,
+            PeerOrigin::Address(address) if *address == facts.address => true,
             origin => origin.network() == facts.network,
         };
         !(is_of_network && self.who.is_hash(facts.user_hash) && self.actor.is_hash(facts.actor_hash))
@@ -306,24 +306,24 @@ impl Count {
             many.add_actor(*hash, jid.as_bytes(), self.number, pool);
         }
         match &self.origin {
-            Origin::Address(Some(address)) | Origin::Network(address) => {
+            PeerOrigin::Address(Some(address)) | PeerOrigin::Network(address) => {
                 if let Some(network) = network_of(*address) {
                     many.add_network(hasher.hash_one(network), self.number, pool, || Net::Of(*address));
                 }
             }
-            Origin::Stored(Some(text), _) => many.add_network(hasher.hash_one(text), self.number, pool, || Net::Stored(text.clone())),
-            Origin::Address(None) | Origin::Various | Origin::Stored(None, _) => {}
+            PeerOrigin::Stored(Some(text), _) => many.add_network(hasher.hash_one(text), self.number, pool, || Net::Stored(text.clone())),
+            PeerOrigin::Address(None) | PeerOrigin::Various | PeerOrigin::Stored(None, _) => {}
         }
         many
     }
 
     /// The entry that says what was counted, but for its type and source.
-    pub(super) fn summary(&self, offset: f64, describe: &dyn Fn(IpAddr, Part) -> Described) -> Summary {
+    pub(super) fn summary(&self, offset: f64, describe: &dyn Fn(IpAddr, Part) -> Described) -> FloodSummary {
         let (remote_ip, location) = match &self.origin {
-            Origin::Address(Some(address)) => describe(*address, Part::Address),
-            Origin::Network(address) => describe(*address, Part::Network),
-            Origin::Stored(remote_ip, location) => (remote_ip.clone(), location.clone()),
-            Origin::Address(None) | Origin::Various => (None, None),
+            PeerOrigin::Address(Some(address)) => describe(*address, Part::Address),
+            PeerOrigin::Network(address) => describe(*address, Part::Network),
+            PeerOrigin::Stored(remote_ip, location) => (remote_ip.clone(), location.clone()),
+            PeerOrigin::Address(None) | PeerOrigin::Various => (None, None),
         };
         let ((accounts, more_accounts), (networks, more_networks)) = (self.accounts.number(), self.networks.number());
         let samples = self.samples.iter().map(|seen| {
@@ -335,14 +335,14 @@ impl Count {
             if matches!(self.who, Who::Various) {
                 (often, others, names) = many.accounts();
             }
-            if matches!(self.origin, Origin::Various) {
+            if matches!(self.origin, PeerOrigin::Various) {
                 often.extend(many.networks(|address| describe(address, Part::NetworkAlone).0));
             }
             if matches!(self.actor, Who::Various) {
                 often.extend(many.actors());
             }
         }
-        Summary {
+        FloodSummary {
             id: self.id.map(|id| id.hyphenated().to_string()).unwrap_or_default(),
             offered: self.is_offered(),
             actor: self.actor.jid(),
@@ -362,13 +362,13 @@ impl Count {
             at_least: self.restored,
             distinct_at_least: more_accounts || more_networks,
             samples: samples.collect(),
-            ..Summary::default()
+            ..FloodSummary::default()
         }
     }
 }
 
 /// Who and what a count was about that another process began.
-fn restored_many(summary: &Summary, hasher: &RandomState, pool: &mut Pool) -> Option<Box<Many>> {
+fn restored_many(summary: &FloodSummary, hasher: &RandomState, pool: &mut Pool) -> Option<Box<Many>> {
     let is_various = summary.user.is_none() && summary.accounts > 0;
     if !is_various && summary.often.is_empty() {
         return None;

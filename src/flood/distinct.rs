@@ -11,14 +11,14 @@ pub(super) const POOL: usize = 131_072;
 /// A number of different things, known by their hashes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Distinct {
-    seen: Seen,
+    seen: Hashes,
     /// So many were counted by another process, whose hashes are gone.
     before: u64,
     beyond: bool,
 }
 
 #[derive(Clone, Debug, Default)]
-enum Seen {
+enum Hashes {
     #[default]
     None,
     One(u64),
@@ -27,24 +27,24 @@ enum Seen {
 
 impl Distinct {
     pub(super) fn restored(number: u64, at_least: bool) -> Self {
-        Self { seen: Seen::None, before: number, beyond: at_least }
+        Self { seen: Hashes::None, before: number, beyond: at_least }
     }
 
     /// Counts a hash, if it is a new one; gives whether it was seen before. `pool` is how many more may be told apart by all.
     pub(super) fn insert(&mut self, hash: u64, pool: &mut usize) -> bool {
         match &mut self.seen {
-            Seen::None => self.seen = Seen::One(hash),
-            Seen::One(first) if *first == hash => return true,
-            Seen::One(first) if *pool >= 2 => {
+            Hashes::None => self.seen = Hashes::One(hash),
+            Hashes::One(first) if *first == hash => return true,
+            Hashes::One(first) if *pool >= 2 => {
                 *pool = pool.saturating_sub(2);
-                self.seen = Seen::Many(HashSet::from([*first, hash]));
+                self.seen = Hashes::Many(HashSet::from([*first, hash]));
             }
-            Seen::Many(hashes) if hashes.contains(&hash) => return true,
-            Seen::Many(hashes) if hashes.len() < MOST && *pool > 0 => {
+            Hashes::Many(hashes) if hashes.contains(&hash) => return true,
+            Hashes::Many(hashes) if hashes.len() < MOST && *pool > 0 => {
                 *pool = pool.saturating_sub(1);
                 hashes.insert(hash);
             }
-            Seen::One(_) | Seen::Many(_) => self.beyond = true,
+            Hashes::One(_) | Hashes::Many(_) => self.beyond = true,
         }
         false
     }
@@ -53,11 +53,11 @@ impl Distinct {
     pub(super) fn absorb(&mut self, other: Self, pool: &mut usize) {
         *pool = pool.saturating_add(other.pooled());
         match other.seen {
-            Seen::None => {}
-            Seen::One(hash) => {
+            Hashes::None => {}
+            Hashes::One(hash) => {
                 self.insert(hash, pool);
             }
-            Seen::Many(hashes) => hashes.into_iter().for_each(|hash| {
+            Hashes::Many(hashes) => hashes.into_iter().for_each(|hash| {
                 self.insert(hash, pool);
             }),
         }
@@ -68,15 +68,15 @@ impl Distinct {
 
     /// How many of the pool it has.
     pub(super) fn pooled(&self) -> usize {
-        if let Seen::Many(hashes) = &self.seen { hashes.len() } else { 0 }
+        if let Hashes::Many(hashes) = &self.seen { hashes.len() } else { 0 }
     }
 
     /// How many there were at least, and whether there may have been more.
     pub(super) fn number(&self) -> (u64, bool) {
         let seen = match &self.seen {
-            Seen::None => 0,
-            Seen::One(_) => 1,
-            Seen::Many(hashes) => hashes.len() as u64,
+            Hashes::None => 0,
+            Hashes::One(_) => 1,
+            Hashes::Many(hashes) => hashes.len() as u64,
         };
         (self.before.max(seen), self.beyond || self.before.min(seen) > 0)
     }

@@ -1,7 +1,7 @@
 //! How much of each event type is stored as it is, by who can cause it.
 
 use super::budget::Size;
-use crate::archive::retention::{FAILURE_TYPES, Pattern};
+use crate::archive::retention::{FAILURE_TYPES, TypePattern};
 use crate::catalogue::{Cause, cause_of};
 
 /// How many times as many events as of failures are stored of what a user or another server does,
@@ -59,7 +59,7 @@ impl Default for Repeats {
 
 /// How the events of an outcome are bounded.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Limits {
+pub(super) enum TypeLimits {
     /// Of each account and network.
     Failures(Burst),
     /// By who did it.
@@ -75,14 +75,14 @@ pub(super) enum Limits {
         /// Whether events of which nothing is known, neither who did it nor from where, are stored all the same: of types that are
         /// not ours, as the modules that report them are trusted.
         trusts: bool,
-        purse: (&'static str, f64),
+        budget: (&'static str, f64),
     },
 }
 
 /// Whether peers can cause events of that type who are not authenticated, see [`FAILURE_TYPES`].
 #[must_use]
 pub fn is_unauthenticated(kind: &str) -> bool {
-    FAILURE_TYPES.iter().filter_map(|text| Pattern::new(text)).any(|pattern| pattern.matches(kind))
+    FAILURE_TYPES.iter().filter_map(|text| TypePattern::new(text)).any(|pattern| pattern.matches(kind))
 }
 
 /// Whether events of that type may have to be counted.
@@ -90,13 +90,13 @@ pub(super) fn is_bounded(kind: &str) -> bool {
     is_unauthenticated(kind) || !matches!(cause_of(kind), Some(Cause::Administrator | Cause::Server))
 }
 
-impl Limits {
+impl TypeLimits {
     /// The limits of an event type, for a class with that limit; `None` if all its events are stored.
     pub(super) fn new(kind: &str, cause: Option<Cause>, burst: Burst, limit: Option<u64>) -> Option<Self> {
         if is_unauthenticated(kind) {
             return Some(Self::Failures(burst));
         }
-        let (times, purse) = match cause {
+        let (times, budget) = match cause {
             Some(Cause::Administrator | Cause::Server) => return None,
             Some(Cause::Stranger) => (OF_STRANGERS, ("strangers", 2000.0)),
             Some(Cause::RemoteServer) => (OF_USERS, ("servers", 4000.0)),
@@ -121,15 +121,15 @@ impl Limits {
             window: burst.window,
             by_actor,
             trusts: cause.is_none(),
-            purse,
+            budget,
         })
     }
 
     /// The name of the budget, and its size in a class with that limit.
-    pub(super) fn purse(&self, limit: Option<u64>) -> (&'static str, Size) {
+    pub(super) fn budget(&self, limit: Option<u64>) -> (&'static str, Size) {
         match self {
             Self::Failures(_) => ("", Size::FAILURES),
-            Self::Actors { purse: (name, capacity), .. } => (name, Size::of_class(*capacity, limit)),
+            Self::Actors { budget: (name, capacity), .. } => (name, Size::of_class(*capacity, limit)),
         }
     }
 }
@@ -140,9 +140,9 @@ mod tests {
     use crate::catalogue::EVENT_TYPES;
 
     fn limits(kind: &str, limit: Option<u64>) -> Option<(u32, u32)> {
-        match Limits::new(kind, cause_of(kind), Burst::default(), limit)? {
-            Limits::Failures(Burst { burst, .. }) => Some((burst, burst)),
-            Limits::Actors { each, together, .. } => Some((each, together)),
+        match TypeLimits::new(kind, cause_of(kind), Burst::default(), limit)? {
+            TypeLimits::Failures(Burst { burst, .. }) => Some((burst, burst)),
+            TypeLimits::Actors { each, together, .. } => Some((each, together)),
         }
     }
 

@@ -50,7 +50,7 @@ pub(super) enum Net {
 
 /// The accounts that are not named one by one.
 #[derive(Clone, Debug, Default)]
-enum Others {
+enum Unnamed {
     /// There are none.
     #[default]
     None,
@@ -66,7 +66,7 @@ pub(super) struct Many {
     /// Accounts that are known to exist: noise can not push them out.
     existing: Frequent<Name>,
     accounts: Frequent<Name>,
-    others: Others,
+    others: Unnamed,
     networks: Frequent<Net>,
     actors: Frequent<Name>,
 }
@@ -86,7 +86,7 @@ impl Many {
             self.filter(pool);
         }
         let name = Name::new(name);
-        if let Others::Filter(names) = &mut self.others {
+        if let Unnamed::Filter(names) = &mut self.others {
             names.insert(&name.text);
         }
         self.accounts.add(hash, count, &mut pool.names, || name);
@@ -117,14 +117,14 @@ impl Many {
     pub(super) fn add_unknown(&mut self, count: u64, pool: &mut Pool) {
         self.accounts.miss(count);
         self.give_back_filter(pool);
-        self.others = Others::Unknown;
+        self.others = Unnamed::Unknown;
     }
 
     /// Says that there were accounts besides those that are named, as `names` has them.
     pub(super) fn add_names(&mut self, names: &Names, count: u64, pool: &mut Pool) {
         self.accounts.miss(count);
         self.filter(pool);
-        if let Others::Filter(own) = &mut self.others {
+        if let Unnamed::Filter(own) = &mut self.others {
             own.absorb(names);
         }
     }
@@ -132,21 +132,21 @@ impl Many {
     pub(super) fn absorb(&mut self, other: Self, pool: &mut Pool) {
         let Self { existing, accounts, others, networks, actors } = other;
         let room = self.accounts.len().saturating_add(accounts.len()).max(self.existing.len().saturating_add(existing.len()));
-        if room > frequent::KEPT || !matches!(others, Others::None) || !matches!(self.others, Others::None) {
+        if room > frequent::KEPT || !matches!(others, Unnamed::None) || !matches!(self.others, Unnamed::None) {
             self.filter(pool);
-            if let Others::Filter(own) = &mut self.others {
+            if let Unnamed::Filter(own) = &mut self.others {
                 existing.all().chain(accounts.all()).for_each(|known| own.insert(&known.value.text));
-                if let Others::Filter(names) = &others {
+                if let Unnamed::Filter(names) = &others {
                     own.absorb(names);
                 }
             }
         }
         match others {
-            Others::None => {}
-            Others::Filter(_) => pool.names = pool.names.saturating_add(FILTER),
-            Others::Unknown => {
+            Unnamed::None => {}
+            Unnamed::Filter(_) => pool.names = pool.names.saturating_add(FILTER),
+            Unnamed::Unknown => {
                 self.give_back_filter(pool);
-                self.others = Others::Unknown;
+                self.others = Unnamed::Unknown;
             }
         }
         self.existing.absorb(existing, &mut pool.names);
@@ -166,7 +166,7 @@ impl Many {
 
     /// How many names of the pool it has.
     pub(super) fn pooled(&self) -> usize {
-        let filter = if matches!(self.others, Others::Filter(_)) { FILTER } else { 0 };
+        let filter = if matches!(self.others, Unnamed::Filter(_)) { FILTER } else { 0 };
         let names = [self.existing.len(), self.accounts.len(), self.networks.len(), self.actors.len()];
         names.into_iter().fold(filter, usize::saturating_add)
     }
@@ -175,7 +175,7 @@ impl Many {
     pub(super) fn accounts(&self) -> (Vec<Often>, bool, Option<String>) {
         let ((existing, all_existing), (accounts, all_accounts)) = (self.existing.named(), self.accounts.named());
         let are_whole = existing.iter().chain(&accounts).all(|known| known.value.text.len() <= SAMPLE_LIMIT);
-        let complete = all_existing && all_accounts && are_whole && matches!(self.others, Others::None);
+        let complete = all_existing && all_accounts && are_whole && matches!(self.others, Unnamed::None);
         let often = |exists: bool| {
             move |known: &Counted<Name>| {
                 let user = shortened(known.value.text.to_string());
@@ -185,9 +185,9 @@ impl Many {
         let named = existing.into_iter().map(often(true)).chain(accounts.into_iter().map(often(false))).collect();
         let names = match &self.others {
             _ if complete => None,
-            Others::Filter(names) => names.written(),
-            Others::None => self.all_names().written(),
-            Others::Unknown => None,
+            Unnamed::Filter(names) => names.written(),
+            Unnamed::None => self.all_names().written(),
+            Unnamed::Unknown => None,
         };
         (named, !complete, names)
     }
@@ -217,15 +217,15 @@ impl Many {
 
     /// From now on a set has all accounts.
     fn filter(&mut self, pool: &mut Pool) {
-        if !matches!(self.others, Others::None) {
+        if !matches!(self.others, Unnamed::None) {
             return;
         }
         if pool.names < FILTER {
-            self.others = Others::Unknown;
+            self.others = Unnamed::Unknown;
             return;
         }
         pool.names = pool.names.saturating_sub(FILTER);
-        self.others = Others::Filter(Box::new(self.all_names()));
+        self.others = Unnamed::Filter(Box::new(self.all_names()));
     }
 
     fn all_names(&self) -> Names {
@@ -235,7 +235,7 @@ impl Many {
     }
 
     fn give_back_filter(&mut self, pool: &mut Pool) {
-        if matches!(self.others, Others::Filter(_)) {
+        if matches!(self.others, Unnamed::Filter(_)) {
             pool.names = pool.names.saturating_add(FILTER);
         }
     }

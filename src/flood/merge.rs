@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use super::count::{Count, Described, Part};
 use super::many::Pool;
-use super::outcome::Outcome;
-use super::summary::Summary;
+use super::outcome::HostOutcome;
+use super::summary::FloodSummary;
 use crate::catalogue::Cause;
 
 /// What is stored of an address in an entry of an event type, as the host's policy has it.
@@ -51,9 +51,9 @@ fn merge_by<K: Eq + std::hash::Hash>(
     merged
 }
 
-pub(super) fn summary_of(count: &Count, outcomes: &[Outcome], offset: f64, describe: &Describe<'_>) -> Summary {
+pub(super) fn summary_of(count: &Count, outcomes: &[HostOutcome], offset: f64, describe: &Describe<'_>) -> FloodSummary {
     let (kind, source) = outcomes.get(count.outcome).map(|outcome| (outcome.kind.clone(), outcome.source.clone())).unwrap_or_default();
     let remote = outcomes.get(count.outcome).is_some_and(|outcome| outcome.cause == Some(Cause::RemoteServer));
     let summary = count.summary(offset, &|address, part| describe(&kind, address, part));
-    Summary { kind, source, remote, ..summary }
+    FloodSummary { kind, source, remote, ..summary }
 }

@@ -10,7 +10,7 @@
 //!   has at most a twentieth of it in a window.
 //! - What administrators do and what the server does by itself is always stored.
 //!
-//! The rest is counted, and when the window is over one entry, a [`Summary`], says how many there were, and who was concerned
+//! The rest is counted, and when the window is over one entry, a [`FloodSummary`], says how many there were, and who was concerned
 //! most often. So the entries without a count and the sum of the counts are what happened.
 //!
 //! The windows lie in two tables of at most [`KEYS`] and [`ACTOR_KEYS`] keys, so that strangers can't take the room of users. Where
@@ -50,7 +50,7 @@ pub use count::{Described, Part};
 pub use event::{Account, Event, weight};
 pub use limits::{Burst, Repeats, is_unauthenticated};
 pub use merge::Describe;
-pub use summary::{Often, Sample, Summary};
+pub use summary::{FloodSummary, Often, Sample};
 pub use table::{ACTOR_KEYS, KEYS};
 
 /// Where it is written down what is being counted: beside the journal of the host.

@@ -6,11 +6,11 @@ use std::hash::{BuildHasher, RandomState};
 use super::count::Count;
 use super::event::Event;
 use super::facts::Facts;
-use super::host::{Host, Spending};
-use super::limits::Limits;
+use super::host::{HostState, NamedBudget};
+use super::limits::TypeLimits;
 use super::limits::{Burst, is_unauthenticated};
 use super::many::Pool;
-use super::table::{Level, Side, Tables, Window};
+use super::table::{Level, Side, Window, WindowTables};
 use crate::catalogue::{Cause, cause_of};
 
 /// Repeats of these are counted if the operator asks for it.
@@ -19,13 +19,13 @@ pub(super) const SUCCESS: &str = "authentication-success";
 pub(super) const CLOSED: usize = 4096;
 
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(super) struct HostOutcome {
     pub(super) host: usize,
     pub(super) kind: String,
     pub(super) source: String,
     pub(super) cause: Option<Cause>,
     /// How its events are bounded; `None` if all are stored.
-    pub(super) limits: Option<Limits>,
+    pub(super) limits: Option<TypeLimits>,
     pub(super) repeat: Option<f64>,
     pub(super) repeat_keys: usize,
     /// Which of the host's budgets its entries are paid for with.
@@ -39,7 +39,7 @@ pub(super) struct Outcome {
 
 /// Where an event belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Placement {
     Store,
     Key(Side, u64),
     Outcome,
@@ -47,14 +47,14 @@ pub(super) enum Place {
 
 /// What an outcome's decision takes into account and changes.
 pub(super) struct Scene<'a> {
-    pub(super) host: &'a mut Host,
-    pub(super) tables: &'a mut Tables,
+    pub(super) host: &'a mut HostState,
+    pub(super) tables: &'a mut WindowTables,
     pub(super) hasher: &'a RandomState,
     pub(super) pool: &'a mut Pool,
     pub(super) now: f64,
 }
 
-impl Outcome {
+impl HostOutcome {
     /// An outcome of which all is stored, until [`set`](Self::set) says otherwise.
     pub(super) fn new(host: usize, kind: &str, source: &str) -> Self {
         Self {
@@ -73,15 +73,15 @@ impl Outcome {
     }
 
     /// Sets it as the options of its host say.
-    pub(super) fn set(&mut self, host: &mut Host) {
+    pub(super) fn set(&mut self, host: &mut HostState) {
         let class = host.retention.class_of(&self.kind).to_owned();
         let limit = host.retention.rules(&class).limit;
-        self.limits = host.burst.and_then(|burst| Limits::new(&self.kind, self.cause, burst, limit));
+        self.limits = host.burst.and_then(|burst| TypeLimits::new(&self.kind, self.cause, burst, limit));
         self.budget = if is_unauthenticated(&self.kind) {
             Some(0)
         } else {
             self.limits.and_then(|limits| {
-                let (name, size) = limits.purse(limit);
+                let (name, size) = limits.budget(limit);
                 host.budget(&format!("{name} {class}"), size)
             })
         };
@@ -99,35 +99,35 @@ impl Outcome {
     }
 
     /// Finds where an event belongs, and opens windows for it.
-    pub(super) fn place(&mut self, handle: usize, event: &Event<'_>, facts: &Facts<'_>, scene: &mut Scene<'_>) -> Place {
+    pub(super) fn place(&mut self, handle: usize, event: &Event<'_>, facts: &Facts<'_>, scene: &mut Scene<'_>) -> Placement {
         let now = scene.now;
         if let Some(timeout) = self.repeat {
             // What is no address tells apart too, as it stands.
             let text = if facts.address.is_none() { event.address } else { None };
             let key = scene.hasher.hash_one((handle, Level::Address, facts.user_hash, facts.address, text));
             if scene.tables.failures.open(key, now).is_some() {
-                return Place::Key(Side::Failures, key);
+                return Placement::Key(Side::Failures, key);
             }
             self.remember(key, Window::new(handle, Level::Address, now, timeout, 1), scene);
         }
         match self.limits {
-            None => Place::Store,
-            Some(Limits::Failures(burst)) => self.place_failure(handle, facts, burst, scene),
-            Some(limits @ Limits::Actors { .. }) => self.place_deed(handle, facts, event.weight.max(1), limits, scene),
+            None => Placement::Store,
+            Some(TypeLimits::Failures(burst)) => self.place_failure(handle, facts, burst, scene),
+            Some(limits @ TypeLimits::Actors { .. }) => self.place_deed(handle, facts, event.weight.max(1), limits, scene),
         }
     }
 
     /// For a failure: by account and network.
-    fn place_failure(&mut self, handle: usize, facts: &Facts<'_>, burst: Burst, scene: &mut Scene<'_>) -> Place {
+    fn place_failure(&mut self, handle: usize, facts: &Facts<'_>, burst: Burst, scene: &mut Scene<'_>) -> Placement {
         let Burst { burst, window: length } = burst;
         let Scene { host, tables, hasher, now, .. } = scene;
         let (table, now) = (&mut tables.failures, *now);
-        let Some(Spending { budget, .. }) = host.budgets.first_mut() else { return Place::Store };
+        let Some(NamedBudget { budget, .. }) = host.budgets.first_mut() else { return Placement::Store };
         for level in [Level::Account, Level::Network] {
             let user = facts.user_hash.filter(|_| level == Level::Account);
             let key = hasher.hash_one((handle, level, user, facts.network));
             if let Some(window) = table.open(key, now) {
-                return if window.admits(burst, budget, now) { Place::Store } else { Place::Key(Side::Failures, key) };
+                return if window.admits(burst, budget, now) { Placement::Store } else { Placement::Key(Side::Failures, key) };
             }
             if !table.has_room(key, level, now) {
                 continue;
@@ -137,30 +137,30 @@ impl Outcome {
             // What can't be stored is counted by network, which makes fewer summaries.
             if admitted || level == Level::Network {
                 table.insert(key, window);
-                return if admitted { Place::Store } else { Place::Key(Side::Failures, key) };
+                return if admitted { Placement::Store } else { Placement::Key(Side::Failures, key) };
             }
         }
         let window = self.window.take().filter(|window| window.is_open(now));
         let window = self.window.insert(window.unwrap_or_else(|| Window::new(handle, Level::Outcome, now, length, 0)));
-        if window.admits(burst, budget, now) { Place::Store } else { Place::Outcome }
+        if window.admits(burst, budget, now) { Placement::Store } else { Placement::Outcome }
     }
 
     /// For what somebody did: by who did it, and by where that one is.
-    fn place_deed(&mut self, handle: usize, facts: &Facts<'_>, weight: u32, limits: Limits, scene: &mut Scene<'_>) -> Place {
-        let Limits::Actors { each, together, window: length, by_actor, trusts, .. } = limits else { return Place::Store };
+    fn place_deed(&mut self, handle: usize, facts: &Facts<'_>, weight: u32, limits: TypeLimits, scene: &mut Scene<'_>) -> Placement {
+        let TypeLimits::Actors { each, together, window: length, by_actor, trusts, .. } = limits else { return Placement::Store };
         let Scene { host, tables, hasher, now, .. } = scene;
         let (table, now) = (&mut tables.actors, *now);
         let who = if by_actor { facts.who_hash() } else { None };
         let levels = [(Level::Account, who, each), (Level::Network, facts.group_hash(&host.name, hasher), together)];
         let keys = levels.map(|(level, hash, most)| hash.map(|hash| (level, hasher.hash_one((handle, level, hash)), most)));
         if trusts && keys.iter().all(Option::is_none) {
-            return Place::Store;
+            return Placement::Store;
         }
         let mut last = None;
         for (level, key, most) in keys.into_iter().flatten() {
             let has_room = table.open(key, now).map(|window| window.has_room(weight, most));
             if has_room == Some(false) {
-                return Place::Key(Side::Actors, key);
+                return Placement::Key(Side::Actors, key);
             } else if has_room.is_none() {
                 // Where there is no room for a key, those of coarser levels and the budget decide.
                 if !table.has_room(key, level, now) {
@@ -171,20 +171,20 @@ impl Outcome {
             last = Some(key);
         }
         let budget = self.budget.and_then(|budget| host.budgets.get_mut(budget));
-        if budget.is_none_or(|spending| spending.budget.take_single(weight, now)) {
+        if budget.is_none_or(|named| named.budget.take_single(weight, now)) {
             for (_, key, _) in keys.into_iter().flatten() {
                 if let Some(window) = table.open(key, now) {
                     window.admitted = window.admitted.saturating_add(weight);
                 }
             }
-            return Place::Store;
+            return Placement::Store;
         }
         if let Some(key) = last {
-            return Place::Key(Side::Actors, key);
+            return Placement::Key(Side::Actors, key);
         }
         let window = self.window.take().filter(|window| window.is_open(now));
         self.window = Some(window.unwrap_or_else(|| Window::new(handle, Level::Outcome, now, length, 0)));
-        Place::Outcome
+        Placement::Outcome
     }
 
     /// Opens a window for a key of repeats, and forgets the oldest where there are too many.

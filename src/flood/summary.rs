@@ -10,7 +10,7 @@ pub(super) const SAMPLES: usize = 5;
 /// An entry that stands for events that were counted and not stored. Addresses are as the host's policy has them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Summary {
+pub struct FloodSummary {
     /// The entry's id; empty as long as nothing was written of it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub id: String,

@@ -79,14 +79,14 @@ impl Window {
 
 /// Windows by the hash of their key.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct WindowTable {
     windows: HashMap<u64, Window>,
     keys: usize,
     networks: usize,
     swept: Option<f64>,
 }
 
-impl Table {
+impl WindowTable {
     pub(super) fn new(keys: usize) -> Self {
         Self { windows: HashMap::new(), keys, networks: 0, swept: None }
     }
@@ -170,10 +170,10 @@ impl Table {
 }
 
 #[derive(Debug)]
-pub(super) struct Tables {
+pub(super) struct WindowTables {
     /// Of unauthenticated peers, and of repeats.
-    pub(super) failures: Table,
-    pub(super) actors: Table,
+    pub(super) failures: WindowTable,
+    pub(super) actors: WindowTable,
 }
 
 /// Which of the two.
@@ -183,8 +183,8 @@ pub(super) enum Side {
     Actors,
 }
 
-impl Tables {
-    pub(super) fn get_mut(&mut self, side: Side) -> &mut Table {
+impl WindowTables {
+    pub(super) fn get_mut(&mut self, side: Side) -> &mut WindowTable {
         match side {
             Side::Failures => &mut self.failures,
             Side::Actors => &mut self.actors,

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::address::{self, Policy};
-use crate::archive::retention::Pattern;
+use crate::archive::retention::TypePattern;
 use crate::flood::outcome::{CLOSED, SUCCESS};
 use crate::flood::{Account, Described, ENTRIES_A_MINUTE, Part, Sample, frequent, weight};
 
@@ -35,7 +35,7 @@ struct Log {
     now: f64,
     /// Entries of single events and of summaries: when they were stored, of which type.
     singles: Vec<(f64, String)>,
-    summaries: Vec<(f64, Summary)>,
+    summaries: Vec<(f64, FloodSummary)>,
     /// The accounts of the single events.
     users: Vec<String>,
     /// How often it was asked whether there is an account.
@@ -110,7 +110,7 @@ impl Log {
         self.summaries.iter().map(|(_, summary)| summary.count).sum()
     }
 
-    fn last(&self) -> &Summary {
+    fn last(&self) -> &FloodSummary {
         &self.summaries.last().unwrap().1
     }
 }
@@ -469,7 +469,7 @@ fn what_was_counted_when_the_process_died_is_due_at_the_next_start() {
     log.control.checkpoint(HOST, &path, 0.5, false, &describe).unwrap();
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
-    let counted: Vec<Summary> = log.control.due(HOST, 1.0, true, &describe, new_id);
+    let counted: Vec<FloodSummary> = log.control.due(HOST, 1.0, true, &describe, new_id);
 
     let mut next = Log::with(1, 60.0);
     next.control.set_clock(0.0, UNIX + 100.0);
@@ -481,7 +481,7 @@ fn what_was_counted_when_the_process_died_is_due_at_the_next_start() {
     next.control.set_clock(0.0, UNIX + 200.0);
     assert_eq!(next.control.restore(HOST, &path, 0.0).unwrap(), 1);
     assert_eq!(next.tick(false), 1);
-    assert_eq!(*next.last(), Summary { at_least: true, id: next.last().id.clone(), ..counted[0].clone() });
+    assert_eq!(*next.last(), FloodSummary { at_least: true, id: next.last().id.clone(), ..counted[0].clone() });
     assert_ne!(next.last().id, counted[0].id, "nothing was written of it");
     next.control.checkpoint(HOST, &path, 1.0, false, &describe).unwrap();
     assert!(!path.exists());
@@ -634,9 +634,9 @@ fn who_goes_on_is_stored_ever_less() {
 }
 
 fn limited(limit: u64) -> Retention {
-    use crate::archive::retention::{Class, Rules};
+    use crate::archive::retention::{RetentionClass, Rules};
     let rules = Rules { limit: Some(limit), ..Rules::default() };
-    Retention::new(Rules::default(), vec![Class { name: "all".to_owned(), types: vec![Pattern::new("*").unwrap()], rules }])
+    Retention::new(Rules::default(), vec![RetentionClass { name: "all".to_owned(), types: vec![TypePattern::new("*").unwrap()], rules }])
 }
 
 #[test]
@@ -724,11 +724,11 @@ fn what_was_begun_to_be_written_keeps_its_id_and_what_failed_gets_another() {
         next.fail(&format!("user{n}@example.com"), "203.0.113.80");
     }
     let again = next.control.due(HOST, 61.0, true, &describe, new_id);
-    let offered: Vec<&Summary> = again.iter().filter(|summary| summary.offered).collect();
+    let offered: Vec<&FloodSummary> = again.iter().filter(|summary| summary.offered).collect();
     assert_eq!((offered.len(), &offered[0].id, offered[0].count), (1, &first[0].id, 3));
     next.control.settle(HOST, 0);
     let third = next.control.due(HOST, 61.0, true, &describe, new_id);
-    let id_of = |list: &[Summary], offered| list.iter().find(|summary| summary.offered == offered).unwrap().id.clone();
+    let id_of = |list: &[FloodSummary], offered| list.iter().find(|summary| summary.offered == offered).unwrap().id.clone();
     assert_eq!(id_of(&again, true), id_of(&third, true));
     assert!(id_of(&again, false) < id_of(&third, false));
     std::fs::remove_file(&path).unwrap();
@@ -758,7 +758,7 @@ fn an_account_that_exists_stands_out_of_noise() {
 }
 
 /// Whether an entry says that it may be about an account, as a reader understands it.
-fn may_be_about(summary: &Summary, user: &str) -> bool {
+fn may_be_about(summary: &FloodSummary, user: &str) -> bool {
     let named = summary.often.iter().filter_map(|often| often.user.as_deref()).chain(summary.user.as_deref());
     named.into_iter().any(|name| name == user)
         || summary.others && summary.names.as_deref().is_none_or(|names| crate::entry::names::Names::read(names).unwrap().may_contain(user))
@@ -916,7 +916,7 @@ proptest! {
             let counted = sent - single;
             prop_assert!(counted == 0 || log.summaries.iter().any(|(_, summary)| may_be_about(summary, &user)), "{user}");
             // However the counts were divided, one of them has it as often as in all of them together.
-            let named = |summary: &Summary| summary.user.as_deref() == Some(&user) || summary.often.iter().any(|often| often.user.as_deref() == Some(&user));
+            let named = |summary: &FloodSummary| summary.user.as_deref() == Some(&user) || summary.often.iter().any(|often| often.user.as_deref() == Some(&user));
             let all: u64 = log.summaries.iter().map(|(_, summary)| summary.count).sum();
             prop_assert!(counted * frequent::SURE <= all || log.summaries.iter().any(|(_, summary)| named(summary)), "{user}: {counted} of {all}");
         }

@@ -1,7 +1,7 @@
 //! What a journal says about entries that were lost, and what of that it writes down in its ledger.
 
 use super::Journal;
-use super::ledger::Mark;
+use super::ledger::Progress;
 use super::losses::{Losses, Lost, UNREADABLE};
 
 impl Journal {
@@ -108,7 +108,7 @@ impl Journal {
     pub(super) fn note(&mut self) {
         if self.lock.is_some() {
             let waiting = u64::try_from(self.pending.len()).unwrap_or(u64::MAX);
-            self.ledger.mark(Mark { released: self.first(), end: self.end, waiting, counted: self.counted });
+            self.ledger.mark(Progress { released: self.first(), end: self.end, waiting, counted: self.counted });
         }
     }
 }

@@ -6,8 +6,8 @@ use std::os::unix::fs::MetadataExt;
 
 use crate::file::ownership::make_file;
 
-use super::record::{HEADER, Kind, PAYLOAD, encode};
-use super::segment::{Place, Segment, path_of};
+use super::record::{HEADER, PAYLOAD, RecordKind, encode};
+use super::segment::{Extent, Segment, path_of};
 use super::{Active, Held, Journal};
 
 /// How many entries that waited in memory are written by one append: the others follow with the next.
@@ -126,7 +126,7 @@ impl Journal {
         Ok(())
     }
 
-    fn write_entry(&mut self, sequence: u64, payload: &[u8]) -> Result<Place, String> {
+    fn write_entry(&mut self, sequence: u64, payload: &[u8]) -> Result<Extent, String> {
         if payload.len() > PAYLOAD {
             return Err(format!("{}: an entry of {} bytes is too large", self.base.display(), payload.len()));
         }
@@ -136,8 +136,8 @@ impl Journal {
         }
         self.make_ready(length, sequence)?;
         let offset = self.segments.back().map_or(0, |segment| segment.bytes);
-        let place = Place::new(offset, payload.len()).ok_or_else(|| format!("{}: a segment is too large", self.base.display()))?;
-        encode(&mut self.record, Kind::Entry(sequence), payload);
+        let place = Extent::new(offset, payload.len()).ok_or_else(|| format!("{}: a segment is too large", self.base.display()))?;
+        encode(&mut self.record, RecordKind::Entry(sequence), payload);
         self.write()?;
         self.written = sequence.saturating_add(1);
         if let Some(segment) = self.segments.back_mut() {
@@ -150,7 +150,7 @@ impl Journal {
         let next = self.memory.range(self.written..).next().map_or(self.end, |(sequence, _)| *sequence);
         self.make_ready(0, next)?;
         let upto = self.first();
-        encode(&mut self.record, Kind::Acknowledgement(upto), &[]);
+        encode(&mut self.record, RecordKind::Acknowledgement(upto), &[]);
         self.write()
     }
 
@@ -192,7 +192,7 @@ impl Journal {
         self.segments.push_back(Segment { first: sequence, bytes: 0, used: false, id });
         self.active = Some(Active { file, torn: false });
         let upto = self.first();
-        encode(&mut self.record, Kind::Acknowledgement(upto), &[]);
+        encode(&mut self.record, RecordKind::Acknowledgement(upto), &[]);
         self.write()
     }
 

@@ -25,7 +25,7 @@ const SIZE: usize = 128 + 2 * 8000;
 
 /// How far a journal went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(super) struct Progress {
     /// All sequences before this were taken by the store, or were counted as lost.
     pub(super) released: u64,
     /// All sequences before this were given to entries.
@@ -36,7 +36,7 @@ pub(super) struct Mark {
     pub(super) counted: u64,
 }
 
-impl Mark {
+impl Progress {
     fn encode(self) -> [u8; 32] {
         let mut bytes = [0; 32];
         let numbers = [self.released, self.end, self.waiting, self.counted];
@@ -58,7 +58,7 @@ impl Mark {
 pub(super) struct Ledger {
     path: PathBuf,
     file: Option<File>,
-    mark: Mark,
+    mark: Progress,
     lost: Option<Lost>,
     writes: u64,
     /// Whether each part is as it should be on disk.
@@ -73,7 +73,7 @@ impl Ledger {
         Self {
             path,
             file: None,
-            mark: Mark::default(),
+            mark: Progress::default(),
             lost: None,
             writes: 0,
             is_marked: false,
@@ -84,10 +84,10 @@ impl Ledger {
     }
 
     /// Opens the file, which is made where it is missing, and reads what it says. What is no ledger says nothing.
-    pub(super) fn open(&mut self) -> (Option<Mark>, Option<Lost>) {
+    pub(super) fn open(&mut self) -> (Option<Progress>, Option<Lost>) {
         (self.is_marked, self.is_kept) = (false, false);
         let Some(bytes) = self.open_file() else { return (None, None) };
-        let mark = newest(&bytes, MARKS).and_then(|(writes, content)| Some((writes, Mark::decode(content)?)));
+        let mark = newest(&bytes, MARKS).and_then(|(writes, content)| Some((writes, Progress::decode(content)?)));
         let lost = newest(&bytes, LOSSES).and_then(|(writes, content)| Some((writes, serde_json::from_slice(content).ok()?)));
         let writes = mark.as_ref().map_or(0, |(writes, _)| *writes).max(lost.as_ref().map_or(0, |(writes, _)| *writes));
         self.writes = writes;
@@ -95,7 +95,7 @@ impl Ledger {
     }
 
     /// Writes down how far the journal is, if that has changed.
-    pub(super) fn mark(&mut self, mark: Mark) {
+    pub(super) fn mark(&mut self, mark: Progress) {
         if mark == self.mark && self.is_marked {
             return;
         }
@@ -233,7 +233,7 @@ mod tests {
     use super::*;
     use crate::journal::losses::Losses;
 
-    const MARK: Mark = Mark { released: 7, end: 9, waiting: 2, counted: 5 };
+    const MARK: Progress = Progress { released: 7, end: 9, waiting: 2, counted: 5 };
 
     fn scratch(name: &str) -> PathBuf {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/scratch");
@@ -258,11 +258,11 @@ mod tests {
         let mut ledger = Ledger::new(path.clone());
         assert_eq!(ledger.open(), (None, None));
         for number in 0..5 {
-            ledger.mark(Mark { end: 9 + number, ..MARK });
+            ledger.mark(Progress { end: 9 + number, ..MARK });
             ledger.keep(lost(usize::try_from(number).unwrap()));
         }
         assert!(ledger.is_written() && ledger.trouble().is_none());
-        assert_eq!(Ledger::new(path.clone()).open(), (Some(Mark { end: 13, ..MARK }), lost(4)));
+        assert_eq!(Ledger::new(path.clone()).open(), (Some(Progress { end: 13, ..MARK }), lost(4)));
         ledger.keep(None);
         assert_eq!(Ledger::new(path.clone()).open().1, None);
         assert_eq!(std::fs::metadata(&path).unwrap().len(), SIZE as u64);
@@ -275,7 +275,7 @@ mod tests {
         let mut ledger = Ledger::new(path.clone());
         ledger.open();
         ledger.mark(MARK);
-        ledger.mark(Mark { end: 10, ..MARK });
+        ledger.mark(Progress { end: 10, ..MARK });
         let bytes = std::fs::read(&path).unwrap();
         let mut seen: Vec<u64> = [0, 64]
             .iter()

@@ -9,8 +9,8 @@ use crate::file::ownership::make_file;
 
 use super::ledger::is_at;
 use super::losses::UNREADABLE;
-use super::record::{Kind, encode};
-use super::segment::{Place, Segment, folder, moved, path_of, read, with_ending};
+use super::record::{RecordKind, encode};
+use super::segment::{Extent, Segment, folder, moved, path_of, read, with_ending};
 use super::{Held, Journal};
 
 impl Journal {
@@ -173,9 +173,9 @@ impl Journal {
         let segment = self.segments.get(index).copied().ok_or("no such segment")?;
         let next = self.segments.get(index.saturating_add(1)).map_or(self.written, |next| next.first);
         let mut bytes = Vec::new();
-        encode(&mut bytes, Kind::Acknowledgement(self.first()), &[]);
+        encode(&mut bytes, RecordKind::Acknowledgement(self.first()), &[]);
         let mut places = Vec::new();
-        let sequences: Vec<(u64, Option<Place>)> =
+        let sequences: Vec<(u64, Option<Extent>)> =
             self.pending.iter().filter(|(of, _)| (segment.first..next).contains(of)).copied().collect();
         for (sequence, place) in sequences {
             let content = match (place, self.memory.get(&sequence)) {
@@ -183,8 +183,8 @@ impl Journal {
                 (None, held) => held.filter(|held| held.is_writable()).map(|held| held.payload.clone()),
             };
             let Some(content) = content else { continue };
-            places.push((sequence, Place::new(u64::try_from(bytes.len()).unwrap_or(u64::MAX), content.len())));
-            encode(&mut self.record, Kind::Entry(sequence), &content);
+            places.push((sequence, Extent::new(u64::try_from(bytes.len()).unwrap_or(u64::MAX), content.len())));
+            encode(&mut self.record, RecordKind::Entry(sequence), &content);
             bytes.extend_from_slice(&self.record);
         }
         let (path, beside) = (path_of(&self.base, segment.first), with_ending(&self.base, ".new"));

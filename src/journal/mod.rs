@@ -44,8 +44,8 @@ pub use error::JournalError;
 use ledger::Ledger;
 pub use record::PAYLOAD;
 use record::{HEADER, Tail};
-use segment::{Place, Segment, lock, moved, path_of, read, scan};
-pub use snapshot::{Entry, Snapshot, is_owned, read_pending};
+use segment::{Extent, Segment, lock, moved, path_of, read, scan};
+pub use snapshot::{PendingEntry, Snapshot, is_owned, read_pending};
 
 /// How much a journal may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ pub struct Journal {
     base: PathBuf,
     limits: Limits,
     /// Each with where its record lies; without a place it is in `memory`, or its record is gone.
-    pending: VecDeque<(u64, Option<Place>)>,
+    pending: VecDeque<(u64, Option<Extent>)>,
     memory: BTreeMap<u64, Held>,
     /// How many pending entries are neither on disk nor in memory, see [`Journal::look`].
     gone: usize,
@@ -354,7 +354,7 @@ impl Journal {
     }
 
     /// The content of a record, or `None` if it is there no more.
-    fn read(&mut self, sequence: u64, place: Place) -> Result<Option<Vec<u8>>, JournalError> {
+    fn read(&mut self, sequence: u64, place: Extent) -> Result<Option<Vec<u8>>, JournalError> {
         let following = self.segments.partition_point(|segment| segment.first <= sequence);
         let first = following.checked_sub(1).and_then(|index| self.segments.get(index)).map_or(0, |segment| segment.first);
         let path = path_of(&self.base, first);

@@ -19,7 +19,7 @@ const CHUNK: usize = 128 * 1024;
 
 /// What a record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum RecordKind {
     /// Its payload is the entry with this sequence.
     Entry(u64),
     /// All entries before this sequence were taken by the store.
@@ -29,16 +29,16 @@ pub(super) enum Kind {
 /// A record, and where in its file it begins.
 #[derive(Debug)]
 pub(super) struct Record<'a> {
-    pub(super) kind: Kind,
+    pub(super) kind: RecordKind,
     pub(super) offset: u64,
     pub(super) payload: &'a [u8],
 }
 
 /// Sets `record` to the bytes of a record.
-pub(super) fn encode(record: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
+pub(super) fn encode(record: &mut Vec<u8>, kind: RecordKind, payload: &[u8]) {
     let (letter, sequence) = match kind {
-        Kind::Entry(sequence) => (b'e', sequence.to_le_bytes()),
-        Kind::Acknowledgement(sequence) => (b'a', sequence.to_le_bytes()),
+        RecordKind::Entry(sequence) => (b'e', sequence.to_le_bytes()),
+        RecordKind::Acknowledgement(sequence) => (b'a', sequence.to_le_bytes()),
     };
     // Whoever calls has refused what is larger than PAYLOAD.
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes();
@@ -53,17 +53,17 @@ pub(super) fn encode(record: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
 }
 
 /// The record that is all of `bytes`.
-pub(super) fn decode(bytes: &[u8]) -> Option<(Kind, &[u8])> {
+pub(super) fn decode(bytes: &[u8]) -> Option<(RecordKind, &[u8])> {
     match look(bytes) {
-        Seen::Record { kind, length } if HEADER.checked_add(length) == Some(bytes.len()) => Some((kind, bytes.get(HEADER..)?)),
+        Beginning::Record { kind, length } if HEADER.checked_add(length) == Some(bytes.len()) => Some((kind, bytes.get(HEADER..)?)),
         _ => None,
     }
 }
 
 /// What some bytes begin with.
-enum Seen {
+enum Beginning {
     Record {
-        kind: Kind,
+        kind: RecordKind,
         length: usize,
     },
     /// A record that needs more bytes than there are.
@@ -71,29 +71,29 @@ enum Seen {
     Damage,
 }
 
-fn look(bytes: &[u8]) -> Seen {
+fn look(bytes: &[u8]) -> Beginning {
     if !bytes.iter().zip(MARKER).all(|(byte, expected)| *byte == expected) {
-        return Seen::Damage;
+        return Beginning::Damage;
     }
     let Some(header) = bytes.first_chunk::<HEADER>() else {
-        return Seen::Part;
+        return Beginning::Part;
     };
     let [_, _, _, _, c0, c1, c2, c3, l0, l1, l2, l3, letter, sequence @ ..] = *header;
     let length = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);
     let sequence = u64::from_le_bytes(sequence);
     let kind = match letter {
         // The last sequence has none after it.
-        b'e' if length <= PAYLOAD && sequence < u64::MAX => Kind::Entry(sequence),
-        b'a' if length == 0 => Kind::Acknowledgement(sequence),
-        _ => return Seen::Damage,
+        b'e' if length <= PAYLOAD && sequence < u64::MAX => RecordKind::Entry(sequence),
+        b'a' if length == 0 => RecordKind::Acknowledgement(sequence),
+        _ => return Beginning::Damage,
     };
     let Some(checked) = bytes.get(8..HEADER.saturating_add(length)) else {
-        return Seen::Part;
+        return Beginning::Part;
     };
     if crc32fast::hash(checked) != u32::from_le_bytes([c0, c1, c2, c3]) {
-        return Seen::Damage;
+        return Beginning::Damage;
     }
-    Seen::Record { kind, length }
+    Beginning::Record { kind, length }
 }
 
 /// How a segment ends.
@@ -128,20 +128,20 @@ impl<R: Read> Records<R> {
     pub(super) fn next(&mut self) -> io::Result<Option<Record<'_>>> {
         let (kind, length) = loop {
             match look(self.rest()) {
-                Seen::Record { kind, length } => break (kind, length),
-                Seen::Part if !self.ended => self.fill()?,
-                Seen::Part if self.rest().is_empty() => {
+                Beginning::Record { kind, length } => break (kind, length),
+                Beginning::Part if !self.ended => self.fill()?,
+                Beginning::Part if self.rest().is_empty() => {
                     // What looked like markers behind its beginning was its payload.
                     if let Some(damaged) = self.torn {
                         (self.damaged, self.tail) = (damaged, Tail::Torn);
                     }
                     return Ok(None);
                 }
-                Seen::Part => {
+                Beginning::Part => {
                     self.torn = self.torn.or(self.damaged.checked_add(1));
                     self.skip();
                 }
-                Seen::Damage => self.skip(),
+                Beginning::Damage => self.skip(),
             }
         };
         (self.tail, self.torn) = (Tail::Whole, None);
@@ -206,7 +206,7 @@ mod tests {
 
     fn entry(sequence: u64, payload: &[u8]) -> Vec<u8> {
         let mut record = Vec::new();
-        encode(&mut record, Kind::Entry(sequence), payload);
+        encode(&mut record, RecordKind::Entry(sequence), payload);
         record
     }
 
@@ -214,7 +214,7 @@ mod tests {
         let mut records = Records::new(input);
         let mut sequences = Vec::new();
         while let Some(record) = records.next().unwrap() {
-            if let Kind::Entry(sequence) = record.kind {
+            if let RecordKind::Entry(sequence) = record.kind {
                 sequences.push(sequence);
             }
         }
@@ -265,7 +265,7 @@ mod tests {
         #[test]
         fn a_record_is_read_as_it_was_written(sequence in 0..u64::MAX, payload in prop::collection::vec(any::<u8>(), 0..300)) {
             let record = entry(sequence, &payload);
-            prop_assert_eq!(decode(&record), Some((Kind::Entry(sequence), &payload[..])));
+            prop_assert_eq!(decode(&record), Some((RecordKind::Entry(sequence), &payload[..])));
             prop_assert_eq!(decode(&record[..record.len() - 1]), None);
             let longer = [&record[..], b"x"].concat();
             prop_assert_eq!(decode(&longer), None);

@@ -12,17 +12,17 @@ use std::path::{Path, PathBuf};
 use crate::file::lock::{Lock, LockError};
 
 use super::error::JournalError;
-use super::ledger::Mark;
-use super::record::{HEADER, Kind, Records, Tail, decode};
+use super::ledger::Progress;
+use super::record::{HEADER, RecordKind, Records, Tail, decode};
 
 /// Where an entry lies in its segment, header included. 32 bits each keep the list of pending entries small.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Extent {
     pub(super) offset: u32,
     pub(super) length: NonZeroU32,
 }
 
-impl Place {
+impl Extent {
     pub(super) fn new(offset: u64, payload: usize) -> Option<Self> {
         let length = u32::try_from(payload.checked_add(HEADER)?).ok()?;
         Some(Self { offset: u32::try_from(offset).ok()?, length: NonZeroU32::new(length)? })
@@ -41,7 +41,7 @@ pub(super) struct Segment {
 
 /// What all segments of a journal say.
 pub(super) struct Scan {
-    pub(super) pending: VecDeque<(u64, Option<Place>)>,
+    pub(super) pending: VecDeque<(u64, Option<Extent>)>,
     pub(super) segments: VecDeque<Segment>,
     /// The segments, open.
     pub(super) files: Vec<(u64, File)>,
@@ -61,7 +61,7 @@ impl Scan {
     ///
     /// The ledger has counted what waited. Where it is older than the segments, or missing, each sequence that is not there
     /// is an entry that was lost.
-    pub(super) fn missing(&self, mark: Option<&Mark>) -> u64 {
+    pub(super) fn missing(&self, mark: Option<&Progress>) -> u64 {
         let present = |from: u64, to: u64| {
             let begin = self.pending.partition_point(|(sequence, _)| *sequence < from);
             let end = self.pending.partition_point(|(sequence, _)| *sequence < to);
@@ -112,17 +112,17 @@ pub(super) fn scan(base: &Path) -> Result<Scan, JournalError> {
         let mut damaged_before = 0;
         while let Some(record) = records.next().map_err(error)? {
             match record.kind {
-                Kind::Acknowledgement(upto) => {
+                RecordKind::Acknowledgement(upto) => {
                     scan.released = scan.released.max(Some(upto));
                     scan.end = scan.end.max(upto);
                     let count = scan.pending.partition_point(|(sequence, _)| *sequence < upto);
                     scan.pending.drain(..count);
                 }
-                Kind::Entry(sequence) => {
+                RecordKind::Entry(sequence) => {
                     used = true;
                     // Only a file that was renamed or put together by hand has others.
                     let fits = sequence >= first && sequence < next && scan.pending.back().is_none_or(|(last, _)| *last < sequence);
-                    match Place::new(record.offset, record.payload.len()).filter(|_| fits) {
+                    match Extent::new(record.offset, record.payload.len()).filter(|_| fits) {
                         _ if scan.released.is_some_and(|released| sequence < released) => {}
                         Some(place) => {
                             scan.pending.push_back((sequence, Some(place)));
@@ -189,13 +189,13 @@ fn open_segment(path: &Path) -> io::Result<File> {
 }
 
 /// The content of the record at a place of a file, or `None` if it is not that record.
-pub(super) fn read(file: &File, sequence: u64, place: Place) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn read(file: &File, sequence: u64, place: Extent) -> io::Result<Option<Vec<u8>>> {
     let mut record = vec![0; usize::try_from(place.length.get()).unwrap_or_default()];
     match file.read_exact_at(&mut record, u64::from(place.offset)) {
         Err(short) if short.kind() == ErrorKind::UnexpectedEof => return Ok(None),
         other => other?,
     }
-    if decode(&record).is_none_or(|(kind, _)| kind != Kind::Entry(sequence)) {
+    if decode(&record).is_none_or(|(kind, _)| kind != RecordKind::Entry(sequence)) {
         return Ok(None);
     }
     record.drain(..HEADER);
@@ -204,12 +204,12 @@ pub(super) fn read(file: &File, sequence: u64, place: Place) -> io::Result<Optio
 
 /// Where the entries of a segment lie that are not where they were written: somebody has emptied or cut the file, and more was
 /// appended before that was noticed. What can't be read is left out.
-pub(super) fn moved(path: &Path) -> BTreeMap<u64, Place> {
+pub(super) fn moved(path: &Path) -> BTreeMap<u64, Extent> {
     let mut places = BTreeMap::new();
     let Ok(file) = File::open(path) else { return places };
     let mut records = Records::new(&file);
     while let Ok(Some(record)) = records.next() {
-        if let (Kind::Entry(sequence), Some(place)) = (record.kind, Place::new(record.offset, record.payload.len())) {
+        if let (RecordKind::Entry(sequence), Some(place)) = (record.kind, Extent::new(record.offset, record.payload.len())) {
             places.insert(sequence, place);
         }
     }

@@ -6,16 +6,16 @@ use std::path::Path;
 
 use super::error::JournalError;
 use super::record::Tail;
-use super::segment::{Place, read, scan, with_ending};
+use super::segment::{Extent, read, scan, with_ending};
 
 /// An entry's sequence and content.
-pub type Entry = (u64, Vec<u8>);
+pub type PendingEntry = (u64, Vec<u8>);
 
 /// What is pending in a journal at one moment, for reading page by page. Its files stay open, so that it can be read whole
 /// whatever the owner releases meanwhile.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    pub(super) pending: VecDeque<(u64, Option<Place>)>,
+    pub(super) pending: VecDeque<(u64, Option<Extent>)>,
     /// Segments by their first sequences.
     pub(super) files: Vec<(u64, File)>,
     /// What has no record.
@@ -76,7 +76,7 @@ impl Snapshot {
         Some((sequence, content))
     }
 
-    fn content(&self, sequence: u64, place: Place) -> Option<Vec<u8>> {
+    fn content(&self, sequence: u64, place: Extent) -> Option<Vec<u8>> {
         let following = self.files.partition_point(|(first, _)| *first <= sequence);
         let (_, file) = self.files.get(following.checked_sub(1)?)?;
         read(file, sequence, place).ok().flatten()
@@ -98,7 +98,7 @@ pub fn is_owned(base: &Path) -> bool {
 /// # Errors
 ///
 /// [`JournalError::Io`] where the folder or a segment can't be read.
-pub fn read_pending(base: &Path) -> Result<(Vec<Entry>, u64), JournalError> {
+pub fn read_pending(base: &Path) -> Result<(Vec<PendingEntry>, u64), JournalError> {
     let snapshot = Snapshot::read(base)?;
     let entries = (0..snapshot.len()).filter_map(|index| snapshot.get(index)).filter_map(|(sequence, content)| Some((sequence, content?)));
     Ok((entries.collect(), snapshot.damaged()))

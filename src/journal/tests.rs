@@ -1,4 +1,4 @@
-use super::record::{Kind, Records, encode};
+use super::record::{RecordKind, Records, encode};
 use super::segment::{list, with_ending};
 use super::*;
 use proptest::prelude::*;
@@ -38,12 +38,12 @@ impl Drop for Folder {
     }
 }
 
-fn contents(journal: &mut Journal) -> Vec<Entry> {
+fn contents(journal: &mut Journal) -> Vec<PendingEntry> {
     let sequences: Vec<u64> = journal.pending(0).collect();
     sequences.into_iter().filter_map(|sequence| Some((sequence, journal.get(sequence).unwrap()?))).collect()
 }
 
-fn entry(number: u64) -> Entry {
+fn entry(number: u64) -> PendingEntry {
     (number, payload(number))
 }
 
@@ -267,7 +267,7 @@ fn another_process_reads_beside_the_owner_and_changes_nothing() {
     // A record that is being written.
     let last = folder.segments().pop().unwrap();
     let mut record = Vec::new();
-    encode(&mut record, Kind::Entry(50), &payload(50));
+    encode(&mut record, RecordKind::Entry(50), &payload(50));
     OpenOptions::new().append(true).open(&last).unwrap().write_all(&record[..record.len() - 1]).unwrap();
     assert_eq!(read_pending(&base).unwrap(), ((20..50).map(entry).collect(), 0));
     // Damage before the end is damage.
@@ -869,7 +869,7 @@ fn places(bytes: &[u8]) -> Vec<(u64, usize, usize)> {
     let mut records = Records::new(bytes);
     let mut places = Vec::new();
     while let Some(record) = records.next().unwrap() {
-        if let Kind::Entry(sequence) = record.kind {
+        if let RecordKind::Entry(sequence) = record.kind {
             let begin = record.offset as usize;
             places.push((sequence, begin, begin + HEADER + record.payload.len()));
         }
@@ -882,7 +882,7 @@ fn acknowledgements(bytes: &[u8]) -> Vec<usize> {
     let mut records = Records::new(bytes);
     let mut ends = Vec::new();
     while let Some(record) = records.next().unwrap() {
-        if matches!(record.kind, Kind::Acknowledgement(_)) {
+        if matches!(record.kind, RecordKind::Acknowledgement(_)) {
             ends.push(record.offset as usize + HEADER);
         }
     }

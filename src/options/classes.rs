@@ -3,7 +3,7 @@
 use super::{Reader, Value, period};
 use crate::address::Policy;
 use crate::archive::partition::{DEFAULT_CLASS, is_class, is_reserved};
-use crate::archive::retention::{AddressExpiry, Class, FAILURE_TYPES, FAILURES, Pattern, Retention, Rules};
+use crate::archive::retention::{AddressExpiry, FAILURE_TYPES, FAILURES, Retention, RetentionClass, Rules, TypePattern};
 use crate::time::period::Period;
 
 /// One field of a class, as the documentation shows it.
@@ -92,7 +92,7 @@ impl Reader {
         Retention::new(inherited.rules, classes)
     }
 
-    fn class(&mut self, name: &str, good: bool, value: &Value, inherited: &Inherited) -> Option<Class> {
+    fn class(&mut self, name: &str, good: bool, value: &Value, inherited: &Inherited) -> Option<RetentionClass> {
         let Value::Table(fields) = value else {
             self.refused.push(format!(
                 "Option audit_log_classes has {name} = {value}, which is not allowed: use a table with the fields {}. It is passed over.",
@@ -108,7 +108,7 @@ impl Reader {
                  cut-, old- or moving- before it. Until then it is called {used:?}."
             ));
         }
-        let mut class = Class { types: types_of(&used), name: used, rules: inherited.rules };
+        let mut class = RetentionClass { types: types_of(&used), name: used, rules: inherited.rules };
         let (mut expire_after, mut expire_to) = (inherited.expire_after, inherited.expire_to);
         let mut has_types = false;
         for (field, value) in fields {
@@ -152,7 +152,7 @@ impl Reader {
         Some(class)
     }
 
-    fn types(&mut self, class: &mut Class, value: &Value) {
+    fn types(&mut self, class: &mut RetentionClass, value: &Value) {
         if class.name == DEFAULT_CLASS {
             self.refused.push(format!(
                 "Option audit_log_classes: class {DEFAULT_CLASS} has types, which is not allowed: it holds what no other class does. \
@@ -168,7 +168,7 @@ impl Reader {
         let mut types = Vec::new();
         for item in &items {
             match item {
-                Value::String(text) if Pattern::new(text).is_some() => types.extend(Pattern::new(text)),
+                Value::String(text) if TypePattern::new(text).is_some() => types.extend(TypePattern::new(text)),
                 item => self.refuse_field(&class.name, "types", item, "it is passed over"),
             }
         }
@@ -227,9 +227,9 @@ pub(super) fn expiry(after: Period, to: Policy) -> Option<AddressExpiry> {
 }
 
 /// The types that a class has without configuration.
-fn types_of(class: &str) -> Vec<Pattern> {
+fn types_of(class: &str) -> Vec<TypePattern> {
     let types = if class == FAILURES { FAILURE_TYPES } else { &[] };
-    types.iter().filter_map(|text| Pattern::new(text)).collect()
+    types.iter().filter_map(|text| TypePattern::new(text)).collect()
 }
 
 fn field_names() -> String {

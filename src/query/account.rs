@@ -32,7 +32,7 @@ pub fn horizon(retention: &Retention, now: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::retention::{Class, Pattern as Covered, Rules};
+    use crate::archive::retention::{RetentionClass, Rules, TypePattern};
     use crate::time::period::Period;
 
     const NOON: f64 = 1_795_521_600.0;
@@ -41,8 +41,8 @@ mod tests {
     fn where_beginnings_expire_nothing_older_is_known_to_be_of_the_account() {
         let rules = |days: f64| Rules { expires_after: Period::Seconds(days * 86_400.0), ..Rules::default() };
         let class = |types: &str, days| {
-            let types = Covered::new(types).into_iter().collect();
-            Class { name: "accounts".to_owned(), types, rules: rules(days) }
+            let types = TypePattern::new(types).into_iter().collect();
+            RetentionClass { name: "accounts".to_owned(), types, rules: rules(days) }
         };
         let never = Rules { expires_after: Period::Never, ..Rules::default() };
         assert_eq!(horizon(&Retention::new(rules(28.0), vec![class("user-*", 7.0)]), NOON), Some(NOON - 7.0 * 86_400.0));

@@ -639,7 +639,7 @@ fn name_of(from: &Origin, key: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::retention::{Class, Pattern as Covered, Rules};
+    use crate::archive::retention::{RetentionClass, Rules, TypePattern};
     use crate::filter::pattern::Pattern;
     use crate::time::date_time;
     use crate::time::period::Period;
@@ -840,8 +840,8 @@ mod tests {
         }
         let days = |days: f64| Rules { expires_after: Period::Seconds(days * DAY), ..Rules::default() };
         let class = |name: &str, rules| {
-            let types = Covered::new(&format!("{name}-*")).into_iter().collect();
-            Class { name: name.to_owned(), types, rules }
+            let types = TypePattern::new(&format!("{name}-*")).into_iter().collect();
+            RetentionClass { name: name.to_owned(), types, rules }
         };
         let retention = Retention::new(days(2.0), vec![class("short", days(1.0)), class("long", days(10.0))]);
         let found = |request| store.read_all(store.query_kept(request, retention.clone(), &[]), &[]).0;

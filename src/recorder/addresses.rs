@@ -280,7 +280,7 @@ pub(super) fn described(host: Option<&Host>, kind: &str, address: IpAddr, part: 
 mod tests {
     use super::*;
     use crate::address::location::places;
-    use crate::archive::retention::{Class, Pattern, Retention, Rules};
+    use crate::archive::retention::{Retention, RetentionClass, Rules, TypePattern};
     use crate::options::Settings;
 
     fn recorder(settings: Settings) -> Recorder {
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn an_address_is_stored_as_the_host_says() {
         let rules = Rules { addresses: Policy::new(Some(24), None), ..Rules::default() };
-        let failures = Class { name: "failures".to_owned(), types: vec![], rules: Rules { addresses: Policy::None, ..rules } };
+        let failures = RetentionClass { name: "failures".to_owned(), types: vec![], rules: Rules { addresses: Policy::None, ..rules } };
         let mut recorder = recorder(Settings { retention: Retention::new(rules, vec![failures]), ..Settings::default() });
         assert_eq!(recorder.address("example.com", "events", b"203.0.113.80").remote_ip.as_deref(), Some("203.0.113.0/24"));
         assert_eq!(recorder.address("example.com", "failures", b"203.0.113.80"), StoredAddress::default());
@@ -326,8 +326,11 @@ mod tests {
     #[test]
     fn what_was_asked_for_is_stored_as_addresses_are() {
         let rules = |addresses| Rules { addresses, ..Rules::default() };
-        let queried =
-            |addresses| Class { name: "readings".to_owned(), types: vec![Pattern::new("audit-queried").unwrap()], rules: rules(addresses) };
+        let queried = |addresses| RetentionClass {
+            name: "readings".to_owned(),
+            types: vec![TypePattern::new("audit-queried").unwrap()],
+            rules: rules(addresses),
+        };
         for (policy, stored) in [
             (Policy::Full, "--ip=203.0.113.77,2001:db8::/32 --limit=5"),
             (Policy::new(Some(24), None), "--ip=203.0.113.0/24,2001:db8::/32 --limit=5"),

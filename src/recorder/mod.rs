@@ -11,7 +11,7 @@ use std::rc::Rc;
 use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::archive::{Archive, Layout};
-use crate::flood::{Control, Event, Summary, Verdict};
+use crate::flood::{Control, Event, FloodSummary, Verdict};
 use crate::options::Settings;
 use crate::recorder::trouble::Trouble;
 use crate::time::{date_time, whole_seconds};
@@ -152,7 +152,7 @@ impl Recorder {
     }
 
     /// The summaries of a host that are due, see [`Control::due`]; `unix` is the time in UNIX seconds.
-    pub fn summaries(&mut self, host: &str, now: f64, unix: f64, closing: bool) -> Vec<Summary> {
+    pub fn summaries(&mut self, host: &str, now: f64, unix: f64, closing: bool) -> Vec<FloodSummary> {
         let known = self.hosts.get(host);
         self.flood.due(host, now, closing, &|kind, address, part| described(known, kind, address, part), || id_at(&self.ids, unix))
     }

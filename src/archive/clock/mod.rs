@@ -41,7 +41,7 @@ const TOLD: u32 = 10;
 
 /// The clocks of the machine at one moment.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Reading {
+pub struct ClockReading {
     /// The clock, in UNIX seconds.
     pub wall: f64,
     /// Seconds that do not jump, of a clock that also counts while the machine is suspended.
@@ -101,7 +101,7 @@ impl Jump {
 
 /// What came of a look at the clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Seen {
+pub enum ClockCheck {
     /// Nothing new.
     Same,
     /// The clock disagrees. `is_told` says whether this should be told: not if the clock goes on jumping.
@@ -188,7 +188,7 @@ impl Clock {
 
     /// Whether the time that has passed since the last look is known.
     #[must_use]
-    pub fn is_exact(&self, reading: &Reading) -> bool {
+    pub fn is_exact(&self, reading: &ClockReading) -> bool {
         self.expected(reading).is_some()
     }
 
@@ -212,7 +212,7 @@ impl Clock {
 
     /// Compares the clock with what is known. `trust` is for how many seconds it must agree after a disagreement. The witnesses
     /// are looked at where the time that has passed is not known.
-    pub fn look(&mut self, reading: &Reading, witnesses: &Witnesses, trust: f64) -> Seen {
+    pub fn look(&mut self, reading: &ClockReading, witnesses: &Witnesses, trust: f64) -> ClockCheck {
         let now = reading.wall;
         let expected = self.expected(reading);
         let jump = match (expected, self.seen) {
@@ -238,7 +238,7 @@ impl Clock {
             Some(jump) => {
                 self.jump(jump);
                 let jumps = self.doubt.map_or(0, |doubt| doubt.jumps);
-                Seen::Jumped { jump, is_told: jumps <= TOLD }
+                ClockCheck::Jumped { jump, is_told: jumps <= TOLD }
             }
             None => {
                 if expected.is_none() {
@@ -254,7 +254,7 @@ impl Clock {
 
     /// Compares the clock with the partitions of the archive, if nothing else was known of it before; and remembers those that
     /// are of a day that can't have been, by a clock that may be believed.
-    pub fn look_at_partitions(&mut self, partitions: &[Partition], reading: &Reading, witnesses: &Witnesses) -> Seen {
+    pub fn look_at_partitions(&mut self, partitions: &[Partition], reading: &ClockReading, witnesses: &Witnesses) -> ClockCheck {
         let now = reading.wall;
         let days = || partitions.iter().filter(|partition| !partition.is_marker());
         if std::mem::take(&mut self.alone) && self.is_trusted() && !self.settled {
@@ -270,7 +270,7 @@ impl Clock {
                     (self.seen, self.known) = (Some(last), last);
                     self.jump(jump);
                     (self.seen, self.known, self.began) = (seen, began, began);
-                    return Seen::Jumped { jump, is_told: true };
+                    return ClockCheck::Jumped { jump, is_told: true };
                 }
             }
         }
@@ -283,7 +283,7 @@ impl Clock {
                 }
             }
         }
-        Seen::Same
+        ClockCheck::Same
     }
 
     /// Says which partitions are written to, or are there, for the order of writing: of each class the last partition of the day on
@@ -341,14 +341,14 @@ impl Clock {
     }
 
     /// What the clock should show, if the time that has passed is known.
-    fn expected(&self, reading: &Reading) -> Option<f64> {
+    fn expected(&self, reading: &ClockReading) -> Option<f64> {
         let anchor = self.anchor.as_ref()?;
         let same_boot = anchor.boot.is_some() && anchor.boot == reading.boot;
         (self.live || same_boot).then_some(anchor.wall + reading.uptime - anchor.uptime).filter(|_| reading.uptime >= anchor.uptime)
     }
 
     /// The earliest that it can be: since another boot was seen, the machine has been up.
-    fn least(&self, seen: f64, reading: &Reading) -> f64 {
+    fn least(&self, seen: f64, reading: &ClockReading) -> f64 {
         let other_boot = self.anchor.as_ref().is_some_and(|anchor| anchor.boot.is_some()) && reading.boot.is_some();
         if other_boot { seen + reading.uptime } else { seen }
     }
@@ -359,24 +359,24 @@ impl Clock {
         (now < last - SLACK || late && !plausible).then_some(Jump { expected: last, shown: now, exact: false })
     }
 
-    fn agree(&mut self, passed: f64, now: f64, trust: f64) -> Seen {
+    fn agree(&mut self, passed: f64, now: f64, trust: f64) -> ClockCheck {
         // A clock that can't be right does not become so by going on.
         if now < EARLIEST {
-            return Seen::Same;
+            return ClockCheck::Same;
         }
         self.agreed += passed;
         if self.agreed < trust {
-            return Seen::Same;
+            return ClockCheck::Same;
         }
         if self.is_trusted() {
             self.settled = true;
-            return Seen::Same;
+            return ClockCheck::Same;
         }
         self.settle();
-        Seen::Settled
+        ClockCheck::Settled
     }
 
-    fn drop_anchor(&mut self, reading: &Reading, anew: bool) {
+    fn drop_anchor(&mut self, reading: &ClockReading, anew: bool) {
         let old = self.anchor.as_ref().is_none_or(|anchor| reading.uptime - anchor.uptime > ANCHOR);
         if anew || old || !self.live {
             self.anchor = Some(Anchor { wall: reading.wall, uptime: reading.uptime, boot: reading.boot.clone() });

@@ -7,8 +7,8 @@ const YEAR: f64 = 365.0 * DAY;
 const TRUST: f64 = DAY;
 const NONE: Witnesses = Witnesses { heartbeat: None, files: None, elsewhere: None };
 
-fn reading(wall: f64, uptime: f64, boot: &str) -> Reading {
-    Reading { wall, uptime, boot: (!boot.is_empty()).then(|| boot.to_owned()) }
+fn reading(wall: f64, uptime: f64, boot: &str) -> ClockReading {
+    ClockReading { wall, uptime, boot: (!boot.is_empty()).then(|| boot.to_owned()) }
 }
 
 fn named(name: &str) -> Partition {
@@ -25,14 +25,14 @@ fn settled() -> Clock {
     let mut clock = Clock::default();
     for hour in 0..=48 {
         let passed = f64::from(hour) * 3600.0;
-        assert_eq!(clock.look(&reading(NOON - 2.0 * DAY + passed, passed, "a"), &NONE, TRUST), Seen::Same);
+        assert_eq!(clock.look(&reading(NOON - 2.0 * DAY + passed, passed, "a"), &NONE, TRUST), ClockCheck::Same);
     }
     assert!(clock.settled);
     clock
 }
 
-fn is_jump(seen: Seen) -> bool {
-    matches!(seen, Seen::Jumped { is_told: true, .. })
+fn is_jump(seen: ClockCheck) -> bool {
+    matches!(seen, ClockCheck::Jumped { is_told: true, .. })
 }
 
 #[test]
@@ -41,8 +41,8 @@ fn a_clock_that_goes_on_is_no_jump() {
     for (hours, off) in [(1.0, 0.0), (1.0, 900.0), (1.0, -900.0), (24.0, 1.0), (240.0, -1.0), (2000.0, 0.0)] {
         let passed = hours * 3600.0;
         let now = reading(NOON + passed + off, 2.0 * DAY + passed, "a");
-        assert_eq!(settled().look(&now, &NONE, TRUST), Seen::Same, "{hours} h, {off} s");
-        assert_eq!(restarted(&settled()).look(&now, &NONE, TRUST), Seen::Same, "in another process: {hours} h, {off} s");
+        assert_eq!(settled().look(&now, &NONE, TRUST), ClockCheck::Same, "{hours} h, {off} s");
+        assert_eq!(restarted(&settled()).look(&now, &NONE, TRUST), ClockCheck::Same, "in another process: {hours} h, {off} s");
     }
 }
 
@@ -50,7 +50,7 @@ fn a_clock_that_goes_on_is_no_jump() {
 fn a_clock_that_drifts_is_no_jump_and_one_that_creeps_is() {
     for (drift, jumps) in [(30.0, false), (-30.0, false), (600.0, true), (-600.0, true)] {
         let mut clock = settled();
-        let seen: Vec<Seen> = (1..200)
+        let seen: Vec<ClockCheck> = (1..200)
             .map(f64::from)
             .map(|hour| clock.look(&reading(NOON + hour * (3600.0 + drift), 2.0 * DAY + hour * 3600.0, "a"), &NONE, TRUST))
             .collect();
@@ -79,11 +79,11 @@ fn a_clock_in_doubt_has_to_agree_for_long_enough() {
     assert!(!clock.is_trusted() && clock.remaining(TRUST) == TRUST);
     let mut clock = restarted(&clock);
     let after = |passed: f64| reading(back + 3.0 + passed, 2.0 * DAY + 103.0 + passed, "a");
-    assert_eq!(clock.look(&after(DAY - 10.0), &NONE, TRUST), Seen::Same);
+    assert_eq!(clock.look(&after(DAY - 10.0), &NONE, TRUST), ClockCheck::Same);
     assert_eq!((clock.is_trusted(), clock.remaining(TRUST)), (false, 10.0));
-    assert_eq!(clock.look(&after(DAY + 1.0), &NONE, TRUST), Seen::Settled);
+    assert_eq!(clock.look(&after(DAY + 1.0), &NONE, TRUST), ClockCheck::Settled);
     assert!(clock.is_trusted());
-    assert_eq!(clock.look(&after(DAY + 2.0), &NONE, TRUST), Seen::Same);
+    assert_eq!(clock.look(&after(DAY + 2.0), &NONE, TRUST), ClockCheck::Same);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn an_operator_has_the_last_word() {
     assert!(!clock.trust());
     clock.look(&reading(NOON + YEAR, 2.0 * DAY, "a"), &NONE, f64::INFINITY);
     assert!(!clock.is_trusted() && clock.trust() && clock.is_trusted());
-    assert_eq!(clock.look(&reading(NOON + YEAR + 60.0, 2.0 * DAY + 60.0, "a"), &NONE, f64::INFINITY), Seen::Same);
+    assert_eq!(clock.look(&reading(NOON + YEAR + 60.0, 2.0 * DAY + 60.0, "a"), &NONE, f64::INFINITY), ClockCheck::Same);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn where_nothing_else_is_known_the_newest_day_of_the_archive_is_compared() {
         let partitions: Vec<Partition> = names.iter().map(|name| named(name)).collect();
         assert_eq!(is_jump(clock.look_at_partitions(&partitions, &now, &NONE)), jumps, "{names:?}");
         assert!(!is_jump(clock.look_at_partitions(&[named("@events.2026-01-01")], &now, &NONE)), "what comes later is from us");
-        assert_eq!(clock.look(&reading(NOON + 10.0, 110.0, "a"), &NONE, TRUST), Seen::Same);
+        assert_eq!(clock.look(&reading(NOON + 10.0, 110.0, "a"), &NONE, TRUST), ClockCheck::Same);
     }
 }
 
@@ -163,7 +163,7 @@ fn a_year_in_which_this_program_did_not_exist_is_never_trusted_by_itself() {
     assert!(is_jump(clock.look(&reading(100.0, 10.0, "a"), &NONE, TRUST)));
     for day in 1..10 {
         let passed = f64::from(day) * DAY;
-        assert_eq!(clock.look(&reading(100.0 + passed, 10.0 + passed, "a"), &NONE, TRUST), Seen::Same);
+        assert_eq!(clock.look(&reading(100.0 + passed, 10.0 + passed, "a"), &NONE, TRUST), ClockCheck::Same);
     }
     assert!(!clock.is_trusted());
 }

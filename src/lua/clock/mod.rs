@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use mlua::prelude::*;
 
-use crate::archive::clock::{Clock, Reading, Seen, Witnesses};
+use crate::archive::clock::{Clock, ClockCheck, ClockReading, Witnesses};
 use crate::file::ownership::replace_file;
 use crate::lua::value::partitions;
 use crate::lua::value::{Number, path};
@@ -74,15 +74,15 @@ impl LuaUserData for Kept {
     }
 }
 
-fn reading((wall, uptime, boot): Moment) -> Reading {
-    Reading { wall, uptime, boot }
+fn reading((wall, uptime, boot): Moment) -> ClockReading {
+    ClockReading { wall, uptime, boot }
 }
 
-fn told(seen: Seen) -> Told {
+fn told(seen: ClockCheck) -> Told {
     match seen {
-        Seen::Same => ("same", false, None, None, None),
-        Seen::Settled => ("settled", true, None, None, None),
-        Seen::Jumped { jump, is_told } => ("jumped", is_told, Some(jump.describe()), date_time(jump.expected), date_time(jump.shown)),
+        ClockCheck::Same => ("same", false, None, None, None),
+        ClockCheck::Settled => ("settled", true, None, None, None),
+        ClockCheck::Jumped { jump, is_told } => ("jumped", is_told, Some(jump.describe()), date_time(jump.expected), date_time(jump.shown)),
     }
 }
 

@@ -3,7 +3,7 @@
 use mlua::prelude::*;
 
 use super::location_table;
-use crate::flood::{Account, Event, Often, Sample, Summary, Verdict, beside, weight};
+use crate::flood::{Account, Event, FloodSummary, Often, Sample, Verdict, beside, weight};
 use crate::lua::functions::Functions;
 use crate::lua::value::{self, Host, Text};
 
@@ -71,11 +71,11 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
 }
 
 /// A summary as a table; what it has not is nil.
-struct Shown(Summary);
+struct Shown(FloodSummary);
 
 impl IntoLua for Shown {
     fn into_lua(self, lua: &Lua) -> LuaResult<LuaValue> {
-        let Summary { id, kind, source, user, remote_ip, location, count, first, last, accounts, networks, .. } = self.0;
+        let FloodSummary { id, kind, source, user, remote_ip, location, count, first, last, accounts, networks, .. } = self.0;
         let table = lua.create_table()?;
         table.set("id", id)?;
         table.set("type", kind)?;
