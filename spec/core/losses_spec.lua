@@ -1,59 +1,39 @@
 -- What is lost is counted, once, and becomes an entry: on a clock that the spec moves, with a store that does what it is told.
 
 local core = require "audit_core";
+local journals = require "support.journal";
 local lfs = require "lfs";
-local new_log = require "support.log".new;
-
-local NAMESPACE = "xmpp:prosody.im/audit";
+local NAMESPACE = require "support.log".NAMESPACE;
 
 describe("what is lost", function ()
-	local folder, number = lfs.currentdir().."/target/scratch", 0;
-	local path, logs;
+	local journal = journals.new("losses");
+	before_each(journal.begin);
+	after_each(journal.finish);
 
-	local function files()
-		local found = {};
-		for name in lfs.dir(folder) do
-			if (folder.."/"..name):sub(1, #path - 7) == path:sub(1, -8) then table.insert(found, folder.."/"..name); end
-		end
-		table.sort(found);
-		return found;
-	end
-
-	local function segments()
-		local found = {};
-		for _, name in ipairs(files()) do
-			if name:match("%.journal%.%x+$") and #name:match("%x+$") == 16 then table.insert(found, name); end
-		end
-		return found;
-	end
-
-	-- A journal that can't be written: a folder is where its first segment would be.
+	-- Makes the journal impossible to write: a folder is where its first segment would be.
 	local function block(log)
 		log.log.open("example.com");
-		lfs.mkdir(path..".0000000000000000");
+		lfs.mkdir(journal.path..".0000000000000000");
 	end
 
 	local function unblock()
-		lfs.rmdir(path..".0000000000000000");
+		lfs.rmdir(journal.path..".0000000000000000");
 	end
 
-	before_each(function ()
-		lfs.mkdir(folder);
-		number = number + 1;
-		path = ("%s/losses-%s-%d-%d.journal"):format(folder, prosody_series, os.time(), number);
-		logs = {};
-	end);
-
-	after_each(function ()
-		for _, log in ipairs(logs) do pcall(log.log.close); end
-		unblock();
-		for _, name in ipairs(files()) do os.remove(name); end
-	end);
-
 	local function journaled(store)
-		local log = new_log(nil, store, path);
-		table.insert(logs, log);
-		return log;
+		return journal:log(nil, store);
+	end
+
+	local function kill(log)
+		journal:kill(log);
+	end
+
+	-- The log of the next start, after it has handed over what it could.
+	local function start_again(store, seconds)
+		local again = journaled(store);
+		again.log.open("example.com");
+		again:pass(seconds or 5);
+		return again;
 	end
 
 	local function refuse(log)
@@ -100,22 +80,12 @@ describe("what is lost", function ()
 		return found;
 	end
 
-	-- As a process that is killed: nothing is closed in order. The lock goes with its file descriptor.
-	local function kill(log)
-		for i, other in ipairs(logs) do
-			if other == log then table.remove(logs, i); end
-		end
-		log.log, log.environment, log.audit, log.timers = nil, nil, nil, nil;
-		collectgarbage();
-		collectgarbage();
-	end
-
 	it("with a journal that somebody has emptied: what is still in memory is not", function ()
 		local log = journaled();
 		local work = refuse(log);
 		audit(log, 1, 1500);
 		log:pass(5);
-		for _, name in ipairs(segments()) do io.open(name, "w"):close(); end
+		for _, name in ipairs(journal:segments()) do io.open(name, "w"):close(); end
 		audit(log, 1501, 1510);
 		work();
 		log:pass(120);
@@ -129,18 +99,18 @@ describe("what is lost", function ()
 
 	for name, change in pairs({
 		["deleted"] = function (file) os.remove(file); end;
-		["moved away"] = function (file) os.rename(file, path..".away"); end;
+		["moved away"] = function (file) os.rename(file, journal.path..".away"); end;
 		["replaced by a copy"] = function (file)
-			local copy = io.open(path..".copy", "w");
+			local copy = io.open(journal.path..".copy", "w");
 			copy:write(io.open(file):read("a"));
 			copy:close();
-			os.rename(path..".copy", file);
+			os.rename(journal.path..".copy", file);
 		end;
 		["replaced by something else"] = function (file)
-			local other = io.open(path..".other", "w");
+			local other = io.open(journal.path..".other", "w");
 			other:write(("something else\n"):rep(50000));
 			other:close();
-			os.rename(path..".other", file);
+			os.rename(journal.path..".other", file);
 		end;
 	}) do
 		it("with a segment that was "..name.." while the server has it open: nothing, not even by a crash then", function ()
@@ -148,14 +118,12 @@ describe("what is lost", function ()
 			refuse(log);
 			audit(log, 1, 1490);
 			log:pass(5);
-			for _, file in ipairs(segments()) do change(file); end
+			for _, file in ipairs(journal:segments()) do change(file); end
 			-- By the next event it is noticed; but not that the file has another name, which somebody must look for.
 			if name == "moved away" then log.log.look("example.com"); end
 			assert.equal(10, audit(log, 1491, 1500));
 			kill(log);
-			local again = journaled();
-			again.log.open("example.com");
-			again:pass(60);
+			local again = start_again(nil, 60);
 			local numbers, lost = stored(again);
 			assert.same({ 1500, 0 }, { #numbers, lost });
 			assert.same({}, lines(again, "error"));
@@ -167,10 +135,8 @@ describe("what is lost", function ()
 		refuse(log);
 		audit(log, 1, 21);
 		kill(log);
-		for _, file in ipairs(segments()) do os.remove(file); end
-		local again = journaled();
-		again.log.open("example.com");
-		again:pass(5);
+		for _, file in ipairs(journal:segments()) do os.remove(file); end
+		local again = start_again();
 		local numbers, lost, types = stored(again);
 		assert.same({ 0, 21, 21 }, { #numbers, lost, types.unreadable });
 		assert.equal(1, #lines(again, "21 audit events of example.com are lost"));
@@ -178,9 +144,7 @@ describe("what is lost", function ()
 		for _ = 1, 2 do
 			local store = again.store;
 			kill(again);
-			again = journaled(store);
-			again.log.open("example.com");
-			again:pass(5);
+			again = start_again(store);
 		end
 		assert.same({ 21, 0 }, { (select(2, stored(again))), #again.lines });
 	end);
@@ -198,9 +162,7 @@ describe("what is lost", function ()
 		assert.equal(1, #lines(log, "The next start records how many."));
 		kill(log);
 		unblock();
-		local again = journaled();
-		again.log.open("example.com");
-		again:pass(5);
+		local again = start_again();
 		local numbers, lost, types = stored(again);
 		assert.same({ 0, 1234, { t = 1234 } }, { #numbers, lost, types });
 	end);
@@ -212,9 +174,7 @@ describe("what is lost", function ()
 		audit(log, 1, 1234);
 		kill(log);
 		unblock();
-		local again = journaled();
-		again.log.open("example.com");
-		again:pass(5);
+		local again = start_again();
 		local numbers, lost, types = stored(again);
 		assert.same({ 0, 1234, { t = 234, unreadable = 1000 } }, { #numbers, lost, types });
 	end);
@@ -227,9 +187,7 @@ describe("what is lost", function ()
 		unblock();
 		audit(log, 101, 101);
 		kill(log);
-		local again = journaled();
-		again.log.open("example.com");
-		again:pass(5);
+		local again = start_again();
 		local numbers, lost = stored(again);
 		assert.same({ 101, 0 }, { #numbers, lost });
 	end);
@@ -242,9 +200,7 @@ describe("what is lost", function ()
 		unblock();
 		log:pass(61);
 		kill(log);
-		local again = journaled();
-		again.log.open("example.com");
-		again:pass(5);
+		local again = start_again();
 		assert.same({ 100, 0 }, { #stored(again), (select(2, stored(again))) });
 	end);
 
@@ -260,9 +216,7 @@ describe("what is lost", function ()
 		assert.is_true(log.log.owns_journal("example.com"));
 		kill(log);
 		work();
-		local again = journaled(log.store);
-		again.log.open("example.com");
-		again:pass(5);
+		local again = start_again(log.store);
 		local numbers, lost = stored(again);
 		assert.same({ { 1, 2, 3 }, 0 }, { numbers, lost });
 		-- Nobody needs to hear of a moment.
@@ -283,7 +237,7 @@ describe("what is lost", function ()
 		assert.equal(1000, (select(2, log:shown("--limit=1000"))));
 		assert.same({ 1000, 23 }, { log.log.waiting("example.com"), log.log.state("example.com").lost });
 		log:pass(10);
-		assert.equal(1, #lines(log, "can't be used: "..path..".lock: in use by another process"));
+		assert.equal(1, #lines(log, "can't be used: "..journal.path..".lock: in use by another process"));
 		assert.equal(1, #lines(log, "there is room for no more of them"));
 		other.log.close();
 		log:pass(60);
@@ -322,7 +276,7 @@ describe("what is lost", function ()
 		audit(log, 1, 3);
 		log.log.close();
 		-- The second record, whole, but with something else in it.
-		local file = segments()[1];
+		local file = journal:segments()[1];
 		local content = io.open(file):read("a");
 		local begin, at, n = 0, 1, 0;
 		while begin == 0 do
@@ -351,7 +305,7 @@ describe("what is lost", function ()
 
 	it("and can't be written down is said once, and again when that is over and comes back", function ()
 		local log = journaled();
-		lfs.mkdir((path:gsub("journal$", "losses")));
+		lfs.mkdir((journal.path:gsub("journal$", "losses")));
 		audit(log, 1, 3);
 		log:pass(5);
 		audit(log, 4, 6);
@@ -359,14 +313,14 @@ describe("what is lost", function ()
 		local line = "The number of audit events of example.com that are lost can't be written down: ";
 		assert.equal(1, #lines(log, line));
 		assert.equal(1, #lines(log, "A crash would take it."));
-		lfs.rmdir((path:gsub("journal$", "losses")));
+		lfs.rmdir((journal.path:gsub("journal$", "losses")));
 		audit(log, 7, 7);
 		log:pass(5);
-		os.remove((path:gsub("journal$", "losses")));
-		lfs.mkdir((path:gsub("journal$", "losses")));
+		os.remove((journal.path:gsub("journal$", "losses")));
+		lfs.mkdir((journal.path:gsub("journal$", "losses")));
 		log.log.look("example.com");
 		assert.equal(2, #lines(log, line));
-		lfs.rmdir((path:gsub("journal$", "losses")));
+		lfs.rmdir((journal.path:gsub("journal$", "losses")));
 		assert.same({ 1, 2, 3, 4, 5, 6, 7 }, (stored(log)));
 	end);
 

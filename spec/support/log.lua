@@ -8,6 +8,7 @@ local core = require "audit_core";
 local st = require "util.stanza";
 
 local noon = 1795521600; -- 2026-11-24T12:00:00Z
+local host = "example.com";
 
 -- An archive store in a table, as the embedded driver behaves where it matters here; or as another one does, by what the core
 -- knows a driver by: kind = "embedded" | "sql" | nil
@@ -136,4 +137,4 @@ local function new_log(options, store, journal)
 	return self;
 end
 
-return { new = new_log, new_store = new_store, noon = noon };
+return { new = new_log, new_store = new_store, noon = noon, host = host, NAMESPACE = "xmpp:prosody.im/audit" };

@@ -1,0 +1,86 @@
+-- A clock that may be wrong: src/lua/clock/clock.lua.
+
+local core = require "audit_core";
+local pruning = require "support.pruning";
+local support = require "support.log";
+
+local noon, day, host = support.noon, 86400, support.host;
+local new_log, entry, name_of, done, shown = pruning.new_log, pruning.entry, pruning.name_of, pruning.done, pruning.shown;
+
+for _, kind in ipairs({ "embedded", "sql", "other" }) do
+	describe("a clock in doubt, with a store of the kind "..kind, function ()
+		local uptime;
+
+		-- A log under a clock that can be set without time passing.
+		local function new(options)
+			local log = new_log(options, kind);
+			uptime = 1000000 - log.time;
+			log.environment.uptime = function (at) return at + uptime, "boot"; end;
+			log.environment.monotonic = function () return log.time + uptime; end;
+			log.environment.clock_files = function () return {}; end;
+			log.environment.heartbeat = function () end;
+			log.environment.written_elsewhere = function () end;
+			log.log = core.new(log.environment);
+			log.audit = log.log.audit;
+			return log;
+		end
+
+		local function step(log, seconds)
+			log.time, uptime = log.time + seconds, uptime - seconds;
+		end
+
+		local function fill(log)
+			for back = 40, 0, -10 do
+				local time = noon - back * day;
+				log.store:append(name_of("events", time), nil, entry("t"..back, "203.0.113.80"), time, "@");
+				log.store:append(nil, nil, entry("old"..back), time, "@");
+			end
+		end
+
+		it("removes nothing, cuts nothing and moves nothing, until it has agreed for a day", function ()
+			local log = new { audit_log_ips_expire_after = "15d" };
+			assert.equal("", (done(log)));
+			fill(log);
+			local before = log.store:names();
+			for _, seconds in ipairs({ 4000 * day, -4000 * day, -20000 * day, 20000 * day }) do
+				step(log, seconds);
+				local line, results = done(log);
+				assert.equal("", line);
+				assert.is_truthy(results.held:find("the clock has jumped", 1, true));
+				-- What is recorded of it comes on top.
+				for name in before:gmatch("%S+") do
+					assert.is_truthy((" "..log.store:names().." "):find(" "..name.." ", 1, true), name);
+				end
+				assert.is_truthy(shown(log):find("old0 old10 old20 old30 old40 t0 t10 t20 t30 t40", 1, true), shown(log));
+			end
+			log.time = log.time + day - 10;
+			assert.is_truthy(select(2, done(log)).held);
+			log.time = log.time + 11;
+			local line, results = done(log);
+			assert.is_nil(results.held);
+			assert.is_truthy(line:find("events expired 4 in 2", 1, true), line);
+			assert.is_truthy(line:find("events addresses", 1, true), line);
+			-- What was recorded at other times stays.
+			assert.equal(4, select(2, log:shown("--type=audit-clock-jumped"):gsub("\n%S+ %S+  audit%-clock", "")));
+		end);
+
+		it("is noticed when an event is recorded, however soon it is right again", function ()
+			local log = new();
+			done(log);
+			log.audit(host, nil, "mod_test", "before");
+			step(log, -20000 * day);
+			log.audit(host, nil, "mod_test", "early");
+			log.time = log.time + 1;
+			step(log, 20000 * day);
+			log.audit(host, nil, "mod_test", "after");
+			log.time = log.time + 2 * day;
+			assert.is_nil(select(2, done(log)).held);
+			log.time = log.time + 20 * day;
+			assert.is_nil(select(2, done(log)).held);
+			assert.equal("after before early", shown(log));
+			log.time = log.time + 10 * day;
+			done(log);
+			assert.equal("", shown(log));
+		end);
+	end);
+end

@@ -1,0 +1,445 @@
+-- Between an event and its store: src/lua/hand_over/queue.lua, with real journal files.
+
+local core = require "audit_core";
+local st = require "util.stanza";
+local support = require "support.log";
+local journals = require "support.journal";
+
+local new_log, new_store, noon, NAMESPACE = support.new, support.new_store, support.noon, support.NAMESPACE;
+local numbers, count_to = journals.numbers, journals.count_to;
+
+describe("the journal", function ()
+	local journal = journals.new("queue");
+	before_each(journal.begin);
+	after_each(journal.finish);
+
+	local function journaled(options, store)
+		return journal:log(options, store);
+	end
+
+	local function audit(log, first, last)
+		journal:audit(log, first, last);
+	end
+
+	it("takes an event at once, and the store gets it a moment later", function ()
+		local log = journaled();
+		audit(log, 1, 3);
+		assert.equal("", log.store:names());
+		assert.equal(3, log.log.waiting("example.com"));
+		log:pass(0.3);
+		assert.equal("1 2 3", numbers(log));
+		assert.equal(0, log.log.waiting("example.com"));
+		local stanza, row = log:last();
+		assert.same({ "@", noon }, { row.with, row.when });
+		assert.same({ "session", "n" }, { stanza.tags[1].name, stanza.tags[2].name });
+		assert.equal("tab\tand\nnewline", stanza.tags[2][1]);
+	end);
+
+	it("shows what waits together with what is stored", function ()
+		local log = journaled();
+		audit(log, 1, 2);
+		log:pass(0.3);
+		audit(log, 3, 4);
+		local _, shown, damaged = log:shown();
+		assert.same({ 4, 0 }, { shown, damaged });
+		_, shown = log:shown("--user=romeo");
+		assert.equal(2, shown);
+		-- Another process has no journal of its own, and reads ours.
+		local reader = new_log(nil, log.store);
+		reader.environment.readable_path = function () return journal.path; end;
+		reader.log = core.new(reader.environment);
+		_, shown = reader:shown();
+		assert.equal(4, shown);
+		assert.equal(2, log.log.waiting("example.com"));
+	end);
+
+	it("outlives the process, and nothing is stored twice", function ()
+		local log = journaled();
+		audit(log, 1, 2);
+		log:pass(0.3);
+		audit(log, 3, 5);
+		-- The store took one more before the process ended, and the journal does not know.
+		local release = log.store.append;
+		log.store.append = function (self, ...)
+			if #self:rows("@events.2026-11-24") == 4 then error("killed"); end
+			return release(self, ...);
+		end;
+		log:pass(0.3);
+		log.store.append = release;
+		log.log.close();
+		assert.equal("1 2 3 4", numbers(log));
+		local again = journaled(nil, log.store);
+		again.log.open("example.com");
+		audit(again, 6, 6);
+		again:pass(1);
+		assert.equal("1 2 3 4 5 6", numbers(again));
+	end);
+
+	it("is not stored twice where the clock went back over midnight before the process ended", function ()
+		local midnight = noon + 43200;
+		local log = journaled();
+		log.log.open("example.com");
+		for i, time in ipairs({ midnight + 5, midnight + 6, midnight - 20, midnight - 19 }) do
+			log.time = time;
+			audit(log, i, i);
+		end
+		-- The process ends when the store has all of it, and the journal does not know.
+		local kept = journal.path..".kept";
+		assert.is_true(os.execute(("mkdir %s && cp %s.0* %s/"):format(kept, journal.path, kept)));
+		log:pass(0.3);
+		log.log.close();
+		assert.is_true(os.execute(("rm -f %s.0* && mv %s/* %s && rmdir %s"):format(journal.path, kept, journal.path:match("^(.*)/"), kept)));
+		assert.equal("3 4 1 2", numbers(log));
+		local again = journaled(nil, log.store);
+		again.time = midnight - 10;
+		again.log.open("example.com");
+		assert.equal(4, again.log.waiting("example.com"));
+		again:pass(5);
+		assert.equal("3 4 1 2", numbers(again));
+		assert.equal(0, again.log.waiting("example.com"));
+	end);
+
+	it("keeps what the store does not take, in order, and offers it again with back-off", function ()
+		local log = journaled();
+		local append, attempts = log.store.append, 0;
+		log.store.append = function () attempts = attempts + 1; return nil, "database is locked"; end;
+		audit(log, 1, 1500);
+		log:pass(20);
+		assert.is_true(attempts >= 4 and attempts <= 6, attempts.." attempts in 20 seconds");
+		assert.same({ 1500, 0, "database is locked" }, { log.log.waiting("example.com"), log.log.lost(), log.log.state("example.com").problem });
+		assert.equal(1, #log.lines);
+		log.store.append = append;
+		log:pass(60);
+		assert.equal(count_to(1500), numbers(log));
+		assert.same({ 2, "info: Audit events of example.com are stored again; none was lost." }, { #log.lines, log.lines[2] });
+	end);
+
+	it("spares an entry that the store can't hold its characters, not the log", function ()
+		local log = journaled();
+		local append = log.store.append;
+		log.store.append = function (self, user, key, value, ...)
+			if tostring(value):find("[\128-\255]") then return nil, "invalid byte sequence for this encoding"; end
+			return append(self, user, key, value, ...);
+		end;
+		log.log.audit("example.com", "r\195\182meo@example.com", "mod_test", "t");
+		log.log.audit("example.com", nil, "mod_test", "t");
+		log:pass(0.3);
+		local rows = log.store:rows("@events.2026-11-24");
+		assert.same({ 2, "r\\u{f6}meo@example.com", "r\\u{f6}meo@example.com" }, { #rows, rows[1].with, rows[1].value.attr.user });
+	end);
+
+	it("knows what the store took although it said that it did not", function ()
+		local log = journaled();
+		local append = log.store.append;
+		log.store.append = function (...) append(...); return nil, "connection lost"; end;
+		audit(log, 1, 1);
+		log:pass(0.3);
+		log.store.append = append;
+		audit(log, 2, 3);
+		log:pass(5);
+		assert.equal("1 2 3", numbers(log));
+	end);
+
+	it("knows that also of what was written directly", function ()
+		local log = journaled({ audit_log_write = "direct" });
+		local append = log.store.append;
+		log.store.append = function (...) append(...); error("connection lost"); end;
+		audit(log, 1, 1);
+		log.store.append = append;
+		audit(log, 2, 2);
+		log:pass(5);
+		assert.equal("1 2", numbers(log));
+	end);
+
+	it("waits where it can't know what the store has already", function ()
+		local log = journaled();
+		audit(log, 1, 3);
+		log:pass(0.3);
+		audit(log, 4, 4);
+		log.log.close();
+		local again = journaled(nil, log.store);
+		local find = again.store.find;
+		again.store.find = function () return nil, "database is locked"; end;
+		again.log.open("example.com");
+		again:pass(10);
+		assert.equal("1 2 3", numbers(again));
+		again.store.find = find;
+		again:pass(60);
+		assert.equal("1 2 3 4", numbers(again));
+	end);
+
+	it("counts a damaged record among what was lost", function ()
+		local log = journaled();
+		audit(log, 1, 3);
+		log.log.close();
+		for _, path in ipairs(journal:segments()) do
+			local file = io.open(path, "r+b");
+			local at = file:read("a"):find("c2s2", 1, true);
+			file:seek("set", at - 1);
+			file:write("XXXX");
+			file:close();
+		end
+		local again = journaled(nil, log.store);
+		again.log.open("example.com");
+		again:pass(1);
+		local rows = again.store:rows("@events.2026-11-24");
+		assert.same({ 3, "1", "3", "audit-entries-lost" }, {
+			#rows, rows[1].value:get_child("n", NAMESPACE).attr.v, rows[2].value:get_child("n", NAMESPACE).attr.v, rows[3].value.attr.type,
+		});
+		assert.equal("unreadable", rows[3].value:get_child("lost", NAMESPACE).tags[1].attr.name);
+		assert.is_truthy(again.lines[1]:find("1 audit events of example.com are lost: their records in the journal are damaged or missing", 1, true));
+	end);
+
+	it("rolls over at a quota", function ()
+		local log = journaled(nil, new_store(10));
+		audit(log, 1, 25);
+		log:pass(1);
+		assert.equal("@events.2026-11-24 @events.2026-11-24.2 @events.2026-11-24.3", log.store:names());
+		assert.equal(count_to(25), numbers(log));
+	end);
+
+	it("is passed by where entries are written directly, until something waits", function ()
+		local log = journaled({ audit_log_write = "direct" });
+		audit(log, 1, 2);
+		assert.equal("1 2", numbers(log));
+		local append = log.store.append;
+		log.store.append = function () error("broken"); end;
+		audit(log, 3, 4);
+		log.store.append = append;
+		audit(log, 5, 5);
+		assert.same({ "1 2", 3 }, { numbers(log), log.log.waiting("example.com") });
+		log:pass(5);
+		assert.equal("1 2 3 4 5", numbers(log));
+	end);
+
+	it("waits for a driver that yields", function ()
+		local log = journaled();
+		local append = log.store.append;
+		log.store.append = function (...) coroutine.yield(); return append(...); end;
+		audit(log, 1, 3);
+		table.remove(log.timers, 1).run(); -- its time has come
+		local thread = coroutine.create(table.remove(log.timers, 1).run);
+		assert.is_true(coroutine.resume(thread));
+		audit(log, 4, 4);
+		while coroutine.status(thread) ~= "dead" do assert.is_true(coroutine.resume(thread)); end
+		assert.equal("1 2 3 4", numbers(log));
+	end);
+
+	it("says that its store does not answer, once", function ()
+		local log = journaled();
+		local append = log.store.append;
+		log.store.append = function (...) coroutine.yield(); return append(...); end;
+		audit(log, 1, 3);
+		table.remove(log.timers, 1).run();
+		local thread = coroutine.create(table.remove(log.timers, 1).run);
+		assert.is_true(coroutine.resume(thread));
+		log:pass(59);
+		assert.same({ nil, {} }, { log.log.state("example.com").problem, log.lines });
+		log:pass(2);
+		for _ = 1, 3 do
+			assert.equal("the storage driver has not answered for 60 seconds", log.log.state("example.com").problem);
+			audit(log, 4, 4);
+			log:pass(10);
+		end
+		assert.equal(1, #log.lines, table.concat(log.lines, "\n"));
+		while coroutine.status(thread) ~= "dead" do assert.is_true(coroutine.resume(thread)); end
+		log.store.append = append;
+		log:pass(1);
+		assert.same({ 2, nil, 0 }, { #log.lines, log.log.state("example.com").problem, log.log.waiting("example.com") });
+	end);
+
+	it("is handed over in few slices, though entries are large", function ()
+		local children = {};
+		for i = 1, 190 do children[i] = core.detail("n", { v = i }); end
+		local log = journaled();
+		for _ = 1, 150 do
+			assert.is_string(log.log.audit("example.com", nil, "mod_test", "t", { custom = { core.detail("large", nil, nil, children) } }));
+		end
+		log.log.close();
+		-- All of it must be read back, in real time.
+		local again = journaled(nil, log.store);
+		again.environment.now = require "util.time".now;
+		again.log = core.new(again.environment);
+		again.log.open("example.com");
+		local slices = 0;
+		while again.log.waiting("example.com") > 0 and slices <= 150 do
+			slices = slices + 1;
+			table.remove(again.timers, 1).run();
+		end
+		assert.is_true(slices <= 75, slices.." slices");
+	end);
+
+	it("may hold what the store has already, of which only the last is looked at", function ()
+		local store = new_store();
+		local function append(part, id)
+			local stanza = st.stanza("audit-event", { type = "t", [NAMESPACE.."\1id"] = id });
+			store:append("@events.2026-11-24"..(part > 1 and "."..part or ""), nil, stanza, noon, "@");
+		end
+		for part = 1, 20 do
+			for _ = 1, 500 do append(part); end
+		end
+		local log = journaled(nil, store);
+		audit(log, 1, 400);
+		log:pass(60);
+		-- As if the server had been killed before the journal let go of what the store has taken.
+		for i = 1, 150 do
+			append(i <= 100 and 21 or 22, (assert(log.audit("example.com", nil, "mod_test", "t"))));
+		end
+		log.log.close();
+		local read, find = {}, store.find;
+		function store.find(self, user, query)
+			read[tostring(user)] = true;
+			return find(self, user, query);
+		end
+		local again = journaled(nil, store);
+		again.log.open("example.com");
+		again.audit("example.com", nil, "mod_test", "last");
+		again:pass(60);
+		assert.equal(0, again.log.waiting("example.com"));
+		assert.same({ 500, 51 }, { #store:rows("@events.2026-11-24.21"), #store:rows("@events.2026-11-24.22") });
+		read["nil"] = nil;
+		assert.same({ ["@events.2026-11-24.21"] = true, ["@events.2026-11-24.22"] = true }, read);
+	end);
+
+	it("is handed over in large transactions, and with pauses, where a commit takes long", function ()
+		local log = journaled();
+		local engine, append = { transactions = 0 }, log.store.append;
+		function engine:transaction(run)
+			self.transactions = self.transactions + 1;
+			run();
+			log.time = log.time + 0.05; -- the commit
+			return true;
+		end
+		log.store.append = function (...) return engine and append(...); end;
+		audit(log, 1, 1000);
+		local began = log.time;
+		local last = 1000;
+		while log.log.waiting("example.com") > 0 do
+			log:pass(0.01);
+			-- What comes meanwhile does not cut a pause short.
+			if last < 1050 then
+				last = last + 1;
+				audit(log, last, last);
+			end
+		end
+		assert.equal(count_to(last), numbers(log));
+		assert.is_true(engine.transactions >= 5 and engine.transactions <= 12, engine.transactions.." transactions");
+		assert.is_true(log.time - began > engine.transactions * 0.2 - 0.3, ("only %.2f s"):format(log.time - began));
+	end);
+
+	it("is handed over in small transactions where to append takes long", function ()
+		local log = journaled();
+		local engine, append = { longest = 0 }, log.store.append;
+		function engine:transaction(run)
+			local began = log.time;
+			run();
+			self.longest = math.max(self.longest, log.time - began);
+			return true;
+		end
+		log.store.append = function (...)
+			log.time = log.time + (engine and 0.001);
+			return append(...);
+		end;
+		audit(log, 1, 100);
+		while log.log.waiting("example.com") > 0 do log:pass(0.01); end
+		assert.equal(count_to(100), numbers(log));
+		assert.is_true(engine.longest < 0.0105, engine.longest.." seconds");
+	end);
+
+	it("is not stored twice where the answer to a commit was lost", function ()
+		local log = journaled();
+		local engine, append = { lose = true }, log.store.append;
+		-- As Prosody's engine does with a connection that is gone: it begins again.
+		function engine:transaction(run)
+			local ok = pcall(run);
+			if self.lose then
+				self.lose = false;
+				ok = pcall(run);
+			end
+			return ok, not ok and "failed" or nil;
+		end
+		log.store.append = function (...) return engine and append(...); end;
+		audit(log, 1, 30);
+		log:pass(5);
+		assert.equal(count_to(30), numbers(log));
+		assert.equal("the connection was lost", log.lines[1]:match("the connection was lost"));
+	end);
+
+	it("is handed over for one host in a turn of the loop", function ()
+		local log = journaled();
+		log.environment.journal_path = function (host) return journal.path.."."..host; end;
+		local stores = {};
+		log.environment.open_store = function (host)
+			stores[host] = stores[host] or new_store();
+			return stores[host];
+		end;
+		log.log = core.new(log.environment);
+		local hosts = { "a.example", "b.example", "c.example" };
+		for _ = 1, 5 do
+			for _, host in ipairs(hosts) do log.log.audit(host, nil, "mod_test", "t"); end
+		end
+		log.time = log.time + 1;
+		local turns, served = 0, {};
+		-- A turn: what is due when it begins. What that makes due is for the next.
+		while #log.timers > 0 and turns < 20 do
+			turns = turns + 1;
+			local timers = log.timers;
+			log.timers = {};
+			local before = {};
+			for _, host in ipairs(hosts) do before[host] = log.log.waiting(host); end
+			for _, timer in ipairs(timers) do timer.run(); end
+			local hosts_of_turn = {};
+			for _, host in ipairs(hosts) do
+				if log.log.waiting(host) < before[host] then table.insert(hosts_of_turn, host); end
+			end
+			assert.is_true(#hosts_of_turn <= 1, table.concat(hosts_of_turn, ", ").." in one turn");
+			table.insert(served, hosts_of_turn[1]);
+		end
+		assert.same(hosts, served);
+		for _, host in ipairs(hosts) do assert.equal(5, #stores[host]:rows("@events.2026-11-24")); end
+	end);
+
+	it("counts what it has no room for, and the count becomes an entry", function ()
+		local log = journaled();
+		local append = log.store.append;
+		log.store.append = function () return nil, "disk full"; end;
+		audit(log, 1, 1);
+		-- The journal is bounded, and so is what is kept beside it.
+		local limit = 200000;
+		local big = core.detail("big", nil, ("x"):rep(4000));
+		local lost = 0;
+		for _ = 1, limit do
+			local id, condition = log.log.audit("example.com", nil, "mod_test", "flood", { custom = { big } });
+			if not id then
+				lost = lost + 1;
+				assert.equal("resource-constraint", condition);
+				if lost == 3 then break; end
+			end
+		end
+		assert.equal(3, lost);
+		-- Nor for a small one, such as the entry of the count.
+		repeat until not log.log.audit("example.com", nil, "mod_test", "flood");
+		assert.same({ 4, 4 }, { log.log.lost(), log.log.state("example.com").lost });
+		local kept = log.log.waiting("example.com");
+		-- The first slices free too little for the count to find room.
+		local slow = 5;
+		log.store.append = function (...)
+			if slow > 0 then
+				slow, log.time = slow - 1, log.time + 0.01;
+			end
+			return append(...);
+		end;
+		log:pass(300);
+		local rows, part = {}, 1;
+		repeat
+			local more = log.store:rows("@events.2026-11-24"..(part > 1 and "."..part or ""));
+			table.move(more, 1, #more, #rows + 1, rows);
+			part = part + 1;
+		until #more == 0;
+		assert.equal(kept + 1, #rows);
+		local entry = rows[#rows].value;
+		assert.equal("audit-entries-lost", entry.attr.type);
+		local what = entry:get_child("lost", NAMESPACE);
+		assert.same({ "4", "flood", "4" }, { what.attr.count, what.tags[1].attr.name, what.tags[1].attr.count });
+	end);
+end);

@@ -1,0 +1,161 @@
+-- Reading the log: src/lua/read/read.lua.
+
+local core = require "audit_core";
+local pruning = require "support.pruning";
+local st = require "util.stanza";
+local support = require "support.log";
+
+local new_log, noon, day, host = support.new, support.noon, 86400, support.host;
+local entry, name_of, done = pruning.entry, pruning.name_of, pruning.done;
+local unpack = table.unpack or unpack; -- luacheck: ignore 113
+
+describe("reading", function ()
+	it("shows the newest first, across partitions and the archive of the community's modules", function ()
+		local log = new_log();
+		log.store:append(nil, nil, st.stanza("audit-event", { source = "mod_audit_auth", type = "old" }), noon - 2 * day, "juliet");
+		log.audit("example.com", "juliet@example.com", "mod_test", "new");
+		local text, shown = log:shown("--user=juliet");
+		assert.equal(2, shown);
+		assert.is_truthy(text:find("new.*old"), text);
+	end);
+
+	it("passes over entries that are damaged, and counts them", function ()
+		local log = new_log();
+		for _ = 1, 3 do log.audit("example.com", nil, "mod_test", "t"); end
+		log.store:rows("@events.2026-11-24")[2].value = setmetatable({ name = "x<" ; attr = {}; tags = {} }, getmetatable(st.stanza("x")));
+		log.store:rows("@events.2026-11-24")[3].value = setmetatable({}, { __tostring = function () error("broken"); end });
+		local _, shown, damaged = log:shown();
+		assert.same({ 1, 2 }, { shown, damaged });
+	end);
+
+	it("begins where a page does, on a driver that finds times by bisection", function ()
+		local log = new_log();
+		local find, rows_read = log.store.find, 0;
+		log.store.caps, log.store.trim = { quota = 10000 }, function () end;
+		log.store.find = function (self, user, query)
+			local rows, limit = find(self, user, { reverse = query.reverse, before = query.before, after = query.after }), query.limit;
+			return function ()
+				for key, value, when, with in rows do
+					if (not query["end"] or when <= query["end"]) and (not query.start or when >= query.start) then
+						if limit == 0 then return nil; end
+						limit, rows_read = limit - 1, rows_read + 1;
+						return key, value, when, with;
+					end
+				end
+			end
+		end;
+		local ids = {};
+		for i = 1, 5000 do
+			log.time = noon + i // 3;
+			ids[i] = log.audit("example.com", nil, "mod_test", "t");
+		end
+		for _, case in ipairs { { 2500, 2499 }, { 2500, 2501, "--oldest-first" }, { 1001, 1000 }, { 4000, 4001, "--oldest-first" } } do
+			rows_read = 0;
+			local text, shown = log:shown("--columns=id", "--limit=50", "--after="..ids[case[1]], case[3]);
+			assert.equal(50, shown);
+			assert.equal(ids[case[2]], text:match("\n(%x+%-%S+)"));
+			assert.is_true(rows_read <= 1100, rows_read.." rows were read");
+		end
+	end);
+
+	it("says what went wrong", function ()
+		local log = new_log();
+		log.store.find = function () return nil, "database is locked"; end;
+		local result = log:read(print);
+		assert.same({ 0, 0, "database is locked" }, { result.shown, result.damaged, result.problem });
+		log.store.users = function () error("no connection"); end;
+		assert.is_truthy(log:read(print).problem:find("no connection", 1, true));
+	end);
+
+	it("stops when nobody reads on", function ()
+		local log = new_log();
+		for i = 1, 5000 do
+			log.time = noon + i;
+			log.audit("example.com", nil, "mod_test", "t");
+		end
+		local calls = 0;
+		local result = log:read(function () calls = calls + 1; return false; end);
+		assert.same({ 1, true }, { calls, result.stopped });
+	end);
+end);
+
+-- Whatever is removed between two pages of a reading, which lists the partitions once.
+for _, kind in ipairs({ "embedded", "sql" }) do
+	describe("reading a store of the kind "..kind.." while it is pruned", function ()
+		local function fill()
+			local log = pruning.new_log({
+				audit_log_classes = { events = { ips_expire_after = "2d" }; failures = { ips_expire_after = "3d" } };
+			}, kind);
+			-- A clock by which each page takes so long that the next is no larger.
+			log.environment.now = function () log.time = log.time + 0.003; return log.time; end;
+			log.log = core.new(log.environment);
+			local function append(user, event_type, time)
+				log.store:append(user, nil, entry(event_type, "203.0.113.80"), time, event_type:find("3$") and "romeo@example.com" or "juliet");
+			end
+			for back = 4, 0, -1 do
+				for i = 1, back == 4 and 50 or 70 do
+					-- Some of each second.
+					local time = noon - back * day + i // 4;
+					append(name_of("events", time), "e"..back.."-"..i, time);
+					if i < 20 then append(name_of("failures", time), "f"..back.."-"..i, time); end
+					if i % 2 == 0 then
+						append(nil, "old"..back.."-"..i, time);
+						append(nil, "old"..back.."-"..i.."-refused", time);
+					end
+				end
+			end
+			return log;
+		end
+
+		-- Reads, and prunes before the page of this number: which were shown, how many, and whether there were so many pages.
+		local function read(log, moment, ...)
+			local find, pages, pruned = log.store.find, 0, false;
+			log.store.find = function (...)
+				if not pruned then
+					pages = pages + 1;
+					if pages == moment then
+						pruned = true;
+						done(log);
+						assert.is_nil(log.store:names():find(" @events.2026-11-20", 1, true));
+					end
+				end
+				return find(...);
+			end;
+			local asked = assert(core.command({ "--format=json", "--type=e*", "--type=f*", "--type=old*", host, ... }, log.time)).asked;
+			local count, seen, last, oldest_first = 0, {}, nil, (...) == "--oldest-first";
+			local function out(text)
+				for time, event_type in text:gmatch('"time":"([^"]*)".-"type":"([^"]*)"') do
+					assert.is_nil(seen[event_type], event_type.." is shown twice");
+					seen[event_type] = true;
+					assert.is_true(not last or last == time or (last < time) == oldest_first, event_type.." is out of order");
+					count, last = count + 1, time;
+				end
+			end
+			assert.is_nil(log.log.read(asked, out, { pause = function () end }).problem);
+			log.store.find = find;
+			return seen, count, pruned;
+		end
+
+		for name, arguments in pairs {
+			["newest first"] = { n = 5 * 19 + 2 * (4 * 70 + 50) };
+			["oldest first"] = { n = 5 * 19 + 2 * (4 * 70 + 50), "--oldest-first" };
+			["of one user"] = { n = 5 * 2 + 4 * 7 + 5, "--user=romeo" };
+		} do
+			it("shows each entry once, "..name, function ()
+				local expected, number = read(fill(), 0, unpack(arguments));
+				assert.equal(arguments.n, number);
+				local moment = 0;
+				repeat
+					moment = moment + 1;
+					local log = fill();
+					local seen, count, pruned = read(log, moment, unpack(arguments));
+					for event_type in pairs(expected) do
+						assert.is_true(seen[event_type], event_type.." is missing, where it was pruned before page "..moment);
+					end
+					assert.equal(number, count);
+				until not pruned;
+				assert.is_true(moment > 15, moment.." pages");
+			end);
+		end
+	end);
+end

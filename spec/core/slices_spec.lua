@@ -1,0 +1,97 @@
+-- Long work on a store, in slices: src/lua/prune/slices.lua.
+
+local core = require "audit_core";
+local pruning = require "support.pruning";
+local support = require "support.log";
+
+local noon, day, host = support.noon, 86400, support.host;
+local new_log, entry, name_of, done = pruning.new_log, pruning.entry, pruning.name_of, pruning.done;
+
+describe("a copy on the embedded driver", function ()
+	it("has 45 seconds to get to the disk before its original goes", function ()
+		local log = new_log({ audit_log_ips_expire_after = "1d" }, "embedded");
+		log.store:append(name_of("events", noon - 3 * day), nil, entry("a", "203.0.113.80"), noon - 3 * day, "@");
+		log.store:append(nil, nil, entry("old"), noon, "@");
+		local copied, kept = {}, {};
+		local append, delete = log.store.append, log.store.delete;
+		function log.store.append(self, user, ...)
+			if user and not copied[user] and user:find("^@%l+%-") then copied[user] = log.time; end
+			return append(self, user, ...);
+		end
+		local datamanager = { append = log.store.append };
+		function log.store.append(...) return datamanager.append(...); end
+		function log.store.delete(self, user, query)
+			kept[user or "nil"] = log.time;
+			return delete(self, user, query);
+		end
+		log.environment.pause = function (seconds) log.time = log.time + seconds; end;
+		log.log = core.new(log.environment);
+		assert.equal("events addresses 1 in 1", (done(log)));
+		assert.is_true(kept["@events.2026-11-21"] - copied["@cut-events.2026-11-21"] >= 45);
+		assert.is_true(kept["nil"] - copied["@old-events.2026-11-24.100001"] >= 45);
+	end);
+end);
+
+describe("long work on a store", function ()
+	it("goes on in slices, and one process at a time", function ()
+		local log = support.new(nil, support.new_store(nil, "embedded"));
+		for back = 60, 30, -1 do
+			for i = 1, 100 do
+				local time = noon - back * day + i;
+				log.store:append(name_of("events", time), nil, entry("x"), time, "@");
+			end
+		end
+		-- A clock by which each row takes a millisecond.
+		log.environment.now = function () log.time = log.time + 0.001; return log.time; end;
+		log.environment.pause = function (seconds) log.time = log.time + seconds; coroutine.yield(); end;
+		log.environment.lock_path = function () return log.lock; end;
+		log.lock = os.tmpname();
+		log.log = core.new(log.environment);
+		local slices, thread = 0, coroutine.wrap(function () return done(log); end);
+		local result, second;
+		repeat
+			result = thread();
+			slices = slices + 1;
+			second = second or select(2, log.log.prune(host));
+		until result;
+		assert.equal("entries of this host are being removed already", second);
+		assert.equal("events expired 3100 in 31", result);
+		assert.is_true(slices > 200, slices.." slices");
+		assert.is_true(log.log.longest_slice() < 0.010, log.log.longest_slice().." s");
+		-- Another process has the lock.
+		local other = core.new(log.environment);
+		local held = coroutine.wrap(function () return log.log.prune(host); end);
+		for _ = 1, 100 do
+			log.store:append("@events.2020-01-01", nil, entry("x"), 1577880000, "@");
+		end
+		held();
+		assert.is_truthy(select(2, other.prune(host)):find("in use by another process", 1, true));
+		while not held() do end
+		os.remove(log.lock);
+	end);
+
+	it("tries a transaction again that a lock refused", function ()
+		local log = support.new({ audit_log_ips_expire_after = "1d" }, support.new_store(nil, "sql"));
+		for i = 1, 3 do
+			local time = noon - 3 * day + i;
+			log.store:append(name_of("events", time), nil, entry("e"..i, "203.0.113.80"), time, "@");
+		end
+		local engine, attempts = nil, {};
+		for i = 1, 9 do
+			local name, value = debug.getupvalue(log.store.append, i);
+			if name == "engine" then engine = value; end
+		end
+		local transaction = engine.transaction;
+		function engine.transaction(self, run, ...)
+			if #attempts < 2 and self.conn then return false, "database is locked"; end
+			return transaction(self, run, ...);
+		end
+		local statement = { closed = 0, close = function (self) self.closed = self.closed + 1; end };
+		engine.conn, engine.prepared = { rollback = function () end }, { select = statement };
+		log.environment.retry = function (_, message) table.insert(attempts, message); return true; end;
+		log.log = core.new(log.environment);
+		assert.equal("events addresses 3 in 1", (done(log)));
+		assert.same({ "database is locked", "database is locked" }, attempts);
+		assert.equal(1, statement.closed);
+	end);
+end);
