@@ -1,4 +1,4 @@
--- Who acts now: audit_acting.lib.lua, and what audit.lib.lua makes of it.
+-- Who acts now: lua/audit/acting.lib.lua, and what lua/audit/audit.lib.lua makes of it.
 
 local module_api = require "support.module_api";
 local promise = require "util.promise";
@@ -11,8 +11,7 @@ describe("who acts", function ()
 
 	setup(function ()
 		host = module_api.host();
-		local module = host:load("audit_tokens").module;
-		acting, audit = module:require("audit/acting"), module:require("audit/audit");
+		acting, audit = host:library "audit/acting", host:library "audit/audit";
 	end);
 
 	local function kind()

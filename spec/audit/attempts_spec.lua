@@ -1,11 +1,11 @@
--- audit_attempts.lib.lua and audit_sessions.lib.lua, as mod_audit_auth uses them.
+-- Logins for which Prosody fires no event: lua/audit/attempts.lib.lua, as mod_audit_auth uses it.
 
 local module_api = require "support.module_api";
 local st = require "util.stanza";
 
 local xmlns_sasl = "urn:ietf:params:xml:ns:xmpp-sasl";
 
-describe("mod_audit_auth", function ()
+describe("logins without an event", function ()
 	local host, session, sent;
 
 	local function load(options)
@@ -47,9 +47,7 @@ describe("mod_audit_auth", function ()
 	end
 
 	local function types()
-		local found = {};
-		for i, entry in ipairs(host:entries()) do found[i] = entry.attr.type; end
-		return table.concat(found, " ");
+		return host:types();
 	end
 
 	local function detail(i)
@@ -224,49 +222,5 @@ describe("mod_audit_auth", function ()
 		login { selected = "SCRAM-SHA-1" };
 		assert.equal("authentication-success", types());
 		assert.equal('<authentication mechanism="SCRAM-SHA-1"/>', detail(1));
-	end);
-
-	describe("sessions", function ()
-		-- The clock of the specs goes in whole seconds and the real one with it: a duration is right to the second.
-		local function expect(pattern, seconds, line)
-			local found = line:match("^"..pattern:gsub("%-", "%%-"):gsub("SECONDS", "(%%d+%%.%%d%%d%%d)").."$");
-			assert.is_truthy(found, line);
-			assert.is_true(math.abs(tonumber(found) - seconds) <= 1.1, line);
-		end
-
-		local function bind()
-			session.username, session.resource, session.type = "romeo", "balcony", "c2s";
-			session.conntime = require "util.time".now() - 2;
-			host:fire("resource-bind", { session = session });
-		end
-
-		it("are not recorded where they are not asked for", function ()
-			load();
-			bind();
-			host:fire("resource-unbind", { session = session });
-			assert.equal("", types());
-		end);
-
-		for reason, text in pairs { ["Replaced by new connection"] = "Replaced by new connection", [false] = "closed by the client" } do
-			it("are recorded with their time, and that they were "..text, function ()
-				load { audit_auth_sessions = true };
-				bind();
-				module_api.pass(90);
-				host:fire("resource-unbind", { session = session, error = reason });
-				assert.equal("resource-bound session-ended", types());
-				expect('<resource name="balcony" seconds-since-connect="SECONDS"/>', 2, detail(1));
-				expect(('<ended reason=%q resource="balcony" seconds="SECONDS"/>'):format(text), 90, detail(2));
-				assert.equal("romeo@"..host.name, host:entries()[2].attr.user);
-			end);
-		end
-
-		it("that were there before us are as long as their stream", function ()
-			load { audit_auth_sessions = true };
-			bind();
-			host:reload("audit_auth");
-			module_api.pass(90);
-			host:fire("resource-unbind", { session = session });
-			expect('<ended reason="connection closed" resource="balcony" seconds="SECONDS"/>', 92, detail(2));
-		end);
 	end);
 end);

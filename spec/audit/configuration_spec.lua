@@ -1,4 +1,4 @@
--- What differs between two configurations: audit_config.lib.lua.
+-- What differs between two configurations: lua/audit/configuration.lib.lua.
 
 local module_api = require "support.module_api";
 
@@ -8,7 +8,7 @@ describe("changes of the configuration", function ()
 	setup(function ()
 		package.loaded["core.certmanager"] = package.loaded["core.certmanager"]
 			or { find_host_cert = function () return { certificate = "/nowhere/at.all" }; end };
-		configs = module_api.host():load("audit_tokens").module:require("audit/configuration");
+		configs = module_api.host():library "audit/configuration";
 	end);
 
 	local function told(changes)

@@ -16,9 +16,7 @@ local module_api = {};
 local root = lfs.currentdir();
 local source = root.."/target/prosody/"..prosody_series.."/usr/lib/prosody";
 
--- Journals of an earlier run are nobody's any more.
-local data_folder = root.."/target/scratch/modules-"..prosody_series;
-os.execute(("rm -rf '%s' && mkdir -p '%s'"):format(data_folder, data_folder));
+local data_folder = require "support.process".new_folder("modules");
 
 -- The clock --
 
@@ -257,6 +255,37 @@ function host_methods:restart()
 	activate(self);
 end
 
+-- A shared library (lua/audit/), as a module of the host gets it: host:library("audit/acting")
+function host_methods:library(name)
+	return self:load("audit_tokens").module:require(name);
+end
+
+-- What mod_audit shares with tests and tools: log and existing.
+function module_api.log()
+	return modulemanager.get_module("*", "audit").module:shared("log");
+end
+
+-- Runs the ad-hoc command of this node, as mod_adhoc does: { answer, state } | nil if it has not answered yet. data has at
+-- least from, a full JID.
+function host_methods:adhoc(node, data, state)
+	for _, item in ipairs(self:load("audit").module:get_host_items("adhoc-provider")) do
+		if item.node == node then
+			local result;
+			data.action = data.action or "execute";
+			require "util.async".runner(function ()
+				local answer, next_state = item:handler(data, state);
+				result = { answer = answer, state = next_state };
+			end):run(true);
+			for _ = 1, 100 do
+				if result then break; end
+				module_api.pass(0);
+			end
+			return result;
+		end
+	end
+	error("there is no ad-hoc command "..node, 2);
+end
+
 -- Prosody's events --
 
 function host_methods:fire(event, data)
@@ -278,6 +307,15 @@ function host_methods:entries()
 		found[i] = item.value;
 	end
 	return found;
+end
+
+-- The types of these entries, as one text.
+function host_methods:types()
+	local found = {};
+	for i, entry in ipairs(self:entries()) do
+		found[i] = entry.attr.type;
+	end
+	return table.concat(found, " ");
 end
 
 -- A stanza as one line, with its attributes in order and without namespaces.
