@@ -53,6 +53,9 @@ package.loaded["util.timer"] = {
 	end;
 };
 
+-- As Prosody does when it starts.
+require "util.async".set_schedule_function(package.loaded["util.timer"].add_task);
+
 local function next_timer(by)
 	local due;
 	for id, timer in pairs(timers) do
@@ -276,9 +279,9 @@ function host_methods:adhoc(node, data, state)
 				local answer, next_state = item:handler(data, state);
 				result = { answer = answer, state = next_state };
 			end):run(true);
-			for _ = 1, 100 do
+			for turn = 1, 25 do
 				if result then break; end
-				module_api.pass(0);
+				module_api.pass(turn > 20 and 1 or 0); -- some handlers sleep
 			end
 			return result;
 		end

@@ -1,0 +1,93 @@
+-- The section "audit" of Prosody's shell: lua/audit/reading/shell.lib.lua.
+
+local module_api = require "support.module_api";
+
+describe("the shell's section audit", function ()
+	local host, module, printed;
+
+	before_each(function ()
+		host = module_api.host();
+		module = host:load("audit").module;
+		printed = {};
+		module_api.complaints();
+	end);
+
+	-- run("show", host.name, "--limit=1") -> what the command returns
+	local function run(name, ...)
+		local session = { print = function (text) table.insert(printed, text); end; width = 120 };
+		local global = require "core.modulemanager".get_module("*", "audit").module;
+		local command;
+		if module.may then
+			for _, item in ipairs(global:get_host_items("shell-command")) do
+				if item.section == "audit" and item.name == name then command = item.handler; end
+			end
+		else
+			command = global:shared("/*/admin_shell/env").audit[name];
+		end
+		local results, arguments = nil, { ... };
+		require "util.async".runner(function ()
+			results = { command({ session = session }, table.unpack(arguments)) };
+		end):run(true);
+		for _ = 1, 100 do
+			if results then break; end
+			module_api.pass(0);
+		end
+		return table.unpack(results);
+	end
+
+	local function record(count)
+		for i = 1, count do module:audit("user"..i.."@"..host.name, "thing"); end
+	end
+
+	it("shows entries, and the reading is recorded", function ()
+		record(3);
+		assert.same({ true, "3 entries" }, { run("show", host.name) });
+		assert.is_truthy(table.concat(printed, "\n"):find("user3@", 1, true));
+		local last = host:entries()[4];
+		assert.equal("audit-queried", last.attr.type);
+		assert.is_truthy(tostring(last):find("through='shell'", 1, true) and tostring(last):find("kind='admin-shell'", 1, true), tostring(last));
+	end);
+
+	it("takes flags as text and as a table", function ()
+		record(5);
+		assert.matches("^2 entries; older ones: %-%-after=%x+%-", (select(2, run("show", host.name, "--limit=2"))));
+		assert.matches("^2 entries; older", (select(2, run("show", host.name, { limit = 2, utc = true }))));
+		assert.same({ true, "5 entries" }, { run("show", host.name, { type = { "thing", "other" }, oldest_first = true }) });
+		assert.same({ true, "0 entries" }, { run("show", "user9@"..host.name) });
+	end);
+
+	it("shows at most 100 entries unless a limit is given", function ()
+		record(150);
+		assert.matches("^100 entries; older", (select(2, run("show", host.name))));
+	end);
+
+	it("shows totals", function ()
+		record(3);
+		assert.is_true((run("stats", host.name)));
+		assert.is_truthy(table.concat(printed, "\n"):find("thing%s+3"));
+	end);
+
+	it("refuses flags that are for prosodyctl, by name", function ()
+		for _, flag in ipairs { "--output=/tmp/x", "--report", "--follow", "--no-colour" } do
+			local ok, problem = run("show", host.name, flag);
+			assert.is_nil(ok);
+			assert.is_truthy(problem:find(" is for prosodyctl mod_audit", 1, true), problem);
+		end
+		assert.is_nil((run("show", host.name, "--prune")));
+		assert.is_nil((run("show", host.name, "--nonsense")));
+	end);
+
+	it("names the host that was meant if there is no such host", function ()
+		local ok, problem = run("show", host.name.."x");
+		assert.is_nil(ok);
+		assert.is_truthy(problem:find("Unknown host: ", 1, true) and problem:find("did you mean "..host.name.."?", 1, true), problem);
+	end);
+
+	it("prunes a host, and takes nothing else", function ()
+		assert.same({ true, host.name..": nothing has expired" }, { run("prune", host.name) });
+		local ok, problem = run("prune", host.name, "--since=2d");
+		assert.is_nil(ok);
+		assert.matches("^This takes a host and nothing else", problem);
+		assert.is_nil((run("prune", "nowhere.test")));
+	end);
+end);

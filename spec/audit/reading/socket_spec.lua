@@ -1,0 +1,120 @@
+-- What prosodyctl asks a running server for: lua/audit/reading/socket.lib.lua.
+
+local module_api = require "support.module_api";
+local process = require "support.process";
+local st = require "util.stanza";
+local socket = require "socket";
+
+local NAMESPACE = "xmpp:prosody.im/audit";
+
+describe("a request of prosodyctl", function ()
+	local host;
+
+	before_each(function ()
+		host = module_api.host();
+		host:load("audit");
+		module_api.complaints();
+	end);
+
+	local function request(attributes)
+		local answers = {};
+		local handled = module_api.fire_global("admin/"..NAMESPACE..":request", {
+			origin = { send = function (stanza) table.insert(answers, stanza); end };
+			stanza = st.stanza("request", attributes);
+		});
+		module_api.pass(0);
+		assert.same({ true, 1 }, { handled, #answers });
+		return answers[1].attr.status, answers[1]:get_text();
+	end
+
+	it("to record a reading is done, by an administrator", function ()
+		local status, id = request { action = "record", host = host.name, through = "prosodyctl", filter = "--limit=5", entries = "5" };
+		assert.equal("ok", status);
+		local entry = host:entries()[1];
+		assert.same({ "audit-queried", id }, { entry.attr.type, entry.attr[NAMESPACE.."\1id"] });
+		assert.is_truthy(tostring(entry):find("kind='admin-shell'", 1, true));
+	end);
+
+	it("for a host without the log, or for nothing that is known, is refused with the reason", function ()
+		assert.same({ "error", "mod_audit is not loaded on nowhere.test" }, { request { action = "record", host = "nowhere.test" } });
+		assert.same({ "error", "mod_audit is not loaded on it" }, { request { action = "prune", host = "nowhere.test" } });
+		assert.same({ "error", "this server knows no shutdown" }, { request { action = "shutdown" } });
+	end);
+end);
+
+-- The other end, against an admin socket that a process of its own serves.
+describe("asking a server", function ()
+	local folder, server, link, data;
+
+	before_each(function ()
+		data = module_api.prosody.paths.data;
+		folder = process.new_folder("socket");
+		module_api.prosody.paths.data = folder;
+		link = module_api.host():library "audit/reading/socket";
+	end);
+
+	after_each(function ()
+		module_api.prosody.paths.data = data;
+		if server then server:finish("KILL"); end
+		server = nil;
+	end);
+
+	-- serve(answer): a Python program that answers each request with this text; `silent` connections first are not answered.
+	local function serve(answer, silent)
+		server = process.start {
+			folder = folder;
+			command = { "/usr/bin/python3", "-c", [[
+import socket, sys, time
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+left = int(sys.argv[3])
+while True:
+    conn, _ = listener.accept()
+    received = b""
+    while b">" not in received:
+        received += conn.recv(1000)
+    if left > 0:
+        left -= 1
+        continue
+    conn.sendall(b"<?xml version='1.0'?><stream:stream>")
+    received = b""
+    while b"<request" not in received:
+        received += conn.recv(1000)
+    conn.sendall(sys.argv[2].encode())
+    time.sleep(0.1)
+    conn.close()]], folder.."/prosody.sock", answer, tostring(silent or 0) };
+		};
+		assert.is_truthy(process.wait_until(function () return require "lfs".attributes(folder.."/prosody.sock", "mode"); end, 10));
+	end
+
+	it("returns its answer", function ()
+		serve("<result xmlns='x' status='ok'>all &amp; done</result>");
+		assert.equal("all & done", link.ask({ action = "record" }));
+	end);
+
+	it("returns what the server said was wrong", function ()
+		serve("<result xmlns='x' status='error'>no such host</result>");
+		assert.same({ nil, "no such host" }, { link.ask({ action = "record" }) });
+	end);
+
+	it("tries another connection if the header is not answered", function ()
+		serve("<result xmlns='x' status='ok'>done</result>", 1);
+		assert.equal("done", link.ask({ action = "record" }));
+	end);
+
+	it("says that it may have been done if there is no answer, after the time that was given", function ()
+		serve("<result");
+		local began = socket.gettime();
+		local answer, problem, was_sent = link.ask({ action = "record" }, 0.3);
+		assert.same({ nil, true }, { answer, was_sent });
+		assert.matches("^the server did not answer: ", problem);
+		assert.is_true(socket.gettime() - began < 2);
+	end);
+
+	it("without a socket fails, and nothing was done", function ()
+		assert.is_nil(link.open());
+		local answer, problem, was_sent = link.ask({ action = "record" });
+		assert.same({ nil, "the server did not answer: there is no admin socket", nil }, { answer, problem, was_sent });
+	end);
+end);
