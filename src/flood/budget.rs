@@ -1,38 +1,38 @@
-//! How many entries those may cause whom nobody appointed.
+//! Token buckets that limit how many entries peers and users can cause.
 
 /// The most entries that unauthenticated peers cause on a host within any 60 seconds, summaries included.
 pub const ENTRIES_A_MINUTE: u32 = 1000;
 
-/// What fills a budget, and how fast.
+/// How large a budget is, and how fast it fills.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Size {
-    /// A bucket that is full lets this many pass at once,
+    /// How many entries a full bucket pays for at once.
     capacity: f64,
-    /// and this many more each second.
+    /// How many more it pays for each second.
     per_second: f64,
-    /// What entries of single events leave in the bucket, so that the rest can still be summed up.
+    /// How much entries of single events leave in the bucket, so that there is enough for summaries.
     singles_leave: f64,
-    /// What summaries leave, so that those that are closed when the server stops still find room.
+    /// How much summaries leave, so that there is enough for the last summaries when the server stops.
     summaries_leave: f64,
 }
 
 impl Size {
-    /// Of unauthenticated peers: 400 + 60 × 10 within any minute.
+    /// For unauthenticated peers: 400 + 60 × 10 within any minute.
     pub(super) const FAILURES: Self = Self { capacity: 400.0, per_second: 10.0, singles_leave: 100.0, summaries_leave: 20.0 };
 
-    /// How often it is asked whether there is an account: 60 times at once, and 20 times a second.
+    /// For questions whether an account exists: 60 at once, and 20 a second.
     pub(super) const QUESTIONS: Self = Self { capacity: 60.0, per_second: 20.0, singles_leave: 0.0, summaries_leave: 0.0 };
 
-    /// A budget with `capacity` at once, and half as much again each minute. In a class with a limit, `capacity` is at most a fifth
-    /// of the limit: those who have the budget replace less than a third of the class within a minute.
+    /// A budget with `capacity` at once, and half of that each minute. In a class with a limit, `capacity` is at most a fifth of the
+    /// limit, so that less than a third of the class can be replaced within a minute.
     pub(super) fn of_class(capacity: f64, limit: Option<u64>) -> Self {
-        #[allow(clippy::cast_precision_loss)] // Beyond 2^53 it is the smaller one anyway.
+        #[allow(clippy::cast_precision_loss)] // Above 2^53, `capacity` is the smaller one.
         let capacity = limit.map_or(capacity, |limit| capacity.min((limit as f64 / 5.0).max(LEAST)));
         Self { capacity, per_second: capacity / 120.0, singles_leave: capacity / 4.0, summaries_leave: capacity / 20.0 }
     }
 }
 
-/// A budget of less could not even sum up.
+/// The smallest capacity. With less there would be no room for summaries.
 const LEAST: f64 = 10.0;
 
 /// A token bucket.
@@ -48,21 +48,21 @@ impl Budget {
         Self { size, tokens: size.capacity, at: now }
     }
 
-    /// The budget as another process left it, this many seconds ago.
+    /// The budget as the previous process saved it `ago` seconds ago.
     pub(super) fn resume(size: Size, tokens: f64, ago: f64, now: f64) -> Self {
         let gained = if ago > 0.0 { ago * size.per_second } else { 0.0 };
         let tokens = if tokens.is_finite() { tokens } else { 0.0 };
         Self { size, tokens: (tokens + gained).clamp(0.0, size.capacity), at: now }
     }
 
-    /// Changes its size: what is in it stays, as far as it fits.
+    /// Changes the size. What has been used stays used.
     pub(super) fn resize(&mut self, size: Size) {
         let used = (self.size.capacity - self.tokens).max(0.0);
         self.tokens = (size.capacity - used).max(0.0);
         self.size = size;
     }
 
-    /// Takes `weight` for an entry of a single event, if there is as much.
+    /// Takes `weight` for an entry of a single event, if there is enough. Returns whether there was.
     pub(super) fn take_single(&mut self, weight: u32, now: f64) -> bool {
         self.refill(now);
         let weight = f64::from(weight);
@@ -73,7 +73,7 @@ impl Budget {
         enough
     }
 
-    /// How many summaries there may be now.
+    /// How many summaries may be stored now.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // From 0 to the capacity.
     pub(super) fn summaries(&mut self, now: f64, closing: bool) -> usize {
         self.refill(now);
@@ -104,7 +104,7 @@ impl Budget {
         self.size
     }
 
-    /// A clock that goes back gives nothing until it is where it was.
+    /// Adds the tokens since the last call. If the clock has gone back, nothing is added until it reaches the old time.
     fn refill(&mut self, now: f64) {
         if now > self.at {
             self.tokens = (now - self.at).mul_add(self.size.per_second, self.tokens).min(self.size.capacity);
@@ -165,7 +165,7 @@ mod tests {
                     budget.take(count);
                     count
                 };
-                // As a clock that does not go back would have it.
+                // The time of a clock that does not go back.
                 taken.push((latest, count));
             }
             for (start, _) in &taken {

@@ -1,7 +1,7 @@
-//! What is being counted, on disk: so that a crash takes the last second of a count, and not all of it.
+//! A copy of the open counts on disk. After a crash only the last second of a count is lost.
 //!
-//! The file is written whole, beside the place of the last one, and takes its place: a crash leaves one of the two. As with
-//! the journal nothing waits for the disk.
+//! The file is replaced atomically: after a crash there is either the old or the new one. As with the journal, nothing waits for
+//! the disk.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -12,27 +12,27 @@ use serde::{Deserialize, Serialize};
 use super::summary::FloodSummary;
 use crate::file::ownership::replace_file;
 
-/// The only version there is.
+/// The version of the file format.
 const VERSION: u32 = 1;
 
-/// More than a checkpoint can have, in bytes: what is longer is none of ours.
+/// More than the largest size of a checkpoint, in bytes. A longer file is not read.
 const LIMIT: u64 = 32 << 20;
 
-/// What a host has counted and not yet stored.
+/// The open counts of a host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Checkpoint {
     version: u32,
     /// When it was written, in UNIX seconds.
     pub(super) at: f64,
-    /// What was left of the host's budget then.
+    /// The tokens left in the budget for failures.
     pub(super) tokens: f64,
-    /// What was left of its other budgets.
+    /// The other budgets.
     #[serde(rename = "purses", default, skip_serializing_if = "Vec::is_empty")]
     pub(super) budgets: Vec<SavedBudget>,
     pub(super) open: Vec<FloodSummary>,
 }
 
-/// What is left of a budget.
+/// The tokens left in a budget.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct SavedBudget {
     #[serde(rename = "purse")]
@@ -45,13 +45,13 @@ impl Checkpoint {
         Self { version: VERSION, at, tokens, budgets, open }
     }
 
-    /// Puts it in the place of the file at `path`.
+    /// Replaces the file at `path`.
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
         let text = serde_json::to_vec(self)?;
         replace_file(path, &beside(path), &text)
     }
 
-    /// Reads the file at `path`; nothing where there is none.
+    /// Reads the file at `path`. Returns `None` if there is none.
     pub(super) fn read(path: &Path) -> io::Result<Option<Self>> {
         let length = match fs::metadata(path) {
             Ok(metadata) => metadata.len(),
@@ -59,7 +59,7 @@ impl Checkpoint {
             Err(error) => return Err(error),
         };
         if length > LIMIT {
-            return Err(io::Error::new(ErrorKind::InvalidData, "too long for what was being counted"));
+            return Err(io::Error::new(ErrorKind::InvalidData, "too long for a checkpoint of flood control"));
         }
         Self::parse(&fs::read(path)?).map(Some)
     }
@@ -67,7 +67,7 @@ impl Checkpoint {
     pub(super) fn parse(text: &[u8]) -> io::Result<Self> {
         let checkpoint: Self = serde_json::from_slice(text)?;
         if checkpoint.version != VERSION {
-            return Err(io::Error::new(ErrorKind::InvalidData, "of a version that is not known"));
+            return Err(io::Error::new(ErrorKind::InvalidData, "a checkpoint of an unknown version"));
         }
         Ok(checkpoint)
     }
@@ -98,19 +98,19 @@ mod tests {
         assert_eq!(serde_json::to_vec(&checkpoint).unwrap(), text);
     }
 
-    /// A crash in the middle of a write must leave the file of before: so it is never written in place.
+    /// After a crash during a write the old file must still be there. So the file is never written in place.
     #[test]
-    fn a_checkpoint_takes_the_place_of_the_one_before() {
+    fn a_checkpoint_replaces_the_one_before() {
         let folder = std::env::temp_dir().join(format!("audit-checkpoint-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let (path, before) = (folder.join("audit.flood"), folder.join("before"));
         let (first, second) = (Checkpoint::new(1.0, 2.0, Vec::new(), Vec::new()), Checkpoint::new(3.0, 4.0, Vec::new(), Vec::new()));
         first.write(&path).unwrap();
-        // Another name of the same file keeps its content.
+        // The old file keeps its content under another name.
         fs::hard_link(&path, &before).unwrap();
         second.write(&path).unwrap();
         assert_eq!((Checkpoint::read(&before).unwrap(), Checkpoint::read(&path).unwrap()), (Some(first), Some(second.clone())));
-        // Where it can't be written the one before stays, and no part of the new one.
+        // If the new one can't be written, the old one stays.
         fs::create_dir(beside(&path)).unwrap();
         assert!(Checkpoint::new(5.0, 6.0, Vec::new(), Vec::new()).write(&path).is_err());
         assert_eq!(Checkpoint::read(&path).unwrap(), Some(second));

@@ -15,33 +15,33 @@ use super::host::HostState;
 use super::limits::{self, Burst, Repeats, is_unauthenticated};
 use super::many::Pool;
 use super::merge::{Describe, coarsen, summary_of};
-use super::outcome::{HostOutcome, Placement, Scene};
+use super::outcome::{HostOutcome, Placement, Scene, counts_of};
 use super::summary::FloodSummary;
 use super::table::{ACTOR_KEYS, KEYS, Window, WindowTable, WindowTables};
 use crate::archive::retention::Retention;
 use crate::catalogue;
 
-/// Outcomes of a host that are told apart; types come from code, so there are fewer.
+/// The largest number of outcomes of a host that are told apart. Types come from code, so there are usually fewer.
 const OUTCOMES: usize = 128;
-/// What stands for all other failures, and for all others.
+/// The types that stand for all further failures, and for all further events.
 const OTHER_FAILURES: &str = "other-refused";
 const OTHERS: &str = "other-events";
-/// How many summaries are stored at a time, so that the server's loop is not held.
+/// How many summaries are stored at a time, so that the server's event loop is not blocked.
 const BATCH: usize = 100;
 
-/// What becomes of an event.
+/// What happens to an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {
-    /// It is to be stored as it is.
+    /// Store it as it is.
     Store,
     /// It was counted.
     Counted,
-    /// It was counted, and it would be good to know whether there is such an account: [`Control::exists`] takes the answer.
+    /// It was counted, and the caller should check whether the account exists. If it does, call [`Control::exists`].
     CountedAsks,
 }
 
-/// Flood control on all hosts.
+/// The flood control of all hosts.
 #[derive(Debug)]
 pub struct Control {
     hosts: Vec<HostState>,
@@ -49,11 +49,11 @@ pub struct Control {
     outcomes: Vec<HostOutcome>,
     tables: WindowTables,
     hasher: RandomState,
-    /// How much more may be kept to tell accounts, networks and actors apart.
+    /// How many more hashes and names may be kept to tell accounts, networks and actors apart.
     pool: Pool,
-    /// The event that raised the question whether its account exists.
+    /// The last event for which the caller was asked to check the account.
     asked: Option<Asked>,
-    /// UNIX time less the clock.
+    /// UNIX time minus the monotonic clock, in seconds.
     offset: f64,
     buffer: Vec<u8>,
 }
@@ -83,12 +83,12 @@ impl Default for Control {
 }
 
 impl Control {
-    /// Says that it is `unix` in UNIX time when the clock is `now`.
+    /// Sets the UNIX time that corresponds to `now` of the monotonic clock.
     pub fn set_clock(&mut self, now: f64, unix: f64) {
         self.offset = unix - now;
     }
 
-    /// Sets the options of a host. Windows that are open stay so until they end.
+    /// Sets the options of a host. Open windows stay open until they end.
     pub fn configure(&mut self, host: &str, burst: Option<Burst>, repeats: Repeats, retention: &Retention) {
         let index = self.host(host, 0.0);
         let Some(host) = self.hosts.get_mut(index) else { return };
@@ -98,10 +98,11 @@ impl Control {
         }
     }
 
-    /// The number by which [`ask`](Self::ask) knows an event type of a host; nothing where all events of that type are stored.
-    /// `source` is the module that reports it.
+    /// The number of an outcome, for [`ask`](Self::ask). Returns `None` if all events of this type are stored.
+    ///
+    /// `source` is the module that reports the type.
     pub fn outcome(&mut self, host: &str, kind: &str, source: &str, now: f64) -> Option<usize> {
-        // What is never counted must not use up the outcomes, nor pass for one of those that are told apart no more.
+        // A type that is never counted must not use up an outcome, and must not be counted as one of the other types.
         if !limits::is_bounded(kind) {
             return None;
         }
@@ -109,7 +110,7 @@ impl Control {
         self.outcomes.get(index).filter(|outcome| outcome.limits.is_some() || outcome.repeat.is_some()).map(|_| index)
     }
 
-    /// Decides about an event, and counts it where it is not to be stored.
+    /// Decides whether an event is stored. If not, it is counted.
     pub fn ask(&mut self, outcome: usize, event: &Event<'_>, now: f64) -> Verdict {
         let handle = outcome;
         let Self { hosts, outcomes, tables, hasher, pool, buffer, asked, .. } = self;
@@ -137,7 +138,7 @@ impl Control {
         }
     }
 
-    /// Says that the account of the last event exists, after [`Verdict::CountedAsks`].
+    /// Notes that the account of the last event exists. Call this after [`Verdict::CountedAsks`].
     pub fn exists(&mut self) {
         let Some(Asked { outcome, place, hash, name }) = self.asked.take() else { return };
         let window = match place {
@@ -150,7 +151,7 @@ impl Control {
         }
     }
 
-    /// The hosts on which something is being counted.
+    /// The names of the hosts that have counted events without a stored summary.
     #[must_use]
     pub fn counting(&self) -> Vec<&str> {
         let mut counting = vec![false; self.hosts.len()];
@@ -168,11 +169,11 @@ impl Control {
         self.host_index.iter().filter(|(_, index)| is_counting(**index)).map(|(name, _)| name.as_str()).collect()
     }
 
-    /// The summaries that are to be stored now: of windows that are over, or of all of them where the host is `closing`. `new_id`
-    /// makes an entry's id.
+    /// Returns the summaries to store now: those of windows that have ended, or all of them if the host is `closing`. `new_id`
+    /// returns a new entry id.
     ///
-    /// A checkpoint must be written before they are stored: it has their ids, by which the next process knows which of them were
-    /// stored when this one dies in between. Then [`settle`](Self::settle) must be called.
+    /// Write a checkpoint before you store them. It has their ids. If this process ends before all of them are stored, the next
+    /// process uses the ids to find out which ones are. After storing them, call [`settle`](Self::settle).
     pub fn due(
         &mut self,
         host: &str,
@@ -187,7 +188,7 @@ impl Control {
         let rooms: Vec<usize> = host.budgets.iter_mut().map(|budget| budget.budget.summaries(now, closing)).collect();
         let batch = if closing { usize::MAX } else { BATCH };
 
-        // Where there is no room at all a window goes on.
+        // If the budget is empty, the window goes on.
         let room_of = |outcome: &HostOutcome| outcome.budget.map_or(usize::MAX, |budget| rooms.get(budget).copied().unwrap_or_default());
         let may_end = |outcome: Option<&HostOutcome>| outcome.is_some_and(|outcome| outcome.host == index && room_of(outcome) > 0);
         let is_over = |window: &Window| (closing || now >= window.ends) && may_end(outcomes.get(window.outcome));
@@ -204,7 +205,7 @@ impl Control {
 
         let mut by_budget: BTreeMap<Option<usize>, Vec<Count>> = BTreeMap::new();
         for count in counts {
-            // What another process has begun to write stays as it is.
+            // A summary that the previous process may have stored must not change.
             let budget = outcomes.get(count.outcome).and_then(|outcome| outcome.budget).filter(|_| count.id.is_none());
             by_budget.entry(budget).or_default().push(count);
         }
@@ -212,7 +213,7 @@ impl Control {
             let room = budget.map_or(usize::MAX, |budget| rooms.get(budget).copied().unwrap_or_default());
             let mut counts = coarsen(counts, room, hasher, pool);
             for count in counts.split_off(room.min(counts.len())) {
-                // More outcomes than summaries that there may be: these windows go on.
+                // There are more outcomes than summaries that may be stored. These windows go on.
                 if let Some(outcome) = outcomes.get_mut(count.outcome) {
                     outcome.absorb(count, now, hasher, pool);
                 }
@@ -232,8 +233,8 @@ impl Control {
         host.emitting.iter_mut().map(describe).collect()
     }
 
-    /// Says that the first so many of the summaries that [`due`](Self::due) gave are stored. The others will be given again, as
-    /// others: what is written later has a later id.
+    /// Notes that the first `stored` summaries of the last [`due`](Self::due) are stored. The others will be returned again, with
+    /// new ids, because an entry that is written later has a later id.
     pub fn settle(&mut self, host: &str, stored: usize) {
         let Some(host) = self.host_index.get(host).copied().and_then(|index| self.hosts.get_mut(index)) else { return };
         let mut kept = host.emitting.split_off(stored.min(host.emitting.len()));
@@ -255,12 +256,13 @@ impl Control {
         host.closed.extend(kept);
     }
 
-    /// Brings the file at `path` to what is being counted on a host, where that has changed. Where nothing is, there is no file;
-    /// but when the host is `closing` it keeps what is left of the budget, for the process after this one.
+    /// Writes the open counts of a host to the checkpoint at `path`, if they have changed. Removes the file if there are none.
+    ///
+    /// If the host is `closing`, the checkpoint also saves the budgets for the next process.
     ///
     /// # Errors
     ///
-    /// [`io::Error`] where it can't be written or removed. It is tried again the next time.
+    /// Returns [`io::Error`] if the file can't be written or removed. The next call tries again.
     pub fn checkpoint(&mut self, host: &str, path: &Path, now: f64, closing: bool, describe: &Describe<'_>) -> io::Result<()> {
         let Some(index) = self.host_index.get(host).copied() else { return Ok(()) };
         let Self { hosts, outcomes, tables, offset, .. } = self;
@@ -270,7 +272,7 @@ impl Control {
         }
         let open: Vec<FloodSummary> =
             counts_of(index, host, outcomes, tables).map(|count| summary_of(count, outcomes, *offset, describe)).collect();
-        // Within that time each of them fills, whatever its size.
+        // Every budget fills up within 120 seconds.
         host.left.retain(|(_, at)| now - at < 120.0);
         let is_needed = !open.is_empty()
             || closing && !host.left.is_empty()
@@ -291,12 +293,12 @@ impl Control {
         Ok(())
     }
 
-    /// Takes up what another process was counting on a host when it ended. Gives the number of counts: their summaries are due,
-    /// and say "at least".
+    /// Restores the counts and budgets that the previous process saved for a host. Returns the number of counts. Their summaries
+    /// are due now, and say "at least".
     ///
     /// # Errors
     ///
-    /// [`io::Error`] where there is a file and it can't be read. It will be written over.
+    /// Returns [`io::Error`] if the file exists but can't be read. The next checkpoint replaces it.
     pub fn restore(&mut self, host: &str, path: &Path, now: f64) -> io::Result<usize> {
         let index = self.host(host, now);
         let found = Checkpoint::read(path);
@@ -323,7 +325,7 @@ impl Control {
         Ok(restored)
     }
 
-    /// How many events of a host are counted now and in no stored summary yet.
+    /// The number of counted events of a host that are in no stored summary yet.
     #[must_use]
     pub fn counted(&self, host: &str) -> u64 {
         let Some(index) = self.host_index.get(host).copied() else { return 0 };
@@ -331,20 +333,20 @@ impl Control {
         counts_of(index, host, &self.outcomes, &self.tables).map(|count| count.number).fold(0, u64::saturating_add)
     }
 
-    /// How many events of each type were counted and not stored on a host, since the log was made.
+    /// How many events of each type were counted and not stored on a host, since this object was created.
     pub fn suppressed(&self, host: &str) -> impl Iterator<Item = (&str, u64)> {
         let index = self.host_index.get(host).copied();
         let of_host = self.outcomes.iter().filter(move |outcome| Some(outcome.host) == index && outcome.suppressed > 0);
         of_host.map(|outcome| (outcome.kind.as_str(), outcome.suppressed))
     }
 
-    /// How many there were within the last minute.
+    /// The same for all types together, within the last minute.
     pub fn suppressed_lately(&mut self, host: &str, now: f64) -> u64 {
         let host = self.host_index.get(host).copied().and_then(|index| self.hosts.get_mut(index));
         host.map_or(0, |host| host.lately.sum(now))
     }
 
-    /// How many keys are in the table.
+    /// How many keys are in the tables.
     #[must_use]
     pub fn keys(&self) -> usize {
         self.tables.failures.len().saturating_add(self.tables.actors.len())
@@ -369,7 +371,7 @@ impl Control {
         }
         let is_failure = is_unauthenticated(kind);
         let is_like_it = |known: &&String| catalogue::find(known).is_none() && is_unauthenticated(known) == is_failure;
-        // Ours are always told apart, and failures are not crowded out by what else modules of others report.
+        // Our own types are always told apart. Failures and other types of other modules have separate limits.
         let is_told_apart = catalogue::find(kind).is_some() || host.outcomes.keys().filter(is_like_it).count() < OUTCOMES;
         let others = if is_failure { OTHER_FAILURES } else { OTHERS };
         let kind = if is_told_apart { kind } else { others };
@@ -381,18 +383,6 @@ impl Control {
         }
         Some(index)
     }
-}
-
-/// All counts of a host whose summary is not stored yet.
-fn counts_of<'a>(
-    index: usize,
-    host: &'a HostState,
-    outcomes: &'a [HostOutcome],
-    tables: &'a WindowTables,
-) -> impl Iterator<Item = &'a Count> {
-    let of_host = move |count: &&Count| outcomes.get(count.outcome).is_some_and(|outcome| outcome.host == index);
-    let coarsest = outcomes.iter().filter_map(|outcome| outcome.window.as_ref()?.count.as_deref());
-    tables.counts().chain(coarsest).filter(of_host).chain(host.closed.iter().chain(&host.emitting))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Events that were counted and not stored.
+//! A number of events that were counted and not stored.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -9,112 +9,42 @@ use uuid::Uuid;
 use super::distinct::Distinct;
 use super::facts::Facts;
 use super::many::{Many, Net, Pool};
+use super::origin::{PeerOrigin, Who};
 use super::summary::{FloodSummary, Often, SAMPLES, Sample};
 use crate::address::location::Location;
 use crate::address::network_of;
 use crate::entry::names::Names;
 use crate::entry::text::{Kind, clean, clean_jid};
 
-/// Longest text of a sample, in bytes.
+/// The longest text of a sample, in bytes.
 pub(super) const SAMPLE_LIMIT: usize = 255;
 
-/// How much of an address is to be described.
+/// Which part of an address to describe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The address itself.
     Address,
-    /// The network that it lies in.
+    /// Its network.
     Network,
-    /// The network alone, without its place.
+    /// Its network, without a location.
     NetworkAlone,
 }
 
-/// What is stored of an address, as the host's policy has it, and its place.
+/// What the host's policy stores of an address, and the location.
 pub type Described = (Option<String>, Option<Location>);
-
-/// The account that all events of a count concern, or the actor who caused all of them.
-#[derive(Clone, Debug)]
-enum Who {
-    One { hash: Option<u64>, jid: Option<String> },
-    Various,
-}
-
-impl Who {
-    fn of(hash: Option<u64>, name: Option<&[u8]>) -> Self {
-        Self::One { hash, jid: name.and_then(clean_jid).map(std::borrow::Cow::into_owned) }
-    }
-
-    fn is_hash(&self, other: Option<u64>) -> bool {
-        matches!(self, Self::One { hash, .. } if *hash == other)
-    }
-
-    fn is(&self, other: &Self) -> bool {
-        matches!(other, Self::One { hash, .. } if self.is_hash(*hash))
-    }
-
-    fn join(&mut self, other: Option<u64>) {
-        if !self.is_hash(other) {
-            *self = Self::Various;
-        }
-    }
-
-    fn jid(&self) -> Option<String> {
-        if let Self::One { jid, .. } = self { jid.clone() } else { None }
-    }
-}
-
-/// Where all events of a count came from.
-#[derive(Clone, Debug)]
-enum PeerOrigin {
-    Address(Option<IpAddr>),
-    /// The network of this address.
-    Network(IpAddr),
-    Various,
-    /// As another process has described it.
-    Stored(Option<String>, Option<Location>),
-}
-
-impl PeerOrigin {
-    fn network(&self) -> Option<IpNet> {
-        match self {
-            Self::Address(address) => address.and_then(network_of),
-            Self::Network(address) => network_of(*address),
-            Self::Various | Self::Stored(..) => None,
-        }
-    }
-
-    /// Whether both are the same network, or none.
-    fn is_of_network(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Various, _) | (_, Self::Various) => false,
-            (Self::Stored(a, _), Self::Stored(b, _)) => a == b,
-            (Self::Stored(..), _) | (_, Self::Stored(..)) => false,
-            _ => self.network() == other.network(),
-        }
-    }
-
-    fn join(&mut self, other: &Self) {
-        *self = match (&*self, other) {
-            (Self::Address(a), Self::Address(b)) if a == b => return,
-            (Self::Stored(a, _), Self::Stored(b, _)) if a == b => return,
-            (Self::Address(Some(a)) | Self::Network(a), other) if network_of(*a) == other.network() => Self::Network(*a),
-            _ => Self::Various,
-        };
-    }
-}
 
 #[derive(Clone, Debug)]
 struct SeenSample {
     hash: u64,
     sample: Sample,
-    /// What the sample's network is made from, once it is asked for.
+    /// The address from which the sample's network is made when it is needed.
     address: Option<IpAddr>,
 }
 
-/// A number of events that are one outcome.
+/// A number of events of one outcome.
 #[derive(Clone, Debug)]
 pub(super) struct Count {
-    /// The id of the entry that says so, from when it is given to be written.
+    /// The id of the summary, once the summary has been returned to be stored.
     pub(super) id: Option<Uuid>,
     pub(super) outcome: usize,
     pub(super) number: u64,
@@ -127,12 +57,12 @@ pub(super) struct Count {
     networks: Distinct,
     actors: Distinct,
     many: Option<Box<Many>>,
-    /// Whether the one account is known to exist.
+    /// Whether the account is known to exist, if there is only one.
     exists: bool,
     samples: Vec<SeenSample>,
-    /// Whether a process that has died began it: then there may have been more.
+    /// Whether the previous process began this count. Then there may have been more events.
     restored: bool,
-    /// Whether that one had begun to write it.
+    /// Whether the previous process may have stored the summary.
     offered: bool,
 }
 
@@ -158,8 +88,8 @@ impl Count {
         }
     }
 
-    /// A count that another process began. `offset` is what UNIX time has more than this process's clock. With an id, that one had
-    /// begun to write it.
+    /// A count from the checkpoint of the previous process. `offset` is UNIX time minus this process's clock, in seconds. If the
+    /// summary has an id, it may have been stored already.
     pub(super) fn restored(summary: FloodSummary, outcome: usize, hasher: &RandomState, offset: f64, pool: &mut Pool) -> Option<Self> {
         let id = if summary.id.is_empty() { None } else { Some(Uuid::parse_str(&summary.id).ok()?) };
         let many = restored_many(&summary, hasher, pool);
@@ -185,7 +115,8 @@ impl Count {
         })
     }
 
-    /// Counts one more. Gives whether it should be asked if there is such an account, which is done for what came before.
+    /// Counts an event. Returns whether the caller should check that its account exists. That is only asked for an account that has
+    /// come before.
     pub(super) fn add(&mut self, facts: &Facts<'_>, now: f64, hasher: &RandomState, pool: &mut Pool) -> bool {
         let network_hash = facts.network.map(|network| hasher.hash_one(network));
         if self.many.is_none() && self.number > 0 && self.differs(facts) {
@@ -206,7 +137,7 @@ impl Count {
         if let Some(hash) = facts.actor_hash {
             self.actors.insert(hash, &mut pool.hashes);
         }
-        // An account that all is about is asked for once.
+        // If all events are about one account, it is asked for once.
         let mut asks = self.number == 2 && self.many.is_none() && facts.user_hash.is_some();
         if let Some(many) = &mut self.many {
             if let Some((hash, name)) = facts.user_hash.zip(facts.user) {
@@ -231,7 +162,7 @@ impl Count {
         asks
     }
 
-    /// Says that there is an account of that name: it is told apart from all that may be noise.
+    /// Notes that an account exists. It is kept apart from names that may be made up.
     pub(super) fn exists(&mut self, hash: u64, name: &[u8], pool: &mut Pool) {
         match &mut self.many {
             Some(many) => many.exists(hash, name, pool),
@@ -239,7 +170,7 @@ impl Count {
         }
     }
 
-    /// Takes what another one has counted. Neither may have an id: what was written under it can't be unwritten.
+    /// Merges another count into this one. Neither may have an id, because its summary may be stored already.
     pub(super) fn absorb(&mut self, mut other: Self, hasher: &RandomState, pool: &mut Pool) {
         let is_same = self.who.is(&other.who) && self.actor.is(&other.actor) && self.origin.is_of_network(&other.origin);
         if !is_same || self.many.is_some() || other.many.is_some() {
@@ -264,23 +195,23 @@ impl Count {
         self.restored |= other.restored;
     }
 
-    /// Whether another process has begun to write it.
+    /// Whether the previous process may have stored the summary.
     pub(super) const fn is_offered(&self) -> bool {
         self.offered
     }
 
-    /// The network that all of it came from, where that is one.
+    /// The network of all its events. Returns `None` if there are several or none.
     pub(super) fn network(&self) -> Option<IpNet> {
         self.origin.network()
     }
 
-    /// What it holds of what all counts share.
+    /// How much it has taken from the pool.
     pub(super) fn pooled(&self) -> Pool {
         let hashes = [self.accounts.pooled(), self.networks.pooled(), self.actors.pooled()].into_iter().fold(0, usize::saturating_add);
         Pool { hashes, names: self.many.as_ref().map_or(0, |many| many.pooled()) }
     }
 
-    /// Whether an event is not about the same account, network and actor as all before it.
+    /// Whether the account, network or actor of an event differs from that of the events before.
     fn differs(&self, facts: &Facts<'_>) -> bool {
         let is_of_network = match &self.origin {
             PeerOrigin::Address(address) if *address == facts.address => true,
@@ -289,7 +220,7 @@ impl Count {
         !(is_of_network && self.who.is_hash(facts.user_hash) && self.actor.is_hash(facts.actor_hash))
     }
 
-    /// Who and what has been counted, as long as it is always the same.
+    /// The account, network and actor of the events so far, which are all the same.
     fn so_far(&self, hasher: &RandomState, pool: &mut Pool) -> Many {
         let mut many = Many::default();
         match &self.who {
@@ -317,7 +248,7 @@ impl Count {
         many
     }
 
-    /// The entry that says what was counted, but for its type and source.
+    /// The summary, without the type and the source.
     pub(super) fn summary(&self, offset: f64, describe: &dyn Fn(IpAddr, Part) -> Described) -> FloodSummary {
         let (remote_ip, location) = match &self.origin {
             PeerOrigin::Address(Some(address)) => describe(*address, Part::Address),
@@ -367,7 +298,7 @@ impl Count {
     }
 }
 
-/// Who and what a count was about that another process began.
+/// The accounts, networks and actors of a summary from a checkpoint.
 fn restored_many(summary: &FloodSummary, hasher: &RandomState, pool: &mut Pool) -> Option<Box<Many>> {
     let is_various = summary.user.is_none() && summary.accounts > 0;
     if !is_various && summary.often.is_empty() {
@@ -394,7 +325,7 @@ fn restored_many(summary: &FloodSummary, hasher: &RandomState, pool: &mut Pool) 
     let rest = summary.count.saturating_sub(named);
     match summary.names.as_deref().and_then(Names::read) {
         Some(names) => many.add_names(&names, rest, pool),
-        // A version before this one named nobody.
+        // The first version did not save any names.
         None if summary.others || is_various && named == 0 => many.add_unknown(rest, pool),
         None => {}
     }

@@ -1,18 +1,18 @@
-//! How many different ones there were: exact up to a bound.
+//! Counts different things, exactly up to a limit.
 
 use std::collections::HashSet;
 
-/// How many one count tells apart.
+/// The largest number that one count tells apart.
 const MOST: usize = 16_384;
 
-/// How many all counts together may tell apart, in hashes of eight bytes.
+/// The largest number that all counts together tell apart. Each takes a hash of eight bytes.
 pub(super) const POOL: usize = 131_072;
 
-/// A number of different things, known by their hashes.
+/// The number of different things, by their hashes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Distinct {
     seen: Hashes,
-    /// So many were counted by another process, whose hashes are gone.
+    /// The number from the checkpoint of the previous process, which did not save the hashes.
     before: u64,
     beyond: bool,
 }
@@ -30,7 +30,7 @@ impl Distinct {
         Self { seen: Hashes::None, before: number, beyond: at_least }
     }
 
-    /// Counts a hash, if it is a new one; gives whether it was seen before. `pool` is how many more may be told apart by all.
+    /// Adds a hash. Returns whether it was there before. `pool` is how many more hashes all counts may keep.
     pub(super) fn insert(&mut self, hash: u64, pool: &mut usize) -> bool {
         match &mut self.seen {
             Hashes::None => self.seen = Hashes::One(hash),
@@ -49,7 +49,7 @@ impl Distinct {
         false
     }
 
-    /// Counts what another count has.
+    /// Adds all hashes of another count.
     pub(super) fn absorb(&mut self, other: Self, pool: &mut usize) {
         *pool = pool.saturating_add(other.pooled());
         match other.seen {
@@ -61,17 +61,17 @@ impl Distinct {
                 self.insert(hash, pool);
             }),
         }
-        // Who was counted before may be among those that are known by their hashes.
+        // Some of those that the previous process counted may be among the known hashes.
         self.beyond |= other.beyond || self.before.min(other.before) > 0;
         self.before = self.before.max(other.before);
     }
 
-    /// How many of the pool it has.
+    /// How many hashes it has taken from the pool.
     pub(super) fn pooled(&self) -> usize {
         if let Hashes::Many(hashes) = &self.seen { hashes.len() } else { 0 }
     }
 
-    /// How many there were at least, and whether there may have been more.
+    /// Returns the number, and whether it may be too low.
     pub(super) fn number(&self) -> (u64, bool) {
         let seen = match &self.seen {
             Hashes::None => 0,

@@ -1,33 +1,33 @@
-//! An event as flood control sees it.
+//! The part of an event that flood control needs.
 
-/// An event, as far as it matters whether it is one of many. Any bytes may stand in it.
+/// The part of an event that flood control needs. The values may be any bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Event<'a> {
-    /// The account that it concerns.
+    /// The account that the event is about.
     pub account: Account<'a>,
     /// The peer's address.
     pub address: Option<&'a [u8]>,
-    /// Why it failed.
+    /// Why the attempt failed.
     pub condition: Option<&'a [u8]>,
-    /// Who did it, where that may be another one than the account: a JID, or another server's domain.
+    /// Who did it, if that can be someone other than `account`: a JID, or the domain of another server.
     pub actor: Option<&'a [u8]>,
-    /// As how many events it counts, see [`weight`]; 0 is 1.
+    /// How many events it counts as, see [`weight`]. 0 counts as 1.
     pub weight: u32,
 }
 
-/// An account, as far as an event names it.
+/// How an event names its account.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Account<'a> {
-    /// Not at all.
+    /// The event names no account.
     #[default]
     Unknown,
     /// By its JID.
     Jid(&'a [u8]),
-    /// By its name on the event's host: the JID need not be put together then, which costs more than all the rest.
+    /// By its name on the event's host. The caller does not need to build the JID, which would cost more than counting.
     Name(&'a [u8]),
 }
 
-/// How many events one event counts as, by the bytes of text in it: one more for each kilobyte.
+/// How many events an event counts as, from the number of bytes of text in it: one, and one more for each KiB.
 #[must_use]
 pub fn weight(bytes: u64) -> u32 {
     u32::try_from(bytes / 1024).unwrap_or(u32::MAX).saturating_add(1)

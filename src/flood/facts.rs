@@ -1,4 +1,4 @@
-//! What is needed of an event to count it.
+//! What counting needs to know about an event.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::event::{Account, Event};
 use crate::address::{self, network_of};
 
-/// What is needed of an event to count it.
+/// What counting needs to know about an event.
 pub(super) struct Facts<'a> {
     pub(super) user: Option<&'a [u8]>,
     pub(super) user_hash: Option<u64>,
@@ -20,7 +20,7 @@ pub(super) struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    /// `buffer` takes the JID of an account that is known by its name on `host`.
+    /// Reads an event. `buffer` holds the JID if the event only has the account's name on `host`.
     pub(super) fn of(event: &Event<'a>, host: &str, buffer: &'a mut Vec<u8>, hasher: &RandomState) -> Self {
         let jid = match event.account {
             Account::Unknown | Account::Name(b"") => None,
@@ -33,7 +33,7 @@ impl<'a> Facts<'a> {
                 Some(buffer.as_slice())
             }
         };
-        // The bare JID, as it would be stored; see clean_jid.
+        // The bare JID, as clean_jid would store it.
         let user = jid.and_then(|user| user.split(|byte| *byte == b'/').next()).filter(|user| !user.is_empty() && *user != b"@");
         let address = event.address.and_then(|text| address::parse(std::str::from_utf8(text).ok()?));
         let bare = |jid: &'a [u8]| jid.split(|byte| *byte == b'/').next().filter(|jid| !jid.is_empty());
@@ -49,13 +49,13 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// The actor; where that is not said, the account by itself.
+    /// The hash of the actor. If there is none, that of the account.
     pub(super) fn who_hash(&self) -> Option<u64> {
         self.actor_hash.or(self.user_hash)
     }
 
-    /// What the event's peer shares with others: a network, where it is not one that many peers come through (a proxy's, a house's);
-    /// and where there is no address, the server that the actor is on, if that is not `host`.
+    /// The hash of the group that the peer belongs to. That is its network, unless the address is not public, such as that of a
+    /// proxy. Without an address it is the actor's server, unless that is `host`.
     pub(super) fn group_hash(&self, host: &str, hasher: &RandomState) -> Option<u64> {
         if let Some(address) = self.address {
             return self.network.filter(|_| address::is_public(address)).map(|network| hasher.hash_one(network));

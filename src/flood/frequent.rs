@@ -1,22 +1,22 @@
-//! The most frequent of very many, in bounded memory: the summary of Misra and Gries.
+//! The most frequent values of a long sequence, in bounded memory: the Misra-Gries summary.
 //!
-//! A count may be too low by at most what was missed, and is never too high. Whatever came more often than that is there. With
-//! [`KEPT`] places, that is everything that came more often than once in [`KEPT`] + 1.
+//! A count is never too high. It may be too low, by at most the number `missed`. Every value that came more often than `missed` is
+//! kept. With [`KEPT`] places, that is every value that makes up more than one in [`KEPT`] + 1 of all.
 
-/// How many are told apart in one summary.
+/// How many values one list keeps.
 pub(super) const KEPT: usize = 64;
 
-/// How many an entry names. Everything that came more often than once in [`SURE`] is among them.
+/// How many values an entry names. Every value that makes up more than one in `SURE` of all is among them.
 pub(super) const NAMED: usize = 32;
 
-/// See [`NAMED`]. Of those in the summary, at most 32 can have a count of n/21 - n/65, and one that came n/21 times has it.
+/// See [`NAMED`]. Of n values, at most 32 in the list can have a count of n/21 - n/65 or more. A value that came n/21 times does.
 #[cfg(test)]
 pub(super) const SURE: u64 = 21;
 
-/// How many all counts together keep.
+/// How many values all counts together keep.
 pub(super) const POOL: usize = 65_536;
 
-/// One of the most frequent.
+/// A value and how often it came.
 #[derive(Clone, Debug)]
 pub(super) struct Counted<T> {
     pub(super) hash: u64,
@@ -24,7 +24,7 @@ pub(super) struct Counted<T> {
     pub(super) value: T,
 }
 
-/// How often each of very many came.
+/// The list of the most frequent values.
 #[derive(Clone, Debug)]
 pub(super) struct Frequent<T> {
     counts: Vec<Counted<T>>,
@@ -38,8 +38,8 @@ impl<T> Default for Frequent<T> {
 }
 
 impl<T> Frequent<T> {
-    /// Counts one more, which `make` describes if it is not known. `pool` is how many more may be kept by all. Gives whether it is
-    /// kept.
+    /// Adds `count` to a value, which `make` returns if it is new. `pool` is how many more values all counts may keep. Returns whether
+    /// the value is kept.
     pub(super) fn add(&mut self, hash: u64, count: u64, pool: &mut usize, make: impl FnOnce() -> T) -> bool {
         if let Some(known) = self.get_mut(hash) {
             known.count = known.count.saturating_add(count);
@@ -47,7 +47,7 @@ impl<T> Frequent<T> {
         }
         let mut count = count;
         if self.counts.len() >= KEPT || *pool == 0 {
-            // As many of each as there are of the least frequent, this one included, cancel each other out.
+            // The lowest count, the new one included, is taken away from all.
             let least = self.counts.iter().map(|known| known.count).min().unwrap_or(count).min(count);
             self.lower(least, pool);
             count = count.saturating_sub(least);
@@ -61,7 +61,7 @@ impl<T> Frequent<T> {
         true
     }
 
-    /// Takes what another one has counted.
+    /// Adds all values of another list.
     pub(super) fn absorb(&mut self, other: Self, pool: &mut usize) {
         *pool = pool.saturating_add(other.counts.len());
         self.missed = self.missed.saturating_add(other.missed);
@@ -81,7 +81,7 @@ impl<T> Frequent<T> {
         }
     }
 
-    /// Says that others came. Only their number is known.
+    /// Counts values of which only the number is known.
     pub(super) fn miss(&mut self, count: u64) {
         self.missed = self.missed.saturating_add(count);
     }
@@ -96,7 +96,7 @@ impl<T> Frequent<T> {
         Some(self.counts.swap_remove(at))
     }
 
-    /// By how much a count may be too low; 0 where all that came are known.
+    /// By how much a count may be too low. 0 means that all values are kept.
     #[cfg(test)]
     pub(super) const fn missed(&self) -> u64 {
         self.missed
@@ -110,14 +110,14 @@ impl<T> Frequent<T> {
         self.counts.iter()
     }
 
-    /// Those that an entry names, the most frequent first, and whether these are all that came.
+    /// Returns the values that an entry names, the most frequent first, and whether these are all values.
     pub(super) fn named(&self) -> (Vec<&Counted<T>>, bool) {
         let mut named: Vec<&Counted<T>> = self.counts.iter().collect();
         named.sort_by_key(|known| std::cmp::Reverse(known.count));
         let complete = self.missed == 0 && named.len() <= NAMED;
         named.truncate(NAMED);
         if !complete {
-            // One that came once says nothing, and is rarer than once in SURE.
+            // A value that came once says nothing, and makes up less than one in SURE.
             named.retain(|known| known.count > 1);
         }
         (named, complete)
@@ -174,7 +174,7 @@ mod tests {
         Ok(())
     }
 
-    /// A few names that come often among many that do not, in any order.
+    /// A few frequent names among many rare ones, in any order.
     fn names() -> impl Strategy<Value = Vec<u64>> {
         let often = prop::collection::vec((0u64..40, 1usize..300), 0..40);
         let seldom = prop::collection::vec(1000u64..4000, 0..2000);

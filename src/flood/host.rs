@@ -1,4 +1,4 @@
-//! What is kept of one host.
+//! What flood control keeps for one host.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use super::lately::Lately;
 use super::limits::{Burst, Repeats};
 use crate::archive::retention::Retention;
 
-/// How many budgets a host may have: three for each class, and there are few classes.
+/// The largest number of budgets of a host. Each class has four at most, and there are few classes.
 const BUDGETS: usize = 300;
 
 #[derive(Debug)]
@@ -19,13 +19,13 @@ pub(super) struct HostState {
     pub(super) repeats: Repeats,
     pub(super) retention: Retention,
     pub(super) outcomes: HashMap<String, usize>,
-    /// That of failures first; then those of causes and classes.
+    /// The budget for failures is the first. The others are for one cause and class each.
     pub(super) budgets: Vec<NamedBudget>,
-    /// What another process has left of budgets that were not needed yet, and when that was.
+    /// Budgets of the previous process that this one has not needed yet, and when they were saved.
     pub(super) left: Vec<(SavedBudget, f64)>,
-    /// How often it may be asked whether there is an account.
+    /// Limits how often Prosody is asked whether an account exists.
     pub(super) questions: Budget,
-    /// Counts whose windows are over.
+    /// Counts whose windows have ended.
     pub(super) closed: Vec<Count>,
     /// Counts whose summaries are being stored.
     pub(super) emitting: Vec<Count>,
@@ -35,10 +35,10 @@ pub(super) struct HostState {
     pub(super) written: bool,
 }
 
-/// A budget of a host.
+/// A budget of a host, with its name.
 #[derive(Debug)]
 pub(super) struct NamedBudget {
-    /// Who has it, and for which class; nothing for that of failures.
+    /// Who the budget is for, and the class. Empty for failures.
     pub(super) name: String,
     pub(super) budget: Budget,
 }
@@ -62,12 +62,12 @@ impl HostState {
         }
     }
 
-    /// Takes over what another process had left of a budget, `ago` seconds before.
+    /// Takes over a budget that the previous process saved `ago` seconds ago.
     pub(super) fn resume(&mut self, saved: SavedBudget, ago: f64, now: f64) {
         if let Some(named) = self.budgets.iter_mut().find(|named| named.name == saved.name) {
             named.budget = Budget::resume(named.budget.size(), saved.tokens, ago, now);
         } else if self.left.len() < BUDGETS {
-            // Its size is known when the first event comes that is paid for with it.
+            // Its size is not known before the first event that it pays for.
             self.left.push((saved, now - ago.max(0.0)));
         }
     }

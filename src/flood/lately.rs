@@ -1,8 +1,8 @@
-//! How many there were within the last minute.
+//! How many events were counted within the last minute.
 
 const SECONDS: usize = 60;
 
-/// A number for each of the last sixty seconds.
+/// The number of events in each of the last sixty seconds.
 #[derive(Clone, Debug)]
 pub(super) struct Lately {
     counts: [u64; SECONDS],
@@ -28,10 +28,10 @@ impl Lately {
         self.counts.iter().sum()
     }
 
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates; seconds of a clock.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates, and the value is a number of seconds.
     fn turn_to(&mut self, now: f64) -> usize {
         let second = now as u64;
-        // A clock that goes back counts for the second that it had reached.
+        // If the clock goes back, the last second that it had reached is used.
         if second > self.second {
             for passed in self.second.saturating_add(1).max(second.saturating_sub(SECONDS as u64 - 1))..=second {
                 if let Some(count) = self.counts.get_mut((passed % SECONDS as u64) as usize) {

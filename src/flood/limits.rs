@@ -1,34 +1,34 @@
-//! How much of each event type is stored as it is, by who can cause it.
+//! How many events of each type are stored as they are. That depends on who can cause the type.
 
 use super::budget::Size;
 use crate::archive::retention::{FAILURE_TYPES, TypePattern};
 use crate::catalogue::{Cause, cause_of};
 
-/// How many times as many events as of failures are stored of what a user or another server does,
+/// The limit for each user and each other server, as a multiple of the limit for failures.
 const OF_USERS: u32 = 4;
-/// of what comes before there is an account, for each network,
+/// The same for peers without an account, for each network.
 const OF_STRANGERS: u32 = 10;
-/// of what moderators do, who import lists and clean up after attacks,
+/// The same for moderators, who import lists and clean up after attacks.
 const OF_MODERATORS: u32 = 50;
-/// and of types that other modules report: how often those happen only they know. In a class with a limit they are bounded like
-/// all others, and without one this is a brake for what has run wild.
+/// The same for types that other modules report. Only those modules know how often they happen, so this only stops a module that
+/// reports without end. In a class with a limit the usual share of that limit applies.
 const OF_OTHER_MODULES: u32 = 2000;
 
-/// How many times as many of all actors of one network together: a large one may have many users,
+/// The limit for all actors of one network, as a multiple of the limit for one actor. A large network has many users.
 const TOGETHER: u32 = 50;
-/// but names of servers are cheap.
+/// The same for other servers: domain names are cheap.
 const SERVERS_TOGETHER: u32 = 10;
 
-/// In a class with a limit, one actor has at most this part of it in one window, and those of one network at most twice as much.
+/// In a class with a limit, one actor has at most one in this many entries of it in a window, and the actors of one network twice that.
 const PART: u64 = 20;
 
-/// The fewest that are stored of an actor, whatever the limit of the class: below that a log would say nothing.
+/// The lowest limit for an actor, even if the limit of the class is very small.
 const FEWEST: u32 = 3;
 
-/// How many events of a key are stored as they are, and within which time.
+/// How many events of a key are stored as they are within a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Burst {
-    /// So many are stored.
+    /// The largest number of events that are stored.
     pub burst: u32,
     /// Length of a window, in seconds.
     pub window: f64,
@@ -40,14 +40,14 @@ impl Default for Burst {
     }
 }
 
-/// Within which times the same outcome of the same account from the same address is not repeated, in seconds.
+/// For how long the same outcome of the same account and address is not stored again, in seconds. `None` turns this off.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Repeats {
-    /// `authentication-failure`.
+    /// For `authentication-failure`.
     pub failure: Option<f64>,
-    /// `authentication-success`.
+    /// For `authentication-success`.
     pub success: Option<f64>,
-    /// How many accounts and addresses are remembered for each.
+    /// How many pairs of account and address are remembered for each of the two.
     pub keys: usize,
 }
 
@@ -57,41 +57,41 @@ impl Default for Repeats {
     }
 }
 
-/// How the events of an outcome are bounded.
+/// The limits of an outcome.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum TypeLimits {
-    /// Of each account and network.
+    /// For each account and network.
     Failures(Burst),
-    /// By who did it.
+    /// For each actor.
     Actors {
-        /// Of each actor.
+        /// How many events of one actor are stored.
         each: u32,
-        /// Of all actors of a network.
+        /// How many events of all actors of a network are stored.
         together: u32,
         /// Length of a window, in seconds.
         window: f64,
-        /// Whether actors are told apart: where each makes an account of its own there is only the network.
+        /// Whether actors are told apart. They are not if each of them makes a new account: then only the network counts.
         by_actor: bool,
-        /// Whether events of which nothing is known, neither who did it nor from where, are stored all the same: of types that are
-        /// not ours, as the modules that report them are trusted.
+        /// Whether events without an actor and without an address are always stored. That is the case for types of other modules,
+        /// which are trusted.
         trusts: bool,
         budget: (&'static str, f64),
     },
 }
 
-/// Whether peers can cause events of that type who are not authenticated, see [`FAILURE_TYPES`].
+/// Whether unauthenticated peers can cause events of this type, see [`FAILURE_TYPES`].
 #[must_use]
 pub fn is_unauthenticated(kind: &str) -> bool {
     FAILURE_TYPES.iter().filter_map(|text| TypePattern::new(text)).any(|pattern| pattern.matches(kind))
 }
 
-/// Whether events of that type may have to be counted.
+/// Whether there are limits for this type. If not, its events are always stored.
 pub(super) fn is_bounded(kind: &str) -> bool {
     is_unauthenticated(kind) || !matches!(cause_of(kind), Some(Cause::Administrator | Cause::Server))
 }
 
 impl TypeLimits {
-    /// The limits of an event type, for a class with that limit; `None` if all its events are stored.
+    /// The limits of an event type in a class with this limit. Returns `None` if all its events are stored.
     pub(super) fn new(kind: &str, cause: Option<Cause>, burst: Burst, limit: Option<u64>) -> Option<Self> {
         if is_unauthenticated(kind) {
             return Some(Self::Failures(burst));
@@ -125,7 +125,7 @@ impl TypeLimits {
         })
     }
 
-    /// The name of the budget, and its size in a class with that limit.
+    /// The name of the budget that pays for the entries, and its size in a class with this limit.
     pub(super) fn budget(&self, limit: Option<u64>) -> (&'static str, Size) {
         match self {
             Self::Failures(_) => ("", Size::FAILURES),

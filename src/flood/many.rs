@@ -1,4 +1,4 @@
-//! Which accounts, networks and actors a count is about, where they are several.
+//! The accounts, networks and actors of a count, if there are several.
 
 use std::net::IpAddr;
 
@@ -9,12 +9,12 @@ use super::summary::Often;
 use crate::entry::names::Names;
 use crate::entry::text::clean_jid;
 
-/// What all counts together may still keep.
+/// How much more all counts together may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pool {
     /// Hashes of eight bytes.
     pub(super) hashes: usize,
-    /// Names of accounts, networks and actors.
+    /// Names of accounts, networks and actors, each with its count.
     pub(super) names: usize,
 }
 
@@ -22,14 +22,14 @@ impl Pool {
     pub(super) const FULL: Self = Self { hashes: distinct::POOL, names: frequent::POOL };
 }
 
-/// As many names as a filter takes the memory of.
+/// A filter uses as much memory as this many names.
 const FILTER: usize = 32;
 
-/// A name as an entry would have it, and as somebody asks for it who searches for the account.
+/// A name as it is stored in an entry. A query for the account uses the same form.
 #[derive(Clone, Debug)]
 struct Name {
     text: Box<str>,
-    /// Whether somebody was asked if there is such an account.
+    /// Whether the caller was asked if the account exists.
     asked: bool,
 }
 
@@ -42,28 +42,28 @@ impl Name {
 /// A network.
 #[derive(Clone, Debug)]
 pub(super) enum Net {
-    /// That of an address.
+    /// The network of this address.
     Of(IpAddr),
-    /// As another process has described it.
+    /// The text that the previous process saved.
     Stored(String),
 }
 
 /// The accounts that are not named one by one.
 #[derive(Clone, Debug, Default)]
 enum Unnamed {
-    /// There are none.
+    /// There are no others.
     #[default]
     None,
-    /// All accounts, those that are named included.
+    /// A set of all accounts, including those that are named.
     Filter(Box<Names>),
-    /// Any.
+    /// There may be any other accounts.
     Unknown,
 }
 
-/// Which accounts, networks and actors there were.
+/// The accounts, networks and actors of a count, with how often each came.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Many {
-    /// Accounts that are known to exist: noise can not push them out.
+    /// Accounts that are known to exist. Made-up names can't push them out.
     existing: Frequent<Name>,
     accounts: Frequent<Name>,
     others: Unnamed,
@@ -72,7 +72,7 @@ pub(super) struct Many {
 }
 
 impl Many {
-    /// Counts events of an account. Gives whether it should be asked if there is one.
+    /// Counts events of an account. Returns whether the caller should check that the account exists.
     pub(super) fn add_account(&mut self, hash: u64, name: &[u8], count: u64, pool: &mut Pool) -> bool {
         if let Some(known) = self.existing.get_mut(hash) {
             known.count = known.count.saturating_add(count);
@@ -93,7 +93,7 @@ impl Many {
         true
     }
 
-    /// Says that there is such an account.
+    /// Notes that an account exists.
     pub(super) fn exists(&mut self, hash: u64, name: &[u8], pool: &mut Pool) {
         if self.existing.get_mut(hash).is_some() {
             return;
@@ -113,14 +113,14 @@ impl Many {
         self.actors.add(hash, count, &mut pool.names, || Name::new(name));
     }
 
-    /// Says that there were accounts whose names are not known.
+    /// Counts events of accounts whose names are not known.
     pub(super) fn add_unknown(&mut self, count: u64, pool: &mut Pool) {
         self.accounts.miss(count);
         self.give_back_filter(pool);
         self.others = Unnamed::Unknown;
     }
 
-    /// Says that there were accounts besides those that are named, as `names` has them.
+    /// Counts events of accounts that are only in the set `names`.
     pub(super) fn add_names(&mut self, names: &Names, count: u64, pool: &mut Pool) {
         self.accounts.miss(count);
         self.filter(pool);
@@ -151,7 +151,7 @@ impl Many {
         }
         self.existing.absorb(existing, &mut pool.names);
         self.accounts.absorb(accounts, &mut pool.names);
-        // One that is known to exist stays in one place.
+        // An account that is known to exist must be in one list only.
         let both: Vec<u64> = self.existing.all().map(|known| known.hash).collect();
         for hash in both {
             if let Some(again) = self.accounts.remove(hash, &mut pool.names)
@@ -164,14 +164,14 @@ impl Many {
         self.actors.absorb(actors, &mut pool.names);
     }
 
-    /// How many names of the pool it has.
+    /// How many names it has taken from the pool.
     pub(super) fn pooled(&self) -> usize {
         let filter = if matches!(self.others, Unnamed::Filter(_)) { FILTER } else { 0 };
         let names = [self.existing.len(), self.accounts.len(), self.networks.len(), self.actors.len()];
         names.into_iter().fold(filter, usize::saturating_add)
     }
 
-    /// The accounts that an entry names, whether there were others, and the set of all.
+    /// Returns the accounts that the entry names, whether there were others, and the set of all accounts as text.
     pub(super) fn accounts(&self) -> (Vec<Often>, bool, Option<String>) {
         let ((existing, all_existing), (accounts, all_accounts)) = (self.existing.named(), self.accounts.named());
         let are_whole = existing.iter().chain(&accounts).all(|known| known.value.text.len() <= SAMPLE_LIMIT);
@@ -192,7 +192,7 @@ impl Many {
         (named, !complete, names)
     }
 
-    /// The networks that an entry names, which `describe` makes a text of.
+    /// Returns the networks that the entry names. `describe` returns the text for a network, or `None` to leave it out.
     pub(super) fn networks(&self, describe: impl Fn(IpAddr) -> Option<String>) -> Vec<Often> {
         let (networks, _) = self.networks.named();
         let often = networks.into_iter().filter_map(|known| {
@@ -205,7 +205,7 @@ impl Many {
         often.collect()
     }
 
-    /// The actors that an entry names.
+    /// Returns the actors that the entry names.
     pub(super) fn actors(&self) -> Vec<Often> {
         let (actors, _) = self.actors.named();
         let often = |known: &Counted<Name>| {
@@ -215,7 +215,7 @@ impl Many {
         actors.into_iter().map(often).collect()
     }
 
-    /// From now on a set has all accounts.
+    /// Begins a set of all accounts, if there is room for it in the pool.
     fn filter(&mut self, pool: &mut Pool) {
         if !matches!(self.others, Unnamed::None) {
             return;

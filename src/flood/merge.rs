@@ -1,4 +1,4 @@
-//! Fewer counts out of many, and the entry that is made of each.
+//! Merges counts, and makes the summary of a count.
 
 use std::collections::HashMap;
 use std::hash::RandomState;
@@ -10,10 +10,10 @@ use super::outcome::HostOutcome;
 use super::summary::FloodSummary;
 use crate::catalogue::Cause;
 
-/// What is stored of an address in an entry of an event type, as the host's policy has it.
+/// Returns what the host's policy stores of an address in an entry of this event type.
 pub type Describe<'a> = dyn Fn(&str, IpAddr, Part) -> Described + 'a;
 
-/// Merges counts until there are at most `room`, or one for each outcome: those of one network first, then the smaller ones.
+/// Merges counts until there are at most `room`, or one for each outcome. Merges those of one network first, then the smallest.
 pub(super) fn coarsen(counts: Vec<Count>, room: usize, hasher: &RandomState, pool: &mut Pool) -> Vec<Count> {
     if counts.len() <= room {
         return counts;
@@ -31,7 +31,7 @@ pub(super) fn coarsen(counts: Vec<Count>, room: usize, hasher: &RandomState, poo
     counts
 }
 
-/// Merges counts that have the same key; those that have none stay as they are.
+/// Merges counts with the same key. Those without a key stay as they are.
 fn merge_by<K: Eq + std::hash::Hash>(
     counts: Vec<Count>,
     key: impl Fn(&Count) -> Option<K>,
@@ -51,6 +51,7 @@ fn merge_by<K: Eq + std::hash::Hash>(
     merged
 }
 
+/// The summary of a count, with its type and source.
 pub(super) fn summary_of(count: &Count, outcomes: &[HostOutcome], offset: f64, describe: &Describe<'_>) -> FloodSummary {
     let (kind, source) = outcomes.get(count.outcome).map(|outcome| (outcome.kind.clone(), outcome.source.clone())).unwrap_or_default();
     let remote = outcomes.get(count.outcome).is_some_and(|outcome| outcome.cause == Some(Cause::RemoteServer));

@@ -1,28 +1,29 @@
-//! Flood control: nobody but an administrator can make the log grow without bound, or wash anything out of it.
+//! Flood control: only an administrator can make the log grow without bound or push old entries out of it.
 //!
-//! An outcome is an event type on a host. Who can cause it is in the registry of types ([`Cause`](crate::catalogue::Cause)), and decides how it is bounded:
+//! An outcome is an event type on a host. The registry of types says who can cause it ([`Cause`](crate::catalogue::Cause)). That
+//! decides its limits:
 //!
-//! - Failures, which anybody can cause without logging in ([`is_unauthenticated`]): of each outcome, account and network the first
+//! - Failures, which a peer can cause without logging in ([`is_unauthenticated`]): for each outcome, account and network, the first
 //!   few events within a window are stored as they are.
-//! - What users and other servers can cause: of each outcome and actor (the account that did it, the other server) the first few
-//!   are stored as they are, and of all actors of one network several times as many. Long texts count as several events. An actor
-//!   who goes on after a window that had to count gets longer windows, of which less is stored. In a class with a limit, an actor
-//!   has at most a twentieth of it in a window.
+//! - What users and other servers can cause: for each outcome and actor (the account that did it, or the other server), the first
+//!   few events are stored as they are. All actors of one network together may have several times as many. A long text counts as
+//!   several events. If an actor goes over the limit, its next window is longer and its limit is lower. In a class with a limit, one
+//!   actor has at most a twentieth of that limit in a window.
 //! - What administrators do and what the server does by itself is always stored.
 //!
-//! The rest is counted, and when the window is over one entry, a [`FloodSummary`], says how many there were, and who was concerned
-//! most often. So the entries without a count and the sum of the counts are what happened.
+//! All other events are counted. When the window ends, one entry (a [`FloodSummary`]) says how many there were, and which accounts,
+//! networks and actors came most often. The number of entries without a count plus the sum of all counts is the number of events.
 //!
-//! The windows lie in two tables of at most [`KEYS`] and [`ACTOR_KEYS`] keys, so that strangers can't take the room of users. Where
-//! the first is full, keys get coarser: outcome and network, then outcome alone. And budgets hold for each host: unauthenticated
-//! peers cause at most [`ENTRIES_A_MINUTE`] entries in any minute; in each retention class, users have a budget, strangers who
-//! register have one, and so have other servers, and types that other modules report. Events that find it used up are counted, and
-//! summaries are merged, by network and then by outcome, until there are few enough of them.
+//! The windows are kept in two tables of at most [`KEYS`] and [`ACTOR_KEYS`] keys, so that strangers can't fill the table of the
+//! users. If the first table is full, coarser keys are used: outcome and network, then the outcome alone. In addition, each host has
+//! budgets. Unauthenticated peers cause at most [`ENTRIES_A_MINUTE`] entries in any minute. In each retention class there is one
+//! budget for users, one for strangers who register, one for other servers, and one for types that other modules report. If a budget
+//! is used up, events are counted, and summaries are merged (by network, then by outcome) until the budget is enough for them.
 //!
-//! What `audit_auth_repeat_*` leaves out is the same with another key (account and whole address), a burst of one and a window
-//! of its own; where more keys come than are remembered, the oldest is forgotten.
+//! The options `audit_auth_repeat_*` use the same code with another key (account and whole address), a burst of one and a window
+//! of their own. If there are more keys than are remembered, the oldest is forgotten.
 //!
-//! Keys come from attackers, so they are hashed with keys that nobody knows. `now` is a clock that does not jump, in seconds;
+//! Attackers choose the keys, so they are hashed with a random secret. `now` is always a monotonic clock, in seconds.
 //! [`Control::set_clock`] says what it is in UNIX time.
 
 mod budget;
@@ -38,6 +39,7 @@ mod lately;
 mod limits;
 mod many;
 mod merge;
+mod origin;
 mod outcome;
 mod summary;
 mod table;
@@ -53,7 +55,7 @@ pub use merge::Describe;
 pub use summary::{FloodSummary, Often, Sample};
 pub use table::{ACTOR_KEYS, KEYS};
 
-/// Where it is written down what is being counted: beside the journal of the host.
+/// The path of a host's checkpoint, which holds the open counts. It is beside the journal of the host.
 #[must_use]
 pub fn beside(journal: &Path) -> PathBuf {
     journal.with_extension("flood")

@@ -1,4 +1,4 @@
-//! Where an event belongs: to be stored as it is, or to a key that counts it.
+//! Whether an event is stored, or which window counts it.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -24,20 +24,20 @@ pub(super) struct HostOutcome {
     pub(super) kind: String,
     pub(super) source: String,
     pub(super) cause: Option<Cause>,
-    /// How its events are bounded; `None` if all are stored.
+    /// `None` if all events are stored.
     pub(super) limits: Option<TypeLimits>,
     pub(super) repeat: Option<f64>,
     pub(super) repeat_keys: usize,
-    /// Which of the host's budgets its entries are paid for with.
+    /// The index of the host's budget that pays for its entries.
     pub(super) budget: Option<usize>,
     pub(super) suppressed: u64,
-    /// The keys of repeats, in the order of their windows.
+    /// The keys of `audit_auth_repeat_*` and when their windows started, oldest first.
     pub(super) repeats: VecDeque<(u64, f64)>,
-    /// The coarsest key: what found no room in the table, or was merged.
+    /// The window of the coarsest key, for events that found no room in the table, and for merged counts.
     pub(super) window: Option<Window>,
 }
 
-/// Where an event belongs.
+/// Where an event goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Placement {
     Store,
@@ -45,7 +45,7 @@ pub(super) enum Placement {
     Outcome,
 }
 
-/// What an outcome's decision takes into account and changes.
+/// The state that a decision about an event reads and changes.
 pub(super) struct Scene<'a> {
     pub(super) host: &'a mut HostState,
     pub(super) tables: &'a mut WindowTables,
@@ -55,7 +55,7 @@ pub(super) struct Scene<'a> {
 }
 
 impl HostOutcome {
-    /// An outcome of which all is stored, until [`set`](Self::set) says otherwise.
+    /// An outcome without limits. [`set`](Self::set) sets them.
     pub(super) fn new(host: usize, kind: &str, source: &str) -> Self {
         Self {
             host,
@@ -72,7 +72,7 @@ impl HostOutcome {
         }
     }
 
-    /// Sets it as the options of its host say.
+    /// Sets the limits as the options of the host say.
     pub(super) fn set(&mut self, host: &mut HostState) {
         let class = host.retention.class_of(&self.kind).to_owned();
         let limit = host.retention.rules(&class).limit;
@@ -98,11 +98,11 @@ impl HostOutcome {
         self.window.as_ref().is_some_and(|window| window.count.is_some())
     }
 
-    /// Finds where an event belongs, and opens windows for it.
+    /// Decides where an event goes, and opens windows for it.
     pub(super) fn place(&mut self, handle: usize, event: &Event<'_>, facts: &Facts<'_>, scene: &mut Scene<'_>) -> Placement {
         let now = scene.now;
         if let Some(timeout) = self.repeat {
-            // What is no address tells apart too, as it stands.
+            // An address that can't be parsed is part of the key as it is.
             let text = if facts.address.is_none() { event.address } else { None };
             let key = scene.hasher.hash_one((handle, Level::Address, facts.user_hash, facts.address, text));
             if scene.tables.failures.open(key, now).is_some() {
@@ -117,7 +117,7 @@ impl HostOutcome {
         }
     }
 
-    /// For a failure: by account and network.
+    /// Decides about a failure, by account and network.
     fn place_failure(&mut self, handle: usize, facts: &Facts<'_>, burst: Burst, scene: &mut Scene<'_>) -> Placement {
         let Burst { burst, window: length } = burst;
         let Scene { host, tables, hasher, now, .. } = scene;
@@ -134,7 +134,7 @@ impl HostOutcome {
             }
             let mut window = Window::new(handle, level, now, length, 0);
             let admitted = window.admits(burst, budget, now);
-            // What can't be stored is counted by network, which makes fewer summaries.
+            // An event that can't be stored is counted by network. That makes fewer summaries.
             if admitted || level == Level::Network {
                 table.insert(key, window);
                 return if admitted { Placement::Store } else { Placement::Key(Side::Failures, key) };
@@ -145,7 +145,7 @@ impl HostOutcome {
         if window.admits(burst, budget, now) { Placement::Store } else { Placement::Outcome }
     }
 
-    /// For what somebody did: by who did it, and by where that one is.
+    /// Decides about an event that an actor caused, by the actor and by its network or server.
     fn place_deed(&mut self, handle: usize, facts: &Facts<'_>, weight: u32, limits: TypeLimits, scene: &mut Scene<'_>) -> Placement {
         let TypeLimits::Actors { each, together, window: length, by_actor, trusts, .. } = limits else { return Placement::Store };
         let Scene { host, tables, hasher, now, .. } = scene;
@@ -162,7 +162,7 @@ impl HostOutcome {
             if has_room == Some(false) {
                 return Placement::Key(Side::Actors, key);
             } else if has_room.is_none() {
-                // Where there is no room for a key, those of coarser levels and the budget decide.
+                // If there is no room for a key, coarser keys and the budget decide.
                 if !table.has_room(key, level, now) {
                     continue;
                 }
@@ -187,7 +187,7 @@ impl HostOutcome {
         Placement::Outcome
     }
 
-    /// Opens a window for a key of repeats, and forgets the oldest where there are too many.
+    /// Opens a window for a key of `audit_auth_repeat_*`. Forgets the oldest keys if there are too many.
     fn remember(&mut self, key: u64, window: Window, scene: &mut Scene<'_>) {
         let now = scene.now;
         while let Some((oldest, started)) = self.repeats.front().copied() {
@@ -219,7 +219,7 @@ impl HostOutcome {
         }
     }
 
-    /// Takes a count whose summary found no room; its window goes on with the outcome's.
+    /// Merges a count that could not get a summary into the window of the outcome.
     pub(super) fn absorb(&mut self, count: Count, now: f64, hasher: &RandomState, pool: &mut Pool) {
         let window = self.window.get_or_insert_with(|| Window::new(count.outcome, Level::Outcome, now, 0.0, 0));
         match &mut window.count {
@@ -230,4 +230,16 @@ impl HostOutcome {
             }
         }
     }
+}
+
+/// All counts of a host that have no stored summary yet.
+pub(super) fn counts_of<'a>(
+    index: usize,
+    host: &'a HostState,
+    outcomes: &'a [HostOutcome],
+    tables: &'a WindowTables,
+) -> impl Iterator<Item = &'a Count> {
+    let of_host = move |count: &&Count| outcomes.get(count.outcome).is_some_and(|outcome| outcome.host == index);
+    let coarsest = outcomes.iter().filter_map(|outcome| outcome.window.as_ref()?.count.as_deref());
+    tables.counts().chain(coarsest).filter(of_host).chain(host.closed.iter().chain(&host.emitting))
 }

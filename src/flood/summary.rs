@@ -1,77 +1,78 @@
-//! What is stored in the place of events that were not.
+//! The entry that is stored instead of many events.
 
 use serde::{Deserialize, Serialize};
 
 use crate::address::location::Location;
 
-/// How many examples a summary has.
+/// How many samples a summary has.
 pub(super) const SAMPLES: usize = 5;
 
-/// An entry that stands for events that were counted and not stored. Addresses are as the host's policy has them.
+/// An entry that stands for events that were counted and not stored. Its addresses follow the address policy of the host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FloodSummary {
-    /// The entry's id; empty as long as nothing was written of it.
+    /// The entry's id. Empty until the summary is returned to be stored.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub id: String,
     /// The event type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The module that reported the first of them.
+    /// The module that reported the first event.
     pub source: String,
-    /// The account that all of them concern, if it is one.
+    /// The account of all events, if it is the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// The address or network that all of them came from, if it is one.
+    /// The address or network of all events, if it is the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote_ip: Option<String>,
-    /// Its place.
+    /// The location of `remote_ip`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,
-    /// Who caused all of them, if it was one and is not `user`: an account, or another server.
+    /// Who caused all events, if it is always the same and not `user`: an account, or another server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
     /// Whether `actor` is another server.
     #[serde(skip_serializing_if = "is_false")]
     pub remote: bool,
-    /// How many events.
+    /// The number of events.
     pub count: u64,
-    /// When the first of them happened, in UNIX seconds.
+    /// The time of the first event, in UNIX seconds.
     pub first: f64,
-    /// When the last of them happened.
+    /// The time of the last event, in UNIX seconds.
     pub last: f64,
-    /// How many different accounts they concern.
+    /// The number of different accounts.
     pub accounts: u64,
-    /// How many different networks they came from.
+    /// The number of different networks.
     pub networks: u64,
-    /// How many different actors caused them, where actors are told apart.
+    /// The number of different actors. 0 if actors are not told apart.
     #[serde(skip_serializing_if = "is_zero")]
     pub actors: u64,
-    /// Whether there were more events than `count`, as a crash may have taken the last second's.
+    /// Whether there may have been more events than `count`: a crash loses the last second of a count.
     pub at_least: bool,
-    /// Whether there may have been more accounts or networks than is said.
+    /// Whether there may have been more than `accounts` or `networks`.
     pub distinct_at_least: bool,
-    /// Examples.
+    /// Some of the events.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<Sample>,
-    /// The accounts, networks and actors that came most often, where they are several.
+    /// The most frequent accounts, networks and actors, if there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub often: Vec<Often>,
     /// Whether `user` is known to exist.
     #[serde(skip_serializing_if = "is_false")]
     pub exists: bool,
-    /// Whether there were other accounts than those that are named.
+    /// Whether there were other accounts than those that `often` names.
     #[serde(skip_serializing_if = "is_false")]
     pub others: bool,
-    /// The accounts, see [`Names`](crate::entry::names::Names); `None` if they were too many even for that, or if all are named.
+    /// The set of all accounts as text, see [`Names`](crate::entry::names::Names). `None` if `often` names all of them, or if there
+    /// were too many for the set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub names: Option<String>,
-    /// Whether a store may have the entry already: another process began to write it.
+    /// Whether the previous process may have stored the entry already.
     #[serde(skip)]
     pub offered: bool,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)] // As serde wants it.
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde requires it.
 const fn is_false(value: &bool) -> bool {
     !*value
 }
@@ -81,7 +82,7 @@ const fn is_zero(value: &u64) -> bool {
     *value == 0
 }
 
-/// What came often: one of the three is there.
+/// A frequent account, network or actor: exactly one of the three is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Often {
@@ -94,7 +95,7 @@ pub struct Often {
     /// An actor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
-    /// How often at least.
+    /// How often it came, at least.
     pub count: u64,
     /// Whether the account is known to exist.
     #[serde(skip_serializing_if = "is_false")]
@@ -111,7 +112,7 @@ pub struct Sample {
     /// The network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
-    /// Why it failed.
+    /// Why the attempt failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
 }

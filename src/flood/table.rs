@@ -1,44 +1,44 @@
-//! The windows of all keys, bounded in number.
+//! The windows of all keys, in tables of bounded size.
 
 use std::collections::HashMap;
 
 use super::budget::Budget;
 use super::count::Count;
 
-/// How many keys of unauthenticated peers there may be.
+/// The largest number of keys of unauthenticated peers.
 pub const KEYS: usize = 4096;
-/// How many of the others: of accounts, of other servers, and of networks that they come from. There are more of them, as they
-/// are those of a server at work, and each is recorded as it is where there is room for its key.
+/// The largest number of other keys: accounts, other servers, and their networks. This table is larger because these are the keys
+/// of normal operation.
 pub const ACTOR_KEYS: usize = 16_384;
-/// One in this many keys is kept for networks: where no more accounts can be told apart, networks still can.
+/// One in this many keys is reserved for networks. If there is no room for more accounts, networks can still be told apart.
 const NETWORKS: usize = 8;
 
-/// A window of an actor who goes on and on gets longer, up to this many times.
+/// How many times the window of an actor can be doubled.
 const LONGEST: u8 = 3;
 
-/// What tells keys apart.
+/// What a key consists of, besides the outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Level {
-    /// Account and address.
+    /// The account and the address.
     Address,
-    /// Account and network.
+    /// The account and the network.
     Account,
-    /// Network.
+    /// The network.
     Network,
-    /// Nothing: all of an outcome.
+    /// Nothing else: all events of the outcome.
     Outcome,
 }
 
-/// What is known of one key for some time.
+/// The state of one key for a period of time.
 #[derive(Debug)]
 pub(super) struct Window {
     pub(super) outcome: usize,
     pub(super) level: Level,
     pub(super) started: f64,
     pub(super) ends: f64,
-    /// How many events of it were stored as they are.
+    /// How many events were stored as they are.
     pub(super) admitted: u32,
-    /// How many windows of the key before this one had to count.
+    /// How many previous windows of this key had to count events.
     strikes: u8,
     pub(super) count: Option<Box<Count>>,
 }
@@ -48,26 +48,27 @@ impl Window {
         Self { outcome, level, started: now, ends: now + length, admitted, strikes: 0, count: None }
     }
 
-    /// A window that counts is open until its summary was made.
+    /// Whether the window is open. A window with a count stays open until its summary is made.
     pub(super) fn is_open(&self, now: f64) -> bool {
         self.count.is_some() || now < self.ends
     }
 
-    /// Whether one more event of it may be stored as it is: takes what that costs.
+    /// Whether one more event may be stored as it is. If so, it is taken from the budget.
     pub(super) fn admits(&mut self, burst: u32, budget: &mut Budget, now: f64) -> bool {
         let admits = self.count.is_none() && self.admitted < burst && budget.take_single(1, now);
         self.admitted = self.admitted.saturating_add(u32::from(admits));
         admits
     }
 
-    /// Whether there is room for one more event of that weight: the first always has it. Who had to be counted before may do half
-    /// as much each time.
+    /// Whether an event of this weight may be stored. The first event of a window always may. Each previous window that had to count
+    /// halves the limit.
     pub(super) fn has_room(&self, weight: u32, most: u32) -> bool {
         let most = (most >> self.strikes.min(31)).max(1);
         self.count.is_none() && (self.admitted == 0 || self.admitted.saturating_add(weight) <= most)
     }
 
-    /// The window after this one, of which a count was made: twice as long, but for networks, where it may be others who come next.
+    /// The window that follows one that had to count. It is twice as long, except for networks: there the next event may be of
+    /// another actor.
     fn next(&self, now: f64) -> Self {
         if self.level == Level::Network {
             return Self::new(self.outcome, self.level, now, (self.ends - self.started).max(0.0), 0);
@@ -77,7 +78,7 @@ impl Window {
     }
 }
 
-/// Windows by the hash of their key.
+/// The windows by the hash of their keys.
 #[derive(Debug)]
 pub(super) struct WindowTable {
     windows: HashMap<u64, Window>,
@@ -91,7 +92,7 @@ impl WindowTable {
         Self { windows: HashMap::new(), keys, networks: 0, swept: None }
     }
 
-    /// The window of a key, where it is open.
+    /// The open window of a key.
     pub(super) fn open(&mut self, key: u64, now: f64) -> Option<&mut Window> {
         self.windows.get_mut(&key).filter(|window| window.is_open(now))
     }
@@ -104,8 +105,7 @@ impl WindowTable {
         self.windows.get_mut(&key)
     }
 
-    /// Whether a window of that key can be inserted. Looks for windows that are over where there seems to be no room, at most
-    /// once a second.
+    /// Whether a window of this key can be inserted. If the table is full, removes windows that have ended, at most once a second.
     pub(super) fn has_room(&mut self, key: u64, level: Level, now: f64) -> bool {
         if self.windows.contains_key(&key) || self.is_roomy(level) {
             return true;
@@ -139,7 +139,8 @@ impl WindowTable {
         Some(window)
     }
 
-    /// Takes the counts of windows that are to be closed; their windows are over. Where actors are told apart, another one follows.
+    /// Closes the windows for which `is_due` returns true, and returns their counts. In the table of actors, each is followed by a new
+    /// window.
     pub(super) fn close(&mut self, now: f64, of_actors: bool, mut is_due: impl FnMut(&Window) -> bool) -> Vec<Count> {
         let mut counts = Vec::new();
         let mut networks: usize = 0;
@@ -159,7 +160,7 @@ impl WindowTable {
         counts
     }
 
-    /// All that are being counted.
+    /// All open counts.
     pub(super) fn counts(&self) -> impl Iterator<Item = &Count> {
         self.windows.values().filter_map(|window| window.count.as_deref())
     }
@@ -171,12 +172,12 @@ impl WindowTable {
 
 #[derive(Debug)]
 pub(super) struct WindowTables {
-    /// Of unauthenticated peers, and of repeats.
+    /// For unauthenticated peers, and for `audit_auth_repeat_*`.
     pub(super) failures: WindowTable,
     pub(super) actors: WindowTable,
 }
 
-/// Which of the two.
+/// One of the two tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     Failures,

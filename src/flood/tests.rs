@@ -33,12 +33,12 @@ fn new_id() -> Uuid {
 struct Log {
     control: Control,
     now: f64,
-    /// Entries of single events and of summaries: when they were stored, of which type.
+    /// The stored single events and summaries: the time, and the type or the summary.
     singles: Vec<(f64, String)>,
     summaries: Vec<(f64, FloodSummary)>,
     /// The accounts of the single events.
     users: Vec<String>,
-    /// How often it was asked whether there is an account.
+    /// How often the caller was asked to check an account.
     questions: usize,
 }
 
@@ -98,7 +98,7 @@ impl Log {
         count
     }
 
-    /// Lets so many seconds pass, a second at a time.
+    /// Lets time pass, a second at a time.
     fn pass(&mut self, seconds: u32) {
         for _ in 0..seconds {
             self.now += 1.0;
@@ -124,7 +124,7 @@ fn scratch() -> PathBuf {
 }
 
 #[test]
-fn what_unauthenticated_peers_can_cause_is_known_by_its_type() {
+fn the_type_says_whether_unauthenticated_peers_can_cause_it() {
     for kind in ["authentication-failure", "s2s-refused", "registration-refused", "-refused"] {
         assert!(is_unauthenticated(kind), "{kind}");
     }
@@ -134,7 +134,7 @@ fn what_unauthenticated_peers_can_cause_is_known_by_its_type() {
 }
 
 #[test]
-fn the_first_few_of_a_window_are_stored_and_the_rest_is_one_summary() {
+fn the_first_events_of_a_window_are_stored_and_the_rest_is_one_summary() {
     let mut log = Log::with(5, 60.0);
     for second in 0..40 {
         log.now = f64::from(second);
@@ -155,7 +155,7 @@ fn the_first_few_of_a_window_are_stored_and_the_rest_is_one_summary() {
         condition: Some("not-authorized".to_owned()),
     };
     assert_eq!(summary.samples, [sample]);
-    // The next one begins a new window.
+    // The next event begins a new window.
     assert!(log.fail("romeo@example.com", "203.0.113.80"));
     log.pass(70);
     assert_eq!((log.summaries.len(), log.control.counting()), (1, vec![]));
@@ -230,7 +230,7 @@ fn without_flood_control_everything_is_stored() {
 }
 
 #[test]
-fn a_reload_of_the_options_keeps_what_is_counted() {
+fn a_reload_of_the_options_keeps_the_counts() {
     let mut log = Log::with(1, 60.0);
     for _ in 0..3 {
         log.fail("romeo@example.com", "203.0.113.80");
@@ -242,7 +242,7 @@ fn a_reload_of_the_options_keeps_what_is_counted() {
 }
 
 #[test]
-fn repeats_are_those_of_the_same_account_and_address_within_the_time() {
+fn a_repeat_has_the_same_account_and_address_within_the_time() {
     let repeats = Repeats { failure: Some(600.0), success: Some(30.0), keys: 128 };
     let mut log = Log::new(None, repeats);
     assert!(log.send(SUCCESS, "romeo@example.com", "203.0.113.80"));
@@ -263,12 +263,12 @@ fn repeats_are_those_of_the_same_account_and_address_within_the_time() {
 }
 
 #[test]
-fn where_more_repeats_come_than_are_remembered_the_oldest_is_recorded_again() {
+fn a_forgotten_repeat_is_recorded_again() {
     let mut log = Log::new(None, Repeats { success: Some(600.0), keys: 2, ..Repeats::default() });
     let stored: String = ["a", "b", "a", "b", "c", "a"].into_iter().filter(|user| log.send(SUCCESS, user, "203.0.113.80")).collect();
     assert_eq!(stored, "abca");
     log.tick(false);
-    assert_eq!((log.summaries.len(), log.counted()), (2, 2), "what is forgotten was counted");
+    assert_eq!((log.summaries.len(), log.counted()), (2, 2), "forgotten keys had counts");
     for n in 0..20_000 {
         log.send(SUCCESS, &format!("user{n}"), "203.0.113.80");
     }
@@ -276,9 +276,9 @@ fn where_more_repeats_come_than_are_remembered_the_oldest_is_recorded_again() {
 }
 
 #[test]
-fn repeats_and_floods_are_held_back_together() {
+fn repeats_and_floods_are_both_counted() {
     let mut log = Log::new(Some(Burst::default()), Repeats { failure: Some(600.0), ..Repeats::default() });
-    // Each address once: repeats of none, but of one network.
+    // Each address comes once: no repeats, but one network.
     let stored = (0..100).filter(|n| log.fail("romeo@example.com", &format!("203.0.113.{n}"))).count();
     assert_eq!(stored, 5);
     assert!(!log.fail("romeo@example.com", "203.0.113.1"));
@@ -287,7 +287,7 @@ fn repeats_and_floods_are_held_back_together() {
 }
 
 #[test]
-fn what_finds_the_budget_used_up_is_counted_by_network() {
+fn if_the_budget_is_used_up_events_are_counted_by_network() {
     let mut log = Log::with(5, 60.0);
     for n in 0..10_000 {
         log.fail(&format!("user{n}@example.com"), &format!("203.0.113.{}", n % 250));
@@ -303,7 +303,7 @@ fn what_finds_the_budget_used_up_is_counted_by_network() {
 const SAMPLES_SHOWN: usize = 5;
 
 #[test]
-fn a_flood_from_everywhere_is_few_entries() {
+fn a_flood_from_many_networks_makes_few_entries() {
     let mut log = Log::with(5, 60.0);
     for n in 0..50_000u32 {
         log.now = f64::from(n) / 1000.0;
@@ -317,12 +317,12 @@ fn a_flood_from_everywhere_is_few_entries() {
     assert!(log.singles.len() <= 300 + 500 && log.summaries.len() <= 200, "{} {}", log.singles.len(), log.summaries.len());
     assert_eq!(log.control.counting(), Vec::<&str>::new());
     assert!(log.control.keys() <= KEYS);
-    assert_eq!(log.control.pool, Pool::FULL, "what was told apart is forgotten with its summary");
+    assert_eq!(log.control.pool, Pool::FULL, "hashes and names are given back with the summary");
 }
 
 #[test]
-fn where_the_table_is_full_keys_get_coarser() {
-    // Slowly, so that the budget has room for all.
+fn if_the_table_is_full_keys_get_coarser() {
+    // Slowly, so that the budget is enough for all.
     let mut log = Log::with(2, 86_400.0);
     for n in 0..6000u32 {
         log.now += 0.1;
@@ -336,13 +336,13 @@ fn where_the_table_is_full_keys_get_coarser() {
     assert_eq!((log.summaries.len(), log.counted()), (1, 6000 - KEYS as u64 - 2));
     assert_eq!((log.last().networks, log.last().accounts), (log.counted(), log.counted()));
     log.fail("romeo@example.com", "203.0.113.80");
-    assert_eq!(log.control.keys(), 1, "what is over makes room");
+    assert_eq!(log.control.keys(), 1, "windows that have ended make room");
 }
 
 #[test]
 fn summaries_are_merged_until_there_are_few_enough() {
     let mut log = Log::with(1, 60.0);
-    // 240 accounts in 120 networks, each a few times too often, and one that stands out.
+    // 240 accounts in 120 networks, each a few times over the limit, and one account much more often.
     for _ in 0..3 {
         for n in 0..240 {
             log.fail(&format!("user{n}@example.com"), &format!("203.0.{}.7", n / 2));
@@ -353,19 +353,19 @@ fn summaries_are_merged_until_there_are_few_enough() {
     }
     assert_eq!(log.singles.len(), 241);
     log.now = 60.0;
-    // In this minute the budget goes to others.
+    // In this minute other events use the budget.
     assert_eq!(log.control.hosts[0].budgets[0].budget.summaries(log.now, false), 380);
     log.control.hosts[0].budgets[0].budget.take(300);
     assert_eq!(log.tick(false), 80);
     assert_eq!(log.counted(), 480 + 999);
     let of = |user: &str| log.summaries.iter().find(|(_, summary)| summary.user.as_deref() == Some(user)).map(|(_, summary)| summary.count);
-    assert_eq!(of("admin@example.com"), Some(999), "the greatest stay apart");
+    assert_eq!(of("admin@example.com"), Some(999), "the largest counts stay apart");
     assert_eq!(log.summaries.iter().filter(|(_, summary)| summary.networks == 1).count(), 79);
     assert_eq!(log.last().networks, 121 - 79);
 }
 
 #[test]
-fn where_no_summary_may_be_stored_windows_go_on() {
+fn if_no_summary_may_be_stored_windows_go_on() {
     let mut log = Log::with(1, 60.0);
     for kind in [FAILURE, "s2s-refused", "registration-refused"] {
         for _ in 0..3 {
@@ -378,13 +378,13 @@ fn where_no_summary_may_be_stored_windows_go_on() {
     assert_eq!(log.tick(false), 0);
     assert!(!log.fail("romeo@example.com", "203.0.113.80"));
     log.pass(1);
-    assert_eq!(log.summaries.len(), 0, "some is kept for the end");
+    assert_eq!(log.summaries.len(), 0, "some of the budget is kept for the end");
     log.pass(3);
     assert_eq!((log.summaries.len(), log.counted()), (3, 7));
 }
 
 #[test]
-fn what_could_not_be_stored_is_given_again() {
+fn a_summary_that_could_not_be_stored_is_returned_again() {
     let mut log = Log::with(1, 60.0);
     for user in ["a", "b", "c"] {
         for _ in 0..2 {
@@ -403,7 +403,7 @@ fn what_could_not_be_stored_is_given_again() {
 }
 
 #[test]
-fn a_window_is_closed_as_it_stands() {
+fn closing_ends_open_windows() {
     let mut log = Log::with(1, 60.0);
     for _ in 0..4 {
         log.fail("romeo@example.com", "203.0.113.80");
@@ -414,7 +414,7 @@ fn a_window_is_closed_as_it_stands() {
 }
 
 #[test]
-fn different_accounts_are_counted_up_to_a_bound_and_then_said_to_be_more() {
+fn above_the_limit_the_number_of_accounts_is_at_least() {
     let mut log = Log::with(1, 60.0);
     for n in 0..30_000 {
         log.fail(&format!("user{n}@example.com"), "203.0.113.80");
@@ -424,7 +424,7 @@ fn different_accounts_are_counted_up_to_a_bound_and_then_said_to_be_more() {
 }
 
 #[test]
-fn hostile_bytes_are_counted_and_made_fit() {
+fn hostile_bytes_are_counted_and_cleaned() {
     let mut log = Log::with(1, 60.0);
     let all: Vec<u8> = (0..=255).collect();
     let long = "é".repeat(5000);
@@ -444,11 +444,11 @@ fn hostile_bytes_are_counted_and_made_fit() {
             }
         }
     }
-    assert_eq!(log.counted(), 7, "no name is one key, however it is written");
+    assert_eq!(log.counted(), 7, "all forms of an empty name are one key");
 }
 
 #[test]
-fn types_of_anybody_are_bounded() {
+fn the_number_of_types_is_bounded() {
     let mut log = Log::with(1, 60.0);
     for n in 0..10_000 {
         log.send(&format!("thing{n}-refused"), "romeo@example.com", "203.0.113.80");
@@ -460,7 +460,7 @@ fn types_of_anybody_are_bounded() {
 }
 
 #[test]
-fn what_was_counted_when_the_process_died_is_due_at_the_next_start() {
+fn counts_of_a_process_that_died_are_due_at_the_next_start() {
     let path = scratch();
     let mut log = Log::with(1, 60.0);
     for n in 0..7 {
@@ -482,7 +482,7 @@ fn what_was_counted_when_the_process_died_is_due_at_the_next_start() {
     assert_eq!(next.control.restore(HOST, &path, 0.0).unwrap(), 1);
     assert_eq!(next.tick(false), 1);
     assert_eq!(*next.last(), FloodSummary { at_least: true, id: next.last().id.clone(), ..counted[0].clone() });
-    assert_ne!(next.last().id, counted[0].id, "nothing was written of it");
+    assert_ne!(next.last().id, counted[0].id, "it was not stored");
     next.control.checkpoint(HOST, &path, 1.0, false, &describe).unwrap();
     assert!(!path.exists());
 }
@@ -504,7 +504,7 @@ fn a_checkpoint_is_written_only_when_something_has_changed() {
 }
 
 #[test]
-fn the_budget_outlives_the_process() {
+fn the_budget_survives_a_restart() {
     let path = scratch();
     let mut log = Log::with(1, 60.0);
     for n in 0..400 {
@@ -521,7 +521,7 @@ fn the_budget_outlives_the_process() {
 }
 
 #[test]
-fn a_checkpoint_that_is_none_is_an_error_and_no_more() {
+fn a_broken_checkpoint_is_an_error_and_flood_control_goes_on() {
     let path = scratch();
     for text in ["", "{", "[]", r#"{"version":2,"at":0,"tokens":0,"open":[]}"#, "\0\0\0"] {
         std::fs::write(&path, text).unwrap();
@@ -559,7 +559,7 @@ fn deed<'a>(actor: &'a str, user: &'a str, ip: Option<&'a str>, weight: u32) -> 
 }
 
 #[test]
-fn what_a_user_does_is_bounded_wherever_he_is() {
+fn a_user_is_limited_whatever_the_network() {
     let mut log = Log::with(1, 60.0);
     let stored = |log: &mut Log, actor: &str, from: u32, times: usize| {
         let ip = |n: usize| std::net::Ipv4Addr::from(0x0b00_0000 + (from + n as u32) * 256).to_string();
@@ -576,30 +576,30 @@ fn what_a_user_does_is_bounded_wherever_he_is() {
 }
 
 #[test]
-fn those_of_one_network_are_bounded_together() {
+fn the_actors_of_a_network_have_a_common_limit() {
     let mut log = Log::with(1, 60.0);
     let stored = |log: &mut Log, kind: &str, name: &str, ip: Option<&str>| {
         (0..500).filter(|n| log.tell(kind, &deed(&name.replace('#', &n.to_string()), "", ip, 1))).count()
     };
-    assert_eq!(stored(&mut log, "s2s-established", "host#.example", Some("203.0.113.7")), 40, "names are cheap");
+    assert_eq!(stored(&mut log, "s2s-established", "host#.example", Some("203.0.113.7")), 40, "domain names are cheap");
     assert_eq!(stored(&mut log, "s2s-established", "host#.example", Some("203.0.113.8")), 0, "the same network");
-    assert_eq!(stored(&mut log, "s2s-established", "other#.example", Some("10.0.0.7")), 500, "a proxy of ours has no network of its own");
+    assert_eq!(stored(&mut log, "s2s-established", "other#.example", Some("10.0.0.7")), 500, "the network of a local proxy does not count");
     assert_eq!(stored(&mut log, "room-created", "user#@remote.example/x", None), 200, "another server's accounts");
     assert_eq!(stored(&mut log, "room-created", "user#@example.com/x", None), 500, "our own");
     assert_eq!(stored(&mut log, "user-registered", "user#@example.com", Some("203.0.113.7")), 10, "before there is an account");
     log.pass(60);
     let said: HashSet<(String, u64, u64)> = log.summaries.iter().map(|(_, s)| (s.kind.clone(), s.count, s.actors)).collect();
     let row = |kind: &str, count, actors| (kind.to_owned(), count, actors);
-    // A name that came before is met again: forty were stored, and came once more.
+    // The forty names that were stored come once more.
     assert_eq!(said, HashSet::from([row("s2s-established", 960, 500), row("room-created", 300, 300), row("user-registered", 490, 490)]));
     assert!(log.summaries.iter().all(|(_, summary)| summary.remote == (summary.kind == "s2s-established")));
 }
 
 #[test]
-fn of_what_nothing_is_known_types_of_other_modules_are_trusted() {
+fn without_actor_and_address_types_of_other_modules_are_trusted() {
     let mut log = Log::with(1, 60.0);
     assert!((0..20_000).all(|_| log.tell("thing-happened", &Event { weight: 5, ..Event::default() })));
-    assert_eq!((0..20_000).filter(|_| log.tell("room-destroyed", &Event::default())).count(), 7500, "ours are bounded by their budget");
+    assert_eq!((0..20_000).filter(|_| log.tell("room-destroyed", &Event::default())).count(), 7500, "our types have a budget");
 }
 
 #[test]
@@ -614,7 +614,7 @@ fn long_texts_count_several_times() {
 }
 
 #[test]
-fn who_goes_on_is_stored_ever_less() {
+fn an_actor_that_goes_on_has_lower_and_lower_limits() {
     let mut log = Log::with(2, 60.0);
     let mut stored = Vec::new();
     for _ in 0..7200 {
@@ -627,7 +627,7 @@ fn who_goes_on_is_stored_ever_less() {
     let within = |from: f64, to: f64| stored.iter().filter(|at| (from..to).contains(*at)).count();
     assert_eq!((within(0.0, 60.0), within(60.0, 180.0), within(180.0, 420.0)), (8, 4, 2));
     assert!(stored.len() <= 8 + 4 + 2 + 15 && log.summaries.len() <= 20, "{} {}", stored.len(), log.summaries.len());
-    // Who is quiet for as long begins anew.
+    // After a quiet window the limit is the normal one.
     log.pass(1000);
     let again = (0..100).filter(|_| log.tell("user-password-changed", &deed("romeo@example.com", "romeo@example.com", None, 1))).count();
     assert_eq!(again, 8);
@@ -640,7 +640,7 @@ fn limited(limit: u64) -> Retention {
 }
 
 #[test]
-fn in_a_class_with_a_limit_nobody_has_more_than_a_part() {
+fn in_a_class_with_a_limit_an_actor_has_a_part_of_it() {
     let mut log = Log::with(5, 60.0);
     log.control.configure(HOST, Some(Burst::default()), Repeats::default(), &limited(1000));
     let mut stored = |kind: &str, name: &str, ip: &str| {
@@ -652,7 +652,7 @@ fn in_a_class_with_a_limit_nobody_has_more_than_a_part() {
     assert_eq!(stored("room-affiliation-changed", "many#@example.com", "203.0.113.1"), 100, "a network");
     // 200 at once for all users. A quarter of them is for summaries.
     assert_eq!(stored("authentication-success", "user#@example.com", "203.#.113.1"), 0);
-    assert_eq!(stored("s2s-established", "server#.example", "198.#.100.1"), 150, "that of servers is another one");
+    assert_eq!(stored("s2s-established", "server#.example", "198.#.100.1"), 150, "servers have a separate budget");
     assert_eq!(stored("user-registered", "new#@example.com", "198.#.100.1"), 150);
     log.pass(70);
     assert_eq!(log.singles.len() as u64 + log.counted(), 25_000);
@@ -660,7 +660,7 @@ fn in_a_class_with_a_limit_nobody_has_more_than_a_part() {
 }
 
 #[test]
-fn strangers_can_not_take_the_room_of_users() {
+fn strangers_can_not_fill_the_table_of_users() {
     let mut log = Log::with(5, 60.0);
     for n in 0..20_000u32 {
         log.fail(&format!("user{n}@example.com"), &std::net::Ipv4Addr::from(0x0b00_0000 + n * 256).to_string());
@@ -677,7 +677,7 @@ fn strangers_can_not_take_the_room_of_users() {
 }
 
 #[test]
-fn budgets_of_classes_outlive_the_process() {
+fn budgets_of_classes_survive_a_restart() {
     let path = scratch();
     let stored = |log: &mut Log, name: &str| {
         (0..1000).filter(|n| log.tell("new-client", &deed(&format!("{name}{n}@example.com"), "", None, 1))).count()
@@ -691,7 +691,7 @@ fn budgets_of_classes_outlive_the_process() {
     next.control.set_clock(0.0, UNIX + 12.0);
     next.control.configure(HOST, Some(Burst::default()), Repeats::default(), &limited(1000));
     assert_eq!(next.control.restore(HOST, &path, 0.0).unwrap(), 0);
-    // It writes that down again before it is needed.
+    // The budget is saved again before it is needed.
     next.control.checkpoint(HOST, &path, 0.0, true, &describe).unwrap();
     let mut next = Log::with(5, 60.0);
     next.control.set_clock(0.0, UNIX + 12.0);
@@ -706,7 +706,7 @@ fn budgets_of_classes_outlive_the_process() {
 }
 
 #[test]
-fn what_was_begun_to_be_written_keeps_its_id_and_what_failed_gets_another() {
+fn a_summary_that_may_be_stored_keeps_its_id_and_one_that_failed_gets_another() {
     let path = scratch();
     let mut log = Log::with(1, 60.0);
     for _ in 0..4 {
@@ -715,11 +715,11 @@ fn what_was_begun_to_be_written_keeps_its_id_and_what_failed_gets_another() {
     assert!(log.control.tables.failures.counts().all(|count| count.id.is_none()));
     log.now = 60.0;
     let first = log.control.due(HOST, log.now, false, &describe, new_id);
-    // The server dies while it stores it.
+    // The server dies while storing it.
     log.control.checkpoint(HOST, &path, log.now, false, &describe).unwrap();
     let mut next = Log::with(1, 60.0);
     next.control.restore(HOST, &path, 0.0).unwrap();
-    // Many others are due, and are merged; this one is not.
+    // Many others are due and get merged. This one does not.
     for n in 0..5000 {
         next.fail(&format!("user{n}@example.com"), "203.0.113.80");
     }
@@ -735,7 +735,7 @@ fn what_was_begun_to_be_written_keeps_its_id_and_what_failed_gets_another() {
 }
 
 #[test]
-fn an_account_that_exists_stands_out_of_noise() {
+fn an_account_that_exists_is_named_among_made_up_names() {
     let mut log = Log::with(5, 60.0);
     for n in 0..10_000 {
         log.fail(&format!("noise{n}@example.com"), "203.0.113.80");
@@ -744,20 +744,20 @@ fn an_account_that_exists_stands_out_of_noise() {
             log.fail("none@example.com", "203.0.113.80");
         }
     }
-    assert!(log.questions <= 8, "{}: once for a name or window", log.questions);
+    assert!(log.questions <= 8, "{}: once for each name or window", log.questions);
     for n in 0..10_000 {
         log.fail(&format!("noise{n}@example.com"), "203.0.113.80");
     }
-    assert!(log.questions <= 64, "{}: not more than a file system bears", log.questions);
+    assert!(log.questions <= 64, "{}: no more than a file system can take", log.questions);
     log.tick(true);
     let summary = log.last();
     let real = summary.often.iter().find(|often| often.user.as_deref() == Some("real@example.com")).unwrap();
     assert!(real.exists && real.count >= 17, "{real:?}");
-    assert_eq!(summary.often[0], *real, "those that exist come first");
+    assert_eq!(summary.often[0], *real, "existing accounts come first");
     assert!(summary.others && summary.names.is_some());
 }
 
-/// Whether an entry says that it may be about an account, as a reader understands it.
+/// Whether a summary may be about an account, as a query decides it.
 fn may_be_about(summary: &FloodSummary, user: &str) -> bool {
     let named = summary.often.iter().filter_map(|often| often.user.as_deref()).chain(summary.user.as_deref());
     named.into_iter().any(|name| name == user)
@@ -773,10 +773,10 @@ enum Step {
         count: u32,
     },
     Pass(f64),
-    /// A tick of which so many summaries can't be stored.
+    /// A tick in which this many summaries can't be stored.
     Tick(usize),
     Close,
-    /// The process dies and begins again.
+    /// The process dies and starts again.
     Die,
     Configure(Option<(u32, f64)>),
 }
@@ -866,7 +866,7 @@ proptest! {
         }
         let ids: HashSet<&str> = log.summaries.iter().map(|(_, summary)| summary.id.as_str()).collect();
         prop_assert_eq!(ids.len(), log.summaries.len());
-        // The budget holds as long as it is not switched off, in any minute of a clock that does not go back.
+        // While flood control is on, the budget holds in any minute of a clock that does not go back.
         if !unlimited {
             let mut entries: Vec<f64> = log.singles.iter().filter(|(_, kind)| is_unauthenticated(kind)).map(|(at, _)| *at).collect();
             entries.extend(log.summaries.iter().filter(|(_, summary)| is_unauthenticated(&summary.kind)).map(|(at, _)| *at));
@@ -915,7 +915,7 @@ proptest! {
             let single = log.users.iter().filter(|name| **name == user).count() as u64;
             let counted = sent - single;
             prop_assert!(counted == 0 || log.summaries.iter().any(|(_, summary)| may_be_about(summary, &user)), "{user}");
-            // However the counts were divided, one of them has it as often as in all of them together.
+            // In at least one of the counts its share is as large as in all together.
             let named = |summary: &FloodSummary| summary.user.as_deref() == Some(&user) || summary.often.iter().any(|often| often.user.as_deref() == Some(&user));
             let all: u64 = log.summaries.iter().map(|(_, summary)| summary.count).sum();
             prop_assert!(counted * frequent::SURE <= all || log.summaries.iter().any(|(_, summary)| named(summary)), "{user}: {counted} of {all}");

@@ -1,0 +1,80 @@
+//! Who caused the events of a count, and where they came from.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::address::location::Location;
+use crate::address::network_of;
+use crate::entry::text::clean_jid;
+
+/// The account or the actor of all events of a count.
+#[derive(Clone, Debug)]
+pub(super) enum Who {
+    One { hash: Option<u64>, jid: Option<String> },
+    Various,
+}
+
+impl Who {
+    pub(super) fn of(hash: Option<u64>, name: Option<&[u8]>) -> Self {
+        Self::One { hash, jid: name.and_then(clean_jid).map(std::borrow::Cow::into_owned) }
+    }
+
+    pub(super) fn is_hash(&self, other: Option<u64>) -> bool {
+        matches!(self, Self::One { hash, .. } if *hash == other)
+    }
+
+    pub(super) fn is(&self, other: &Self) -> bool {
+        matches!(other, Self::One { hash, .. } if self.is_hash(*hash))
+    }
+
+    pub(super) fn join(&mut self, other: Option<u64>) {
+        if !self.is_hash(other) {
+            *self = Self::Various;
+        }
+    }
+
+    pub(super) fn jid(&self) -> Option<String> {
+        if let Self::One { jid, .. } = self { jid.clone() } else { None }
+    }
+}
+
+/// The address or network of all events of a count.
+#[derive(Clone, Debug)]
+pub(super) enum PeerOrigin {
+    Address(Option<IpAddr>),
+    /// The network of this address.
+    Network(IpAddr),
+    Various,
+    /// The text and the location that the previous process saved.
+    Stored(Option<String>, Option<Location>),
+}
+
+impl PeerOrigin {
+    pub(super) fn network(&self) -> Option<IpNet> {
+        match self {
+            Self::Address(address) => address.and_then(network_of),
+            Self::Network(address) => network_of(*address),
+            Self::Various | Self::Stored(..) => None,
+        }
+    }
+
+    /// Whether both are in the same network, or both have none.
+    pub(super) fn is_of_network(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Various, _) | (_, Self::Various) => false,
+            (Self::Stored(a, _), Self::Stored(b, _)) => a == b,
+            (Self::Stored(..), _) | (_, Self::Stored(..)) => false,
+            _ => self.network() == other.network(),
+        }
+    }
+
+    pub(super) fn join(&mut self, other: &Self) {
+        *self = match (&*self, other) {
+            (Self::Address(a), Self::Address(b)) if a == b => return,
+            (Self::Stored(a, _), Self::Stored(b, _)) if a == b => return,
+            (Self::Address(Some(a)) | Self::Network(a), other) if network_of(*a) == other.network() => Self::Network(*a),
+            _ => Self::Various,
+        };
+    }
+}
