@@ -1,11 +1,11 @@
-//! What a journal says about entries that were lost, and what of that it writes down in its ledger.
+//! Counts lost entries, and keeps the ledger up to date.
 
 use super::Journal;
 use super::ledger::Progress;
 use super::losses::{Losses, Lost, UNREADABLE};
 
 impl Journal {
-    /// What was lost: counted by the caller that lost it, or found to be missing when the journal was opened or later.
+    /// The lost entries: those that the caller has counted, and those that were found missing.
     #[must_use]
     pub const fn losses(&self) -> &Losses {
         &self.losses
@@ -17,17 +17,17 @@ impl Journal {
         self.keep();
     }
 
-    /// How many entries were found missing since this was asked last.
+    /// How many entries were found missing since the last call.
     pub fn take_missing(&mut self) -> u64 {
         std::mem::take(&mut self.missing)
     }
 
-    /// What was lost and is to be recorded now, see [`Losses::take`]. [`tell`](Self::tell) must follow.
+    /// Returns the losses to record now, see [`Losses::take`]. Call [`tell`](Self::tell) afterwards.
     pub fn take_lost(&mut self) -> Option<Lost> {
         self.losses.take()
     }
 
-    /// Says what became of the entry that records what was lost: it is pending under this sequence, or the store has it.
+    /// Notes that the entry that records the losses exists: it is pending under this sequence, or `None` if the store has it.
     pub fn tell(&mut self, entry: Option<u64>) {
         match entry {
             Some(sequence) if self.memory.contains_key(&sequence) => self.telling = Some(sequence),
@@ -35,37 +35,38 @@ impl Journal {
         }
     }
 
-    /// Says that there is no entry that records what was lost.
+    /// Notes that the entry that records the losses could not be made.
     pub fn not_told(&mut self) {
         self.losses.refused();
         self.keep();
     }
 
-    /// Whether the number of what was lost would survive the death of this process.
+    /// Whether the number of lost entries survives if the process dies now.
     #[must_use]
     pub const fn is_kept(&self) -> bool {
         self.lock.is_some() && self.ledger.is_written()
     }
 
-    /// Why the ledger can't be written, if that is so. Names the file.
+    /// Why the ledger can't be written. The text names the file. Returns `None` if it can be written.
     #[must_use]
     pub fn ledger_trouble(&self) -> Option<&str> {
         self.ledger.trouble()
     }
 
-    /// How many events flood control had counted that were in no entry, as the ledger says.
+    /// How many events flood control had counted that were in no entry, according to the ledger.
     #[must_use]
     pub const fn counted(&self) -> u64 {
         self.counted
     }
 
-    /// Writes down how many events flood control has counted that are in no entry.
+    /// Saves how many events flood control has counted that are in no entry.
     pub fn set_counted(&mut self, counted: u64) {
         self.counted = counted;
         self.note();
     }
 
-    /// Counts what is in memory only as lost, after a last try to write it: the process ends. Returns how many there were.
+    /// To be called when the process ends. Tries once more to write the entries in memory, and counts the rest as lost. Returns their
+    /// number.
     pub fn give_up(&mut self, now: f64) -> u64 {
         self.look(now);
         self.settle();
@@ -97,14 +98,14 @@ impl Journal {
         self.keep();
     }
 
-    /// Writes down what is lost.
+    /// Saves the losses in the ledger.
     pub(super) fn keep(&mut self) {
         if self.lock.is_some() {
             self.ledger.keep(self.losses.unrecorded());
         }
     }
 
-    /// Writes down how far the journal is.
+    /// Saves the progress of the journal in the ledger.
     pub(super) fn note(&mut self) {
         if self.lock.is_some() {
             let waiting = u64::try_from(self.pending.len()).unwrap_or(u64::MAX);

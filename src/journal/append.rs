@@ -1,4 +1,4 @@
-//! Writing to the last segment: entries, acknowledgements, and the beginning of the next segment.
+//! Writing to the last segment, and beginning the next one.
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Write};
@@ -10,29 +10,31 @@ use super::record::{HEADER, PAYLOAD, RecordKind, encode};
 use super::segment::{Extent, Segment, path_of};
 use super::{Active, Held, Journal};
 
-/// How many entries that waited in memory are written by one append: the others follow with the next.
+/// The largest number of entries in memory that one append writes. The next append writes more.
 const FLUSHED: usize = 200;
-/// For how long an append trusts that its file is the one that it was, in seconds: to look costs as much as to write.
+/// For how long an append does not check its file again, in seconds. Checking costs as much as writing.
 const PAUSE: f64 = 0.05;
 
-/// What became of an entry that was appended.
+/// The result of appending an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Appended {
-    /// It is in a file, under this sequence.
+    /// The entry is in a file, under this sequence.
     Durable(u64),
-    /// It could not be written, and waits in memory under this sequence. It is written as soon as there is room.
+    /// The entry could not be written. It is in memory under this sequence, and is written as soon as that is possible.
     Volatile(u64),
-    /// It could not be written, and too many such entries wait already. It has no sequence. The caller keeps it, or counts it
-    /// by [`Journal::lose`].
+    /// The entry could not be written, and there are too many such entries already. It has no sequence. The caller keeps it, or
+    /// counts it with [`Journal::lose`].
     Refused,
 }
 
 impl Journal {
-    /// Appends an entry of an event type, which arrived at a UNIX time: one `write`, and a small one in the ledger.
+    /// Appends an entry of event type `kind` that arrived at the UNIX time `at`. This is one `write` to a segment, and a small one to
+    /// the ledger.
     ///
-    /// What can't be written (no space, [`Limits::bytes`](super::Limits::bytes), a payload above [`PAYLOAD`]) leaves nothing half-written behind;
-    /// [`trouble`](Self::trouble) says why. It is tried again by each append.
+    /// An entry can't be written if the disk or the journal is full ([`Limits::bytes`](super::Limits::bytes)), or if the payload is
+    /// larger than [`PAYLOAD`]. Then no part of it stays in the file, and [`trouble`](Self::trouble) returns the reason. Each append
+    /// tries again.
     pub fn append(&mut self, payload: &[u8], kind: &str, at: f64) -> Appended {
         self.now = at;
         let sequence = self.end;
@@ -68,12 +70,11 @@ impl Journal {
         if place.is_some() { Appended::Durable(sequence) } else { Appended::Volatile(sequence) }
     }
 
-    /// Lets all entries before `upto` go: the store has taken them.
+    /// Releases all entries before `upto`, because the store has taken them.
     ///
-    /// Deletes the segments that are done. When nothing is pending any more, a new and nearly empty segment takes the place
-    /// of the last one, so that nothing of released entries stays on disk. What fails here is told by
-    /// [`trouble`](Self::trouble) and tried again by the next release; at worst entries are offered again after a crash,
-    /// and the caller knows them by their identifiers.
+    /// Deletes segments without pending entries. If no entry is pending, a new and nearly empty segment replaces the last one, so
+    /// that released entries do not stay on disk. If this fails, [`trouble`](Self::trouble) returns the reason, and the next release
+    /// tries again. In the worst case, released entries are offered again after a crash. The caller recognises them by their ids.
     pub fn release(&mut self, upto: u64) {
         let count = self.pending.partition_point(|(sequence, _)| *sequence < upto);
         if !self.memory.is_empty() || self.gone > 0 {
@@ -86,25 +87,25 @@ impl Journal {
         if self.telling.is_some_and(|telling| telling < upto) {
             self.told();
         }
-        // Before the acknowledgement: a crash in between must not make released entries look like lost ones.
+        // This must come before the acknowledgement. Otherwise released entries would count as lost after a crash in between.
         self.note();
         self.tidy(count > 0);
     }
 
-    /// Writes what waits in memory, in order, before anything newer: at most so many entries. An error if some of it still
-    /// waits.
+    /// Writes entries that wait in memory, at most `most` of them, in order. Nothing newer may be written before. Returns an error if
+    /// some of them still wait.
     pub(super) fn flush(&mut self, most: usize) -> Result<(), String> {
         if self.lock.is_none() {
             return Err(self.writing.take().unwrap_or_else(|| format!("{}: not open yet", self.base.display())));
         }
         if self.gone > 0 {
-            return Err(format!("{}: somebody has changed it", self.base.display()));
+            return Err(format!("{}: its files were changed by another process", self.base.display()));
         }
         let mut left = most;
-        // One that is too large stays where it is.
+        // An entry that is too large stays in memory.
         while let Some(sequence) = self.memory.range(self.written..).find(|(_, held)| held.is_writable()).map(|(of, _)| *of) {
             if left == 0 {
-                return Err(format!("{}: more events wait in memory than are written at once", self.base.display()));
+                return Err(format!("{}: too many events wait in memory to write all of them now", self.base.display()));
             }
             left = left.saturating_sub(1);
             let Some(held) = self.memory.remove(&sequence) else { break };
@@ -132,7 +133,7 @@ impl Journal {
         }
         let length = u64::try_from(payload.len().saturating_add(HEADER)).unwrap_or(u64::MAX);
         if self.bytes.saturating_add(length) > self.limits.bytes {
-            return Err(format!("{}: full, {} bytes wait for the store", self.base.display(), self.bytes));
+            return Err(format!("{}: the journal is full, {} bytes wait for the store", self.base.display(), self.bytes));
         }
         self.make_ready(length, sequence)?;
         let offset = self.segments.back().map_or(0, |segment| segment.bytes);
@@ -154,7 +155,8 @@ impl Journal {
         self.write()
     }
 
-    /// Sees to it that `length` bytes can be appended to the active segment. One that is begun is for entries from `sequence` on.
+    /// Makes sure that `length` bytes can be appended to the active segment. Begins a new segment, for entries from `sequence` on, if
+    /// that is necessary.
     fn make_ready(&mut self, length: u64, sequence: u64) -> Result<(), String> {
         if let (Some(active), Some(segment)) = (&mut self.active, self.segments.back()) {
             if active.torn && active.file.set_len(segment.bytes).is_ok() {
@@ -165,7 +167,7 @@ impl Journal {
             }
         }
         let begun = self.begin(sequence);
-        // One that is larger than it should be is better than an entry that is not written: too many files may be open.
+        // If no new segment can be created, for example because too many files are open, the old one gets larger than usual.
         if self.active.as_ref().is_some_and(|active| !active.torn) { Ok(()) } else { begun }
     }
 
@@ -174,7 +176,7 @@ impl Journal {
         let path = path_of(&self.base, sequence);
         let error = |error: io::Error| format!("{}: {error}", path.display());
         if let Some(last) = self.segments.back().copied().filter(|last| last.first >= sequence) {
-            // It has no entry that is pending, and can't be written to.
+            // It has no pending entry, and can't be written to.
             std::fs::remove_file(path_of(&self.base, last.first)).or_else(ignore_missing).map_err(error)?;
             self.segments.pop_back();
             self.bytes = self.bytes.saturating_sub(last.bytes);
@@ -183,7 +185,7 @@ impl Journal {
         let mut options = OpenOptions::new();
         options.read(true).append(true);
         let file = make_file(&mut options, &path).or_else(|found| match found.kind() {
-            // Somebody has put a file where none of this journal is.
+            // Somebody else has created a file with this name.
             ErrorKind::AlreadyExists => std::fs::remove_file(&path).and_then(|()| make_file(&mut options, &path)),
             _ => Err(found),
         });
@@ -196,7 +198,7 @@ impl Journal {
         self.write()
     }
 
-    /// Appends the record to the active segment: whole, or not at all.
+    /// Appends the record to the active segment. If that fails, no part of it stays there.
     fn write(&mut self) -> Result<(), String> {
         let (Some(active), Some(segment)) = (&mut self.active, self.segments.back_mut()) else {
             return Err(format!("{}: no segment is open", self.base.display()));
@@ -211,7 +213,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes down what was released, and deletes what is done.
+    /// Writes an acknowledgement if something was released, and deletes segments without pending entries.
     pub(super) fn tidy(&mut self, released: bool) {
         if self.lock.is_none() {
             return;
@@ -228,7 +230,7 @@ impl Journal {
         self.releasing = written.and(deleted).err();
     }
 
-    /// Deletes the segments before the first pending entry, oldest first. The last one stays: it says where to go on.
+    /// Deletes the segments before the first pending entry, oldest first. The last segment stays, because it has the next sequence.
     fn delete_done(&mut self) -> Result<(), String> {
         while let (Some(oldest), Some(next)) = (self.segments.front().copied(), self.segments.get(1)) {
             if next.first > self.first() {

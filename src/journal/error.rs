@@ -1,4 +1,4 @@
-//! Why a journal can't be used.
+//! The errors of a journal.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,12 +15,12 @@ pub enum JournalError {
         /// The lock file.
         path: PathBuf,
     },
-    /// A file can't be read, or the lock can't be made.
+    /// A file can't be read, or the lock can't be created.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }

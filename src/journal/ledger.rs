@@ -1,8 +1,8 @@
-//! What must be known of a journal even when its segments are gone: how far it went, how many entries waited, and what was
-//! lost and is in no entry yet.
+//! The ledger of a journal. It has what must be known even if the segments are gone: the last sequence, the number of waiting
+//! entries, and the losses that are in no entry yet.
 //!
-//! It is a file of fixed size, `<base>.losses`, that is written in place: a disk that is full can still take it. Nothing
-//! waits for the disk. Each part has two slots, which are written in turn, so that a torn write leaves the other one.
+//! It is a file of fixed size, `<base>.losses`, that is written in place, so it can be written even if the disk is full. Nothing waits
+//! for the disk. Each part has two slots, which are written in turn. If one write is incomplete, the other slot is still valid.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -12,27 +12,27 @@ use std::path::{Path, PathBuf};
 use crate::file::ownership::make_file;
 use crate::journal::losses::Lost;
 
-/// What a slot begins with.
+/// The first bytes of a slot.
 const MAGIC: [u8; 4] = *b"PAL1";
-/// Marker, checksum, length, number of the write.
+/// The size of a slot's header: marker, checksum, length, and number of the write.
 const HEADER: usize = 20;
-/// Where the slots of the mark begin, and how long they are.
+/// The offset of the first slot for the progress, and the size of a slot.
 const MARKS: (u64, usize) = (0, 64);
-/// The same of the slots of what was lost.
+/// The same for the losses.
 const LOSSES: (u64, usize) = (128, 8000);
-/// The whole file.
+/// The size of the file.
 const SIZE: usize = 128 + 2 * 8000;
 
-/// How far a journal went.
+/// The progress of a journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
-    /// All sequences before this were taken by the store, or were counted as lost.
+    /// The store has taken all entries before this sequence, or they were counted as lost.
     pub(super) released: u64,
-    /// All sequences before this were given to entries.
+    /// All sequences before this one are used.
     pub(super) end: u64,
-    /// How many of those in between wait.
+    /// How many entries in between are pending.
     pub(super) waiting: u64,
-    /// How many events flood control has counted that no entry tells of yet.
+    /// How many events flood control has counted that are in no entry yet.
     pub(super) counted: u64,
 }
 
@@ -53,7 +53,7 @@ impl Progress {
     }
 }
 
-/// The file, as far as there is one, and what was written last.
+/// The file, and what was written last.
 #[derive(Debug)]
 pub(super) struct Ledger {
     path: PathBuf,
@@ -61,7 +61,7 @@ pub(super) struct Ledger {
     mark: Progress,
     lost: Option<Lost>,
     writes: u64,
-    /// Whether each part is as it should be on disk.
+    /// Whether the part on disk is up to date.
     is_marked: bool,
     is_kept: bool,
     trouble: Option<String>,
@@ -83,7 +83,7 @@ impl Ledger {
         }
     }
 
-    /// Opens the file, which is made where it is missing, and reads what it says. What is no ledger says nothing.
+    /// Opens the file and reads it. Creates it if it is missing. Returns `None` for a part that can't be read.
     pub(super) fn open(&mut self) -> (Option<Progress>, Option<Lost>) {
         (self.is_marked, self.is_kept) = (false, false);
         let Some(bytes) = self.open_file() else { return (None, None) };
@@ -94,7 +94,7 @@ impl Ledger {
         (mark.map(|(_, mark)| mark), lost.and_then(|(_, lost): (_, Option<Lost>)| lost))
     }
 
-    /// Writes down how far the journal is, if that has changed.
+    /// Writes the progress, if it has changed.
     pub(super) fn mark(&mut self, mark: Progress) {
         if mark == self.mark && self.is_marked {
             return;
@@ -103,18 +103,18 @@ impl Ledger {
         self.is_marked = self.write(MARKS, &mark.encode());
     }
 
-    /// Writes down what is lost and in no entry, if that has changed.
+    /// Writes the losses that are in no entry, if they have changed.
     pub(super) fn keep(&mut self, lost: Option<Lost>) {
         if lost == self.lost && self.is_kept {
             return;
         }
         self.lost = lost;
-        // It always fits: types are bounded in number and length.
+        // It always fits, because the number and the length of types are limited.
         let text = serde_json::to_vec(&self.lost).unwrap_or_default();
         self.is_kept = self.write(LOSSES, &text);
     }
 
-    /// Whether all that this was told is in the file.
+    /// Whether the file is up to date.
     pub(super) const fn is_written(&self) -> bool {
         self.is_marked && self.is_kept
     }
@@ -124,7 +124,7 @@ impl Ledger {
         self.trouble.as_deref()
     }
 
-    /// Begins the file anew if somebody has removed or replaced it, and tries again what could not be written.
+    /// Creates the file again if somebody has removed or replaced it. Then writes what could not be written before.
     pub(super) fn look(&mut self) {
         if self.file.as_ref().is_none_or(|file| !is_at(file, &self.path)) {
             (self.is_marked, self.is_kept) = (false, false);
@@ -136,7 +136,7 @@ impl Ledger {
         }
     }
 
-    /// Its content.
+    /// Opens the file and returns its content.
     fn open_file(&mut self) -> Option<Vec<u8>> {
         self.file = None;
         match open(&self.path) {
@@ -166,7 +166,7 @@ impl Ledger {
         }
         let slot = if self.writes & 1 == 0 { 0 } else { u64::try_from(length).unwrap_or_default() };
         let written = if self.buffer.len() > length {
-            Err(io::Error::other("too much was lost to be written down"))
+            Err(io::Error::other("the losses do not fit into the ledger"))
         } else {
             file.write_all_at(&self.buffer, at.saturating_add(slot))
         };
@@ -178,12 +178,12 @@ impl Ledger {
     }
 }
 
-/// Where the ledger of a journal is. Its name does not begin as those of the segments do: who removes all of them leaves it.
+/// The path of the ledger of a journal. Its name does not begin like those of the segments, so that removing `<base>.*` leaves it.
 pub(super) fn beside(base: &Path) -> PathBuf {
     base.with_extension("losses")
 }
 
-/// Whether an open file is still the one at a path.
+/// Whether an open file is still the file at a path.
 pub(super) fn is_at(file: &File, path: &Path) -> bool {
     let same = |open: std::fs::Metadata| {
         let there = std::fs::metadata(path).ok()?;
@@ -206,14 +206,14 @@ fn open(path: &Path) -> io::Result<(File, Vec<u8>)> {
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, 0)?;
     if length < SIZE {
-        // Its place is taken now, as there may be none later.
+        // The space is allocated now, because later the disk may be full.
         bytes.resize(SIZE, 0);
         file.write_all_at(&bytes, 0)?;
     }
     Ok((file, bytes))
 }
 
-/// The content of the slot that was written last, and the number of that write.
+/// The number of the last complete write, and the content of its slot.
 fn newest(bytes: &[u8], (at, length): (u64, usize)) -> Option<(u64, &[u8])> {
     let slots = bytes.get(usize::try_from(at).ok()?..)?.chunks_exact(length).take(2);
     slots.filter_map(parse).max_by_key(|(writes, _)| *writes)
@@ -246,14 +246,14 @@ mod tests {
     fn lost(kinds: usize) -> Option<Lost> {
         let mut losses = Losses::default();
         for kind in 0..kinds {
-            // As long in JSON as a name can be.
+            // The longest name that there can be in JSON.
             losses.add(&format!("{kind:03}{}", "\\".repeat(90)), u64::MAX >> 9, 1_795_521_600.123_456);
         }
         losses.unrecorded()
     }
 
     #[test]
-    fn it_says_what_it_was_told_last() {
+    fn the_last_write_is_read() {
         let path = scratch("told");
         let mut ledger = Ledger::new(path.clone());
         assert_eq!(ledger.open(), (None, None));
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_write_leaves_what_was_written_before() {
+    fn after_an_incomplete_write_the_one_before_is_read() {
         let path = scratch("torn");
         let mut ledger = Ledger::new(path.clone());
         ledger.open();
@@ -288,7 +288,7 @@ mod tests {
             .collect();
         seen.sort_unstable();
         assert_eq!(seen, [9, 10]);
-        std::fs::write(&path, "nothing of the kind").unwrap();
+        std::fs::write(&path, "not a ledger").unwrap();
         let mut ledger = Ledger::new(path.clone());
         assert_eq!(ledger.open(), (None, None));
         ledger.mark(MARK);
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_removed_is_made_again() {
+    fn a_removed_ledger_is_created_again() {
         let path = scratch("removed");
         let mut ledger = Ledger::new(path.clone());
         ledger.open();
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn all_types_that_are_told_apart_have_room() {
+    fn the_largest_losses_fit() {
         let path = scratch("room");
         let mut ledger = Ledger::new(path.clone());
         ledger.open();

@@ -1,32 +1,32 @@
-//! The account of what a host's log has lost: one place for all ways in which an entry can be lost.
+//! The number of entries that a host's log has lost, whatever the reason.
 //!
-//! What is counted here becomes an entry, `audit-entries-lost`. Until that entry is safe the count stays, so that the journal
-//! can keep it for the next start.
+//! The losses become an entry, `audit-entries-lost`. Until that entry is safe they are kept in the journal's ledger, for the next start.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// How many event types are told apart; the others are counted as [`OTHER`].
+/// The largest number of event types that are told apart. All others are counted as [`OTHER`].
 const TYPES: usize = 50;
-/// Longest name of a type, in bytes. Control characters are replaced: all of it must fit into a file of fixed size.
+/// The longest name of a type, in bytes. Control characters are replaced, because JSON makes them longer and the ledger has a fixed
+/// size.
 const NAME: usize = 64;
-/// The name of all types that found no room.
+/// The name for all types beyond the limit.
 const OTHER: &str = "other";
 
-/// The type of a lost entry whose content can't be read any more.
+/// The type of a lost entry whose content can't be read.
 pub const UNREADABLE: &str = "unreadable";
 
-/// How many entries were lost, of which types, from when to when (UNIX seconds).
+/// A number of lost entries, with their types and times.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lost {
-    /// All of them.
+    /// The number of lost entries.
     pub count: u64,
-    /// When the first was lost, or had happened.
+    /// When the first was lost, or when its event happened, in UNIX seconds.
     pub since: f64,
-    /// The same of the last.
+    /// The same for the last one.
     pub until: f64,
-    /// How many of each type; together they are `count`.
+    /// The number for each type. The sum is `count`.
     pub types: BTreeMap<String, u64>,
 }
 
@@ -57,18 +57,18 @@ impl Lost {
     }
 }
 
-/// What a host has lost, and how much of it is in an entry already.
+/// The losses of a host, and which of them are in an entry.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Losses {
-    /// In no entry yet.
+    /// The losses in no entry.
     open: Option<Lost>,
-    /// In an entry that is not safe yet.
+    /// The losses in an entry that is not safe yet.
     taken: Option<Lost>,
     total: u64,
 }
 
 impl Losses {
-    /// Counts entries of a type that were lost at a time.
+    /// Counts `count` lost entries of a type, at a UNIX time.
     pub fn add(&mut self, kind: &str, count: u64, at: f64) {
         if count == 0 {
             return;
@@ -79,14 +79,14 @@ impl Losses {
         self.total = self.total.saturating_add(count);
     }
 
-    /// Counts what an earlier process has lost and not recorded.
+    /// Adds the losses of the previous process that are in no entry.
     pub fn resume(&mut self, lost: &Lost) {
         self.open.get_or_insert_with(|| Lost { types: BTreeMap::new(), count: 0, ..lost.clone() }).merge(lost);
         self.total = self.total.saturating_add(lost.count);
     }
 
-    /// What is to be recorded now. [`recorded`](Self::recorded) or [`refused`](Self::refused) must follow; until then there is
-    /// nothing else to take.
+    /// Returns the losses to record in an entry now. Call [`recorded`](Self::recorded) or [`refused`](Self::refused) afterwards. Until
+    /// then this returns `None`.
     pub fn take(&mut self) -> Option<Lost> {
         if self.taken.is_some() {
             return None;
@@ -95,12 +95,12 @@ impl Losses {
         self.taken.clone()
     }
 
-    /// The entry that tells of what was taken is safe.
+    /// Notes that the entry with the taken losses is safe.
     pub fn recorded(&mut self) {
         self.taken = None;
     }
 
-    /// There is no such entry, or it is lost: what was taken is to be recorded again.
+    /// Notes that there is no such entry. The taken losses must be recorded again.
     pub fn refused(&mut self) {
         if let Some(taken) = self.taken.take() {
             match &mut self.open {
@@ -110,13 +110,13 @@ impl Losses {
         }
     }
 
-    /// Whether there is something to take.
+    /// Whether [`take`](Self::take) would return something.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         self.open.is_some() && self.taken.is_none()
     }
 
-    /// All that no safe entry tells of.
+    /// All losses that are not in a safe entry.
     #[must_use]
     pub fn unrecorded(&self) -> Option<Lost> {
         let mut all = self.clone();
@@ -124,7 +124,7 @@ impl Losses {
         all.open
     }
 
-    /// How many were lost in all, as far as this process knows.
+    /// The number of all losses that this process knows of.
     #[must_use]
     pub const fn total(&self) -> u64 {
         self.total
@@ -137,7 +137,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_was_lost_is_counted_by_type_from_when_to_when() {
+    fn losses_have_types_and_times() {
         let mut losses = Losses::default();
         assert_eq!((losses.take(), losses.is_open(), losses.total()), (None, false, 0));
         losses.add("a", 2, 20.0);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn types_are_bounded_in_number_and_length() {
+    fn the_number_and_length_of_types_are_limited() {
         let mut losses = Losses::default();
         for number in 0..1000 {
             losses.add(&format!("{number}{}", "é".repeat(100)), 1, 0.0);

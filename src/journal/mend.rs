@@ -1,4 +1,4 @@
-//! Noticing that somebody has deleted, cut or replaced a segment while the journal is open, and writing again what it held.
+//! Repair of segments that were deleted, truncated or replaced while the journal is open.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -14,14 +14,14 @@ use super::segment::{Extent, Segment, folder, moved, path_of, read, with_ending}
 use super::{Held, Journal};
 
 impl Journal {
-    /// Looks whether the files are still as this journal left them, and tries again what could not be written. Begins anew a
-    /// segment that was deleted, cut or replaced.
+    /// Checks that the files are still as this journal wrote them, and tries again to write what could not be written. A segment that
+    /// was deleted, truncated or replaced is written again.
     ///
-    /// Returns the sequences of entries whose records are gone. The caller gives back what it has of them, by
+    /// Returns the sequences of entries whose records are gone. The caller passes those that it still has to
     /// [`restore`](Self::restore), and then calls [`settle`](Self::settle).
     pub fn look(&mut self, now: f64) -> Vec<u64> {
         self.now = now;
-        // If the whole folder was moved away, the open files are still good.
+        // If the whole folder was moved, the open files can still be used.
         if self.lock.is_some() && folder(&self.base).is_dir() {
             self.ledger.look();
             let path = with_ending(&self.base, ".lock");
@@ -43,7 +43,7 @@ impl Journal {
         Vec::new()
     }
 
-    /// Gives back the content of an entry whose record is gone.
+    /// Takes the content of an entry whose record is gone.
     pub fn restore(&mut self, sequence: u64, payload: &[u8], kind: &str, at: f64) {
         let found = self.pending.binary_search_by_key(&sequence, |(sequence, _)| *sequence);
         let is_gone = found.is_ok_and(|index| matches!(self.pending.get(index), Some((_, None))));
@@ -53,7 +53,7 @@ impl Journal {
         }
     }
 
-    /// Counts those as lost whose records are gone and that were not given back, and writes all others again.
+    /// Counts entries as lost if their records are gone and they were not restored. Writes all others again.
     pub fn settle(&mut self) {
         if self.gone > 0 {
             let before = self.pending.len();
@@ -73,13 +73,13 @@ impl Journal {
         }
     }
 
-    /// Whether records were found to be gone that [`look`](Self::look) tells of.
+    /// Whether records are gone. [`look`](Self::look) returns which ones.
     #[must_use]
     pub const fn is_amiss(&self) -> bool {
         self.gone > 0
     }
 
-    /// Whether the active segment is linked and as long as it should be. What somebody else has appended to it is passed over.
+    /// Whether the active segment still has a name and is not too short. Bytes that somebody else has appended are skipped.
     pub(super) fn is_intact(&mut self) -> bool {
         let (Some(active), Some(segment)) = (&self.active, self.segments.back_mut()) else { return true };
         let Ok(metadata) = active.file.metadata() else { return true };
@@ -88,11 +88,11 @@ impl Journal {
             segment.bytes = segment.bytes.saturating_add(more);
             self.bytes = self.bytes.saturating_add(more);
         }
-        // What is no file of a disk has no length.
+        // Only a regular file has a length.
         !metadata.is_file() || metadata.nlink() > 0 && metadata.len() >= segment.bytes
     }
 
-    /// Takes what can still be read of the active segment into memory, and removes what is left of it: it is begun anew.
+    /// Reads the entries of the active segment into memory, as far as they can be read, and removes the segment.
     pub(super) fn rescue(&mut self) {
         let (Some(active), Some(segment)) = (self.active.take(), self.segments.pop_back()) else { return };
         let begin = self.pending.partition_point(|(sequence, _)| *sequence < segment.first);
@@ -118,7 +118,7 @@ impl Journal {
         self.find_written();
     }
 
-    /// Looks at the segments that are not written to any more.
+    /// Checks the segments that are no longer written to.
     fn look_at_closed(&mut self) {
         let closed = self.segments.len().saturating_sub(usize::from(self.active.is_some()));
         for index in 0..closed {
@@ -154,7 +154,7 @@ impl Journal {
         }
     }
 
-    /// Writes again what is in memory and has its place before the last segment.
+    /// Writes entries in memory that belong into earlier segments than the last one.
     fn mend_closed(&mut self) {
         let older: Vec<u64> = self.memory.range(..self.written).filter(|(_, held)| held.is_writable()).map(|(of, _)| *of).collect();
         for sequence in older {
@@ -168,7 +168,7 @@ impl Journal {
         }
     }
 
-    /// Writes a segment that is not the active one anew, with all that is pending of it.
+    /// Replaces a segment other than the active one. The new file has all its pending entries.
     fn rebuild(&mut self, index: usize) -> Result<(), String> {
         let segment = self.segments.get(index).copied().ok_or("no such segment")?;
         let next = self.segments.get(index.saturating_add(1)).map_or(self.written, |next| next.first);
@@ -215,7 +215,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Finds out from where on entries may be written to the last segment.
+    /// Sets `written`: from which sequence on entries may be written to the last segment.
     pub(super) fn find_written(&mut self) {
         let placed = self.pending.iter().rev().find(|(_, place)| place.is_some()).map_or(0, |(sequence, _)| sequence.saturating_add(1));
         self.written = placed.max(self.segments.back().map_or(0, |segment| segment.first));

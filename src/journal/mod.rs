@@ -1,25 +1,23 @@
 //! The journal of one host: the durable queue between an audit event and its store.
 //!
-//! An entry is one `write` to a file and survives the death of the process from then on: a crash, `kill -9`. Nothing here
-//! calls `fsync`, because every user of the server would wait for it. A power cut or a crash of the kernel takes what the
-//! kernel has not written back yet, which is the last half minute or so with Linux's defaults; it can also bring back
-//! entries that were released in that time. An entry that the store has taken is as safe as the store makes it.
+//! Each entry is written to a file with one `write`. After that it survives the death of the process, by a crash or `kill -9`.
+//! Nothing here calls `fsync`, because every user of the server would wait for it. After a power cut or a kernel crash, entries that
+//! the kernel has not written back yet are lost. With Linux's defaults these are the entries of about the last 30 seconds. Entries
+//! that were released in that time may come back. Once the store has taken an entry, the store is responsible for it.
 //!
-//! A journal is a few files beside each other: `<base>.lock`, and segments `<base>.<first sequence in 16 hex digits>`.
-//! A segment is a row of records: a marker of four bytes, CRC-32 of all that follows, length of the payload (`u32`), kind
-//! (one byte), sequence (`u64`), payload; numbers are little-endian. A record is an entry, or an acknowledgement: all
-//! before its sequence were taken by the store. Each segment begins with an acknowledgement, so that what older segments
-//! said is not lost with them. Segments are appended to and deleted, never written over, so that another process can read
-//! them at any time.
+//! A journal consists of several files in one folder: `<base>.lock`, and segments `<base>.<first sequence in 16 hex digits>`.
+//! A segment is a sequence of records. A record is: a marker of four bytes, the CRC-32 of everything after it, the length of the
+//! payload (`u32`), the kind (one byte), the sequence (`u64`), and the payload. Numbers are little-endian. A record is an entry or an
+//! acknowledgement. An acknowledgement says that the store has taken all entries before its sequence. Each segment begins with one,
+//! so that older segments can be deleted. Segments are only appended to and deleted, so another process can read them at any time.
 //!
-//! Sequences are contiguous, so a hole is an entry that was lost, and each is counted once, see [`Journal::losses`]. A third
-//! kind of file, the ledger `<base, with another extension>.losses`, says how far the journal went and how many entries
-//! waited: what is lost with a whole segment is counted too. When somebody deletes, cuts or replaces a segment while the
-//! journal is open, it is noticed by the next append or by [`Journal::look`]: what can still be read, or is still in memory,
-//! is written again.
+//! Sequences are contiguous, so a gap means lost entries. Each lost entry is counted once, see [`Journal::losses`]. The ledger, a
+//! file called `<base, with another extension>.losses`, stores the last sequence and the number of waiting entries, so that entries
+//! in a deleted segment are counted too. If a segment is deleted, truncated or replaced while the journal is open, the next append or
+//! [`Journal::look`] notices that. Entries that can still be read, or are still in memory, are then written again.
 //!
-//! An entry that can't be written waits in memory, in its place in the order, and is written as soon as there is room. So
-//! does every entry while the journal can't be locked, see [`Journal::detached`].
+//! An entry that can't be written is kept in memory, in its place in the order, and is written as soon as that is possible. The same
+//! goes for all entries while the lock can't be taken, see [`Journal::detached`].
 
 mod account;
 mod append;
@@ -50,26 +48,26 @@ pub use snapshot::{PendingEntry, Snapshot, is_owned, read_pending};
 /// How much a journal may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// All segments together, in bytes.
+    /// The largest size of all segments together, in bytes.
     pub bytes: u64,
-    /// One segment, in bytes: the next is begun where it would grow beyond. Space is freed by whole segments.
+    /// The largest size of one segment, in bytes. If a segment would get larger, a new one is begun. Space is freed a segment at a time.
     pub segment: u64,
-    /// How many entries may wait in memory, without a record on disk.
+    /// The largest number of entries in memory that have no record on disk.
     pub volatile: usize,
 }
 
 impl Default for Limits {
-    /// 64 MiB in segments of 4 MiB, and 1000 entries that can't be written.
+    /// 64 MiB in segments of 4 MiB, and 1000 entries in memory.
     fn default() -> Self {
         Self { bytes: 64 << 20, segment: 4 << 20, volatile: 1000 }
     }
 }
 
-/// A journal, and the right to change it.
+/// An open journal. Only its owner, the process that holds the lock, may change the files.
 ///
-/// Entries have sequences: they are contiguous, and not used again as long as a record, the name of a segment, or the ledger
-/// tells of them. An entry is pending from [`append`](Self::append) to [`release`](Self::release); a pending entry takes 16
-/// bytes of memory (up to 32 while the list of them grows).
+/// Each entry has a sequence. Sequences are contiguous, and are not used again as long as a record, the name of a segment or the
+/// ledger has a later one. An entry is pending from [`append`](Self::append) to [`release`](Self::release). A pending entry takes 16
+/// bytes of memory, or up to 32 while the list grows.
 ///
 /// ```
 /// use audit_core::journal::{Appended, Journal, Limits};
@@ -87,13 +85,13 @@ impl Default for Limits {
 pub struct Journal {
     base: PathBuf,
     limits: Limits,
-    /// Each with where its record lies; without a place it is in `memory`, or its record is gone.
+    /// The pending entries with the positions of their records. Without a position, the entry is in `memory`, or its record is gone.
     pending: VecDeque<(u64, Option<Extent>)>,
     memory: BTreeMap<u64, Held>,
     /// How many pending entries are neither on disk nor in memory, see [`Journal::look`].
     gone: usize,
     end: u64,
-    /// One above the highest sequence that the last segment has, or may not have any more.
+    /// Only entries from this sequence on may be appended to the last segment. Earlier ones would be out of order.
     written: u64,
     segments: VecDeque<Segment>,
     bytes: u64,
@@ -101,13 +99,13 @@ pub struct Journal {
     reader: Option<(u64, File)>,
     record: Vec<u8>,
     losses: Losses,
-    /// The entry that tells of what was lost, while it is only in memory.
+    /// The sequence of the entry that records the losses, while it is only in memory.
     telling: Option<u64>,
-    /// How many were found missing since somebody asked.
+    /// How many entries were found missing since the last [`Journal::take_missing`].
     missing: u64,
     counted: u64,
     now: f64,
-    /// When an append looked at its file last.
+    /// When an append last checked its file, in UNIX seconds.
     looked: f64,
     ledger: Ledger,
     writing: Option<String>,
@@ -124,7 +122,7 @@ struct Held {
 }
 
 impl Held {
-    /// Whether a record can hold it.
+    /// Whether it fits into a record.
     const fn is_writable(&self) -> bool {
         self.payload.len() <= PAYLOAD
     }
@@ -134,28 +132,27 @@ impl Held {
 #[derive(Debug)]
 struct Active {
     file: File,
-    /// Whether it may end with a part of a record, which could not be taken back.
+    /// Whether it may end with an incomplete record that could not be removed.
     torn: bool,
 }
 
 impl Journal {
-    /// Opens the journal at `base`, a path whose last part is the beginning of its files' names, and reads what is pending.
+    /// Opens the journal at `base` and reads the pending entries. The names of its files begin with `base`.
     ///
-    /// Folders that are missing are made (0700), and so is the lock file (0600); the first segment is made by the first
-    /// append. Damaged and torn records are skipped. What is missing is counted in [`losses`](Self::losses). `now` is in UNIX
-    /// seconds.
+    /// Creates missing folders (mode 0700) and the lock file (0600). The first append creates the first segment. Damaged and
+    /// incomplete records are skipped. Missing entries are counted in [`losses`](Self::losses). `now` is in UNIX seconds.
     ///
     /// # Errors
     ///
-    /// [`JournalError::Locked`] if another owner has it; [`JournalError::Io`] if the lock can't be made or a segment can't be
-    /// read.
+    /// Returns [`JournalError::Locked`] if the journal has another owner, and [`JournalError::Io`] if the lock can't be created or a
+    /// segment can't be read.
     pub fn open(base: &Path, limits: Limits, now: f64) -> Result<Self, JournalError> {
         let mut journal = Self::detached(base, limits);
         journal.attach(now)?;
         Ok(journal)
     }
 
-    /// A journal that has no files yet: what is appended waits in memory until [`attach`](Self::attach) succeeds.
+    /// A journal that has no files yet. Entries are kept in memory until [`attach`](Self::attach) succeeds.
     #[must_use]
     pub fn detached(base: &Path, limits: Limits) -> Self {
         Self {
@@ -184,18 +181,18 @@ impl Journal {
         }
     }
 
-    /// Whether this journal has its files.
+    /// Whether this journal holds the lock and has its files.
     #[must_use]
     pub const fn is_attached(&self) -> bool {
         self.lock.is_some()
     }
 
-    /// Takes the lock and reads what is pending, as [`open`](Self::open) does. What waits in memory comes after that, under
-    /// other sequences, and is written.
+    /// Takes the lock and reads the pending entries, as [`open`](Self::open) does. Then writes the entries that wait in memory. They
+    /// get new sequences, after those in the files.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open). The journal stays detached.
+    /// Returns the same errors as [`open`](Self::open). The journal then stays detached.
     pub fn attach(&mut self, now: f64) -> Result<(), JournalError> {
         self.now = now;
         if self.lock.is_some() {
@@ -207,7 +204,7 @@ impl Journal {
         if let Some(lost) = lost {
             self.losses.resume(&lost);
         }
-        // No more can have waited than there is room for.
+        // No more entries can have waited than there is room for.
         let most = self.limits.bytes / u64::try_from(HEADER).unwrap_or(1) + u64::try_from(self.limits.volatile).unwrap_or_default();
         self.count_missing(scan.missing(mark.as_ref()).min(most));
         self.counted = mark.map_or(0, |mark| mark.counted);
@@ -215,7 +212,7 @@ impl Journal {
         self.pending = scan.pending;
         self.segments = scan.segments;
         self.bytes = self.segments.iter().map(|segment| segment.bytes).fold(0, u64::saturating_add);
-        // What ends with a part of a record would hide the beginning of the next.
+        // An incomplete record at the end would hide the record after it.
         let last = self.segments.back().copied();
         let whole = last.filter(|_| scan.tail == Tail::Whole);
         let file = whole.and_then(|last| OpenOptions::new().read(true).append(true).open(path_of(&self.base, last.first)).ok());
@@ -236,26 +233,26 @@ impl Journal {
         self.find_written();
         self.keep();
         self.note();
-        // A crash may have come between the last release and the deletion of files.
+        // The process may have crashed between the last release and the deletion of segments.
         self.tidy(false);
         self.writing = self.flush(usize::MAX).err();
         self.note();
         Ok(())
     }
 
-    /// The first pending entry's sequence, or [`end`](Self::end) if there is none.
+    /// The sequence of the first pending entry, or [`end`](Self::end) if there is none.
     #[must_use]
     pub fn first(&self) -> u64 {
         self.pending.front().map_or(self.end, |(sequence, _)| *sequence)
     }
 
-    /// A sequence that is above every entry's. The next entry has it.
+    /// The sequence of the next entry.
     #[must_use]
     pub const fn end(&self) -> u64 {
         self.end
     }
 
-    /// How many entries are pending, those in memory included.
+    /// The number of pending entries, including those in memory.
     #[must_use]
     pub fn len(&self) -> usize {
         self.pending.len()
@@ -267,13 +264,13 @@ impl Journal {
         self.pending.is_empty()
     }
 
-    /// How many pending entries are in memory only: the death of the process would take them.
+    /// The number of pending entries that are only in memory. They are lost if the process dies.
     #[must_use]
     pub fn in_memory(&self) -> usize {
         self.memory.len()
     }
 
-    /// The sequences of pending entries from `from` on, in order.
+    /// The sequences of the pending entries from `from` on, in order.
     pub fn pending(&self, from: u64) -> impl Iterator<Item = u64> + '_ {
         let begin = self.pending.partition_point(|(sequence, _)| *sequence < from);
         self.pending.range(begin..).map(|(sequence, _)| *sequence)
@@ -281,12 +278,13 @@ impl Journal {
 
     /// The content of a pending entry, from its file or from memory.
     ///
-    /// `None` if there is no such entry, and if its record was damaged or its file deleted after it was written: then it is
-    /// counted in [`losses`](Self::losses) and not pending any more.
+    /// Returns `None` if there is no such entry. Also returns `None` if its record is damaged or its file was deleted: then it is
+    /// counted in [`losses`](Self::losses) and no longer pending.
     ///
     /// # Errors
     ///
-    /// [`JournalError::Io`] if the file can't be read now, for instance because too many files are open. The entry stays.
+    /// Returns [`JournalError::Io`] if the file can't be read now, for example because too many files are open. The entry stays
+    /// pending.
     pub fn get(&mut self, sequence: u64) -> Result<Option<Vec<u8>>, JournalError> {
         let Ok(index) = self.pending.binary_search_by_key(&sequence, |(sequence, _)| *sequence) else {
             return Ok(None);
@@ -301,14 +299,14 @@ impl Journal {
         Ok(content)
     }
 
-    /// Counts a pending entry as lost: what its record holds is no entry.
+    /// Counts a pending entry as lost, because the content of its record is not an entry.
     pub fn spoil(&mut self, sequence: u64) {
         if let Ok(index) = self.pending.binary_search_by_key(&sequence, |(sequence, _)| *sequence) {
             self.drop_pending(index);
         }
     }
 
-    /// Why the last append could not be written, or else what went wrong with the last release. Names the file.
+    /// Why the last append could not be written, or why the last release could not. The text names the file.
     #[must_use]
     pub fn trouble(&self) -> Option<&str> {
         self.writing.as_deref().or(self.releasing.as_deref())
@@ -320,11 +318,11 @@ impl Journal {
         self.bytes
     }
 
-    /// What is pending now, for reading page by page while more is appended and released.
+    /// The entries that are pending now, for reading page by page while others are appended and released.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         if self.lock.is_none() {
-            // What is in the files, which are another process's, and then what waits here.
+            // The entries in the files, which belong to another process, and then those in memory.
             let mut snapshot = Snapshot::read(&self.base).unwrap_or_default();
             let next = snapshot.pending.back().map_or(0, |(sequence, _)| sequence.saturating_add(1));
             for (sequence, held) in (next..).zip(self.memory.values()) {
@@ -338,7 +336,7 @@ impl Journal {
         Snapshot { pending: self.pending.clone(), files: used.collect(), memory: memory.collect(), damaged: 0 }
     }
 
-    /// Gives the journal up, so that another owner can open it. Dropping it does the same.
+    /// Closes the journal, so that another owner can open it. Dropping it does the same.
     pub fn close(self) {}
 
     fn drop_pending(&mut self, index: usize) {
@@ -353,7 +351,7 @@ impl Journal {
         self.note();
     }
 
-    /// The content of a record, or `None` if it is there no more.
+    /// Reads the content of a record. Returns `None` if it is gone.
     fn read(&mut self, sequence: u64, place: Extent) -> Result<Option<Vec<u8>>, JournalError> {
         let following = self.segments.partition_point(|segment| segment.first <= sequence);
         let first = following.checked_sub(1).and_then(|index| self.segments.get(index)).map_or(0, |segment| segment.first);
@@ -382,7 +380,7 @@ impl Journal {
         Ok(&self.reader.insert((first, opened)).1)
     }
 
-    /// An entry that was in memory has a record now.
+    /// Removes an entry from memory, because it has a record now.
     fn forget(&mut self, sequence: u64) {
         self.memory.remove(&sequence);
         if self.telling == Some(sequence) {

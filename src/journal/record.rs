@@ -1,4 +1,4 @@
-//! Records as they lie in a segment of the journal: written whole, read one after the other past whatever is damaged.
+//! The records of a segment: encoding, and reading them in order while skipping damaged ones.
 
 use std::io::{self, Read};
 
@@ -7,17 +7,17 @@ use crc32fast::Hasher;
 /// The largest payload, in bytes.
 pub const PAYLOAD: usize = 64 * 1024;
 
-/// Marker, checksum, length, kind and sequence.
+/// The size of a record's header: marker, checksum, length, kind and sequence.
 pub(super) const HEADER: usize = 21;
 
-/// What a record begins with. No UTF-8 text has these bytes: what a user sends can't look like a record once the record
-/// around it is damaged.
+/// The first bytes of a record. They never occur in UTF-8 text. So text from a user can't be taken for a record if the record around
+/// it is damaged.
 pub(super) const MARKER: [u8; 4] = [0xff, b'P', b'A', 0xfe];
 
-/// How much is read at a time: a record always fits.
+/// How many bytes are read at a time. A record always fits.
 const CHUNK: usize = 128 * 1024;
 
-/// What a record says.
+/// The kind of a record, with its sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RecordKind {
     /// Its payload is the entry with this sequence.
@@ -26,7 +26,7 @@ pub(super) enum RecordKind {
     Acknowledgement(u64),
 }
 
-/// A record, and where in its file it begins.
+/// A record, with its offset in the file.
 #[derive(Debug)]
 pub(super) struct Record<'a> {
     pub(super) kind: RecordKind,
@@ -34,13 +34,13 @@ pub(super) struct Record<'a> {
     pub(super) payload: &'a [u8],
 }
 
-/// Sets `record` to the bytes of a record.
+/// Encodes a record into `record`, replacing its content.
 pub(super) fn encode(record: &mut Vec<u8>, kind: RecordKind, payload: &[u8]) {
     let (letter, sequence) = match kind {
         RecordKind::Entry(sequence) => (b'e', sequence.to_le_bytes()),
         RecordKind::Acknowledgement(sequence) => (b'a', sequence.to_le_bytes()),
     };
-    // Whoever calls has refused what is larger than PAYLOAD.
+    // The caller has refused payloads larger than PAYLOAD.
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes();
     let mut checksum = Hasher::new();
     for part in [&length[..], &[letter], &sequence, payload] {
@@ -52,7 +52,7 @@ pub(super) fn encode(record: &mut Vec<u8>, kind: RecordKind, payload: &[u8]) {
     }
 }
 
-/// The record that is all of `bytes`.
+/// Decodes a record. Returns `None` if `bytes` is anything else than exactly one whole record.
 pub(super) fn decode(bytes: &[u8]) -> Option<(RecordKind, &[u8])> {
     match look(bytes) {
         Beginning::Record { kind, length } if HEADER.checked_add(length) == Some(bytes.len()) => Some((kind, bytes.get(HEADER..)?)),
@@ -60,13 +60,13 @@ pub(super) fn decode(bytes: &[u8]) -> Option<(RecordKind, &[u8])> {
     }
 }
 
-/// What some bytes begin with.
+/// What the first of some bytes are.
 enum Beginning {
     Record {
         kind: RecordKind,
         length: usize,
     },
-    /// A record that needs more bytes than there are.
+    /// The beginning of a record that needs more bytes.
     Part,
     Damage,
 }
@@ -82,7 +82,7 @@ fn look(bytes: &[u8]) -> Beginning {
     let length = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);
     let sequence = u64::from_le_bytes(sequence);
     let kind = match letter {
-        // The last sequence has none after it.
+        // The highest number is not used, because there must be a next one.
         b'e' if length <= PAYLOAD && sequence < u64::MAX => RecordKind::Entry(sequence),
         b'a' if length == 0 => RecordKind::Acknowledgement(sequence),
         _ => return Beginning::Damage,
@@ -100,12 +100,12 @@ fn look(bytes: &[u8]) -> Beginning {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tail {
     Whole,
-    /// With the beginning of a record: a crash cut it short, or it is being written.
+    /// With an incomplete record: the process crashed while writing it, or it is being written now.
     Torn,
     Damaged,
 }
 
-/// The records of a segment, in the order in which they lie there. Holds a few hundred KiB at most, whatever it reads.
+/// Reads the records of a segment in order. Uses a few hundred KiB of memory at most.
 #[derive(Debug)]
 pub(super) struct Records<R> {
     input: R,
@@ -115,7 +115,7 @@ pub(super) struct Records<R> {
     ended: bool,
     tail: Tail,
     damaged: u64,
-    /// How many records were damaged with the one that reaches beyond the end, if nothing whole comes after its beginning.
+    /// The number of damaged records up to the first one that reaches beyond the end, as long as no whole record follows it.
     torn: Option<u64>,
 }
 
@@ -124,14 +124,14 @@ impl<R: Read> Records<R> {
         Self { input, buffer: Vec::new(), start: 0, offset: 0, ended: false, tail: Tail::Whole, damaged: 0, torn: None }
     }
 
-    /// The next whole record; nothing at the end.
+    /// Returns the next whole record, or `None` at the end.
     pub(super) fn next(&mut self) -> io::Result<Option<Record<'_>>> {
         let (kind, length) = loop {
             match look(self.rest()) {
                 Beginning::Record { kind, length } => break (kind, length),
                 Beginning::Part if !self.ended => self.fill()?,
                 Beginning::Part if self.rest().is_empty() => {
-                    // What looked like markers behind its beginning was its payload.
+                    // Any markers after its beginning were part of its payload.
                     if let Some(damaged) = self.torn {
                         (self.damaged, self.tail) = (damaged, Tail::Torn);
                     }
@@ -151,17 +151,17 @@ impl<R: Read> Records<R> {
         Ok(Some(Record { kind, offset, payload }))
     }
 
-    /// How many records were skipped up to here. What lies between two markers, or between records, counts as one.
+    /// The number of damaged records so far. The bytes between two markers, or between two records, count as one.
     pub(super) const fn damaged(&self) -> u64 {
         self.damaged
     }
 
-    /// How the segment ends, once the end was reached.
+    /// How the segment ends. Only known once the end is reached.
     pub(super) const fn tail(&self) -> Tail {
         self.tail
     }
 
-    /// How many bytes were read up to here.
+    /// The number of bytes that were read so far.
     pub(super) const fn offset(&self) -> u64 {
         self.offset
     }
@@ -179,18 +179,18 @@ impl<R: Read> Records<R> {
         self.buffer.drain(..self.start.min(self.buffer.len()));
         self.start = 0;
         let read = (&mut self.input).take(u64::try_from(CHUNK).unwrap_or(u64::MAX)).read_to_end(&mut self.buffer)?;
-        // A file that grows meanwhile ends here all the same.
+        // If the file grows while it is read, the end is still here.
         self.ended = read < CHUNK;
         Ok(())
     }
 
-    /// Goes on to where the next record may begin.
+    /// Skips to the next position at which a record may begin.
     fn skip(&mut self) {
         let rest = self.rest();
         let counts = self.tail == Tail::Whole || rest.starts_with(&MARKER);
         let after = rest.get(1..).unwrap_or_default();
         let next = after.windows(MARKER.len()).position(|bytes| bytes == MARKER);
-        // The last bytes may be the beginning of a marker whose end has not been read.
+        // The last bytes may be the beginning of a marker whose rest has not been read yet.
         let kept = if self.ended { 0 } else { MARKER.len().saturating_sub(1) };
         let skipped = next.unwrap_or_else(|| after.len().saturating_sub(kept)).saturating_add(1);
         self.damaged = self.damaged.saturating_add(u64::from(counts));

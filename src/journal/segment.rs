@@ -1,4 +1,4 @@
-//! The segments of a journal: their names, where entries lie in them, and what they say, read from the first to the last.
+//! The segments of a journal: their names, the positions of records in them, and reading all of them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ use super::error::JournalError;
 use super::ledger::Progress;
 use super::record::{HEADER, RecordKind, Records, Tail, decode};
 
-/// Where an entry lies in its segment, header included. 32 bits each keep the list of pending entries small.
+/// The position of a record in its segment, header included. The list of pending entries is small because these have 32 bits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extent {
     pub(super) offset: u32,
@@ -33,34 +33,34 @@ impl Extent {
 pub(super) struct Segment {
     pub(super) first: u64,
     pub(super) bytes: u64,
-    /// Whether there is something in it besides acknowledgements.
+    /// Whether it has anything else than acknowledgements.
     pub(super) used: bool,
-    /// Device and inode.
+    /// The device and inode of the file.
     pub(super) id: (u64, u64),
 }
 
-/// What all segments of a journal say.
+/// The result of reading all segments of a journal.
 pub(super) struct Scan {
     pub(super) pending: VecDeque<(u64, Option<Extent>)>,
     pub(super) segments: VecDeque<Segment>,
-    /// The segments, open.
+    /// The open files of the segments, by first sequence.
     pub(super) files: Vec<(u64, File)>,
     pub(super) end: u64,
     /// The highest acknowledgement, if there is one.
     pub(super) released: Option<u64>,
-    /// How many stretches of bytes are no records.
+    /// How many ranges of bytes are not records.
     pub(super) damaged: u64,
-    /// How many of them are at the very end, where no later sequence tells of what was lost.
+    /// How many of them are at the very end, where no later sequence shows that an entry was lost.
     pub(super) trailing: u64,
     /// How the last segment ends.
     pub(super) tail: Tail,
 }
 
 impl Scan {
-    /// How many entries there were once and are no more, as far as the segments and the ledger tell.
+    /// How many entries are missing, according to the segments and the ledger.
     ///
-    /// The ledger has counted what waited. Where it is older than the segments, or missing, each sequence that is not there
-    /// is an entry that was lost.
+    /// The ledger has the number of entries that waited. If it is missing or older than the segments, each sequence without a record
+    /// counts as a lost entry.
     pub(super) fn missing(&self, mark: Option<&Progress>) -> u64 {
         let present = |from: u64, to: u64| {
             let begin = self.pending.partition_point(|(sequence, _)| *sequence < from);
@@ -101,7 +101,7 @@ pub(super) fn scan(base: &Path) -> Result<Scan, JournalError> {
         let error = |source| JournalError::Io { path: path.clone(), source };
         let file = match open_segment(&path) {
             Ok(file) => file,
-            // The owner deletes what is done.
+            // The owner has deleted a segment that it no longer needs.
             Err(gone) if gone.kind() == ErrorKind::NotFound => continue,
             Err(other) => return Err(error(other)),
         };
@@ -120,7 +120,7 @@ pub(super) fn scan(base: &Path) -> Result<Scan, JournalError> {
                 }
                 RecordKind::Entry(sequence) => {
                     used = true;
-                    // Only a file that was renamed or put together by hand has others.
+                    // Others occur only if somebody has renamed or edited a file.
                     let fits = sequence >= first && sequence < next && scan.pending.back().is_none_or(|(last, _)| *last < sequence);
                     match Extent::new(record.offset, record.payload.len()).filter(|_| fits) {
                         _ if scan.released.is_some_and(|released| sequence < released) => {}
@@ -188,7 +188,7 @@ fn open_segment(path: &Path) -> io::Result<File> {
     if std::fs::metadata(path)?.is_file() { File::open(path) } else { Err(io::Error::other("not a file")) }
 }
 
-/// The content of the record at a place of a file, or `None` if it is not that record.
+/// Reads the content of the record at a position of a file. Returns `None` if that is not the record of this entry.
 pub(super) fn read(file: &File, sequence: u64, place: Extent) -> io::Result<Option<Vec<u8>>> {
     let mut record = vec![0; usize::try_from(place.length.get()).unwrap_or_default()];
     match file.read_exact_at(&mut record, u64::from(place.offset)) {
@@ -202,8 +202,8 @@ pub(super) fn read(file: &File, sequence: u64, place: Extent) -> io::Result<Opti
     Ok(Some(record))
 }
 
-/// Where the entries of a segment lie that are not where they were written: somebody has emptied or cut the file, and more was
-/// appended before that was noticed. What can't be read is left out.
+/// The positions of all entries that can be read from a segment. Entries are not where they were written if somebody has emptied or
+/// truncated the file, and more was appended before that was noticed.
 pub(super) fn moved(path: &Path) -> BTreeMap<u64, Extent> {
     let mut places = BTreeMap::new();
     let Ok(file) = File::open(path) else { return places };

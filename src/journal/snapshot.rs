@@ -1,4 +1,4 @@
-//! What is pending in a journal at one moment, for this process or another.
+//! The pending entries of a journal at one moment, for this process or another.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, TryLockError};
@@ -11,30 +11,29 @@ use super::segment::{Extent, read, scan, with_ending};
 /// An entry's sequence and content.
 pub type PendingEntry = (u64, Vec<u8>);
 
-/// What is pending in a journal at one moment, for reading page by page. Its files stay open, so that it can be read whole
-/// whatever the owner releases meanwhile.
+/// The pending entries of a journal at one moment, for reading page by page. The files stay open, so all of it can be read even if
+/// the owner deletes segments.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     pub(super) pending: VecDeque<(u64, Option<Extent>)>,
-    /// Segments by their first sequences.
+    /// The open segments, by first sequence.
     pub(super) files: Vec<(u64, File)>,
-    /// What has no record.
+    /// The entries without a record.
     pub(super) memory: BTreeMap<u64, Vec<u8>>,
     pub(super) damaged: u64,
 }
 
 impl Snapshot {
-    /// What is pending in the journal at `base`, in order.
+    /// Reads the pending entries of the journal at `base`, in order. Returns an empty snapshot if there is no journal.
     ///
-    /// For a process that does not own the journal: takes no lock and changes nothing, and the owner may append, release and
-    /// delete meanwhile. All that was pending during the whole call is there; of what was appended or released meanwhile,
-    /// some may be. So whoever reads the store too reads it afterwards, and knows by their identifiers what is in both. The
-    /// last record may be one that is just being written: it is left out, and not counted as damaged. No journal is an empty
-    /// one.
+    /// This is for processes that do not own the journal. It takes no lock and changes nothing, and the owner may append, release and
+    /// delete at the same time. Entries that were pending during the whole call are always there. Entries that were appended or
+    /// released during the call may be there or not. To read the store too, read it after the journal, and use the entries' ids to
+    /// find those that are in both. If the last record is just being written, it is left out and not counted as damaged.
     ///
     /// # Errors
     ///
-    /// [`JournalError::Io`] where the folder or a segment can't be read.
+    /// Returns [`JournalError::Io`] if the folder or a segment can't be read.
     ///
     /// ```
     /// # use std::path::Path;
@@ -47,25 +46,25 @@ impl Snapshot {
         Ok(Self { pending: scan.pending, files: scan.files, memory: BTreeMap::new(), damaged })
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.pending.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// How many records were damaged.
+    /// The number of damaged records.
     #[must_use]
     pub const fn damaged(&self) -> u64 {
         self.damaged
     }
 
-    /// The sequence and the content of an entry, counted from 0. No content if the record is damaged.
+    /// The sequence and the content of the entry at this index. The content is `None` if the record is damaged.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<(u64, Option<Vec<u8>>)> {
         let (sequence, place) = self.pending.get(index).copied()?;
@@ -83,21 +82,21 @@ impl Snapshot {
     }
 }
 
-/// Whether a process has the journal at `base`. Looks by taking its lock for a moment: whoever opens the journal in just that
-/// moment is refused, so this is for when nothing else tells.
+/// Whether a process owns the journal at `base`. This takes the lock for a moment. A process that opens the journal at that moment is
+/// refused, so use it only if there is no other way to find out.
 #[must_use]
 pub fn is_owned(base: &Path) -> bool {
     let Ok(file) = File::open(with_ending(base, ".lock")) else { return false };
     let locked = file.try_lock_shared();
-    // Closing the file lets go of it.
+    // Closing the file releases the lock.
     matches!(locked, Err(TryLockError::WouldBlock))
 }
 
-/// Everything that is pending in the journal at `base`, and how many records were damaged: a [`Snapshot`] at once.
+/// Reads all pending entries of the journal at `base` at once, and the number of damaged records. See [`Snapshot`].
 ///
 /// # Errors
 ///
-/// [`JournalError::Io`] where the folder or a segment can't be read.
+/// Returns [`JournalError::Io`] if the folder or a segment can't be read.
 pub fn read_pending(base: &Path) -> Result<(Vec<PendingEntry>, u64), JournalError> {
     let snapshot = Snapshot::read(base)?;
     let entries = (0..snapshot.len()).filter_map(|index| snapshot.get(index)).filter_map(|(sequence, content)| Some((sequence, content?)));

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 const NOON: f64 = 1_795_521_600.0;
 
-/// A folder of its own for a test, removed with it.
+/// A folder for one test. It is removed when dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -58,7 +58,7 @@ fn append(journal: &mut Journal, numbers: std::ops::Range<u64>) {
 }
 
 #[test]
-fn what_was_appended_is_there_after_the_owner_died() {
+fn appended_entries_are_there_after_the_owner_died() {
     let folder = Folder::new();
     let mut journal = folder.open(Limits::default());
     append(&mut journal, 0..5);
@@ -96,7 +96,7 @@ fn a_second_owner_is_refused_until_the_first_is_gone() {
 }
 
 #[test]
-fn an_idle_journal_is_one_small_file_that_counts_on() {
+fn an_idle_journal_is_one_small_file_and_sequences_go_on() {
     let folder = Folder::new();
     let mut journal = folder.open(Limits::default());
     append(&mut journal, 0..1000);
@@ -113,7 +113,7 @@ fn an_idle_journal_is_one_small_file_that_counts_on() {
 }
 
 #[test]
-fn segments_roll_and_are_deleted_as_entries_are_released() {
+fn segments_are_begun_and_are_deleted_when_entries_are_released() {
     let folder = Folder::new();
     let mut journal = folder.open(Limits { segment: 1000, ..Limits::default() });
     append(&mut journal, 0..200);
@@ -131,7 +131,7 @@ fn segments_roll_and_are_deleted_as_entries_are_released() {
 }
 
 #[test]
-fn a_full_journal_keeps_places_then_refuses_and_recovers() {
+fn a_full_journal_keeps_entries_in_memory_then_refuses_and_recovers() {
     let folder = Folder::new();
     let limits = Limits { bytes: 500, segment: 200, volatile: 2 };
     let mut journal = folder.open(limits);
@@ -147,7 +147,7 @@ fn a_full_journal_keeps_places_then_refuses_and_recovers() {
     assert_eq!(journal.get(durable).unwrap(), Some(payload(durable)));
     assert!(journal.pending(0).eq(0..durable + 2));
     assert_eq!(read_pending(&folder.base()).unwrap().0.len() as u64, durable);
-    // Where there is room again what waited is written, before anything newer.
+    // When there is room again, entries in memory are written before newer ones.
     journal.release(durable);
     append(&mut journal, durable + 2..durable + 3);
     assert_eq!((journal.len(), journal.in_memory(), journal.trouble()), (3, 0, None));
@@ -155,7 +155,7 @@ fn a_full_journal_keeps_places_then_refuses_and_recovers() {
     let mut journal = folder.open(limits);
     assert_eq!(contents(&mut journal), (durable..durable + 3).map(entry).collect::<Vec<_>>());
     assert_eq!(journal.losses().total(), 0);
-    // Places are free again once entries that waited in memory are released.
+    // Releasing entries in memory makes room for others.
     let big = vec![b'x'; 600];
     for round in [durable + 3, durable + 5] {
         for sequence in [round, round + 1] {
@@ -167,7 +167,7 @@ fn a_full_journal_keeps_places_then_refuses_and_recovers() {
 }
 
 #[test]
-fn a_thousand_entries_wait_in_memory_and_get_their_place_behind_what_is_on_disk() {
+fn entries_in_memory_get_their_place_after_those_on_disk() {
     let folder = Folder::new();
     let mut owner = folder.open(Limits::default());
     append(&mut owner, 0..3);
@@ -190,12 +190,12 @@ fn a_thousand_entries_wait_in_memory_and_get_their_place_behind_what_is_on_disk(
     drop(journal);
     let mut journal = folder.open(Limits::default());
     assert_eq!(contents(&mut journal), (0..1003).map(entry).collect::<Vec<_>>());
-    // What was counted before there was a file is in it.
+    // The ledger has the losses from before there was a file.
     assert_eq!((journal.take_missing(), journal.take_lost().unwrap().count), (0, 1));
 }
 
 #[test]
-fn what_an_entry_tells_of_is_kept_until_that_entry_is_safe() {
+fn losses_are_kept_until_the_entry_with_them_is_safe() {
     let folder = Folder::new();
     let limits = Limits { volatile: 1, ..Limits::default() };
     let unrecorded = |journal: &Journal| journal.losses().unrecorded().map_or(0, |lost| lost.count);
@@ -206,16 +206,16 @@ fn what_an_entry_tells_of_is_kept_until_that_entry_is_safe() {
     assert_eq!(journal.append(b"seven are lost", "lost", NOON), Appended::Volatile(0));
     journal.tell(Some(0));
     drop(journal);
-    // It died with the process, and is one of those that are lost now.
+    // The entry died with the process, and is one of the losses now.
     let mut journal = folder.open(limits);
     assert_eq!((unrecorded(&journal), journal.take_missing()), (8, 1));
-    // At an orderly end it is not counted itself.
+    // At an orderly end the entry itself is not counted.
     journal.take_lost().unwrap();
     journal.limits.bytes = 0;
     assert_eq!(journal.append(b"eight are lost", "lost", NOON), Appended::Volatile(1));
     journal.tell(Some(1));
     assert_eq!((journal.give_up(NOON), unrecorded(&journal)), (0, 8));
-    // On disk it is safe, and with the store too.
+    // The entry is safe on disk and in the store.
     for durable in [true, false] {
         journal.lose("test", 1, NOON);
         journal.take_lost().unwrap();
@@ -226,7 +226,7 @@ fn what_an_entry_tells_of_is_kept_until_that_entry_is_safe() {
         journal.release(sequence + 1);
         assert_eq!(unrecorded(&journal), 0);
     }
-    // When it is written late, too.
+    // Also if it is written later.
     journal.lose("test", 1, NOON);
     journal.take_lost().unwrap();
     let Appended::Volatile(sequence) = journal.append(b"late", "lost", NOON) else { panic!() };
@@ -239,7 +239,7 @@ fn what_an_entry_tells_of_is_kept_until_that_entry_is_safe() {
 }
 
 #[test]
-fn a_payload_is_bounded() {
+fn a_payload_has_a_largest_size() {
     let folder = Folder::new();
     let mut journal = folder.open(Limits::default());
     let largest = vec![0xff; PAYLOAD];
@@ -252,7 +252,7 @@ fn a_payload_is_bounded() {
 }
 
 #[test]
-fn another_process_reads_beside_the_owner_and_changes_nothing() {
+fn another_process_can_read_and_changes_nothing() {
     let folder = Folder::new();
     let base = folder.base();
     assert_eq!(read_pending(&base).unwrap(), (vec![], 0));
@@ -270,7 +270,7 @@ fn another_process_reads_beside_the_owner_and_changes_nothing() {
     encode(&mut record, RecordKind::Entry(50), &payload(50));
     OpenOptions::new().append(true).open(&last).unwrap().write_all(&record[..record.len() - 1]).unwrap();
     assert_eq!(read_pending(&base).unwrap(), ((20..50).map(entry).collect(), 0));
-    // Damage before the end is damage.
+    // Damage before the end counts as damage.
     let mut bytes = std::fs::read(&last).unwrap();
     bytes[0] = b'x';
     std::fs::write(&last, bytes).unwrap();
@@ -303,7 +303,7 @@ fn a_reader_misses_nothing_while_the_owner_is_busy() {
             append(&mut journal, u64::from(number)..u64::from(number) + 1);
             appended.store(number + 1, Ordering::SeqCst);
             if number % 97 == 0 {
-                // Every third time all of it, so that new segments take the place of old ones.
+                // Every third time everything is released, so that new segments replace old ones.
                 let upto = if number % 3 == 0 { number + 1 } else { number.saturating_sub(50) };
                 released.fetch_max(upto, Ordering::SeqCst);
                 journal.release(u64::from(upto));
@@ -314,7 +314,7 @@ fn a_reader_misses_nothing_while_the_owner_is_busy() {
 }
 
 #[test]
-fn a_new_segment_is_begun_behind_a_torn_one() {
+fn a_new_segment_is_begun_after_a_torn_one() {
     let rows: [(&str, u64, u64); 3] = [("one that was never appended", 2, 0), ("the only entry", 0, 1), ("a whole segment", 3, 0)];
     for (name, kept, damaged) in rows {
         let folder = Folder::new();
@@ -336,7 +336,7 @@ fn a_new_segment_is_begun_behind_a_torn_one() {
         assert!(sequence >= kept, "{name}");
         if kept < 3 {
             let old = std::fs::metadata(&path).map_or(length, |file| file.len());
-            assert_eq!(old, length, "{name}: nothing is appended behind a torn record");
+            assert_eq!(old, length, "{name}: nothing is appended after a torn record");
         }
         drop(journal);
         let mut expected: Vec<_> = (0..kept).map(entry).collect();
@@ -363,13 +363,13 @@ fn segments_can_be_deleted_by_hand() {
     journal.release(second);
     assert_eq!(journal.trouble(), None);
     drop(journal);
-    // The ledger says how far it went, and that these waited.
+    // The ledger has the last sequence and the number of waiting entries.
     std::fs::remove_file(paths.last().unwrap()).unwrap();
     let mut journal = folder.open(limits);
     assert_eq!((contents(&mut journal).last().unwrap().0, journal.take_missing()), (last - 1, 30 - last));
-    assert_eq!(journal.losses().total(), second + 30 - last, "what was lost before was in no entry yet");
+    assert_eq!(journal.losses().total(), second + 30 - last, "earlier losses were in no entry yet");
     append(&mut journal, 30..31);
-    // All of them, and what is counted is counted once.
+    // All of them are counted, and only once.
     drop(journal);
     folder.segments().iter().for_each(|path| std::fs::remove_file(path).unwrap());
     for missing in [last - second + 1, 0] {
@@ -379,7 +379,7 @@ fn segments_can_be_deleted_by_hand() {
 }
 
 #[test]
-fn what_had_been_released_is_not_missed() {
+fn released_entries_are_not_missing() {
     let folder = Folder::new();
     let mut journal = folder.open(Limits::default());
     append(&mut journal, 0..50);
@@ -392,9 +392,9 @@ fn what_had_been_released_is_not_missed() {
     assert_eq!((journal.take_missing(), journal.end()), (1, 53));
 }
 
-/// What an earlier version left, or somebody who removes everything but the segments: holes tell by themselves.
+/// An earlier version had no ledger, or somebody may remove it. Gaps in the sequences show what is missing.
 #[test]
-fn without_a_ledger_holes_are_counted_by_sequence() {
+fn without_a_ledger_gaps_are_counted_by_sequence() {
     let limits = Limits { segment: 300, ..Limits::default() };
     type Change = fn(&[PathBuf]);
     let rows: [(&str, Change, u64); 5] = [
@@ -426,7 +426,7 @@ fn cut(path: &Path, bytes: u64) {
 }
 
 #[test]
-fn an_entry_that_was_damaged_since_is_counted_once() {
+fn an_entry_that_was_damaged_later_is_counted_once() {
     let folder = Folder::new();
     let mut journal = folder.open(Limits::default());
     append(&mut journal, 0..3);
@@ -442,7 +442,7 @@ fn an_entry_that_was_damaged_since_is_counted_once() {
 }
 
 #[test]
-fn what_can_not_be_read_is_named() {
+fn the_error_names_the_file_that_can_not_be_read() {
     let folder = Folder::new();
     let base = folder.base();
     folder.open(Limits::default());
@@ -451,7 +451,7 @@ fn what_can_not_be_read_is_named() {
         assert!(error.to_string().contains("audit_journal.0000000000000007: not a file"), "{error}");
     }
     std::fs::remove_dir(path_of(&base, 7)).unwrap();
-    // Other files are none of ours.
+    // Other files do not belong to the journal.
     for other in ["audit_journal.old", "audit_journal.00000000000000AA", "audit_journal2.0000000000000001", "audit_journal.1"] {
         std::fs::write(base.with_file_name(other), "x").unwrap();
     }
@@ -461,11 +461,11 @@ fn what_can_not_be_read_is_named() {
 }
 
 #[test]
-fn a_file_that_takes_nothing_is_left_for_another() {
+fn if_a_file_can_not_be_written_another_is_begun() {
     let folder = Folder::new();
     let mut journal = folder.open(Limits::default());
     append(&mut journal, 0..2);
-    // Every write to it fails for want of space, and it can't be cut.
+    // Every write to it fails for lack of space, and it can't be truncated.
     let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
     journal.active = Some(Active { file: full, torn: false });
     assert_eq!(journal.append(b"late", "test", NOON), Appended::Volatile(2));
@@ -478,11 +478,11 @@ fn a_file_that_takes_nothing_is_left_for_another() {
 }
 
 #[test]
-fn a_release_that_can_not_be_written_is_told_and_made_up_for() {
+fn a_release_that_can_not_be_written_is_reported_and_tried_again() {
     let folder = Folder::new();
     let mut journal = folder.open(Limits::default());
     append(&mut journal, 0..3);
-    // No new segment can be made, and the old one takes nothing.
+    // No new segment can be created, and the old one can't be written.
     let elsewhere = folder.0.join("moved");
     std::fs::rename(folder.base().parent().unwrap(), &elsewhere).unwrap();
     let working = journal.active.replace(Active { file: OpenOptions::new().append(true).open("/dev/full").unwrap(), torn: false });
@@ -529,7 +529,7 @@ fn a_segment_grows_on_where_no_other_can_be_begun() {
 }
 
 #[test]
-fn what_was_released_stays_so_though_its_file_was_not_deleted() {
+fn released_entries_stay_released_if_their_file_was_not_deleted() {
     let folder = Folder::new();
     let mut journal = folder.open(Limits::default());
     append(&mut journal, 0..5);
@@ -537,7 +537,7 @@ fn what_was_released_stays_so_though_its_file_was_not_deleted() {
     let bytes = std::fs::read(&old).unwrap();
     journal.release(5);
     drop(journal);
-    // As if a crash had come before the deletion.
+    // As if the process had crashed before the deletion.
     std::fs::write(&old, bytes).unwrap();
     let journal = folder.open(Limits::default());
     assert_eq!((journal.len(), journal.end(), folder.segments().len()), (0, 5, 1));
@@ -560,7 +560,7 @@ fn the_sequence_of_a_released_entry_without_a_record_is_not_used_again() {
 }
 
 #[test]
-fn a_child_that_has_the_lock_open_too_does_not_keep_it() {
+fn a_child_process_does_not_keep_the_lock() {
     let folder = Folder::new();
     let journal = folder.open(Limits::default());
     let child = journal.lock.as_ref().unwrap().file().try_clone().unwrap();
@@ -569,7 +569,7 @@ fn a_child_that_has_the_lock_open_too_does_not_keep_it() {
     drop(child);
 }
 
-/// Fills what there is room for, then frees it: nothing is half-written, and all that was durable is there.
+/// Fills all room, then makes room: no record is incomplete, and all durable entries are there.
 fn fill(base: &Path, make_room: impl FnOnce()) {
     let mut journal = Journal::open(base, Limits { volatile: 3, ..Limits::default() }, NOON).unwrap();
     let content = |number: u64| vec![b'a' + (number % 26) as u8; 777];
@@ -597,13 +597,13 @@ fn fill(base: &Path, make_room: impl FnOnce()) {
     drop(journal);
     let mut journal = Journal::open(base, Limits::default(), NOON).unwrap();
     assert_eq!((contents(&mut journal), journal.losses().total()), (expected, 0));
-    // All of it can be released, too, without any room.
+    // All entries can be released even without room.
     journal.release(u64::MAX);
     assert_eq!((journal.trouble(), read_pending(base).unwrap()), (None, (vec![], 0)));
 }
 
 #[test]
-fn a_full_disk_leaves_nothing_half_written() {
+fn a_full_disk_leaves_no_incomplete_record() {
     let folder = Folder::new();
     std::fs::create_dir_all(&folder.0).unwrap();
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=128k", "tmpfs"]).arg(&folder.0).output();
@@ -624,11 +624,11 @@ fn a_full_disk_leaves_nothing_half_written() {
 }
 
 #[test]
-fn a_write_that_is_cut_short_leaves_nothing_half_written() {
-    // This test again, in a process whose files can't grow beyond 8 blocks: the last write is cut short in its middle.
+fn a_short_write_leaves_no_incomplete_record() {
+    // Runs this test again in a process whose files can't grow beyond 8 blocks, so that the last write is short.
     const CHILD: &str = "AUDIT_JOURNAL_LIMITED";
     if let Some(folder) = std::env::var_os(CHILD) {
-        // A new segment is the room that there is again.
+        // A new segment makes room again.
         let mut journal = Journal::open(Path::new(&folder), Limits { segment: 1 << 20, ..Limits::default() }, NOON).unwrap();
         let durable = (0..100).take_while(|_| matches!(journal.append(&[b'x'; 777], "test", NOON), Appended::Durable(_))).count();
         assert!(durable > 2 && journal.trouble().unwrap().contains("File too large"), "{durable} {:?}", journal.trouble());
@@ -636,7 +636,7 @@ fn a_write_that_is_cut_short_leaves_nothing_half_written() {
         return;
     }
     let folder = Folder::new();
-    let name = "journal::tests::a_write_that_is_cut_short_leaves_nothing_half_written";
+    let name = "journal::tests::a_short_write_leaves_no_incomplete_record";
     let child = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" --exact \"$1\""])
         .arg(std::env::current_exe().unwrap())
@@ -654,7 +654,7 @@ fn a_write_that_is_cut_short_leaves_nothing_half_written() {
 #[derive(Clone, Debug)]
 enum Step {
     Append(usize),
-    /// Releases this many hundredths of what is pending.
+    /// Releases this many percent of the pending entries.
     Release(u64),
     Reopen,
 }
@@ -667,7 +667,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A journal to which things happened, and what must be in it.
+/// A journal, and the entries that must be in it.
 struct Model {
     journal: Journal,
     pending: BTreeMap<u64, Vec<u8>>,
@@ -686,7 +686,7 @@ impl Model {
     fn step(mut self, folder: &Folder, limits: Limits, step: &Step) -> Self {
         match step {
             Step::Append(length) => {
-                // Each has content of its own, with bytes of a marker in it.
+                // Each has other content, with the bytes of a marker in it.
                 let mut content = format!("{:08}", self.written).into_bytes();
                 content.extend([0xff, b'P', b'A', 0xfe].iter().cycle().take(*length));
                 let end = self.journal.end();
@@ -716,21 +716,21 @@ impl Model {
     }
 }
 
-/// What can happen to a journal and its files.
+/// An event that can happen to a journal and its files.
 #[derive(Clone, Debug)]
 enum Event {
     Append(usize),
-    /// Releases this many hundredths of what is pending.
+    /// Releases this many percent of the pending entries.
     Release(u64),
-    /// The process dies, and another opens the journal.
+    /// The process dies, and another one opens the journal.
     Kill,
-    /// The process ends in order.
+    /// The process ends normally.
     End,
-    /// The loop comes to the journal. What the caller still has of what is gone is every n-th.
+    /// The journal is checked. The caller still has every n-th of the entries whose records are gone.
     Look(u64),
-    /// Somebody does something to a segment.
+    /// Somebody changes a segment.
     Tamper(prop::sample::Index, Tampering),
-    /// No segment can be made or written for a while, or it can be again.
+    /// For a while no segment can be created or written, or it can be again.
     Full(bool),
 }
 
@@ -739,12 +739,12 @@ enum Tampering {
     Delete,
     Empty,
     Cut(u64),
-    /// Another file with the same content takes its place.
+    /// Another file with the same content replaces it.
     Copy,
-    /// Another file with other content.
+    /// Another file with other content replaces it.
     Replace,
     Flip(prop::sample::Index),
-    /// Somebody writes to its end.
+    /// Somebody appends to it.
     Lengthen,
 }
 
@@ -769,7 +769,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// Does something to a segment.
+/// Changes a segment.
 fn tamper(path: &Path, tampering: Tampering) {
     let content = std::fs::read(path).unwrap();
     let open = || OpenOptions::new().write(true).open(path).unwrap();
@@ -792,11 +792,11 @@ fn tamper(path: &Path, tampering: Tampering) {
     }
 }
 
-/// A journal to which anything happens, and what was given to it.
+/// A journal to which anything can happen, and the entries that were appended.
 struct Tampered {
     journal: Journal,
     given: BTreeMap<u64, Vec<u8>>,
-    /// What was released, and how often.
+    /// The released entries, and how often each was released.
     taken: BTreeMap<Vec<u8>, u32>,
     written: u64,
     clock: f64,
@@ -821,7 +821,7 @@ impl Tampered {
                 let mut content = format!("{:08}", self.written).into_bytes();
                 content.resize(8 + length, b'x');
                 self.written += 1;
-                // Sometimes soon after the one before, so that it does not look at its file.
+                // Sometimes soon after the last append, so that the file is not checked.
                 self.clock += (*length % 3) as f64 * 0.04;
                 match self.journal.append(&content, "test", self.clock) {
                     Appended::Durable(sequence) | Appended::Volatile(sequence) => {
@@ -831,7 +831,7 @@ impl Tampered {
                 }
             }
             Event::Release(share) => {
-                // As the hand-over does it: what can't be read is passed over.
+                // As the hand-over does, which skips entries that can't be read.
                 let count = self.journal.len() as u64 * share / 100;
                 let first: Vec<u64> = self.journal.pending(0).take(count as usize).collect();
                 for sequence in first.iter().copied() {
@@ -864,7 +864,7 @@ impl Tampered {
     }
 }
 
-/// Where each whole entry of a segment begins and ends.
+/// The sequence, begin and end of each whole entry of a segment.
 fn places(bytes: &[u8]) -> Vec<(u64, usize, usize)> {
     let mut records = Records::new(bytes);
     let mut places = Vec::new();
@@ -877,7 +877,7 @@ fn places(bytes: &[u8]) -> Vec<(u64, usize, usize)> {
     places
 }
 
-/// Where each acknowledgement of a segment ends.
+/// The end of each acknowledgement of a segment.
 fn acknowledgements(bytes: &[u8]) -> Vec<usize> {
     let mut records = Records::new(bytes);
     let mut ends = Vec::new();
@@ -893,7 +893,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn all_that_was_given_is_taken_or_waits_or_is_counted(events in prop::collection::vec(event(), 0..60), segment in 100u64..2000) {
+    fn every_entry_is_released_or_waits_or_is_counted(events in prop::collection::vec(event(), 0..60), segment in 100u64..2000) {
         let folder = Folder::new();
         let limits = Limits { segment, volatile: 5, ..Limits::default() };
         let mut tampered =
@@ -902,18 +902,18 @@ proptest! {
             tampered.step(&folder, event);
         }
         tampered.look(u64::MAX);
-        // What waits can be read, or is counted now.
+        // Every waiting entry can be read, or is counted now.
         let waiting: Vec<Vec<u8>> = contents(&mut tampered.journal).into_iter().map(|(_, content)| content).collect();
         let mut all = tampered.taken.clone();
         for content in waiting {
             *all.entry(content).or_default() += 1;
         }
         let lost = tampered.journal.losses().total();
-        // An acknowledgement that was destroyed makes the journal offer entries again. Then they can be lost as well.
+        // If an acknowledgement is destroyed, released entries are offered again. Then they can be lost too.
         let again: u64 = all.values().map(|times| u64::from(*times) - 1).sum();
         let there = all.len() as u64;
         prop_assert!(there + lost >= tampered.written, "{there} + {lost} of {}: {events:?}", tampered.written);
-        // What is released after a segment was replaced, and before that is noticed, is acknowledged in a file that is gone.
+        // A release between the replacement of a segment and its discovery is acknowledged in a file that is gone.
         let restarts = events.iter().any(|event| matches!(event, Event::Kill | Event::End));
         let destroys = events.iter().any(|event| match event {
             Event::Tamper(_, Tampering::Lengthen) => false,
@@ -931,7 +931,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_not_released_is_there_once_and_in_order(steps in prop::collection::vec(step(), 0..60), segment in 100u64..4000) {
+    fn entries_that_were_not_released_are_there_once_and_in_order(steps in prop::collection::vec(step(), 0..60), segment in 100u64..4000) {
         let folder = Folder::new();
         let limits = Limits { segment, ..Limits::default() };
         let Model { mut journal, pending, .. } = Model::run(&folder, limits, &steps);
@@ -943,7 +943,7 @@ proptest! {
     }
 
     #[test]
-    fn a_cut_at_any_byte_takes_only_what_is_behind_it(
+    fn truncation_at_any_byte_loses_only_the_records_after_it(
         steps in prop::collection::vec(step(), 1..40), more in prop::collection::vec(step(), 0..20),
         segment in 300u64..4000, cut in any::<prop::sample::Index>(),
     ) {
@@ -956,7 +956,7 @@ proptest! {
         let cut = cut.index(bytes.len() + 1);
         OpenOptions::new().write(true).open(&last).unwrap().set_len(cut as u64).unwrap();
         let gone: Vec<u64> = places(&bytes).into_iter().filter(|(_, _, end)| *end > cut).map(|(sequence, ..)| sequence).collect();
-        // An acknowledgement behind the cut is forgotten: entries from before it are offered again.
+        // An acknowledgement after the cut is lost, so entries before it are offered again.
         let forgotten = acknowledgements(&bytes).into_iter().any(|end| end > cut);
         let given = pending.len();
         let must: Vec<_> = pending.into_iter().filter(|(sequence, _)| !gone.contains(sequence)).collect();
@@ -969,7 +969,7 @@ proptest! {
         prop_assert!(found.is_sorted() && found.ends_with(&must), "{:?} {:?}", found, must);
         prop_assert!(forgotten || found == must, "{:?} {:?}", found, must);
         prop_assert_eq!(journal.losses().total(), lost);
-        // It goes on.
+        // The journal can be used again.
         let mut pending: BTreeMap<_, _> = found.into_iter().collect();
         for step in more {
             if let Step::Append(length) = step {
@@ -990,7 +990,7 @@ proptest! {
     }
 
     #[test]
-    fn flipped_bytes_take_only_the_records_that_they_are_in(
+    fn flipped_bytes_damage_only_their_records(
         steps in prop::collection::vec((0usize..200).prop_map(Step::Append), 1..30),
         segment in 300u64..2000, flips in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 1u8..), 1..5),
     ) {
