@@ -1,12 +1,12 @@
-//! The files of Prosody's embedded storage driver: what has to be looked at before the driver writes to them or reads them.
+//! Checks of the files of Prosody's embedded storage driver, before the driver writes or reads them.
 //!
-//! The driver keeps the entries of an archive user in a list (`.list`), and since Prosody 13 the ends of all entries in an
-//! index (`.lidx`) beside it. Two things it does are dangerous for a log:
+//! The driver keeps the entries of an archive user in a list (`.list`). Since Prosody 13 it also keeps the ends of all entries in an
+//! index (`.lidx`). Two things that it does are dangerous for a log:
 //!
-//! - If it can't open a list for writing, it puts a new one with only the new entry in its place.
-//! - It believes an index. An index that Prosody 0.12 or another program did not keep up hides the entries that it lacks.
+//! - If it can't open a list for writing, it replaces the list by a new one that only has the new entry.
+//! - It trusts the index. If Prosody 0.12 or another program has changed the list but not the index, the missing entries are hidden.
 //!
-//! The index is made of the list, so to remove it is safe at any time: the driver makes it anew.
+//! The index is made from the list, so it can be removed at any time. The driver then makes a new one.
 
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
@@ -18,50 +18,50 @@ use thiserror::Error;
 
 use crate::file::ownership::{folder_of, give_from_root, own_name, user_name};
 
-/// How long one item of an index is, in bytes: a `size_t` of this machine.
+/// The size of one item of an index, in bytes: a `size_t` of this machine.
 const ITEM: usize = size_of::<usize>();
 
-/// The first item of an index names its format: that of Prosody 13.0.0 to 13.0.5, and that of later releases.
+/// The first item of an index is its format: that of Prosody 13.0.0 to 13.0.5, and that of later releases.
 const FORMATS: [usize; 2] = [7_767_640, 7_767_641 + ITEM];
 
-/// How many lists are remembered; more than a host has partitions.
+/// The largest number of lists that are remembered. A host has fewer partitions.
 const MOST: usize = 10_000;
 
-/// Why the driver is not let near its files.
+/// Why the driver must not use its files.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EmbeddedError {
     /// A file can't be opened.
     #[error("{} {owner} and can't be {wish} by {user}: {source}", path.display())]
     Closed {
-        /// The list, the index, or the folder in which the driver would make them.
+        /// The list, the index, or the folder in which the driver would create them.
         path: PathBuf,
-        /// Whose it is, with its mode.
+        /// The owner and the mode, as text.
         owner: String,
-        /// What is to be done with it: "read" or "written".
+        /// What can't be done with it: "read" or "written".
         wish: &'static str,
-        /// The user as whom this process runs.
+        /// The user that this process runs as.
         user: String,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The folder of the host, or of the store, is not there.
+    /// The folder of the host or of the store is missing.
     #[error("the folder {} is missing; put it back, or restart the server to begin a new one", .0.display())]
     NoFolder(PathBuf),
 }
 
-/// What the index of a list that is to be read is worth.
+/// The result of checking an index before its list is read.
 #[derive(Debug)]
 pub enum Index {
-    /// It has all entries, or the driver makes it or goes without.
+    /// The index has all entries, or there is none.
     Fits,
-    /// It did not, and was removed: the driver makes it again.
+    /// The index lacked entries and was removed. The driver makes a new one.
     Removed,
-    /// It does not, and can't be removed. What it lacks can't be read.
+    /// The index lacks entries and can't be removed. These entries can't be read.
     Hides(EmbeddedError),
 }
 
-/// What was seen of a list and its index when they were last compared.
+/// The device and inode of a list and its index when they were last compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct KnownFiles {
     list: (u64, u64),
@@ -75,14 +75,14 @@ pub struct Lists {
 }
 
 impl Lists {
-    /// To be called before the driver appends to `list`: the entry will be added, and nothing is lost by it.
+    /// Checks that the driver can append to `list` without losing anything. Call this before each append.
     ///
-    /// `own_folder` says that the list lies in a folder of its store, which may be made. `keeps_index` says whether the driver
-    /// maintains indexes. Returns whether an index was removed that did not fit its list.
+    /// `own_folder` says that the list is in a folder of its store, which may be created. `keeps_index` says whether the driver
+    /// maintains indexes. Returns whether an index that did not fit its list was removed.
     ///
     /// # Errors
     ///
-    /// [`EmbeddedError`] if the driver can't write, or would destroy what is there.
+    /// Returns [`EmbeddedError`] if the driver can't write, or would destroy the list.
     pub fn before_append(&mut self, list: &Path, own_folder: bool, keeps_index: bool) -> Result<bool, EmbeddedError> {
         let opened = match OpenOptions::new().read(true).write(true).open(list) {
             Ok(file) => Some(file),
@@ -94,7 +94,7 @@ impl Lists {
         };
         let index = index_of(list);
         if !keeps_index {
-            // The entry will be missing in it.
+            // The driver does not add the new entry to the index.
             return Ok(fs::remove_file(index).is_ok());
         }
         let fits = match OpenOptions::new().read(true).write(true).open(&index) {
@@ -110,14 +110,14 @@ impl Lists {
         Ok(true)
     }
 
-    /// To be called before the driver reads `list`: it will find all that is in it.
+    /// Checks that the driver will find all entries of `list`. Call this before each read.
     ///
-    /// All of a list is looked through the first time, and when its index or itself is another file than before. Otherwise
-    /// only their ends are compared.
+    /// The first time, and if the list or its index is a new file, the whole list is compared with the index. Otherwise only their
+    /// ends are compared.
     ///
     /// # Errors
     ///
-    /// [`EmbeddedError`] if the list can't be read.
+    /// Returns [`EmbeddedError`] if the list can't be read.
     pub fn before_read(&mut self, list: &Path, keeps_index: bool) -> Result<Index, EmbeddedError> {
         let list_file = match File::open(list) {
             Ok(file) => file,
@@ -128,7 +128,7 @@ impl Lists {
             return Ok(Index::Fits);
         }
         let index = index_of(list);
-        // Without an index the driver makes one.
+        // If there is no index, the driver makes one.
         let Ok(mut index_file) = File::open(&index) else { return Ok(Index::Fits) };
         let (Ok(of_index), Ok(of_list)) = (index_file.metadata(), list_file.metadata()) else { return Ok(Index::Fits) };
         let now = KnownFiles { list: identity(&of_list), index: identity(&of_index) };
@@ -145,7 +145,7 @@ impl Lists {
                 self.seen.insert(list.to_owned(), now);
                 Ok(Index::Fits)
             }
-            // What can't be read is for the driver to say.
+            // If it can't be read, the driver reports the error.
             Err(_) => Ok(Index::Fits),
             Ok(false) => {
                 self.seen.remove(list);
@@ -154,8 +154,8 @@ impl Lists {
         }
     }
 
-    /// To be called after the driver has written or read as root: the files belong to the owner of their folder, as the server
-    /// may be another user's. `own_folder` says that the list lies in a folder of its store, and not in that of the host.
+    /// Gives the files to the owner of their folder. Call this after the driver has written or read as root, because the server may
+    /// run as another user. `own_folder` says that the list is in a folder of its store, and not in that of the host.
     pub fn after_root(&self, list: &Path, own_folder: bool) {
         let folder = folder_of(list);
         if own_folder {
@@ -175,11 +175,11 @@ fn identity(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
-/// Whether the driver can make a list that is not there.
+/// Checks that the driver can create a list that does not exist.
 fn find_room(list: &Path, own_folder: bool) -> Result<(), EmbeddedError> {
     let folder = folder_of(list);
     if !folder.is_dir() {
-        // The driver makes folders once in its life.
+        // The driver creates folders only once.
         let above = folder_of(folder);
         if !own_folder || !above.is_dir() {
             return Err(EmbeddedError::NoFolder(if own_folder && !above.is_dir() { above } else { folder }.to_owned()));
@@ -187,7 +187,7 @@ fn find_room(list: &Path, own_folder: bool) -> Result<(), EmbeddedError> {
         DirBuilder::new().mode(0o750).create(folder).map_err(|source| closed(above, "written", source))?;
         give_from_root(folder);
     }
-    // It writes a new list under this name, and then renames it.
+    // The driver writes a new list under this name, and then renames it.
     let mut scratch = list.as_os_str().to_owned();
     scratch.push("~");
     let scratch = PathBuf::from(scratch);
@@ -220,7 +220,7 @@ fn remove(index: &Path) -> Result<(), EmbeddedError> {
     }
 }
 
-/// Whether the last entry of an index ends where its list does.
+/// Whether the last entry of an index ends at the end of its list.
 fn ends_with(index: &mut File, list: &File) -> io::Result<bool> {
     let length = index.metadata()?.len();
     let item = u64::try_from(ITEM).unwrap_or(u64::MAX);
@@ -234,8 +234,8 @@ fn ends_with(index: &mut File, list: &File) -> io::Result<bool> {
     Ok(u64::try_from(usize::from_ne_bytes(last)).is_ok_and(|end| end == size))
 }
 
-/// Whether an index has the end of each entry in the first `size` bytes of a list. Formats that are not known are the driver's
-/// own business.
+/// Whether an index has the end of each entry in the first `size` bytes of a list. Returns true for unknown formats, which only the
+/// driver can check.
 fn is_complete(list: &File, size: u64, mut index: File) -> io::Result<bool> {
     let mut bytes = Vec::new();
     index.read_to_end(&mut bytes)?;
@@ -265,7 +265,7 @@ fn is_complete(list: &File, size: u64, mut index: File) -> io::Result<bool> {
     if in_entry && items.next() != Some(position) {
         return Ok(false);
     }
-    // A server may have appended since the list was looked at. Otherwise more entries in the index are of another list.
+    // If a server has appended since `size` was read, the index may have more entries. Otherwise it belongs to another list.
     let Some(end) = items.next_back().and_then(|end| u64::try_from(end).ok()) else { return Ok(true) };
     Ok(end > size && end == list.metadata()?.len())
 }
@@ -311,11 +311,11 @@ mod tests {
         matches!(lists.before_read(&folder.list(), true).unwrap(), Index::Removed)
     }
 
-    /// Two entries; the second has two lines. They end at 9 and 24.
+    /// Two entries. The second has several lines. They end at 9 and 24.
     const LIST: &str = "item(1);\nitem({\n\t2;\n});\n";
 
     #[test]
-    fn an_index_that_lacks_an_entry_is_removed_before_it_is_believed() {
+    fn an_index_that_lacks_an_entry_is_removed_before_it_is_used() {
         let folder = Folder::new("index");
         let [old, new] = FORMATS;
         let cases: &[(&str, usize, &[usize], bool, bool)] = &[
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_that_is_known_is_looked_through_again_when_it_is_another_file() {
+    fn a_new_index_file_is_checked_again() {
         let folder = Folder::new("known");
         let mut lists = Lists::default();
         folder.write(LIST, FORMATS[0], &[9, 24]);
@@ -354,14 +354,14 @@ mod tests {
         assert!(removes(&mut lists, &folder), "its end is not that of the list");
         folder.write(LIST, FORMATS[0], &[9, 24]);
         assert!(!removes(&mut lists, &folder));
-        // Its inode stays in use, so that the next file has another.
+        // The old file stays, so that the new one has another inode.
         fs::rename(folder.index(), folder.0.join("before")).unwrap();
         folder.write(LIST, FORMATS[0], &[24]);
         assert!(removes(&mut lists, &folder), "another file");
     }
 
     #[test]
-    fn a_driver_without_indexes_leaves_none_that_would_hide_what_it_writes() {
+    fn if_the_driver_keeps_no_index_an_old_one_is_removed() {
         let folder = Folder::new("without");
         folder.write(LIST, FORMATS[0], &[9, 24]);
         assert!(Lists::default().before_append(&folder.list(), true, false).unwrap());
@@ -374,8 +374,8 @@ mod tests {
         let folder = Folder::new("folder");
         let mut lists = Lists::default();
         assert!(!lists.before_append(&folder.list(), true, true).unwrap());
-        assert_eq!(fs::read_dir(folder.0.join("host/audit")).unwrap().count(), 0, "nothing is left of the trial");
-        // That of the store is made again, as the driver makes it only once; that of the host is not ours.
+        assert_eq!(fs::read_dir(folder.0.join("host/audit")).unwrap().count(), 0, "the test file is removed");
+        // The folder of the store is created again, because the driver creates it only once. That of the host is not.
         fs::remove_dir(folder.0.join("host/audit")).unwrap();
         assert!(!lists.before_append(&folder.list(), true, true).unwrap());
         assert!(folder.0.join("host/audit").is_dir());
@@ -389,20 +389,20 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_written_is_named_with_its_owner() {
+    fn the_error_names_the_file_and_its_owner() {
         let folder = Folder::new("unwritable");
         let mut lists = Lists::default();
-        // Root may write anything but a folder.
+        // Not even root can write to a folder.
         fs::create_dir(folder.list()).unwrap();
         let error = lists.before_append(&folder.list(), true, true).unwrap_err().to_string();
         let expected = format!("{} belongs to {} (mode ", folder.list().display(), own_name().unwrap());
         assert!(error.starts_with(&expected) && error.contains("can't be written by"), "{error}");
         fs::remove_dir(folder.list()).unwrap();
-        // A link to nowhere would be replaced by a list.
+        // A dangling link would be replaced by a list.
         std::os::unix::fs::symlink(folder.0.join("nowhere/x"), folder.list()).unwrap();
         assert!(lists.before_append(&folder.list(), true, true).is_err());
         fs::remove_file(folder.list()).unwrap();
-        // Root may read anything but a path through a file.
+        // Not even root can read a path through a file.
         fs::write(folder.0.join("file"), "").unwrap();
         assert!(lists.before_read(&folder.0.join("file/x.list"), false).is_err());
         if !crate::file::ownership::is_root() {
@@ -410,7 +410,7 @@ mod tests {
             fs::set_permissions(folder.list(), fs::Permissions::from_mode(0o444)).unwrap();
             assert!(lists.before_append(&folder.list(), true, true).is_err());
             fs::set_permissions(folder.list(), fs::Permissions::from_mode(0o644)).unwrap();
-            // An index can be made anew.
+            // A new index can be made.
             fs::set_permissions(folder.index(), fs::Permissions::from_mode(0o444)).unwrap();
             assert!(lists.before_append(&folder.list(), true, true).unwrap());
             folder.write(LIST, FORMATS[0], &[24]);

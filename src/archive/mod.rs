@@ -1,4 +1,4 @@
-//! Where the next entry of a host goes: which partition, and under which time.
+//! The placement of a host's entries in the archive: the partition and the time of the next entry.
 
 pub mod clock;
 pub mod embedded;
@@ -12,34 +12,35 @@ use std::collections::HashMap;
 use crate::archive::partition::Partition;
 use crate::time::{day, whole_seconds};
 
-/// How many partitions one day of a class may have before they are filled to the driver's quota, and how many of a day may be
-/// filled to it: a driver that always says that there is no room is asked so often.
+/// The largest number of partitions of a class and day. If there are more entries, the last one is filled up to the driver's quota.
 const ROLLS_A_DAY: u32 = 9000;
+/// How many partitions of a class and day may reach the driver's quota. Without this limit, a driver that always says that there is no
+/// room would be asked without end.
 const FULL_A_DAY: u32 = 1000;
 
-/// How entries lie in the archive.
+/// The layout of the archive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Layout {
     /// One partition for each retention class and UTC day.
     #[default]
     Partitions,
-    /// Everything under archive user `nil`, as the modules before this one wrote it; partitions take what it has no room for.
+    /// All entries under archive user `nil`, as earlier modules did it. Partitions are used if there is no room.
     Single,
 }
 
 /// Where to append one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// The partition's name; nothing stands for archive user `nil`.
+    /// The name of the partition. `None` is archive user `nil`.
     pub partition: Option<String>,
-    /// The time under which to append, in whole UNIX seconds.
+    /// The time of the entry, in whole UNIX seconds.
     pub when: i64,
-    /// Whether this process has not appended there before: the time of the newest entry there, which another process or
-    /// an earlier life of this one may have written, is to be told by [`Archive::resume`].
+    /// Whether this process has not appended there before. Then the caller must pass the time of the newest entry there, which another
+    /// process may have written, to [`Archive::resume`].
     pub fresh: bool,
 }
 
-/// The archive of one host, as far as its writer must know it.
+/// The state that is needed to write to the archive of one host.
 #[derive(Debug, Default)]
 pub struct Archive {
     layout: Layout,
@@ -53,7 +54,7 @@ struct Position {
     partition: Partition,
     name: String,
     newest: Option<i64>,
-    /// The time of the newest entry in the partitions of the day before this one, as far as it is known.
+    /// The time of the newest entry in the earlier partitions of the day, as far as it is known.
     before: i64,
     /// How many partitions of the day are full.
     full: u32,
@@ -64,7 +65,7 @@ impl Position {
         Self { name: partition.to_string(), partition, newest: None, before: i64::MIN, full }
     }
 
-    /// The next partition of the day.
+    /// Moves on to the next partition of the day.
     fn follow(&mut self) {
         let before = self.newest.unwrap_or(i64::MIN).max(self.before);
         *self = Self { before, ..Self::new(self.partition.next(), self.full) };
@@ -72,16 +73,16 @@ impl Position {
 }
 
 impl Archive {
-    /// An archive of which nothing is known yet.
+    /// The state when nothing is known yet.
     #[must_use]
     pub fn new(layout: Layout) -> Self {
         Self { layout, ..Self::default() }
     }
 
-    /// The slot for an entry of `class` at `now`, in UNIX seconds.
+    /// Returns the slot for an entry of `class` at `now`, in UNIX seconds.
     ///
-    /// Within a class and day the time never goes back, whatever the clock does: Prosody 13's embedded driver searches a
-    /// partition by bisection, and readers go from a partition to the next.
+    /// Within a class and day the time never goes back, even if the clock does. Prosody 13's embedded driver searches a partition by
+    /// bisection, and readers go from one partition to the next.
     pub fn slot(&mut self, class: &str, now: f64) -> Slot {
         let when = whole_seconds(now);
         if self.uses_single() {
@@ -101,7 +102,7 @@ impl Archive {
         Slot { partition: Some(position.name.clone()), when, fresh }
     }
 
-    /// Tells the time of the newest entry where the last slot for `class` pointed; nothing where there is none yet.
+    /// Sets the time of the newest entry in the partition of the last slot for `class`. `None` if it has no entries.
     pub fn resume(&mut self, class: &str, now: f64, newest: Option<f64>) {
         let newest = Some(newest.map_or(i64::MIN, whole_seconds));
         if self.uses_single() {
@@ -112,7 +113,7 @@ impl Archive {
         }
     }
 
-    /// Takes note that there is no room where the last slot for `class` pointed. Gives whether there is another one.
+    /// Notes that the partition of the last slot for `class` is full. Returns whether there is another one.
     pub fn full(&mut self, class: &str, now: f64) -> bool {
         if self.uses_single() {
             self.single_is_full = true;
@@ -127,8 +128,7 @@ impl Archive {
         true
     }
 
-    /// Takes note that the partition of the last slot for `class` holds as many entries as it should. Gives whether the next
-    /// entry goes to another one.
+    /// Notes that the partition of the last slot for `class` has enough entries. Returns whether the next entry goes to another one.
     pub fn roll(&mut self, class: &str, now: f64) -> bool {
         if self.uses_single() {
             return false;
@@ -141,8 +141,8 @@ impl Archive {
         true
     }
 
-    /// Takes note of the partitions that there are: entries of `class` go to the last one of the day. Those in which addresses
-    /// were cut take no more.
+    /// Notes which partitions exist, so that entries of `class` go to the last one of the day. Partitions in which addresses have
+    /// expired get no more entries.
     pub fn locate<'a>(&mut self, class: &str, now: f64, partitions: impl IntoIterator<Item = &'a Partition>) {
         if self.uses_single() {
             return;
@@ -157,17 +157,17 @@ impl Archive {
         }
     }
 
-    /// The partitions to which entries go as long as the day is the same.
+    /// The partitions that entries are written to, until the day changes.
     pub fn in_use(&self) -> impl Iterator<Item = &Partition> {
         self.classes.values().map(|position| &position.partition)
     }
 
-    /// Takes note that entries were removed from archive user `nil`: there may be room again.
+    /// Notes that entries were removed from archive user `nil`, so that there may be room again.
     pub const fn pruned(&mut self) {
         self.single_is_full = false;
     }
 
-    /// Whether entries go to archive user `nil`, as long as there is room.
+    /// Whether entries are written to archive user `nil` while there is room.
     #[must_use]
     pub const fn is_single(&self) -> bool {
         matches!(self.layout, Layout::Single)
@@ -179,7 +179,7 @@ impl Archive {
 
     fn position(&mut self, class: &str, now: f64) -> &mut Position {
         let today = day(now);
-        // `entry` would need an owned class on every event.
+        // `HashMap::entry` would need an owned name for every event.
         if self.classes.get(class).is_none_or(|position| position.partition.day != today) {
             self.classes.insert(class.to_owned(), Position::new(Partition::new(class, now), 0));
         }
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn each_day_has_its_partition() {
+    fn each_day_has_a_partition() {
         let mut archive = Archive::new(Layout::Partitions);
         assert_eq!(next(&mut archive, NOON + 0.7), (name("@events.2026-11-24"), 1_795_521_600));
         assert_eq!(next(&mut archive, NOON + 86_400.0), (name("@events.2026-11-25"), 1_795_608_000));
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn time_never_goes_back_from_a_partition_to_the_next() {
+    fn time_never_goes_back_between_partitions() {
         let mut archive = Archive::new(Layout::Partitions);
         next(&mut archive, NOON);
         assert!(archive.roll("events", NOON));
@@ -235,7 +235,7 @@ mod tests {
         assert!(archive.full("events", NOON));
         archive.resume("events", NOON, Some(NOON - 60.0));
         assert_eq!(next(&mut archive, NOON - 3600.0).1, 1_795_521_600);
-        // Yesterday's are others.
+        // Yesterday has other partitions.
         assert_eq!(next(&mut archive, NOON - 86_400.0).1, 1_795_435_200);
     }
 
@@ -250,19 +250,19 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_holds_enough_is_followed_by_another() {
+    fn after_a_partition_with_enough_entries_there_is_another() {
         let mut archive = Archive::new(Layout::Partitions);
         next(&mut archive, NOON);
         assert!(archive.roll("events", NOON));
         assert_eq!(next(&mut archive, NOON).0, name("@events.2026-11-24.2"));
         let more = (3..).take_while(|_| archive.roll("events", NOON)).count();
-        assert_eq!((more, next(&mut archive, NOON).0), (8998, name("@events.2026-11-24.9000")), "then they get larger");
+        assert_eq!((more, next(&mut archive, NOON).0), (8998, name("@events.2026-11-24.9000")), "then partitions get larger");
         assert!(archive.full("events", NOON));
         assert!(!Archive::new(Layout::Single).roll("events", NOON));
     }
 
     #[test]
-    fn entries_go_on_where_the_day_has_got_to() {
+    fn entries_go_to_the_last_partition_of_the_day() {
         let there: Vec<Partition> = [
             "@events.2026-11-24",
             "@events.2026-11-24.7",
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_single_archive_spills_into_partitions_until_it_is_pruned() {
+    fn a_full_single_archive_uses_partitions_until_it_is_pruned() {
         let mut archive = Archive::new(Layout::Single);
         assert_eq!(next(&mut archive, NOON).0, None);
         assert!(archive.full("events", NOON));
@@ -298,7 +298,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_the_clock_does_a_partition_is_sorted(times in prop::collection::vec(0f64..400_000.0, 1..60), full in 0usize..60) {
+        fn a_partition_is_sorted_whatever_the_clock_does(times in prop::collection::vec(0f64..400_000.0, 1..60), full in 0usize..60) {
             let mut archive = Archive::new(Layout::Partitions);
             let mut written: HashMap<Option<String>, i64> = HashMap::new();
             for (index, time) in times.iter().enumerate() {

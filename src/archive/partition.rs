@@ -1,9 +1,9 @@
-//! Archive partitions: one for each retention class and UTC day.
+//! Archive partitions: one or more for each retention class and UTC day.
 //!
-//! Prosody's archive stores can drop everything of one archive user at once, and count their quota for each; every other
-//! deletion rewrites a whole list on the embedded driver. So the log is one archive user for each class and day, called
-//! `@<class>.<YYYY-MM-DD>`, and `@<class>.<YYYY-MM-DD>.2` and so on where the one before holds as many as it should, or a
-//! driver's quota allows. `@` can't be in a username, so no account's removal touches one.
+//! Prosody's archive stores can remove all entries of one archive user at once, and have a quota for each archive user. With the
+//! embedded driver, every other deletion rewrites a whole list. So there is one archive user for each class and day, called
+//! `@<class>.<YYYY-MM-DD>`. When it has enough entries or has reached the driver's quota, the next one is
+//! `@<class>.<YYYY-MM-DD>.2`, and so on. A username can't contain `@`, so the removal of an account never touches a partition.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
@@ -18,22 +18,22 @@ use crate::time::day;
 /// The class of every event that no other class claims.
 pub const DEFAULT_CLASS: &str = "events";
 
-/// What stands before the class of a copy in which addresses have expired.
+/// The prefix of the class of a copy in which addresses have expired.
 pub const CUT: &str = "cut-";
-/// What stands before the class of entries that lay under archive user `nil`.
+/// The prefix of the class of entries that were moved from archive user `nil`.
 pub const OLD: &str = "old-";
-/// What stands before the class of a marker: the copies beside it are not complete.
+/// The prefix of the class of a marker. A marker says that the copies are not complete.
 pub const MOVING: &str = "moving-";
 
-/// A move of the old archive is a generation, and each may fill so many partitions a day and class: the number of a partition
-/// is that of its generation times this, and its own.
+/// The largest number of partitions for each day and class of one move of the old archive. Each move is a generation. The number of a
+/// moved partition is the number of its generation times this, plus its own number.
 const GENERATION: u32 = 100_000;
 
 /// Seconds in a day.
 const DAY: f64 = 86_400.0;
 
-/// The partitions in which entries that were recorded at these times (UNIX seconds) may have been written: those of each class and
-/// day together, newest first. Copies are none of them.
+/// Returns the partitions that may have entries recorded at these times (UNIX seconds). Those of each class and day are together, the
+/// newest first. Copies are left out.
 #[must_use]
 pub fn written_on(partitions: Vec<Partition>, times: &[f64]) -> Vec<Vec<Partition>> {
     let days: HashSet<NaiveDate> = times.iter().map(|time| day(*time)).collect();
@@ -54,78 +54,78 @@ pub fn written_on(partitions: Vec<Partition>, times: &[f64]) -> Vec<Vec<Partitio
 /// Partitions are ordered by day, then by number, then by class: newest last.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partition {
-    /// The UTC day whose entries it holds.
+    /// The UTC day of its entries.
     pub day: NaiveDate,
-    /// Which partition of that day: 1, or more where a quota filled the ones before.
+    /// The number of the partition on that day, from 1. There are more if the ones before are full.
     pub number: u32,
     /// The retention class.
     pub class: String,
 }
 
 impl Partition {
-    /// The first partition of `class` for the day that `time` (UNIX seconds) lies in.
+    /// The first partition of `class` for the day of `time` (UNIX seconds).
     #[must_use]
     pub fn new(class: &str, time: f64) -> Self {
         Self { day: day(time), number: 1, class: class.to_owned() }
     }
 
-    /// The partition that takes what this one has no room for.
+    /// The next partition of the same class and day.
     #[must_use]
     pub fn next(&self) -> Self {
         Self { number: self.number.saturating_add(1), ..self.clone() }
     }
 
-    /// The class whose entries it holds: a copy's is that of its original.
+    /// The retention class of its entries. For a copy it is the class of the original.
     #[must_use]
     pub fn home(&self) -> &str {
         let class = self.class.strip_prefix(CUT).unwrap_or(&self.class);
         class.strip_prefix(OLD).unwrap_or(class)
     }
 
-    /// Whether addresses in it have been cut already.
+    /// Whether the addresses in it have expired already.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.class.starts_with(CUT)
     }
 
-    /// The copy of it in which addresses are cut.
+    /// The copy in which addresses have expired.
     #[must_use]
     pub fn cut(&self) -> Self {
         Self { class: format!("{CUT}{}", self.class), ..self.clone() }
     }
 
-    /// What it is a copy of; nothing where it is none.
+    /// The original of a copy. Returns `None` if this is no copy.
     #[must_use]
     pub fn original(&self) -> Option<Self> {
         self.class.strip_prefix(CUT).map(|class| Self { class: class.to_owned(), ..self.clone() })
     }
 
-    /// Whether it is no partition but the marker of a move.
+    /// Whether this is the marker of a move, and not a partition with entries.
     #[must_use]
     pub fn is_marker(&self) -> bool {
         self.class.starts_with(MOVING)
     }
 
-    /// The marker of a move of the old archive.
+    /// The marker of a move of the old archive, with its generation.
     #[must_use]
     pub fn marker(generation: u32, time: f64) -> Self {
         Self { number: generation, ..Self::new(&format!("{MOVING}old"), time) }
     }
 
-    /// The partition for entries of `class` at `time` that are moved from the old archive: the first of its generation.
+    /// The first partition of a generation, for entries of `class` at `time` that are moved from the old archive.
     #[must_use]
     pub fn moved(class: &str, generation: u32, time: f64) -> Self {
         Self { number: generation.saturating_mul(GENERATION).saturating_add(1), ..Self::new(&format!("{OLD}{class}"), time) }
     }
 
-    /// Which move of the old archive it is of; nothing where it is of none.
+    /// The generation of a moved partition. Returns `None` if it was not moved from the old archive.
     #[must_use]
     pub fn generation(&self) -> Option<u32> {
         let class = self.class.strip_prefix(CUT).unwrap_or(&self.class);
         class.starts_with(OLD).then_some(self.number / GENERATION)
     }
 
-    /// The beginning of its day, in UNIX seconds: no entry in it is older than that.
+    /// The beginning of its day, in UNIX seconds. No entry in it is older.
     #[must_use]
     pub fn start(&self) -> f64 {
         #[allow(clippy::cast_precision_loss)] // A day's midnight is far below 2^53.
@@ -133,7 +133,7 @@ impl Partition {
         midnight
     }
 
-    /// The end of its day, in UNIX seconds: every entry in it is older than that.
+    /// The end of its day, in UNIX seconds. Every entry in it is older.
     #[must_use]
     pub fn end(&self) -> f64 {
         self.start() + DAY
@@ -150,7 +150,7 @@ impl fmt::Display for Partition {
     }
 }
 
-/// The name of an archive user that is no partition of ours.
+/// The error for a name of an archive user that is no partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("not a partition of the audit log")]
 pub struct PartitionError;
@@ -168,18 +168,18 @@ impl FromStr for Partition {
             Some(number) => number.parse().map_err(|_| PartitionError)?,
         };
         let partition = Self { day, number, class: class.to_owned() };
-        // One name for one partition: `.1`, `.02` and further parts are none.
+        // Each partition has exactly one name, so `.1`, `.02` and further parts are not valid.
         if partition.to_string() == name { Ok(partition) } else { Err(PartitionError) }
     }
 }
 
-/// Whether classes of the archive's own are called so, so that none of the configuration may be.
+/// Whether the name of a class is reserved for copies, moved entries and markers. The configuration may not use it.
 #[must_use]
 pub fn is_reserved(class: &str) -> bool {
     [CUT, OLD, MOVING].iter().any(|prefix| class.starts_with(prefix))
 }
 
-/// Whether `name` can be the name of a retention class: lower-case letters, digits and hyphens, a letter first.
+/// Whether `name` can be the name of a retention class: lower-case letters, digits and hyphens, beginning with a letter.
 #[must_use]
 pub fn is_class(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -193,7 +193,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_was_written_on_a_day_is_in_the_last_partitions_of_that_day() {
+    fn partitions_of_a_day_are_together_and_newest_first() {
         let all = [
             "@events.2026-11-22",
             "@events.2026-11-23",
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn other_archive_users_are_no_partitions() {
+    fn other_archive_users_are_not_partitions() {
         for name in [
             "",
             "@",
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_knows_what_it_is_a_copy_of() {
+    fn a_copy_has_an_original() {
         let partition = Partition::new("events", 1_795_534_000.0).next();
         let copy = partition.cut();
         assert_eq!((copy.to_string().as_str(), copy.home(), copy.is_cut()), ("@cut-events.2026-11-24.2", "events", true));
@@ -273,10 +273,10 @@ mod tests {
     }
 
     #[test]
-    fn times_that_are_none_still_have_a_day() {
+    fn invalid_times_still_have_a_day() {
         for time in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -1e300, 253_402_300_800.0] {
             let name = Partition::new("events", time).to_string();
-            assert!(name.parse::<Partition>().is_ok(), "{time} gives {name}");
+            assert!(name.parse::<Partition>().is_ok(), "{time} has {name}");
         }
     }
 

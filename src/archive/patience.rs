@@ -1,38 +1,37 @@
-//! How long a database may keep the process waiting, and when it is asked again after it did not answer.
+//! How long the process waits for a database, and when it tries again after a timeout.
 //!
-//! A server has one loop: while we wait for a database, everybody waits. So each statement has a bound, and after a statement
-//! that reached it the database is left alone for a while. Whoever wants it meanwhile is refused at once, on all hosts that
-//! share the database.
+//! A server has one event loop: while it waits for a database, all users wait. So each statement has a timeout. After a timeout the
+//! database is not used for a while, and requests fail at once, on all hosts that share the database.
 
-/// What is waited for at most.
+/// The timeouts of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// For a lock of another program, in milliseconds.
     pub lock: u32,
-    /// For the answer to one statement, in milliseconds.
+    /// For one statement, in milliseconds.
     pub statement: u32,
-    /// For a connection, in seconds. The libraries of databases take no less than 2.
+    /// For a connection, in seconds. The client libraries accept no less than 2.
     pub connect: u32,
 }
 
 impl Bounds {
-    /// In the server, where everybody waits.
+    /// The timeouts in the server, where all users wait.
     pub const SERVER: Self = Self { lock: 150, statement: 500, connect: 2 };
 
-    /// In a process of its own, such as `prosodyctl`: nobody else waits, but it has to end.
+    /// The timeouts in a separate process such as `prosodyctl`. Nobody else waits, but it has to end.
     pub const COMMAND: Self = Self { lock: 5000, statement: 60_000, connect: 10 };
 }
 
-/// What did not take this long was no waiting, in seconds.
+/// A statement that took less than this does not count as waiting, in seconds.
 const NOTICED: f64 = 0.05;
 
-/// For how many times as long as it held the loop a database is left alone.
+/// For how many times as long as the loop was blocked a database is not used.
 const REST: f64 = 10.0;
 
-/// The longest time for which it is, in seconds.
+/// The longest time for which a database is not used, in seconds.
 const LONGEST: f64 = 60.0;
 
-/// The times at which one database did not answer.
+/// Remembers the timeouts of one database.
 #[derive(Debug)]
 pub struct Patience {
     bounds: Bounds,
@@ -41,26 +40,26 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// Of a server, or of a process that `may_wait`.
+    /// For a server, or for a process that `may_wait`.
     #[must_use]
     pub fn new(may_wait: bool) -> Self {
         Self { bounds: if may_wait { Bounds::COMMAND } else { Bounds::SERVER }, unanswered: 0, until: f64::NEG_INFINITY }
     }
 
-    /// What is waited for at most.
+    /// The timeouts.
     #[must_use]
     pub fn bounds(&self) -> Bounds {
         self.bounds
     }
 
-    /// For how many seconds the database is still left alone; 0 if it may be asked. `now` is in seconds of a clock that does
-    /// not jump.
+    /// For how many more seconds the database must not be used. Returns 0 if it may be used now. `now` is in seconds of a monotonic
+    /// clock.
     #[must_use]
     pub fn wait(&self, now: f64) -> f64 {
         (self.until - now).clamp(0.0, LONGEST)
     }
 
-    /// Takes note that the database was asked, kept us waiting for `took` seconds until `now`, and what was asked failed.
+    /// Notes that a statement failed at `now` after `took` seconds.
     pub fn unanswered(&mut self, now: f64, took: f64) {
         if took < NOTICED || self.bounds == Bounds::COMMAND {
             return;
@@ -70,13 +69,13 @@ impl Patience {
         self.until = now + doubled.max(took * REST).min(LONGEST);
     }
 
-    /// Takes note that the database has answered.
+    /// Notes that the database has answered.
     pub fn answered(&mut self) {
         self.unanswered = 0;
         self.until = f64::NEG_INFINITY;
     }
 
-    /// Lets the database be asked once more, whenever that was to be.
+    /// Allows one more attempt now.
     pub fn try_again(&mut self) {
         self.until = f64::NEG_INFINITY;
     }
@@ -87,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_database_that_does_not_answer_is_left_alone_for_longer_each_time() {
+    fn after_each_timeout_the_database_is_not_used_for_longer() {
         let mut patience = Patience::new(false);
         assert_eq!(patience.wait(0.0), 0.0);
         let mut now = 0.0;
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_loop_is_held_for_a_tenth_of_the_time_at_most() {
+    fn the_loop_is_blocked_for_a_tenth_of_the_time_at_most() {
         for took in [0.05, 0.15, 0.5, 2.0, 4.0] {
             let mut patience = Patience::new(false);
             let (mut now, mut held) = (0.0, 0.0);
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_at_once_is_tried_again_as_before() {
+    fn after_a_quick_failure_the_database_may_be_used() {
         let mut patience = Patience::new(false);
         patience.unanswered(10.0, 0.01);
         assert_eq!(patience.wait(10.0), 0.0);
@@ -135,17 +134,17 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_another_try_gets_one() {
+    fn another_attempt_can_be_allowed() {
         let mut patience = Patience::new(false);
         patience.unanswered(1.0, 0.5);
         patience.try_again();
         assert_eq!(patience.wait(1.0), 0.0);
         patience.unanswered(2.0, 0.15);
-        assert_eq!(patience.wait(2.0), 2.0, "it goes on where it was");
+        assert_eq!(patience.wait(2.0), 2.0, "the next wait is still longer");
     }
 
     #[test]
-    fn a_command_waits_longer_but_not_for_ever_and_is_never_refused() {
+    fn a_command_has_longer_timeouts_and_may_always_try() {
         let mut patience = Patience::new(true);
         assert!(patience.bounds().lock > Bounds::SERVER.lock);
         assert!(patience.bounds().statement <= 60_000);
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_waits_for_less_than_a_second_for_a_lock_or_a_slow_answer() {
+    fn in_the_server_the_timeouts_are_less_than_a_second() {
         let Bounds { lock, statement, .. } = Bounds::SERVER;
         assert!(lock <= statement && statement < 1000);
     }

@@ -1,8 +1,9 @@
-//! Retention classes: which events are kept together, for how long, and with how much of an address.
+//! Retention classes: which events are kept together, for how long, and how much of their addresses is stored.
 //!
-//! Each event type belongs to one class. Classes are tried in an order that does not depend on how they were written down:
-//! a class that names the type in full; then [`FAILURES`], for what peers cause who are not authenticated; then the pattern
-//! with the most characters besides `*`, and of equal ones the class whose name comes first. [`DEFAULT_CLASS`] holds the rest.
+//! Each event type belongs to one class. The order of the classes in the configuration does not matter. A class that has the full name
+//! of the type comes first. Then comes [`FAILURES`], for types that unauthenticated peers can cause. Then comes the pattern with the
+//! most characters besides `*`. If several are equal, the class whose name sorts first is used. All other types belong to
+//! [`DEFAULT_CLASS`].
 
 use std::cmp::Reverse;
 
@@ -11,41 +12,41 @@ use crate::archive::partition::{DEFAULT_CLASS, Partition};
 use crate::time::period::Period;
 use crate::wildcard::Wildcard;
 
-/// The class of what peers cause who are not authenticated. It exists unless the configuration says otherwise, so that they
-/// can push out nothing but each other.
+/// The class for events that unauthenticated peers can cause. It exists by default, so that such events can't push out others.
 pub const FAILURES: &str = "failures";
 
-/// The types of [`FAILURES`] by default.
+/// The default types of [`FAILURES`].
 pub const FAILURE_TYPES: &[&str] = &["authentication-failure", "*-refused"];
 
-/// What is kept of the entries of a class.
+/// How the entries of a class are kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rules {
     /// How long entries are kept.
     pub expires_after: Period,
-    /// How many entries are kept at least; nothing where there is no limit but their expiry.
+    /// The number of entries that are always kept. `None` if only the expiry limits them.
     pub limit: Option<u64>,
-    /// What is stored of addresses.
+    /// How much of an address is stored.
     pub addresses: Policy,
-    /// When less is kept of them.
+    /// When stored addresses are reduced. `None` means never.
     pub addresses_expire: Option<AddressExpiry>,
 }
 
-/// When addresses expire, and what is left of them.
+/// When addresses expire, and what is kept of them afterwards.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AddressExpiry {
-    /// After how long.
+    /// The age at which they expire.
     pub after: Period,
-    /// What is kept from then on.
+    /// How much is kept afterwards.
     pub to: Policy,
 }
 
-/// How many entries a partition takes. The embedded driver loads a partition whole for many a thing, and an SQL driver removes
-/// it with one statement: this many hold the server for about ten milliseconds at most.
+/// The largest number of entries in a partition. The embedded driver often loads a whole partition, and an SQL driver removes it with
+/// one statement. This many entries block the server for about ten milliseconds at most.
 const PARTITION_ENTRIES: u64 = 500;
 
 impl Rules {
-    /// How many entries a partition of the class takes: with a limit a tenth of it, so that what goes is a small part.
+    /// The number of entries in a partition of the class. With a limit it is about a tenth of the limit, so that pruning removes a small
+    /// part at a time.
     #[must_use]
     pub fn room(&self) -> u64 {
         self.limit.map_or(PARTITION_ENTRIES, |limit| (limit / 10).clamp(PARTITION_ENTRIES / 5, PARTITION_ENTRIES))
@@ -53,7 +54,7 @@ impl Rules {
 }
 
 impl Default for Rules {
-    /// 28 days, with whole addresses.
+    /// Entries are kept for 28 days, with whole addresses.
     fn default() -> Self {
         Self { expires_after: Period::Seconds(28.0 * 86_400.0), limit: None, addresses: Policy::default(), addresses_expire: None }
     }
@@ -64,18 +65,18 @@ impl Default for Rules {
 pub struct RetentionClass {
     /// Its name.
     pub name: String,
-    /// The event types that it holds; the default class has none, and holds what is left.
+    /// The event types of the class. Empty for the default class, which has all other types.
     pub types: Vec<TypePattern>,
-    /// What is kept.
+    /// How its entries are kept.
     pub rules: Rules,
 }
 
-/// An event type, or many: `*` stands for any characters or none.
+/// A pattern for event types. `*` stands for any number of characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypePattern(Wildcard);
 
 impl TypePattern {
-    /// Reads a pattern; nothing where the text can be no event type.
+    /// Parses a pattern. Returns `None` if no event type could match the text.
     ///
     /// ```
     /// use audit_core::archive::retention::TypePattern;
@@ -88,7 +89,7 @@ impl TypePattern {
         fits.then(|| Self(Wildcard::new(text)))
     }
 
-    /// Whether it covers an event type.
+    /// Whether the pattern matches an event type.
     #[must_use]
     pub fn matches(&self, event_type: &str) -> bool {
         self.0.matches(event_type)
@@ -98,7 +99,7 @@ impl TypePattern {
         self.0.word().is_some()
     }
 
-    /// How many characters it demands.
+    /// The number of characters besides `*`.
     fn weight(&self) -> usize {
         self.0.pieces().map(|piece| piece.chars().count()).sum()
     }
@@ -107,10 +108,10 @@ impl TypePattern {
 /// The retention classes of one host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retention {
-    /// The default class first; the rest by name.
+    /// All classes but the default class, sorted by name.
     classes: Vec<RetentionClass>,
     default: RetentionClass,
-    /// For entries of classes that are configured no more.
+    /// The rules for entries of classes that are no longer configured.
     former: Rules,
 }
 
@@ -121,8 +122,8 @@ impl Default for Retention {
 }
 
 impl Retention {
-    /// The classes of a configuration: the rules of what no class claims, and the classes. A class called [`DEFAULT_CLASS`]
-    /// says by which rules the default class goes instead; [`FAILURES`] is added where it is missing.
+    /// The classes of a configuration. `rules` are the rules of the default class, unless `classes` has a class called
+    /// [`DEFAULT_CLASS`]. [`FAILURES`] is added if it is missing.
     #[must_use]
     pub fn new(rules: Rules, mut classes: Vec<RetentionClass>) -> Self {
         if !classes.iter().any(|class| class.name == FAILURES) {
@@ -139,7 +140,7 @@ impl Retention {
         Self { former: Rules { expires_after, ..rules }, classes, default }
     }
 
-    /// Every class: the default class first, the others by name.
+    /// All classes: the default class first, then the others sorted by name.
     pub fn classes(&self) -> impl Iterator<Item = &RetentionClass> {
         [&self.default].into_iter().chain(&self.classes)
     }
@@ -162,14 +163,14 @@ impl Retention {
         claims.max_by_key(|(rank, name, _)| (*rank, *name)).map_or(&self.default.name, |(.., class)| &class.name)
     }
 
-    /// The rules of a class. One that the configuration does not have (any more) keeps entries for as long as the class with
-    /// the longest expiry does: nothing is lost because a class was renamed.
+    /// The rules of a class. If it is not configured, entries are kept for as long as in the class with the longest expiry. So no entry
+    /// is lost because a class was renamed.
     #[must_use]
     pub fn rules(&self, class: &str) -> &Rules {
         self.class(class).map_or(&self.former, |class| &class.rules)
     }
 
-    /// The same classes, in which nothing expires: what the clock says does not count.
+    /// The same classes, but nothing expires. Used while the clock is not trusted.
     #[must_use]
     pub fn without_expiry(&self) -> Self {
         let keep = |rules: Rules| Rules { expires_after: Period::Never, addresses_expire: None, ..rules };
@@ -187,25 +188,25 @@ impl Retention {
         self.class(class).is_some()
     }
 
-    /// The time before which entries of a class have expired at `now`, in UNIX seconds; nothing where they never do.
+    /// The time before which entries of a class have expired at `now`, in UNIX seconds. Returns `None` if they never expire.
     #[must_use]
     pub fn cutoff(&self, class: &str, now: f64) -> Option<f64> {
         self.rules(class).expires_after.cutoff(now)
     }
 
-    /// The time before which everything has expired, whichever class it is of.
+    /// The time before which the entries of all classes have expired.
     #[must_use]
     pub fn last_cutoff(&self, now: f64) -> Option<f64> {
         self.former.expires_after.cutoff(now)
     }
 
-    /// The time before which something may have expired, whichever class it is of.
+    /// The time before which the entries of at least one class have expired.
     #[must_use]
     pub fn first_cutoff(&self, now: f64) -> Option<f64> {
         self.classes().filter_map(|class| class.rules.expires_after.cutoff(now)).reduce(f64::max)
     }
 
-    /// Whether everything in a partition has expired at `now`.
+    /// Whether all entries in a partition have expired at `now`.
     #[must_use]
     pub fn is_expired(&self, partition: &Partition, now: f64) -> bool {
         self.cutoff(partition.home(), now).is_some_and(|cutoff| partition.end() <= cutoff)
@@ -234,14 +235,14 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_takes_a_tenth_of_a_limit_within_bounds() {
+    fn a_partition_has_a_tenth_of_a_limit_within_bounds() {
         for (limit, room) in [(None, 500), (Some(1), 100), (Some(1000), 100), (Some(2000), 200), (Some(5000), 500), (Some(100_000), 500)] {
             assert_eq!(Rules { limit, ..Rules::default() }.room(), room, "{limit:?}");
         }
     }
 
     #[test]
-    fn a_partition_expires_when_its_last_second_has() {
+    fn a_partition_expires_with_its_last_second() {
         let retention = retention(&[class("short", &[], 2.0)]);
         let partition: Partition = "@short.2026-11-21".parse().unwrap();
         let due = partition.end() + 2.0 * DAY;
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn without_expiry_classes_stay_as_they_are_but_keep_everything() {
+    fn without_expiry_the_classes_keep_everything() {
         let expiry = AddressExpiry { after: Period::Seconds(DAY), to: Policy::None };
         let mut short = class("short", &["user-*"], 2.0);
         short.rules = Rules { limit: Some(7), addresses_expire: Some(expiry), addresses: Policy::Hash, ..short.rules };
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn without_configuration_failures_are_apart_and_the_rest_is_together() {
+    fn without_configuration_there_are_failures_and_the_default_class() {
         let retention = Retention::default();
         for (event_type, class) in [
             ("authentication-failure", FAILURES),
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_are_tried_in_one_order() {
+    fn classes_have_a_fixed_order() {
         let retention = retention(&[
             class("zebra", &["user-*", "s2s-*"], 1.0),
             class("accounts", &["user-*", "user-registered-x"], 1.0),
@@ -329,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_is_configured_no_more_is_kept_for_the_longest_time() {
+    fn a_class_that_is_no_longer_configured_is_kept_for_the_longest_time() {
         let retention = retention(&[class("accounts", &["user-*"], 365.0), class(FAILURES, &["*-failure"], 7.0)]);
         assert_eq!(retention.cutoff("accounts", 400.0 * DAY), Some(35.0 * DAY));
         assert_eq!(retention.cutoff(FAILURES, 400.0 * DAY), Some(393.0 * DAY));
@@ -347,17 +348,17 @@ mod tests {
         let retention = retention(&[class(DEFAULT_CLASS, &[], 2.0)]);
         assert_eq!(retention.cutoff(DEFAULT_CLASS, 10.0 * DAY), Some(8.0 * DAY));
         assert_eq!(retention.class_of("user-registered"), DEFAULT_CLASS);
-        assert_eq!(retention.last_cutoff(30.0 * DAY), Some(2.0 * DAY), "the longest is what failures have");
+        assert_eq!(retention.last_cutoff(30.0 * DAY), Some(2.0 * DAY), "the class failures has the longest expiry");
     }
 
     proptest! {
         #[test]
-        fn a_pattern_matches_as_a_naive_one_does(pattern in "[ab*]{1,8}", text in "[ab]{0,10}") {
+        fn a_pattern_matches_like_a_naive_one(pattern in "[ab*]{1,8}", text in "[ab]{0,10}") {
             prop_assert_eq!(TypePattern::new(&pattern).unwrap().matches(&text), naive(&pattern, &text));
         }
 
         #[test]
-        fn the_order_in_which_classes_are_written_does_not_matter(
+        fn the_order_in_the_configuration_does_not_matter(
             classes in prop::collection::vec(("[a-d]", prop::collection::vec("[ab*-]{1,5}", 1..4)), 1..5),
             event_type in "[ab-]{0,6}",
         ) {

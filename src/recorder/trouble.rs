@@ -1,28 +1,28 @@
-//! Trouble with a store or a journal: told once for each cause, and once when it is over.
+//! The log lines about trouble with a store or a journal. Each cause is logged once, and the end of the trouble once.
 
 use std::collections::HashMap;
 
-/// A cause that comes and goes is told once in so many seconds.
+/// A cause that comes and goes is logged once in this many seconds.
 const PAUSE: f64 = 60.0;
 
-/// How many causes are told apart on a host; what comes after them is told as one.
+/// The largest number of causes of a host that are told apart. All further causes are logged as one.
 const CAUSES: usize = 32;
 
-/// Longest cause, in bytes: some drivers put a whole statement into their message, some name a file in a deep folder.
+/// The longest text of a cause, in bytes. Some drivers put a whole statement or a long path into their message.
 const CAUSE_LIMIT: usize = 320;
 
-/// What becomes of the entries that a store does not take.
+/// What happens to the entries that a store does not take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// They wait in the journal and are offered again.
+    /// They are in the journal and are offered again.
     Waits,
-    /// They wait in memory, as the journal can't be written, and are offered again.
+    /// They are in memory, because the journal can't be written, and are offered again.
     InMemory,
-    /// There is room for no more: they are lost, and counted.
+    /// There is no more room: they are lost and counted.
     Lost,
 }
 
-/// What the store of each host did not take, and what was lost.
+/// The trouble of each host, and the number of lost entries.
 #[derive(Debug, Default)]
 pub struct Trouble {
     hosts: HashMap<String, Episode>,
@@ -31,18 +31,18 @@ pub struct Trouble {
 
 #[derive(Debug, Default)]
 struct Episode {
-    /// When each cause was told last.
+    /// When each cause was last logged, in UNIX seconds.
     told: HashMap<String, f64>,
-    /// Whether something was told whose end was not.
+    /// Whether trouble was logged and its end was not.
     open: bool,
-    /// How many were lost since it was said last how many.
+    /// How many entries were lost since the number was last logged.
     lost: u64,
 }
 
 impl Trouble {
-    /// Takes note that an entry of `host` could not be stored because of `cause`, at `now` in UNIX seconds.
+    /// Notes that an entry of `host` could not be stored because of `cause`, at `now` in UNIX seconds.
     ///
-    /// Returns the line to log if this cause has not been told lately.
+    /// Returns the line to log, or `None` if this cause was logged lately.
     pub fn failed(&mut self, host: &str, cause: &str, fate: Fate, now: f64) -> Option<String> {
         let episode = self.hosts.entry(host.to_owned()).or_default();
         let mut cause = first_line(cause);
@@ -64,14 +64,14 @@ impl Trouble {
         Some(format!("Audit events of {host} can't be stored: {cause}. Check the storage of the host; {fate}."))
     }
 
-    /// Takes note that entries of `host` were lost.
+    /// Notes that entries of `host` were lost.
     pub fn lose(&mut self, host: &str, count: u64) {
         self.lost = self.lost.saturating_add(count);
         let episode = self.hosts.entry(host.to_owned()).or_default();
         episode.lost = episode.lost.saturating_add(count);
     }
 
-    /// Takes note that nothing of `host` is waiting any more. Returns the line to log if that ends a time of trouble.
+    /// Notes that no entry of `host` is waiting any more. Returns the line to log if there was trouble before.
     pub fn stored(&mut self, host: &str) -> Option<String> {
         let episode = self.hosts.get_mut(host).filter(|episode| episode.open)?;
         episode.open = false;
@@ -82,14 +82,14 @@ impl Trouble {
         })
     }
 
-    /// Takes note that entries of `host` were in the journal and are not there any more. Returns the line to log.
+    /// Notes that entries of `host` are missing in the journal. Returns the line to log, or `None` if `count` is 0.
     pub fn missing(&mut self, host: &str, count: u64) -> Option<String> {
         if count == 0 {
             return None;
         }
         let is_open = self.hosts.get(host).is_some_and(|episode| episode.open);
         self.lose(host, count);
-        // It is said here. Only while there is trouble its end must not say that none was lost.
+        // This line has the number. It only counts again if there is trouble now, whose end must not say that none was lost.
         if let Some(episode) = self.hosts.get_mut(host).filter(|_| !is_open) {
             episode.lost = episode.lost.saturating_sub(count);
         }
@@ -98,8 +98,8 @@ impl Trouble {
         ))
     }
 
-    /// The line to log when the server ends and `count` losses are in no entry, `None` if there are none. `kept`: the next
-    /// start will know of them.
+    /// Returns the line to log when the server stops and `count` losses are in no entry, or `None` if there are none. `kept` says
+    /// whether the number is saved for the next start.
     #[must_use]
     pub fn ended(host: &str, count: u64, kept: bool, cause: Option<&str>) -> Option<String> {
         let cause = cause.map(first_line).map_or_else(String::new, |cause| format!(" ({cause})"));
@@ -108,7 +108,7 @@ impl Trouble {
         (count > 0).then(|| format!("{count} audit events of {host} are lost, and no entry says so yet{cause}. {kept}."))
     }
 
-    /// How many entries were lost, of all hosts, since the log was made.
+    /// The number of lost entries of all hosts, since this object was created.
     #[must_use]
     pub const fn lost(&self) -> u64 {
         self.lost
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_is_told_once_and_each_lost_event_counted() {
+    fn a_cause_is_logged_once_and_each_lost_event_counted() {
         let mut trouble = Trouble::default();
         let line = trouble.failed("example.com", "database is locked", Fate::Lost, 0.0).unwrap();
         trouble.lose("example.com", 1);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn recovery_is_told_once() {
+    fn recovery_is_logged_once() {
         let mut trouble = Trouble::default();
         assert_eq!(trouble.stored("example.com"), None);
         trouble.failed("example.com", "locked", Fate::Waits, 10.0);
@@ -156,14 +156,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_losses_is_true() {
+    fn the_numbers_of_losses_are_right() {
         let mut trouble = Trouble::default();
         assert_eq!(trouble.missing("example.com", 0), None);
         assert!(trouble.missing("example.com", 500).unwrap().starts_with("500 audit events of example.com are lost: "));
-        // That was said, and has nothing to do with this.
+        // That number was logged already, and does not belong to this trouble.
         trouble.failed("example.com", "locked", Fate::Waits, 10.0);
         assert!(trouble.stored("example.com").unwrap().ends_with("none was lost."));
-        // Something was lost while nothing could be stored.
+        // Entries were lost while nothing could be stored.
         trouble.failed("example.com", "locked", Fate::Waits, 100.0);
         assert!(trouble.missing("example.com", 21).is_some());
         assert!(trouble.stored("example.com").unwrap().ends_with("21 could not be stored."));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_bounded_in_number_and_length() {
+    fn the_number_and_length_of_causes_are_limited() {
         let mut trouble = Trouble::default();
         let cause = |n: i32| format!("row {n}: {}", "x".repeat(5000));
         let told = (0..100).filter(|n| trouble.failed("example.com", &cause(*n), Fate::Lost, 0.0).is_some()).count();

@@ -1,17 +1,18 @@
-//! Whether the clock may be believed when entries are to be removed, and when entries were written under a wrong clock.
+//! Decides whether the clock can be trusted when entries are removed, and remembers when it was wrong.
 //!
-//! A removal can't be undone, and a clock can be wrong: a dead battery, NTP that comes late, a typing error. So each look at
-//! the clock is compared with what is known besides:
+//! A removal can't be undone, and a clock can be wrong because of a dead battery, NTP that comes late, or a typing error. So the clock
+//! is compared with other sources each time:
 //!
-//! - the time that has passed, by the clock that counts since boot. It is exact within one boot, also across restarts of the
-//!   server, as the last look is kept in a file ([`Clock::to_text`]);
-//! - across boots, what was seen last: by us, by the heartbeat, by the times of files and of the newest entries. The clock
-//!   can't be before that. If it is much later, the machine was off, or the clock is wrong. Files that others have written
-//!   under the same clock ([`Witnesses::elsewhere`]) tell the first from the second.
+//! - The time that has passed by the monotonic clock. It is exact within one boot, and also across restarts of the server, because the
+//!   last reading is saved in a file ([`Clock::to_text`]).
+//! - After another boot, the last known times: of the last reading, the heartbeat, the files and the newest entries. The clock can't be
+//!   before these. If it is much later, either the machine was off or the clock is wrong. Files that other programs have written under
+//!   the present clock ([`Witnesses::elsewhere`]) show which one is the case.
 //!
-//! If the clock disagrees it is in doubt until it has agreed for long enough. Times of entries that were written while the
-//! clock was wrong are remembered as [`Span`]s, with the number of seconds by which they were wrong.
+//! If the clock differs, it is in doubt until it has agreed for long enough. Times at which the clock was wrong are remembered as
+//! [`Span`]s, with the number of seconds by which it was wrong.
 
+mod reading;
 mod timeline;
 
 use std::collections::{BTreeMap, HashSet};
@@ -20,132 +21,53 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::partition::Partition;
 use crate::archive::retention::Retention;
-use crate::time::date_time;
 use crate::time::day;
+use reading::OUTAGE;
+pub use reading::{ClockCheck, ClockReading, Jump, SLACK, Witnesses};
 pub use timeline::{Span, Timeline};
 
-/// By how much the clock may differ from what is expected, in seconds. A step of NTP is seldom more than some minutes.
-pub const SLACK: f64 = 3600.0;
-/// A difference may grow by [`SLACK`] within this time, in seconds: clocks drift.
+/// The difference may grow by [`SLACK`] within this time, in seconds, because clocks drift.
 const ANCHOR: f64 = 86_400.0;
-/// A server may be off for this long without anybody having to vouch for it, in seconds.
-const OUTAGE: f64 = 86_400.0;
-/// 2026-01-01: the clock was never before that since this program exists.
+/// 2026-01-01. This program did not exist before, so an earlier time is wrong.
 const EARLIEST: f64 = 1_767_225_600.0;
-/// How many spans are remembered at most.
+/// The largest number of spans that are remembered.
 const SPANS: usize = 32;
-/// How many partitions are remembered for the order of writing.
+/// The largest number of partitions that are remembered for the order of writing.
 const AFTER: usize = 100;
-/// How many jumps of one time of doubt are told.
+/// The largest number of jumps that are logged while the clock is in doubt.
 const TOLD: u32 = 10;
 
-/// The clocks of the machine at one moment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ClockReading {
-    /// The clock, in UNIX seconds.
-    pub wall: f64,
-    /// Seconds that do not jump, of a clock that also counts while the machine is suspended.
-    pub uptime: f64,
-    /// The boot since which `uptime` counts, if that can be known. `None` also if the process has a clock of its own, which is
-    /// not the machine's: then what it kept before says nothing about it.
-    pub boot: Option<String>,
-}
-
-/// What else says what time it is. All in UNIX seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Witnesses {
-    /// The last heartbeat of the server.
-    pub heartbeat: Option<f64>,
-    /// When the files of the log were written last.
-    pub files: Option<f64>,
-    /// When something else was written last under the clock as it is now, before the server came up.
-    pub elsewhere: Option<f64>,
-}
-
-impl Witnesses {
-    fn newest(&self) -> Option<f64> {
-        [self.heartbeat, self.files].into_iter().flatten().filter(|time| time.is_finite()).reduce(f64::max)
-    }
-
-    fn vouch_for(&self, now: f64) -> bool {
-        self.elsewhere.is_some_and(|time| (now - OUTAGE..=now + SLACK).contains(&time))
-    }
-}
-
-/// A disagreement that was found.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Jump {
-    /// What the clock should show, in UNIX seconds; at least that, if it is not `exact`.
-    pub expected: f64,
-    /// What it shows.
-    pub shown: f64,
-    /// Whether the time that has passed is known.
-    pub exact: bool,
-}
-
-impl Jump {
-    /// What has happened, in words.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        let time = |time| date_time(time).unwrap_or_else(|| format!("{time}"));
-        let (shown, expected) = (time(self.shown), time(self.expected));
-        if self.exact {
-            format!("the clock has jumped: it shows {shown} and should show {expected}")
-        } else if self.shown < self.expected {
-            format!("the clock shows {shown}, but it was {expected} already")
-        } else {
-            format!("the clock shows {shown}, and the last that is known is {expected}: it is wrong, or the server was off for that long")
-        }
-    }
-}
-
-/// What came of a look at the clock.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum ClockCheck {
-    /// Nothing new.
-    Same,
-    /// The clock disagrees. `is_told` says whether this should be told: not if the clock goes on jumping.
-    Jumped {
-        /// What was found.
-        jump: Jump,
-        /// Whether to tell.
-        is_told: bool,
-    },
-    /// It has agreed for long enough.
-    Settled,
-}
-
-/// What is known of the clock of a host's log.
+/// What is known about the clock, for the log of one host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Clock {
-    /// What it showed at the last look.
+    /// What the clock showed at the last check.
     seen: Option<f64>,
-    /// The uptime at the last look.
+    /// The uptime at the last check.
     looked: f64,
     anchor: Option<Anchor>,
-    /// Since when the time that has passed is known without a gap; by the clock.
+    /// Since when the time that has passed is known without a gap, as a time of the clock.
     known: f64,
-    /// Since when the clock has not jumped; by itself.
+    /// Since when the clock has not jumped, as a time of the clock.
     began: f64,
-    /// For how many seconds it has agreed since.
+    /// For how many seconds it has agreed since then.
     agreed: f64,
     /// Whether that was long enough.
     settled: bool,
-    /// The partitions that were written to before that.
+    /// The partitions that were written to before `began`.
     after: Vec<String>,
-    /// Whether it is in doubt, and why.
+    /// Why it is in doubt. `None` if it is trusted.
     doubt: Option<Doubt>,
-    /// The last time at which it was settled, if it is in doubt. Its shift leads to the clock as it is now.
+    /// The last period in which it was settled, if it is in doubt. Its shift is relative to the present clock.
     base: Option<Base>,
-    /// Times at which it was not settled, since then. Their shifts lead to the clock as it is now.
+    /// The periods since then in which it was not settled. Their shifts are relative to the present clock.
     pending: Vec<Span>,
-    /// Times at which it is known to have been wrong.
+    /// The periods in which it was wrong.
     wrong: Vec<Span>,
-    /// Whether the anchor is of this process.
+    /// Whether this process has set the anchor.
     #[serde(skip)]
     live: bool,
-    /// Whether nothing was known at the first look of this process, and the archive has not been looked at since.
+    /// Whether nothing was known at the first check of this process, and the partitions have not been checked since.
     #[serde(skip)]
     alone: bool,
 }
@@ -168,50 +90,50 @@ struct Doubt {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Base {
     span: Span,
-    /// Whether all the time that has passed since is known.
+    /// Whether the time since then is known exactly.
     exact: bool,
 }
 
 impl Clock {
-    /// Reads what was kept; `None` if it makes no sense.
+    /// Parses what [`to_text`](Self::to_text) returned. Returns `None` if it is not valid.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
-    /// What is to be kept for the next process.
+    /// Returns what must be saved for the next process, as JSON.
     #[must_use]
     pub fn to_text(&self) -> String {
-        // Numbers that are no JSON become null, which can't be read back: then nothing is known.
+        // NaN and infinity become null, which can't be parsed again. Then nothing is known.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Whether the time that has passed since the last look is known.
+    /// Whether the time since the last check is known exactly.
     #[must_use]
     pub fn is_exact(&self, reading: &ClockReading) -> bool {
         self.expected(reading).is_some()
     }
 
-    /// Whether it may be believed.
+    /// Whether the clock is trusted.
     #[must_use]
     pub const fn is_trusted(&self) -> bool {
         self.doubt.is_none()
     }
 
-    /// Why it may not be believed.
+    /// Why the clock is not trusted. Returns `None` if it is.
     #[must_use]
     pub fn doubt(&self) -> Option<Jump> {
         self.doubt.map(|doubt| Jump { expected: doubt.expected, shown: doubt.shown, exact: doubt.exact })
     }
 
-    /// For how many more seconds it has to agree.
+    /// For how many more seconds the clock must agree before it is trusted. `trust` is the whole time, in seconds.
     #[must_use]
     pub fn remaining(&self, trust: f64) -> f64 {
         if self.is_trusted() { 0.0 } else { (trust - self.agreed).max(0.0) }
     }
 
-    /// Compares the clock with what is known. `trust` is for how many seconds it must agree after a disagreement. The witnesses
-    /// are looked at where the time that has passed is not known.
+    /// Compares the clock with what is known. `trust` is for how many seconds it must agree after a jump. The witnesses are only used
+    /// if the time that has passed is not known.
     pub fn look(&mut self, reading: &ClockReading, witnesses: &Witnesses, trust: f64) -> ClockCheck {
         let now = reading.wall;
         let expected = self.expected(reading);
@@ -219,7 +141,7 @@ impl Clock {
             (Some(expected), _) => ((now - expected).abs() > SLACK).then_some(Jump { expected, shown: now, exact: true }),
             (None, Some(seen)) => self.compare(self.least(seen, reading), now, witnesses),
             (None, None) => match witnesses.newest() {
-                // A log of an earlier version, which kept nothing for us.
+                // The log of an earlier version, which did not save the clock.
                 Some(newest) => {
                     (self.known, self.began, self.settled) = (newest, newest, true);
                     self.seen = Some(newest);
@@ -252,17 +174,17 @@ impl Clock {
         outcome
     }
 
-    /// Compares the clock with the partitions of the archive, if nothing else was known of it before; and remembers those that
-    /// are of a day that can't have been, by a clock that may be believed.
+    /// Compares the clock with the days of the partitions, if nothing else is known about it. If the clock is trusted, remembers
+    /// partitions of days that are impossible.
     pub fn look_at_partitions(&mut self, partitions: &[Partition], reading: &ClockReading, witnesses: &Witnesses) -> ClockCheck {
         let now = reading.wall;
         let days = || partitions.iter().filter(|partition| !partition.is_marker());
         if std::mem::take(&mut self.alone) && self.is_trusted() && !self.settled {
-            // Not what was written since this began.
+            // Only partitions from before the first check.
             let others = days().filter(|partition| partition.end() <= self.began || partition.start() > now);
             let newest = others.map(Partition::end).filter(|end| *end > timeline::FIRST_DAY).reduce(f64::max);
             if let Some(end) = newest {
-                // Its last entry was written at the end of its day, or up to a day before.
+                // The last entry was written on that day, so up to a day before its end.
                 let last = if end > now { end - ANCHOR } else { end };
                 self.settled = true;
                 if let Some(jump) = self.compare(last, now, witnesses) {
@@ -286,8 +208,8 @@ impl Clock {
         ClockCheck::Same
     }
 
-    /// Says which partitions are written to, or are there, for the order of writing: of each class the last partition of the day on
-    /// which the clock jumped is remembered. If this is told later, nothing is written to that day meanwhile.
+    /// Notes the partitions for the order of writing. For each class, the last partition of the day on which the clock jumped is
+    /// remembered. This also works later, because nothing is written to that day in the meantime.
     pub fn note(&mut self, partitions: &[Partition]) {
         let Some(doubt) = self.doubt.filter(|doubt| doubt.jumps == 1) else { return };
         let day = day(doubt.expected);
@@ -301,7 +223,7 @@ impl Clock {
         self.after.extend(new.take(AFTER.saturating_sub(known.len())));
     }
 
-    /// An operator says that the clock is right. Gives whether it was in doubt.
+    /// Trusts the clock because an operator says that it is right. Returns whether it was in doubt.
     pub fn trust(&mut self) -> bool {
         let was_in_doubt = !self.is_trusted();
         if was_in_doubt {
@@ -310,7 +232,7 @@ impl Clock {
         was_in_doubt
     }
 
-    /// Forgets times at which the clock was wrong, when all entries of those times have expired and are gone.
+    /// Forgets periods in which the clock was wrong if all their entries have expired and are removed.
     pub fn forget(&mut self, partitions: &[Partition], cutoff: Option<f64>) {
         if let Some(cutoff) = cutoff.filter(|_| self.is_trusted()) {
             let is_held = |span: &Span| partitions.iter().any(|partition| span.touches(partition));
@@ -318,14 +240,15 @@ impl Clock {
         }
     }
 
-    /// Whether something is kept that has expired by its name.
+    /// Whether a partition is kept although it has expired by its name.
     #[must_use]
     pub fn keeps_more(&self, partitions: &[Partition], retention: &Retention, now: f64) -> bool {
         let timeline = self.timeline(now);
         !self.is_trusted() || partitions.iter().any(|partition| retention.is_expired(partition, now) && timeline.shift(partition) > 0.0)
     }
 
-    /// When entries were really written, as far as that is known. In doubt, times are those of the clock as it was before.
+    /// Returns when entries were really written, as far as that is known. While the clock is in doubt, times are relative to the clock
+    /// before it jumped.
     #[must_use]
     pub fn timeline(&self, now: f64) -> Timeline {
         let mut spans = self.wrong.clone();
@@ -347,7 +270,7 @@ impl Clock {
         (self.live || same_boot).then_some(anchor.wall + reading.uptime - anchor.uptime).filter(|_| reading.uptime >= anchor.uptime)
     }
 
-    /// The earliest that it can be: since another boot was seen, the machine has been up.
+    /// The earliest time that is possible now. After another boot, the uptime is added to the last known time.
     fn least(&self, seen: f64, reading: &ClockReading) -> f64 {
         let other_boot = self.anchor.as_ref().is_some_and(|anchor| anchor.boot.is_some()) && reading.boot.is_some();
         if other_boot { seen + reading.uptime } else { seen }
@@ -360,7 +283,7 @@ impl Clock {
     }
 
     fn agree(&mut self, passed: f64, now: f64, trust: f64) -> ClockCheck {
-        // A clock that can't be right does not become so by going on.
+        // A clock that is certainly wrong is never trusted, however long it agrees.
         if now < EARLIEST {
             return ClockCheck::Same;
         }
@@ -381,7 +304,7 @@ impl Clock {
         if anew || old || !self.live {
             self.anchor = Some(Anchor { wall: reading.wall, uptime: reading.uptime, boot: reading.boot.clone() });
         } else if let Some(anchor) = &mut self.anchor {
-            // The process has got a clock of its own, or the machine's again.
+            // The process has changed to another clock than the machine's, or back.
             anchor.boot.clone_from(&reading.boot);
         }
         self.live = true;
@@ -410,13 +333,13 @@ impl Clock {
         (self.known, self.began, self.agreed, self.settled) = (jump.shown, jump.shown, 0.0, false);
     }
 
-    /// What the clock shows now is right. So what it showed before was wrong, if the two do not fit together.
+    /// Trusts the present clock. So the times before a jump were wrong.
     fn settle(&mut self) {
         for span in std::mem::take(&mut self.pending) {
             self.remember(span);
         }
         if let Some(Base { span, exact }) = self.base.take() {
-            // It may be later than it was because the server was off. It can't be earlier.
+            // The clock may be later because the server was off. If it is earlier, it was wrong before.
             if exact || span.shift < 0.0 {
                 self.remember(span);
             }

@@ -15,12 +15,12 @@ fn named(name: &str) -> Partition {
     name.parse().unwrap()
 }
 
-/// The next process reads what this one has kept.
+/// The clock in the next process, which reads the saved state.
 fn restarted(clock: &Clock) -> Clock {
     Clock::parse(&clock.to_text()).unwrap()
 }
 
-/// A clock that has been right for two days, until `NOON`, when the machine has been up for two days.
+/// A clock that has been right for two days, until `NOON`. The machine has been up for as long.
 fn settled() -> Clock {
     let mut clock = Clock::default();
     for hour in 0..=48 {
@@ -36,8 +36,8 @@ fn is_jump(seen: ClockCheck) -> bool {
 }
 
 #[test]
-fn a_clock_that_goes_on_is_no_jump() {
-    // What it shows after so many hours since the last look, off by so many seconds.
+fn a_clock_that_goes_on_does_not_jump() {
+    // Hours since the last check, and by how many seconds the clock is off.
     for (hours, off) in [(1.0, 0.0), (1.0, 900.0), (1.0, -900.0), (24.0, 1.0), (240.0, -1.0), (2000.0, 0.0)] {
         let passed = hours * 3600.0;
         let now = reading(NOON + passed + off, 2.0 * DAY + passed, "a");
@@ -47,7 +47,7 @@ fn a_clock_that_goes_on_is_no_jump() {
 }
 
 #[test]
-fn a_clock_that_drifts_is_no_jump_and_one_that_creeps_is() {
+fn slow_drift_is_no_jump_and_fast_drift_is() {
     for (drift, jumps) in [(30.0, false), (-30.0, false), (600.0, true), (-600.0, true)] {
         let mut clock = settled();
         let seen: Vec<ClockCheck> = (1..200)
@@ -87,7 +87,7 @@ fn a_clock_in_doubt_has_to_agree_for_long_enough() {
 }
 
 #[test]
-fn an_operator_has_the_last_word() {
+fn an_operator_can_trust_the_clock() {
     let mut clock = settled();
     assert!(!clock.trust());
     clock.look(&reading(NOON + YEAR, 2.0 * DAY, "a"), &NONE, f64::INFINITY);
@@ -96,14 +96,14 @@ fn an_operator_has_the_last_word() {
 }
 
 #[test]
-fn after_another_boot_the_clock_may_be_later_but_not_earlier_and_not_much_later_without_a_word_for_it() {
+fn after_another_boot_the_clock_may_be_later_but_much_later_only_with_a_witness() {
     let elsewhere = |time: f64| Witnesses { elsewhere: Some(time), ..NONE };
     for (off, up, witnesses, jumps) in [
         (60.0, 30.0, NONE, false),
         (0.9 * DAY, 30.0, NONE, false),
         (-60.0, 30.0, NONE, false),
         (-2.0 * 3600.0, 30.0, NONE, true),
-        // The machine has been up for longer than the clock says that it was off.
+        // The machine has been up for longer than the server was off by the clock.
         (60.0, 3.0 * 3600.0, NONE, true),
         (60.0 * DAY, 30.0, NONE, true),
         (60.0 * DAY, 60.0 * DAY, NONE, false),
@@ -136,7 +136,7 @@ fn a_log_of_an_earlier_version_is_compared_with_heartbeat_and_files() {
 }
 
 #[test]
-fn where_nothing_else_is_known_the_newest_day_of_the_archive_is_compared() {
+fn if_nothing_else_is_known_the_newest_day_of_the_archive_is_compared() {
     for (names, jumps) in [
         (&[][..], false),
         (&["@events.2026-11-23"], false),
@@ -158,7 +158,7 @@ fn where_nothing_else_is_known_the_newest_day_of_the_archive_is_compared() {
 }
 
 #[test]
-fn a_year_in_which_this_program_did_not_exist_is_never_trusted_by_itself() {
+fn a_year_before_this_program_existed_is_never_trusted() {
     let mut clock = Clock::default();
     assert!(is_jump(clock.look(&reading(100.0, 10.0, "a"), &NONE, TRUST)));
     for day in 1..10 {
@@ -169,7 +169,7 @@ fn a_year_in_which_this_program_did_not_exist_is_never_trusted_by_itself() {
 }
 
 #[test]
-fn a_clock_that_goes_on_jumping_is_told_of_some_times() {
+fn a_clock_that_keeps_jumping_is_logged_a_few_times() {
     let mut clock = settled();
     let told = (1..100).filter(|n| {
         let step = if n % 2 == 0 { 0.0 } else { YEAR };
@@ -180,7 +180,7 @@ fn a_clock_that_goes_on_jumping_is_told_of_some_times() {
 }
 
 #[test]
-fn what_was_kept_and_makes_no_sense_is_nothing() {
+fn invalid_saved_state_is_ignored() {
     for text in ["", "{", "null", "7", "{\"seen\":\"x\"}", "\u{0}"] {
         assert_eq!(Clock::parse(text), None, "{text}");
     }
@@ -188,7 +188,7 @@ fn what_was_kept_and_makes_no_sense_is_nothing() {
 }
 
 #[test]
-fn an_excursion_to_a_later_year_is_known_by_its_days() {
+fn partitions_of_a_later_year_are_recognised_by_their_days() {
     let mut clock = settled();
     let up = |passed: f64| 2.0 * DAY + passed;
     clock.look(&reading(NOON + 9.0 * YEAR, up(0.0), "a"), &NONE, TRUST);
@@ -207,7 +207,7 @@ fn an_excursion_to_a_later_year_is_known_by_its_days() {
 }
 
 #[test]
-fn what_was_recorded_in_1970_was_recorded_when_the_clock_was_corrected() {
+fn entries_of_1970_were_written_when_the_clock_was_corrected() {
     for exact in [true, false] {
         let mut clock = Clock::default();
         clock.look(&reading(10.0, 10.0, "a"), &NONE, TRUST);
@@ -223,7 +223,7 @@ fn what_was_recorded_in_1970_was_recorded_when_the_clock_was_corrected() {
 }
 
 #[test]
-fn days_that_cannot_have_been_count_from_when_they_are_seen() {
+fn impossible_days_count_from_when_they_are_seen() {
     let mut clock = settled();
     let now = reading(NOON, 2.0 * DAY, "a");
     let all = ["@events.1970-01-01", "@events.1980-01-01", "@events.2035-05-05", "@events.2026-11-24", "@events.2026-11-25"].map(named);
@@ -239,18 +239,18 @@ fn days_that_cannot_have_been_count_from_when_they_are_seen() {
     assert_eq!(all[1].end() + clock.timeline(NOON + DAY).shift(&all[1]), NOON, "and not again");
 }
 
-/// What may happen to a machine.
+/// An event that may happen to a machine.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// So many seconds go by while the server looks at the clock every minute or so.
+    /// This many seconds pass. The server checks the clock about once a minute.
     Run(u32),
     /// The server is restarted.
     Restart,
-    /// The machine is off for so many seconds.
+    /// The machine is off for this many seconds.
     Reboot(u32),
-    /// The clock is wrong by so many seconds from now on.
+    /// From now on the clock is wrong by this many seconds.
     Wrong(i32),
-    /// It is right.
+    /// The clock is right again.
     Right,
 }
 
@@ -271,10 +271,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
-    /// Entries are written all the time. As long as the clock is not wrong for longer than it takes to trust it, none is
-    /// removed before its age, and once it has been right for long enough what has expired goes.
+    /// Entries are written all the time. As long as the clock is never wrong for longer than it takes to trust it, no entry is removed
+    /// too early. Once the clock has been right for long enough, expired entries are removed.
     #[test]
-    fn nothing_is_removed_before_its_real_age_and_what_has_expired_goes_in_the_end(steps in steps(), keep in 1u32..10) {
+    fn no_entry_is_removed_too_early_and_expired_entries_are_removed_in_the_end(steps in steps(), keep in 1u32..10) {
         let expiry = f64::from(keep) * DAY;
         let mut clock = settled();
         let (mut real, mut up, mut off, mut boot) = (NOON, 2.0 * DAY, 0.0, 0);
@@ -292,7 +292,7 @@ proptest! {
                 let timeline = clock.timeline(now.wall);
                 entries.retain(|(partition, written)| {
                     let expired = partition.end() + timeline.shift(partition) + expiry <= now.wall;
-                    // An outage of a day, and what a clock may differ by, is believed.
+                    // An outage of a day, plus the allowed difference, is accepted.
                     if expired && real - written < expiry - OUTAGE - 2.0 * SLACK {
                         early = Some((partition.clone(), *written, real));
                     }
