@@ -27,6 +27,14 @@ impl Folder {
         Journal::open(&self.base(), limits, NOON).unwrap()
     }
 
+    /// Runs `act` while the folder of the journal has another name, so that its files can't be found.
+    fn while_away(&self, act: impl FnOnce()) {
+        let (base, away) = (self.base(), self.0.join("moved"));
+        std::fs::rename(base.parent().unwrap(), &away).unwrap();
+        act();
+        std::fs::rename(&away, base.parent().unwrap()).unwrap();
+    }
+
     fn segments(&self) -> Vec<PathBuf> {
         list(&self.base()).unwrap().into_iter().map(|first| path_of(&self.base(), first)).collect()
     }
@@ -36,6 +44,11 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// A file to which every write fails for lack of space. It can't be truncated either.
+fn full() -> Active {
+    Active { file: OpenOptions::new().append(true).open("/dev/full").unwrap(), torn: false }
 }
 
 fn contents(journal: &mut Journal) -> Vec<PendingEntry> {
@@ -465,9 +478,7 @@ fn if_a_file_can_not_be_written_another_is_begun() {
     let folder = Folder::new();
     let mut journal = folder.open(Limits::default());
     append(&mut journal, 0..2);
-    // Every write to it fails for lack of space, and it can't be truncated.
-    let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
-    journal.active = Some(Active { file: full, torn: false });
+    journal.active = Some(full());
     assert_eq!(journal.append(b"late", "test", NOON), Appended::Volatile(2));
     assert!(journal.trouble().unwrap().contains("No space left"), "{:?}", journal.trouble());
     append(&mut journal, 3..5);
@@ -483,13 +494,10 @@ fn a_release_that_can_not_be_written_is_reported_and_tried_again() {
     let mut journal = folder.open(Limits::default());
     append(&mut journal, 0..3);
     // No new segment can be created, and the old one can't be written.
-    let elsewhere = folder.0.join("moved");
-    std::fs::rename(folder.base().parent().unwrap(), &elsewhere).unwrap();
-    let working = journal.active.replace(Active { file: OpenOptions::new().append(true).open("/dev/full").unwrap(), torn: false });
-    journal.release(3);
+    let working = journal.active.replace(full());
+    folder.while_away(|| journal.release(3));
     assert!(journal.is_empty());
     assert!(journal.trouble().unwrap().contains("No such file"), "{:?}", journal.trouble());
-    std::fs::rename(&elsewhere, folder.base().parent().unwrap()).unwrap();
     journal.active = working;
     journal.release(3);
     assert_eq!((journal.trouble(), folder.segments().len()), (None, 1));
@@ -501,12 +509,9 @@ fn an_acknowledgement_that_failed_is_written_by_the_next_release() {
     let folder = Folder::new();
     let mut journal = folder.open(Limits::default());
     append(&mut journal, 0..3);
-    let elsewhere = folder.0.join("moved");
-    std::fs::rename(folder.base().parent().unwrap(), &elsewhere).unwrap();
-    let working = journal.active.replace(Active { file: OpenOptions::new().append(true).open("/dev/full").unwrap(), torn: false });
-    journal.release(2);
+    let working = journal.active.replace(full());
+    folder.while_away(|| journal.release(2));
     assert!(journal.trouble().is_some());
-    std::fs::rename(&elsewhere, folder.base().parent().unwrap()).unwrap();
     journal.active = working;
     assert_eq!(read_pending(&folder.base()).unwrap().0.len(), 3);
     journal.release(2);
@@ -514,14 +519,11 @@ fn an_acknowledgement_that_failed_is_written_by_the_next_release() {
 }
 
 #[test]
-fn a_segment_grows_on_where_no_other_can_be_begun() {
+fn a_segment_grows_if_no_other_can_be_begun() {
     let folder = Folder::new();
     let mut journal = folder.open(Limits { segment: 100, ..Limits::default() });
     append(&mut journal, 0..1);
-    let elsewhere = folder.0.join("moved");
-    std::fs::rename(folder.base().parent().unwrap(), &elsewhere).unwrap();
-    append(&mut journal, 1..20);
-    std::fs::rename(&elsewhere, folder.base().parent().unwrap()).unwrap();
+    folder.while_away(|| append(&mut journal, 1..20));
     append(&mut journal, 20..22);
     drop(journal);
     assert_eq!(contents(&mut folder.open(Limits::default())), (0..22).map(entry).collect::<Vec<_>>());
