@@ -5,60 +5,46 @@
 --   log.store:rows("@events.2026-11-24") --> { { key, value, when, with }, … }
 
 local core = require "audit_core";
+local rows = dofile(require "support.process".support.."/modules/rows.lib.lua");
 local st = require "util.stanza";
 
 local noon = 1795521600; -- 2026-11-24T12:00:00Z
 local host = "example.com";
 
--- An archive store in a table, as the embedded driver behaves where it matters here; or as another one does, by what the core
--- knows a driver by: kind = "embedded" | "sql" | nil
+-- An archive store in a table. It behaves like the driver that `kind` names, as far as the core can tell drivers apart:
+-- "embedded" | "sql" | nil, any other. With a quota, a partition takes no more entries than that.
 local function new_store(quota, kind)
 	local store = { caps = {}, name = "fake", partitions = {} };
 	local key = 0;
 	local function name(user) return user or false; end
 	function store:append(user, _, value, when, with)
-		local rows = self.partitions[name(user)] or {};
-		if quota and #rows >= quota then return nil, "quota-limit"; end
+		local list = self.partitions[name(user)] or {};
+		if quota and #list >= quota then return nil, "quota-limit"; end
 		key = key + 1;
-		self.partitions[name(user)] = rows;
-		table.insert(rows, { key = "k"..key, value = value, when = when, with = with });
+		self.partitions[name(user)] = list;
+		table.insert(list, { key = "k"..key, value = value, when = when, with = with });
 		return "k"..key;
 	end
 	function store:find(user, query)
-		local rows, found, skip = self.partitions[name(user)] or {}, {}, query.before ~= nil or query.after ~= nil;
-		for i = 1, #rows do
-			local row = rows[query.reverse and #rows + 1 - i or i];
-			if not skip and #found < (query.limit or math.huge) then
-				table.insert(found, row);
-			end
-			if row.key == query.before or row.key == query.after then skip = false; end
-		end
-		local i = 0;
-		return function ()
-			i = i + 1;
-			local row = found[i];
-			if row then return row.key, row.value, row.when, row.with; end
-		end
+		-- A copy: entries may be appended and removed while they are read.
+		local list = self.partitions[name(user)] or {};
+		return rows.find(table.move(list, 1, #list, 1, {}), query);
 	end
 	function store:users()
-		local user;
-		return function ()
-			repeat user = next(self.partitions, user); until user ~= false;
-			return user;
-		end
+		return rows.users(self.partitions);
 	end
 	function store:delete(user, query)
-		local rows, kept = self.partitions[name(user)], {};
+		local list, kept = self.partitions[name(user)], {};
 		if not query then
 			self.partitions[name(user)] = nil;
-			-- SQL drivers say how many there were, the embedded one does not.
-			return kind ~= "sql" or rows and #rows or 0;
+			-- SQL drivers return how many there were, the embedded one does not.
+			return kind ~= "sql" or list and #list or 0;
 		end
-		for _, row in ipairs(rows) do
+		for _, row in ipairs(list) do
 			if query.key and row.key ~= query.key or query["end"] and row.when > query["end"] then table.insert(kept, row); end
 		end
 		self.partitions[name(user)] = #kept > 0 and kept or nil;
-		return #rows - #kept;
+		return #list - #kept;
 	end
 	function store:rows(user)
 		return self.partitions[name(user)] or {};
@@ -121,8 +107,8 @@ local function new_log(options, store, journal)
 		self.time = math.max(self.time, goal);
 	end
 	function self.last()
-		local rows = self.store:rows("@events.2026-11-24");
-		return rows[#rows] and rows[#rows].value, rows[#rows];
+		local list = self.store:rows("@events.2026-11-24");
+		return list[#list] and list[#list].value, list[#list];
 	end
 	-- Reads with these flags: text, what came of it.
 	function self.read(_, out, ...)

@@ -131,6 +131,8 @@ end
 
 -- The store: one a host, whose behaviour the spec can set --
 
+local rows = dofile(root.."/spec/support/modules/rows.lib.lua");
+
 local archive_methods = {};
 local archive_mt = { __index = archive_methods };
 
@@ -143,15 +145,12 @@ function archive_methods:append(username, key, value, when, with)
 	return key;
 end
 
-function archive_methods:find(username)
-	local i, items = 0, self.host.appended;
-	return function ()
-		repeat
-			i = i + 1;
-		until not items[i] or items[i].username == username;
-		local item = items[i];
-		if item then return item.key, item.value, item.when, item.with; end
+function archive_methods:find(username, query)
+	local list = {};
+	for _, item in ipairs(self.host.appended) do
+		if item.username == username then table.insert(list, item); end
 	end
+	return rows.find(list, query);
 end
 
 function archive_methods:delete()
