@@ -103,6 +103,7 @@ local prosody = {
 	process_type = "prosody";
 };
 _G.prosody = prosody;
+require "util.datamanager".set_data_path(data_folder);
 module_api.prosody = prosody;
 pcall(require, "util.import"); -- COMPAT 0.12: core.* use the global that this makes
 
