@@ -23,6 +23,7 @@ files["lua/"] = {
 }
 files["spec/support/modules/"] = files["lua/"];
 files["benches/modules/"] = files["lua/"];
+files["examples/"] = files["lua/"];
 files["spec/"] = {
 	std = "+busted";
 	globals = { "prosody"; "prosody_series" };

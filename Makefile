@@ -98,7 +98,7 @@ lint: ## Check format, clippy for each set of features, luacheck
 	"$(CARGO)" clippy --quiet --no-default-features --features lua53,module -- -D warnings
 	"$(CARGO)" clippy --quiet --no-default-features --features lua52,module -- -D warnings
 	"$(CARGO)" clippy --quiet --no-default-features --features luajit,module -- -D warnings
-	luacheck --quiet lua spec tools/demo tools/test $(wildcard benches src/lua)
+	luacheck --quiet lua spec examples tools/demo tools/test $(wildcard benches src/lua)
 
 bench: ## Compare CPU an event with a plain-Lua implementation of the same
 	$(need_cargo)

@@ -105,7 +105,7 @@ function client.command(server, jid, password, node, options)
 	return ask(request);
 end
 
--- Sends an iq with this payload. options: to, type = "get" | "set". The result has xml.
+-- Sends an iq with this payload. options: to (default: the host; "": nobody), type = "get" | "set". The result has xml.
 function client.iq(server, jid, password, xml, options)
 	local request = request_for(server, "iq", jid, password, options);
 	request.xml = xml;

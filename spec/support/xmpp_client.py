@@ -316,7 +316,8 @@ async def op_iq(request):
     """Sends an iq with the given payload; answers with the reply's payload."""
 
     async def act(client):
-        iq = client.make_iq(itype=request.get("type", "get"), ito=request.get("to") or client.boundjid.domain)
+        # Without an address an iq is for the account itself.
+        iq = client.make_iq(itype=request.get("type", "get"), ito=request.get("to", client.boundjid.domain) or None)
         iq.append(ElementTree.fromstring(request["xml"]))
         answer, error = await send_iq(iq)
         return error or {"ok": True, "xml": tostring(answer.xml)}

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-#[path = "../spec/support/places.rs"]
+#[path = "places.rs"]
 mod places;
 
 fn main() {
