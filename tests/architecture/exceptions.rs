@@ -1,0 +1,113 @@
+//! What breaks a rule, and why. Lists only become shorter: an exception that is not needed any more fails the test, too.
+
+use crate::rules::Exceptions;
+
+pub const EXCEPTIONS: Exceptions = Exceptions { long: LONG, numbers: NUMBERS, makers: MAKERS, without_spec: WITHOUT_SPEC };
+
+/// Files with more than 400 lines.
+const LONG: &[(&str, &str)] = &[
+    ("benches/bench.lua", "a measurement, which reads best from top to bottom"),
+    ("src/archive/clock/mod.rs", "to be split by subject"),
+    ("src/command/mod.rs", "to be split by subject"),
+    ("src/flood/count.rs", "to be split by subject"),
+    ("src/journal/mod.rs", "to be split by subject"),
+    ("src/lua/hand_over/queue.lua", "to be split by subject"),
+    ("src/lua/log/log.lua", "to be split by subject"),
+    ("src/options/mod.rs", "to be split by subject"),
+    ("src/query/mod.rs", "to be split by subject"),
+    ("src/render/page/mod.rs", "to be split by subject"),
+];
+
+/// Numbers that embedded Lua defines.
+const NUMBERS: &[(&str, &[&str], &str)] = &[
+    ("src/lua/clock/clock.lua", &["SAVE"], "to be moved into the core"),
+    ("src/lua/hand_over/collector.lua", &["MOST_CREDIT", "MOST_GROWTH"], "to be moved into the core"),
+    (
+        "src/lua/hand_over/queue.lua",
+        &[
+            "DELAY",
+            "FIRST",
+            "HELD",
+            "HOLD",
+            "LARGEST",
+            "LAST",
+            "LONGEST_PAUSE",
+            "MANY",
+            "RECOGNISED",
+            "REST",
+            "SLICE",
+            "SMALLEST",
+            "UNANSWERED",
+        ],
+        "to be moved into the core",
+    ),
+    ("src/lua/hand_over/writer.lua", &["SECONDS_A_DAY"], "to be moved into the core"),
+    ("src/lua/log/classes.lua", &["MAX_TYPES"], "to be moved into the core"),
+    ("src/lua/log/flood.lua", &["MAX_CHILDREN", "MAX_TYPES", "OFTEN", "SOON"], "to be moved into the core"),
+    ("src/lua/log/log.lua", &["MAX_ADDRESSES", "MAX_BYTES", "MAX_ELEMENTS", "STEP"], "to be moved into the core"),
+    ("src/lua/log/stanza.lua", &["MAX_DEPTH", "MAX_WORD", "MAX_WORDS"], "to be moved into the core"),
+    ("src/lua/log/strangers.lua", &["MAX_ALIASES", "MAX_TYPES"], "to be moved into the core"),
+    ("src/lua/prune/older.lua", &["FIRST_SPAN"], "to be moved into the core"),
+    ("src/lua/prune/prune.lua", &["SILENT", "WAIT"], "to be moved into the core"),
+    ("src/lua/prune/schedule.lua", &["FIRST_RETRY", "LONGEST_DELAY", "RETRY"], "to be moved into the core"),
+    ("src/lua/prune/slices.lua", &["LARGEST_PAGE", "MOST_DAMAGED", "PAGE", "REST", "SETTLE", "SLICE"], "to be moved into the core"),
+    ("src/lua/read/read.lua", &["PAGE", "SLICE"], "to be moved into the core"),
+    ("src/lua/store/embedded.lua", &["SLICE"], "to be moved into the core"),
+    ("src/lua/store/trust.lua", &["AGAIN", "LAST"], "to be moved into the core"),
+];
+
+/// Where `<audit-event>` is made, beside entry/.
+const MAKERS: &[&str] = &[
+    // They make it, for now.
+    "src/lua/log/flood.lua",
+    "src/lua/log/log.lua",
+    // They make one to learn the metatable of a stanza.
+    "lua/audit/reading/command.lib.lua",
+    "lua/mod_audit.lua",
+];
+
+/// Files that have no spec of their name yet.
+const WITHOUT_SPEC: &[&str] = &[
+    "lua/audit/accounts.lib.lua",
+    "lua/audit/acting.lib.lua",
+    "lua/audit/adhoc_watch.lib.lua",
+    "lua/audit/answers.lib.lua",
+    "lua/audit/attempts.lib.lua",
+    "lua/audit/audit.lib.lua",
+    "lua/audit/configuration.lib.lua",
+    "lua/audit/existing.lib.lua",
+    "lua/audit/invites.lib.lua",
+    "lua/audit/library.lib.lua",
+    "lua/audit/metrics.lib.lua",
+    "lua/audit/reading/adhoc.lib.lua",
+    "lua/audit/reading/command.lib.lua",
+    "lua/audit/reading/history.lib.lua",
+    "lua/audit/reading/leftovers.lib.lua",
+    "lua/audit/reading/readings.lib.lua",
+    "lua/audit/reading/shell.lib.lua",
+    "lua/audit/reading/socket.lib.lua",
+    "lua/audit/sent.lib.lua",
+    "lua/audit/sessions.lib.lua",
+    "lua/mod_audit.lua",
+    "lua/mod_audit_admin.lua",
+    "src/lua/clock/clock.lua",
+    "src/lua/hand_over/collector.lua",
+    "src/lua/hand_over/queue.lua",
+    "src/lua/hand_over/writer.lua",
+    "src/lua/log/classes.lua",
+    "src/lua/log/flood.lua",
+    "src/lua/log/log.lua",
+    "src/lua/log/stanza.lua",
+    "src/lua/log/strangers.lua",
+    "src/lua/prune/older.lua",
+    "src/lua/prune/prune.lua",
+    "src/lua/prune/rewrite.lua",
+    "src/lua/prune/schedule.lua",
+    "src/lua/prune/slices.lua",
+    "src/lua/read/names.lua",
+    "src/lua/read/read.lua",
+    "src/lua/store/bounds.lua",
+    "src/lua/store/driver.lua",
+    "src/lua/store/embedded.lua",
+    "src/lua/store/trust.lua",
+];
