@@ -111,18 +111,16 @@ local function files_of(pid)
 	return count;
 end
 
--- Timers that wait in util.timer.
+-- Timers that wait.
 local count_timers = [[
-	local timer = require "util.timer";
-	local index = 1;
+	local add_task = require "util.timer".add_task;
+	local index, name, value = 0, nil, nil;
 	repeat
-		local name, value = debug.getupvalue(timer.add_task, index);
-		if name == "h" then
-			local count = 0;
-			for _ in pairs(value.ids) do count = count + 1; end
-			return count;
-		end
 		index = index + 1;
+		name, value = debug.getupvalue(add_task, index);
+		if name == "timers" or name == "h" then
+			return #value.priorities;
+		end
 	until not name;
 	return -1;
 ]];

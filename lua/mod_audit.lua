@@ -11,7 +11,18 @@ local time = require "util.time";
 
 local hosts = prosody.hosts;
 
-local core = module:require "audit/library" ();
+-- library(name) -> what lua/audit/NAME.lib.lua returns. Each of them is loaded once, for all of our modules on all hosts: where it
+-- is for one host, it returns a function that takes the host's module.
+local libraries = {};
+function library(name)
+	if libraries[name] == nil then
+		libraries[name] = module:require("audit/"..name);
+	end
+	return libraries[name];
+end
+
+local core = library "library" ();
+local timers = library "timers";
 
 local function log_line(level, message)
 	module:log(level, "%s", message);
@@ -53,7 +64,7 @@ end
 
 -- Storage drivers may wait, which takes an async context.
 local function schedule(delay, run)
-	module:add_timer(delay, function ()
+	timers.add(module, delay, function ()
 		async.runner(run):run(true);
 	end);
 end
@@ -85,7 +96,7 @@ local function written_elsewhere(now, uptime)
 	return elsewhere[1];
 end
 
-local existing = module:require "audit/existing";
+local existing = library "existing";
 local readings; -- which needs the log
 
 local statistics = module:shared("statistics");
@@ -136,8 +147,8 @@ local audit_log = core.new {
 -- For tests and tools inside the server.
 module:shared("log").log = audit_log;
 module:shared("log").existing = existing;
-local metrics = module:require "audit/metrics" (audit_log, statistics);
-readings = module:require "audit/reading/readings";
+local metrics = library "metrics" (audit_log, statistics);
+readings = library "reading/readings";
 
 -- module:audit(user, event_type, extra) -> the entry's id | nil, condition
 --
@@ -186,7 +197,7 @@ end
 
 module:hook("audit", on_audit);
 
-module:add_timer(10, function ()
+timers.add(module, 10, function ()
 	audit_log.look_at_clock();
 	return 10;
 end);
@@ -237,7 +248,7 @@ function module.add_host(host_module)
 	end);
 
 	if in_server then
-		host_module:require "audit/reading/adhoc";
+		library "reading/adhoc" (host_module);
 	end
 
 	-- A store belongs to the driver that opened it.
@@ -259,11 +270,11 @@ end
 -- Readers --
 
 if in_server then
-	module:require "audit/reading/shell";
+	library "reading/shell";
 
 	-- Nobody reads or prunes the log of a host that is not configured any more.
 	module:hook("server-started", function ()
-		local found = module:require "audit/reading/leftovers".find();
+		local found = library "reading/leftovers".find();
 		if #found > 0 then
 			module:log("warn", "There are logs of hosts that are not configured: %s. Nothing in them is removed before you ask for it: "
 				.."prosodyctl mod_audit --host-data --prune HOST", table.concat(found, ", "));
@@ -271,7 +282,7 @@ if in_server then
 	end);
 
 	-- What prosodyctl asks for.
-	module:require "audit/reading/socket".serve {
+	library "reading/socket".serve {
 		prune = function (attr)
 			if not audited_hosts[attr.host] then
 				return nil, "mod_audit is not loaded on it";
@@ -295,5 +306,5 @@ if in_server then
 end
 
 function module.command(arg)
-	return module:require "audit/reading/command" (arg);
+	return library "reading/command" (arg);
 end

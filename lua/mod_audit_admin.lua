@@ -4,13 +4,13 @@
 -- What concerns the whole server is recorded on each host that this module is enabled on.
 
 module:set_global();
-module:depends("audit");
 
-local acting = module:require("audit/acting");
-local audit = module:require("audit/audit");
-local configs = module:require("audit/configuration");
-local watch_adhoc = module:require("audit/adhoc_watch");
-local watch_sent = module:require("audit/sent");
+local library = module:depends("audit").library;
+local acting = library "acting";
+local new_audit = library "audit";
+local configs = library "configuration";
+local watch_adhoc = library "adhoc_watch";
+local watch_sent = library "sent";
 
 local core = require "audit_core";
 local getconfig = require "core.configmanager".getconfig;
@@ -20,6 +20,7 @@ local next, pairs, pcall, setmetatable, tostring, type = next, pairs, pcall, set
 
 local prosody = prosody;
 local hosts = prosody.hosts;
+local audit = new_audit(module);
 
 local function is_ours(host)
 	local session = hosts[host];
@@ -32,7 +33,7 @@ local changing = {}; -- hosts that come or go
 
 -- record(host, event_type, custom, source): who did it is whoever acts now.
 local function record(host, event_type, custom, source)
-	local event = { actor = audit.acting(host) or { kind = running and "unknown" or "server" }, custom = custom };
+	local event = { actor = audit:acting(host) or { kind = running and "unknown" or "server" }, custom = custom };
 	if not source then
 		module:context(host):audit(nil, event_type, event);
 	else
@@ -49,7 +50,7 @@ local function record_everywhere(event_type, custom)
 end
 
 local function hook(name, f, priority)
-	module:hook(name, audit.guard(name, f), priority);
+	module:hook(name, audit:guard(name, f), priority);
 end
 
 -- The shell --
@@ -189,7 +190,7 @@ end
 
 local function hook_modules(context, to_record)
 	for _, name in pairs({ "module-loaded", "module-unloaded", "module-reloaded" }) do
-		context:hook(name, audit.guard(name, function (event)
+		context:hook(name, audit:guard(name, function (event)
 			if running and not changing[event.host] then
 				to_record(name, { audit.detail("module", { name = module_name(event.module) }) }, event.host);
 			end
@@ -218,7 +219,7 @@ hook("host-deactivated", function (host) changing[host] = nil; end, -1000);
 
 function module.add_host(host_module)
 	local host = host_module.host;
-	host_module:depends("audit");
+	new_audit(host_module, "audit");
 	hook_modules(host_module, function (event_type, custom)
 		record(host, event_type, custom);
 	end);

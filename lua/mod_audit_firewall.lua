@@ -1,32 +1,39 @@
 -- Records the marks that rules of mod_firewall put on accounts: mark-set and mark-cleared. The mod_firewall that Debian has
 -- for Prosody 0.12 announces no marks: with that one the module records nothing.
 
-module:depends("audit");
-local audit = module:require("audit/audit");
+module:set_global();
 
-local user_sessions = prosody.hosts[module.host].sessions;
+local library = module:depends("audit").library;
+local new_audit = library "audit";
+
 local type = type;
 
--- Where mod_firewall keeps its marks.
-local mark_storage = module:open_store("firewall_marks");
+function module.add_host(module)
+	local audit = new_audit(module, "audit");
 
--- A rule sets its mark with each stanza that it matches; only the first time is it news. mod_firewall itself is at -1.
-local function is_marked(username, mark)
-	local user = user_sessions[username];
-	local marks = user and user.firewall_marks or mark_storage and mark_storage:get(username);
-	return type(marks) == "table" and marks[mark] ~= nil;
+	local user_sessions = prosody.hosts[module.host].sessions;
+
+	-- Where mod_firewall keeps its marks.
+	local mark_storage = module:open_store("firewall_marks");
+
+	-- A rule sets its mark with each stanza that it matches; only the first time is it news. mod_firewall itself is at -1.
+	local function is_marked(username, mark)
+		local user = user_sessions[username];
+		local marks = user and user.firewall_marks or mark_storage and mark_storage:get(username);
+		return type(marks) == "table" and marks[mark] ~= nil;
+	end
+
+	local function record(event_name, event_type, sets)
+		audit:hook(event_name, function (event)
+			local username, mark = event.username, event.mark;
+			if is_marked(username, mark) == sets then return; end
+			return audit:jid(username), event_type, {
+				actor = audit:acting() or { kind = "server" };
+				custom = { audit.detail("mark", { name = mark }) };
+			};
+		end, 1);
+	end
+
+	record("firewall/marked/user", "mark-set", true);
+	record("firewall/unmarked/user", "mark-cleared", false);
 end
-
-local function record(event_name, event_type, sets)
-	audit.hook(event_name, function (event)
-		local username, mark = event.username, event.mark;
-		if is_marked(username, mark) == sets then return; end
-		return audit.jid(username), event_type, {
-			actor = audit.acting() or { kind = "server" };
-			custom = { audit.detail("mark", { name = mark }) };
-		};
-	end, 1);
-end
-
-record("firewall/marked/user", "mark-set", true);
-record("firewall/unmarked/user", "mark-cleared", false);

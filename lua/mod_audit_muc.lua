@@ -2,8 +2,10 @@
 -- room-affiliation-changed and room-role-changed. Roles that come with joining, leaving or an affiliation are a part of
 -- that, and no event.
 
-module:depends("audit");
-local audit = module:require("audit/audit");
+module:set_global();
+
+local library = module:depends("audit").library;
+local new_audit = library "audit";
 
 local jid_bare = require "util.jid".bare;
 local jid_node = require "util.jid".node;
@@ -12,184 +14,188 @@ local jid_resource = require "util.jid".resource;
 local full_sessions = prosody.full_sessions;
 local ipairs, pairs, pcall, setmetatable, type = ipairs, pairs, pcall, setmetatable, type;
 
--- Before all who may stop an event.
-local first = 1000;
+function module.add_host(module)
+	local audit = new_audit(module, "audit");
 
--- Who did it --
+	-- Before all who may stop an event.
+	local first = 1000;
 
-local function user_actor(jid)
-	return { kind = "user", jid = jid, session = full_sessions[jid] };
-end
+	-- Who did it --
 
--- An event's actor is missing where the room does something for somebody: who asked for that is known by the request.
-local function get_actor(jid)
-	if type(jid) == "string" then return user_actor(jid); end
-	return audit.acting() or { kind = "unknown" };
-end
-
-local function sender_of(event)
-	return (event.incoming or event.stanza).attr.from;
-end
-
--- A wrapper of a request's handlers: what they do is done by who sent it.
-local function as_sender(handlers, name, event)
-	local ok, jid = pcall(sender_of, event);
-	if not ok then
-		return handlers(name, event);
+	local function user_actor(jid)
+		return { kind = "user", jid = jid, session = full_sessions[jid] };
 	end
-	return audit.run_as(user_actor(jid), handlers, name, event);
-end
 
-module:wrap_event("iq-set/bare/http://jabber.org/protocol/muc#admin:query", as_sender);
-module:wrap_event("iq/bare/jabber:iq:register:query", as_sender);
-module:wrap_event("muc-invite", as_sender);
-
-local function account(jid)
-	return jid_node(jid) and jid_bare(jid) or nil;
-end
-
--- Rooms --
-
--- Who makes a room gets it; that is a part of room-created.
-local creators = setmetatable({}, { __mode = "k" });
-
-module:hook("muc-room-pre-create", audit.guard("muc-room-pre-create", function (event)
-	creators[event.room] = jid_bare(event.stanza.attr.from);
-end), first);
-
-audit.hook("muc-room-created", function (event)
-	local room = event.room;
-	local from = event.stanza and event.stanza.attr.from;
-	creators[room] = nil;
-	return from and jid_bare(from) or nil, "room-created", {
-		session = from and full_sessions[from];
-		actor = get_actor(from);
-		custom = { audit.detail("room", { jid = room.jid }) };
-	};
-end, first);
-
-audit.hook("muc-room-destroyed", function (event)
-	local room = event.room;
-	return nil, "room-destroyed", {
-		-- room:destroy() sets the field; without it the last one has left a room that is not kept.
-		actor = room.destroying and get_actor() or { kind = "server" };
-		custom = { audit.detail("room", { jid = room.jid, alternate = event.newjid }, event.reason) };
-	};
-end, first);
-
--- Configuration --
-
-local function same(a, b)
-	if type(a) ~= "table" or type(b) ~= "table" then return a == b; end
-	for key, value in pairs(a) do
-		if not same(value, b[key]) then return false; end
+	-- An event's actor is missing where the room does something for somebody: who asked for that is known by the request.
+	local function get_actor(jid)
+		if type(jid) == "string" then return user_actor(jid); end
+		return audit:acting() or { kind = "unknown" };
 	end
-	for key in pairs(b) do
-		if a[key] == nil then return false; end
-	end
-	return true;
-end
 
--- What the form says of each setting; lists have the chosen one among their options.
-local function get_settings(room, actor)
-	local settings = {};
-	for _, field in ipairs(room:get_form_layout(actor)) do
-		if field.name then
-			settings[field.name] = { value = field.value, options = field.options };
+	local function sender_of(event)
+		return (event.incoming or event.stanza).attr.from;
+	end
+
+	-- A wrapper of a request's handlers: what they do is done by who sent it.
+	local function as_sender(handlers, name, event)
+		local ok, jid = pcall(sender_of, event);
+		if not ok then
+			return handlers(name, event);
 		end
+		return audit.run_as(user_actor(jid), handlers, name, event);
 	end
-	return settings;
-end
 
--- By room: a form that was submitted, with the settings before it.
-local submitted = {};
+	module:wrap_event("iq-set/bare/http://jabber.org/protocol/muc#admin:query", as_sender);
+	module:wrap_event("iq/bare/jabber:iq:register:query", as_sender);
+	module:wrap_event("muc-invite", as_sender);
 
-module:hook("muc-config-submitted", audit.guard("muc-config-submitted", function (event)
-	local room, from = event.room, event.actor;
-	submitted[room] = { from = from, settings = get_settings(room, from) };
-end), first);
+	local function account(jid)
+		return jid_node(jid) and jid_bare(jid) or nil;
+	end
 
-local function record_changes(room, form)
-	local changed = {};
-	for name, after in pairs(get_settings(room, form.from)) do
-		if not same(form.settings[name], after) then
-			changed[#changed+1] = name;
+	-- Rooms --
+
+	-- Who makes a room gets it; that is a part of room-created.
+	local creators = setmetatable({}, { __mode = "k" });
+
+	module:hook("muc-room-pre-create", audit:guard("muc-room-pre-create", function (event)
+		creators[event.room] = jid_bare(event.stanza.attr.from);
+	end), first);
+
+	audit:hook("muc-room-created", function (event)
+		local room = event.room;
+		local from = event.stanza and event.stanza.attr.from;
+		creators[room] = nil;
+		return from and jid_bare(from) or nil, "room-created", {
+			session = from and full_sessions[from];
+			actor = get_actor(from);
+			custom = { audit.detail("room", { jid = room.jid }) };
+		};
+	end, first);
+
+	audit:hook("muc-room-destroyed", function (event)
+		local room = event.room;
+		return nil, "room-destroyed", {
+			-- room:destroy() sets the field; without it the last one has left a room that is not kept.
+			actor = room.destroying and get_actor() or { kind = "server" };
+			custom = { audit.detail("room", { jid = room.jid, alternate = event.newjid }, event.reason) };
+		};
+	end, first);
+
+	-- Configuration --
+
+	local function same(a, b)
+		if type(a) ~= "table" or type(b) ~= "table" then return a == b; end
+		for key, value in pairs(a) do
+			if not same(value, b[key]) then return false; end
 		end
+		for key in pairs(b) do
+			if a[key] == nil then return false; end
+		end
+		return true;
 	end
-	if not changed[1] then return; end
-	table.sort(changed);
-	for i, name in ipairs(changed) do
-		changed[i] = audit.detail("field", { name = name });
+
+	-- What the form says of each setting; lists have the chosen one among their options.
+	local function get_settings(room, actor)
+		local settings = {};
+		for _, field in ipairs(room:get_form_layout(actor)) do
+			if field.name then
+				settings[field.name] = { value = field.value, options = field.options };
+			end
+		end
+		return settings;
 	end
-	module:audit(nil, "room-configured", {
-		actor = get_actor(form.from);
-		custom = { audit.detail("room", { jid = room.jid }), audit.detail("configuration", nil, nil, changed) };
-	});
-end
 
-local after_request = audit.guard("the configuration of a room", function ()
-	for room, form in pairs(submitted) do
-		submitted[room] = nil;
-		record_changes(room, form);
+	-- By room: a form that was submitted, with the settings before it.
+	local submitted = {};
+
+	module:hook("muc-config-submitted", audit:guard("muc-config-submitted", function (event)
+		local room, from = event.room, event.actor;
+		submitted[room] = { from = from, settings = get_settings(room, from) };
+	end), first);
+
+	local function record_changes(room, form)
+		local changed = {};
+		for name, after in pairs(get_settings(room, form.from)) do
+			if not same(form.settings[name], after) then
+				changed[#changed+1] = name;
+			end
+		end
+		if not changed[1] then return; end
+		table.sort(changed);
+		for i, name in ipairs(changed) do
+			changed[i] = audit.detail("field", { name = name });
+		end
+		module:audit(nil, "room-configured", {
+			actor = get_actor(form.from);
+			custom = { audit.detail("room", { jid = room.jid }), audit.detail("configuration", nil, nil, changed) };
+		});
 	end
-end);
 
-local function finish(...)
-	after_request();
-	return ...;
-end
+	local after_request = audit:guard("the configuration of a room", function ()
+		for room, form in pairs(submitted) do
+			submitted[room] = nil;
+			record_changes(room, form);
+		end
+	end);
 
--- When the request has been handled the new settings are there; no event tells of that.
-module:wrap_event("iq-set/bare/http://jabber.org/protocol/muc#owner:query", function (handlers, name, event)
-	return finish(as_sender(handlers, name, event));
-end);
+	local function finish(...)
+		after_request();
+		return ...;
+	end
 
--- Affiliations --
+	-- When the request has been handled the new settings are there; no event tells of that.
+	module:wrap_event("iq-set/bare/http://jabber.org/protocol/muc#owner:query", function (handlers, name, event)
+		return finish(as_sender(handlers, name, event));
+	end);
 
-audit.hook("muc-set-affiliation", function (event)
-	local room, jid = event.room, event.jid;
-	local from, to = event.previous_affiliation, event.affiliation;
-	if from == to or creators[room] == jid and to == "owner" then return; end
-	return account(jid), "room-affiliation-changed", {
-		actor = get_actor(event.actor);
-		custom = {
-			audit.detail("room", { jid = room.jid });
-			audit.detail("affiliation", { jid = jid, from = from, to = to }, event.reason);
+	-- Affiliations --
+
+	audit:hook("muc-set-affiliation", function (event)
+		local room, jid = event.room, event.jid;
+		local from, to = event.previous_affiliation, event.affiliation;
+		if from == to or creators[room] == jid and to == "owner" then return; end
+		return account(jid), "room-affiliation-changed", {
+			actor = get_actor(event.actor);
+			custom = {
+				audit.detail("room", { jid = room.jid });
+				audit.detail("affiliation", { jid = jid, from = from, to = to }, event.reason);
+			};
 		};
-	};
-end, first);
+	end, first);
 
--- Roles --
+	-- Roles --
 
--- The role that somebody wants to give to an occupant: whether it may be given is only told by the presence that follows,
--- which has the same table for the occupant, as no other has.
-local wanted;
+	-- The role that somebody wants to give to an occupant: whether it may be given is only told by the presence that follows,
+	-- which has the same table for the occupant, as no other has.
+	local wanted;
 
-module:hook("muc-pre-set-role", audit.guard("muc-pre-set-role", function (event)
-	wanted = { occupant = event.occupant, from = event.occupant.role or "none" };
-end), first);
+	module:hook("muc-pre-set-role", audit:guard("muc-pre-set-role", function (event)
+		wanted = { occupant = event.occupant, from = event.occupant.role or "none" };
+	end), first);
 
-local function has_status(x, code)
-	for status in x:childtags("status") do
-		if status.attr.code == code then return true; end
+	local function has_status(x, code)
+		for status in x:childtags("status") do
+			if status.attr.code == code then return true; end
+		end
+		return false;
 	end
-	return false;
-end
 
-audit.hook("muc-broadcast-presence", function (event)
-	local occupant, from = event.occupant, nil;
-	if wanted and wanted.occupant == occupant then
-		from = wanted.from;
-		wanted = nil;
-		if from == (occupant.role or "none") then return; end
-	elseif event.actor or occupant.role or not has_status(event.x, "307") then
-		return; -- Not kicked by the room itself either.
-	end
-	return jid_bare(occupant.bare_jid), "room-role-changed", {
-		actor = get_actor(event.actor);
-		custom = {
-			audit.detail("room", { jid = event.room.jid });
-			audit.detail("role", { nick = jid_resource(occupant.nick), from = from, to = occupant.role or "none" }, event.reason);
+	audit:hook("muc-broadcast-presence", function (event)
+		local occupant, from = event.occupant, nil;
+		if wanted and wanted.occupant == occupant then
+			from = wanted.from;
+			wanted = nil;
+			if from == (occupant.role or "none") then return; end
+		elseif event.actor or occupant.role or not has_status(event.x, "307") then
+			return; -- Not kicked by the room itself either.
+		end
+		return jid_bare(occupant.bare_jid), "room-role-changed", {
+			actor = get_actor(event.actor);
+			custom = {
+				audit.detail("room", { jid = event.room.jid });
+				audit.detail("role", { nick = jid_resource(occupant.nick), from = from, to = occupant.role or "none" }, event.reason);
+			};
 		};
-	};
-end, first);
+	end, first);
+end

@@ -1,18 +1,24 @@
 -- Records reports of spam and abuse (XEP-0377) as mod_spam_reporting takes them: abuse-reported. It concerns the account
 -- that was reported, wherever that is; who reported it is the actor.
 
-module:depends("audit");
-local audit = module:require("audit/audit");
+module:set_global();
+
+local library = module:depends("audit").library;
+local new_audit = library "audit";
 
 local jid_bare = require "util.jid".bare;
 local jid_node = require "util.jid".node;
 
-for _, kind in ipairs { "spam", "abuse", "unknown" } do
-	audit.hook("spam_reporting/"..kind.."-report", function (event)
-		local jid, session = event.jid, event.origin;
-		return jid_node(jid) and jid_bare(jid) or nil, "abuse-reported", {
-			actor = { kind = "user", jid = event.stanza.attr.from or session.full_jid, session = session };
-			custom = { audit.detail("report", { type = kind, jid = jid }, event.reason) };
-		};
-	end, 1);
+function module.add_host(module)
+	local audit = new_audit(module, "audit");
+
+	for _, kind in ipairs { "spam", "abuse", "unknown" } do
+		audit:hook("spam_reporting/"..kind.."-report", function (event)
+			local jid, session = event.jid, event.origin;
+			return jid_node(jid) and jid_bare(jid) or nil, "abuse-reported", {
+				actor = { kind = "user", jid = event.stanza.attr.from or session.full_jid, session = session };
+				custom = { audit.detail("report", { type = kind, jid = jid }, event.reason) };
+			};
+		end, 1);
+	end
 end

@@ -1,8 +1,11 @@
 -- Records connections with other servers, s2s-established and s2s-refused, and those of external components,
 -- component-authenticated and component-refused. What a component does is recorded where the module is loaded on it.
 
-module:depends("audit");
-local audit = module:require("audit/audit");
+module:set_global();
+
+local library = module:depends("audit").library;
+local new_audit = library "audit";
+local details = library "details";
 
 local hosts = prosody.hosts;
 local ipairs, pairs, setmetatable, type = ipairs, pairs, setmetatable, type;
@@ -44,7 +47,7 @@ end
 -- <certificate/> with the outcome of its check, nil where there was none, or nobody to check it.
 local function certificate(session)
 	if not session.cert_chain_status then return nil; end
-	return audit.detail("certificate", {
+	return details.detail("certificate", {
 		chain = session.cert_chain_status;
 		identity = session.cert_identity_status;
 	}, chain_errors(session.cert_chain_errors));
@@ -53,41 +56,20 @@ end
 local function get_extra(session, detail)
 	local custom = { detail };
 	custom[#custom+1] = certificate(session);
-	custom[#custom+1] = audit.tls(session);
+	custom[#custom+1] = details.tls(session);
 	return { session = session; custom = custom };
 end
-
--- mod_s2s itself is at -1.
-module:hook("s2s-authenticated", audit.guard("s2s-authenticated", function (event)
-	local stream = of_stream(event.session);
-	stream.mechanism, stream.remote = event.mechanism, event.host;
-end), 1);
 
 local function describe_established(event)
 	local session = event.session;
 	local stream = of_stream(session);
-	return nil, "s2s-established", get_extra(session, audit.detail("s2s", {
+	return nil, "s2s-established", get_extra(session, details.detail("s2s", {
 		direction = session.direction;
 		-- One stream may be used for several hosts of a server: the last that authenticated is meant.
 		remote = stream.remote or remote_host(session);
 		mechanism = stream.mechanism;
 	}));
 end
-
-audit.hook("s2sin-established", describe_established);
-audit.hook("s2sout-established", describe_established);
-
-local note_closing = audit.guard("the end of a stream", function (closing)
-	local stream = of_stream(closing.session);
-	stream.closing = stream.closing or { reason = closing.reason; remote_reason = closing.remote_reason };
-end);
-
-module:hook_global("s2s-created", audit.guard("s2s-created", function (event)
-	local session = event.session;
-	if of_stream(session).watched then return; end
-	of_stream(session).watched = true;
-	audit.watch_close(session, note_closing);
-end));
 
 -- Of what close() was given: the condition, a text, and who refused. Nothing where there was no error.
 local function explain_closing(session, closing)
@@ -127,30 +109,39 @@ local function explain_failure(session, reason)
 	end
 end
 
--- A host that we do not have has no log: the first of those that have this module takes what is meant for it.
-local function takes_strays()
-	for name, host in pairs(hosts) do
-		if name < module.host and host.modules.audit_s2s then return false; end
+local server = new_audit(module);
+
+local note_closing = server:guard("the end of a stream", function (closing)
+	local stream = of_stream(closing.session);
+	stream.closing = stream.closing or { reason = closing.reason; remote_reason = closing.remote_reason };
+end);
+
+module:hook("s2s-created", server:guard("s2s-created", function (event)
+	local session = event.session;
+	if of_stream(session).watched then return; end
+	of_stream(session).watched = true;
+	server.watch_close(session, note_closing);
+end));
+
+-- Of each host that has this module, what records a refusal there. A host that we do not have has no log: the first of them takes
+-- what is meant for it.
+local recorders = {};
+
+local function recorder_for(local_host)
+	if hosts[local_host] then return recorders[local_host]; end
+	local first;
+	for host in pairs(recorders) do
+		if not first or host < first then first = host; end
 	end
-	return true;
+	return recorders[first];
 end
 
-local function record_refusal(session, local_host, remote, condition, text, by)
-	of_stream(session).recorded = true;
-	module:audit(nil, "s2s-refused", get_extra(session, audit.detail("s2s", {
-		direction = session.direction;
-		remote = remote;
-		["local"] = local_host ~= module.host and local_host or nil;
-		condition = condition;
-		by = by;
-	}, text)));
-end
-
-module:hook_global("s2s-destroyed", audit.guard("s2s-destroyed", function (event)
+module:hook("s2s-destroyed", server:guard("s2s-destroyed", function (event)
 	local session = event.session;
 	if session.type ~= "s2sin_unauthed" and session.type ~= "s2sout_unauthed" then return; end
 	local local_host = session.direction == "outgoing" and session.from_host or session.to_host;
-	if local_host ~= module.host and (hosts[local_host] or not takes_strays()) then return; end
+	local record_refusal = recorder_for(local_host);
+	if not record_refusal then return; end
 	local stream, remote = of_stream(session), remote_host(session);
 	if stream.recorded or not remote then return; end
 	local condition, text, by;
@@ -164,20 +155,6 @@ module:hook_global("s2s-destroyed", audit.guard("s2s-destroyed", function (event
 	record_refusal(session, local_host, remote, condition, text, by);
 end));
 
-module:hook("stanza/jabber:server:dialback:verify", audit.guard("dialback", function (event)
-	local origin, attr = event.origin, event.stanza.attr;
-	if origin.direction == "incoming" then
-		of_stream(origin).verifies = true;
-	elseif attr.type and attr.type ~= "valid" and attr.from == origin.to_host then
-		-- The server whose key somebody gave denies it. Prosody passes that on, and leaves the stream open.
-		for session in pairs(prosody.incoming_s2s) do
-			if session.streamid == attr.id and session.to_host == module.host and session.hosts[attr.from] then
-				record_refusal(session, module.host, attr.from, "dialback-failed", nil, "remote");
-			end
-		end
-	end
-end), 1);
-
 -- External components --
 
 -- They have no field ip, and no id.
@@ -185,26 +162,72 @@ local function component_session(session)
 	return { type = session.type; ip = session.conn and session.conn:ip() };
 end
 
-audit.hook("component-authenticated", function (event)
-	return nil, "component-authenticated", { session = component_session(event.session) };
-end);
+-- On each host --
 
-local note_component_closing = audit.guard("the end of a component's stream", function (closing)
-	local session, reason = closing.session, closing.reason;
-	if session.type ~= "component_unauthed" or not reason then return; end
-	local condition, text = reason, nil;
-	if type(reason) == "table" then
-		condition, text = reason.condition, reason.text;
-	end
-	module:audit(nil, "component-refused", {
-		session = component_session(session);
-		custom = { audit.detail("component", { condition = condition }, text) };
-	});
-end);
+function module.add_host(module)
+	local audit = new_audit(module, "audit");
 
--- A handshake is an attempt to authenticate, and no event tells of one that failed. mod_component is at -1.
-module:hook("stanza/jabber:component:accept:handshake", audit.guard("component handshake", function (event)
-	if event.origin.type == "component_unauthed" then
-		audit.watch_close(event.origin, note_component_closing);
+	local function record_refusal(session, local_host, remote, condition, text, by)
+		of_stream(session).recorded = true;
+		module:audit(nil, "s2s-refused", get_extra(session, details.detail("s2s", {
+			direction = session.direction;
+			remote = remote;
+			["local"] = local_host ~= module.host and local_host or nil;
+			condition = condition;
+			by = by;
+		}, text)));
 	end
-end), 1);
+
+	recorders[module.host] = record_refusal;
+
+	function module.unload()
+		recorders[module.host] = nil;
+	end
+
+	-- mod_s2s itself is at -1.
+	module:hook("s2s-authenticated", audit:guard("s2s-authenticated", function (event)
+		local stream = of_stream(event.session);
+		stream.mechanism, stream.remote = event.mechanism, event.host;
+	end), 1);
+
+	audit:hook("s2sin-established", describe_established);
+	audit:hook("s2sout-established", describe_established);
+
+	module:hook("stanza/jabber:server:dialback:verify", audit:guard("dialback", function (event)
+		local origin, attr = event.origin, event.stanza.attr;
+		if origin.direction == "incoming" then
+			of_stream(origin).verifies = true;
+		elseif attr.type and attr.type ~= "valid" and attr.from == origin.to_host then
+			-- The server whose key somebody gave denies it. Prosody passes that on, and leaves the stream open.
+			for session in pairs(prosody.incoming_s2s) do
+				if session.streamid == attr.id and session.to_host == module.host and session.hosts[attr.from] then
+					record_refusal(session, module.host, attr.from, "dialback-failed", nil, "remote");
+				end
+			end
+		end
+	end), 1);
+
+	audit:hook("component-authenticated", function (event)
+		return nil, "component-authenticated", { session = component_session(event.session) };
+	end);
+
+	local note_component_closing = audit:guard("the end of a component's stream", function (closing)
+		local session, reason = closing.session, closing.reason;
+		if session.type ~= "component_unauthed" or not reason then return; end
+		local condition, text = reason, nil;
+		if type(reason) == "table" then
+			condition, text = reason.condition, reason.text;
+		end
+		module:audit(nil, "component-refused", {
+			session = component_session(session);
+			custom = { details.detail("component", { condition = condition }, text) };
+		});
+	end);
+
+	-- A handshake is an attempt to authenticate, and no event tells of one that failed. mod_component is at -1.
+	module:hook("stanza/jabber:component:accept:handshake", audit:guard("component handshake", function (event)
+		if event.origin.type == "component_unauthed" then
+			audit.watch_close(event.origin, note_component_closing);
+		end
+	end), 1);
+end

@@ -3,8 +3,11 @@
 -- While the server runs, the time is stored at every heartbeat; whoever finds that at the next start knows that the
 -- server did not stop by itself, and when it was last alive.
 
-module:depends("audit");
-local audit = module:require("audit/audit");
+module:set_global();
+
+local library = module:depends("audit").library;
+local new_audit = library "audit";
+local timers = library "timers";
 
 local new_runner = require "util.async".runner;
 
@@ -13,126 +16,131 @@ local pairs, pcall, tonumber, tostring, type = pairs, pcall, tonumber, tostring,
 
 local prosody = prosody;
 
-local interval = audit.option_period("audit_status_heartbeat_interval", 60, 1);
+function module.add_host(module)
+	local audit = new_audit(module, "audit");
 
--- A keyval store, for 0.12; what the keyval+ of the modules before us has written reads the same.
-local store, store_err = module:open_store("audit_status", "keyval");
-if not store then
-	module:log("error", "Crashes can't be told from stops, as there is no store for the server's status: %s", store_err);
-end
+	local interval = audit:option_period("audit_status_heartbeat_interval", 60, 1);
 
--- For other modules: whether the server had crashed before this start.
-crashed = false;
-
--- That the server runs is in the store.
-local running = false;
-local write_failed = false;
-
--- A driver that raises is one that fails.
-local function call(method, ...)
-	if not store then return nil; end
-	local ok, result, err = pcall(store[method], store, nil, ...);
-	if not ok then return nil, result; end
-	return result, err;
-end
-
-local function write_status(status)
-	running = status == "started";
-	local ok, err = call("set", { status = status; heartbeat = os_time() });
-	if not ok and store and not write_failed then
-		module:log("error", "The server's status could not be stored, it will be tried again: %s", err);
+	-- A keyval store, for 0.12; what the keyval+ of the modules before us has written reads the same.
+	local store, store_err = module:open_store("audit_status", "keyval");
+	if not store then
+		module:log("error", "Crashes can't be told from stops, as there is no store for the server's status: %s", store_err);
 	end
-	write_failed = not ok;
-end
 
-local function read_status()
-	local state, err = call("get");
-	if type(state) == "table" then return state; end
-	return {}, err;
-end
+	-- For other modules: whether the server had crashed before this start.
+	local environment = module.environment;
+	environment.crashed = false;
 
--- Contract with readers of the log: <note/> has no namespace.
-local function note(text)
-	local stanza = audit.detail("note", nil, text);
-	stanza.attr.xmlns = nil;
-	return stanza;
-end
+	-- That the server runs is in the store.
+	local running = false;
+	local write_failed = false;
 
-local tasks = {};
-
-function tasks.start()
-	local state, err = read_status();
-	if state.status == "started" then
-		crashed = true;
-		module:audit(nil, "server-crashed", { timestamp = tonumber(state.heartbeat) });
+	-- A driver that raises is one that fails.
+	local function call(method, ...)
+		if not store then return nil; end
+		local ok, result, err = pcall(store[method], store, nil, ...);
+		if not ok then return nil, result; end
+		return result, err;
 	end
-	local custom;
-	if err then
-		module:log("error", "The server's status could not be read, so it is not known whether it crashed: %s", err);
-		custom = { note("Status before the start could not be read: "..tostring(err)) };
+
+	local function write_status(status)
+		running = status == "started";
+		local ok, err = call("set", { status = status; heartbeat = os_time() });
+		if not ok and store and not write_failed then
+			module:log("error", "The server's status could not be stored, it will be tried again: %s", err);
+		end
+		write_failed = not ok;
 	end
-	module:audit(nil, "server-started", { custom = custom });
-	write_status("started");
-end
 
-function tasks.heartbeat()
-	write_status("started");
-end
-
-function tasks.stop()
-	local reason = prosody.shutdown_reason;
-	module:audit(nil, "server-stopped", { custom = reason and { note(reason) } });
-	write_status("stopped");
-end
-
-function tasks.leave()
-	write_status("stopped");
-end
-
--- Storage drivers may wait, which events and timers do not allow.
-local perform = {};
-for name, task in pairs(tasks) do
-	perform[name] = audit.guard(name, task);
-end
-local runner = new_runner(function (name)
-	perform[name]();
-end);
-
-local stopped = false;
-
-module:hook_global("server-started", audit.guard("server-started", function ()
-	-- A server that gives up while it starts, as another one runs already, must not touch the other one's status.
-	if prosody.shutdown_reason or prosody.shutdown_code then return; end
-	runner:run("start");
-end));
-
-module:hook_global("server-stopped", audit.guard("server-stopped", function ()
-	stopped = true;
-	if running then
-		runner:run("stop");
+	local function read_status()
+		local state, err = call("get");
+		if type(state) == "table" then return state; end
+		return {}, err;
 	end
-end));
 
--- The first turn of the loop comes after server-started. In a server that runs already, this is where we begin.
-module:add_timer(0, function ()
-	if stopped then return; end
-	if runner.state == "ready" then -- else a slow store is at the last one still
-		runner:run("heartbeat");
+	-- Contract with readers of the log: <note/> has no namespace.
+	local function note(text)
+		local stanza = audit.detail("note", nil, text);
+		stanza.attr.xmlns = nil;
+		return stanza;
 	end
-	return interval;
-end);
 
--- Unloaded, we could not tell a stop from a crash any more.
-function module.unload()
-	if running and not stopped and not module.reloading then
-		runner:run("leave");
+	local tasks = {};
+
+	function tasks.start()
+		local state, err = read_status();
+		if state.status == "started" then
+			environment.crashed = true;
+			module:audit(nil, "server-crashed", { timestamp = tonumber(state.heartbeat) });
+		end
+		local custom;
+		if err then
+			module:log("error", "The server's status could not be read, so it is not known whether it crashed: %s", err);
+			custom = { note("Status before the start could not be read: "..tostring(err)) };
+		end
+		module:audit(nil, "server-started", { custom = custom });
+		write_status("started");
 	end
-end
 
-function module.save()
-	return { crashed = crashed, running = running };
-end
+	function tasks.heartbeat()
+		write_status("started");
+	end
 
-function module.restore(state)
-	crashed, running = state.crashed, state.running;
+	function tasks.stop()
+		local reason = prosody.shutdown_reason;
+		module:audit(nil, "server-stopped", { custom = reason and { note(reason) } });
+		write_status("stopped");
+	end
+
+	function tasks.leave()
+		write_status("stopped");
+	end
+
+	-- Storage drivers may wait, which events and timers do not allow.
+	local perform = {};
+	for name, task in pairs(tasks) do
+		perform[name] = audit:guard(name, task);
+	end
+	local runner = new_runner(function (name)
+		perform[name]();
+	end);
+
+	local stopped = false;
+
+	module:hook_global("server-started", audit:guard("server-started", function ()
+		-- A server that gives up while it starts, as another one runs already, must not touch the other one's status.
+		if prosody.shutdown_reason or prosody.shutdown_code then return; end
+		runner:run("start");
+	end));
+
+	module:hook_global("server-stopped", audit:guard("server-stopped", function ()
+		stopped = true;
+		if running then
+			runner:run("stop");
+		end
+	end));
+
+	-- The first turn of the loop comes after server-started. In a server that runs already, this is where we begin.
+	timers.add(module, 0, function ()
+		if stopped then return; end
+		if runner.state == "ready" then -- else a slow store is at the last one still
+			runner:run("heartbeat");
+		end
+		return interval;
+	end);
+
+	-- Unloaded, we could not tell a stop from a crash any more.
+	function module.unload()
+		if running and not stopped and not module.reloading then
+			runner:run("leave");
+		end
+	end
+
+	function module.save()
+		return { crashed = environment.crashed, running = running };
+	end
+
+	function module.restore(state)
+		environment.crashed, running = state.crashed, state.running;
+	end
 end

@@ -69,7 +69,7 @@ describe("mod_audit_firewall", function ()
 	end);
 
 	it("names the administrator who does it", function ()
-		local acting = module_api.prosody.hosts[host.name].modules.audit_firewall.module:require("audit/acting");
+		local acting = host:library "audit/acting";
 		acting.run({ kind = "admin-shell", entries = { [host.name] = "the-entry" } }, mark, "spammer");
 		assert.equal('<actor caused-by="the-entry" kind="admin-shell"/>', module_api.lines(host:entries()[1])[1]);
 	end);

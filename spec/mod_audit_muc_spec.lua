@@ -89,7 +89,7 @@ describe("mod_audit_muc", function ()
 	end);
 
 	it("records what an administrator does", function ()
-		local acting = module_api.prosody.hosts[host.name].modules.audit_muc.module:require("audit/acting");
+		local acting = host:library "audit/acting";
 		local actor = { kind = "adhoc", jid = "admin@example.test/desk", entries = { [host.name] = "the-entry" } };
 		acting.run(actor, function ()
 			room.destroying = true;

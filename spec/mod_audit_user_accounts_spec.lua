@@ -169,10 +169,7 @@ describe("mod_audit_user_accounts", function ()
 	end);
 
 	it("knows an administrator", function ()
-		local acting = nil;
-		for _, mod in pairs(module_api.prosody.hosts[host.name].modules) do
-			if mod.module.name == "audit_user_accounts" then acting = mod.module:require("audit/acting"); end
-		end
+		local acting = host:library "audit/acting";
 		acting.run({ kind = "adhoc", jid = "admin@here.test/desk", entries = { [host.name] = "42" } }, function ()
 			change("user-password-changed");
 			change("user-role-changed", { role = { name = "prosody:admin" } });

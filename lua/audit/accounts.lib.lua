@@ -1,7 +1,7 @@
 -- What is going on with which account, so that one registration or removal is one entry though Prosody fires several events,
 -- and who does it.
 --
--- After module:depends("audit"): local accounts = module:require("audit/accounts")(audit);
+-- local accounts = library "accounts" (audit);
 
 local monotonic = require "util.time".monotonic;
 
@@ -11,7 +11,7 @@ local type = type;
 local seconds_at_most = 60;
 
 return function (audit)
-	local accounts = {};
+	local accounts, module = {}, audit.module;
 
 	-- One for all modules of the host, over their reloads: "registering" or "removing" -> username -> what is known of it.
 	local shared = module:shared("/"..module.host.."/audit/accounts");
@@ -56,7 +56,7 @@ return function (audit)
 
 	-- Who does something with the account of another, as far as it can be known.
 	function accounts.administrator()
-		return audit.acting() or { kind = "unknown" };
+		return audit:acting() or { kind = "unknown" };
 	end
 
 	-- What is left of a session when its account is gone or changed.

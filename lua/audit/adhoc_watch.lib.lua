@@ -1,8 +1,8 @@
 -- Watches ad-hoc commands (XEP-0050): what was run, by whom, and what came of it.
 
-local acting = module:require("audit/acting");
-local audit = module:require("audit/audit");
-local watch_sent = module:require("audit/sent");
+local acting = library "acting";
+local detail = library "details".detail;
+local watch_sent = library "sent";
 
 local core = require "audit_core";
 
@@ -30,13 +30,13 @@ local function describe_field(field)
 	if core.shows_field(name, field.attr.type) then
 		for value in field:childtags("value") do
 			if #children == MAX_VALUES then
-				children[#children + 1] = audit.detail("truncated");
+				children[#children + 1] = detail("truncated");
 				break;
 			end
-			children[#children + 1] = audit.detail("value", nil, core.field_value(name, value:get_text() or "", prosody.hosts));
+			children[#children + 1] = detail("value", nil, core.field_value(name, value:get_text() or "", prosody.hosts));
 		end
 	end
-	return audit.detail("field", { var = name }, nil, children);
+	return detail("field", { var = name }, nil, children);
 end
 
 local function describe_command(command, tag, outcome, condition)
@@ -44,13 +44,13 @@ local function describe_command(command, tag, outcome, condition)
 	local form = tag:get_child("x", "jabber:x:data");
 	for field in form and form:childtags("field") or function () end do
 		if #children == MAX_FIELDS then
-			children[#children + 1] = audit.detail("truncated");
+			children[#children + 1] = detail("truncated");
 			break;
 		elseif type(field.attr.var) == "string" and field.attr.var ~= "FORM_TYPE" then
 			children[#children + 1] = describe_field(field);
 		end
 	end
-	return audit.detail("command", {
+	return detail("command", {
 		node = command.node, name = command.name, action = tag.attr.action or "execute", outcome = outcome, condition = condition;
 	}, nil, children);
 end

@@ -1,15 +1,15 @@
 -- What the server answers to a stanza: the outcome of attempts of which Prosody fires no event.
 --
--- After module:depends("audit"): local answers = module:require("audit/answers")(audit);
+-- local answers = library "answers" (audit);
 
-local watch_sent = module:require("audit/sent");
+local watch_sent = library "sent";
 
 local ipairs, type = ipairs, type;
 
 return function (audit)
 	local answers = {};
 
-	local show = audit.guard("an answer to a client", function (watch)
+	local show = audit:guard("an answer to a client", function (watch)
 		watch.done = true; -- where it fails too
 		watch.done = watch.see(watch.stanza) == true;
 	end);

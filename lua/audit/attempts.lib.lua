@@ -5,10 +5,11 @@
 --   SASL2      the same, and everything where mod_sasl2 fires no events (Debian 12)
 --   XEP-0078   everything
 --
--- After module:depends("audit"): local attempted_mechanism = module:require("audit/attempts")(audit, record), where
+-- local attempted_mechanism = library "attempts" (audit, record), where
 -- record(event_type, session, login) has login = { username, mechanism, condition, text, fast }, and
 -- attempted_mechanism(session) is what a client asks for that is about to be refused or let in.
 
+local new_answers = library "answers";
 local nodeprep = require "util.encodings".stringprep.nodeprep;
 
 local setmetatable, type = setmetatable, type;
@@ -40,24 +41,28 @@ local function given_up(attempt)
 	return attempt;
 end
 
+-- One handler for all hosts: a server with thousands of them would call thousands.
+module:hook("c2s-closed", function (event)
+	local attempt = event.session and attempts[event.session];
+	if attempt and attempt.left_behind then
+		attempt.leave(event.session);
+	end
+end);
+
 return function (audit, record)
-	local answers = module:require("audit/answers")(audit);
+	local answers, module = new_answers(audit), audit.module;
 
 	local function hook(event_name, handler, priority)
-		module:hook(event_name, audit.guard(event_name, handler), priority);
+		module:hook(event_name, audit:guard(event_name, handler), priority);
 	end
 
 	-- The connection is gone. Before the client's name and address are, they were copied.
-	local leave = audit.guard("a closed connection", function (session)
+	local leave = audit:guard("a closed connection", function (session)
 		local attempt = attempts[session];
 		if attempt and attempt.left_behind then
 			attempts[session] = nil;
 			record("authentication-failure", attempt.left_behind, given_up(attempt));
 		end
-	end);
-
-	module:hook_global("c2s-closed", function (event)
-		if event.session then leave(event.session); end
 	end);
 
 	-- Prosody does not say that a session of BOSH has ended.
@@ -110,9 +115,9 @@ return function (audit, record)
 			if attempt and attempt.left_behind then
 				record("authentication-failure", session, given_up(attempt));
 			end
-			attempt = { mechanism = stanza.attr.mechanism };
+			attempt = { mechanism = stanza.attr.mechanism, leave = leave };
 		elseif not attempt then
-			attempt = {};
+			attempt = { leave = leave };
 		end
 		attempts[session] = attempt;
 		answers.watch(session, function (answer)

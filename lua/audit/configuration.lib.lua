@@ -2,7 +2,7 @@
 
 local configs = {};
 
-local audit = module:require("audit/audit");
+local detail = library "details".detail;
 
 local config = require "core.configmanager";
 local find_host_cert = require "core.certmanager".find_host_cert;
@@ -86,12 +86,12 @@ function configs.describe(changes)
 	local children = {};
 	for i = 1, #changes do
 		if i > MAX_OPTIONS then
-			children[i] = audit.detail("truncated");
+			children[i] = detail("truncated");
 			break;
 		end
-		children[i] = audit.detail("option", changes[i]);
+		children[i] = detail("option", changes[i]);
 	end
-	return audit.detail("options", nil, nil, children);
+	return detail("options", nil, nil, children);
 end
 
 local known = {}; -- host -> SHA-256 of its certificate, as it was last seen

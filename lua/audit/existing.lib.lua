@@ -1,6 +1,6 @@
 -- Whether a name is that of an account, where the server can tell without waiting.
 --
---   local existing = module:require("audit/existing");
+--   local existing = library "existing";
 --   existing.exists(host, username) -> true | false | nil: it can't be told without waiting
 --   existing.answers(host) -> whether it can be told on that host at all
 --

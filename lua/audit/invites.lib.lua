@@ -1,6 +1,6 @@
 -- Invites, as entries have them: never with a token that can be used, but with its hash, by which entries find together.
 --
--- After module:depends("audit"): local invites = module:require("audit/invites")(audit);
+-- local invites = library "invites" (audit);
 
 local sha256 = require "util.hashes".sha256;
 
@@ -26,8 +26,8 @@ return function (audit)
 			["token-sha256"] = type(invite.token) == "string" and sha256(invite.token, true) or nil;
 			type = invite.type;
 			jid = invite.jid;
-			inviter = invite.inviter and audit.jid(invite.inviter);
-			["resets-password-of"] = more.allow_reset and audit.jid(more.allow_reset);
+			inviter = invite.inviter and audit:jid(invite.inviter);
+			["resets-password-of"] = more.allow_reset and audit:jid(more.allow_reset);
 			roles = names(more.roles), groups = names(more.groups);
 			reusable = invite.reusable and "true" or nil;
 			registers = invite.allow_registration and "true" or nil;

@@ -1,9 +1,13 @@
 -- The state of each host's log as metrics for Prosody's statistics.
 --
--- local metrics = module:require "audit/metrics" (audit_log, statistics); metrics.watch(host_module)
+-- local metrics = library "metrics" (audit_log, statistics); metrics.watch(host_module)
 -- statistics[host] gets the functions that count what is recorded and stored.
 
 local time = require "util.time";
+local timers = library "timers";
+
+-- How often the state of a host is looked at, in seconds.
+local OFTEN = 10;
 
 return function (audit_log, statistics)
 	-- Shows the state of the log of a host as metrics, and as the module status that prosodyctl and the shell show.
@@ -60,11 +64,11 @@ return function (audit_log, statistics)
 			end
 		end
 		host_module:hook_global("stats-update", update);
-		host_module:add_timer(10, function ()
+		timers.add(host_module, OFTEN, function ()
 			update();
 			audit_log.look_at_key(host);
 			audit_log.look(host);
-			return 10;
+			return OFTEN;
 		end);
 		update();
 	end

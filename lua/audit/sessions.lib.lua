@@ -1,6 +1,6 @@
 -- Records what becomes of a login: resource-bound completes it, session-ended says how long it was and why it is over.
 --
--- After module:depends("audit"): module:require("audit/sessions")(audit);
+-- library "sessions" (audit);
 
 local now = require "util.time".now;
 
@@ -14,10 +14,10 @@ local function seconds_since(time)
 end
 
 return function (audit)
-	audit.hook("resource-bind", function (event)
+	audit:hook("resource-bind", function (event)
 		local session = event.session;
 		bound[session] = now();
-		return audit.jid(session.username), "resource-bound", {
+		return audit:jid(session.username), "resource-bound", {
 			session = session;
 			-- COMPAT BOSH sessions do not know when they began.
 			custom = { audit.detail("resource", { name = session.resource, ["seconds-since-connect"] = seconds_since(session.conntime) }) };
@@ -25,9 +25,9 @@ return function (audit)
 	end);
 
 	-- At the last moment when the session still knows its address.
-	audit.hook("resource-unbind", function (event)
+	audit:hook("resource-unbind", function (event)
 		local session, reason = event.session, event.error;
-		return audit.jid(session.username), "session-ended", {
+		return audit:jid(session.username), "session-ended", {
 			session = session;
 			custom = { audit.detail("ended", {
 				resource = session.resource;

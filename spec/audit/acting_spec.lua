@@ -11,11 +11,11 @@ describe("who acts", function ()
 
 	setup(function ()
 		host = module_api.host();
-		acting, audit = host:library "audit/acting", host:library "audit/audit";
+		acting, audit = host:library "audit/acting", host:library "audit/audit" (host:load("audit_tokens").module);
 	end);
 
 	local function kind()
-		local actor = audit.acting();
+		local actor = audit:acting();
 		return actor and actor.kind;
 	end
 
@@ -23,20 +23,20 @@ describe("who acts", function ()
 	local adhoc = { kind = "adhoc", jid = "admin@example.test/phone", session = { ip = "203.0.113.7" } };
 
 	it("is known while it runs, and by nobody afterwards", function ()
-		assert.is_nil(audit.acting());
+		assert.is_nil(audit:acting());
 		assert.same({ "adhoc", 1, nil, 3 }, { acting.run(adhoc, function (...)
-			assert.same(adhoc, audit.acting());
+			assert.same(adhoc, audit:acting());
 			assert.equal("admin-shell", acting.run(shell, kind));
 			return kind(), ...;
 		end, 1, nil, 3) });
-		assert.is_nil(audit.acting());
+		assert.is_nil(audit:acting());
 	end);
 
 	it("tells the entry of its own host", function ()
 		local actor = { kind = "admin-shell", entries = { [host.name] = "01a2", ["other.test"] = "01a3" } };
-		assert.same({ kind = "admin-shell", caused_by = "01a2" }, acting.run(actor, audit.acting));
-		assert.same({ kind = "admin-shell", caused_by = "01a3" }, acting.run(actor, audit.acting, "other.test"));
-		assert.same({ kind = "admin-shell" }, acting.run(actor, audit.acting, "third.test"));
+		assert.same({ kind = "admin-shell", caused_by = "01a2" }, acting.run(actor, audit.acting, audit));
+		assert.same({ kind = "admin-shell", caused_by = "01a3" }, acting.run(actor, audit.acting, audit, "other.test"));
+		assert.same({ kind = "admin-shell" }, acting.run(actor, audit.acting, audit, "third.test"));
 	end);
 
 	it("is forgotten after an error, which goes on as it was", function ()
@@ -44,7 +44,7 @@ describe("who acts", function ()
 		local ok, err = pcall(acting.run, shell, function () error(thing); end);
 		assert.same({ false, true }, { ok, err == thing });
 		assert.same({ false, "as it was" }, { pcall(acting.run, shell, function () error("as it was", 0); end) });
-		assert.is_nil(audit.acting());
+		assert.is_nil(audit:acting());
 	end);
 
 	it("is nobody else who runs while it waits", function ()
@@ -55,7 +55,7 @@ describe("who acts", function ()
 			end), kind();
 		end);
 		assert.same({ true, "admin-shell" }, { coroutine.resume(thread) });
-		assert.is_nil(audit.acting());
+		assert.is_nil(audit:acting());
 		assert.is_nil((select(2, coroutine.resume(coroutine.create(kind)))));
 		assert.same({ true, "admin-shell", nil }, { coroutine.resume(thread) });
 	end);
@@ -77,7 +77,7 @@ describe("who acts", function ()
 			module_api.pass(1);
 			table.sort(seen);
 			assert.same({ "admin-shell", "admin-shell", "admin-shell", "nobody" }, seen);
-			assert.is_nil(audit.acting());
+			assert.is_nil(audit:acting());
 		end);
 
 		it("is not known any more once that has ended", function ()

@@ -51,7 +51,7 @@ describe("sessions", function ()
 	it("that were there before us are as long as their stream", function ()
 		load { audit_auth_sessions = true };
 		bind();
-		host:reload("audit_auth");
+		module_api.reload("audit");
 		module_api.pass(90);
 		host:fire("resource-unbind", { session = session });
 		expect('<ended reason="connection closed" resource="balcony" seconds="SECONDS"/>', 92, detail(2));

@@ -97,10 +97,11 @@ server.each_series(describe, pending, function (series)
 		it("leads from a command to what comes of it, also in a later turn of the loop and after a question", function ()
 			prosody:adduser("tybalt@"..host, "secret");
 			prosody:eval([[
-				local audit = require "core.modulemanager".get_module(..., "audit_admin").module:require("audit/audit");
+				local get_module = require "core.modulemanager".get_module;
+				local audit = get_module("*", "audit").library "audit" (get_module(..., "audit_admin").module);
 				local seen = module:shared("actors");
 				module:hook_global("user-password-changed", function (event)
-					table.insert(seen, audit.acting(event.host) or { kind = "nobody" });
+					table.insert(seen, audit:acting(event.host) or { kind = "nobody" });
 				end);
 			]], host);
 			local shell = admin_socket.connect(prosody);

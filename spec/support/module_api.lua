@@ -42,14 +42,14 @@ local timers, last_timer = {}, 0;
 package.loaded["util.timer"] = {
 	add_task = function (delay, callback, param)
 		last_timer = last_timer + 1;
-		timers[last_timer] = { at = os.time() + delay, callback = callback, param = param };
+		timers[last_timer] = { at = util_time.now() + delay, callback = callback, param = param };
 		return last_timer;
 	end;
 	stop = function (id)
 		timers[id] = nil;
 	end;
 	reschedule = function (id, delay)
-		timers[id].at = os.time() + delay;
+		timers[id].at = util_time.now() + delay;
 	end;
 };
 
@@ -68,23 +68,23 @@ end
 
 -- Lets so many seconds pass, and runs what is due. 0 is one turn of the loop.
 function module_api.pass(seconds)
-	local goal = os.time() + seconds;
+	local goal = util_time.now() + seconds;
 	local id = next_timer(goal);
 	local run = {};
 	while id do
 		local timer = timers[id];
-		offset = offset + math.max(0, timer.at - os.time());
+		offset = offset + math.max(0, timer.at - util_time.now());
 		timers[id] = nil;
 		local again = timer.callback(os.time(), id, timer.param);
 		if again then
-			timer.at = os.time() + again;
+			timer.at = util_time.now() + again;
 			timers[id] = timer;
 			run[id] = (run[id] or 0) + 1;
 			assert(run[id] < 10000, "a timer that never rests");
 		end
 		id = next_timer(goal);
 	end
-	offset = offset + math.max(0, goal - os.time());
+	offset = offset + math.max(0, goal - util_time.now());
 end
 
 -- The server --
@@ -245,6 +245,14 @@ function host_methods:unload(name)
 	return assert(modulemanager.unload(self.name, name));
 end
 
+-- As module:reload() of the shell: for the whole server, and then on each host that has it.
+function module_api.reload(name)
+	assert(modulemanager.reload("*", name));
+	for host, session in pairs(prosody.hosts) do
+		if session.modules[name] then assert(modulemanager.reload(host, name)); end
+	end
+end
+
 -- As after a restart: the same store and options, with modules to be loaded.
 function host_methods:restart()
 	for name in pairs(prosody.hosts[self.name].modules) do
@@ -258,9 +266,10 @@ function host_methods:restart()
 	activate(self);
 end
 
--- A shared library (lua/audit/), as a module of the host gets it: host:library("audit/acting")
+-- A shared library (lua/audit/), as modules get it: host:library("audit/acting")
 function host_methods:library(name)
-	return self:load("audit_tokens").module:require(name);
+	self:load("audit");
+	return modulemanager.get_module("*", "audit").library((name:gsub("^audit/", "")));
 end
 
 -- What mod_audit shares with tests and tools: log and existing.

@@ -6,12 +6,12 @@ local new_form = require "util.dataforms".new;
 local st = require "util.stanza";
 local time = require "util.time";
 
-local audit = module:require "audit/audit";
-local new_command = module:require "adhoc".new;
-local readings = module:require "audit/reading/readings";
+local add_history = library "reading/history";
+local new_audit = library "audit";
+local new_command = library "reading/commands";
+local readings = library "reading/readings";
 
 local audit_log = module:shared("/*/audit/log").log;
-local host = module.host;
 
 local NODE = "xmpp:prosody.im/audit#";
 local PAGE, LARGEST_PAGE = 50, 200;
@@ -83,7 +83,7 @@ local function actor_of(data)
 	return { kind = "adhoc"; jid = data.from; session = data.origin or prosody.full_sessions[data.from] };
 end
 
-local function record(data, asked, shown)
+local function record(host, data, asked, shown)
 	readings.record(host, { through = "adhoc"; filter = asked.asked; entries = shown; actor = actor_of(data) });
 end
 
@@ -111,7 +111,7 @@ table.insert(fields, { name = "limit"; type = "text-single"; label = ("entries a
 local log_form = new_form(fields);
 
 -- What the form asks for, or nil and what is wrong with it.
-local function asked_of(values)
+local function asked_of(host, values)
 	local arguments = { host, "--utc" };
 	for _, field in ipairs(fields) do
 		local value = values[field.name];
@@ -135,42 +135,6 @@ local function unreadable(problem)
 	return { status = "completed"; error = { message = "The log can't be read now: "..tostring(problem) } };
 end
 
-local function show_page(state, data)
-	local ok, answer, next_state, result = readings.read(readings.pause, function (pause)
-		return page(state, "Audit log of "..host, LOG_COLUMNS, pause);
-	end);
-	if not ok then
-		return unreadable(answer);
-	end
-	record(data, state.asked, result.shown);
-	return answer, next_state;
-end
-
-local function log_handler(_, data, state)
-	if data.action == "cancel" then
-		return { status = "canceled" };
-	elseif not state then
-		return { status = "executing"; actions = { "next"; default = "next" }; form = log_form }, { asking = true };
-	elseif state.asking then
-		if not data.form then
-			return { status = "completed"; error = { message = "The form is missing." } };
-		end
-		local values = log_form:data(data.form);
-		local asked, problem = asked_of(values);
-		if not asked then
-			return { status = "executing"; actions = { "next"; default = "next" }; form = { layout = log_form; values = values };
-				error = { message = problem } }, state;
-		end
-		state = { asked = asked; size = math.min(asked.limit or PAGE, LARGEST_PAGE); places = { false } };
-		return show_page(state, data);
-	elseif turn(state, data.action) then
-		return show_page(state, data);
-	end
-	return { status = "completed" };
-end
-
-module:provides("adhoc", new_command("Audit log", NODE.."log", log_handler, "admin"));
-
 local summary_form = new_form {
 	title = "Audit summary";
 	instructions = "Totals of the audit log: by type, account, network and country, and over time. Times are in UTC.";
@@ -179,44 +143,81 @@ local summary_form = new_form {
 	{ name = "until"; type = "text-single"; label = "until: before this time" };
 };
 
-local function summary_handler(_, data, state)
-	if data.action == "cancel" then
-		return { status = "canceled" };
-	elseif not state or not data.form then
-		return { status = "executing"; actions = { "complete"; default = "complete" }; form = summary_form }, { asking = true };
-	end
-	local values = summary_form:data(data.form);
-	local arguments = { host, "--utc", "--stats" };
-	for _, name in ipairs { "since", "until" } do
-		if values[name] and values[name] ~= "" then table.insert(arguments, "--"..name.."="..values[name]); end
-	end
-	local command, problem = core.command(arguments, time.now());
-	if not command then
-		return { status = "executing"; actions = { "complete"; default = "complete" }; form = { layout = summary_form; values = values };
-			error = { message = problem } }, state;
-	end
-	local text = {};
-	local ok, result = readings.read(readings.pause, function (pause)
-		return audit_log.read(command.asked, function (part) table.insert(text, part); end, { pause = pause });
-	end);
-	if not ok then
-		return unreadable(result);
-	end
-	record(data, command.asked, result.shown);
-	local form = st.stanza("x", { xmlns = "jabber:x:data"; type = "result" }):text_tag("title", "Audit summary of "..host)
-		:tag("field", { var = "summary"; label = "Summary"; type = "text-multi" });
-	for line in table.concat(text):gmatch("[^\n]*") do
-		form:text_tag("value", line);
-	end
-	return { status = "completed"; other = form:up(); info = ("%d entries"):format(result.shown) };
-end
+-- add_commands(host_module): gives a host these commands.
+return function (host_module)
+	local host = host_module.host;
 
-module:provides("adhoc", new_command("Audit summary", NODE.."summary", summary_handler, "admin"));
+	local function show_page(state, data)
+		local ok, answer, next_state, result = readings.read(readings.pause, function (pause)
+			return page(state, "Audit log of "..host, LOG_COLUMNS, pause);
+		end);
+		if not ok then
+			return unreadable(answer);
+		end
+		record(host, data, state.asked, result.shown);
+		return answer, next_state;
+	end
 
--- For users --
+	local function log_handler(_, data, state)
+		if data.action == "cancel" then
+			return { status = "canceled" };
+		elseif not state then
+			return { status = "executing"; actions = { "next"; default = "next" }; form = log_form }, { asking = true };
+		elseif state.asking then
+			if not data.form then
+				return { status = "completed"; error = { message = "The form is missing." } };
+			end
+			local values = log_form:data(data.form);
+			local asked, problem = asked_of(host, values);
+			if not asked then
+				return { status = "executing"; actions = { "next"; default = "next" }; form = { layout = log_form; values = values };
+					error = { message = problem } }, state;
+			end
+			state = { asked = asked; size = math.min(asked.limit or PAGE, LARGEST_PAGE); places = { false } };
+			return show_page(state, data);
+		elseif turn(state, data.action) then
+			return show_page(state, data);
+		end
+		return { status = "completed" };
+	end
 
-if audit.option_boolean("audit_user_history", true) and not module:get_host_type():find("component", 1, true) then
-	module:require "audit/reading/history" {
-		node = NODE.."history"; size = PAGE; page = page; turn = turn;
-	};
+	local function summary_handler(_, data, state)
+		if data.action == "cancel" then
+			return { status = "canceled" };
+		elseif not state or not data.form then
+			return { status = "executing"; actions = { "complete"; default = "complete" }; form = summary_form }, { asking = true };
+		end
+		local values = summary_form:data(data.form);
+		local arguments = { host, "--utc", "--stats" };
+		for _, name in ipairs { "since", "until" } do
+			if values[name] and values[name] ~= "" then table.insert(arguments, "--"..name.."="..values[name]); end
+		end
+		local command, problem = core.command(arguments, time.now());
+		if not command then
+			return { status = "executing"; actions = { "complete"; default = "complete" }; form = { layout = summary_form; values = values };
+				error = { message = problem } }, state;
+		end
+		local text = {};
+		local ok, result = readings.read(readings.pause, function (pause)
+			return audit_log.read(command.asked, function (part) table.insert(text, part); end, { pause = pause });
+		end);
+		if not ok then
+			return unreadable(result);
+		end
+		record(host, data, command.asked, result.shown);
+		local form = st.stanza("x", { xmlns = "jabber:x:data"; type = "result" }):text_tag("title", "Audit summary of "..host)
+			:tag("field", { var = "summary"; label = "Summary"; type = "text-multi" });
+		for line in table.concat(text):gmatch("[^\n]*") do
+			form:text_tag("value", line);
+		end
+		return { status = "completed"; other = form:up(); info = ("%d entries"):format(result.shown) };
+	end
+
+	host_module:provides("adhoc", new_command(host_module, "Audit log", NODE.."log", log_handler, "admin"));
+	host_module:provides("adhoc", new_command(host_module, "Audit summary", NODE.."summary", summary_handler, "admin"));
+
+	local audit = new_audit(host_module);
+	if audit:option_boolean("audit_user_history", true) and not host_module:get_host_type():find("component", 1, true) then
+		add_history(audit, { node = NODE.."history"; size = PAGE; page = page; turn = turn });
+	end
 end

@@ -10,9 +10,9 @@ local st = require "util.stanza";
 local storagemanager = require "core.storagemanager";
 local time = require "util.time";
 
-local link = module:require "audit/reading/socket";
-local leftovers = module:require "audit/reading/leftovers";
-local readings = module:require "audit/reading/readings";
+local link = library "reading/socket";
+local leftovers = library "reading/leftovers";
+local readings = library "reading/readings";
 
 local audit_log = module:shared("/*/audit/log").log;
 local hosts = prosody.hosts;

@@ -11,13 +11,11 @@ local modulemanager = require "core.modulemanager";
 local time = require "util.time";
 local usermanager = require "core.usermanager";
 
-local audit = module:require "audit/audit";
-local new_command = module:require "adhoc".new;
-local readings = module:require "audit/reading/readings";
+local new_accounts = library "accounts";
+local new_command = library "reading/commands";
+local readings = library "reading/readings";
 
-local accounts = module:require "audit/accounts" (audit);
 local audit_log = module:shared("/*/audit/log").log;
-local host = module.host;
 
 -- What users are told of their accounts. What an administrator did is theirs to know; from where it was done is not. What stands
 -- for several accounts is not theirs alone.
@@ -27,44 +25,8 @@ local OWN_COLUMNS = { "time", "event", "ip", "location", "client", "actor" };
 -- How long after the file of an account was written the entry that explains it may come; seconds.
 local EXPLAINED_WITHIN = 5;
 
--- That an account ends or begins is what its history goes by. Where no module records it, it is recorded here.
-local function record(event_type, event, session)
-	if not (modulemanager.is_loaded(host, "audit_register") or modulemanager.is_loaded(host, "audit_user_accounts")) then
-		return audit.jid(event.username), event_type, { session = session };
-	end
-end
-
--- Accounts that were deleted. mod_audit_register may still record that their owners did it.
-local ending = {};
-
-local record_end = audit.guard("user-deleted", function (username)
-	if ending[username] then
-		ending[username] = nil;
-		module:audit(audit.jid(username), "user-deleted", {});
-	end
-end);
-
-audit.hook_global("user-deleted", function (event)
-	local username = event.username;
-	if modulemanager.is_loaded(host, "audit_user_accounts") or accounts.current("removing", username) then
-		return;
-	elseif not modulemanager.is_loaded(host, "audit_register") then
-		return audit.jid(username), "user-deleted", {};
-	end
-	ending[username] = true;
-	module:add_timer(0, function () record_end(username); end);
-end);
-
-module:hook("user-deregistered", audit.guard("user-deregistered", function (event)
-	ending[event.username] = nil;
-end));
-
-audit.hook("user-registered", function (event)
-	return record("user-registered", event, type(event.session) == "table" and event.session or nil);
-end);
-
 -- Since when an account is there, by what Prosody keeps of it: UNIX time | nil
-local function created(username, pause)
+local function created(host, username, pause)
 	local ok, info = pcall(function ()
 		return usermanager.get_account_info and usermanager.get_account_info(username, host);
 	end);
@@ -85,7 +47,48 @@ local function created(username, pause)
 	end
 end
 
-return function (forms)
+-- add_history(audit, forms): gives the command to the host of audit. forms = { node, size, page, turn } of adhoc.lib.lua.
+return function (audit, forms)
+	local module = audit.module;
+	local host = module.host;
+	local accounts = new_accounts(audit);
+
+	-- That an account ends or begins is what its history goes by. Where no module records it, it is recorded here.
+	local function record(event_type, event, session)
+		if not (modulemanager.is_loaded(host, "audit_register") or modulemanager.is_loaded(host, "audit_user_accounts")) then
+			return audit:jid(event.username), event_type, { session = session };
+		end
+	end
+
+	-- Accounts that were deleted. mod_audit_register may still record that their owners did it.
+	local ending = {};
+
+	local record_end = audit:guard("user-deleted", function (username)
+		if ending[username] then
+			ending[username] = nil;
+			module:audit(audit:jid(username), "user-deleted", {});
+		end
+	end);
+
+	audit:hook_global("user-deleted", function (event)
+		local username = event.username;
+		if modulemanager.is_loaded(host, "audit_user_accounts") or accounts.current("removing", username) then
+			return;
+		elseif not modulemanager.is_loaded(host, "audit_register") then
+			return audit:jid(username), "user-deleted", {};
+		end
+		ending[username] = true;
+		module:add_timer(0, function () record_end(username); end);
+	end);
+
+	module:hook("user-deregistered", audit:guard("user-deregistered", function (event)
+		ending[event.username] = nil;
+	end));
+
+	audit:hook("user-registered", function (event)
+		return record("user-registered", event, type(event.session) == "table" and event.session or nil);
+	end);
+
 	-- Anybody may ask, and a large log takes long to read: one at a time.
 	local is_reading, told = false, false;
 
@@ -104,7 +107,7 @@ return function (forms)
 
 	local function show(state, own, pause)
 		if not state.asked then
-			local asked, began = audit_log.of_account(state.all, created(jid.node(own), pause), pause);
+			local asked, began = audit_log.of_account(state.all, created(host, jid.node(own), pause), pause);
 			if not asked then error(began, 0); end
 			state.asked, state.began = asked, began;
 		else
@@ -156,5 +159,5 @@ return function (forms)
 		return answer, next_state;
 	end
 
-	module:provides("adhoc", new_command("Recent account activity", forms.node, handler, "local_user"));
+	module:provides("adhoc", new_command(module, "Recent account activity", forms.node, handler, "local_user"));
 end

@@ -4,7 +4,7 @@ local core = require "audit_core";
 
 local time = require "util.time";
 
-local readings = module:require "audit/reading/readings";
+local readings = library "reading/readings";
 
 local audit_log = module:shared("/*/audit/log").log;
 local hosts = prosody.hosts;

@@ -1,0 +1,72 @@
+-- All that our modules do later, on whichever host, by one timer of the server: what is due next.
+--
+--   local timers = library "timers";
+--   timers.add(host_module, seconds, f): calls f then, and again after as many seconds as it returns
+--
+-- Many hosts are due at the same moment. So one turn of the loop is for as many as fit into it, and the next turn goes on.
+
+local new_heap = require "util.indexedbheap".create;
+local monotonic = require "util.time".monotonic;
+
+local max, tostring, type, xpcall = math.max, tostring, type, xpcall;
+local traceback = debug.traceback;
+
+-- How long one turn may hold the loop, in seconds; one that is longer by itself ends it.
+local SLICE = 0.008;
+
+local timers = {};
+
+local waiting = new_heap();
+local timer, timer_at; -- that of the server
+local turn; -- the time of the turn that runs now
+
+local tick;
+
+local function arm()
+	local due = waiting:peek();
+	if timer and due and timer_at <= due then return; end
+	if timer then
+		timer:stop();
+		timer = nil;
+	end
+	if due then
+		timer, timer_at = module:add_timer(max(0, due - monotonic()), tick), due;
+	end
+end
+
+local function insert(task, due, id)
+	-- What is added by a turn is for the next one.
+	task.due = turn and due <= turn and turn + 1e-6 or due;
+	waiting:insert(task, task.due, id);
+end
+
+local function with_traceback(err)
+	return traceback(tostring(err), 2);
+end
+
+function tick()
+	timer, turn = nil, max(monotonic(), timer_at);
+	local deadline, due = monotonic() + SLICE, waiting:peek();
+	while due and due <= turn do
+		local _, task, id = waiting:pop();
+		if task.module.loaded ~= false then
+			local ok, again = xpcall(task.run, with_traceback);
+			if not ok then
+				module:log("error", "Fault in a timer: %s", again);
+			elseif type(again) == "number" then
+				insert(task, max(task.due + again, turn), id);
+			end
+		end
+		if monotonic() > deadline then break; end
+		due = waiting:peek();
+	end
+	turn = nil;
+	arm();
+end
+
+function timers.add(of_module, seconds, run)
+	insert({ module = of_module, run = run }, monotonic() + seconds);
+	if not turn then arm(); end
+end
+
+return timers;
