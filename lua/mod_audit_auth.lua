@@ -32,7 +32,7 @@ local fast_usernames = setmetatable({}, { __mode = "k" });
 function module.add_host(module)
 	local audit = new_audit(module, "audit");
 
-	local passwords_only = audit:option_boolean("audit_auth_passwords_only", true);
+	local passwords_only = audit:option("audit_auth_passwords_only");
 
 	local attempted_mechanism;
 
@@ -87,7 +87,7 @@ function module.add_host(module)
 		end
 	end);
 
-	if audit:option_boolean("audit_auth_sessions", false) then
+	if audit:option("audit_auth_sessions") then
 		record_sessions(audit);
 	end
 

@@ -19,7 +19,7 @@ local prosody = prosody;
 function module.add_host(module)
 	local audit = new_audit(module, "audit");
 
-	local interval = audit:option_period("audit_status_heartbeat_interval", 60, 1);
+	local interval = audit:option("audit_status_heartbeat_interval");
 
 	-- A keyval store, for 0.12; what the keyval+ of the modules before us has written reads the same.
 	local store, store_err = module:open_store("audit_status", "keyval");

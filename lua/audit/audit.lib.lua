@@ -18,7 +18,6 @@ local events = require "util.events".new();
 local modulemanager = require "core.modulemanager";
 local jid_join = require "util.jid".join;
 
-local huge = math.huge;
 local ipairs, setmetatable, tostring, type, xpcall = ipairs, setmetatable, tostring, type, xpcall;
 local traceback = debug.traceback;
 
@@ -145,37 +144,14 @@ end
 
 -- Options --
 
-local function option(self, name, default, allowed, parse)
-	local value = self.module:get_option(name);
-	if value == nil then return default; end
-	local parsed = parse(value);
-	if parsed == nil then
-		self.module:log("error", "Option %s = %q is not allowed, it takes %s; its default is used (%s)",
-			name, value, allowed, default == nil and "none" or tostring(default));
-		return default;
+-- audit:option(name) -> the value of an option that only a module reads. A value that is not allowed is reported, and the
+-- default is used.
+function methods:option(name)
+	local value, refused = core.option(name, self.module:get_option(name));
+	if refused then
+		self.module:log("error", "%s", refused);
 	end
-	return parsed;
-end
-
-function methods:option_boolean(name, default)
-	return option(self, name, default, "true or false", function (value)
-		if value == true or value == "true" or value == 1 then
-			return true;
-		elseif value == false or value == "false" or value == 0 then
-			return false;
-		end
-	end);
-end
-
--- Seconds, of a period as Prosody has them: 90, "10min", "2 weeks". Not "never": it says nothing about how long.
-function methods:option_period(name, default, min)
-	local allowed = ("at least %d seconds, as a number or like \"10 minutes\""):format(min);
-	return option(self, name, default, allowed, function (value)
-		local seconds = core.period(value);
-		if seconds and seconds >= min and seconds < huge then
-			return seconds;
-		end
-	end);
+	return value;
 end
 
 -- What a module depends on, on one host. It is reloaded and unloaded with that.

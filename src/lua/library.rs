@@ -14,7 +14,7 @@ use crate::entry::text::{Kind, ascii, clean, clean_jid, clean_name};
 use crate::lua::read::Asked;
 use crate::lua::signals;
 use crate::lua::value::{option, path};
-use crate::options::period;
+use crate::options::{ModuleValue, for_module, period};
 use crate::redact::{COMMANDS, Known, field_value, is_shown_field, shell_line};
 
 /// The functions, as the glue wants them.
@@ -31,6 +31,7 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     exports.set("clean_name", lua.create_function(|lua, text: LuaString| cleaned(lua, text, clean_name))?)?;
     exports.set("ascii", lua.create_function(|_, text: LuaString| Ok(ascii(&text.to_string_lossy())))?)?;
     exports.set("period", lua.create_function(read_period)?)?;
+    exports.set("option", lua.create_function(read_option)?)?;
     exports.set("command", lua.create_function(read_command)?)?;
     exports.set(
         "nearest",
@@ -72,6 +73,19 @@ fn read_period(_: &Lua, value: LuaValue) -> LuaResult<(Option<f64>, Option<Strin
         Ok(period) => (period.map(crate::time::period::Period::seconds), None),
         Err(error) => (None, Some(error.to_string())),
     })
+}
+
+/// `option(name, value) -> boolean or seconds, message | nil`: an option that a module reads. The message says that the value is
+/// refused and the default is used.
+fn read_option(_: &Lua, (name, value): (String, LuaValue)) -> LuaResult<(LuaValue, Option<String>)> {
+    let Some((value, refused)) = for_module(&name, &option(&value)) else {
+        return Err(LuaError::RuntimeError(format!("{name} is not an option of a module")));
+    };
+    let value = match value {
+        ModuleValue::Boolean(value) => LuaValue::Boolean(value),
+        ModuleValue::Seconds(seconds) => LuaValue::Number(seconds),
+    };
+    Ok((value, refused))
 }
 
 /// Prosody's own ways to prepare names: functions of Lua, which return nil for what can be no name.

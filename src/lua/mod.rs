@@ -5,6 +5,7 @@
 //! | `new(environment) -> log` | an audit log; `glue.lua` describes both tables |
 //! | `detail(name, attr, text, children) -> stanza` | something to add to an event |
 //! | `period(value) -> seconds \| nil, allowed` | a length of time as Prosody's options write it |
+//! | `option(name, value) -> boolean or seconds, message \| nil` | an option that a module reads; the message says that the value is refused |
 //! | `command(arguments, now) -> command \| nil, message` | the arguments of `prosodyctl mod_audit` |
 //! | `nearest(name, list of names) -> name \| nil` | the name that was meant |
 //! | `flags() -> list` | the flags of the command: name, value, negatable, meaning, group |

@@ -1,6 +1,7 @@
 //! The option `audit_log_classes`: a table of retention classes.
 
-use super::{Reader, Value, period};
+use super::reader::OptionReader;
+use super::{Value, period};
 use crate::address::Policy;
 use crate::archive::partition::{DEFAULT_CLASS, is_class, is_reserved};
 use crate::archive::retention::{AddressExpiry, FAILURE_TYPES, FAILURES, Retention, RetentionClass, Rules, TypePattern};
@@ -77,7 +78,7 @@ pub(super) struct Inherited {
     pub(super) ipv6_prefix: Option<u8>,
 }
 
-impl Reader {
+impl OptionReader {
     pub(super) fn classes(&mut self, value: &Value, inherited: &Inherited) -> Retention {
         let mut classes = Vec::new();
         match value {

@@ -1,8 +1,11 @@
-//! The options of the audit log in Prosody's configuration: one table that drives reading, refusing and documentation.
+//! The options of the audit log in Prosody's configuration: one registry that drives reading, refusing and documentation.
 
 mod classes;
+mod module;
+mod reader;
+mod registry;
+mod value;
 
-use std::cmp::Ordering;
 use std::path::PathBuf;
 
 use crate::address::{FALLBACK_IPV4_PREFIX, FALLBACK_IPV6_PREFIX, Policy};
@@ -11,193 +14,16 @@ use crate::archive::retention::{Retention, Rules};
 use crate::flood::{Burst, Repeats};
 use crate::time::period::{Period, PeriodError};
 use classes::Inherited;
+use reader::{OptionReader, burst, whole_number};
 
 pub use classes::{CLASS_FIELDS, FieldSpec};
-
-/// One option, as the documentation shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OptionSpec {
-    /// The name in `prosody.cfg.lua`.
-    pub name: &'static str,
-    /// The default, as it would be written there.
-    pub default: &'static str,
-    /// What may be written there.
-    pub allowed: &'static str,
-    /// What it does.
-    pub meaning: &'static str,
-}
-
-/// Every option that the core reads.
-pub const OPTIONS: &[OptionSpec] = &[
-    OptionSpec {
-        name: "audit_log_expires_after",
-        default: "\"28d\"",
-        allowed: "a number of seconds, a period such as \"28d\", \"2 weeks\", \"6 months\" or \"1y\", or \"never\"",
-        meaning: "How long entries are kept.",
-    },
-    OptionSpec { name: "audit_log_ips", default: "true", allowed: "true or false", meaning: "Store addresses." },
-    OptionSpec {
-        name: "audit_log_ipv4_prefix",
-        default: "none",
-        allowed: "a whole number from 0 to 32",
-        meaning: "Store only so many leading bits of an IPv4 address.",
-    },
-    OptionSpec {
-        name: "audit_log_ipv6_prefix",
-        default: "none",
-        allowed: "a whole number from 0 to 128",
-        meaning: "Store only so many leading bits of an IPv6 address.",
-    },
-    OptionSpec {
-        name: "audit_log_ips_expire_after",
-        default: "\"never\"",
-        allowed: classes::ADDRESSES_EXPIRE,
-        meaning: "When less is kept of addresses, while their entries stay.",
-    },
-    OptionSpec {
-        name: "audit_log_ips_expire_to",
-        default: "\"prefix\"",
-        allowed: "\"prefix\" or \"none\"",
-        meaning: "What is kept of them from then on: the configured prefix (or else /24 and /48), or nothing.",
-    },
-    OptionSpec {
-        name: "audit_log_location",
-        default: "true where a database is found",
-        allowed: "true or false",
-        meaning: "Store the country and continent of addresses.",
-    },
-    OptionSpec {
-        name: "audit_log_location_database",
-        default: "the usual places",
-        allowed: "the path of an .mmdb file",
-        meaning: "The database of countries: GeoLite2, DB-IP or another one in MaxMind's format.",
-    },
-    OptionSpec {
-        name: "audit_log_classes",
-        default: "none",
-        allowed: "a table of classes, each a table",
-        meaning: "What is kept apart, for how long, and with how much of an address: see below.",
-    },
-    OptionSpec {
-        name: "audit_log_layout",
-        default: "\"partitions\"",
-        allowed: "\"partitions\" or \"single\"",
-        meaning: "How entries lie in the archive; \"single\" is how the community's modules wrote them.",
-    },
-    OptionSpec {
-        name: "audit_log_clock_trust",
-        default: "\"1d\"",
-        allowed: "a number of seconds, a period such as \"1d\", or \"never\"",
-        meaning: "After the clock has jumped, how long it must agree before anything is removed again.",
-    },
-    OptionSpec {
-        name: "audit_log_write",
-        default: "\"journal\"",
-        allowed: "\"journal\" or \"direct\"",
-        meaning: "When entries go to the store: a moment later, from a journal on disk, or before the event goes on.",
-    },
-    OptionSpec {
-        name: "audit_log_flood",
-        default: "{ burst = 5; window = \"60s\" }",
-        allowed: "a table with burst (a whole number from 1 to 1000) and window (from 1 second to 1 day), or false",
-        meaning: "How many failures of one account and network are stored within which time, and several times as many of what a user or another server does; the rest is counted.",
-    },
-    OptionSpec {
-        name: "audit_log_unknown_names",
-        default: "\"plain\"",
-        allowed: "\"plain\" or \"hash\"",
-        meaning: "How a name in a failed login is stored that is no account: as it is, or as a keyed hash (it may be a password).",
-    },
-    OptionSpec {
-        name: "audit_user_history",
-        default: "true",
-        allowed: "true or false",
-        meaning: "Let every user see the recent activity of their own account, as an ad-hoc command.",
-    },
-    OptionSpec {
-        name: "audit_auth_repeat_failure_timeout",
-        default: "none",
-        allowed: "a number of seconds or a period such as \"10 minutes\"",
-        meaning: "Do not record the same failure of the same user from the same address again within this time; count it.",
-    },
-    OptionSpec {
-        name: "audit_auth_repeat_success_timeout",
-        default: "none",
-        allowed: "a number of seconds or a period such as \"10 minutes\"",
-        meaning: "The same for successes.",
-    },
-    OptionSpec {
-        name: "audit_auth_cache_size",
-        default: "128",
-        allowed: "a whole number from 1 to 1000000",
-        meaning: "How many users and addresses are remembered for that.",
-    },
-];
+pub use module::{ModuleValue, for_module};
+pub use reader::period;
+pub use registry::{OPTIONS, OptionSpec, ReadBy};
+pub use value::Value;
 
 /// The default of `audit_log_clock_trust`.
 const CLOCK_TRUST: Period = Period::Seconds(86_400.0);
-
-/// A value as it stands in the configuration.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// Not set.
-    Nil,
-    /// `true` or `false`.
-    Boolean(bool),
-    /// A number.
-    Number(f64),
-    /// A string.
-    String(String),
-    /// A table: its keys and values, in the order of the keys.
-    Table(Vec<(Value, Value)>),
-    /// Something that no option takes; the name of its Lua type.
-    Other(&'static str),
-}
-
-impl std::fmt::Display for Value {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Nil => f.write_str("nil"),
-            Self::Boolean(value) => write!(f, "{value}"),
-            Self::Number(value) => write!(f, "{value}"),
-            Self::String(value) => write!(f, "{value:?}"),
-            Self::Table(fields) if fields.is_empty() => f.write_str("{}"),
-            Self::Table(fields) => {
-                for (index, (key, value)) in fields.iter().enumerate() {
-                    f.write_str(if index == 0 { "{ " } else { "; " })?;
-                    match key {
-                        Self::String(name) => write!(f, "{name} = {value}")?,
-                        Self::Number(_) => write!(f, "{value}")?,
-                        key => write!(f, "[{key}] = {value}")?,
-                    }
-                }
-                f.write_str(" }")
-            }
-            Self::Other(kind) => write!(f, "a {kind}"),
-        }
-    }
-}
-
-impl Value {
-    /// A table of these fields.
-    #[must_use]
-    pub fn table(mut fields: Vec<(Self, Self)>) -> Self {
-        fields.sort_by(|(a, _), (b, _)| match (a, b) {
-            (Self::Number(a), Self::Number(b)) => a.total_cmp(b),
-            (Self::Number(_), _) => Ordering::Less,
-            (_, Self::Number(_)) => Ordering::Greater,
-            (a, b) => a.to_string().cmp(&b.to_string()),
-        });
-        Self::Table(fields)
-    }
-
-    /// The value of a field of a table; [`Value::Nil`] where there is none, and where this is no table.
-    #[must_use]
-    pub fn field(&self, name: &str) -> &Self {
-        let fields = if let Self::Table(fields) = self { fields.as_slice() } else { &[] };
-        fields.iter().find(|(key, _)| matches!(key, Self::String(key) if key == name)).map_or(&Self::Nil, |(_, value)| value)
-    }
-}
 
 /// Whether locations are stored, and from which database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -275,7 +101,7 @@ impl Settings {
     /// Gives the settings, and a line for each value that was refused: it names the option, the value, what is allowed
     /// and what is used instead. That is the default, or for an option that protects privacy something stricter.
     pub fn read(mut get: impl FnMut(&str) -> Value) -> (Self, Vec<String>) {
-        let mut reader = Reader { refused: Vec::new() };
+        let mut reader = OptionReader::default();
         let default = Self::default();
 
         let value = get("audit_log_expires_after");
@@ -286,7 +112,7 @@ impl Settings {
 
         let v4 = reader.prefix("audit_log_ipv4_prefix", &get("audit_log_ipv4_prefix"), 32, FALLBACK_IPV4_PREFIX);
         let v6 = reader.prefix("audit_log_ipv6_prefix", &get("audit_log_ipv6_prefix"), 128, FALLBACK_IPV6_PREFIX);
-        let stored = reader.boolean("audit_log_ips", &get("audit_log_ips"), "false").unwrap_or(true);
+        let stored = reader.boolean("audit_log_ips", &get("audit_log_ips"), false).unwrap_or(true);
         let addresses = if stored { Policy::new(v4, v6) } else { Policy::None };
         let mut inherited = Inherited {
             rules: Rules { expires_after, addresses, ..Rules::default() },
@@ -306,7 +132,7 @@ impl Settings {
         inherited.rules.addresses_expire = classes::expiry(inherited.expire_after, inherited.expire_to);
         let retention = reader.classes(&get("audit_log_classes"), &inherited);
 
-        let wanted = reader.boolean("audit_log_location", &get("audit_log_location"), "false");
+        let wanted = reader.boolean("audit_log_location", &get("audit_log_location"), false);
         let value = get("audit_log_location_database");
         let locations = match (wanted, value) {
             (Some(false), _) => Locations::Off,
@@ -373,100 +199,6 @@ impl Settings {
             }
         }
         (Self { retention, locations, layout, clock_trust, write, flood, repeats, unknown_names }, reader.refused)
-    }
-}
-
-/// Reads a period; nothing where the option is not set.
-///
-/// # Errors
-///
-/// [`PeriodError`] where the value is no period.
-pub fn period(value: &Value) -> Result<Option<Period>, PeriodError> {
-    match value {
-        Value::Nil => Ok(None),
-        Value::Number(seconds) => Period::from_seconds(*seconds).map(Some),
-        Value::String(text) => Period::parse(text).map(Some),
-        // Prosody reads `false` as "never" for every option that is a period.
-        Value::Boolean(false) => Ok(Some(Period::Never)),
-        Value::Boolean(true) | Value::Table(_) | Value::Other(_) => Err(PeriodError),
-    }
-}
-
-/// The value of `audit_log_flood`; nothing where it is wrong.
-fn burst(value: &Value) -> Option<Burst> {
-    let Value::Table(fields) = value else { return None };
-    let known = |key: &Value| matches!(key, Value::String(name) if name == "burst" || name == "window");
-    if !fields.iter().all(|(key, _)| known(key)) {
-        return None;
-    }
-    let default = Burst::default();
-    let burst = match value.field("burst") {
-        Value::Nil => default.burst,
-        burst => whole_number(burst, 1.0..=1000.0)?,
-    };
-    let window = match period(value.field("window")) {
-        Ok(window) => window.map_or(default.window, Period::seconds),
-        Err(PeriodError) => return None,
-    };
-    (1.0..=86_400.0).contains(&window).then_some(Burst { burst, window })
-}
-
-/// A whole number, also as Prosody takes it from a string.
-fn whole_number(value: &Value, allowed: std::ops::RangeInclusive<f64>) -> Option<u32> {
-    let number = match value {
-        Value::Number(number) => *number,
-        Value::String(text) => text.trim().parse().ok()?,
-        _ => return None,
-    };
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates, and no range is wider.
-    (number.fract() == 0.0 && allowed.contains(&number)).then_some(number as u32)
-}
-
-struct Reader {
-    refused: Vec<String>,
-}
-
-impl Reader {
-    fn refuse<T>(&mut self, name: &str, value: &Value, used: &str, instead: T) -> T {
-        let allowed = OPTIONS.iter().find(|option| option.name == name).map_or("another value", |option| option.allowed);
-        self.refused.push(format!("Option {name} is {value}, which is not allowed: use {allowed}. Until then {used} is used."));
-        instead
-    }
-
-    fn boolean(&mut self, name: &str, value: &Value, stricter: &str) -> Option<bool> {
-        match value {
-            Value::Nil => None,
-            Value::Boolean(value) => Some(*value),
-            // Prosody takes these too.
-            Value::String(text) if text == "true" => Some(true),
-            Value::String(text) if text == "false" => Some(false),
-            Value::Number(1.0) => Some(true),
-            Value::Number(0.0) => Some(false),
-            _ => self.refuse(name, value, stricter, Some(false)),
-        }
-    }
-
-    fn timeout(&mut self, name: &str, value: &Value) -> Option<f64> {
-        match period(value) {
-            Ok(None) => None,
-            // "Never" says nothing about how long.
-            Ok(Some(Period::Seconds(seconds))) => Some(seconds),
-            Ok(Some(Period::Never)) | Err(PeriodError) => self.refuse(name, value, "none", None),
-        }
-    }
-
-    fn prefix(&mut self, name: &str, value: &Value, whole: u8, stricter: u8) -> Option<u8> {
-        let number = match value {
-            Value::Nil => return None,
-            Value::Number(number) => Some(*number),
-            Value::String(text) => text.trim().parse::<f64>().ok(),
-            _ => None,
-        };
-        match number {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // In range, as the guard says.
-            Some(bits) if bits.fract() == 0.0 && (0.0..=f64::from(whole)).contains(&bits) => Some(bits as u8),
-            _ => self.refuse(name, value, &format!("{stricter}"), Some(stricter)),
-        }
     }
 }
 
@@ -619,15 +351,6 @@ mod tests {
                 "{name} = {value}: {refused:?}"
             );
         }
-    }
-
-    #[test]
-    fn a_table_is_shown_in_the_order_of_its_keys() {
-        let list = Value::table(vec![(Value::Number(2.0), text("b")), (Value::Number(1.0), text("a"))]);
-        let value = Value::table(vec![(text("window"), text("60s")), (text("types"), list), (text("burst"), Value::Number(5.0))]);
-        assert_eq!(value.to_string(), r#"{ burst = 5; types = { "a"; "b" }; window = "60s" }"#);
-        assert_eq!((value.field("burst"), value.field("limit")), (&Value::Number(5.0), &Value::Nil));
-        assert_eq!((Value::Nil.field("burst"), Value::table(vec![]).to_string().as_str()), (&Value::Nil, "{}"));
     }
 
     #[test]

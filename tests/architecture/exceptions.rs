@@ -13,7 +13,6 @@ const LONG: &[(&str, &str)] = &[
     ("src/journal/mod.rs", "to be split by subject"),
     ("src/lua/hand_over/queue.lua", "to be split by subject"),
     ("src/lua/log/log.lua", "to be split by subject"),
-    ("src/options/mod.rs", "to be split by subject"),
     ("src/query/mod.rs", "to be split by subject"),
     ("src/render/page/mod.rs", "to be split by subject"),
 ];

@@ -217,7 +217,7 @@ return function (host_module)
 	host_module:provides("adhoc", new_command(host_module, "Audit summary", NODE.."summary", summary_handler, "admin"));
 
 	local audit = new_audit(host_module);
-	if audit:option_boolean("audit_user_history", true) and not host_module:get_host_type():find("component", 1, true) then
+	if audit:option("audit_user_history") and not host_module:get_host_type():find("component", 1, true) then
 		add_history(audit, { node = NODE.."history"; size = PAGE; page = page; turn = turn });
 	end
 end

@@ -720,6 +720,7 @@ local exports = {
 	uptime = native.uptime;
 	written_elsewhere = native.written_elsewhere;
 	period = native.period;
+	option = native.option;
 	command = chunks.names.command;
 	nearest = native.nearest;
 	help = native.help;
