@@ -133,7 +133,7 @@ describe("an option of an audit module", function ()
 		for _, value in ipairs { "maybe", 2 } do
 			local records, lines = records_sessions(value);
 			assert.same({ false, 1 }, { records, #lines });
-			assert.is_truthy(lines[1]:find("is not allowed, it takes true or false; its default is used (false)", 1, true), lines[1]);
+			assert.is_truthy(lines[1]:find("which is not allowed: use true or false. Until then false is used.", 1, true), lines[1]);
 		end
 	end);
 

@@ -5,36 +5,13 @@ use audit_core::options::OPTIONS;
 use crate::markdown::Document;
 use crate::{DOCUMENTS, check_each, files, read, root};
 
-/// Options that a module reads by itself: the name, and the default as it is written there.
-fn options_of_modules() -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    for path in files("lua", "lua") {
-        for call in read(&path).split("audit.option_").skip(1) {
-            let Some((_, arguments)) = call.split_once("(\"").filter(|(kind, _)| kind.chars().all(char::is_alphabetic)) else { continue };
-            let Some((name, rest)) = arguments.split_once("\", ") else { continue };
-            found.push((name.to_owned(), rest.split([',', ')']).next().unwrap_or_default().to_owned()));
-        }
-    }
-    assert!(found.len() >= 3, "{found:?}");
-    found
-}
-
-#[test]
-fn every_option_of_a_module_has_its_row() {
-    let text = &DOCUMENTS["docs/options.md"].text;
-    for (name, default) in options_of_modules() {
-        let row = format!("\n| `{name}` | `{default}` | ");
-        assert!(text.contains(&row), "docs/options.md lacks a row {row}");
-    }
-}
-
 fn unknown_options(_: &str, document: &Document) -> Vec<String> {
     let modules = files("lua", "lua").into_iter().filter_map(|path| {
         let name = path.rsplit('/').next()?.strip_suffix(".lua")?.to_owned();
         Some(name.strip_prefix("mod_").map(ToOwned::to_owned).unwrap_or(name))
     });
     let options = OPTIONS.iter().map(|option| option.name.to_owned());
-    let known: Vec<String> = options.chain(options_of_modules().into_iter().map(|(name, _)| name)).chain(modules).collect();
+    let known: Vec<String> = options.chain(modules).collect();
     let is_known = |name: &str| match name.split_once('*') {
         Some((start, end)) => known.iter().any(|name| name.starts_with(start) && name.ends_with(end)),
         None => known.iter().any(|known| known == name),
