@@ -1,77 +1,76 @@
-//! How long the process waits for a database, and when it tries again after a timeout.
+//! How long a database may keep the process waiting, and when it is asked again after it did not answer.
 //!
-//! A server has one event loop: while it waits for a database, all users wait. So each statement has a timeout. After a timeout the
-//! database is not used for a while, and requests fail at once, on all hosts that share the database.
+//! Prosody has one event loop. While this library waits for a database, everybody waits. So each statement has a time limit, and
+//! after a statement that reached it the database is left alone for a while. Until then every use of that database is refused
+//! at once, on all hosts that share it.
 
-/// The timeouts of a database.
+use crate::pace::Backoff;
+
+/// The longest waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// For a lock of another program, in milliseconds.
     pub lock: u32,
-    /// For one statement, in milliseconds.
+    /// For the answer to one statement, in milliseconds.
     pub statement: u32,
-    /// For a connection, in seconds. The client libraries accept no less than 2.
+    /// For a connection, in seconds. The libraries of databases take no less than 2.
     pub connect: u32,
 }
 
 impl Bounds {
-    /// The timeouts in the server, where all users wait.
+    /// In the server, where everybody waits.
     pub const SERVER: Self = Self { lock: 150, statement: 500, connect: 2 };
 
-    /// The timeouts in a separate process such as `prosodyctl`. Nobody else waits, but it has to end.
+    /// In a process such as `prosodyctl`. Nobody else waits, but it must come to an end.
     pub const COMMAND: Self = Self { lock: 5000, statement: 60_000, connect: 10 };
 }
 
-/// A statement that took less than this does not count as waiting, in seconds.
+/// A failure that took less than this did not make anybody wait, in seconds.
 const NOTICED: f64 = 0.05;
 
-/// For how many times as long as the loop was blocked a database is not used.
+/// A database that held the loop is left alone for at least this many times as long.
 const REST: f64 = 10.0;
 
-/// The longest time for which a database is not used, in seconds.
-const LONGEST: f64 = 60.0;
-
-/// Remembers the timeouts of one database.
+/// When one database may be asked again.
 #[derive(Debug)]
 pub struct Patience {
     bounds: Bounds,
-    unanswered: u32,
+    backoff: Backoff,
     until: f64,
 }
 
 impl Patience {
-    /// For a server, or for a process that `may_wait`.
+    /// The patience of a server, or of a process that `may_wait`.
     #[must_use]
     pub fn new(may_wait: bool) -> Self {
-        Self { bounds: if may_wait { Bounds::COMMAND } else { Bounds::SERVER }, unanswered: 0, until: f64::NEG_INFINITY }
+        let bounds = if may_wait { Bounds::COMMAND } else { Bounds::SERVER };
+        Self { bounds, backoff: Backoff::new(1.0, Backoff::LONGEST), until: f64::NEG_INFINITY }
     }
 
-    /// The timeouts.
+    /// The longest waits.
     #[must_use]
     pub fn bounds(&self) -> Bounds {
         self.bounds
     }
 
-    /// For how many more seconds the database must not be used. Returns 0 if it may be used now. `now` is in seconds of a monotonic
-    /// clock.
+    /// Returns for how many seconds the database is still left alone: 0 if it may be asked. `now` is in seconds of a clock that
+    /// does not jump.
     #[must_use]
     pub fn wait(&self, now: f64) -> f64 {
-        (self.until - now).clamp(0.0, LONGEST)
+        (self.until - now).clamp(0.0, Backoff::LONGEST)
     }
 
-    /// Notes that a statement failed at `now` after `took` seconds.
+    /// Notes that a statement failed at `now`, after `took` seconds.
     pub fn unanswered(&mut self, now: f64, took: f64) {
         if took < NOTICED || self.bounds == Bounds::COMMAND {
             return;
         }
-        let doubled = f64::from(1_u32 << self.unanswered.min(6));
-        self.unanswered = self.unanswered.saturating_add(1);
-        self.until = now + doubled.max(took * REST).min(LONGEST);
+        self.until = now + self.backoff.failed().max(took * REST).min(Backoff::LONGEST);
     }
 
     /// Notes that the database has answered.
     pub fn answered(&mut self) {
-        self.unanswered = 0;
+        self.backoff.succeeded();
         self.until = f64::NEG_INFINITY;
     }
 
@@ -86,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_each_timeout_the_database_is_not_used_for_longer() {
+    fn a_database_that_does_not_answer_is_left_alone_for_longer_each_time() {
         let mut patience = Patience::new(false);
         assert_eq!(patience.wait(0.0), 0.0);
         let mut now = 0.0;
@@ -104,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_loop_is_blocked_for_a_tenth_of_the_time_at_most() {
+    fn the_loop_is_held_for_a_tenth_of_the_time_at_most() {
         for took in [0.05, 0.15, 0.5, 2.0, 4.0] {
             let mut patience = Patience::new(false);
             let (mut now, mut held) = (0.0, 0.0);
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_quick_failure_the_database_may_be_used() {
+    fn what_fails_at_once_is_tried_again_as_before() {
         let mut patience = Patience::new(false);
         patience.unanswered(10.0, 0.01);
         assert_eq!(patience.wait(10.0), 0.0);
@@ -134,17 +133,17 @@ mod tests {
     }
 
     #[test]
-    fn another_attempt_can_be_allowed() {
+    fn who_asks_for_another_try_gets_one() {
         let mut patience = Patience::new(false);
         patience.unanswered(1.0, 0.5);
         patience.try_again();
         assert_eq!(patience.wait(1.0), 0.0);
         patience.unanswered(2.0, 0.15);
-        assert_eq!(patience.wait(2.0), 2.0, "the next wait is still longer");
+        assert_eq!(patience.wait(2.0), 2.0, "it goes on where it was");
     }
 
     #[test]
-    fn a_command_has_longer_timeouts_and_may_always_try() {
+    fn a_command_waits_longer_but_not_for_ever_and_is_never_refused() {
         let mut patience = Patience::new(true);
         assert!(patience.bounds().lock > Bounds::SERVER.lock);
         assert!(patience.bounds().statement <= 60_000);
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn in_the_server_the_timeouts_are_less_than_a_second() {
+    fn a_login_waits_for_less_than_a_second_for_a_lock_or_a_slow_answer() {
         let Bounds { lock, statement, .. } = Bounds::SERVER;
         assert!(lock <= statement && statement < 1000);
     }

@@ -9,6 +9,7 @@
 
 pub mod account;
 pub mod follow;
+mod page_size;
 
 use std::cmp::Ordering;
 use std::collections::{HashSet, VecDeque};
@@ -20,7 +21,7 @@ use crate::entry::{Row, StoredEvent};
 pub use crate::filter::Filter;
 use crate::filter::beginning::Beginning;
 pub use crate::filter::place::{Place, PlaceError};
-use crate::pace::Pace;
+use crate::query::page_size::PageSize;
 pub use follow::{Follower, Look};
 
 const DAY: f64 = 86_400.0;
@@ -98,7 +99,7 @@ pub struct Query {
     generations: HashSet<u32>,
     /// As [`bounds`] gives them.
     bounds: (f64, f64),
-    pace: Pace,
+    pages: PageSize,
     /// Entries of about the time of those in the journal: one may go to the store while it is read, and be met twice.
     met: HashSet<String>,
     /// Since when entries wait in the journal.
@@ -313,7 +314,7 @@ impl Query {
         if waiting_since.is_some() {
             sequences.push(unbounded(Origin::Journal, None));
         }
-        let pace = Pace::new(request.limit.filter(|_| request.after.is_none()), scope.slice, scope.seeks);
+        let pages = PageSize::new(request.limit.filter(|_| request.after.is_none()), scope.slice, scope.seeks);
         Self {
             bounds: bounds(&request),
             request,
@@ -321,7 +322,7 @@ impl Query {
             now: scope.now,
             sequences,
             generations,
-            pace,
+            pages,
             met: HashSet::new(),
             waiting_since: waiting_since.map_or(f64::INFINITY, f64::floor),
             found: VecDeque::new(),
@@ -367,7 +368,7 @@ impl Query {
             behind: source.behind.clone(),
             near: source.near,
             bound: Some(if oldest_first { self.bounds.0 } else { self.bounds.1 }).filter(|bound| bound.is_finite()),
-            limit: self.pace.size(),
+            limit: self.pages.size(),
         })
     }
 
@@ -375,7 +376,7 @@ impl Query {
     ///
     /// `skipped` is the number of rows in it that the store could not read, and `seconds` how long it took.
     pub fn feed(&mut self, page: &Page, rows: Vec<Row>, skipped: usize, seconds: f64) {
-        self.pace.took(page.limit, seconds);
+        self.pages.took(seconds);
         if skipped > 0 {
             self.damaged.add(skipped, || name_of(&page.from, None));
         }
@@ -469,7 +470,7 @@ impl Query {
     /// The events that are certain and were not taken yet, in order. Where a page may only take so long there are not many at
     /// once, and [`is_taken`](Self::is_taken) says whether these were all.
     pub fn take(&mut self) -> Vec<StoredEvent> {
-        let count = self.found.len().min(self.pace.largest());
+        let count = self.found.len().min(self.pages.largest());
         self.found.drain(..count).collect()
     }
 
