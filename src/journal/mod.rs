@@ -22,12 +22,14 @@
 mod account;
 mod append;
 mod error;
+pub mod hand_over;
 mod ledger;
 pub mod losses;
 mod mend;
 mod record;
 mod segment;
 mod snapshot;
+pub mod turns;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};

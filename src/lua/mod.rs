@@ -82,6 +82,7 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("writing", lua.create_function(read::writing)?)?;
     native.set("new_file", lua.create_function(read::output::new_file)?)?;
     native.set("journal", lua.create_function(hand_over::open)?)?;
+    native.set("turns", lua.create_function(hand_over::turns::new)?)?;
     native.set("is_owned", lua.create_function(hand_over::is_owned)?)?;
     native.set("lists", lua.create_function(store::embedded::lists)?)?;
     native.set("is_root", lua.create_function(store::embedded::is_root)?)?;

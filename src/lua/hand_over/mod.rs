@@ -1,16 +1,24 @@
-//! The journal as an object of the glue.
+//! The journal and its hand-over to the store, as one object of the embedded Lua.
+
+mod steps;
+pub(crate) mod turns;
 
 use mlua::prelude::*;
 
+use crate::journal::hand_over::HandOver;
 use crate::journal::{Appended, Journal, JournalError, Limits, Snapshot};
 use crate::lua::value;
 
-/// A journal that this process owns, until it is closed.
-pub(crate) struct Owned(Option<Journal>);
+/// A journal that this process owns, until it is closed, and the state of its hand-over.
+pub(crate) struct Owned {
+    journal: Option<Journal>,
+    hand_over: HandOver,
+}
 
-/// `journal(path) -> journal`: without its files yet, see `attach`
+/// `journal(path) -> journal`: a journal without its files, see `attach`
 pub(crate) fn open(lua: &Lua, path: LuaString) -> LuaResult<LuaAnyUserData> {
-    lua.create_userdata(Owned(Some(Journal::detached(value::path(&path.as_bytes()), Limits::default()))))
+    let journal = Journal::detached(value::path(&path.as_bytes()), Limits::default());
+    lua.create_userdata(Owned { journal: Some(journal), hand_over: HandOver::default() })
 }
 
 /// `read_journal(path) -> snapshot | nil, message`
@@ -45,12 +53,23 @@ impl LuaUserData for Reader {
 
 impl LuaUserData for Owned {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        // attach(now) -> true | nil, message, whether another process has it: takes the files; what is appended before waits in
-        // memory, and has another sequence from then on
+        // attach(now) -> true | nil, message | nil: not while a slice runs, pause before the next attempt, whether to report it.
+        // Takes the files. What was appended before waits in memory, and has another sequence from then on.
         methods.add_method_mut("attach", |_, this, now: f64| {
-            Ok(match this.journal()?.attach(now) {
-                Ok(()) => (Some(true), None, false),
-                Err(error) => (None, Some(error.to_string()), matches!(error, JournalError::Locked { .. })),
+            if let Some(pause) = this.hand_over.attach_pause() {
+                return Ok((None, None, Some(pause), false));
+            }
+            let journal = this.journal()?;
+            Ok(match journal.attach(now) {
+                Ok(()) => {
+                    let (first, end) = (journal.first(), journal.end());
+                    this.hand_over.attached(first, end);
+                    (Some(true), None, None, false)
+                }
+                Err(error) => {
+                    let (pause, is_news) = this.hand_over.not_attached(matches!(error, JournalError::Locked { .. }));
+                    (None, Some(error.to_string()), Some(pause), is_news)
+                }
             })
         });
         methods.add_method_mut("is_attached", |_, this, ()| Ok(this.journal()?.is_attached()));
@@ -62,6 +81,10 @@ impl LuaUserData for Owned {
             let kind = String::from_utf8_lossy(&kind);
             let appended = journal.append(&payload.as_bytes(), &kind, at);
             let is_amiss = journal.is_amiss();
+            if !matches!(appended, Appended::Refused) {
+                this.hand_over.added(at);
+            }
+            let journal = this.journal()?;
             Ok(match appended {
                 Appended::Durable(sequence) => (Some(sequence), true, is_amiss),
                 Appended::Volatile(sequence) => (Some(sequence), false, is_amiss),
@@ -161,16 +184,17 @@ impl LuaUserData for Owned {
         });
         // close()
         methods.add_method_mut("close", |_, this, ()| {
-            if let Some(journal) = this.0.take() {
+            if let Some(journal) = this.journal.take() {
                 journal.close();
             }
             Ok(())
         });
+        steps::add(methods);
     }
 }
 
 impl Owned {
     fn journal(&mut self) -> LuaResult<&mut Journal> {
-        self.0.as_mut().ok_or_else(|| LuaError::runtime("the journal is closed"))
+        self.journal.as_mut().ok_or_else(|| LuaError::runtime("the journal is closed"))
     }
 }

@@ -1,37 +1,20 @@
--- Between an event and its store: the journal of each host, and the task that hands its entries over.
+-- The journal of each host, and the task that hands its entries over to the store. What to do next is decided in the core
+-- (src/journal/hand_over.rs); here it is done, since a driver may yield.
 
 local native, chunks = ...;
 local collector, stanzas, stores = chunks.collector, chunks.stanza, chunks.driver;
 
 local ID = native.namespace.."\1id";
 
--- Entries are handed over after this long, or when so many wait; seconds.
-local DELAY, MANY = 0.25, 200;
--- How long the loop may be held by one slice, in seconds, and how many entries a transaction may have.
-local SLICE, SMALLEST, LARGEST = 0.008, 10, 200;
--- Where a store is so slow that the smallest transaction takes this long, it is ended with fewer; seconds.
-local HOLD = 0.25;
--- With how many it begins: how long a store takes for one is not known yet.
-local FIRST = 25;
--- For how many times as long as a slice took the loop is for others before the next, while more is waiting.
-local REST = 3;
--- The longest pause after a failure, in seconds.
-local LONGEST_PAUSE = 60;
--- So many entries are kept in memory as stanzas; more are read back from the journal.
+-- At most this many entries are kept in memory as stanzas. The others are read back from the journal.
 local HELD = 1000;
--- So many of the last entries of a class are looked at for those that a crash left in both store and journal: more than a
--- slice.
-local RECOGNISED = 400;
--- How many entries at the end of a journal are looked at for one that a crash may have left there: more than are added in
--- one turn of the loop.
+-- How many entries at the end of a journal are searched for one that a crash may have left there: more than are added in one
+-- turn of the loop.
 local LAST = 1000;
--- A driver that has not answered for so many seconds is spoken of.
-local UNANSWERED = 60;
 
-local assert, error, next, pairs, pcall, select = assert, error, next, pairs, pcall, select;
+local assert, error, pairs, pcall, select = assert, error, pairs, pcall, select;
 local setmetatable, tonumber, tostring, type = setmetatable, tonumber, tostring, type;
-local floor, max, min = math.floor, math.max, math.min;
-local remove = table.remove;
+local floor, huge, max, min = math.floor, math.huge, math.max, math.min;
 local cause_of = stores.cause_of;
 local encode, decode = stanzas.encode, stanzas.decode;
 local ascii = native.ascii;
@@ -84,51 +67,44 @@ local function new(context)
 	local stanza_mt, log, now, recorder, writer = context.stanza_mt, context.log, context.now, context.recorder, context.writer;
 	local trust = context.trust;
 
+	local turns = native.turns();
 	local run;
 
-	-- Queues whose time has come, in order. Each turn of the loop is for one of them, so that hosts that are due at the same
-	-- moment don't hold it one after the other.
-	local turns = {};
-
 	local function take_turn()
-		local queue = remove(turns, 1);
-		queue.in_turn = false;
-		-- Before the slice, as a driver may wait within it.
-		if turns[1] then
+		local host, more = turns:take();
+		-- Before the slice, as a driver may yield within it.
+		if more then
 			context.schedule(0, take_turn);
 		end
-		run(queue);
-	end
-
-	local function ask_for_turn(queue)
-		if not queue.in_turn then
-			queue.in_turn = true;
-			turns[#turns + 1] = queue;
-			if #turns == 1 then
-				context.schedule(0, take_turn);
-			end
+		if queues[host] then
+			run(queues[host]);
 		end
 	end
 
 	local function schedule(queue, delay)
-		local due = now() + delay;
-		if queue.in_turn or queue.due and queue.due <= due then
-			return;
-		elseif delay == 0 then
-			queue.due = nil;
-			return ask_for_turn(queue);
+		local host = queue.host;
+		local pause, due = turns:ask(host, now(), delay);
+		if due then
+			context.schedule(pause, function ()
+				if turns:rings(host, due) then
+					context.schedule(0, take_turn);
+				end
+			end);
+		elseif pause then
+			context.schedule(0, take_turn);
 		end
-		queue.due = due;
-		context.schedule(delay, function ()
-			-- An earlier one may have been scheduled, and have run.
-			if queue.due == due then
-				queue.due = nil;
-				ask_for_turn(queue);
-			end
-		end);
 	end
 
-	-- Says what was found to be missing.
+	-- Schedules the next slice. Until `ask_from` is added the answer would be the same, as long as the clock does not go back.
+	local function plan(queue)
+		local pause, ask_from = queue.journal:when();
+		queue.ask_from, queue.asked_at = ask_from or huge, now();
+		if pause then
+			schedule(queue, pause);
+		end
+	end
+
+	-- Reports entries that were found to be missing.
 	local function tell_missing(queue)
 		local line = recorder.missing(queue.host, queue.journal:missing());
 		if line then
@@ -136,7 +112,7 @@ local function new(context)
 		end
 	end
 
-	-- Says once that the number of what is lost can't be written down, as long as that is so.
+	-- Reports, once, that the number of lost entries can't be written to its file.
 	local function tell_of_losses_file(queue)
 		local is_kept, problem = queue.journal:is_kept();
 		if problem and not queue.told_of_losses_file then
@@ -146,46 +122,40 @@ local function new(context)
 		queue.told_of_losses_file = not is_kept;
 	end
 
-	-- Takes the files of a journal, and tries again later if that fails. What waits in memory has other sequences then.
+	-- Takes the files of a journal, and tries again later if that fails. Entries in memory have other sequences then.
 	local attach;
 	function attach(queue)
 		local journal = queue.journal;
-		local function again(delay)
-			context.schedule(min(LONGEST_PAUSE, delay), function ()
-				if not queue.attached then attach(queue); end
-			end);
-		end
 		if not journal then
 			return;
-		elseif queue.running then
-			return again(DELAY);
 		end
-		local attached, err, is_locked = journal:attach(now());
-		queue.attached, queue.attempts = attached, queue.attempts + 1;
+		local attached, err, pause, is_news = journal:attach(now());
 		if not attached then
-			-- Another process may look at the lock for a moment.
-			if queue.attempts == (is_locked and 2 or 1) then
+			if is_news then
 				queue.told = true;
 				log("error", ("The journal of the audit events of %s can't be used: %s. It is tried again; until then events are written to the "
 					.."store directly, and what the store does not take waits in memory."):format(queue.host, err));
 			end
-			return again(DELAY * 2 ^ (queue.attempts - 1));
-		elseif queue.told then
+			context.schedule(pause, function ()
+				if not queue.attached then attach(queue); end
+			end);
+			return;
+		end
+		queue.attached = true;
+		if queue.told then
 			log("info", ("The journal of the audit events of %s can be used now."):format(queue.host));
 		end
 		queue.held, queue.held_count = {}, 0;
 		tell_missing(queue);
 		tell_of_losses_file(queue);
-		if journal:first() < journal:next() or journal:has_lost() then
-			queue.recognise_to = journal:next();
-			queue.unread = { from = journal:first(), to = journal:next() };
+		if journal:has_work() then
 			schedule(queue, 0);
 		end
 		context.attached(queue.host);
 	end
 
 	local function open(host)
-		local queue = { host = host; days = {}; held = {}; held_count = 0; failures = 0; size = FIRST; longest = 0; attempts = 0 };
+		local queue = { host = host; held = {}; held_count = 0; ask_from = 0; asked_at = 0 };
 		queues[host] = queue;
 		local path = context.journal_path and context.journal_path(host);
 		if path then
@@ -220,7 +190,7 @@ local function new(context)
 		queue.journal:release(to);
 	end
 
-	-- Looks whether somebody has changed the journal's files, and gives back what is still known of entries that are gone.
+	-- Notices that another program has changed the journal's files, and writes the entries again that are still known.
 	local function mend(queue)
 		local journal = queue.journal;
 		local gone = journal:look(now());
@@ -249,18 +219,19 @@ local function new(context)
 		return item, err;
 	end
 
-	-- The next entries that wait, and the sequence behind them.
+	-- The next entries that wait, without those that the store has already, and the sequence behind them.
 	local function take(queue, count)
 		local journal, items = queue.journal, {};
+		local recognises = journal:recognises();
 		local sequence, last = journal:first(), journal:next();
 		while sequence < last and #items < count do
 			local item, err = item_at(queue, sequence);
 			if err then
-				-- Not to be read now is not gone.
+				-- The file can't be read now. Its entries are not gone.
 				if #items > 0 then break; end
 				error(err, 0);
 			end
-			if item and not (queue.recognised and queue.recognised[item.stanza.attr[ID]]) then
+			if item and not (recognises and journal:is_recognised(item.stanza.attr[ID])) then
 				item.sequence = sequence;
 				items[#items + 1] = item;
 			end
@@ -269,65 +240,32 @@ local function new(context)
 		return items, sequence;
 	end
 
-	-- On which days the entries were recorded that a process before this one has left: the clock may have gone back, so it is not
-	-- enough to look at the first. Only the time is read of each. Gives whether all were looked at before the deadline.
-	local function learn_days(queue, deadline)
-		local unread, count = queue.unread, 0;
-		while unread and unread.from < unread.to do
-			local payload, err = queue.journal:get(unread.from);
-			if err then
-				error(err, 0);
+	-- Reads the ids of the newest entries of an archive user.
+	local function look_at(queue, store, user, limit)
+		local rows, err = store:find(user, { reverse = true; limit = limit });
+		local ids, count = {}, 0;
+		if rows then
+			for _, stanza in rows do
+				ids[#ids + 1] = stanza.attr[ID];
+				count = count + 1;
 			end
-			local at = payload and tonumber(payload:sub(1, (payload:find("\0", 1, true) or 1) - 1));
-			if at then
-				queue.days[floor(at / 86400)] = at;
-			end
-			unread.from, count = unread.from + 1, count + 1;
-			if count % SMALLEST == 0 and now() > deadline then
-				return unread.from == unread.to;
-			end
+		elseif err ~= nil and err ~= "item-not-found" then
+			error(err, 0);
 		end
-		queue.unread = nil;
-		return true;
+		queue.journal:looked(ids, count);
 	end
 
-	-- A crash between the store and the journal leaves entries in both, and so does a store that takes entries and says that
-	-- it did not. They were the last that it took, of their days. Raises where the store can't be read: then nothing is known.
-	local function recognise(queue, store)
-		local recognised, times = {}, {};
-		for _, at in pairs(queue.days) do
-			times[#times + 1] = at;
-		end
-		if #times > 0 then
+	-- Reads what is needed to recognise entries that the store has already.
+	local function recognise(queue, store, step, user, limit)
+		if step == "list" then
 			local users, problem = stores.users_of(store);
 			if not users then
 				error(problem, 0);
 			end
-			local function look(user)
-				local rows, err = store:find(user, { reverse = true; limit = RECOGNISED });
-				local count = 0;
-				if rows then
-					for _, stanza in rows do
-						local id = stanza.attr[ID];
-						if id then recognised[id] = true; end
-						count = count + 1;
-					end
-				elseif err ~= nil and err ~= "item-not-found" then
-					error(err, 0);
-				end
-				return count;
-			end
-			look(nil);
-			local sequences = recorder.written_on(users, times);
-			for i = 1, #sequences do
-				local sequence, count, number = sequences[i], 0, 1;
-				while count < RECOGNISED and sequence[number] do
-					count, number = count + look(sequence[number]), number + 1;
-				end
-			end
+			queue.journal:listed(users);
+		else
+			look_at(queue, store, user, limit);
 		end
-		queue.recognised = next(recognised) and recognised or nil;
-		queue.recognise_to = nil;
 	end
 
 	local function put(queue, store, item)
@@ -338,16 +276,16 @@ local function new(context)
 		return nil, err;
 	end
 
-	-- Hands items to a store, in order: how many it took, why it took no more, and when the last of them was appended where
-	-- they were committed after that.
-	local function store_items(queue, store, items, deadline)
+	-- Appends items to a store, in order -> how many it took, why it took no more | nil, when the last was appended | nil: not
+	-- in one transaction. `batch` has the bounds that journal:next_step() returned.
+	local function store_items(queue, store, items, batch)
 		local engine = stores.engine_of(store);
 		if engine and #items > 0 then
 			local count, appended, unknown;
 			local ok = pcall(function ()
 				assert(stores.in_one_transaction(engine, function ()
 					if appended then
-						-- The connection was lost, and Prosody begins again. Where all was appended the commit may have been done.
+						-- The connection was lost, and Prosody runs this again. The commit may have been done.
 						unknown = true;
 						error("the connection was lost", 0);
 					end
@@ -358,7 +296,7 @@ local function new(context)
 							error(cause_of(err), 0);
 						end
 						count = count + 1;
-					until count == #items or now() > deadline and (count >= SMALLEST or now() > deadline + HOLD);
+					until count == #items or now() > batch.deadline and (count >= batch.at_least or now() > batch.latest);
 					appended = now();
 				end));
 			end);
@@ -368,7 +306,7 @@ local function new(context)
 				stores.undo(engine);
 				return 0, "the connection was lost";
 			end
-			-- One at a time shows which of them it was, and how far one gets.
+			-- Entries are appended one at a time, to get as far as possible and to find the one that is refused.
 			stores.undo(engine);
 		end
 		for i = 1, #items do
@@ -384,17 +322,61 @@ local function new(context)
 					return i - 1, done == nil and "the storage driver refused without saying why" or done;
 				end
 			end
-			if now() > deadline then
+			if now() > batch.deadline then
 				return i;
 			end
 		end
 		return #items;
 	end
 
-	-- Hands over for as long as one slice may take: whether more is waiting | nil, err
+	-- Appends a batch to the store, and releases from the journal what it took -> number of entries, problem | nil
+	local function hand_over_batch(queue, store, size, batch)
+		local items, behind = take(queue, size);
+		local done, problem, appended = store_items(queue, store, items, batch);
+		stores.keep_connection(stores.engine_of(store));
+		release(queue, done < #items and items[done + 1].sequence or behind);
+		-- To read them from the journal again would take the next slice as long.
+		for i = done + 1, #items do
+			hold(queue, items[i].sequence, items[i]);
+		end
+		queue.journal:handed_over(appended or now(), #items, done);
+		return done, problem;
+	end
+
+	-- Runs one slice: true | nil, err
+	local function run_slice(queue, store)
+		local journal, began, entries = queue.journal, now(), 0;
+		local problem;
+		local lent = false;
+		repeat
+			local step, a, b, c, d = journal:next_step(now());
+			if step == "batch" then
+				if not lent and (stores.is_embedded(store) or stores.engine_of(store)) then
+					-- These don't yield.
+					collector.lend();
+					lent = true;
+				end
+				local done;
+				done, problem = hand_over_batch(queue, store, a, { at_least = b, deadline = c, latest = d });
+				entries = entries + done;
+			elseif step == "failed" then
+				problem = a;
+			elseif step == "list" or step == "look" then
+				local ok, err = pcall(recognise, queue, store, step, a, b);
+				if not ok then
+					stores.undo(stores.engine_of(store));
+					problem = cause_of(err);
+				end
+			end
+		until not step or problem ~= nil;
+		context.handed_over(queue.host, entries, now() - began);
+		if problem ~= nil then
+			return nil, problem;
+		end
+		return true;
+	end
+
 	local function hand_over(queue)
-		local started = now();
-		local deadline = started + SLICE;
 		local store, err = context.store_of(queue.host);
 		if not store then
 			return nil, err;
@@ -403,52 +385,7 @@ local function new(context)
 		if not stands then
 			return nil, doubt;
 		end
-		if queue.recognise_to then
-			if not learn_days(queue, deadline) then
-				return true;
-			end
-			local ok, problem = pcall(recognise, queue, store);
-			if not ok then
-				stores.undo(stores.engine_of(store));
-				return nil, problem;
-			end
-		end
-		if stores.is_embedded(store) or stores.engine_of(store) then
-			-- These don't yield.
-			collector.lend();
-		end
-		local entries = 0;
-		while not is_empty(queue) do
-			local began = now();
-			local items, behind = take(queue, queue.size);
-			local done, problem, appended = store_items(queue, store, items, deadline);
-			stores.keep_connection(stores.engine_of(store));
-			entries = entries + done;
-			release(queue, done < #items and items[done + 1].sequence or behind);
-			-- To read them from the journal again would take the next slice as long.
-			for i = done + 1, #items do
-				hold(queue, items[i].sequence, items[i]);
-			end
-			local ended = now();
-			-- To commit takes a slow disk as long for ten entries as for a hundred: fewer of them would hold the loop more often.
-			local spent = (appended or ended) - began;
-			if spent > SLICE then
-				queue.size = max(SMALLEST, floor(queue.size / 2));
-			elseif done == #items and spent < SLICE / 2 then
-				queue.size = min(LARGEST, queue.size * 2);
-			end
-			if problem ~= nil then
-				context.handed_over(queue.host, entries, ended - started);
-				return nil, problem;
-			elseif ended > deadline then
-				break;
-			end
-		end
-		if is_empty(queue) then
-			queue.recognised, queue.days = nil, {};
-		end
-		context.handed_over(queue.host, entries, now() - started);
-		return not is_empty(queue);
+		return run_slice(queue, store);
 	end
 
 	-- Where entries wait that the store does not take.
@@ -474,9 +411,24 @@ local function new(context)
 		end
 	end
 
-	-- Whether all was handed over that could be now.
+	-- After a slice that failed.
+	local function report_failure(queue, err)
+		local store = context.store_of(queue.host);
+		queue.problem = store and trust.problem_of(store) or cause_of(err);
+		if store then
+			trust.doubt(store);
+			stores.give_up_without_tables(store, queue.problem);
+		end
+		local line = recorder.failed(queue.host, queue.problem, place_of(queue), now());
+		if line then
+			log("error", line);
+		end
+	end
+
+	-- Hands over for one slice. Returns whether all entries were handed over that can be now.
 	function run(queue)
-		if queue.running or not queue.journal or is_empty(queue) and not queue.journal:has_lost() then
+		queue.ask_from = 0;
+		if not queue.journal or not queue.journal:has_work() then
 			return true;
 		end
 		if queue.attached then
@@ -487,43 +439,31 @@ local function new(context)
 			schedule(queue, wait);
 			return true;
 		end
-		local began = now();
-		queue.running, queue.resting = began, false;
-		local ok, more, err = pcall(hand_over, queue);
+		local journal = queue.journal;
+		journal:begin(now());
+		local ok, done, err = pcall(hand_over, queue);
 		collector.settle();
-		local took = now() - began;
-		queue.running, queue.unanswered, queue.longest = false, nil, max(queue.longest, took);
+		if not ok then
+			done, err = nil, done;
+		end
+		local more, pause = journal:ended(now(), done == true);
+		queue.ask_from = 0;
 		if not queue.journal then
 			return true; -- closed meanwhile
 		end
 		tell_missing(queue);
-		if not ok then
-			more, err = nil, more;
-		end
-		if more == nil then
-			queue.failures = queue.failures + 1;
-			queue.recognise_to = queue.journal:next();
-			local store = context.store_of(queue.host);
-			queue.problem = store and trust.problem_of(store) or cause_of(err);
-			if store then
-				trust.doubt(store);
-				stores.give_up_without_tables(store, queue.problem);
-			end
-			local line = recorder.failed(queue.host, queue.problem, place_of(queue), now());
-			if line then
-				log("error", line);
-			end
-			schedule(queue, min(LONGEST_PAUSE, 2 ^ (queue.failures - 1)));
+		if not done then
+			report_failure(queue, err);
+			schedule(queue, pause);
 			return true;
 		end
-		queue.failures, queue.problem = 0, nil;
-		-- While the journal can't be written there is room for the count only if nothing else waits.
-		if not more or not queue.journal:trouble() then
+		queue.problem = nil;
+		-- While the journal can't be written, there is room for the number of lost entries only if nothing else waits.
+		if not more or not journal:trouble() then
 			record_lost(queue);
 		end
 		if more then
-			queue.resting = true;
-			schedule(queue, min(REST * took, DELAY));
+			schedule(queue, pause);
 			return false;
 		end
 		local line = recorder.stored(queue.host);
@@ -533,12 +473,12 @@ local function new(context)
 		return true;
 	end
 
-	-- A driver that never answers keeps its queue for itself.
+	-- Reports a driver that has not answered for too long. Nothing is handed over on that host until it does.
 	local function watch_driver(queue)
 		local at = now();
-		if queue.running and not queue.unanswered and at - queue.running > UNANSWERED then
-			queue.unanswered = true;
-			queue.problem = ("the storage driver has not answered for %d seconds"):format(UNANSWERED);
+		local seconds = queue.journal:unanswered(at);
+		if seconds then
+			queue.problem = ("the storage driver has not answered for %d seconds"):format(seconds);
 			local line = recorder.failed(queue.host, queue.problem, place_of(queue), at);
 			if line then
 				log("error", line);
@@ -556,8 +496,8 @@ local function new(context)
 		end
 	end
 
-	-- Takes an entry: true, or nothing if there is room for it nowhere. It is counted then, unless the caller keeps it.
-	-- `offered` says that the store was offered it before, and may have taken it whatever it said.
+	-- Adds an entry to the journal. Returns true, or nil if there is no room; it is counted then, unless the caller keeps it.
+	-- `offered` says that the entry was offered to the store before, which may have taken it although it reported a failure.
 	local function add(queue, at, stanza, with, offered, is_kept)
 		local item = { at = at; stanza = stanza; with = with };
 		is_kept = is_kept or queue.telling;
@@ -574,17 +514,16 @@ local function new(context)
 			return nil;
 		end
 		if offered then
-			queue.recognise_to = sequence + 1;
+			queue.journal:doubt();
 		end
-		queue.days[floor(at / 86400)] = at;
 		if queue.held_count < HELD then
 			hold(queue, sequence, item);
 		end
 		if not durable then
 			tell_of_journal(queue, "memory", at);
 		end
-		if queue.failures == 0 and not queue.resting then
-			schedule(queue, sequence - queue.journal:first() >= MANY and 0 or DELAY);
+		if sequence >= queue.ask_from or at < queue.asked_at then
+			plan(queue);
 		end
 		return true;
 	end
@@ -595,9 +534,7 @@ local function new(context)
 		recorder.lose(host, count or 1);
 		if queue.journal then
 			queue.journal:lose(event_type, count or 1, at);
-			if queue.failures == 0 then
-				schedule(queue, DELAY);
-			end
+			plan(queue);
 		end
 	end
 
@@ -613,7 +550,7 @@ local function new(context)
 		return false;
 	end
 
-	-- Hands over now what waits, for so many seconds at most.
+	-- Hands over now what waits, for at most this many seconds.
 	local function flush(host, seconds)
 		local queue = queues[host];
 		local deadline = now() + seconds;
@@ -625,7 +562,7 @@ local function new(context)
 		end
 	end
 
-	-- The process may end now: what has room neither in the store nor in the journal is counted, and said.
+	-- Called when the process ends. Entries for which neither the store nor the journal has room are counted and reported.
 	local function finish(host)
 		local queue = queues[host];
 		if not queue or not queue.journal then return; end
@@ -641,7 +578,7 @@ local function new(context)
 		end
 	end
 
-	-- Lets go of the journal of a host, or of all. What waits in its files is offered again when it is opened next.
+	-- Closes the journal of a host, or of all. What waits in its files is offered to the store again after the next open.
 	local function close(host)
 		for name, queue in pairs(queues) do
 			if host == nil or name == host then
@@ -715,7 +652,7 @@ local function new(context)
 		local oldest = not is_empty(queue) and item_at(queue, journal:first()) or nil;
 		return {
 			waiting = journal:count(); oldest = oldest and oldest.at;
-			lost = journal:lost(); problem = queue.problem; longest = queue.longest;
+			lost = journal:lost(); problem = queue.problem; longest = journal:longest();
 		};
 	end
 

@@ -8,7 +8,7 @@ use mlua::prelude::*;
 
 use crate::address::replaced;
 use crate::archive::clock::Timeline;
-use crate::archive::partition::{MOVING, Partition, written_on};
+use crate::archive::partition::{MOVING, Partition};
 use crate::archive::pruning::{Plan, surplus, visible};
 use crate::file::lock::Lock;
 use crate::lua::clock::Kept;
@@ -122,11 +122,6 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
 
     // visible(archive users, whether nil is empty) -> those that hold entries
     functions.add("visible", |_, (users, old_is_empty): (LuaTable, bool)| names(&visible(&partitions(&users), old_is_empty)))?;
-    // written_on(archive users, list of times) -> partitions that may have got entries of the days of these times, those of each
-    // class and day as a list, newest first
-    functions.add("written_on", |_, (users, times): (LuaTable, Vec<f64>)| -> Vec<Vec<String>> {
-        written_on(partitions(&users), &times).iter().map(|sequence| names(sequence)).collect()
-    })?;
     // is_moving(archive users) -> whether a move of archive user nil is not over
     functions.add("is_moving", |_, users: LuaTable| partitions(&users).iter().any(Partition::is_marker))?;
     // next_generation(archive users) -> the number of the next move

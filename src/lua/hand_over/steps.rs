@@ -1,0 +1,111 @@
+//! The steps of a hand-over, as methods of a journal.
+
+use mlua::prelude::*;
+
+use super::Owned;
+use crate::archive::partition::written_on;
+use crate::journal::hand_over::Step;
+use crate::lua::value::{Text, names, partitions};
+
+pub(super) fn add<M: LuaUserDataMethods<Owned>>(methods: &mut M) {
+    // has_work() -> whether a slice may begin: none runs, and there are entries to hand over or losses to record
+    methods.add_method_mut("has_work", |_, this, ()| {
+        let is_running = this.hand_over.is_running();
+        let journal = this.journal()?;
+        Ok(!is_running && (!journal.is_empty() || journal.losses().is_open()))
+    });
+    // when() -> pause before the next slice | nil: one is planned or runs, the sequence from which on to ask again | nil: not
+    // before the next slice
+    methods.add_method_mut("when", |_, this, ()| {
+        let (first, end) = this.range()?;
+        let when = this.hand_over.when(first, end);
+        Ok((when.delay, when.until))
+    });
+    // doubt(): the store may have entries that wait
+    methods.add_method_mut("doubt", |_, this, ()| {
+        this.hand_over.doubt();
+        Ok(())
+    });
+    // begin(now): a slice
+    methods.add_method_mut("begin", |_, this, now: f64| {
+        this.hand_over.begin(now);
+        Ok(())
+    });
+    // next_step(now) -> nil: the slice is over
+    //   | "again": ask again
+    //   | "failed", message: the journal can't be read now
+    //   | "list": list the archive users of the store, and call listed(users)
+    //   | "look", partition | nil, limit: read the newest entries there, and call looked(ids, number of entries)
+    //   | "batch", size, at_least, deadline, latest: append as many entries, and call handed_over(now, count, done). The batch
+    //     ends at the deadline; a transaction with fewer than at_least entries ends at the latest
+    methods.add_method_mut("next_step", |lua, this, now: f64| {
+        let (first, end) = this.range()?;
+        match this.hand_over.next_step(now, first, end) {
+            None => ().into_lua_multi(lua),
+            Some(Step::Learn(range)) => {
+                let to = range.end;
+                match this.times(range) {
+                    Ok(times) => {
+                        this.hand_over.learned(to, times);
+                        "again".into_lua_multi(lua)
+                    }
+                    Err(problem) => ("failed", problem).into_lua_multi(lua),
+                }
+            }
+            Some(Step::List) => "list".into_lua_multi(lua),
+            Some(Step::Look { partition, limit }) => ("look", partition, limit).into_lua_multi(lua),
+            Some(Step::Batch(batch)) => ("batch", batch.size, batch.at_least, batch.deadline, batch.latest).into_lua_multi(lua),
+        }
+    });
+    methods.add_method_mut("listed", |_, this, users: LuaTable| {
+        let sequences = written_on(partitions(&users), &this.hand_over.days());
+        this.hand_over.listed(sequences.iter().map(|sequence| names(sequence)));
+        Ok(())
+    });
+    methods.add_method_mut("looked", |_, this, (ids, entries): (LuaTable, usize)| {
+        let ids = ids.sequence_values::<LuaString>().filter_map(|id| Some(id.ok()?.to_string_lossy()));
+        this.hand_over.looked(ids, entries);
+        Ok(())
+    });
+    // recognises() -> whether the store has entries that wait; is_recognised(id) -> whether it has that one
+    methods.add_method("recognises", |_, this, ()| Ok(this.hand_over.recognises()));
+    methods.add_method("is_recognised", |_, this, id: Text| {
+        Ok(id.bytes().is_some_and(|id| std::str::from_utf8(&id).is_ok_and(|id| this.hand_over.is_recognised(id))))
+    });
+    // handed_over(time of the last append, entries in the batch, how many of them the store took)
+    methods.add_method_mut("handed_over", |_, this, (now, count, done): (f64, usize, usize)| {
+        this.hand_over.handed_over(now, count, done);
+        Ok(())
+    });
+    // ended(now, whether the store took what it was offered) -> whether more waits, pause before the next slice | nil
+    methods.add_method_mut("ended", |_, this, (now, succeeded): (f64, bool)| {
+        // The journal may have been closed while a driver yielded.
+        let (first, end) = if this.journal.is_some() { this.range()? } else { (0, 0) };
+        let after = this.hand_over.ended(now, succeeded, first, end);
+        Ok((after.more, after.pause))
+    });
+    // unanswered(now) -> for how many seconds the driver has not answered | nil; once for each slice
+    methods.add_method_mut("unanswered", |_, this, now: f64| Ok(this.hand_over.unanswered(now)));
+    // longest() -> how long the longest slice took, in seconds
+    methods.add_method("longest", |_, this, ()| Ok(this.hand_over.longest()));
+}
+
+impl Owned {
+    /// The sequence of the first entry that waits, and one above that of the last.
+    fn range(&mut self) -> LuaResult<(u64, u64)> {
+        let journal = self.journal()?;
+        Ok((journal.first(), journal.end()))
+    }
+
+    /// When entries were recorded, without those that are gone. A payload begins with the time, and a NUL.
+    fn times(&mut self, range: std::ops::Range<u64>) -> Result<Vec<f64>, String> {
+        let journal = self.journal.as_mut().ok_or("the journal is closed")?;
+        let mut times = Vec::new();
+        for sequence in range {
+            let payload = journal.get(sequence).map_err(|error| error.to_string())?;
+            let time = payload.as_deref().and_then(|payload| payload.split(|byte| *byte == 0).next());
+            times.extend(time.and_then(|time| std::str::from_utf8(time).ok()?.parse::<f64>().ok()));
+        }
+        Ok(times)
+    }
+}
