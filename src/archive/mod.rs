@@ -6,6 +6,8 @@ pub mod partition;
 pub mod patience;
 pub mod pruning;
 pub mod retention;
+pub mod schedule;
+pub mod slices;
 
 use std::collections::HashMap;
 

@@ -53,6 +53,7 @@ const CHUNKS: &[(&str, &str)] = &[
     ("clock/clock", include_str!("clock/clock.lua")),
     ("log/strangers", include_str!("log/strangers.lua")),
     ("prune/slices", include_str!("prune/slices.lua")),
+    ("prune/turn", include_str!("prune/turn.lua")),
     ("prune/rewrite", include_str!("prune/rewrite.lua")),
     ("prune/older", include_str!("prune/older.lua")),
     ("prune/prune", include_str!("prune/prune.lua")),
@@ -89,6 +90,8 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("give_from_root", lua.create_function(store::embedded::give_from_root)?)?;
     native.set("patience", lua.create_function(store::patience::new)?)?;
     native.set("lock", lua.create_function(prune::lock)?)?;
+    prune::pace::add(lua, &native)?;
+    native.set("prune_schedule", lua.create_function(prune::schedule::new)?)?;
     native.set("sync", lua.create_function(prune::sync)?)?;
     native.set("clock", lua.create_function(clock::open)?)?;
     native.set("uptime", lua.create_function(clock::uptime)?)?;

@@ -486,7 +486,7 @@ local function new(environment)
 		stanza_mt = stanza_mt, log = log, now = now;
 		pause = environment.pause, schedule = environment.schedule;
 		retry = environment.retry;
-		gave_up = function (host) prunes.gave_up(host); end;
+		gave_up = function (host, seconds) prunes.gave_up(host, seconds); end;
 		lock = function (host)
 			local path = environment.lock_path and environment.lock_path(host);
 			if path then
@@ -520,16 +520,12 @@ local function new(environment)
 	};
 
 	local schedule = chunks.schedule.new {
-		now = now, monotonic = monotonic, schedule = environment.schedule, pruned = environment.pruned, run = prunes.run;
+		plans = prunes.plans, now = now, monotonic = monotonic, schedule = environment.schedule, pruned = environment.pruned, run = prunes.run;
 		is_in_trouble = function (host) return queues.state(host).problem ~= nil; end;
 	};
 	local prune, prune_soon = schedule.prune, schedule.prune_soon;
 
-	prunes.gave_up = schedule.failed;
-
-	function prunes.soon(host)
-		prune_soon(host, 1, true);
-	end
+	prunes.gave_up, prunes.soon = prune_soon, schedule.enforce_soon;
 
 	-- Looks whether somebody has replaced the key by which addresses are hashed, and says so in the log.
 	local function look_at_key(host)

@@ -1,5 +1,8 @@
 //! What the pruning in Lua asks of the core: plans, and names of partitions.
 
+pub(crate) mod pace;
+pub(crate) mod schedule;
+
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;

@@ -5,10 +5,6 @@ local stanzas, stores = chunks.stanza, chunks.driver;
 
 local OCCURRED = native.namespace.."\1occurred";
 
--- Seconds of entries that are removed at once from an SQL store to begin with.
-local FIRST_SPAN = 60;
-local SLICE, PAGE = chunks.slices.LONG, chunks.slices.PAGE;
-
 local assert, ipairs, tonumber = assert, ipairs, tonumber;
 local floor, max, min = math.floor, math.max, math.min;
 local engine_of, in_one_transaction, is_embedded = stores.engine_of, stores.in_one_transaction, stores.is_embedded;
@@ -81,15 +77,14 @@ local function new(context, slices)
 	local function prune_rows(host, store, at, breathe, add, clock)
 		local oldest = edge(store, nil, false);
 		local cutoff = recorder.last_cutoff(host, at, clock, oldest);
-		local first, span, removed = oldest, FIRST_SPAN, 0;
+		local first, span, removed = oldest, native.span_pace(), 0;
 		local to;
 		while oldest and cutoff and oldest < cutoff do
 			local began = now();
 			-- `end` is inclusive.
-			to = min(floor(oldest) + span, recorder.before(cutoff));
+			to = min(floor(oldest) + span:size(), recorder.before(cutoff));
 			removed = removed + (tonumber(call(store, "delete", nil, { ["end"] = to })) or 0);
-			local took = now() - began;
-			span = took > SLICE and max(1, floor(span / 2)) or took < SLICE / 2 and span * 2 or span;
+			span:took(now() - began);
 			breathe(true);
 			oldest = edge(store, nil, false);
 		end
@@ -111,13 +106,16 @@ local function new(context, slices)
 				add(class, "expired", 1, 0, when, when);
 			end
 		end);
-		local engine = engine_of(store);
-		for i = 1, #keys, PAGE do
+		local engine, pace, done = engine_of(store), native.row_pace(), 0;
+		while done < #keys do
+			local began, last = now(), min(done + pace:size(), #keys);
 			assert(in_one_transaction(engine, function ()
-				for k = i, min(i + PAGE - 1, #keys) do
-					call(store, "delete", nil, { key = keys[k] });
+				for i = done + 1, last do
+					call(store, "delete", nil, { key = keys[i] });
 				end
 			end));
+			pace:took(now() - began);
+			done = last;
 			breathe(true);
 		end
 	end

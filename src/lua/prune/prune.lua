@@ -1,17 +1,8 @@
--- Removes what has expired, cuts addresses (cut.lua), and moves what lies under archive user nil into partitions (older.lua).
--- What is to be done is decided in the core (pruning.rs); here it is done, in slices (slices.lua).
+-- Removes what has expired, removes addresses (rewrite.lua), and moves what is under archive user nil into partitions
+-- (older.lua). What to do is decided in the core (src/archive/pruning.rs); here it is done, in slices (slices.lua).
 
-local _, chunks = ...;
+local native, chunks = ...;
 local stanzas, stores = chunks.stanza, chunks.driver;
-
--- How often it is looked whether who prunes a host has done so, in seconds.
-local WAIT = 0.2;
-
--- A driver may wait for an answer that never comes. Pruning that has got no further for so many seconds is given up, and the next
--- may begin.
-local SILENT = 60;
-
-local BUSY = "entries of this host are being removed already";
 
 local error, ipairs, pcall, tonumber = error, ipairs, pcall, tonumber;
 local huge, max, min = math.huge, math.max, math.min;
@@ -24,26 +15,24 @@ local detail = stanzas.detail;
 --     pause                    function(seconds) | nil: lets the server go on; without it nothing else waits
 --     retry                    function(attempt, message) -> whether to try again
 --     schedule                 as the log's environment has it
---     gave_up                  function(host): pruning was given up
+--     gave_up                  function(host, seconds): pruning was given up, and is to be tried again after that time
 --     lock                     function(host) -> lock | nil, message
---     sync                     function(host, archive user): forces a file of the embedded driver to disk, instead of waiting
+--     sync                     function(host, archive user): forces a file of the embedded driver to disk, instead of a pause
 --     open                     function(host) -> store, names of its archive users | nil, message
 --     oldest_waiting           function(host) -> when the oldest entry was recorded that the store has not taken yet | nil
 --     recorder, classes
---     clock                    function(host, archive users) -> the clock, seconds until it is believed again | nil: it is believed
---     trust_clock              function(host, actor | nil): it is right, whatever it did
---     record                   function(host, list of details, actor | nil): makes an entry of what was done, by whose order
+--     clock                    function(host, archive users) -> the clock, seconds until it is trusted again | nil: it is trusted
+--     trust_clock              function(host, actor | nil): an operator says that the clock is right
+--     record                   function(host, list of details, actor | nil): records what was done, and who asked for it
 --   }
 local function new(context)
-	local now, recorder, pause = context.now, context.recorder, context.pause;
+	local now, recorder = context.now, context.recorder;
+	local plans = native.prune_schedule();
 	local slices = chunks.slices.new(context);
+	local turn = chunks.turn.new(context, slices, plans);
 	local call, each, edge = slices.call, slices.each, slices.edge;
 	local cut, prune_old = chunks.rewrite.new(context, slices), chunks.older.new(context, slices);
-	-- By host: { at = when it got further last, lock, given_up = whether it was, on_giving_up }
-	local running = {};
-	-- Hosts of which it was said that pruning was given up, until one has come to its end.
-	local told = {};
-	-- How many entries there are in partitions that take no more: counts[host][partition].
+	-- The number of entries of full partitions: counts[host][partition].
 	local counts = {};
 
 	-- How many entries a partition has, and the times of its first and last.
@@ -57,7 +46,7 @@ local function new(context)
 
 	local function new_results()
 		local list, of = {}, {};
-		-- Adds to what was done to entries of a class for one reason.
+		-- Adds up what was done to entries of a class for one reason.
 		local function add(class, reason, count, partitions, from, till)
 			local key = class.." "..reason;
 			local result = of[key];
@@ -75,7 +64,7 @@ local function new(context)
 		local engine = engine_of(store);
 		local count, first, last;
 		if engine then
-			-- The driver counts what it removes. What its first and last rows hold may be damaged.
+			-- The driver counts what it removes. The first and last rows may be damaged.
 			local _;
 			_, first = pcall(edge, store, partition, false);
 			_, last = pcall(edge, store, partition, true);
@@ -102,7 +91,7 @@ local function new(context)
 		end
 	end
 
-	-- Classes with a limit let their oldest partitions go.
+	-- Removes the oldest partitions of a class that are above its limit.
 	local function enforce_limit(host, store, class, partitions, breathe, add)
 		local known, sizes = counts[host] or {}, {};
 		counts[host] = known;
@@ -139,62 +128,13 @@ local function new(context)
 		end
 	end
 
-	local function give_up(host, own)
-		own.given_up, running[host] = true, nil;
-		own.lock:release();
-		if not told[host] then
-			told[host] = true;
-			context.log("error", ("Audit events of %s can't be pruned: the storage driver has not answered for %d seconds; it is tried again later")
-				:format(host, SILENT));
-		end
-		context.gave_up(host);
-		if own.on_giving_up then
-			own.on_giving_up();
-		end
-	end
-
-	local function is_silent(own)
-		return now() - own.at >= SILENT;
-	end
-
-	-- Gives a host's pruning up when it gets no further.
-	local function watch(host, own)
-		if context.schedule and pause then
-			context.schedule(max(1, own.at + SILENT - now()), function ()
-				if running[host] ~= own then
-					return;
-				elseif is_silent(own) then
-					give_up(host, own);
-				else
-					watch(host, own);
-				end
-			end);
-		end
-	end
-
-	-- breathe() for a host's pruning: it raises where that was given up.
-	local function new_breath(own)
-		local breathe = slices.new_breath();
-		local function go_on()
-			if own.given_up then
-				error("it was given up", 0);
-			end
-			own.at = now();
-		end
-		return function (...)
-			go_on();
-			breathe(...);
-			go_on();
-		end
-	end
-
 	local function work(host, wish, results, add, breathe)
 		local at = now();
 		local store, users = context.open(host);
 		if not store then
 			error(users, 0);
 		end
-		-- To list a large log takes a slice of its own.
+		-- Listing a large log may take a whole slice.
 		breathe();
 		local clock, settles = context.clock(host, users);
 		results.held = clock and clock:doubt();
@@ -218,7 +158,7 @@ local function new(context)
 		drop_partitions();
 		local moved = not wish.limits and not results.held and prune_old(host, store, users, at, breathe, add, wish, clock) or 0;
 		if moved > 0 then
-			-- What was moved is treated like the rest.
+			-- The partitions that were made may have expired.
 			store, users = context.open(host);
 			if not store then
 				error(users, 0);
@@ -241,39 +181,34 @@ local function new(context)
 		results.moved, results.next = moved, results.held and at + settles or plan.next;
 	end
 
-	-- Prunes a host: list of { class, reason = "expired" | "limit" | "addresses", count, partitions, from, till }, with `moved`, the
-	-- number of entries of an older log that lie in partitions now, `held`, why nothing that has expired was removed | nil, and
-	-- `next`, when there will be something to do | nil, message.
-	-- `wish` may have limits (look at limits only), settle (how many seconds copies have before their originals go), wait (until
-	-- who prunes the host now has done so), trust_clock (it is right), actor (who asked for it) and given_up (called when the driver
-	-- does not answer: run() does not return then).
+	-- Prunes a host.
+	--   run(host, wish | nil) -> results | nil, message
+	--   results = a list of { class, reason = "expired" | "limit" | "addresses", count, partitions, from, till }, with
+	--     moved   the number of entries of an older log that were moved into partitions
+	--     held    why nothing that has expired was removed | nil
+	--     next    when something expires next | nil
+	--   wish = {
+	--     limits       enforce limits only
+	--     settle       how many seconds copies have before their originals are removed
+	--     wait         wait for a prune of this host that runs
+	--     trust_clock  the clock is right
+	--     actor        who asked for it
+	--     given_up     called if the driver does not answer: run() does not return then
+	--   }
 	local function run(host, wish)
-		while running[host] and wish and wish.wait and pause and not slices.is_stopped() and not is_silent(running[host]) do
-			pause(WAIT);
+		wish = wish or {};
+		local breathe, done = turn.begin(host, wish);
+		if not breathe then
+			return nil, done;
 		end
-		if running[host] and is_silent(running[host]) then
-			give_up(host, running[host]);
-		elseif running[host] then
-			return nil, BUSY;
-		end
-		local lock, problem = context.lock(host);
-		if not lock then
-			return nil, problem;
-		end
-		local own = { at = now(), lock = lock, on_giving_up = wish and wish.given_up };
-		running[host] = own;
-		watch(host, own);
-		if wish and wish.trust_clock then
+		if wish.trust_clock then
 			context.trust_clock(host, wish.actor);
 		end
 		local results, add = new_results();
-		local ok, err = pcall(work, host, wish or {}, results, add, new_breath(own));
-		if running[host] == own then
-			running[host], told[host] = nil, nil;
-			lock:release();
-		end
-		-- What was done was done, whatever came then.
-		record(host, results, wish and wish.actor);
+		local ok, err = pcall(work, host, wish, results, add, breathe);
+		done();
+		-- Also after a failure: what was removed is gone.
+		record(host, results, wish.actor);
 		if not ok then
 			return nil, cause_of(err);
 		end
@@ -282,7 +217,8 @@ local function new(context)
 
 	return {
 		run = run;
-		-- known(host, partition, count): a partition takes no more
+		plans = plans;
+		-- known(host, partition, count): a partition is full
 		known = function (host, partition, count)
 			counts[host] = counts[host] or {};
 			counts[host][partition] = count;
@@ -290,7 +226,7 @@ local function new(context)
 		forget = function (host)
 			if host then counts[host] = nil; else counts = {}; end
 		end;
-		-- stop(): whatever is being pruned is left as it is
+		-- stop(): prunes end at their next pause
 		stop = slices.stop;
 		-- longest() -> the longest slice, in seconds
 		longest = slices.longest;

@@ -1,22 +1,15 @@
--- Work on a store that takes long, in slices that hold the server's loop for a moment each.
+-- Long work on a store, in slices that hold the server's loop for a moment each.
 
-local _, chunks = ...;
+local native, chunks = ...;
 local stores = chunks.driver;
 
--- How long one slice may be, and the pause behind it, in seconds.
-local SLICE, REST = 0.006, 0.015;
--- Rows of an SQL store that are read at once to begin with, and at most.
-local PAGE, LARGEST_PAGE = 25, 200;
--- So many rows in a row that can't be read are not a damaged row but a damaged archive.
-local MOST_DAMAGED = 100;
--- The embedded driver leaves it to the kernel when what it has written gets to the disk. Before an original goes, its copy
--- has so many seconds.
-local SETTLE = 45;
+-- The numbers are the core's (src/archive/slices.rs).
+local limits = native.slices;
 
 local STOPPED = "the module is being unloaded";
 
 local error, ipairs, pcall = error, ipairs, pcall;
-local floor, max, min = math.floor, math.max, math.min;
+local max = math.max;
 local cause_of, engine_of, in_one_transaction, is_embedded = stores.cause_of, stores.engine_of, stores.in_one_transaction, stores.is_embedded;
 
 -- Slices over a clock.
@@ -24,31 +17,36 @@ local cause_of, engine_of, in_one_transaction, is_embedded = stores.cause_of, st
 --     now      as the log's environment has it
 --     pause    function(seconds) | nil: lets the server go on; without it nothing else waits
 --     retry    function(attempt, message) -> whether to try again
---     sync     function(host, archive user): forces a file of the embedded driver to disk, instead of waiting
+--     sync     function(host, archive user): forces a file of the embedded driver to disk, instead of a pause
 --   }
 local function new(context)
 	local now, pause = context.now, context.pause;
 	local stopped, longest = false, 0;
 
-	-- breathe(at once | nil, seconds | nil): lets the server go on where a slice has been long enough.
-	local function new_breath()
+	-- breathe(at once | nil, seconds | nil): pauses if the loop was held for a slice, and calls go_on() before and after the pause,
+	-- which raises if the work is to end.
+	local function new_breath(go_on)
 		local since = now();
-		return function (at_once, seconds)
+		local function breathe(at_once, seconds)
 			local held = now() - since;
-			if held >= SLICE or at_once then
+			-- The clock may have gone back.
+			if at_once or held >= limits.slice or held < 0 then
+				go_on();
 				longest = max(longest, held);
 				if pause then
-					pause(seconds or REST);
+					pause(seconds or limits.rest);
 				end
 				if stopped then
 					error(STOPPED, 0);
 				end
+				go_on();
 				since = now();
 			end
 		end
+		return breathe;
 	end
 
-	-- After a failure: waits to try again, or raises a text where nobody wants to wait any longer.
+	-- After a failure: waits to try again, or raises a text if it is not tried again.
 	local function wait_or_raise(attempt, problem)
 		local message = cause_of(problem);
 		if not context.retry or not context.retry(attempt, message) then
@@ -56,7 +54,7 @@ local function new(context)
 		end
 	end
 
-	-- Calls a method of a store. Raises a text where it fails; gives nothing where there is nothing.
+	-- Calls a method of a store. Raises a text if it fails. Returns nil if find() finds nothing.
 	local function call(store, method, ...)
 		local attempt = 0;
 		while true do
@@ -74,12 +72,12 @@ local function new(context)
 	end
 
 	-- Calls visit(key, stanza, when, with) for each entry of an archive user, oldest first, until it returns false, and
-	-- page_done() before each pause. Gives how many there were, and how many that can't be read.
+	-- page_done() before each pause. Returns the number of entries, and the number of rows that can't be read.
 	local function each(store, user, breathe, visit, page_done)
 		local paged = engine_of(store) ~= nil;
-		local page, after, count, damaged = PAGE, nil, 0, 0;
+		local pace, after, count, damaged = native.row_pace(), nil, 0, 0;
 		while true do
-			local began = now();
+			local page, began = pace:size(), now();
 			local rows = call(store, "find", user, paged and { limit = page, after = after } or {});
 			if not rows then break; end
 			local in_page, in_a_row, going_on = 0, 0, true;
@@ -95,7 +93,7 @@ local function new(context)
 					going_on = visit(key, stanza, when, with) ~= false;
 				else
 					damaged, in_a_row = damaged + 1, in_a_row + 1;
-					if in_a_row > MOST_DAMAGED then
+					if in_a_row > limits.damaged then
 						error(cause_of(key), 0);
 					end
 				end
@@ -108,13 +106,12 @@ local function new(context)
 			end
 			breathe();
 			if not paged or in_page < page or not going_on then break; end
-			local took = now() - began;
-			page = took > SLICE and max(10, floor(page / 2)) or took < SLICE / 2 and min(LARGEST_PAGE, page * 2) or page;
+			pace:took(now() - began);
 		end
 		return count, damaged;
 	end
 
-	-- Appends rows { stanza, when, with } to an archive user: in one transaction where there are transactions.
+	-- Appends rows { stanza, when, with } to an archive user: in one transaction if the store has transactions.
 	local function append_all(store, user, rows)
 		local engine = engine_of(store);
 		local function append()
@@ -148,12 +145,12 @@ local function new(context)
 		return time, id;
 	end
 
-	-- Lets the kernel write out what the embedded driver has written, or sees to it.
+	-- Makes sure that what the embedded driver has written is on disk: waits for the kernel, or forces it.
 	local function settle(host, store, users, breathe, seconds)
 		if not is_embedded(store) or #users == 0 then
 			return;
 		elseif pause then
-			breathe(true, seconds or SETTLE);
+			breathe(true, seconds or limits.settle);
 		elseif context.sync then
 			for _, user in ipairs(users) do
 				context.sync(host, user);
@@ -162,10 +159,10 @@ local function new(context)
 	end
 
 	return {
-		-- new_breath() -> breathe, for one work
+		-- new_breath(go_on) -> breathe, for one piece of work
 		new_breath = new_breath;
 		call = call, each = each, append_all = append_all, edge = edge, settle = settle;
-		-- stop(): works end at the next breath, by raising
+		-- stop(): all work ends at its next pause, by raising
 		stop = function () stopped = true; end;
 		is_stopped = function () return stopped; end;
 		-- longest() -> the longest slice, in seconds
@@ -173,4 +170,4 @@ local function new(context)
 	};
 end
 
-return { new = new, LONG = SLICE, PAGE = PAGE };
+return { new = new };

@@ -1,0 +1,31 @@
+//! The size of the batches of pruning, as objects of the embedded Lua.
+
+use mlua::prelude::*;
+
+use crate::archive::slices;
+use crate::pace::Pace;
+
+/// Adds `row_pace() -> pace`, `span_pace() -> pace` and `slices = { slice =, rest =, damaged =, settle = }`, with times in
+/// seconds.
+pub(crate) fn add(lua: &Lua, native: &LuaTable) -> LuaResult<()> {
+    native.set("row_pace", lua.create_function(|lua, ()| lua.create_userdata(slices::rows()))?)?;
+    native.set("span_pace", lua.create_function(|lua, ()| lua.create_userdata(slices::span()))?)?;
+    let numbers = lua.create_table()?;
+    numbers.set("slice", slices::SLICE)?;
+    numbers.set("rest", slices::REST)?;
+    numbers.set("damaged", slices::DAMAGED)?;
+    numbers.set("settle", slices::SETTLE)?;
+    native.set("slices", numbers)
+}
+
+impl LuaUserData for Pace {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // size() -> the size of the next batch
+        methods.add_method("size", |_, this, ()| Ok(this.size()));
+        // took(seconds): a batch of that size took so long
+        methods.add_method_mut("took", |_, this, seconds: f64| {
+            this.took(seconds);
+            Ok(())
+        });
+    }
+}
