@@ -43,6 +43,8 @@ const CHUNKS: &[(&str, &str)] = &[
     ("log/stanza", include_str!("log/stanza.lua")),
     ("store/bounds", include_str!("store/bounds.lua")),
     ("store/driver", include_str!("store/driver.lua")),
+    ("store/sql", include_str!("store/sql.lua")),
+    ("store/page", include_str!("store/page.lua")),
     ("store/embedded", include_str!("store/embedded.lua")),
     ("store/trust", include_str!("store/trust.lua")),
     ("hand_over/collector", include_str!("hand_over/collector.lua")),

@@ -2,7 +2,7 @@
 -- (src/journal/hand_over.rs); here it is done, since a driver may yield.
 
 local native, chunks = ...;
-local collector, stanzas, stores = chunks.collector, chunks.stanza, chunks.driver;
+local collector, sql, stanzas, stores = chunks.collector, chunks.sql, chunks.stanza, chunks.driver;
 
 local ID = native.namespace.."\1id";
 
@@ -258,7 +258,7 @@ local function new(context)
 	-- Reads what is needed to recognise entries that the store has already.
 	local function recognise(queue, store, step, user, limit)
 		if step == "list" then
-			local users, problem = stores.users_of(store);
+			local users, problem = chunks.page.users_of(store);
 			if not users then
 				error(problem, 0);
 			end
@@ -283,7 +283,7 @@ local function new(context)
 		if engine and #items > 0 then
 			local count, appended, unknown;
 			local ok = pcall(function ()
-				assert(stores.in_one_transaction(engine, function ()
+				assert(sql.in_one_transaction(engine, function ()
 					if appended then
 						-- The connection was lost, and Prosody runs this again. The commit may have been done.
 						unknown = true;
@@ -303,22 +303,22 @@ local function new(context)
 			if ok then
 				return count, nil, appended;
 			elseif unknown then
-				stores.undo(engine);
+				sql.undo(engine);
 				return 0, "the connection was lost";
 			end
 			-- Entries are appended one at a time, to get as far as possible and to find the one that is refused.
-			stores.undo(engine);
+			sql.undo(engine);
 		end
 		for i = 1, #items do
 			local ok, done, err = pcall(put, queue, store, items[i]);
 			if not ok or not done then
 				if ok then done = err; end
-				stores.undo(engine);
+				sql.undo(engine);
 				local item = items[i];
 				local plain = payload_of(item):find("[\128-\255]") and { at = item.at; stanza = in_ascii(stanza_mt, item.stanza); with = ascii(item.with) };
 				local taken = plain and select(2, pcall(put, queue, store, plain)) == true;
 				if not taken then
-					stores.undo(engine);
+					sql.undo(engine);
 					return i - 1, done == nil and "the storage driver refused without saying why" or done;
 				end
 			end
@@ -333,7 +333,7 @@ local function new(context)
 	local function hand_over_batch(queue, store, size, batch)
 		local items, behind = take(queue, size);
 		local done, problem, appended = store_items(queue, store, items, batch);
-		stores.keep_connection(stores.engine_of(store));
+		sql.keep_connection(stores.engine_of(store));
 		release(queue, done < #items and items[done + 1].sequence or behind);
 		-- To read them from the journal again would take the next slice as long.
 		for i = done + 1, #items do
@@ -364,7 +364,7 @@ local function new(context)
 			elseif step == "list" or step == "look" then
 				local ok, err = pcall(recognise, queue, store, step, a, b);
 				if not ok then
-					stores.undo(stores.engine_of(store));
+					sql.undo(stores.engine_of(store));
 					problem = cause_of(err);
 				end
 			end
@@ -417,7 +417,7 @@ local function new(context)
 		queue.problem = store and trust.problem_of(store) or cause_of(err);
 		if store then
 			trust.doubt(store);
-			stores.give_up_without_tables(store, queue.problem);
+			sql.give_up_without_tables(store, queue.problem);
 		end
 		local line = recorder.failed(queue.host, queue.problem, place_of(queue), now());
 		if line then

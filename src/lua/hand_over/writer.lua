@@ -1,14 +1,13 @@
 -- Appends entries to a store: where each goes, and under which time.
 
 local native, chunks = ...;
-local stores = chunks.driver;
 
 local OCCURRED = native.namespace.."\1occurred";
 
 local SECONDS_A_DAY = 86400;
 
 local floor = math.floor;
-local cause_of, newest, users_of = stores.cause_of, stores.newest, stores.users_of;
+local cause_of, newest, users_of = chunks.driver.cause_of, chunks.page.newest, chunks.page.users_of;
 
 -- A writer over a recorder, which decides, the classes of events, and what is known of stores (trust.lua).
 --   writer.put(host, store, at, stanza, with) -> the driver's key | nil, err; `at` is when it was recorded

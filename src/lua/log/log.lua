@@ -458,7 +458,7 @@ local function new(environment)
 			return nil, cause_of(err);
 		end
 		local users;
-		users, err = stores_of_hosts.users_of(store);
+		users, err = chunks.page.users_of(store);
 		if not users then
 			return nil, cause_of(err);
 		end
@@ -605,7 +605,7 @@ local function new(environment)
 		end
 		local store = queues.queue_of(host).journal and store_of(host);
 		if store then
-			pcall(stores_of_hosts.connect, store);
+			pcall(chunks.sql.connect, store);
 		end
 		if clocks then
 			clocks.look(host);

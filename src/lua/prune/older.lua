@@ -7,7 +7,7 @@ local OCCURRED = native.namespace.."\1occurred";
 
 local assert, ipairs, tonumber = assert, ipairs, tonumber;
 local floor, max, min = math.floor, math.max, math.min;
-local engine_of, in_one_transaction, is_embedded = stores.engine_of, stores.in_one_transaction, stores.is_embedded;
+local engine_of, in_one_transaction, is_embedded = stores.engine_of, chunks.sql.in_one_transaction, stores.is_embedded;
 local detail = stanzas.detail;
 
 --   context = { stanza_mt, log, now, recorder, classes } as prune.lua has them

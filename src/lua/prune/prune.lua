@@ -72,7 +72,8 @@ local function new(context)
 			local ok;
 			ok, count, first, last = pcall(survey, store, partition, breathe);
 			if not ok then
-				if slices.is_stopped() then error(count, 0); end
+				-- It may have ended because pruning was stopped or given up: then this raises too.
+				breathe(true);
 				count, first, last = 0, nil, nil;
 			end
 		end

@@ -1,7 +1,7 @@
 -- Long work on a store, in slices that hold the server's loop for a moment each.
 
 local native, chunks = ...;
-local stores = chunks.driver;
+local driver, sql = chunks.driver, chunks.sql;
 
 -- The numbers are the core's (src/archive/slices.rs).
 local limits = native.slices;
@@ -10,7 +10,7 @@ local STOPPED = "the module is being unloaded";
 
 local error, ipairs, pcall = error, ipairs, pcall;
 local max = math.max;
-local cause_of, engine_of, in_one_transaction, is_embedded = stores.cause_of, stores.engine_of, stores.in_one_transaction, stores.is_embedded;
+local cause_of, engine_of, in_one_transaction, is_embedded = driver.cause_of, driver.engine_of, sql.in_one_transaction, driver.is_embedded;
 
 -- Slices over a clock.
 --   context = {
@@ -124,7 +124,7 @@ local function new(context)
 			while true do
 				local ok, done, err = pcall(in_one_transaction, engine, append);
 				if ok and done then break; end
-				stores.undo(engine);
+				sql.undo(engine);
 				attempt = attempt + 1;
 				wait_or_raise(attempt, ok and err or done);
 			end

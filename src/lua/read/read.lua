@@ -1,14 +1,14 @@
 -- Reads the log of a host, page by page, and gives what was found to whoever wants it.
 
 local native, chunks = ...;
-local stores = chunks.driver;
+local driver, pages = chunks.driver, chunks.page;
 
 -- For how many seconds a page may be read, and the loop be held, where others wait for the loop.
 local PAGE, SLICE = 0.004, 0.005;
 
 local ipairs, pcall, require = ipairs, pcall, require;
 local max = math.max;
-local cause_of, is_embedded, read_page, seeks, users_of = stores.cause_of, stores.is_embedded, stores.read_page, stores.seeks, stores.users_of;
+local cause_of, is_embedded, seeks, read_page, users_of = driver.cause_of, driver.is_embedded, driver.seeks, pages.read_page, pages.users_of;
 
 -- The name of a host in ASCII, as DNS has it: text | nil
 local function ascii_host(host)
