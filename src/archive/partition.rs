@@ -5,8 +5,6 @@
 //! `@<class>.<YYYY-MM-DD>`. When it has enough entries or has reached the driver's quota, the next one is
 //! `@<class>.<YYYY-MM-DD>.2`, and so on. A username can't contain `@`, so the removal of an account never touches a partition.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -31,23 +29,6 @@ const GENERATION: u32 = 100_000;
 
 /// Seconds in a day.
 const DAY: f64 = 86_400.0;
-
-/// Returns the partitions that may have entries recorded at these times (UNIX seconds). Those of each class and day are together, the
-/// newest first. Copies are left out.
-#[must_use]
-pub fn written_on(partitions: Vec<Partition>, times: &[f64]) -> Vec<Vec<Partition>> {
-    let days: HashSet<NaiveDate> = times.iter().map(|time| day(*time)).collect();
-    let mut sequences: BTreeMap<(NaiveDate, String), Vec<Partition>> = BTreeMap::new();
-    for partition in partitions {
-        if days.contains(&partition.day) && partition.class == partition.home() && !partition.is_marker() {
-            sequences.entry((partition.day, partition.class.clone())).or_default().push(partition);
-        }
-    }
-    for sequence in sequences.values_mut() {
-        sequence.sort_by_key(|partition| Reverse(partition.number));
-    }
-    sequences.into_values().collect()
-}
 
 /// One partition of the archive.
 ///
@@ -191,32 +172,6 @@ pub fn is_class(name: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn partitions_of_a_day_are_together_and_newest_first() {
-        let all = [
-            "@events.2026-11-22",
-            "@events.2026-11-23",
-            "@events.2026-11-24",
-            "@events.2026-11-24.10",
-            "@events.2026-11-24.9",
-            "@failures.2026-11-24",
-        ];
-        let others = ["@cut-events.2026-11-24.11", "@old-events.2026-11-24.100001", "@moving-old.2026-11-24"];
-        let partitions: Vec<Partition> = all.iter().chain(&others).map(|name| name.parse().unwrap()).collect();
-        let names: Vec<Vec<String>> = written_on(partitions, &[1_795_521_600.0, 1_795_521_600.0, 1_795_521_600.0 - 86_400.0])
-            .iter()
-            .map(|sequence| sequence.iter().map(ToString::to_string).collect())
-            .collect();
-        assert_eq!(
-            names,
-            [
-                &["@events.2026-11-23"][..],
-                &["@events.2026-11-24.10", "@events.2026-11-24.9", "@events.2026-11-24"][..],
-                &["@failures.2026-11-24"]
-            ]
-        );
-    }
 
     #[test]
     fn a_partition_has_one_name() {

@@ -70,6 +70,7 @@ fn recorder(lua: &Lua) -> LuaResult<LuaTable> {
     let functions = functions::Functions::new(lua)?;
     log::add(&functions)?;
     log::flood::add(&functions)?;
+    hand_over::placement::add(&functions)?;
     prune::add(&functions)?;
     Ok(functions.into_table())
 }

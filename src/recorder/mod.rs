@@ -10,7 +10,8 @@ use std::rc::Rc;
 
 use uuid::{ContextV7, Timestamp, Uuid};
 
-use crate::archive::{Archive, Layout};
+use crate::archive::Layout;
+use crate::archive::placement::{Placement, Step};
 use crate::flood::{Control, Event, FloodSummary, Verdict};
 use crate::options::Settings;
 use crate::recorder::trouble::Trouble;
@@ -52,7 +53,7 @@ impl Default for Recorder {
 #[derive(Debug, Default)]
 struct Host {
     settings: Settings,
-    archive: Archive,
+    placement: Placement,
     database: Option<Rc<SharedDatabase>>,
     key: Key,
 }
@@ -89,10 +90,10 @@ impl Recorder {
     /// one.
     pub fn configure(&mut self, host: &str, settings: Settings, key: Option<PathBuf>) {
         let database = self.database(host, &settings.locations);
-        let archive = Archive::new(settings.layout);
+        let placement = Placement::new(settings.layout);
         self.flood.configure(host, settings.flood, settings.repeats, &settings.retention);
         let key = Key::new(key);
-        self.hosts.insert(host.to_owned(), Host { settings, archive, database, key });
+        self.hosts.insert(host.to_owned(), Host { settings, placement, database, key });
         self.look_at_key(host);
     }
 
@@ -133,12 +134,18 @@ impl Recorder {
 
     /// Says that the store of a host can't list its partitions: everything of it then lies under archive user `nil`.
     pub fn use_single(&mut self, host: &str) {
-        self.host(host).archive = Archive::new(Layout::Single);
+        self.host(host).placement = Placement::new(Layout::Single);
     }
 
-    /// The archive of a host.
-    pub fn archive(&mut self, host: &str) -> &mut Archive {
-        &mut self.host(host).archive
+    /// Where the entries of a host go.
+    pub fn placement(&mut self, host: &str) -> &mut Placement {
+        &mut self.host(host).placement
+    }
+
+    /// The next step for an entry of `class`, see [`Placement::step`].
+    pub fn place(&mut self, host: &str, class: &str, now: f64, appended: Option<u64>) -> Step {
+        let host = self.host(host);
+        host.placement.step(class, host.settings.retention.rules(class), now, appended)
     }
 
     /// A new entry's own identifier: a UUID of version 7 (RFC 9562), which sorts by time. `now` is in UNIX seconds.

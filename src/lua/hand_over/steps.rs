@@ -3,7 +3,7 @@
 use mlua::prelude::*;
 
 use super::Owned;
-use crate::archive::partition::written_on;
+use crate::archive::placement::written_on;
 use crate::journal::hand_over::Step;
 use crate::lua::value::{Text, names, partitions};
 

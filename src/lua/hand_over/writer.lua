@@ -1,59 +1,44 @@
--- Appends entries to a store: where each goes, and under which time.
+-- Appends entries to a store. Where each goes, and under which time, is decided in the core (src/archive/placement.rs).
 
 local native, chunks = ...;
+local cause_of, newest, users_of = chunks.driver.cause_of, chunks.page.newest, chunks.page.users_of;
 
 local OCCURRED = native.namespace.."\1occurred";
 
-local SECONDS_A_DAY = 86400;
+local floor, huge = math.floor, math.huge;
 
-local floor = math.floor;
-local cause_of, newest, users_of = chunks.driver.cause_of, chunks.page.newest, chunks.page.users_of;
-
--- A writer over a recorder, which decides, the classes of events, and what is known of stores (trust.lua).
---   writer.put(host, store, at, stanza, with) -> the driver's key | nil, err; `at` is when it was recorded
--- `rolled(host, class, partition, count)` is called where a partition has got as many entries as it should have.
+-- A writer over a recorder, the classes of events, and what is known of stores (trust.lua).
+--   writer.put(host, store, at, stanza, with) -> the driver's key | nil, err; `at` is when the entry was recorded
+-- `rolled(host, partition, number of entries, whether its class has a limit)` is called when a partition is full.
 local function new(recorder, classes, trust, rolled)
-	-- Entries go on where the day has got to, as an earlier life of this process, or another one, may have written.
-	local function locate(host, class, store, at)
-		local day, shared = floor(at / SECONDS_A_DAY), class.host;
-		if class.day and day >= class.day then
-			class.day = day;
-			return true;
-		end
-		if shared.listed ~= floor(at) then
-			local users, err = users_of(store);
-			if not users then
-				return nil, err;
+	-- Asks where an entry goes, and looks up what is needed for that: a slot { second, partition, when, left, used } | nil, err.
+	-- It holds until the second is over, for `left` more entries.
+	local function ask(host, class, store, at)
+		local slot = class.slot or class.host.slot;
+		local appended = slot and slot.used;
+		while true do
+			local step, partition, a, b = recorder.place(host, class.name, at, appended);
+			if slot then
+				slot.used = 0;
 			end
-			shared.users, shared.listed = users, floor(at);
+			if step == "append" then
+				slot = { second = floor(at); partition = partition; when = a; left = b or huge; used = 0 };
+				-- Archive user nil is one place for all classes.
+				class.slot, class.host.slot = partition and slot or nil, not partition and slot or nil;
+				return slot;
+			elseif step == "list" then
+				local users, err = users_of(store);
+				if not users then
+					return nil, err;
+				end
+				recorder.listed(host, users, at);
+			elseif step == "survey" then
+				recorder.surveyed(host, class.name, at, newest(store, partition, a));
+			else
+				rolled(host, partition, a, b);
+			end
+			appended = 0;
 		end
-		recorder.locate(host, class.name, at, shared.users);
-		class.room, class.has_limit = recorder.room(host, class.name);
-		class.day = day;
-		return true;
-	end
-
-	-- Where entries of a class go is kept until the second is over: { second, partition, when }. With everything under archive
-	-- user nil it is one place for all classes.
-	local function slot_at(host, class, store, at)
-		local ok, err = locate(host, class, store, at);
-		if not ok then
-			return nil, err;
-		end
-		local partition, when, fresh = recorder.slot(host, class.name, at);
-		if fresh or partition and not class.count then
-			local time, count = newest(store, partition, partition and class.room or 1);
-			recorder.resume(host, class.name, at, time);
-			class.count = count;
-			partition, when = recorder.slot(host, class.name, at);
-		end
-		local slot = { second = floor(at); partition = partition; when = when };
-		if partition then
-			class.slot = slot;
-		else
-			class.host.slot = slot;
-		end
-		return slot;
 	end
 
 	local function put(host, store, at, stanza, with)
@@ -63,29 +48,19 @@ local function new(recorder, classes, trust, rolled)
 		end
 		local class = classes.of(host, stanza.attr.type);
 		local slot = class.slot or class.host.slot;
-		if not slot or slot.second ~= floor(at) then
-			local err;
-			slot, err = slot_at(host, class, store, at);
+		if not slot or slot.second ~= floor(at) or slot.left <= 0 then
+			slot, problem = ask(host, class, store, at);
 			if not slot then
-				return nil, err;
+				return nil, problem;
 			end
 		end
 		while true do
-			if slot.partition and class.count >= class.room then
-				rolled(host, class, slot.partition, class.count);
-				class.count = 0;
-				if recorder.roll(host, class.name, at) then
-					slot = slot_at(host, class, store, at);
-				end
-			end
 			if slot.when ~= slot.second and not stanza.attr[OCCURRED] then
 				stanza.attr[OCCURRED] = recorder.occurred(nil, at, slot.when);
 			end
 			local key, err = store:append(slot.partition, nil, stanza, slot.when, with);
 			if key then
-				if slot.partition then
-					class.count = class.count + 1;
-				end
+				slot.left, slot.used = slot.left - 1, slot.used + 1;
 				local kept;
 				kept, err = trust.appended(host, store, slot.partition, key, stanza);
 				if not kept then
@@ -95,7 +70,10 @@ local function new(recorder, classes, trust, rolled)
 			elseif cause_of(err) ~= "quota-limit" or not recorder.full(host, class.name, at) then
 				return nil, err;
 			end
-			slot = slot_at(host, class, store, at);
+			slot, problem = ask(host, class, store, at);
+			if not slot then
+				return nil, problem;
+			end
 		end
 	end
 

@@ -105,9 +105,9 @@ local function new(environment)
 			return storage or environment.get_option(host, "default_storage") or "internal";
 		end;
 	};
-	local writer = chunks.writer.new(recorder, classes, trust, function (host, class, partition, count)
+	local writer = chunks.writer.new(recorder, classes, trust, function (host, partition, count, is_limited)
 		prunes.known(host, partition, count);
-		if class.has_limit then
+		if is_limited then
 			prunes.soon(host);
 		end
 	end);

@@ -80,20 +80,6 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     functions.add("forget", |recorder, host: Option<Host>| recorder.forget(host.as_ref().map(|Host(host)| host.as_str())))?;
     // use_single(host)
     functions.add("use_single", |recorder, Host(host): Host| recorder.use_single(&host))?;
-    // slot(host, class, now) -> partition, when, fresh
-    functions.add("slot", |recorder, (Host(host), class, now): (Host, String, f64)| {
-        let slot = recorder.archive(&host).slot(&class, now);
-        (slot.partition, slot.when, slot.fresh)
-    })?;
-    // resume(host, class, now, newest | nil)
-    functions.add("resume", |recorder, (Host(host), class, now, newest): (Host, String, f64, Number)| {
-        recorder.archive(&host).resume(&class, now, newest.0)
-    })?;
-    // full(host, class, now) -> whether there is another partition
-    functions.add("full", |recorder, (Host(host), class, now): (Host, String, f64)| recorder.archive(&host).full(&class, now))?;
-    // pruned(host)
-    functions.add("pruned", |recorder, Host(host): Host| recorder.archive(&host).pruned())?;
-
     // failed(host, cause, where the entry waits: "journal" | "memory" | nil: it is lost, now) -> line | nil
     functions.add("failed", |recorder, (Host(host), cause, fate, now): (Host, Text, Option<String>, f64)| {
         let cause = cause.bytes().map_or_else(|| "unknown cause".to_owned(), |cause| String::from_utf8_lossy(&cause).into_owned());

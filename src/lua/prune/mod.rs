@@ -29,7 +29,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     let plan = functions.lua().create_function(move |lua, (Host(host), users, old_is_empty, now, kept): Asked| {
         let mut recorder = recorder.borrow_mut();
         let all = partitions(&users);
-        let used: HashSet<Partition> = recorder.archive(&host).in_use().cloned().collect();
+        let used: HashSet<Partition> = recorder.placement(&host).archive().in_use().cloned().collect();
         let retention = &recorder.settings(&host).retention;
         let (timeline, is_trusted) = kept.map_or((Timeline::default(), true), |mut kept| {
             kept.clock.forget(&all, retention.last_cutoff(now));
@@ -72,12 +72,6 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         let rules = settings.retention.rules(&class);
         (rules.room(), rules.limit.is_some())
     })?;
-    // locate(host, class, now, archive users): entries go on where the day has got to
-    functions.add("locate", |recorder, (Host(host), class, now, users): (Host, String, f64, LuaTable)| {
-        recorder.archive(&host).locate(&class, now, &partitions(&users));
-    })?;
-    // roll(host, class, now) -> whether the next entry goes to another partition
-    functions.add("roll", |recorder, (Host(host), class, now): (Host, String, f64)| recorder.archive(&host).roll(&class, now))?;
     // narrow(host, class, address) -> what is left of it when addresses have expired | nil
     functions.add("narrow", |recorder, (Host(host), class, text): (Host, String, Text)| {
         let expiry = recorder.settings(&host).retention.rules(&class).addresses_expire?;
@@ -107,7 +101,8 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     // first_cutoff(host, now) -> the time before which something has expired | nil
     functions.add("first_cutoff", |recorder, (Host(host), now): (Host, f64)| recorder.settings(&host).retention.first_cutoff(now))?;
     // in_use(host) -> partitions that this process writes to
-    functions.add("in_use", |recorder, Host(host): Host| names(&recorder.archive(&host).in_use().cloned().collect::<Vec<_>>()))?;
+    functions
+        .add("in_use", |recorder, Host(host): Host| names(&recorder.placement(&host).archive().in_use().cloned().collect::<Vec<_>>()))?;
     // clock_trust(host) -> for how many seconds a clock must agree
     functions.add("clock_trust", |recorder, Host(host): Host| recorder.settings(&host).clock_trust.seconds())?;
     // clock_way_out(host) -> how removing goes on, in words
@@ -121,7 +116,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     // before(time) -> the last whole second before it
     functions.add("before", |_, time: f64| time.ceil() - 1.0)?;
     // is_single(host) -> whether entries go to archive user nil
-    functions.add("is_single", |recorder, Host(host): Host| recorder.archive(&host).is_single())?;
+    functions.add("is_single", |recorder, Host(host): Host| recorder.placement(&host).archive().is_single())?;
 
     // visible(archive users, whether nil is empty) -> those that hold entries
     functions.add("visible", |_, (users, old_is_empty): (LuaTable, bool)| names(&visible(&partitions(&users), old_is_empty)))?;

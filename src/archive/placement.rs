@@ -1,0 +1,333 @@
+//! Where the entries of a host go.
+//!
+//! The writer asks for the [next step](Placement::step) until it is told where to append. What it has to look up first, in the
+//! store, are steps too. The answer holds until the second is over, or as many entries were appended as it says.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use chrono::NaiveDate;
+
+use crate::archive::partition::Partition;
+use crate::archive::retention::Rules;
+use crate::archive::{Archive, Layout};
+use crate::time::{day, whole_seconds};
+
+/// What the writer has to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// List the partitions of the store, and report them by [`Placement::listed`].
+    List,
+    /// Look for the newest entry of a partition or of archive user `nil`, and report it by [`Placement::surveyed`].
+    Survey {
+        /// The name of the partition. `None` is archive user `nil`.
+        partition: Option<String>,
+        /// Count the entries up to this number.
+        most: u64,
+    },
+    /// Tell those who count entries that a partition takes no more. There is nothing to report.
+    Full {
+        /// The name of the partition.
+        partition: String,
+        /// How many entries it has.
+        entries: u64,
+        /// Whether its class has a limit.
+        is_limited: bool,
+    },
+    /// Append the entry.
+    Append {
+        /// The name of the partition. `None` is archive user `nil`.
+        partition: Option<String>,
+        /// The time under which to append, in whole UNIX seconds.
+        when: i64,
+        /// How many entries may be appended there. `None` if there is no bound.
+        left: Option<u64>,
+    },
+}
+
+/// Where the entries of one host go.
+#[derive(Debug, Default)]
+pub struct Placement {
+    archive: Archive,
+    /// The partitions that the store listed, and in which second.
+    listed: Option<(i64, Vec<Partition>)>,
+    classes: HashMap<String, Known>,
+}
+
+/// What is known of a class.
+#[derive(Debug, Default)]
+struct Known {
+    /// The last day for which it is known which partition takes entries.
+    day: Option<NaiveDate>,
+    /// How many entries that partition has.
+    entries: Option<u64>,
+}
+
+impl Placement {
+    /// The placement of an archive that was not looked at.
+    #[must_use]
+    pub fn new(layout: Layout) -> Self {
+        Self { archive: Archive::new(layout), ..Self::default() }
+    }
+
+    /// The slots of the archive.
+    #[must_use]
+    pub const fn archive(&self) -> &Archive {
+        &self.archive
+    }
+
+    /// Notes that entries were removed from archive user `nil`: it may have room again.
+    pub const fn pruned(&mut self) {
+        self.archive.pruned();
+    }
+
+    /// The next step for an entry of `class` that was recorded at `now`, in UNIX seconds. `appended` is the number of entries
+    /// that were appended since the last step of the class, or `None` if that is not known.
+    pub fn step(&mut self, class: &str, rules: &Rules, now: f64, appended: Option<u64>) -> Step {
+        let known = known(&mut self.classes, class);
+        known.entries = known.entries.zip(appended).map(|(entries, more)| entries.saturating_add(more));
+        let is_single = self.archive.uses_single();
+        if !is_single {
+            let today = day(now);
+            // Another process may have written. Days that begin while this one runs are empty.
+            if known.day.is_none_or(|day| today < day) {
+                match &self.listed {
+                    Some((second, partitions)) if *second == whole_seconds(now) => self.archive.locate(class, now, partitions),
+                    _ => return Step::List,
+                }
+            }
+            known.day = Some(today);
+        }
+        let slot = self.archive.slot(class, now);
+        let room = rules.room();
+        let Some(partition) = slot.partition else {
+            return if slot.fresh {
+                Step::Survey { partition: None, most: 1 }
+            } else {
+                Step::Append { partition: None, when: slot.when, left: None }
+            };
+        };
+        match known.entries.filter(|_| !slot.fresh) {
+            None => Step::Survey { partition: Some(partition), most: room },
+            Some(entries) if entries >= room => {
+                known.entries = Some(0);
+                self.archive.roll(class, now);
+                Step::Full { partition, entries, is_limited: rules.limit.is_some() }
+            }
+            Some(entries) => Step::Append { partition: Some(partition), when: slot.when, left: Some(room.saturating_sub(entries)) },
+        }
+    }
+
+    /// Reports the partitions of the store.
+    pub fn listed(&mut self, partitions: Vec<Partition>, now: f64) {
+        self.listed = Some((whole_seconds(now), partitions));
+    }
+
+    /// Reports the time of the newest entry where a [`Step::Survey`] pointed, and how many entries there are.
+    pub fn surveyed(&mut self, class: &str, now: f64, newest: Option<f64>, entries: u64) {
+        self.archive.resume(class, now, newest);
+        known(&mut self.classes, class).entries = Some(entries);
+    }
+
+    /// Notes that the driver has no room where the last [`Step::Append`] pointed. Returns whether there is another place.
+    pub fn full(&mut self, class: &str, now: f64) -> bool {
+        self.archive.full(class, now)
+    }
+}
+
+fn known<'a>(classes: &'a mut HashMap<String, Known>, class: &str) -> &'a mut Known {
+    // `entry` would need an owned class each time.
+    if !classes.contains_key(class) {
+        classes.insert(class.to_owned(), Known::default());
+    }
+    classes.entry(class.to_owned()).or_default()
+}
+
+/// The partitions that may have got entries that were recorded at these times, in UNIX seconds: those of each class and day
+/// together, newest first. There are no copies among them.
+#[must_use]
+pub fn written_on(partitions: Vec<Partition>, times: &[f64]) -> Vec<Vec<Partition>> {
+    let days: HashSet<NaiveDate> = times.iter().map(|time| day(*time)).collect();
+    let mut sequences: BTreeMap<(NaiveDate, String), Vec<Partition>> = BTreeMap::new();
+    for partition in partitions {
+        if days.contains(&partition.day) && partition.class == partition.home() && !partition.is_marker() {
+            sequences.entry((partition.day, partition.class.clone())).or_default().push(partition);
+        }
+    }
+    for sequence in sequences.values_mut() {
+        sequence.sort_by_key(|partition| Reverse(partition.number));
+    }
+    sequences.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::period::Period;
+    use proptest::prelude::*;
+
+    const NOON: f64 = 1_795_521_600.0;
+
+    /// The entries of a store by archive user, each its time.
+    type Store = BTreeMap<Option<String>, Vec<i64>>;
+
+    /// Appends an entry as the writer does. Returns where it went.
+    fn append(placement: &mut Placement, store: &mut Store, class: &str, rules: &Rules, now: f64, quota: usize) -> Option<Option<String>> {
+        let mut appended = Some(0);
+        for _ in 0..5000 {
+            match placement.step(class, rules, now, appended) {
+                Step::List => {
+                    let names = store.keys().flatten().filter_map(|name| name.parse().ok());
+                    placement.listed(names.collect(), now);
+                }
+                Step::Survey { partition, most } => {
+                    let rows = store.get(&partition).map_or(&[][..], |rows| rows.as_slice());
+                    let entries = (rows.len() as u64).min(most);
+                    placement.surveyed(class, now, rows.last().map(|when| *when as f64), entries);
+                }
+                Step::Full { partition, entries, .. } => {
+                    assert!(entries >= rules.room() && store[&Some(partition)].len() as u64 >= entries);
+                }
+                Step::Append { partition, when, left } => {
+                    assert!(left.is_none_or(|left| left > 0));
+                    let rows = store.entry(partition.clone()).or_default();
+                    if rows.len() < quota {
+                        rows.push(when);
+                        // Reported with the next step.
+                        placement.classes.get_mut(class).unwrap().entries = placement.classes[class].entries.map(|entries| entries + 1);
+                        return Some(partition);
+                    } else if !placement.full(class, now) {
+                        return None;
+                    }
+                }
+            }
+            appended = Some(0);
+        }
+        panic!("no place after 5000 steps");
+    }
+
+    fn rules(limit: Option<u64>) -> Rules {
+        Rules { limit, expires_after: Period::Never, ..Rules::default() }
+    }
+
+    #[test]
+    fn what_the_store_has_is_looked_up_once() {
+        let mut placement = Placement::new(Layout::Partitions);
+        let rules = rules(None);
+        let name = Some("@events.2026-11-24.2".to_owned());
+        assert_eq!(placement.step("events", &rules, NOON, None), Step::List);
+        placement.listed(vec![name.as_ref().unwrap().parse().unwrap()], NOON);
+        assert_eq!(placement.step("events", &rules, NOON, Some(0)), Step::Survey { partition: name.clone(), most: 500 });
+        placement.surveyed("events", NOON, Some(NOON + 3.0), 498);
+        let append = |left| Step::Append { partition: name.clone(), when: 1_795_521_603, left: Some(left) };
+        assert_eq!(placement.step("events", &rules, NOON, Some(0)), append(2));
+        assert_eq!(placement.step("events", &rules, NOON + 1.0, Some(1)), append(1));
+        assert_eq!(
+            placement.step("events", &rules, NOON + 1.0, Some(1)),
+            Step::Full { partition: "@events.2026-11-24.2".to_owned(), entries: 500, is_limited: false }
+        );
+        let next = Some("@events.2026-11-24.3".to_owned());
+        assert_eq!(placement.step("events", &rules, NOON + 1.0, Some(0)), Step::Survey { partition: next.clone(), most: 500 });
+        placement.surveyed("events", NOON + 1.0, None, 0);
+        let at = placement.step("events", &rules, NOON + 1.0, Some(0));
+        assert_eq!(at, Step::Append { partition: next.clone(), when: 1_795_521_603, left: Some(500) });
+        assert_eq!(placement.step("events", &rules, NOON + 2.0, None), Step::Survey { partition: next, most: 500 }, "nobody has counted");
+        assert_eq!(placement.step("failures", &rules, NOON + 1.0, None), Step::List, "another second");
+    }
+
+    #[test]
+    fn a_list_is_used_for_all_classes_of_its_second() {
+        let mut placement = Placement::new(Layout::Partitions);
+        placement.listed(vec![], NOON + 0.2);
+        for class in ["events", "failures"] {
+            assert!(matches!(placement.step(class, &rules(None), NOON + 0.9, None), Step::Survey { .. }));
+        }
+        assert!(matches!(placement.step("events", &rules(None), NOON + 86_400.0, None), Step::Survey { .. }), "a new day is empty");
+        assert_eq!(placement.step("events", &rules(None), NOON - 86_400.0, None), Step::List, "an old one may not be");
+    }
+
+    #[test]
+    fn archive_user_nil_needs_no_list_and_no_count() {
+        let mut placement = Placement::new(Layout::Single);
+        assert_eq!(placement.step("events", &rules(None), NOON, None), Step::Survey { partition: None, most: 1 });
+        placement.surveyed("events", NOON, None, 0);
+        assert_eq!(placement.step("failures", &rules(None), NOON, None), Step::Append { partition: None, when: 1_795_521_600, left: None });
+        assert!(placement.full("events", NOON));
+        assert_eq!(placement.step("events", &rules(None), NOON, None), Step::List, "it is full");
+    }
+
+    #[test]
+    fn what_was_written_on_a_day_is_in_the_last_partitions_of_that_day() {
+        let all = [
+            "@events.2026-11-22",
+            "@events.2026-11-23",
+            "@events.2026-11-24",
+            "@events.2026-11-24.10",
+            "@events.2026-11-24.9",
+            "@failures.2026-11-24",
+        ];
+        let others = ["@cut-events.2026-11-24.11", "@old-events.2026-11-24.100001", "@moving-old.2026-11-24"];
+        let partitions: Vec<Partition> = all.iter().chain(&others).map(|name| name.parse().unwrap()).collect();
+        let names: Vec<Vec<String>> = written_on(partitions, &[1_795_521_600.0, 1_795_521_600.0, 1_795_521_600.0 - 86_400.0])
+            .iter()
+            .map(|sequence| sequence.iter().map(ToString::to_string).collect())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                &["@events.2026-11-23"][..],
+                &["@events.2026-11-24.10", "@events.2026-11-24.9", "@events.2026-11-24"][..],
+                &["@failures.2026-11-24"]
+            ]
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn whatever_happens_partitions_are_sorted_and_hold_no_more_than_their_room(
+            steps in prop::collection::vec((-40_000f64..100_000.0, 0usize..2, 1usize..150, 0u8..12), 1..40),
+            limit in prop::option::of(1u64..4000),
+            single in any::<bool>(),
+            quota in 120usize..2000,
+        ) {
+            let layout = if single { Layout::Single } else { Layout::Partitions };
+            let rules = rules(limit);
+            let mut placement = Placement::new(layout);
+            let mut store = Store::new();
+            let mut now = NOON;
+            let mut count = 0;
+            for (pass, class, entries, event) in steps {
+                now += pass;
+                for _ in 0..entries {
+                    let class = ["events", "failures"][class];
+                    let partition = append(&mut placement, &mut store, class, &rules, now, quota).expect("there is room");
+                    if let Some(partition) = partition {
+                        let partition: Partition = partition.parse().unwrap();
+                        prop_assert_eq!((partition.day, partition.class.as_str()), (day(now), class));
+                    } else {
+                        prop_assert!(single);
+                    }
+                    count += 1;
+                    now += 0.3;
+                }
+                match event {
+                    0 => placement = Placement::new(layout),
+                    1 => {
+                        store.remove(&None);
+                        count = store.values().map(Vec::len).sum();
+                        placement.pruned();
+                    }
+                    _ => {}
+                }
+            }
+            prop_assert_eq!(store.values().map(Vec::len).sum::<usize>(), count, "none is lost");
+            for (partition, rows) in &store {
+                prop_assert!(rows.is_sorted(), "{partition:?}");
+                let room = if partition.is_some() { quota.min(usize::try_from(rules.room()).unwrap()) } else { quota };
+                prop_assert!(rows.len() <= room, "{partition:?} has {}", rows.len());
+            }
+        }
+    }
+}

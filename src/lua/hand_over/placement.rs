@@ -1,0 +1,42 @@
+//! Where an entry goes, as functions of the recorder.
+
+use mlua::prelude::*;
+
+use crate::archive::placement::Step;
+use crate::lua::functions::Functions;
+use crate::lua::value::{Host, Number, partitions};
+
+/// Adds the functions to a recorder's.
+pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
+    // place(host, class, now, number of entries appended since the last answer | nil: not known)
+    //   -> "append", partition | nil, when, how many entries may be appended there | nil: any number
+    //    | "list": list the archive users of the store, call listed(), and ask again
+    //    | "survey", partition | nil, most: look for the newest entry and count up to `most`, call surveyed(), and ask again
+    //    | "full", partition, number of entries, whether its class has a limit: ask again
+    let recorder = functions.recorder();
+    type Asked = (Host, String, f64, Option<u64>);
+    let place = functions.lua().create_function(move |lua, (Host(host), class, now, appended): Asked| {
+        let step = recorder.borrow_mut().place(&host, &class, now, appended);
+        match step {
+            Step::List => "list".into_lua_multi(lua),
+            Step::Survey { partition, most } => ("survey", partition, most).into_lua_multi(lua),
+            Step::Full { partition, entries, is_limited } => ("full", partition, entries, is_limited).into_lua_multi(lua),
+            Step::Append { partition, when, left } => ("append", partition, when, left).into_lua_multi(lua),
+        }
+    })?;
+    functions.set("place", place)?;
+    // listed(host, archive users, now)
+    functions.add("listed", |recorder, (Host(host), users, now): (Host, LuaTable, f64)| {
+        recorder.placement(&host).listed(partitions(&users), now)
+    })?;
+    // surveyed(host, class, now, time of the newest entry | nil, number of entries)
+    functions.add("surveyed", |recorder, (Host(host), class, now, newest, entries): (Host, String, f64, Number, u64)| {
+        recorder.placement(&host).surveyed(&class, now, newest.0, entries)
+    })?;
+    // full(host, class, now): the driver has no room there -> whether there is another place
+    functions.add("full", |recorder, (Host(host), class, now): (Host, String, f64)| recorder.placement(&host).full(&class, now))?;
+    // pruned(host): archive user nil may have room again
+    functions.add("pruned", |recorder, Host(host): Host| recorder.placement(&host).pruned())?;
+    // room(host, class) -> how many entries a partition takes
+    functions.add("room", |recorder, (Host(host), class): (Host, String)| recorder.settings(&host).retention.rules(&class).room())
+}
