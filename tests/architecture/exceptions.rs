@@ -18,35 +18,12 @@ const LONG: &[(&str, &str)] = &[
 const NUMBERS: &[(&str, &[&str], &str)] = &[
     ("src/lua/clock/clock.lua", &["SAVE"], "to be moved into the core"),
     ("src/lua/hand_over/collector.lua", &["MOST_CREDIT", "MOST_GROWTH"], "to be moved into the core"),
-    (
-        "src/lua/hand_over/queue.lua",
-        &[
-            "DELAY",
-            "FIRST",
-            "HELD",
-            "HOLD",
-            "LARGEST",
-            "LAST",
-            "LONGEST_PAUSE",
-            "MANY",
-            "RECOGNISED",
-            "REST",
-            "SLICE",
-            "SMALLEST",
-            "UNANSWERED",
-        ],
-        "to be moved into the core",
-    ),
-    ("src/lua/hand_over/writer.lua", &["SECONDS_A_DAY"], "to be moved into the core"),
+    ("src/lua/hand_over/queue.lua", &["HELD", "LAST"], "to be moved into the core"),
     ("src/lua/log/classes.lua", &["MAX_TYPES"], "to be moved into the core"),
     ("src/lua/log/flood.lua", &["MAX_CHILDREN", "MAX_TYPES", "OFTEN", "SOON"], "to be moved into the core"),
     ("src/lua/log/log.lua", &["MAX_ADDRESSES", "MAX_BYTES", "MAX_ELEMENTS", "STEP"], "to be moved into the core"),
     ("src/lua/log/stanza.lua", &["MAX_DEPTH", "MAX_WORD", "MAX_WORDS"], "to be moved into the core"),
     ("src/lua/log/strangers.lua", &["MAX_ALIASES", "MAX_TYPES"], "to be moved into the core"),
-    ("src/lua/prune/older.lua", &["FIRST_SPAN"], "to be moved into the core"),
-    ("src/lua/prune/prune.lua", &["SILENT", "WAIT"], "to be moved into the core"),
-    ("src/lua/prune/schedule.lua", &["FIRST_RETRY", "LONGEST_DELAY", "RETRY"], "to be moved into the core"),
-    ("src/lua/prune/slices.lua", &["LARGEST_PAGE", "MOST_DAMAGED", "PAGE", "REST", "SETTLE", "SLICE"], "to be moved into the core"),
     ("src/lua/read/read.lua", &["PAGE", "SLICE"], "to be moved into the core"),
     ("src/lua/store/embedded.lua", &["SLICE"], "to be moved into the core"),
     ("src/lua/store/trust.lua", &["AGAIN", "LAST"], "to be moved into the core"),
@@ -63,4 +40,11 @@ const MAKERS: &[&str] = &[
 ];
 
 /// Files that have no spec of their name yet.
-const WITHOUT_SPEC: &[&str] = &["lua/audit/details.lib.lua", "lua/audit/reading/commands.lib.lua", "lua/audit/timers.lib.lua"];
+const WITHOUT_SPEC: &[&str] = &[
+    "src/lua/store/sql.lua",
+    "src/lua/store/page.lua",
+    "src/lua/prune/turn.lua",
+    "lua/audit/details.lib.lua",
+    "lua/audit/reading/commands.lib.lua",
+    "lua/audit/timers.lib.lua",
+];
