@@ -120,10 +120,7 @@ server.each_series(describe, pending, function (series)
 		describe("a retention class, with "..storage, function ()
 			local prosody;
 
-			after_each(function ()
-				if prosody then prosody:stop(); end
-				prosody = nil;
-			end);
+			after_each(server.stop_all);
 
 			it("has its own expiry, limit and way with addresses, and loses nothing to another configuration", function ()
 				prosody = server.start { series = series; storage = storage; modules = { "audit" }; config = config };

@@ -87,10 +87,7 @@ server.each_series(describe, pending, function (series)
 				prosody:start(options);
 			end
 
-			after_each(function ()
-				if prosody then prosody:stop(); end
-				prosody = nil;
-			end);
+			after_each(server.stop_all);
 
 			it("removes nothing at a start in a later year, nor when it is corrected", function ()
 				start();

@@ -31,10 +31,7 @@ end
 server.each_series(describe, pending, function (series)
 	describe("prosodyctl mod_audit", function ()
 		local prosody;
-		after_each(function ()
-			if prosody then prosody:stop(); end
-			prosody = nil;
-		end);
+		after_each(server.stop_all);
 
 		local function ctl(...)
 			return prosody:ctl({ env = { TZ = "Etc/GMT-2"; COLUMNS = "120" } }, "mod_audit", ...);

@@ -35,10 +35,7 @@ end
 server.each_series(describe, pending, function (series)
 	local prosody;
 
-	after_each(function ()
-		if prosody then prosody:stop(); end
-		prosody = nil;
-	end);
+	after_each(server.stop_all);
 
 	local function start(modules, more)
 		local options = { series = series; modules = modules; base_modules = base_modules; hosts = { host, other_host } };

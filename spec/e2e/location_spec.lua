@@ -37,10 +37,7 @@ end
 server.each_series(describe, pending, function (series)
 	describe("a location", function ()
 		local prosody;
-		after_each(function ()
-			if prosody then prosody:stop(); end
-			prosody = nil;
-		end);
+		after_each(server.stop_all);
 
 		local function start(options)
 			prosody = server.start { series = series; modules = { "audit" }; config = options };

@@ -73,8 +73,7 @@ server.each_series(describe, pending, function (series)
 	end
 
 	after_each(function ()
-		if prosody then prosody:stop(); end
-		prosody = nil;
+		server.stop_all();
 		if cleanup then cleanup(); end
 		cleanup = nil;
 	end);

@@ -15,10 +15,7 @@ server.each_series(describe, pending, function (series)
 	describe("MariaDB", function ()
 		local prosody;
 
-		after_each(function ()
-			if prosody then prosody:stop(); end
-			prosody = nil;
-		end);
+		after_each(server.stop_all);
 
 		local function test(title, define)
 			it(title, function ()

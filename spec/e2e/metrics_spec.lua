@@ -9,10 +9,7 @@ local host = server.default_host;
 
 server.each_series(describe, pending, function (series)
 	local prosody;
-	after_each(function ()
-		if prosody then prosody:stop(); end
-		prosody = nil;
-	end);
+	after_each(server.stop_all);
 
 	local function start(broken)
 		prosody = server.start {

@@ -30,10 +30,7 @@ server.each_series(describe, pending, function (series)
 	describe("addresses that were asked for", function ()
 		local prosody;
 
-		after_each(function ()
-			if prosody then prosody:stop(); end
-			prosody = nil;
-		end);
+		after_each(server.stop_all);
 
 		local function start(config)
 			config.admins = { admin };
@@ -109,10 +106,7 @@ server.each_series(describe, pending, function (series)
 		local password = "tr0ub4dor-and-3";
 		local prosody;
 
-		after_each(function ()
-			if prosody then prosody:stop(); end
-			prosody = nil;
-		end);
+		after_each(server.stop_all);
 
 		local function start(options)
 			options.series, options.modules = series, { "audit", "audit_auth", "audit_register" };

@@ -61,10 +61,7 @@ end
 server.each_series(describe, pending, function (series)
 	describe("a filtered reading", function ()
 		local prosody;
-		after_each(function ()
-			if prosody then prosody:stop(); end
-			prosody = nil;
-		end);
+		after_each(server.stop_all);
 
 		local function start(options)
 			options.series = series;

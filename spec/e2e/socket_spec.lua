@@ -10,10 +10,7 @@ local READINGS = 8;
 server.each_series(describe, pending, function (series)
 	local prosody;
 
-	after_each(function ()
-		if prosody then prosody:stop(); end
-		prosody = nil;
-	end);
+	after_each(server.stop_all);
 
 	for name, config in pairs {
 		["epoll"] = { network_backend = "epoll" };

@@ -115,10 +115,7 @@ end
 
 server.each_series(describe, pending, function (series)
 	local prosody;
-	after_each(function ()
-		if prosody then prosody:stop(); end
-		prosody = nil;
-	end);
+	after_each(server.stop_all);
 
 	describe("a driver that says that it has stored an entry, and", function ()
 		for _, mode in ipairs { "forgets", "raises", "gives_something_else", "loses_attributes", "loses_content", "loses_times" } do

@@ -433,12 +433,24 @@ function server.try_start(options)
 end
 
 -- As try_start, but a server that does not come up is an error.
+local started = {};
+
 function server.start(options)
 	local self, err = server.try_start(options);
 	if not self then
 		error(err, 2);
 	end
+	started[#started+1] = self;
 	return self;
+end
+
+-- Stops the servers that start() has started since the last time: after_each(server.stop_all)
+function server.stop_all()
+	local list = started;
+	started = {};
+	for _, self in ipairs(list) do
+		self:stop();
+	end
 end
 
 function server_methods:alive()
