@@ -21,6 +21,7 @@ local next, pairs, pcall, setmetatable, tostring, type = next, pairs, pcall, set
 local prosody = prosody;
 local hosts = prosody.hosts;
 local audit = new_audit(module);
+local try = library "faults".trier(module);
 
 local function is_ours(host)
 	local session = hosts[host];
@@ -47,10 +48,6 @@ local function record_everywhere(event_type, custom)
 			record(host, event_type, custom);
 		end
 	end
-end
-
-local function hook(name, f, priority)
-	module:hook(name, audit:guard(name, f), priority);
 end
 
 -- The shell --
@@ -80,18 +77,6 @@ local function record_command(event)
 		end
 	end
 	return actor;
-end
-
-local faults = {};
--- f(...), or nothing: what comes after it must go on.
-local function try(name, f, ...)
-	local ok, result = pcall(f, ...);
-	if ok then
-		return result;
-	elseif not faults[name] then
-		faults[name] = true;
-		module:log("error", "Fault while handling %s (logged once): %s", name, result);
-	end
 end
 
 -- What a command asks for, such as a password, comes later and by an event of its own.
@@ -141,7 +126,7 @@ local stop_following = acting.follow_promises();
 
 local config_before;
 
-hook("reloading-config", function ()
+audit:watch("reloading-config", function ()
 	-- Reading the file again makes a new table of it.
 	config_before = getconfig();
 end);
@@ -154,7 +139,7 @@ local function certificate_changed(host)
 end
 
 -- After the modules that use what has changed, mod_audit and mod_tls among them.
-hook("config-reloaded", function ()
+audit:watch("config-reloaded", function ()
 	local before, now = config_before, getconfig();
 	config_before = nil;
 	for host in pairs(hosts) do
@@ -172,8 +157,8 @@ end, -1000);
 
 -- Modules and hosts --
 
-hook("server-started", function () running = true; end);
-hook("server-stopping", function () running = false; end);
+audit:watch("server-started", function () running = true; end);
+audit:watch("server-stopping", function () running = false; end);
 module:add_timer(0, function () running = running or not prosody.shutdown_code and not prosody.shutdown_reason; end);
 
 -- Prosody 0.12 announces modules that there never were, by the text that was typed. A name is recorded if such a module was seen,
@@ -208,14 +193,14 @@ local function host_changed(host, event_type)
 	end
 end
 
-hook("host-activated", function (host) changing[host] = true; end, 1000);
-hook("host-activated", function (host) host_changed(host, "host-activated"); end, -1000);
+audit:watch("host-activated", function (host) changing[host] = true; end, 1000);
+audit:watch("host-activated", function (host) host_changed(host, "host-activated"); end, -1000);
 -- While it is still there to be recorded on.
-hook("host-deactivating", function (event)
+audit:watch("host-deactivating", function (event)
 	host_changed(event.host, "host-deactivated");
 	changing[event.host] = true;
 end, 1000);
-hook("host-deactivated", function (host) changing[host] = nil; end, -1000);
+audit:watch("host-deactivated", function (host) changing[host] = nil; end, -1000);
 
 function module.add_host(host_module)
 	local host = host_module.host;
@@ -236,7 +221,7 @@ function module.add_host(host_module)
 end
 
 -- So does mod_audit, and then nothing is recorded any more.
-hook("audit-stopping", function ()
+audit:watch("audit-stopping", function ()
 	record_everywhere("module-unloaded", { audit.detail("module", { name = "audit" }) });
 end);
 

@@ -5,6 +5,7 @@
 module:set_global();
 
 local library = module:depends("audit").library;
+local equal = library "equal";
 local new_audit = library "audit";
 
 local jid_bare = require "util.jid".bare;
@@ -58,9 +59,9 @@ function module.add_host(module)
 	-- Who makes a room gets it; that is a part of room-created.
 	local creators = setmetatable({}, { __mode = "k" });
 
-	module:hook("muc-room-pre-create", audit:guard("muc-room-pre-create", function (event)
+	audit:watch("muc-room-pre-create", function (event)
 		creators[event.room] = jid_bare(event.stanza.attr.from);
-	end), first);
+	end, first);
 
 	audit:hook("muc-room-created", function (event)
 		local room = event.room;
@@ -84,17 +85,6 @@ function module.add_host(module)
 
 	-- Configuration --
 
-	local function same(a, b)
-		if type(a) ~= "table" or type(b) ~= "table" then return a == b; end
-		for key, value in pairs(a) do
-			if not same(value, b[key]) then return false; end
-		end
-		for key in pairs(b) do
-			if a[key] == nil then return false; end
-		end
-		return true;
-	end
-
 	-- What the form says of each setting; lists have the chosen one among their options.
 	local function get_settings(room, actor)
 		local settings = {};
@@ -109,15 +99,15 @@ function module.add_host(module)
 	-- By room: a form that was submitted, with the settings before it.
 	local submitted = {};
 
-	module:hook("muc-config-submitted", audit:guard("muc-config-submitted", function (event)
+	audit:watch("muc-config-submitted", function (event)
 		local room, from = event.room, event.actor;
 		submitted[room] = { from = from, settings = get_settings(room, from) };
-	end), first);
+	end, first);
 
 	local function record_changes(room, form)
 		local changed = {};
 		for name, after in pairs(get_settings(room, form.from)) do
-			if not same(form.settings[name], after) then
+			if not equal(form.settings[name], after) then
 				changed[#changed+1] = name;
 			end
 		end
@@ -170,9 +160,9 @@ function module.add_host(module)
 	-- which has the same table for the occupant, as no other has.
 	local wanted;
 
-	module:hook("muc-pre-set-role", audit:guard("muc-pre-set-role", function (event)
+	audit:watch("muc-pre-set-role", function (event)
 		wanted = { occupant = event.occupant, from = event.occupant.role or "none" };
-	end), first);
+	end, first);
 
 	local function has_status(x, code)
 		for status in x:childtags("status") do

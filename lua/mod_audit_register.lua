@@ -20,10 +20,6 @@ function module.add_host(module)
 	local answers = new_answers(audit);
 	local invites = new_invites(audit);
 
-	local function hook(event_name, handler, priority)
-		module:hook(event_name, audit:guard(event_name, handler), priority);
-	end
-
 	local function roles_of(registration)
 		local roles = {};
 		for i, name in ipairs(registration and registration.roles or {}) do
@@ -42,7 +38,7 @@ function module.add_host(module)
 		if not module:audit_admits(username, "registration-refused", session, condition) then return; end
 		local custom = { audit.detail("registration", { condition = condition }, text) };
 		custom[#custom+1] = audit.tls(session);
-		local invite = invites.offered(event);
+		local invite = audit.invite_of(event);
 		custom[#custom+1] = invite and invites.describe(invite);
 		module:audit(audit:jid(username), "registration-refused", {
 			session = session; custom = custom; actor = accounts.applicant(event);
@@ -71,7 +67,7 @@ function module.add_host(module)
 		return name and nodeprep(name);
 	end
 
-	hook("stanza/iq/jabber:iq:register:query", function (event)
+	audit:watch("stanza/iq/jabber:iq:register:query", function (event)
 		local session, stanza = event.origin, event.stanza;
 		local query = stanza.tags[1];
 		if session.type == "c2s_unauthed" and stanza.attr.type == "set" and not query:get_child("remove") then
@@ -80,7 +76,7 @@ function module.add_host(module)
 	end, 1000);
 
 	-- XEP-0379: an invite that is none.
-	hook("stanza/iq/urn:xmpp:pars:0:preauth", function (event)
+	audit:watch("stanza/iq/urn:xmpp:pars:0:preauth", function (event)
 		if event.origin.type == "c2s_unauthed" and event.stanza.attr.type == "set" then
 			watch_answer(event.origin, event.stanza);
 		end
@@ -93,7 +89,7 @@ function module.add_host(module)
 	end
 
 	-- The last to see an attempt.
-	hook("user-registering", function (event)
+	audit:watch("user-registering", function (event)
 		local username, session = event.username, event.session;
 		if not event.allowed then
 			if not (session and asking[session]) then
@@ -125,8 +121,8 @@ function module.add_host(module)
 	local function registered(event)
 		accounts.finish("registering", event.username);
 	end
-	hook("user-registered", registered, -1000);
-	hook("user-password-reset", registered, -1000);
+	audit:watch("user-registered", registered, -1000);
+	audit:watch("user-password-reset", registered, -1000);
 
 	-- core.usermanager of Prosody 13 gives each new account a role, a password, and enables it; all that is its registration.
 	-- The account has never had a password when it is given its first role.
@@ -162,7 +158,7 @@ function module.add_host(module)
 		local session, stanza = event.origin, event.stanza;
 		local query = stanza.tags[1];
 		if session.username and stanza.attr.type == "set" and query and query:get_child("remove") then
-			local removal = accounts.begin("removing", session.username, { session = accounts.copy(session) });
+			local removal = accounts.begin("removing", session.username, { session = audit.session_copy(session) });
 			answers.watch_iq(session, stanza, function (_, kind)
 				if kind == "error" then
 					accounts.finish("removing", session.username, removal);
@@ -170,8 +166,8 @@ function module.add_host(module)
 			end);
 		end
 	end
-	hook("iq/self/jabber:iq:register:query", remember_session, 1000);
-	hook("iq/host/jabber:iq:register:query", remember_session, 1000);
+	audit:watch("iq/self/jabber:iq:register:query", remember_session, 1000);
+	audit:watch("iq/host/jabber:iq:register:query", remember_session, 1000);
 
 	local function owner_of(removal)
 		return removal and { kind = "user", session = removal.session };
@@ -199,8 +195,8 @@ function module.add_host(module)
 	local function removed(event)
 		accounts.finish("removing", event.username);
 	end
-	hook("user-deregistered", removed, -1000);
-	hook("user-deregistered-pending", removed, -1000);
+	audit:watch("user-deregistered", removed, -1000);
+	audit:watch("user-deregistered-pending", removed, -1000);
 
 	-- Enabled and disabled: core.usermanager of Prosody 13 fires these globally --
 

@@ -116,12 +116,12 @@ local note_closing = server:guard("the end of a stream", function (closing)
 	stream.closing = stream.closing or { reason = closing.reason; remote_reason = closing.remote_reason };
 end);
 
-module:hook("s2s-created", server:guard("s2s-created", function (event)
+server:watch("s2s-created", function (event)
 	local session = event.session;
 	if of_stream(session).watched then return; end
 	of_stream(session).watched = true;
 	server.watch_close(session, note_closing);
-end));
+end);
 
 -- Of each host that has this module, what records a refusal there. A host that we do not have has no log: the first of them takes
 -- what is meant for it.
@@ -136,7 +136,7 @@ local function recorder_for(local_host)
 	return recorders[first];
 end
 
-module:hook("s2s-destroyed", server:guard("s2s-destroyed", function (event)
+server:watch("s2s-destroyed", function (event)
 	local session = event.session;
 	if session.type ~= "s2sin_unauthed" and session.type ~= "s2sout_unauthed" then return; end
 	local local_host = session.direction == "outgoing" and session.from_host or session.to_host;
@@ -153,7 +153,7 @@ module:hook("s2s-destroyed", server:guard("s2s-destroyed", function (event)
 	-- Neither is a refusal: the end of a server, and of a stream that was for a dialback key only.
 	if not condition or condition == "system-shutdown" or condition == "connection-timeout" and stream.verifies then return; end
 	record_refusal(session, local_host, remote, condition, text, by);
-end));
+end);
 
 -- External components --
 
@@ -185,10 +185,10 @@ function module.add_host(module)
 	end
 
 	-- mod_s2s itself is at -1.
-	module:hook("s2s-authenticated", audit:guard("s2s-authenticated", function (event)
+	audit:watch("s2s-authenticated", function (event)
 		local stream = of_stream(event.session);
 		stream.mechanism, stream.remote = event.mechanism, event.host;
-	end), 1);
+	end, 1);
 
 	audit:hook("s2sin-established", describe_established);
 	audit:hook("s2sout-established", describe_established);

@@ -83,7 +83,7 @@ function module.add_host(module)
 
 	for _, event_name in ipairs { "user-registered", "user-password-reset" } do
 		audit:hook(event_name, function (event)
-			local invite, jid = invites.offered(event), audit:jid(event.username);
+			local invite, jid = audit.invite_of(event), audit:jid(event.username);
 			if not invite then return; end
 			return jid, "invite-used", {
 				session = accounts.session(event);

@@ -93,7 +93,7 @@ function module.add_host(module)
 		module:add_timer(0, function () record_later(username); end);
 	end);
 
-	module:hook("user-deregistered", audit:guard("user-deregistered", function (event)
+	audit:watch("user-deregistered", function (event)
 		deleting[event.username] = nil;
-	end));
+	end);
 end

@@ -59,10 +59,5 @@ return function (audit)
 		return audit:acting() or { kind = "unknown" };
 	end
 
-	-- What is left of a session when its account is gone or changed.
-	function accounts.copy(session)
-		return { id = session.id, type = session.type, ip = session.ip, client_id = session.client_id, full_jid = session.full_jid };
-	end
-
 	return accounts;
 end

@@ -1,7 +1,7 @@
 -- Watches ad-hoc commands (XEP-0050): what was run, by whom, and what came of it.
 
 local acting = library "acting";
-local detail = library "details".detail;
+local detail, session_copy = library "details".detail, library "details".session_copy;
 local watch_sent = library "sent";
 
 local core = require "audit_core";
@@ -103,7 +103,7 @@ return function (host_module, try)
 			return handlers(name, event);
 		end
 		-- A copy, as the command may end the session.
-		local session = { id = origin.id, type = origin.type, ip = origin.ip, client_id = origin.client_id };
+		local session = session_copy(origin);
 		local administers = try("an ad-hoc command", is_administrative, command, origin);
 		local actor = { kind = "adhoc", jid = stanza.attr.from, session = session, administers = administers };
 		local reply;

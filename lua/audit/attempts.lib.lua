@@ -10,6 +10,7 @@
 -- attempted_mechanism(session) is what a client asks for that is about to be refused or let in.
 
 local new_answers = library "answers";
+local session_copy = library "details".session_copy;
 local nodeprep = require "util.encodings".stringprep.nodeprep;
 
 local setmetatable, type = setmetatable, type;
@@ -28,10 +29,9 @@ end
 
 -- Nothing of a session is left when its connection is closed.
 local function copy_of(session)
-	return {
-		id = session.id, type = session.type, ip = session.ip, client_id = session.client_id;
-		secure = session.secure, conn = session.conn;
-	};
+	local copy = session_copy(session);
+	copy.secure, copy.conn = session.secure, session.conn;
+	return copy;
 end
 
 local function given_up(attempt)
@@ -51,10 +51,6 @@ end);
 
 return function (audit, record)
 	local answers, module = new_answers(audit), audit.module;
-
-	local function hook(event_name, handler, priority)
-		module:hook(event_name, audit:guard(event_name, handler), priority);
-	end
 
 	-- The connection is gone. Before the client's name and address are, they were copied.
 	local leave = audit:guard("a closed connection", function (session)
@@ -124,11 +120,11 @@ return function (audit, record)
 			return see_answer(session, attempt, answer);
 		end);
 	end
-	hook("stanza/"..xmlns_sasl..":auth", begin, 1000);
-	hook("stanza/"..xmlns_sasl..":response", begin, 1000);
-	hook("stanza/"..xmlns_sasl..":abort", begin, 1000);
-	hook("stanza/"..xmlns_sasl2..":authenticate", begin, 1000);
-	hook("stanza/"..xmlns_sasl2..":response", begin, 1000);
+	audit:watch("stanza/"..xmlns_sasl..":auth", begin, 1000);
+	audit:watch("stanza/"..xmlns_sasl..":response", begin, 1000);
+	audit:watch("stanza/"..xmlns_sasl..":abort", begin, 1000);
+	audit:watch("stanza/"..xmlns_sasl2..":authenticate", begin, 1000);
+	audit:watch("stanza/"..xmlns_sasl2..":response", begin, 1000);
 
 	-- What has its event is recorded there.
 	local function reported(event)
@@ -137,11 +133,11 @@ return function (audit, record)
 			attempt.reported = true;
 		end
 	end
-	hook("authentication-failure", reported, 1000);
-	hook("authentication-success", reported, 1000);
+	audit:watch("authentication-failure", reported, 1000);
+	audit:watch("authentication-success", reported, 1000);
 
 	-- From Debian 13 on, mod_sasl2 fires authentication-success at -1500.
-	hook("sasl2/c2s/success", function (event)
+	audit:watch("sasl2/c2s/success", function (event)
 		local session = event.session;
 		local attempt = attempts[session];
 		attempts[session] = nil;
@@ -151,7 +147,7 @@ return function (audit, record)
 		end
 	end, -1750);
 
-	hook("stanza/iq/jabber:iq:auth:query", function (event)
+	audit:watch("stanza/iq/jabber:iq:auth:query", function (event)
 		local session, stanza = event.origin, event.stanza;
 		local name = stanza.tags[1]:get_child_text("username");
 		if session.type ~= "c2s_unauthed" or stanza.attr.type ~= "set" or not name then return; end

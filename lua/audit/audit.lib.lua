@@ -14,21 +14,17 @@
 local core = require "audit_core";
 
 local acting = library "acting";
+local faults = library "faults";
 local events = require "util.events".new();
 local modulemanager = require "core.modulemanager";
 local jid_join = require "util.jid".join;
 
-local ipairs, setmetatable, tostring, type, xpcall = ipairs, setmetatable, tostring, type, xpcall;
-local traceback = debug.traceback;
+local ipairs, setmetatable, tostring, type = ipairs, setmetatable, tostring, type;
 
 local methods = setmetatable({}, { __index = library "details" });
 local audit_mt = { __index = methods };
 
 -- Hooks --
-
-local function with_traceback(err)
-	return traceback(tostring(err), 2);
-end
 
 -- Each event that Prosody fires for all hosts at once has one handler of ours, which calls those of the event's own host. With one
 -- for each host, a server with thousands of hosts would call thousands.
@@ -70,18 +66,9 @@ end
 
 -- On one host --
 
--- A handler for Prosody's events that runs f and never raises: whoever fired the event may be in the middle of a login.
--- It returns nothing, as any value would keep the event from the handlers after it. A fault is logged once, as an event
--- that anyone can cause must not fill the log.
+-- guard(name, f) -> a handler for Prosody's events that calls f and never raises. A fault is logged once.
 function methods:guard(name, f)
-	local reported = false;
-	return function (event)
-		local ok, err = xpcall(f, with_traceback, event);
-		if not ok and not reported then
-			reported = true;
-			self.module:log("error", "Fault while handling %s (logged once): %s", name, err);
-		end
-	end
+	return faults.guard(self.module, name, f);
 end
 
 -- describe(event) returns user, event_type, extra for self.module:audit(), or nothing where there is nothing to record.
@@ -92,6 +79,11 @@ local function recorder(self, event_name, describe)
 			self.module:audit(user, event_type, extra);
 		end
 	end);
+end
+
+-- For a handler that describes nothing. It can't keep the event from others.
+function methods:watch(event_name, handler, priority)
+	self.module:hook(event_name, self:guard(event_name, handler), priority);
 end
 
 function methods:hook(event_name, describe, priority)

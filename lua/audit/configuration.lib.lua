@@ -3,6 +3,7 @@
 local configs = {};
 
 local detail = library "details".detail;
+local equal = library "equal";
 
 local config = require "core.configmanager";
 local find_host_cert = require "core.certmanager".find_host_cert;
@@ -14,22 +15,6 @@ local sort = table.sort;
 -- How many options an entry names.
 local MAX_OPTIONS = 100;
 
--- Functions are made anew each time that the file is read.
-local function same(a, b, depth)
-	if a == b or type(a) == "function" and type(b) == "function" then
-		return true;
-	elseif type(a) ~= "table" or type(b) ~= "table" or depth > 20 then
-		return false;
-	end
-	for key, value in next, a do
-		if not same(value, rawget(b, key), depth + 1) then return false; end
-	end
-	for key in next, b do
-		if rawget(a, key) == nil then return false; end
-	end
-	return true;
-end
-
 local function compare(before, now, found, scope)
 	local function note(name, change)
 		if type(name) == "string" then
@@ -40,7 +25,7 @@ local function compare(before, now, found, scope)
 		local new = rawget(now, name);
 		if new == nil then
 			note(name, "removed");
-		elseif not same(value, new, 1) then
+		elseif not equal(value, new) then
 			note(name, "changed");
 		end
 	end

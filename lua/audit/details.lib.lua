@@ -37,10 +37,22 @@ function details.tls(session)
 	return details.detail("tls", { version = info.protocol; cipher = info.cipher });
 end
 
--- <invite-used/> where a registration was by invite. One that is good for more registrations is a secret.
+-- session_copy(session) -> a table with what an entry has of a session. Prosody clears a session when it is closed.
+function details.session_copy(session)
+	return { id = session.id, type = session.type, ip = session.ip, client_id = session.client_id, full_jid = session.full_jid };
+end
+
+-- invite_of(event) -> the invite with which somebody registers or resets a password, as mod_invites has it | nil
+function details.invite_of(event)
+	local invite = event.validated_invite or type(event.session) == "table" and event.session.validated_invite;
+	return type(invite) == "table" and invite or nil;
+end
+
+-- invite_used(event) -> <invite-used/> | nil, if a registration was without an invite. The token of an invite that can be used
+-- again is a secret: the entry has its hash.
 function details.invite_used(event)
-	local invite = event.validated_invite or event.session and event.session.validated_invite;
-	local token = type(invite) == "table" and invite.token;
+	local invite = details.invite_of(event);
+	local token = invite and invite.token;
 	if type(token) ~= "string" then return nil; end
 	if invite.reusable then
 		return details.detail("invite-used", { ["token-sha256"] = sha256(token, true) });

@@ -35,11 +35,5 @@ return function (audit)
 		});
 	end
 
-	-- The invite that somebody has who registers, or resets his password.
-	function invites.offered(event)
-		local invite = event.validated_invite or type(event.session) == "table" and event.session.validated_invite;
-		return type(invite) == "table" and invite or nil;
-	end
-
 	return invites;
 end

@@ -81,9 +81,9 @@ return function (audit, forms)
 		module:add_timer(0, function () record_end(username); end);
 	end);
 
-	module:hook("user-deregistered", audit:guard("user-deregistered", function (event)
+	audit:watch("user-deregistered", function (event)
 		ending[event.username] = nil;
-	end));
+	end);
 
 	audit:hook("user-registered", function (event)
 		return record("user-registered", event, type(event.session) == "table" and event.session or nil);
