@@ -128,6 +128,7 @@ describe("mod_audit_status", function ()
 
 	it("writes one value a heartbeat", function ()
 		start();
+		module_api.pass(30); -- in the middle between two heartbeats
 		local before = host.writes;
 		module_api.pass(600);
 		assert.equal(10, host.writes - before);
@@ -137,6 +138,7 @@ describe("mod_audit_status", function ()
 	it("takes the interval from the option", function ()
 		host = module_api.host { audit_status_heartbeat_interval = "5 minutes" };
 		start();
+		module_api.pass(30); -- in the middle between two heartbeats
 		local before = host.writes;
 		module_api.pass(600);
 		assert.equal(2, host.writes - before);
@@ -148,6 +150,7 @@ describe("mod_audit_status", function ()
 			module_api.complaints();
 			start();
 			assert.equal(1, #module_api.complaints("audit_status_heartbeat_interval"));
+			module_api.pass(30); -- in the middle between two heartbeats
 			local before = host.writes;
 			module_api.pass(600);
 			assert.equal(10, host.writes - before);
@@ -192,6 +195,7 @@ describe("mod_audit_status", function ()
 	it("stops with its module", function ()
 		start();
 		host:unload("audit_status");
+		module_api.pass(30); -- in the middle between two heartbeats
 		local before = host.writes;
 		module_api.pass(600);
 		module_api.fire_global("server-stopped");
