@@ -10,14 +10,11 @@ use super::distinct::Distinct;
 use super::facts::Facts;
 use super::many::{Many, Net, Pool};
 use super::origin::{PeerOrigin, Who};
-use super::summary::{FloodSummary, Often, SAMPLES, Sample};
+use super::summary::{FloodSummary, Often, SAMPLES, Sample, shortened};
 use crate::address::location::Location;
 use crate::address::network_of;
 use crate::entry::names::Names;
 use crate::entry::text::{Kind, clean, clean_jid};
-
-/// The longest text of a sample, in bytes.
-pub(super) const SAMPLE_LIMIT: usize = 255;
 
 /// Which part of an address to describe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -330,16 +327,4 @@ fn restored_many(summary: &FloodSummary, hasher: &RandomState, pool: &mut Pool) 
         None => {}
     }
     Some(Box::new(many))
-}
-
-pub(super) fn shortened(mut text: String) -> String {
-    if text.len() > SAMPLE_LIMIT {
-        let mut end = SAMPLE_LIMIT.saturating_sub('…'.len_utf8());
-        while !text.is_char_boundary(end) {
-            end = end.saturating_sub(1);
-        }
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }

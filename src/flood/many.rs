@@ -2,10 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::count::{SAMPLE_LIMIT, shortened};
 use super::distinct;
 use super::frequent::{self, Counted, Frequent};
-use super::summary::Often;
+use super::summary::{Often, SAMPLE_LIMIT, shortened};
 use crate::entry::names::Names;
 use crate::entry::text::clean_jid;
 

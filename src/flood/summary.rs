@@ -7,6 +7,9 @@ use crate::address::location::Location;
 /// How many samples a summary has.
 pub(super) const SAMPLES: usize = 5;
 
+/// The longest text of a sample, in bytes.
+pub(super) const SAMPLE_LIMIT: usize = 255;
+
 /// An entry that stands for events that were counted and not stored. Its addresses follow the address policy of the host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -115,4 +118,17 @@ pub struct Sample {
     /// Why the attempt failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
+}
+
+/// Shortens a text to the limit of a sample.
+pub(super) fn shortened(mut text: String) -> String {
+    if text.len() > SAMPLE_LIMIT {
+        let mut end = SAMPLE_LIMIT.saturating_sub('…'.len_utf8());
+        while !text.is_char_boundary(end) {
+            end = end.saturating_sub(1);
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
