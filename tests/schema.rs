@@ -1,7 +1,7 @@
 //! The schema of entries as JSON is what the code writes. tests/documents checks its description.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use audit_core::render::fields::{FIELDS, Kind, SCHEMA_VERSION};
+use audit_core::render::fields::{FIELDS, FieldType, SCHEMA_VERSION};
 use expect_test::expect_file;
 use serde_json::{Map, Value, json};
 
@@ -10,12 +10,12 @@ fn schema() -> Value {
     let mut properties = Map::new();
     for field in FIELDS {
         let mut property = match field.kind {
-            Kind::Text => json!({ "type": "string" }),
-            Kind::Time => {
+            FieldType::Text => json!({ "type": "string" }),
+            FieldType::Time => {
                 json!({ "type": "string", "format": "date-time", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$" })
             }
-            Kind::Count => json!({ "type": "integer", "minimum": 0 }),
-            Kind::Flag => json!({ "type": "boolean" }),
+            FieldType::Count => json!({ "type": "integer", "minimum": 0 }),
+            FieldType::Flag => json!({ "type": "boolean" }),
         };
         if field.name == "schema" {
             property = json!({ "const": SCHEMA_VERSION });

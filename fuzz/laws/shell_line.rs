@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use audit_core::redact::{COMMANDS, Command, HIDDEN, Known, shell_line};
+use audit_core::redact::{COMMANDS, HIDDEN, Known, ShellCommand, shell_line};
 
 const MARK: &str = "hunter2";
 
@@ -23,7 +23,7 @@ pub(crate) fn check(text: &str) {
     let number = text.chars().map(|character| character as usize).sum::<usize>();
     check_mistakes(COMMANDS.get(number % COMMANDS.len()).unwrap(), text);
     for name in ["vault:open", "user:nothing", "a:b"] {
-        check_command(&Command { name, arguments: "", flags: &[] }, &secret);
+        check_command(&ShellCommand { name, arguments: "", flags: &[] }, &secret);
     }
     for string in strings(&secret) {
         for code in [
@@ -47,7 +47,7 @@ pub(crate) fn check(text: &str) {
 }
 
 /// The secret in each place where the command takes one, and behind all that it takes.
-fn check_command(command: &Command, secret: &str) {
+fn check_command(command: &ShellCommand, secret: &str) {
     let (section, name) = command.name.split_once(':').unwrap();
     let places = command.arguments.split_whitespace().filter(|argument| *argument != "...").count();
     for place in (0..=places).filter(|place| command.hides(*place)) {
@@ -73,7 +73,7 @@ fn check_command(command: &Command, secret: &str) {
 /// The command as it should be typed, with a secret where it takes one, and mistakes of all kinds: `text` in place of a character
 /// or of a separator, two arguments for one another, the secret in every place. The secret looks like a word of the command only
 /// in so far as it has no blanks.
-pub(crate) fn check_mistakes(command: &Command, text: &str) {
+pub(crate) fn check_mistakes(command: &ShellCommand, text: &str) {
     let (section, name) = command.name.split_once(':').unwrap();
     let places: Vec<&str> = command.arguments.split_whitespace().filter(|argument| *argument != "...").collect();
     for secret in 0..=places.len() {

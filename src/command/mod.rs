@@ -1,34 +1,22 @@
 //! The arguments of `prosodyctl mod_audit`, which the shell's commands and the ad-hoc form make too.
 
+mod arguments;
 pub mod flags;
+mod help;
 mod names;
 mod pairs;
 
-use std::fmt::Write as _;
-use std::str::FromStr;
-
 use thiserror::Error;
 
-use crate::filter::pattern::Pattern;
-use crate::filter::{Filter, network};
-use crate::query::{Place, Request};
-use crate::redact::HIDDEN;
-use crate::render::columns::{self, Column, Columns};
-use crate::render::formats::{self, Format};
-use crate::time::moment::Moment;
+use crate::query::Request;
+use crate::render::columns::Columns;
+use crate::render::formats::Format;
 use crate::time::zone::Zone;
+use arguments::{Arguments, quote, read_flag};
 pub use flags::{FLAGS, Flag, Group};
-pub use names::{Lowercase, Names, nearest};
-use names::{read_actor, read_target, read_user};
-
-/// How the command is called; the flags follow.
-const USAGE: &str = "\
-Usage: prosodyctl mod_audit [FLAGS] HOST        everything of a host, newest first
-       prosodyctl mod_audit [FLAGS] USER@HOST   one account
-       prosodyctl mod_audit --prune [HOST]      remove what has expired
-       prosodyctl mod_audit --host-data [--prune] HOST   the same for a host that is not configured any more
-       prosodyctl mod_audit --new-key [HOST]    hash addresses with a new key
-       prosodyctl mod_audit --events [HOST]     list what is recorded, and in which class it is kept";
+pub use help::help;
+use names::read_target;
+pub use names::{Lowercase, Stringprep, nearest};
 
 /// What the command is to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +29,7 @@ pub enum Command {
         host: Option<String>,
     },
     /// Show entries.
-    Show(Box<Show>),
+    Show(Box<ShowCommand>),
     /// Remove what has expired.
     Prune {
         /// On this host; nothing stands for all of them.
@@ -49,7 +37,7 @@ pub enum Command {
         /// Whether the clock is right, even if it has jumped.
         trust_clock: bool,
     },
-    /// Show or prune what is left of the log of a host that is not configured any more.
+    /// Read or prune what is left of the log of a host that is not configured any more.
     HostData(Box<Command>),
     /// Replace the key by which addresses are hashed.
     NewKey {
@@ -60,7 +48,7 @@ pub enum Command {
 
 /// Which entries are shown, and how.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Show {
+pub struct ShowCommand {
     /// The host whose log it is.
     pub host: String,
     /// Which entries, how many, in which order.
@@ -128,9 +116,9 @@ impl Command {
     /// # Errors
     ///
     /// [`UsageError`] with one line for the operator.
-    pub fn parse_with<'a>(arguments: impl IntoIterator<Item = &'a str>, now: f64, names: &dyn Names) -> Result<Self, UsageError> {
+    pub fn parse_with<'a>(arguments: impl IntoIterator<Item = &'a str>, now: f64, names: &dyn Stringprep) -> Result<Self, UsageError> {
         let mut arguments = arguments.into_iter();
-        let mut given = Given::default();
+        let mut given = Arguments::default();
         let mut target = None;
         let mut only_targets = false;
         while let Some(argument) = arguments.next() {
@@ -168,7 +156,7 @@ impl Command {
         }
     }
 
-    fn of(target: Option<(Option<String>, String)>, given: Given, now: f64, names: &dyn Names) -> Result<Self, UsageError> {
+    fn of(target: Option<(Option<String>, String)>, given: Arguments, now: f64, names: &dyn Stringprep) -> Result<Self, UsageError> {
         if given.trust_clock && given.action != Some("prune") {
             return Err(UsageError("--trust-clock goes with --prune only".to_owned()));
         }
@@ -193,229 +181,12 @@ impl Command {
     }
 }
 
-/// What was given so far.
-#[derive(Debug, Default)]
-struct Given {
-    show: Show,
-    since: Option<Moment>,
-    until: Option<Moment>,
-    users: Vec<String>,
-    actors: Vec<String>,
-    output: Option<String>,
-    report: Option<String>,
-    stats: bool,
-    no_colour: bool,
-    host_data: bool,
-    action: Option<&'static str>,
-    trust_clock: bool,
-    /// The names of all flags, each once; `format` only if it is not the table.
-    names: Vec<&'static str>,
-}
-
-impl Given {
-    fn take(&mut self, flag: &Flag, on: bool, value: &str) -> Result<(), UsageError> {
-        let show = &mut self.show;
-        let filter = &mut show.request.filter;
-        match flag.name {
-            "trust-clock" => self.trust_clock = true,
-            "host-data" => self.host_data = true,
-            "events" | "prune" | "new-key" => {
-                if let Some(other) = self.action.replace(flag.name).filter(|other| *other != flag.name) {
-                    return Err(UsageError(format!("One thing at a time, not --{other} and --{}", flag.name)));
-                }
-            }
-            "since" => self.since = Some(read(flag, value)?),
-            "until" => self.until = Some(read(flag, value)?),
-            "type" => filter.types.extend(words(flag, value)?.map(Pattern::new)),
-            "user" => self.users.extend(words(flag, value)?.map(ToOwned::to_owned)),
-            "ip" => read_addresses(filter, flag, value)?,
-            "source" => filter.sources.extend(words(flag, value)?.map(Pattern::new)),
-            "client" => filter.clients.extend(words(flag, value)?.map(Pattern::new)),
-            "country" => filter.countries.extend(read_countries(flag, value)?),
-            "actor" => self.actors.extend(words(flag, value)?.map(ToOwned::to_owned)),
-            "class" => filter.classes.extend(words(flag, value)?.map(Pattern::new)),
-            "text" => filter.text = Some(value.to_lowercase()).filter(|text| !text.is_empty()),
-            "global" => filter.global = Some(on),
-            "limit" => show.request.limit = Some(read_limit(value)?),
-            "after" => show.request.after = Some(read::<Place>(flag, value)?),
-            "oldest-first" => show.request.oldest_first = true,
-            "utc" => show.zone = Zone::Utc,
-            "zone" => show.zone = read(flag, value)?,
-            "columns" => {
-                let chosen = words(flag, value)?.map(Column::from_str).collect::<Result<_, _>>();
-                show.columns.chosen = Some(chosen.map_err(|error| UsageError(format!("--columns: {error}")))?);
-            }
-            "format" => show.format = value.parse().map_err(|error| UsageError(format!("--format: {error}")))?,
-            "output" => self.output = Some(value.to_owned()),
-            "report" => self.report = Some(value.to_owned()),
-            "stats" => self.stats = true,
-            "bom" => show.byte_order_mark = true,
-            "follow" => show.follow = true,
-            "colour" => self.no_colour = !on,
-            name => {
-                let column = name.strip_prefix("show-").and_then(|name| name.parse().ok());
-                show.columns.said.extend(column.map(|column| (column, on)));
-            }
-        }
-        let is_default = flag.name == "format" && show.format == Format::default();
-        if !is_default && !self.names.contains(&flag.name) {
-            self.names.push(flag.name);
-        }
-        if matches!(flag.group, Group::Filter | Group::Page) {
-            let space = if show.asked.is_empty() { "" } else { " " };
-            let no = if on { "" } else { "no-" };
-            // What is looked for in texts may be a secret. Others of these values have no blanks, so that they can be told apart.
-            let value = if flag.name == "text" { HIDDEN.to_owned() } else { value.split_whitespace().collect::<Vec<_>>().join("%20") };
-            // Writing to a string can't fail.
-            let _ = match flag.value {
-                Some(_) => write!(show.asked, "{space}--{}={value}", flag.name),
-                None => write!(show.asked, "{space}--{no}{}", flag.name),
-            };
-        }
-        Ok(())
-    }
-
-    fn show(self, local: Option<String>, host: String, now: f64, names: &dyn Names) -> Result<Show, UsageError> {
-        let mut show = self.show;
-        let zone = show.zone;
-        let resolve = |moment: Option<Moment>| moment.map(|moment| moment.resolve(now, zone));
-        let (since, until) = (resolve(self.since), resolve(self.until));
-        if let (Some(since), Some(until)) = (since, until)
-            && since >= until
-        {
-            let shown = |time| zone.show(time).0;
-            return Err(UsageError(format!("--since is {}, and --until is {}: nothing is between", shown(since), shown(until))));
-        }
-        if let Some(refusal) = pairs::refusal(&self.names) {
-            return Err(UsageError(refusal));
-        }
-        if show.byte_order_mark && show.format != Format::Csv {
-            return Err(UsageError("--bom is for --format csv only".to_owned()));
-        }
-        show.made = match (self.stats, &self.report) {
-            (_, Some(_)) => Made::Page { at: now },
-            (true, None) => Made::Stats,
-            (false, None) => Made::Entries,
-        };
-        show.output = self.output.or(self.report);
-        let filter = &mut show.request.filter;
-        (filter.since, filter.until) = (since, until);
-        for user in &self.users {
-            filter.users.push(Pattern::new(&read_user(user, &host, names)?));
-        }
-        for actor in &self.actors {
-            filter.actors.push(Pattern::new(&read_actor(actor, names)?));
-        }
-        if let Some(local) = local {
-            if !filter.users.is_empty() {
-                return Err(UsageError(format!("{local}@{host} and --user are two ways to say one thing")));
-            }
-            filter.users.push(Pattern::exactly(&format!("{local}@{host}")));
-            let space = if show.asked.is_empty() { "" } else { " " };
-            let _ = write!(show.asked, "{space}--user={local}");
-        }
-        filter.host.clone_from(&host);
-        show.host = host;
-        show.colour = !self.no_colour;
-        Ok(show)
-    }
-}
-
-/// The help text of the command.
-#[must_use]
-pub fn help() -> String {
-    let mut help = USAGE.to_owned();
-    let mut group = None;
-    for flag in FLAGS {
-        // Writing to a string can't fail.
-        if group.replace(flag.group) != Some(flag.group) {
-            let _ = write!(help, "\n\n{}:", flag.group.heading());
-        }
-        let mut name = format!("--{}", flag.name);
-        if let Some(value) = flag.value {
-            name = format!("{name} {value}");
-        } else if flag.negatable {
-            name = format!("--[no-]{}", flag.name);
-        }
-        let _ = write!(help, "\n  {name:<21} {}", flag.meaning);
-        match flag.name {
-            "columns" => {
-                let _ = write!(help, ":\n{:24}{}", "", columns::names());
-            }
-            "format" => {
-                let _ = write!(help, ": {}", formats::names());
-            }
-            _ => {}
-        }
-    }
-    help
-}
-
-fn read_flag(argument: &str) -> Result<(&'static Flag, bool, Option<&str>), UsageError> {
-    let (name, value) = argument.split_once('=').map_or((argument, None), |(name, value)| (name, Some(value)));
-    let unknown = || UsageError(format!("Unknown flag {} (--help shows which there are)", quote(name)));
-    if matches!(name, "-h" | "-?") {
-        return flags::find("help").map(|flag| (flag, true, None)).ok_or_else(unknown);
-    }
-    let plain = name.strip_prefix("--").map(|name| name.replace('_', "-")).ok_or_else(unknown)?;
-    match (flags::find(&plain), plain.strip_prefix("no-").and_then(flags::find)) {
-        (Some(flag), _) => Ok((flag, true, value)),
-        (None, Some(flag)) if flag.negatable => Ok((flag, false, value)),
-        _ => Err(unknown()),
-    }
-}
-
-fn read<T: FromStr>(flag: &Flag, value: &str) -> Result<T, UsageError>
-where
-    T::Err: std::fmt::Display,
-{
-    value.parse().map_err(|error| UsageError(format!("--{} is {}, but takes {error}", flag.name, quote(value))))
-}
-
-/// The words of a list.
-fn words<'a>(flag: &Flag, value: &'a str) -> Result<impl Iterator<Item = &'a str>, UsageError> {
-    let words = || value.split(',').map(str::trim).filter(|word| !word.is_empty());
-    if words().next().is_none() {
-        return Err(UsageError(format!("--{} is empty", flag.name)));
-    }
-    Ok(words())
-}
-
-fn read_addresses(filter: &mut Filter, flag: &Flag, value: &str) -> Result<(), UsageError> {
-    for word in words(flag, value)? {
-        let network = network(word).ok_or_else(|| {
-            UsageError(format!("--ip has {}, which is no address and no network; 203.0.113.7 and 2001:db8::/32 are", quote(word)))
-        })?;
-        filter.networks.push(network);
-    }
-    Ok(())
-}
-
-fn read_limit(text: &str) -> Result<usize, UsageError> {
-    text.parse()
-        .ok()
-        .filter(|limit| *limit > 0)
-        .ok_or_else(|| UsageError(format!("--limit is {}, but takes a whole number from 1", quote(text))))
-}
-
-/// Codes of two letters, or what may stand for some.
-fn read_countries(flag: &Flag, value: &str) -> Result<Vec<Pattern>, UsageError> {
-    let country = |word: &str| {
-        let may_be = word.contains('*') || word.len() == 2 && word.bytes().all(|byte| byte.is_ascii_alphabetic());
-        let refused = || UsageError(format!("--country has {}, which is no code of two letters such as DE", quote(word)));
-        may_be.then(|| Pattern::new(word)).ok_or_else(refused)
-    };
-    words(flag, value)?.map(country).collect()
-}
-
-/// Text from the command line in an error: nothing of it may steer a terminal.
-fn quote(text: &str) -> String {
-    format!("{text:?}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filter::pattern::Pattern;
+    use crate::filter::{Filter, network};
+    use crate::render::columns::Column;
     use expect_test::expect;
 
     const NOON: f64 = 1_795_521_600.0;
@@ -424,7 +195,7 @@ mod tests {
         Command::parse(line.split_whitespace(), NOON).map_err(|error| error.to_string())
     }
 
-    fn show(line: &str) -> Show {
+    fn show(line: &str) -> ShowCommand {
         match parse(line) {
             Ok(Command::Show(show)) => *show,
             other => panic!("{line}: {other:?}"),

@@ -3,7 +3,7 @@
 use super::UsageError;
 
 /// Prepares names as the server does (stringprep, RFC 6122). The tables for it are Prosody's.
-pub trait Names {
+pub trait Stringprep {
     /// A localpart by nodeprep; `None` if it can't be one.
     fn node(&self, text: &str) -> Option<String>;
     /// A host by nameprep, with `xn--…` as Unicode; `None` if it can't be one.
@@ -12,11 +12,11 @@ pub trait Names {
     fn resource(&self, text: &str) -> Option<String>;
 }
 
-/// Names in lower case: right for ASCII.
+/// Names in lower case, which is right for ASCII.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lowercase;
 
-impl Names for Lowercase {
+impl Stringprep for Lowercase {
     fn node(&self, text: &str) -> Option<String> {
         let may_be = |letter: char| !letter.is_whitespace() && !letter.is_control() && !"\"&'/:<>@".contains(letter);
         text.chars().all(may_be).then(|| text.to_lowercase())
@@ -32,7 +32,7 @@ impl Names for Lowercase {
 }
 
 /// Splits a JID into localpart and host, both prepared. A resource is left out: events are of accounts.
-pub(super) fn read_target(target: &str, names: &dyn Names) -> Result<(Option<String>, String), UsageError> {
+pub(super) fn read_target(target: &str, names: &dyn Stringprep) -> Result<(Option<String>, String), UsageError> {
     let bare = target.split_once('/').map_or(target, |(bare, _)| bare);
     let (local, host) = bare.rsplit_once('@').map_or((None, bare), |(local, host)| (Some(local), host));
     let refused = || UsageError(format!("{target:?} is no host and no account; example.com and user@example.com are"));
@@ -44,7 +44,7 @@ pub(super) fn read_target(target: &str, names: &dyn Names) -> Result<(Option<Str
 }
 
 /// The JID that a word of `--user` means: of the host where it names none. A resource is left out.
-pub(super) fn read_user(word: &str, host: &str, names: &dyn Names) -> Result<String, UsageError> {
+pub(super) fn read_user(word: &str, host: &str, names: &dyn Stringprep) -> Result<String, UsageError> {
     let bare = word.split_once('/').map_or(word, |(bare, _)| bare);
     let (local, of_host) = bare.rsplit_once('@').map_or((bare, None), |(local, host)| (local, Some(host)));
     let prepared = || {
@@ -56,7 +56,7 @@ pub(super) fn read_user(word: &str, host: &str, names: &dyn Names) -> Result<Str
 }
 
 /// What a word of `--actor` means: a JID, with a resource or without, or the kind of an actor.
-pub(super) fn read_actor(word: &str, names: &dyn Names) -> Result<String, UsageError> {
+pub(super) fn read_actor(word: &str, names: &dyn Stringprep) -> Result<String, UsageError> {
     let (bare, resource) = word.split_once('/').map_or((word, None), |(bare, resource)| (bare, Some(resource)));
     let Some((local, host)) = bare.rsplit_once('@') else { return Ok(word.to_owned()) };
     let prepared = || {

@@ -3,7 +3,7 @@
 use chrono::DateTime;
 
 use crate::entry::{Row, StoredEvent};
-use crate::filter::place::Place;
+use crate::filter::position::Position;
 
 /// The event type that begins an account.
 pub(crate) const BEGIN: &str = "user-registered";
@@ -16,7 +16,7 @@ pub struct Beginning {
     /// UNIX seconds; what happened before is of another account.
     time: f64,
     /// The entry that says so. What comes before it is of another account, in the same second too.
-    place: Option<Place>,
+    place: Option<Position>,
     /// Whether that entry is of the account itself.
     is_own: bool,
 }
@@ -30,7 +30,7 @@ impl Beginning {
 
     /// An account that begins with an entry of this type, or behind it if it ends another account.
     #[must_use]
-    pub fn with(place: Place, event_type: &str) -> Self {
+    pub fn with(place: Position, event_type: &str) -> Self {
         Self { time: place.when, place: Some(place), is_own: event_type == BEGIN }
     }
 
@@ -47,7 +47,7 @@ impl Beginning {
 
     /// Whether an entry is of this account and of no earlier one.
     pub(crate) fn admits(&self, row: &Row, event: &StoredEvent) -> bool {
-        let place = || Place::of(row);
+        let place = || Position::of(row);
         let is_behind = self.place.as_ref().is_none_or(|begins| {
             let order = place().compare(begins);
             order.is_gt() || self.is_own && order.is_eq()
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn what_comes_before_is_of_another_account() {
-        let at = |id| Place::of(&row(id, NOON, ">"));
+        let at = |id| Position::of(&row(id, NOON, ">"));
         let registered = Beginning::with(at(5), "user-registered");
         for end in ENDS {
             let ended = Beginning::with(at(5), end);

@@ -2,12 +2,11 @@
 
 pub mod beginning;
 pub mod pattern;
-pub mod place;
+pub mod position;
 
 use ipnet::IpNet;
 
 use crate::address;
-use crate::archive::retention::Retention;
 use crate::entry::HOST_WIDE;
 use crate::entry::xml::{Element, Node};
 use crate::entry::{Mention, Row, StoredEvent};
@@ -34,7 +33,7 @@ pub struct Filter {
     pub addresses: Vec<String>,
     /// Keyed hashes of the names of `users`, as they are stored in the place of names that are no accounts.
     pub names: Vec<String>,
-    /// What stands for these names while events are counted, see [`Alias`](crate::recorder::Alias): a summary's set of names has it.
+    /// What stands for these names while events are counted: a summary's set of names has it.
     pub aliases: Vec<String>,
     /// The modules that reported.
     pub sources: Vec<Pattern>,
@@ -76,7 +75,7 @@ impl Filter {
     }
 
     /// Whether what needs no parsing speaks against a row. Most rows of a narrow query end here.
-    pub(super) fn may_admit(&self, row: &Row) -> bool {
+    pub(crate) fn may_admit(&self, row: &Row) -> bool {
         let with = row.with.as_deref().unwrap_or_default();
         let host_wide = with.is_empty() || with == HOST_WIDE;
         let named = || self.names.iter().any(|hash| row.xml.contains(hash.as_str()));
@@ -85,27 +84,6 @@ impl Filter {
         let may_be_written = |piece: &str| !is_plain(piece) || row.xml.contains(piece);
         let written = |patterns: &[Pattern]| patterns.is_empty() || patterns.iter().any(|pattern| may_be_written(pattern.longest_piece()));
         user && self.global.is_none_or(|global| global == host_wide) && written(&self.types) && written(&self.sources)
-    }
-
-    /// The entry with its class, where it is wanted and has not expired. It lies in a partition of `class`; where it lies in
-    /// none, it is of the class of its type.
-    pub(super) fn wanted(
-        &self,
-        row: &Row,
-        mut event: StoredEvent,
-        class: Option<&str>,
-        retention: &Retention,
-        now: f64,
-    ) -> Option<Box<StoredEvent>> {
-        let mixed = class.is_none();
-        let class = class.unwrap_or_else(|| retention.class_of(&event.kind));
-        let kept = !mixed || retention.cutoff(class, now).is_none_or(|cutoff| row.when >= cutoff);
-        if !kept || mixed && !self.wants_class(class) || !self.admits(row, &event) {
-            return None;
-        }
-        event.class = Some(class.to_owned());
-        event.mention = self.mention(&event);
-        Some(Box::new(event))
     }
 
     /// Whether an entry is wanted.
@@ -132,7 +110,7 @@ impl Filter {
     }
 
     /// What an entry that stands for events of several accounts says of those that are asked for.
-    fn mention(&self, event: &StoredEvent) -> Option<Mention> {
+    pub(crate) fn mention(&self, event: &StoredEvent) -> Option<Mention> {
         if self.users.is_empty() || event.repeated.is_none() || event.user.is_some() {
             return None;
         }
@@ -366,8 +344,8 @@ mod tests {
             let row = Row { with: Some("@".to_owned()), xml, ..row() };
             let filter = Filter { host: "example.com".to_owned(), users: patterns(&[user]), ..Filter::default() };
             assert_eq!(admits(&filter, &row), expected.is_some(), "{user} {}", row.xml);
-            let event = filter.wanted(&row, StoredEvent::read(&row).unwrap(), None, &Retention::default(), NOON);
-            let certain = event.map(|event| matches!(event.mention, Some(Mention::Named { .. })));
+            let mention = filter.mention(&StoredEvent::read(&row).unwrap());
+            let certain = mention.map(|mention| matches!(mention, Mention::Named { .. }));
             assert_eq!(certain, expected, "{user} {}", row.xml);
             // Nobody is shown what is about others, where that is not asked for.
             assert!(!admits(&Filter { global: Some(false), ..filter }, &row));

@@ -8,10 +8,10 @@ use mlua::prelude::*;
 use crate::NAMESPACE;
 use crate::address::hash_key::HashKey;
 use crate::catalogue::{ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
-use crate::command::{Command, FLAGS, Flag, Group, Lowercase, Names, help, nearest};
+use crate::command::{Command, FLAGS, Flag, Group, Lowercase, Stringprep, help, nearest};
 use crate::entry::text;
 use crate::entry::text::{Kind, ascii, clean, clean_jid, clean_name};
-use crate::lua::read::Asked;
+use crate::lua::read::LuaRequest;
 use crate::lua::signals;
 use crate::lua::value::{option, path};
 use crate::options::{ModuleValue, for_module, period};
@@ -97,7 +97,7 @@ impl Prepare<'_> {
     }
 }
 
-impl Names for Prepare<'_> {
+impl Stringprep for Prepare<'_> {
     fn node(&self, text: &str) -> Option<String> {
         self.call("node", text)
     }
@@ -119,7 +119,7 @@ fn read_command(
 ) -> LuaResult<(Option<LuaTable>, Option<String>)> {
     let arguments: Vec<String> = arguments.iter().map(LuaString::to_string_lossy).collect();
     let prepare = names.as_ref().map(Prepare);
-    let names: &dyn Names = prepare.as_ref().map_or(&Lowercase, |prepare| prepare);
+    let names: &dyn Stringprep = prepare.as_ref().map_or(&Lowercase, |prepare| prepare);
     let command = match Command::parse_with(arguments.iter().map(String::as_str), now, names) {
         Ok(command) => command,
         Err(error) => return Ok((None, Some(error.to_string()))),
@@ -152,7 +152,7 @@ fn read_command(
         Command::Show(show) => {
             result.set("action", "show")?;
             result.set("host", show.host.clone())?;
-            result.set("asked", Asked(*show))?;
+            result.set("asked", LuaRequest(*show))?;
         }
     }
     Ok((Some(result), None))

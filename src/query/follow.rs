@@ -12,7 +12,7 @@ use std::rc::Rc;
 use chrono::{Days, NaiveDate};
 use uuid::Uuid;
 
-use super::{Damaged, MOST_RESTARTS, Origin, Page, Place, Request, Steps, in_order, name_of};
+use super::{Damaged, MOST_RESTARTS, Page, Position, ReadFrom, Request, Steps, in_order, name_of, wanted};
 use crate::archive::partition::Partition;
 use crate::archive::retention::Retention;
 use crate::entry::{Row, StoredEvent};
@@ -48,7 +48,7 @@ pub struct Follower {
 #[derive(Clone, Debug)]
 struct Mark {
     key: String,
-    place: Place,
+    place: Position,
 }
 
 /// The ids that were seen last.
@@ -66,7 +66,7 @@ pub struct Look {
     now: f64,
     is_first: bool,
     tasks: VecDeque<Task>,
-    held: Vec<(Place, StoredEvent)>,
+    held: Vec<(Position, StoredEvent)>,
     found: VecDeque<StoredEvent>,
     damaged: Damaged,
     /// Stands for a last row that can't be read.
@@ -76,7 +76,7 @@ pub struct Look {
 /// An archive user, or the journal, that a look reads.
 #[derive(Clone, Debug)]
 struct Task {
-    from: Origin,
+    from: ReadFrom,
     class: Option<String>,
     goal: Goal,
     behind: Option<String>,
@@ -155,8 +155,8 @@ impl Follower {
     }
 
     /// Remembers the last row that was read of an archive user. Of a class and day only the last partition needs a mark.
-    fn mark(&mut self, from: &Origin, mark: Option<Mark>) {
-        let (Origin::Store(name), Some(mark)) = (from, mark) else { return };
+    fn mark(&mut self, from: &ReadFrom, mark: Option<Mark>) {
+        let (ReadFrom::Store(name), Some(mark)) = (from, mark) else { return };
         if let Some(partition) = name.as_ref().and_then(|name| name.parse::<Partition>().ok()) {
             let is_before = |other: &str| {
                 other
@@ -188,9 +188,9 @@ impl Look {
         // The journal was looked at before the store: what is handed over meanwhile is known by its id.
         let mut tasks = VecDeque::new();
         if waits {
-            tasks.push_back(Task::from(Origin::Journal, None, if is_first { Goal::All } else { Goal::New }));
+            tasks.push_back(Task::from(ReadFrom::Journal, None, if is_first { Goal::All } else { Goal::New }));
         }
-        tasks.push_back(Task::from(Origin::Store(None), None, if is_first { Goal::Last } else { Goal::New }));
+        tasks.push_back(Task::from(ReadFrom::Store(None), None, if is_first { Goal::Last } else { Goal::New }));
         tasks.extend(follower.borrow_mut().tasks(&partitions, now, is_first));
         let follower = Rc::clone(follower);
         let (held, found, damaged, unreadable) = (Vec::new(), VecDeque::new(), Damaged::default(), None);
@@ -204,10 +204,10 @@ impl Look {
             task.rows.reverse();
         }
         let mut follower = self.follower.borrow_mut();
-        let mark = task.rows.last().map(|row| Mark { key: row.key.clone(), place: Place::of(row) });
+        let mark = task.rows.last().map(|row| Mark { key: row.key.clone(), place: Position::of(row) });
         follower.mark(&task.from, mark.or(self.unreadable.take()));
         for row in task.rows {
-            let place = Place::of(&row);
+            let place = Position::of(&row);
             let id = Some(&place.name).filter(|_| place.has_id).and_then(|name| number_of(name));
             let is_new = follower.seen.insert(id) && !self.is_first;
             if !is_new || !follower.request.filter.may_admit(&row) {
@@ -215,7 +215,7 @@ impl Look {
             }
             match StoredEvent::read(&row) {
                 Ok(event) => {
-                    let wanted = follower.request.filter.wanted(&row, event, task.class.as_deref(), &self.retention, self.now);
+                    let wanted = wanted(&follower.request.filter, &row, event, task.class.as_deref(), &self.retention, self.now);
                     self.held.extend(wanted.map(|event| (place, *event)));
                 }
                 Err(_) => self.damaged.add(1, || name_of(&task.from, Some(&row.key))),
@@ -255,10 +255,10 @@ impl Steps for Look {
         }
         let follower = self.follower.borrow();
         let mark = match &task.from {
-            Origin::Store(name) => follower.marks.get(name),
-            Origin::Journal => None,
+            ReadFrom::Store(name) => follower.marks.get(name),
+            ReadFrom::Journal => None,
         };
-        let was_seen = |row: &Row| number_of(&Place::of(row).name).is_some_and(|id| follower.seen.ids.contains(&id));
+        let was_seen = |row: &Row| number_of(&Position::of(row).name).is_some_and(|id| follower.seen.ids.contains(&id));
         match task.goal {
             Goal::All => task.rows.extend(rows),
             Goal::Last => {
@@ -270,11 +270,11 @@ impl Steps for Look {
             Goal::New => {
                 let at_mark = mark.and_then(|mark| rows.iter().position(|row| row.key == mark.key));
                 // The journal is handed over in order, or nearly so.
-                let all_seen = task.from == Origin::Journal && rows.iter().all(was_seen);
+                let all_seen = task.from == ReadFrom::Journal && rows.iter().all(was_seen);
                 task.rows.extend(rows.into_iter().take(at_mark.unwrap_or(usize::MAX)));
                 if let Some(mark) = mark.filter(|_| ended && at_mark.is_none()) {
                     // The partition was written again under other keys.
-                    task.rows.retain(|row| Place::of(row).compare(&mark.place).is_gt());
+                    task.rows.retain(|row| Position::of(row).compare(&mark.place).is_gt());
                 }
                 ended = ended || at_mark.is_some() || all_seen;
             }
@@ -312,17 +312,17 @@ impl Steps for Look {
         &self.damaged
     }
 
-    fn last(&self) -> Option<&Place> {
+    fn last(&self) -> Option<&Position> {
         None
     }
 }
 
 impl Task {
     fn new(partition: &Partition, goal: Goal) -> Self {
-        Self::from(Origin::Store(Some(partition.to_string())), Some(partition.home().to_owned()), goal)
+        Self::from(ReadFrom::Store(Some(partition.to_string())), Some(partition.home().to_owned()), goal)
     }
 
-    fn from(from: Origin, class: Option<String>, goal: Goal) -> Self {
+    fn from(from: ReadFrom, class: Option<String>, goal: Goal) -> Self {
         let limit = if goal == Goal::All { LARGEST_PAGE } else { FIRST_PAGE };
         Self { from, class, goal, behind: None, near: None, limit, restarts: 0, rows: Vec::new() }
     }
@@ -347,7 +347,7 @@ impl Seen {
 
 /// A place before all that is recorded from now on.
 fn unreadable_mark(now: f64) -> Mark {
-    Mark { key: String::new(), place: Place { when: now.floor(), has_id: false, name: String::new() } }
+    Mark { key: String::new(), place: Position { when: now.floor(), has_id: false, name: String::new() } }
 }
 
 fn number_of(id: &str) -> Option<u128> {
@@ -424,8 +424,8 @@ mod tests {
                 pages += 1;
                 assert!(pages < 10_000);
                 let rows = match &page.from {
-                    Origin::Journal => journal.clone(),
-                    Origin::Store(user) => self.store.get(user).cloned().unwrap_or_default(),
+                    ReadFrom::Journal => journal.clone(),
+                    ReadFrom::Store(user) => self.store.get(user).cloned().unwrap_or_default(),
                 };
                 let mut rows = rows;
                 if !page.oldest_first {

@@ -4,7 +4,7 @@ use super::forms::Form;
 
 /// A command of the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Command {
+pub struct ShellCommand {
     /// The section and the name, as in `user:create`.
     pub name: &'static str,
     /// The names of its arguments, which tell their forms (`forms.rs`). One with `*` before it is secret. One with `?` behind it
@@ -14,7 +14,7 @@ pub struct Command {
     pub flags: &'static [(&'static str, &'static str)],
 }
 
-impl Command {
+impl ShellCommand {
     /// The form of the argument at this place, from 0. `None` if the command takes no argument there.
     pub(super) fn form(&self, place: usize) -> Option<Form> {
         match self.arguments.split_whitespace().nth(place) {
@@ -43,7 +43,7 @@ impl Command {
 }
 
 /// The command of that section and name.
-pub(super) fn find(section: &str, name: &str) -> Option<&'static Command> {
+pub(super) fn find(section: &str, name: &str) -> Option<&'static ShellCommand> {
     let wanted = || section.bytes().chain([b':']).chain(name.bytes());
     let at = COMMANDS.binary_search_by(|command| command.name.bytes().cmp(wanted())).ok()?;
     COMMANDS.get(at)
@@ -59,12 +59,12 @@ pub(super) fn is_section(word: &str) -> bool {
 /// The words that are a command by themselves. After them come only names of sections.
 pub(super) const SIMPLE: &[&str] = &["help", "quit", "exit", "bye"];
 
-const fn command(name: &'static str, arguments: &'static str) -> Command {
-    Command { name, arguments, flags: &[] }
+const fn command(name: &'static str, arguments: &'static str) -> ShellCommand {
+    ShellCommand { name, arguments, flags: &[] }
 }
 
-const fn flagged(name: &'static str, arguments: &'static str, flags: &'static [(&'static str, &'static str)]) -> Command {
-    Command { name, arguments, flags }
+const fn flagged(name: &'static str, arguments: &'static str, flags: &'static [(&'static str, &'static str)]) -> ShellCommand {
+    ShellCommand { name, arguments, flags }
 }
 
 /// The flags of our own commands. What is searched for may be a secret, or an address, which the log may not keep.
@@ -101,7 +101,7 @@ pub(super) const READING: &[(&str, &str)] = &[
 ];
 
 /// Every command that Prosody 0.12 and 13.0 have, with those of their modules and of common community modules.
-pub const COMMANDS: &[Command] = &[
+pub const COMMANDS: &[ShellCommand] = &[
     command("announce:all", "host *text"),
     command("announce:online", "host *text"),
     command("announce:role", "host role *text"),

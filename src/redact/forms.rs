@@ -232,7 +232,7 @@ mod tests {
             "bob@example.comT0p",
             "@example.com",
             "bob@",
-            "bob@@example.com",
+            "bobShowexample.com",
             "203.0.113.7",
             "2001:db8::1",
             "x_1",

@@ -7,7 +7,7 @@ mod forms;
 mod shell;
 mod tokens;
 
-pub use commands::{COMMANDS, Command};
+pub use commands::{COMMANDS, ShellCommand};
 pub use shell::shell_line;
 
 use forms::Form;

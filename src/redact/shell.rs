@@ -6,9 +6,9 @@
 
 use std::borrow::Cow;
 
-use super::commands::{self, Command};
+use super::commands::{self, ShellCommand};
 use super::forms::Form;
-use super::tokens::{Kind, Token, tokens, unescaped};
+use super::tokens::{Token, TokenKind, tokens, unescaped};
 use super::{HIDDEN, Known};
 
 /// The line as it may be recorded.
@@ -41,7 +41,7 @@ pub fn shell_line(line: &str, known: &Known<'_>) -> String {
 
 /// One argument of a call.
 #[derive(Clone, Copy, Debug)]
-enum Given<'a> {
+enum Argument<'a> {
     /// A string, without its quotes. `None` if it has escapes or long brackets.
     Text(Option<&'a str>, &'a str),
     Number(&'a str),
@@ -60,7 +60,7 @@ fn call(tokens: &[Token<'_>], known: &Known<'_>) -> Option<String> {
         return Some(if is_section(section) { format!("{section}:{HIDDEN}") } else { HIDDEN.to_owned() });
     };
     let command = commands::find(section, name);
-    if rest.iter().all(|token| token.kind == Kind::Space) {
+    if rest.iter().all(|token| token.kind == TokenKind::Space) {
         return Some(format!("{section}:{name}"));
     }
     let Some(given) = arguments(rest) else {
@@ -76,7 +76,7 @@ fn call(tokens: &[Token<'_>], known: &Known<'_>) -> Option<String> {
 
 /// The next token that is not white space, if it is what is looked for.
 fn take<'a, 'b>(rest: &mut &'b [Token<'a>], wanted: impl Fn(&Token<'a>) -> bool) -> Option<&'b Token<'a>> {
-    let at = rest.iter().position(|token| token.kind != Kind::Space)?;
+    let at = rest.iter().position(|token| token.kind != TokenKind::Space)?;
     let (token, after) = rest.get(at..)?.split_first()?;
     if wanted(token) {
         *rest = after;
@@ -88,7 +88,7 @@ fn take<'a, 'b>(rest: &mut &'b [Token<'a>], wanted: impl Fn(&Token<'a>) -> bool)
 
 /// `(argument, …)` and nothing behind it but semicolons. `None` if it is anything else, or an argument is more than one token
 /// and no table.
-fn arguments<'a>(tokens: &[Token<'a>]) -> Option<Vec<Given<'a>>> {
+fn arguments<'a>(tokens: &[Token<'a>]) -> Option<Vec<Argument<'a>>> {
     let mut rest = tokens;
     take(&mut rest, |token| token.is_symbol("("))?;
     let mut given = Vec::new();
@@ -101,30 +101,30 @@ fn arguments<'a>(tokens: &[Token<'a>]) -> Option<Vec<Given<'a>>> {
             }
         }
     }
-    rest.iter().all(|token| token.kind == Kind::Space || token.is_symbol(";")).then_some(given)
+    rest.iter().all(|token| token.kind == TokenKind::Space || token.is_symbol(";")).then_some(given)
 }
 
-fn argument<'a>(rest: &mut &[Token<'a>]) -> Option<Given<'a>> {
+fn argument<'a>(rest: &mut &[Token<'a>]) -> Option<Argument<'a>> {
     let token = take(rest, |_| true)?;
     match token.kind {
-        Kind::Text => {
+        TokenKind::Text => {
             let quoted = |quote| token.text.strip_prefix(quote)?.strip_suffix(quote);
             let inside = quoted('"').or_else(|| quoted('\'')).filter(|text| !text.contains('\\'));
-            Some(Given::Text(inside, token.text))
+            Some(Argument::Text(inside, token.text))
         }
-        Kind::Number => Some(Given::Number(token.text)),
-        Kind::Name if matches!(token.text, "nil" | "true" | "false") => Some(Given::Word(token.text)),
-        Kind::Symbol if token.text == "{" => table(rest),
+        TokenKind::Number => Some(Argument::Number(token.text)),
+        TokenKind::Name if matches!(token.text, "nil" | "true" | "false") => Some(Argument::Word(token.text)),
+        TokenKind::Symbol if token.text == "{" => table(rest),
         _ => None,
     }
 }
 
 /// The rest of a table, up to the brace that closes it.
-fn table<'a>(rest: &mut &[Token<'a>]) -> Option<Given<'a>> {
+fn table<'a>(rest: &mut &[Token<'a>]) -> Option<Argument<'a>> {
     let mut open = vec!["}"];
     while let Some(closing) = open.last() {
-        let token = take(rest, |token| !matches!(token.kind, Kind::Broken | Kind::Comment))?;
-        if token.kind == Kind::Symbol {
+        let token = take(rest, |token| !matches!(token.kind, TokenKind::Broken | TokenKind::Comment))?;
+        if token.kind == TokenKind::Symbol {
             match token.text {
                 "(" => open.push(")"),
                 "{" => open.push("}"),
@@ -135,32 +135,32 @@ fn table<'a>(rest: &mut &[Token<'a>]) -> Option<Given<'a>> {
             }
         }
     }
-    Some(Given::Table)
+    Some(Argument::Table)
 }
 
 /// The arguments of a call as they may be recorded. `None` if they are not what the command takes: then one of them may stand
 /// where another belongs.
-fn shown_call(command: &Command, given: &[Given<'_>], known: &Known<'_>) -> Option<String> {
+fn shown_call(command: &ShellCommand, given: &[Argument<'_>], known: &Known<'_>) -> Option<String> {
     if given.len() < command.least() {
         return None;
     }
     let mut shown = Vec::new();
     for (place, argument) in given.iter().enumerate() {
         shown.push(match (command.form(place), argument) {
-            (None, Given::Text(Some(text), whole)) => {
+            (None, Argument::Text(Some(text), whole)) => {
                 let (flag, _) = flag(command, text.strip_prefix("--")?, None, known)?;
                 let quote = whole.get(..1)?;
                 format!("{quote}--{flag}{quote}")
             }
             (None, _) => return None,
-            (Some(Form::Secret), _) | (_, Given::Table) => HIDDEN.to_owned(),
-            (Some(_), Given::Word("nil")) => "nil".to_owned(),
-            (Some(form), Given::Text(text, whole)) => {
+            (Some(Form::Secret), _) | (_, Argument::Table) => HIDDEN.to_owned(),
+            (Some(_), Argument::Word("nil")) => "nil".to_owned(),
+            (Some(form), Argument::Text(text, whole)) => {
                 let quote = whole.get(..1)?;
                 format!("{quote}{}{quote}", form.shown((*text)?, known)?)
             }
-            (Some(form), Given::Number(text)) if form == Form::Number => form.shown(text, known)?.into_owned(),
-            (Some(form @ Form::OneOf(_)), Given::Word(text)) => form.shown(text, known)?.into_owned(),
+            (Some(form), Argument::Number(text)) if form == Form::Number => form.shown(text, known)?.into_owned(),
+            (Some(form @ Form::OneOf(_)), Argument::Word(text)) => form.shown(text, known)?.into_owned(),
             (Some(_), _) => return None,
         });
     }
@@ -169,7 +169,7 @@ fn shown_call(command: &Command, given: &[Given<'_>], known: &Known<'_>) -> Opti
 
 /// `name=value`, or `name` and the next argument, of a flag that the command has: what of it may be recorded, and whether the
 /// next argument was its value.
-fn flag(command: &Command, flag: &str, next: Option<&str>, known: &Known<'_>) -> Option<(String, bool)> {
+fn flag(command: &ShellCommand, flag: &str, next: Option<&str>, known: &Known<'_>) -> Option<(String, bool)> {
     let (name, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
     let shown = |form: Form, value| if form == Form::Secret { Some(Cow::Borrowed(HIDDEN)) } else { form.shown(value, known) };
     match (command.flag(&name.replace('_', "-"))?, value, next) {
@@ -185,14 +185,14 @@ fn argument_list(tokens: &[Token<'_>]) -> Option<Vec<String>> {
     let mut rest = tokens;
     take(&mut rest, |token| token.is_symbol("{"))?;
     let mut list = Vec::new();
-    while let Some(text) = take(&mut rest, |token| token.kind == Kind::Text) {
+    while let Some(text) = take(&mut rest, |token| token.kind == TokenKind::Text) {
         list.push(unescaped(text.text)?);
         if take(&mut rest, |token| token.is_symbol(",")).is_none() {
             break;
         }
     }
     take(&mut rest, |token| token.is_symbol("}"))?;
-    rest.iter().all(|token| token.kind == Kind::Space).then_some(list)
+    rest.iter().all(|token| token.kind == TokenKind::Space).then_some(list)
 }
 
 /// A command in words that are known to be apart.
@@ -213,7 +213,7 @@ fn listed(list: &[String], known: &Known<'_>) -> String {
 }
 
 /// The arguments of a list as they may be recorded. `None` if they are not what the command takes.
-fn shown_list(command: &Command, arguments: &[&str], known: &Known<'_>) -> Option<String> {
+fn shown_list(command: &ShellCommand, arguments: &[&str], known: &Known<'_>) -> Option<String> {
     let mut shown = Vec::new();
     let mut place: usize = 0;
     let mut at = arguments.iter();

@@ -2,7 +2,7 @@
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     /// White space.
     Space,
     /// A name or a keyword.
@@ -20,18 +20,18 @@ pub(super) enum Kind {
 /// A piece of the source. Together they are all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token<'a> {
-    pub(super) kind: Kind,
+    pub(super) kind: TokenKind,
     pub(super) text: &'a str,
 }
 
 impl Token<'_> {
     /// Whether it is a name that is no keyword of Lua.
     pub(super) fn is_identifier(&self) -> bool {
-        self.kind == Kind::Name && !KEYWORDS.contains(&self.text)
+        self.kind == TokenKind::Name && !KEYWORDS.contains(&self.text)
     }
 
     pub(super) fn is_symbol(&self, symbol: &str) -> bool {
-        self.kind == Kind::Symbol && self.text == symbol
+        self.kind == TokenKind::Symbol && self.text == symbol
     }
 }
 
@@ -82,25 +82,25 @@ pub(super) fn unescaped(string: &str) -> Option<String> {
 }
 
 /// The kind and the length in bytes of the token at the beginning of `rest`.
-fn next(rest: &str, first: char) -> (Kind, usize) {
+fn next(rest: &str, first: char) -> (TokenKind, usize) {
     match first {
-        '"' | '\'' => short_string(rest, first).map_or((Kind::Broken, rest.len()), |length| (Kind::Text, length)),
+        '"' | '\'' => short_string(rest, first).map_or((TokenKind::Broken, rest.len()), |length| (TokenKind::Text, length)),
         '[' => match long_bracket(rest) {
-            Some(Some(length)) => (Kind::Text, length),
-            Some(None) => (Kind::Broken, rest.len()),
-            None => (Kind::Symbol, 1),
+            Some(Some(length)) => (TokenKind::Text, length),
+            Some(None) => (TokenKind::Broken, rest.len()),
+            None => (TokenKind::Symbol, 1),
         },
         '-' if rest.starts_with("--") => comment(rest),
         first if first.is_ascii_whitespace() || first == '\u{b}' => {
-            (Kind::Space, while_bytes(rest, |byte| byte.is_ascii_whitespace() || byte == 0xb))
+            (TokenKind::Space, while_bytes(rest, |byte| byte.is_ascii_whitespace() || byte == 0xb))
         }
         first if first.is_ascii_alphabetic() || first == '_' => {
-            (Kind::Name, while_bytes(rest, |byte| byte.is_ascii_alphanumeric() || byte == b'_'))
+            (TokenKind::Name, while_bytes(rest, |byte| byte.is_ascii_alphanumeric() || byte == b'_'))
         }
-        first if first.is_ascii_digit() => (Kind::Number, number(rest)),
-        '.' if rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit) => (Kind::Number, number(rest)),
-        first if "+-*/%^#&~|<>=(){}];:,.".contains(first) => (Kind::Symbol, 1),
-        _ => (Kind::Broken, rest.len()),
+        first if first.is_ascii_digit() => (TokenKind::Number, number(rest)),
+        '.' if rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit) => (TokenKind::Number, number(rest)),
+        first if "+-*/%^#&~|<>=(){}];:,.".contains(first) => (TokenKind::Symbol, 1),
+        _ => (TokenKind::Broken, rest.len()),
     }
 }
 
@@ -150,11 +150,11 @@ fn long_bracket(text: &str) -> Option<Option<usize>> {
     Some(inside.find(&end).map(|at| begin.saturating_add(at).saturating_add(end.len())))
 }
 
-fn comment(text: &str) -> (Kind, usize) {
+fn comment(text: &str) -> (TokenKind, usize) {
     match text.get(2..).and_then(long_bracket) {
-        Some(Some(length)) => (Kind::Comment, length.saturating_add(2)),
-        Some(None) => (Kind::Broken, text.len()),
-        None => (Kind::Comment, while_bytes(text, |byte| byte != b'\n' && byte != b'\r')),
+        Some(Some(length)) => (TokenKind::Comment, length.saturating_add(2)),
+        Some(None) => (TokenKind::Broken, text.len()),
+        None => (TokenKind::Comment, while_bytes(text, |byte| byte != b'\n' && byte != b'\r')),
     }
 }
 
@@ -164,7 +164,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn shown(source: &str) -> String {
-        let kinds = tokens(source).into_iter().filter(|token| token.kind != Kind::Space);
+        let kinds = tokens(source).into_iter().filter(|token| token.kind != TokenKind::Space);
         kinds.map(|token| format!("{:?}:{}", token.kind, token.text)).collect::<Vec<_>>().join(" ")
     }
 

@@ -16,7 +16,7 @@ pub const SCHEMA_VERSION: u64 = 1;
 
 /// The value of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value<'a> {
+pub enum FieldValue<'a> {
     /// A text.
     Text(Cow<'a, str>),
     /// A number.
@@ -27,7 +27,7 @@ pub enum Value<'a> {
 
 /// What kind of value a field has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FieldType {
     /// A text.
     Text,
     /// A time as RFC 3339 writes it, in UTC.
@@ -44,87 +44,91 @@ pub struct Field {
     /// What it is called.
     pub name: &'static str,
     /// What kind of value it has.
-    pub kind: Kind,
+    pub kind: FieldType,
     /// Whether every entry has it.
     pub always: bool,
     /// What it says.
     pub meaning: &'static str,
     /// Its value in an entry of a host; nothing where the entry does not have it.
-    pub of: for<'a> fn(&'a StoredEvent, &'a str) -> Option<Value<'a>>,
+    pub of: for<'a> fn(&'a StoredEvent, &'a str) -> Option<FieldValue<'a>>,
 }
 
 /// Every field, in the order in which they are written.
 pub const FIELDS: &[Field] = &[
-    always("schema", Kind::Count, "the version of this schema", |_, _| Some(Value::Count(SCHEMA_VERSION))),
-    field("id", Kind::Text, "the entry's own identifier, a UUID; entries of the community's modules have none", |event, _| text(&event.id)),
-    always("time", Kind::Time, "when it happened", |event, _| Some(Value::Text(rfc3339(event.time).into()))),
-    field("stored", Kind::Time, "when it was stored, where that is not when it happened", |event, _| stored(event)),
-    always("host", Kind::Text, "the host whose log it is", |_, host| Some(Value::Text(host.into()))),
-    field("class", Kind::Text, "the retention class that it is kept in", |event, _| text(&event.class)),
-    always("type", Kind::Text, "the event type", |event, _| Some(Value::Text(event.kind.as_str().into()))),
-    field("user", Kind::Text, "the account that it concerns; an event of the whole host has none", |event, _| text(&event.user)),
-    always("source", Kind::Text, "the module that reported it", |event, _| Some(Value::Text(event.source.as_str().into()))),
-    field("session.id", Kind::Text, "Prosody's identifier of the session", |event, _| text(&event.session_id)),
-    field("session.type", Kind::Text, "what kind of session it is", |event, _| text(&event.session_type)),
-    field("ip", Kind::Text, "the address of the peer", |event, _| address(&event.ip)),
-    field("network", Kind::Text, "the network of the peer, where only that is stored", |event, _| network(&event.ip)),
-    field("ip_hash", Kind::Text, "what stands for the address, where a keyed hash of it is stored", |event, _| text(&event.ip_hash)),
-    field("country", Kind::Text, "the country of the address, as ISO 3166-1 alpha-2", |event, _| text(&event.country)),
-    field("continent", Kind::Text, "the continent of the address, as two letters", |event, _| text(&event.continent)),
-    field("asn", Kind::Count, "the number of the autonomous system that announces the address", |event, _| {
-        event.asn.map(|asn| Value::Count(asn.into()))
+    always("schema", FieldType::Count, "the version of this schema", |_, _| Some(FieldValue::Count(SCHEMA_VERSION))),
+    field("id", FieldType::Text, "the entry's own identifier, a UUID; entries of the community's modules have none", |event, _| {
+        text(&event.id)
     }),
-    field("as_organization", Kind::Text, "the organization behind the autonomous system", |event, _| text(&event.organization)),
-    field("client", Kind::Text, "what the client calls itself", |event, _| text(&event.client)),
-    field("actor.kind", Kind::Text, "what kind of actor did it", |event, _| {
-        actor(event, |actor| Some(Value::Text(actor.kind.as_str().into())))
+    always("time", FieldType::Time, "when it happened", |event, _| Some(FieldValue::Text(rfc3339(event.time).into()))),
+    field("stored", FieldType::Time, "when it was stored, where that is not when it happened", |event, _| stored(event)),
+    always("host", FieldType::Text, "the host whose log it is", |_, host| Some(FieldValue::Text(host.into()))),
+    field("class", FieldType::Text, "the retention class that it is kept in", |event, _| text(&event.class)),
+    always("type", FieldType::Text, "the event type", |event, _| Some(FieldValue::Text(event.kind.as_str().into()))),
+    field("user", FieldType::Text, "the account that it concerns; an event of the whole host has none", |event, _| text(&event.user)),
+    always("source", FieldType::Text, "the module that reported it", |event, _| Some(FieldValue::Text(event.source.as_str().into()))),
+    field("session.id", FieldType::Text, "Prosody's identifier of the session", |event, _| text(&event.session_id)),
+    field("session.type", FieldType::Text, "what kind of session it is", |event, _| text(&event.session_type)),
+    field("ip", FieldType::Text, "the address of the peer", |event, _| address(&event.ip)),
+    field("network", FieldType::Text, "the network of the peer, where only that is stored", |event, _| network(&event.ip)),
+    field("ip_hash", FieldType::Text, "what stands for the address, where a keyed hash of it is stored", |event, _| text(&event.ip_hash)),
+    field("country", FieldType::Text, "the country of the address, as ISO 3166-1 alpha-2", |event, _| text(&event.country)),
+    field("continent", FieldType::Text, "the continent of the address, as two letters", |event, _| text(&event.continent)),
+    field("asn", FieldType::Count, "the number of the autonomous system that announces the address", |event, _| {
+        event.asn.map(|asn| FieldValue::Count(asn.into()))
     }),
-    field("actor.jid", Kind::Text, "who did it", |event, _| actor(event, |actor| text(&actor.jid))),
-    field("actor.ip", Kind::Text, "the address of the actor", |event, _| actor(event, |actor| address(&actor.ip))),
-    field("actor.network", Kind::Text, "the network of the actor, where only that is stored", |event, _| {
+    field("as_organization", FieldType::Text, "the organization behind the autonomous system", |event, _| text(&event.organization)),
+    field("client", FieldType::Text, "what the client calls itself", |event, _| text(&event.client)),
+    field("actor.kind", FieldType::Text, "what kind of actor did it", |event, _| {
+        actor(event, |actor| Some(FieldValue::Text(actor.kind.as_str().into())))
+    }),
+    field("actor.jid", FieldType::Text, "who did it", |event, _| actor(event, |actor| text(&actor.jid))),
+    field("actor.ip", FieldType::Text, "the address of the actor", |event, _| actor(event, |actor| address(&actor.ip))),
+    field("actor.network", FieldType::Text, "the network of the actor, where only that is stored", |event, _| {
         actor(event, |actor| network(&actor.ip))
     }),
-    field("actor.caused_by", Kind::Text, "the identifier of the entry that led to this one", |event, _| {
+    field("actor.caused_by", FieldType::Text, "the identifier of the entry that led to this one", |event, _| {
         actor(event, |actor| text(&actor.caused_by))
     }),
-    field("repeated.count", Kind::Count, "how many events the entry stands for, where they are several", |event, _| {
-        repeated(event, |repeated| Some(Value::Count(repeated.count)))
+    field("repeated.count", FieldType::Count, "how many events the entry stands for, where they are several", |event, _| {
+        repeated(event, |repeated| Some(FieldValue::Count(repeated.count)))
     }),
-    field("repeated.first", Kind::Text, "when the first of them happened", |event, _| repeated(event, |repeated| text(&repeated.first))),
-    field("repeated.last", Kind::Text, "when the last of them happened", |event, _| repeated(event, |repeated| text(&repeated.last))),
-    field("repeated.accounts", Kind::Count, "how many accounts they concern", |event, _| {
-        repeated(event, |repeated| repeated.accounts.map(Value::Count))
+    field("repeated.first", FieldType::Text, "when the first of them happened", |event, _| {
+        repeated(event, |repeated| text(&repeated.first))
     }),
-    field("repeated.networks", Kind::Count, "how many networks they came from", |event, _| {
-        repeated(event, |repeated| repeated.networks.map(Value::Count))
+    field("repeated.last", FieldType::Text, "when the last of them happened", |event, _| repeated(event, |repeated| text(&repeated.last))),
+    field("repeated.accounts", FieldType::Count, "how many accounts they concern", |event, _| {
+        repeated(event, |repeated| repeated.accounts.map(FieldValue::Count))
     }),
-    field("repeated.actors", Kind::Count, "how many actors caused them", |event, _| {
-        repeated(event, |repeated| repeated.actors.map(Value::Count))
+    field("repeated.networks", FieldType::Count, "how many networks they came from", |event, _| {
+        repeated(event, |repeated| repeated.networks.map(FieldValue::Count))
     }),
-    field("repeated.match", Kind::Text, MATCH, |event, _| {
+    field("repeated.actors", FieldType::Count, "how many actors caused them", |event, _| {
+        repeated(event, |repeated| repeated.actors.map(FieldValue::Count))
+    }),
+    field("repeated.match", FieldType::Text, MATCH, |event, _| {
         event
             .mention
             .as_ref()
-            .map(|mention| Value::Text(if matches!(mention, Mention::Named { .. }) { "named" } else { "may-include" }.into()))
+            .map(|mention| FieldValue::Text(if matches!(mention, Mention::Named { .. }) { "named" } else { "may-include" }.into()))
     }),
-    field("repeated.at_least", Kind::Flag, "true where there may have been more", |event, _| {
-        repeated(event, |repeated| repeated.at_least.then_some(Value::Flag(true)))
+    field("repeated.at_least", FieldType::Flag, "true where there may have been more", |event, _| {
+        repeated(event, |repeated| repeated.at_least.then_some(FieldValue::Flag(true)))
     }),
-    field("repeated.distinct_at_least", Kind::Flag, "true where there may have been more accounts or networks", |event, _| {
-        repeated(event, |repeated| repeated.distinct_at_least.then_some(Value::Flag(true)))
+    field("repeated.distinct_at_least", FieldType::Flag, "true where there may have been more accounts or networks", |event, _| {
+        repeated(event, |repeated| repeated.distinct_at_least.then_some(FieldValue::Flag(true)))
     }),
 ];
 
 const MATCH: &str = "where entries of a user were asked for: `named` if the entry names the user, `may-include` if the user may be one \
     of those that it does not name";
 
-type Of = for<'a> fn(&'a StoredEvent, &'a str) -> Option<Value<'a>>;
+type Of = for<'a> fn(&'a StoredEvent, &'a str) -> Option<FieldValue<'a>>;
 
-const fn field(name: &'static str, kind: Kind, meaning: &'static str, of: Of) -> Field {
+const fn field(name: &'static str, kind: FieldType, meaning: &'static str, of: Of) -> Field {
     Field { name, kind, always: false, meaning, of }
 }
 
-const fn always(name: &'static str, kind: Kind, meaning: &'static str, of: Of) -> Field {
+const fn always(name: &'static str, kind: FieldType, meaning: &'static str, of: Of) -> Field {
     Field { name, kind, always: true, meaning, of }
 }
 
@@ -194,20 +198,20 @@ fn make_unique(flat: &mut [(String, &str)]) {
     }
 }
 
-fn text(value: &Option<String>) -> Option<Value<'_>> {
-    value.as_deref().map(|value| Value::Text(value.into()))
+fn text(value: &Option<String>) -> Option<FieldValue<'_>> {
+    value.as_deref().map(|value| FieldValue::Text(value.into()))
 }
 
-fn stored(event: &StoredEvent) -> Option<Value<'_>> {
-    (event.stored.floor().total_cmp(&event.time.floor()).is_ne()).then(|| Value::Text(rfc3339(event.stored).into()))
+fn stored(event: &StoredEvent) -> Option<FieldValue<'_>> {
+    (event.stored.floor().total_cmp(&event.time.floor()).is_ne()).then(|| FieldValue::Text(rfc3339(event.stored).into()))
 }
 
-fn address(ip: &Option<String>) -> Option<Value<'_>> {
-    ip.as_deref().filter(|ip| !ip.contains('/')).map(|ip| Value::Text(ip.into()))
+fn address(ip: &Option<String>) -> Option<FieldValue<'_>> {
+    ip.as_deref().filter(|ip| !ip.contains('/')).map(|ip| FieldValue::Text(ip.into()))
 }
 
-fn network(ip: &Option<String>) -> Option<Value<'_>> {
-    ip.as_deref().filter(|ip| ip.contains('/')).map(|ip| Value::Text(ip.into()))
+fn network(ip: &Option<String>) -> Option<FieldValue<'_>> {
+    ip.as_deref().filter(|ip| ip.contains('/')).map(|ip| FieldValue::Text(ip.into()))
 }
 
 /// The other end of a connection between servers, and who opened it.
@@ -235,11 +239,11 @@ pub fn plain_address(ip: &str) -> Option<IpAddr> {
     ip.parse().ok()
 }
 
-fn actor<'a>(event: &'a StoredEvent, of: impl Fn(&'a Actor) -> Option<Value<'a>>) -> Option<Value<'a>> {
+fn actor<'a>(event: &'a StoredEvent, of: impl Fn(&'a Actor) -> Option<FieldValue<'a>>) -> Option<FieldValue<'a>> {
     event.actor.as_ref().and_then(of)
 }
 
-fn repeated<'a>(event: &'a StoredEvent, of: impl Fn(&'a Repeated) -> Option<Value<'a>>) -> Option<Value<'a>> {
+fn repeated<'a>(event: &'a StoredEvent, of: impl Fn(&'a Repeated) -> Option<FieldValue<'a>>) -> Option<FieldValue<'a>> {
     event.repeated.as_ref().and_then(of)
 }
 

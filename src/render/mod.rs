@@ -122,5 +122,5 @@ pub fn statistics(options: &Options) -> Box<dyn Renderer> {
 /// UNIX seconds.
 #[must_use]
 pub fn page(options: &Options, made: f64) -> Box<dyn Renderer> {
-    Box::new(page::Page::new(&options.host, options.zone, made))
+    Box::new(page::Report::new(&options.host, options.zone, made))
 }

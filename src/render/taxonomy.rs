@@ -24,7 +24,7 @@ pub enum Outcome {
 
 /// A class of events of OCSF 1.8.0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
+pub enum OcsfClass {
     /// What fits no class.
     BaseEvent,
     /// Something that happened to the log itself.
@@ -53,14 +53,14 @@ pub struct Meaning {
     /// Whether what was tried was done.
     pub outcome: Outcome,
     /// Its class in OCSF, and the number of its activity there.
-    pub ocsf: (Class, u32),
+    pub ocsf: (OcsfClass, u32),
     /// Its category in the Elastic Common Schema, and its types there.
     pub ecs: (&'static str, &'static [&'static str]),
     /// Whether it is something that only an administrator can do, or that changes what somebody may do.
     pub privileged: bool,
 }
 
-use Class::{
+use OcsfClass::{
     AccountChange, ApiActivity, ApplicationLifecycle, Authentication, BaseEvent, EntityManagement, EventLogActivity, NetworkActivity,
 };
 use Outcome::{Failure, Success};
@@ -73,13 +73,18 @@ const fn by_anybody(
     kind: &'static str,
     severity: Severity,
     outcome: Outcome,
-    ocsf: (Class, u32),
+    ocsf: (OcsfClass, u32),
     ecs: (&'static str, &'static [&'static str]),
 ) -> Meaning {
     Meaning { kind, severity, outcome, ocsf, ecs, privileged: false }
 }
 
-const fn privileged(kind: &'static str, severity: Severity, ocsf: (Class, u32), ecs: (&'static str, &'static [&'static str])) -> Meaning {
+const fn privileged(
+    kind: &'static str,
+    severity: Severity,
+    ocsf: (OcsfClass, u32),
+    ecs: (&'static str, &'static [&'static str]),
+) -> Meaning {
     Meaning { kind, severity, outcome: Success, ocsf, ecs, privileged: true }
 }
 

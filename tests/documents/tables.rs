@@ -5,7 +5,7 @@ use audit_core::catalogue::EVENT_TYPES;
 use audit_core::command::FLAGS;
 use audit_core::options::{CLASS_FIELDS, OPTIONS};
 use audit_core::redact::SHOWN_FIELDS;
-use audit_core::render::fields::{FIELDS, Kind};
+use audit_core::render::fields::{FIELDS, FieldType};
 use audit_core::render::formats::FORMATS;
 
 use crate::{DOCUMENTS, read, root};
@@ -89,10 +89,10 @@ fn formats() -> String {
 fn fields() -> String {
     let rows = FIELDS.iter().map(|field| {
         let kind = match field.kind {
-            Kind::Text => "text",
-            Kind::Time => "time",
-            Kind::Count => "number",
-            Kind::Flag => "true",
+            FieldType::Text => "text",
+            FieldType::Time => "time",
+            FieldType::Count => "number",
+            FieldType::Flag => "true",
         };
         let always = if field.always { "always" } else { "" };
         [code(field.name), kind.to_owned(), always.to_owned(), field.meaning.to_owned()]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::address::is_public;
-use record::Node;
+use record::Data;
 
 /// Where packages and their updaters put a database, in the order in which they are tried.
 pub const USUAL_PLACES: &[&str] = &[
@@ -104,7 +104,7 @@ impl Database {
         if address.is_ipv6() && self.reader.metadata().ip_version == 4 {
             return Ok(None);
         }
-        let record = guarded(|| self.reader.lookup(address).and_then(|found| found.decode::<Node>()))
+        let record = guarded(|| self.reader.lookup(address).and_then(|found| found.decode::<Data>()))
             .map_err(|damage| error(damage.to_owned()))?
             .map_err(|e| error(e.to_string()))?;
         Ok(record.and_then(|record| record.location()))
@@ -114,7 +114,7 @@ impl Database {
 /// Whether one of the first records has a country.
 fn has_countries(reader: &Reader<Vec<u8>>) -> bool {
     let Ok(records) = reader.networks(WithinOptions::default()) else { return false };
-    let location = |record: Result<maxminddb::LookupResult<'_, _>, _>| record.ok()?.decode::<Node>().ok()??.location();
+    let location = |record: Result<maxminddb::LookupResult<'_, _>, _>| record.ok()?.decode::<Data>().ok()??.location();
     records.take(LOOKED_AT).filter_map(location).any(|location| location.country.is_some())
 }
 

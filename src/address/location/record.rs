@@ -73,14 +73,14 @@ const ORGANIZATION: &[&[&str]] = &[
 /// A value of a record, as far as it is of use. Any value is read without an error, so that a layout nobody has seen yet gives
 /// no location instead of a complaint about damage.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Node {
+pub(super) enum Data {
     Text(String),
     Number(u64),
-    Map(BTreeMap<&'static str, Node>),
+    Map(BTreeMap<&'static str, Data>),
     Other,
 }
 
-impl Node {
+impl Data {
     /// What the record says of a location; `None` if it says nothing of it.
     pub(super) fn location(&self) -> Option<Location> {
         let country = self.first(COUNTRY, country_code);
@@ -145,7 +145,7 @@ fn letters(text: &str, count: usize) -> Option<String> {
     (text.len() == count && text.bytes().all(|byte| byte.is_ascii_alphabetic())).then(|| text.to_ascii_uppercase())
 }
 
-impl<'de> Deserialize<'de> for Node {
+impl<'de> Deserialize<'de> for Data {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(NodeVisitor)
     }
@@ -154,46 +154,46 @@ impl<'de> Deserialize<'de> for Node {
 struct NodeVisitor;
 
 impl<'de> Visitor<'de> for NodeVisitor {
-    type Value = Node;
+    type Value = Data;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a value of a record")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Node, E> {
-        Ok(Node::Text(text.to_owned()))
+    fn visit_str<E>(self, text: &str) -> Result<Data, E> {
+        Ok(Data::Text(text.to_owned()))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Node, E> {
-        Ok(Node::Number(number))
+    fn visit_u64<E>(self, number: u64) -> Result<Data, E> {
+        Ok(Data::Number(number))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Node, E> {
-        Ok(u64::try_from(number).map_or(Node::Other, Node::Number))
+    fn visit_i64<E>(self, number: i64) -> Result<Data, E> {
+        Ok(u64::try_from(number).map_or(Data::Other, Data::Number))
     }
 
-    fn visit_u128<E>(self, _: u128) -> Result<Node, E> {
-        Ok(Node::Other)
+    fn visit_u128<E>(self, _: u128) -> Result<Data, E> {
+        Ok(Data::Other)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
-        Ok(Node::Other)
+    fn visit_f64<E>(self, _: f64) -> Result<Data, E> {
+        Ok(Data::Other)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Node, E> {
-        Ok(Node::Other)
+    fn visit_bool<E>(self, _: bool) -> Result<Data, E> {
+        Ok(Data::Other)
     }
 
-    fn visit_bytes<E>(self, _: &[u8]) -> Result<Node, E> {
-        Ok(Node::Other)
+    fn visit_bytes<E>(self, _: &[u8]) -> Result<Data, E> {
+        Ok(Data::Other)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Node, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Data, A::Error> {
         while values.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Node::Other)
+        Ok(Data::Other)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Data, A::Error> {
         let mut map = BTreeMap::new();
         while let Some(key) = entries.next_key::<&str>()? {
             match KEYS.iter().find(|known| **known == key) {
@@ -205,7 +205,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
                 }
             }
         }
-        Ok(Node::Map(map))
+        Ok(Data::Map(map))
     }
 }
 
@@ -215,7 +215,7 @@ mod tests {
 
     fn location(record: &str) -> Option<Location> {
         // JSON stands in for the database's own encoding: both are read through serde.
-        serde_json::from_str::<Node>(record).unwrap().location()
+        serde_json::from_str::<Data>(record).unwrap().location()
     }
 
     #[test]

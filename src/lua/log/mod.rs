@@ -13,11 +13,11 @@ use crate::filter::pattern::Pattern;
 use crate::flood::is_unauthenticated;
 use crate::lua::clock::Kept;
 use crate::lua::functions::Functions;
-use crate::lua::read::{Asked, Following, Reading};
+use crate::lua::read::{LuaFollower, LuaQuery, LuaRequest};
 use crate::lua::value::{Host, Number, Text, option, partition, partitions, path};
 use crate::options::{Settings, UnknownNames, Value, Write};
 use crate::query::account::horizon;
-use crate::query::{Follower, Request, Scope};
+use crate::query::{Conditions, Follower, Request};
 use crate::recorder::trouble::{Fate, Trouble};
 use crate::recorder::{Recorder, occurred};
 use crate::time::date_time;
@@ -108,8 +108,8 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     // query(asked, archive users, waiting since | nil, now, seconds for a page | nil, whether the driver finds where a page
     // begins, clock | nil) -> query
     let recorder = functions.recorder();
-    type Asking = (LuaUserDataRef<Asked>, LuaTable, Option<f64>, f64, Option<f64>, bool, Option<LuaUserDataRef<Kept>>);
-    let query = lua.create_function(move |_, (asked, users, waiting_since, now, slice, seeks, kept): Asking| {
+    type Arguments = (LuaUserDataRef<LuaRequest>, LuaTable, Option<f64>, f64, Option<f64>, bool, Option<LuaUserDataRef<Kept>>);
+    let query = lua.create_function(move |_, (asked, users, waiting_since, now, slice, seeks, kept): Arguments| {
         let recorder = recorder.borrow();
         let host = &asked.0.host;
         let retention = &recorder.settings(host).retention;
@@ -117,19 +117,19 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         let all = kept.is_some_and(|kept| kept.clock.keeps_more(&partitions(&users), retention, now));
         let retention = if all { retention.without_expiry() } else { retention.clone() };
         let request = with_hashes(&recorder, &asked);
-        Ok(Reading::new(request, &users, waiting_since, Scope { retention, now, slice, seeks }))
+        Ok(LuaQuery::new(request, &users, waiting_since, Conditions { retention, now, slice, seeks }))
     })?;
     functions.set("query", query)?;
     // account_horizon(host, now) -> since when the beginnings of accounts are in the log | nil
     functions.add("account_horizon", |recorder, (Host(host), now): (Host, f64)| horizon(&recorder.settings(&host).retention, now))?;
     // follower(asked) -> following
-    functions.add("follower", |recorder, asked: LuaUserDataRef<Asked>| Following {
+    functions.add("follower", |recorder, asked: LuaUserDataRef<LuaRequest>| LuaFollower {
         host: asked.0.host.clone(),
         follower: Rc::new(RefCell::new(Follower::new(with_hashes(recorder, &asked)))),
     })?;
     // look(following, archive users, whether entries wait, now) -> query
-    functions.add("look", |recorder, (following, users, waits, now): (LuaUserDataRef<Following>, LuaTable, bool, f64)| {
-        Reading::look(&following, &users, waits, recorder.settings(&following.host).retention.clone(), now)
+    functions.add("look", |recorder, (following, users, waits, now): (LuaUserDataRef<LuaFollower>, LuaTable, bool, f64)| {
+        LuaQuery::look(&following, &users, waits, recorder.settings(&following.host).retention.clone(), now)
     })?;
     // may_hold(archive user, time) -> whether it is a partition that may have entries of that time or later
     functions.add("may_hold", |_, (name, time): (Text, f64)| partition(&name).is_some_and(|partition| partition.day >= day(time)))?;
@@ -139,7 +139,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
 }
 
 /// What is asked for. An address means its hash, too, and a name means what stands for it where names are stored as hashes.
-fn with_hashes(recorder: &Recorder, asked: &Asked) -> Request {
+fn with_hashes(recorder: &Recorder, asked: &LuaRequest) -> Request {
     let mut request = asked.0.request.clone();
     let whole = request.filter.networks.iter().filter(|network| network.prefix_len() == network.max_prefix_len());
     let hash = |network: &ipnet::IpNet| Some(recorder.hash(&asked.0.host, &network.addr().to_string())?.0);

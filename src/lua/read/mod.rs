@@ -8,19 +8,19 @@ use std::rc::Rc;
 use mlua::prelude::*;
 
 use crate::archive::retention::Retention;
-use crate::command::{Made, Show};
+use crate::command::{Made, ShowCommand};
 use crate::entry::{Row, StoredEvent};
 use crate::filter::beginning::Beginning;
 use crate::lua::value::number;
-use crate::query::{Follower, Look, Origin, Page, Place, Query, Request, Scope, Steps};
+use crate::query::{Conditions, Follower, Look, Page, Position, Query, ReadFrom, Request, Steps};
 use crate::render::columns::Column;
 use crate::render::{Options, Renderer, page, renderer, statistics};
 use crate::time::zone::Zone;
 
 /// What a reading of the log is asked for.
-pub(crate) struct Asked(pub(crate) Show);
+pub(crate) struct LuaRequest(pub(crate) ShowCommand);
 
-impl LuaUserData for Asked {
+impl LuaUserData for LuaRequest {
     fn add_fields<F: LuaUserDataFields<Self>>(fields: &mut F) {
         fields.add_field_method_get("host", |_, this| Ok(this.0.host.clone()));
         fields.add_field_method_get("limit", |_, this| Ok(this.0.request.limit));
@@ -41,28 +41,28 @@ impl LuaUserData for Asked {
         methods.add_method("page", |lua, this, (limit, after): (usize, Option<String>)| {
             let after = after.and_then(|place| place.parse().ok());
             let request = Request { limit: Some(limit), after, ..this.0.request.clone() };
-            lua.create_userdata(Self(Show { request, ..this.0.clone() }))
+            lua.create_userdata(Self(ShowCommand { request, ..this.0.clone() }))
         });
         // beginning(since | nil) -> the newest entry that begins or ends an account of that name
         methods.add_method("beginning", |lua, this, since: Option<f64>| {
-            lua.create_userdata(Self(Show { request: this.0.request.beginning(since), ..this.0.clone() }))
+            lua.create_userdata(Self(ShowCommand { request: this.0.request.beginning(since), ..this.0.clone() }))
         });
         // of_account(since | nil, place | nil, event type) -> the same, but only of the account that begins then, or with the entry
         // at that place
         methods.add_method("of_account", |lua, this, (since, place, kind): (Option<f64>, Option<String>, Option<String>)| {
-            let place: Option<Place> = place.and_then(|place| place.parse().ok());
+            let place: Option<Position> = place.and_then(|place| place.parse().ok());
             let with = place.map(|place| Beginning::with(place, kind.as_deref().unwrap_or_default()));
             let mut request = this.0.request.clone();
             request.filter.begins = match since.map(Beginning::at) {
                 Some(since) => Some(since.or_later(with)),
                 None => with,
             };
-            lua.create_userdata(Self(Show { request, ..this.0.clone() }))
+            lua.create_userdata(Self(ShowCommand { request, ..this.0.clone() }))
         });
         // limited(limit) -> the same, but at most so many
         methods.add_method("limited", |lua, this, limit: usize| {
             let request = Request { limit: Some(limit), ..this.0.request.clone() };
-            lua.create_userdata(Self(Show { request, ..this.0.clone() }))
+            lua.create_userdata(Self(ShowCommand { request, ..this.0.clone() }))
         });
     }
 }
@@ -70,11 +70,11 @@ impl LuaUserData for Asked {
 /// `writing(asked, width | nil, coloured, name of the host in ASCII | nil) -> writing`; without a width nothing is cut.
 pub(crate) fn writing(
     _: &Lua,
-    (asked, width, coloured, ascii_host): (LuaUserDataRef<Asked>, Option<usize>, bool, Option<String>),
-) -> LuaResult<Writing> {
-    let Show { host, columns, zone, format, made, byte_order_mark, follow, .. } = asked.0.clone();
+    (asked, width, coloured, ascii_host): (LuaUserDataRef<LuaRequest>, Option<usize>, bool, Option<String>),
+) -> LuaResult<LuaRenderer> {
+    let ShowCommand { host, columns, zone, format, made, byte_order_mark, follow, .. } = asked.0.clone();
     let options = Options { host, ascii_host, columns, width, zone, coloured: coloured && asked.0.colour, live: follow, byte_order_mark };
-    Ok(Writing(match made {
+    Ok(LuaRenderer(match made {
         Made::Entries => renderer(format, &options),
         Made::Stats => statistics(&options),
         Made::Page { at } => page(&options, at),
@@ -102,37 +102,37 @@ fn names(users: &LuaTable) -> impl Iterator<Item = String> + '_ {
 }
 
 /// What somebody who follows the log has seen of it.
-pub(crate) struct Following {
+pub(crate) struct LuaFollower {
     pub(crate) host: String,
     pub(crate) follower: Rc<RefCell<Follower>>,
 }
 
-impl LuaUserData for Following {
+impl LuaUserData for LuaFollower {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // saw(query): what is taken of the query from now on is not shown again
         methods.add_method("saw", |_, this, query: LuaAnyUserData| {
-            query.borrow_mut::<Reading>()?.seen_by = Some(Rc::clone(&this.follower));
+            query.borrow_mut::<LuaQuery>()?.seen_by = Some(Rc::clone(&this.follower));
             Ok(())
         });
     }
 }
 
 /// A query, or a look of somebody who follows the log, that is being read.
-pub(crate) struct Reading {
+pub(crate) struct LuaQuery {
     query: Box<dyn Steps>,
     page: Option<Page>,
     shown: usize,
     seen_by: Option<Rc<RefCell<Follower>>>,
 }
 
-impl Reading {
+impl LuaQuery {
     /// Begins a query over the archive users that a store lists; entries have been waiting in the journal since `waiting_since`.
-    pub(crate) fn new(request: Request, users: &LuaTable, waiting_since: Option<f64>, scope: Scope) -> Self {
-        Self::of(Query::new(request, scope, names(users), waiting_since))
+    pub(crate) fn new(request: Request, users: &LuaTable, waiting_since: Option<f64>, conditions: Conditions) -> Self {
+        Self::of(Query::new(request, conditions, names(users), waiting_since))
     }
 
     /// Begins a look over the archive users that a store lists; `waits` says whether entries wait in the journal.
-    pub(crate) fn look(following: &Following, users: &LuaTable, waits: bool, retention: Retention, now: f64) -> Self {
+    pub(crate) fn look(following: &LuaFollower, users: &LuaTable, waits: bool, retention: Retention, now: f64) -> Self {
         Self::of(Look::new(&following.follower, names(users), waits, retention, now))
     }
 
@@ -151,7 +151,7 @@ impl Reading {
     }
 }
 
-impl LuaUserData for Reading {
+impl LuaUserData for LuaQuery {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // next_page() -> { limit, journal, partition, with, oldest_first, behind, near, bound } | nil where none is needed
         methods.add_method_mut("next_page", |lua, this, ()| {
@@ -160,8 +160,8 @@ impl LuaUserData for Reading {
             let table = lua.create_table()?;
             table.set("limit", page.limit)?;
             match &page.from {
-                Origin::Store(partition) => table.set("partition", partition.clone())?,
-                Origin::Journal => table.set("journal", true)?,
+                ReadFrom::Store(partition) => table.set("partition", partition.clone())?,
+                ReadFrom::Journal => table.set("journal", true)?,
             }
             table.set("with", page.with.clone())?;
             table.set("oldest_first", page.oldest_first)?;
@@ -212,14 +212,14 @@ impl LuaUserData for Reading {
 }
 
 /// Entries that are being written in one format.
-pub(crate) struct Writing(Box<dyn Renderer>);
+pub(crate) struct LuaRenderer(Box<dyn Renderer>);
 
-impl LuaUserData for Writing {
+impl LuaUserData for LuaRenderer {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         methods.add_method_mut("begin", |lua, this, ()| lua.create_string(this.0.begin()));
         // entries(query, backwards) -> text: the events of the query that are certain and were not taken yet
         methods.add_method_mut("entries", |lua, this, (query, backwards): (LuaAnyUserData, Option<bool>)| {
-            let mut query = query.borrow_mut::<Reading>()?;
+            let mut query = query.borrow_mut::<LuaQuery>()?;
             let mut events = query.take();
             if backwards == Some(true) {
                 while !query.query.is_taken() {

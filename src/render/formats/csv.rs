@@ -8,7 +8,7 @@ use csv::{Terminator, WriterBuilder};
 
 use crate::entry::StoredEvent;
 use crate::render::Renderer;
-use crate::render::fields::{FIELDS, Value, details};
+use crate::render::fields::{FIELDS, FieldValue, details};
 use crate::render::formats::json::object;
 use crate::render::note::note;
 use crate::render::printable::printable;
@@ -36,9 +36,9 @@ impl Csv {
 
     fn record(&self, event: &StoredEvent) -> Vec<String> {
         let fields = FIELDS.iter().map(|field| match (field.of)(event, &self.host) {
-            Some(Value::Text(text)) => cell(&text),
-            Some(Value::Count(count)) => count.to_string(),
-            Some(Value::Flag(flag)) => flag.to_string(),
+            Some(FieldValue::Text(text)) => cell(&text),
+            Some(FieldValue::Count(count)) => count.to_string(),
+            Some(FieldValue::Flag(flag)) => flag.to_string(),
             None => String::new(),
         });
         let details = details(event);

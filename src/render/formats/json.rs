@@ -7,7 +7,7 @@ use serde_json::ser::Formatter;
 
 use crate::entry::StoredEvent;
 use crate::render::Renderer;
-use crate::render::fields::{FIELDS, Value, details};
+use crate::render::fields::{FIELDS, FieldValue, details};
 use crate::render::printable::steers;
 
 /// Writes JSON Lines.
@@ -72,9 +72,9 @@ impl Serialize for Line<'_> {
         let mut object = serializer.serialize_map(None)?;
         for field in FIELDS {
             match (field.of)(self.event, self.host) {
-                Some(Value::Text(text)) => object.serialize_entry(field.name, &text)?,
-                Some(Value::Count(count)) => object.serialize_entry(field.name, &count)?,
-                Some(Value::Flag(flag)) => object.serialize_entry(field.name, &flag)?,
+                Some(FieldValue::Text(text)) => object.serialize_entry(field.name, &text)?,
+                Some(FieldValue::Count(count)) => object.serialize_entry(field.name, &count)?,
+                Some(FieldValue::Flag(flag)) => object.serialize_entry(field.name, &flag)?,
                 None => {}
             }
         }

@@ -13,7 +13,7 @@ use crate::render::Renderer;
 use crate::render::fields::{Link, details, plain_address};
 use crate::render::formats::json::lines;
 use crate::render::note::note;
-use crate::render::taxonomy::{Class, OTHER, Outcome, meaning};
+use crate::render::taxonomy::{OTHER, OcsfClass, Outcome, meaning};
 
 /// The version of OCSF.
 pub const VERSION: &str = "1.8.0";
@@ -65,12 +65,12 @@ impl Ocsf {
         if class.has_user() {
             put("user", user(event.user.as_deref().unwrap_or("-")));
         }
-        if class.has_source() && class != Class::NetworkActivity {
+        if class.has_source() && class != OcsfClass::NetworkActivity {
             put("src_endpoint", peer(event, class));
         }
         let own = json!({ "hostname": self.host });
         match class {
-            Class::Authentication => {
+            OcsfClass::Authentication => {
                 put("dst_endpoint", own);
                 put("service", json!({ "name": "Prosody" }));
                 put("is_remote", json!(true));
@@ -80,7 +80,7 @@ impl Ocsf {
                     put("auth_protocol", json!(mechanism));
                 }
             }
-            Class::NetworkActivity => {
+            OcsfClass::NetworkActivity => {
                 let peer = peer(event, class);
                 match Link::of(event).map(|link| link.is_outgoing) {
                     Some(true) => {
@@ -95,23 +95,23 @@ impl Ocsf {
                     }
                 }
             }
-            Class::ApplicationLifecycle => put("app", json!({ "name": "Prosody" })),
-            Class::EntityManagement => put("entity", entity(event)),
-            Class::ApiActivity => {
+            OcsfClass::ApplicationLifecycle => put("app", json!({ "name": "Prosody" })),
+            OcsfClass::EntityManagement => put("entity", entity(event)),
+            OcsfClass::ApiActivity => {
                 put("dst_endpoint", own);
                 put("api", json!({ "operation": operation(event) }));
             }
-            Class::EventLogActivity => {
+            OcsfClass::EventLogActivity => {
                 put("dst_endpoint", own);
                 put("log_name", json!("audit"));
             }
-            Class::AccountChange | Class::BaseEvent => {}
+            OcsfClass::AccountChange | OcsfClass::BaseEvent => {}
         }
         put("unmapped", self.unmapped(event, class));
         object.into()
     }
 
-    fn unmapped(&self, event: &StoredEvent, class: Class) -> Json {
+    fn unmapped(&self, event: &StoredEvent, class: OcsfClass) -> Json {
         let mut object = Map::new();
         let mut put = |name: &str, value: Option<&str>| {
             if let Some(value) = value {
@@ -147,7 +147,7 @@ impl Renderer for Ocsf {
     }
 }
 
-impl Class {
+impl OcsfClass {
     /// Its number; the category is its thousands.
     #[must_use]
     pub const fn uid(self) -> u32 {
@@ -195,12 +195,12 @@ fn metadata(event: &StoredEvent) -> Json {
 }
 
 /// Who did it. Where an entry names nobody, a class that asks for an actor is given the account.
-fn actor(event: &StoredEvent, class: Class) -> Json {
+fn actor(event: &StoredEvent, class: OcsfClass) -> Json {
     match (&event.actor, &event.user) {
         (Some(Actor { jid: Some(jid), kind, .. }), _) => json!({ "user": user(jid), "app_name": kind }),
         (Some(actor), _) => json!({ "app_name": actor.kind }),
-        (None, Some(jid)) if class == Class::ApiActivity => json!({ "user": user(jid) }),
-        (None, None) if class == Class::ApiActivity => json!({ "app_name": event.source }),
+        (None, Some(jid)) if class == OcsfClass::ApiActivity => json!({ "user": user(jid) }),
+        (None, None) if class == OcsfClass::ApiActivity => json!({ "app_name": event.source }),
         (None, _) => Json::Null,
     }
 }
@@ -215,7 +215,7 @@ fn user(jid: &str) -> Json {
 
 /// The other end: the address that is stored, or what is stored in its place. For a connection between servers also the other
 /// server's host name.
-fn peer(event: &StoredEvent, class: Class) -> Json {
+fn peer(event: &StoredEvent, class: OcsfClass) -> Json {
     let actor = event.actor.as_ref().and_then(|actor| actor.ip.as_ref());
     let ip = event.ip.as_ref().or(actor);
     let mut endpoint = Map::new();
@@ -242,7 +242,7 @@ fn peer(event: &StoredEvent, class: Class) -> Json {
     }
     // The endpoint must be called something.
     if !endpoint.keys().any(|name| matches!(name.as_str(), "ip" | "name" | "uid" | "hostname"))
-        && (class == Class::ApiActivity || !endpoint.is_empty())
+        && (class == OcsfClass::ApiActivity || !endpoint.is_empty())
     {
         let kind = event.actor.as_ref().map_or("unknown", |actor| actor.kind.as_str());
         endpoint.insert("name".to_owned(), json!(kind));

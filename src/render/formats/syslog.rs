@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use crate::entry::StoredEvent;
 use crate::render::Renderer;
-use crate::render::fields::{FIELDS, Value, details};
+use crate::render::fields::{FIELDS, FieldValue, details};
 use crate::render::note::note;
 use crate::render::printable::printable;
 use crate::render::taxonomy::meaning;
@@ -46,9 +46,9 @@ impl Syslog {
         let _ = write!(line, "[origin software=\"prosody-audit\" swVersion=\"{}\"][{ELEMENT}", env!("CARGO_PKG_VERSION"));
         for field in FIELDS {
             match (field.of)(event, &self.host) {
-                Some(Value::Text(text)) => push_parameter(line, field.name, &text),
-                Some(Value::Count(count)) => push_parameter(line, field.name, &count.to_string()),
-                Some(Value::Flag(flag)) => push_parameter(line, field.name, if flag { "true" } else { "false" }),
+                Some(FieldValue::Text(text)) => push_parameter(line, field.name, &text),
+                Some(FieldValue::Count(count)) => push_parameter(line, field.name, &count.to_string()),
+                Some(FieldValue::Flag(flag)) => push_parameter(line, field.name, if flag { "true" } else { "false" }),
                 None => {}
             }
         }

@@ -15,7 +15,7 @@ use crate::render::Renderer;
 use crate::render::taxonomy::{Outcome, meaning};
 use crate::render::totals::stats::period;
 use crate::render::totals::tally::grouped;
-use crate::render::totals::{Summary, clock, network};
+use crate::render::totals::{Totals, clock, network};
 use crate::time::zone::Zone;
 use collect::{BEHIND, Groups, Line, Recent, Silences, Times, Travels};
 use markup::{Ranked, counted, foreign, percent, push_behind, push_chart, push_lines, text};
@@ -37,11 +37,11 @@ const ARRIVALS: usize = 10;
 
 /// Collects entries, and writes the page when the last one is in.
 #[derive(Debug)]
-pub struct Page {
+pub struct Report {
     host: String,
     zone: Zone,
     made: f64,
-    summary: Summary,
+    totals: Totals,
     times: Times,
     types: Groups,
     countries: Groups,
@@ -61,7 +61,7 @@ pub struct Page {
     newest: Recent,
 }
 
-impl Page {
+impl Report {
     /// For entries of `host`, with times in `zone`. `made` is when the page is made, in UNIX seconds.
     #[must_use]
     pub fn new(host: &str, zone: Zone, made: f64) -> Self {
@@ -69,7 +69,7 @@ impl Page {
             host: host.to_owned(),
             zone,
             made,
-            summary: Summary::new(zone),
+            totals: Totals::new(zone),
             times: Times::default(),
             types: Groups::default(),
             countries: Groups::default(),
@@ -93,8 +93,8 @@ impl Page {
     /// Collects one more entry.
     pub fn add(&mut self, event: &StoredEvent) {
         let meaning = meaning(&event.kind);
-        self.summary.add(event);
-        self.times.add(&self.summary.timeline, clock(event.time, self.zone), event);
+        self.totals.add(event);
+        self.times.add(&self.totals.timeline, clock(event.time, self.zone), event);
         self.types.add(&event.kind, event);
         self.silences.add(event);
         self.newest.add(event);
@@ -136,7 +136,7 @@ impl Page {
         let mut page = HEAD.replace("{hash}", STYLE_HASH).replace("{style}", STYLE).replace("{title}", &text(&self.host));
         self.push_header(&mut page);
         page.push_str("<main>\n");
-        if self.summary.range.is_some() {
+        if self.totals.range.is_some() {
             self.push_times(&mut page);
             self.push_failures(&mut page);
             self.push_new(&mut page);
@@ -155,13 +155,13 @@ impl Page {
     fn push_header(&self, page: &mut String) {
         // Writing to a string can't fail, here and below.
         let _ = writeln!(page, "<header>\n<h1>Audit log of {}</h1>", foreign(&self.host));
-        let Some((first, last)) = self.summary.range else {
+        let Some((first, last)) = self.totals.range else {
             page.push_str("</header>\n");
             return;
         };
         let (begin, offset) = self.zone.show(first);
         let _ = writeln!(page, "<p class=\"lead\">{begin} to {}, {offset}</p>", self.zone.show(last).0);
-        let summary = &self.summary;
+        let summary = &self.totals;
         let many = |counts: &crate::render::totals::tally::Counts| {
             counts.distinct().map_or_else(|| "many".to_owned(), |distinct| grouped(distinct as u64))
         };
@@ -192,7 +192,7 @@ impl Page {
     }
 
     fn push_times(&self, page: &mut String) {
-        let (buckets, length) = self.summary.timeline.buckets(BARS);
+        let (buckets, length) = self.totals.timeline.buckets(BARS);
         let of_day = length < 86_400;
         let shown =
             |begin: i64, format: &str| DateTime::from_timestamp(begin, 0).map_or_else(String::new, |time| time.format(format).to_string());
@@ -373,7 +373,7 @@ impl Page {
         let _ = writeln!(
             page,
             "<section id=\"newest\"><h2>Newest entries</h2><p class=\"hint\">The last of {}.</p>",
-            counted(self.summary.entries, "entry", "entries")
+            counted(self.totals.entries, "entry", "entries")
         );
         push_lines(page, self.newest.lines(), self.zone);
         page.push_str("</section>\n");
@@ -390,7 +390,7 @@ impl Page {
     }
 }
 
-impl Renderer for Page {
+impl Renderer for Report {
     fn begin(&mut self) -> String {
         String::new()
     }
@@ -429,7 +429,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     fn page(events: &[StoredEvent]) -> String {
-        let mut page = Page::new("example.com", Zone::Utc, sample::NOON);
+        let mut page = Report::new("example.com", Zone::Utc, sample::NOON);
         let before = [page.begin(), page.entries(events)].concat();
         assert_eq!(before, "");
         page.end()

@@ -11,7 +11,7 @@ use crate::time::zone::Zone;
 
 /// Totals over entries. An entry that stands for several events counts as so many.
 #[derive(Clone, Debug)]
-pub struct Summary {
+pub struct Totals {
     zone: Zone,
     /// How many entries there were.
     pub entries: u64,
@@ -33,7 +33,7 @@ pub struct Summary {
     pub timeline: Timeline,
 }
 
-impl Summary {
+impl Totals {
     /// Of nothing yet.
     #[must_use]
     pub fn new(zone: Zone) -> Self {
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_summary_counts_as_its_count() {
-        let mut summary = Summary::new(Zone::Utc);
+        let mut summary = Totals::new(Zone::Utc);
         for event in sample::events() {
             summary.add(&event);
         }

@@ -11,7 +11,7 @@ use crate::entry::StoredEvent;
 use crate::render::Renderer;
 use crate::render::formats::table::shortened;
 use crate::render::printable::printable;
-use crate::render::totals::Summary;
+use crate::render::totals::Totals;
 use crate::render::totals::tally::{Bucket, Counts, grouped};
 use crate::time::zone::Zone;
 
@@ -37,27 +37,27 @@ pub struct Stats {
     width: usize,
     zone: Zone,
     coloured: bool,
-    summary: Summary,
+    totals: Totals,
 }
 
 impl Stats {
     /// For a terminal of `width` cells, if it is one.
     #[must_use]
     pub fn new(host: &str, width: Option<usize>, zone: Zone, coloured: bool) -> Self {
-        Self { host: host.to_owned(), width: width.unwrap_or(WIDTH), zone, coloured, summary: Summary::new(zone) }
+        Self { host: host.to_owned(), width: width.unwrap_or(WIDTH), zone, coloured, totals: Totals::new(zone) }
     }
 
     /// Counts more entries.
     pub fn add(&mut self, events: &[StoredEvent]) {
         for event in events {
-            self.summary.add(event);
+            self.totals.add(event);
         }
     }
 
     /// The totals.
     #[must_use]
     pub fn text(&self) -> String {
-        let summary = &self.summary;
+        let summary = &self.totals;
         let Some((first, last)) = summary.range else { return String::new() };
         let mut text = String::new();
         let (begin, begin_offset) = self.zone.show(first);
@@ -77,7 +77,7 @@ impl Stats {
     }
 
     fn histogram(&self, text: &mut String) {
-        let (buckets, length) = self.summary.timeline.buckets(ROWS);
+        let (buckets, length) = self.totals.timeline.buckets(ROWS);
         let label = |begin: i64| {
             let format = if length < 86_400 { "%Y-%m-%d %H:%M" } else { "%Y-%m-%d" };
             DateTime::from_timestamp(begin, 0).map_or_else(String::new, |time| time.format(format).to_string())

@@ -14,7 +14,7 @@ use crate::entry::Row;
 /// Entries of the community's modules have no identifier. They have their archive's key for one, and come before those of
 /// the same second that have.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Place {
+pub struct Position {
     /// UNIX seconds.
     pub when: f64,
     /// Whether `name` is the entry's own identifier.
@@ -26,9 +26,9 @@ pub struct Place {
 /// A text that names no place; says what does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the id of an entry, as the column \"id\" and the formats for programs show it")]
-pub struct PlaceError;
+pub struct PositionError;
 
-impl Place {
+impl Position {
     /// The place of a row. Reads no more of it than its attribute `id`.
     pub(crate) fn of(row: &Row) -> Self {
         let id = own_id(&row.xml);
@@ -42,7 +42,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     /// An identifier names its second too.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.has_id && second_of(&self.name) == Some(self.when) {
@@ -53,18 +53,18 @@ impl fmt::Display for Place {
     }
 }
 
-impl FromStr for Place {
-    type Err = PlaceError;
+impl FromStr for Position {
+    type Err = PositionError;
 
-    fn from_str(text: &str) -> Result<Self, PlaceError> {
+    fn from_str(text: &str) -> Result<Self, PositionError> {
         let Some((when, name)) = text.split_once('/') else {
             let name = text.to_ascii_lowercase();
-            let when = second_of(&name).ok_or(PlaceError)?;
+            let when = second_of(&name).ok_or(PositionError)?;
             return Ok(Self { when, has_id: true, name });
         };
-        let when = when.parse().ok().filter(|when: &f64| when.is_finite()).ok_or(PlaceError)?;
+        let when = when.parse().ok().filter(|when: &f64| when.is_finite()).ok_or(PositionError)?;
         let (has_id, name) = name.strip_prefix('/').map_or((true, name), |key| (false, key));
-        if name.is_empty() { Err(PlaceError) } else { Ok(Self { when, has_id, name: name.to_owned() }) }
+        if name.is_empty() { Err(PositionError) } else { Ok(Self { when, has_id, name: name.to_owned() }) }
     }
 }
 
@@ -104,18 +104,18 @@ mod tests {
             ("1000/01a20e7e-d2b8-75d1-8370-6296c154b976", 1000.0, true, ID),
             ("1000.5//k/1", 1000.5, false, "k/1"),
         ] {
-            let place: Place = text.parse().unwrap();
+            let place: Position = text.parse().unwrap();
             assert_eq!((place.has_id, place.name.as_str(), place.to_string().as_str()), (has_id, name, text));
             assert!(text == ID || place.when == when, "{place:?}");
         }
-        let place: Place = ID.to_uppercase().parse().unwrap();
+        let place: Position = ID.to_uppercase().parse().unwrap();
         assert_eq!(place.to_string(), ID);
     }
 
     #[test]
     fn what_names_no_entry_is_refused() {
         for text in ["", "x", "1000", "1000/", "1000//", "x/y", "inf/x", "d4565fa7-4d72-4749-b3d3-740edbf87770"] {
-            assert_eq!(text.parse::<Place>(), Err(PlaceError), "{text}");
+            assert_eq!(text.parse::<Position>(), Err(PositionError), "{text}");
         }
     }
 

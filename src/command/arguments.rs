@@ -1,0 +1,210 @@
+//! Reads the flags of the command, one after the other.
+
+use std::fmt::Write as _;
+use std::str::FromStr;
+
+use super::flags::{self, Flag, Group};
+use super::names::{read_actor, read_user};
+use super::pairs;
+use super::{Made, ShowCommand, Stringprep, UsageError};
+use crate::filter::pattern::Pattern;
+use crate::filter::{Filter, network};
+use crate::query::Position;
+use crate::redact::HIDDEN;
+use crate::render::columns::Column;
+use crate::render::formats::Format;
+use crate::time::moment::Moment;
+use crate::time::zone::Zone;
+
+/// What the arguments say, as far as they are read.
+#[derive(Debug, Default)]
+pub(super) struct Arguments {
+    show: ShowCommand,
+    since: Option<Moment>,
+    until: Option<Moment>,
+    users: Vec<String>,
+    actors: Vec<String>,
+    output: Option<String>,
+    report: Option<String>,
+    stats: bool,
+    no_colour: bool,
+    pub(super) host_data: bool,
+    pub(super) action: Option<&'static str>,
+    pub(super) trust_clock: bool,
+    /// The names of all flags, each once; `format` only if it is not the table.
+    pub(super) names: Vec<&'static str>,
+}
+
+impl Arguments {
+    /// Takes a flag with its value.
+    pub(super) fn take(&mut self, flag: &Flag, on: bool, value: &str) -> Result<(), UsageError> {
+        let show = &mut self.show;
+        let filter = &mut show.request.filter;
+        match flag.name {
+            "trust-clock" => self.trust_clock = true,
+            "host-data" => self.host_data = true,
+            "events" | "prune" | "new-key" => {
+                if let Some(other) = self.action.replace(flag.name).filter(|other| *other != flag.name) {
+                    return Err(UsageError(format!("One thing at a time, not --{other} and --{}", flag.name)));
+                }
+            }
+            "since" => self.since = Some(read(flag, value)?),
+            "until" => self.until = Some(read(flag, value)?),
+            "type" => filter.types.extend(words(flag, value)?.map(Pattern::new)),
+            "user" => self.users.extend(words(flag, value)?.map(ToOwned::to_owned)),
+            "ip" => read_addresses(filter, flag, value)?,
+            "source" => filter.sources.extend(words(flag, value)?.map(Pattern::new)),
+            "client" => filter.clients.extend(words(flag, value)?.map(Pattern::new)),
+            "country" => filter.countries.extend(read_countries(flag, value)?),
+            "actor" => self.actors.extend(words(flag, value)?.map(ToOwned::to_owned)),
+            "class" => filter.classes.extend(words(flag, value)?.map(Pattern::new)),
+            "text" => filter.text = Some(value.to_lowercase()).filter(|text| !text.is_empty()),
+            "global" => filter.global = Some(on),
+            "limit" => show.request.limit = Some(read_limit(value)?),
+            "after" => show.request.after = Some(read::<Position>(flag, value)?),
+            "oldest-first" => show.request.oldest_first = true,
+            "utc" => show.zone = Zone::Utc,
+            "zone" => show.zone = read(flag, value)?,
+            "columns" => {
+                let chosen = words(flag, value)?.map(Column::from_str).collect::<Result<_, _>>();
+                show.columns.chosen = Some(chosen.map_err(|error| UsageError(format!("--columns: {error}")))?);
+            }
+            "format" => show.format = value.parse().map_err(|error| UsageError(format!("--format: {error}")))?,
+            "output" => self.output = Some(value.to_owned()),
+            "report" => self.report = Some(value.to_owned()),
+            "stats" => self.stats = true,
+            "bom" => show.byte_order_mark = true,
+            "follow" => show.follow = true,
+            "colour" => self.no_colour = !on,
+            name => {
+                let column = name.strip_prefix("show-").and_then(|name| name.parse().ok());
+                show.columns.said.extend(column.map(|column| (column, on)));
+            }
+        }
+        let is_default = flag.name == "format" && show.format == Format::default();
+        if !is_default && !self.names.contains(&flag.name) {
+            self.names.push(flag.name);
+        }
+        if matches!(flag.group, Group::Filter | Group::Page) {
+            let space = if show.asked.is_empty() { "" } else { " " };
+            let no = if on { "" } else { "no-" };
+            // What is looked for in texts may be a secret. Others of these values have no blanks, so that they can be told apart.
+            let value = if flag.name == "text" { HIDDEN.to_owned() } else { value.split_whitespace().collect::<Vec<_>>().join("%20") };
+            // Writing to a string can't fail.
+            let _ = match flag.value {
+                Some(_) => write!(show.asked, "{space}--{}={value}", flag.name),
+                None => write!(show.asked, "{space}--{no}{}", flag.name),
+            };
+        }
+        Ok(())
+    }
+
+    /// What is shown of the log of `host`, or of its account `local`.
+    pub(super) fn show(self, local: Option<String>, host: String, now: f64, names: &dyn Stringprep) -> Result<ShowCommand, UsageError> {
+        let mut show = self.show;
+        let zone = show.zone;
+        let resolve = |moment: Option<Moment>| moment.map(|moment| moment.resolve(now, zone));
+        let (since, until) = (resolve(self.since), resolve(self.until));
+        if let (Some(since), Some(until)) = (since, until)
+            && since >= until
+        {
+            let shown = |time| zone.show(time).0;
+            return Err(UsageError(format!("--since is {}, and --until is {}: nothing is between", shown(since), shown(until))));
+        }
+        if let Some(refusal) = pairs::refusal(&self.names) {
+            return Err(UsageError(refusal));
+        }
+        if show.byte_order_mark && show.format != Format::Csv {
+            return Err(UsageError("--bom is for --format csv only".to_owned()));
+        }
+        show.made = match (self.stats, &self.report) {
+            (_, Some(_)) => Made::Page { at: now },
+            (true, None) => Made::Stats,
+            (false, None) => Made::Entries,
+        };
+        show.output = self.output.or(self.report);
+        let filter = &mut show.request.filter;
+        (filter.since, filter.until) = (since, until);
+        for user in &self.users {
+            filter.users.push(Pattern::new(&read_user(user, &host, names)?));
+        }
+        for actor in &self.actors {
+            filter.actors.push(Pattern::new(&read_actor(actor, names)?));
+        }
+        if let Some(local) = local {
+            if !filter.users.is_empty() {
+                return Err(UsageError(format!("{local}@{host} and --user are two ways to say one thing")));
+            }
+            filter.users.push(Pattern::exactly(&format!("{local}@{host}")));
+            let space = if show.asked.is_empty() { "" } else { " " };
+            let _ = write!(show.asked, "{space}--user={local}");
+        }
+        filter.host.clone_from(&host);
+        show.host = host;
+        show.colour = !self.no_colour;
+        Ok(show)
+    }
+}
+
+/// The flag that an argument names, whether it is turned on, and the value behind `=`.
+pub(super) fn read_flag(argument: &str) -> Result<(&'static Flag, bool, Option<&str>), UsageError> {
+    let (name, value) = argument.split_once('=').map_or((argument, None), |(name, value)| (name, Some(value)));
+    let unknown = || UsageError(format!("Unknown flag {} (--help shows which there are)", quote(name)));
+    if matches!(name, "-h" | "-?") {
+        return flags::find("help").map(|flag| (flag, true, None)).ok_or_else(unknown);
+    }
+    let plain = name.strip_prefix("--").map(|name| name.replace('_', "-")).ok_or_else(unknown)?;
+    match (flags::find(&plain), plain.strip_prefix("no-").and_then(flags::find)) {
+        (Some(flag), _) => Ok((flag, true, value)),
+        (None, Some(flag)) if flag.negatable => Ok((flag, false, value)),
+        _ => Err(unknown()),
+    }
+}
+
+fn read<T: FromStr>(flag: &Flag, value: &str) -> Result<T, UsageError>
+where
+    T::Err: std::fmt::Display,
+{
+    value.parse().map_err(|error| UsageError(format!("--{} is {}, but takes {error}", flag.name, quote(value))))
+}
+
+/// The words of a list.
+fn words<'a>(flag: &Flag, value: &'a str) -> Result<impl Iterator<Item = &'a str>, UsageError> {
+    let words = || value.split(',').map(str::trim).filter(|word| !word.is_empty());
+    if words().next().is_none() {
+        return Err(UsageError(format!("--{} is empty", flag.name)));
+    }
+    Ok(words())
+}
+
+fn read_addresses(filter: &mut Filter, flag: &Flag, value: &str) -> Result<(), UsageError> {
+    for word in words(flag, value)? {
+        let network = network(word).ok_or_else(|| {
+            UsageError(format!("--ip has {}, which is no address and no network; 203.0.113.7 and 2001:db8::/32 are", quote(word)))
+        })?;
+        filter.networks.push(network);
+    }
+    Ok(())
+}
+
+fn read_limit(text: &str) -> Result<usize, UsageError> {
+    text.parse()
+        .ok()
+        .filter(|limit| *limit > 0)
+        .ok_or_else(|| UsageError(format!("--limit is {}, but takes a whole number from 1", quote(text))))
+}
+
+/// Codes of two letters, or what may stand for some.
+fn read_countries(flag: &Flag, value: &str) -> Result<Vec<Pattern>, UsageError> {
+    let country = |word: &str| {
+        let may_be = word.contains('*') || word.len() == 2 && word.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let refused = || UsageError(format!("--country has {}, which is no code of two letters such as DE", quote(word)));
+        may_be.then(|| Pattern::new(word)).ok_or_else(refused)
+    };
+    words(flag, value)?.map(country).collect()
+}
+
+/// Text from the command line in an error: nothing of it may steer a terminal.
+pub(super) fn quote(text: &str) -> String {
+    format!("{text:?}")
+}

@@ -1,0 +1,229 @@
+//! What a query reads in order: the partitions of a class, one after the other.
+
+use std::cmp::Ordering;
+use std::collections::{HashSet, VecDeque};
+
+use super::{DAY, Filter, MOST_RESTARTS, Position, ReadFrom, Request};
+use crate::archive::partition::Partition;
+use crate::archive::pruning::cut_due;
+use crate::archive::retention::Retention;
+use crate::entry::{Row, StoredEvent};
+
+/// Partitions that follow each other in time: those of one class, the archive of the community's modules, or the journal.
+#[derive(Debug)]
+pub(super) struct Sequence {
+    /// Not read to their end, the next to read first.
+    pub(super) sources: VecDeque<Source>,
+    pub(super) entries: VecDeque<Candidate>,
+    /// The class of all of its entries; where there is none, each entry is asked.
+    pub(super) class: Option<String>,
+    /// All before that has expired.
+    pub(super) cutoff: Option<f64>,
+    /// What comes before that time, in the order of reading, was read where it lay before.
+    pub(super) from: Option<f64>,
+    pub(super) oldest_first: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) from: ReadFrom,
+    pub(super) with: Option<String>,
+    /// No row in it is as new as this, or newer.
+    pub(super) end: f64,
+    /// No row in it is older.
+    pub(super) start: f64,
+    pub(super) behind: Option<String>,
+    pub(super) near: Option<f64>,
+    /// How many rows were read.
+    pub(super) read: usize,
+    /// How many rows were read already where this was copied from.
+    pub(super) passed: usize,
+    /// The names of the rows of the second that was read last.
+    pub(super) of_last_second: HashSet<String>,
+    /// What was read already, where it is read again from its beginning: to that time, and these rows of it.
+    pub(super) again: Option<(f64, HashSet<String>)>,
+    /// How often it was begun again.
+    pub(super) restarts: u8,
+    /// What pruning may replace it by.
+    pub(super) copy: Option<Partition>,
+    /// Whether it goes on where the one before it ends, in the order of reading: the time never goes back from one to the next.
+    pub(super) adjoins: bool,
+}
+
+impl Source {
+    /// What is not bounded in time.
+    pub(super) fn unbounded(from: ReadFrom, with: Option<String>) -> Self {
+        let (start, end) = (f64::NEG_INFINITY, f64::INFINITY);
+        let (of_last_second, again, restarts) = (HashSet::new(), None, 0);
+        let (behind, near, copy, adjoins) = (None, None, None, false);
+        Self { from, with, end, start, behind, near, read: 0, passed: 0, of_last_second, again, restarts, copy, adjoins }
+    }
+
+    /// Goes on in the copy, where there may be one: it has the same rows in the same order. One that is not finished has none that was
+    /// not read.
+    pub(super) fn use_copy(&mut self) -> bool {
+        let Some(copy) = self.copy.take() else { return false };
+        self.from = ReadFrom::Store(Some(copy.to_string()));
+        (self.passed, self.read) = (self.read, 0);
+        (self.behind, self.near) = (None, None);
+        true
+    }
+
+    /// Begins again, and passes over what was read.
+    pub(super) fn begin_again(&mut self) -> bool {
+        self.restarts = self.restarts.saturating_add(1);
+        let Some(near) = self.near.filter(|_| self.restarts <= MOST_RESTARTS) else { return false };
+        self.behind = None;
+        self.again = Some((near, self.of_last_second.clone()));
+        true
+    }
+
+    /// Whether a row was read before the source was begun again.
+    pub(super) fn was_read(&self, row: &Row, oldest_first: bool) -> bool {
+        self.again.as_ref().is_some_and(|(near, names)| match row.when.total_cmp(near) {
+            Ordering::Equal => names.contains(&Position::of(row).name),
+            order => order.is_lt() == oldest_first,
+        })
+    }
+
+    /// Takes note of the rows of a page.
+    pub(super) fn reach(&mut self, rows: &[Row]) {
+        let Some(last) = rows.last() else { return };
+        if self.near != Some(last.when) {
+            self.of_last_second.clear();
+        }
+        self.of_last_second.extend(rows.iter().filter(|row| row.when == last.when).map(|row| Position::of(row).name));
+        (self.behind, self.near) = (Some(last.key.clone()), Some(last.when));
+        self.read = self.read.saturating_add(rows.len());
+    }
+
+    /// How far it was read: the time of the last row, or where it begins.
+    pub(super) fn reached(&self, beginning: f64) -> f64 {
+        self.near.unwrap_or(beginning)
+    }
+}
+
+/// A row that is wanted, or of which that can't be known.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) place: Position,
+    pub(super) waits: bool,
+    pub(super) content: Content,
+}
+
+#[derive(Debug)]
+pub(super) enum Content {
+    Event(Box<StoredEvent>),
+    Damaged(String),
+}
+
+/// The times between which everything lies that is wanted: not before the one, and before the other.
+pub(super) fn bounds(request: &Request) -> (f64, f64) {
+    let since = request.filter.since.unwrap_or(f64::NEG_INFINITY);
+    let since = request.filter.begins.as_ref().map_or(since, |begins| since.max(begins.time()));
+    // An entry may be recorded later than it happened, on the same day: `until` goes by the one, the order by the other.
+    let until = request.filter.until.map_or(f64::INFINITY, end_of_day);
+    match &request.after {
+        Some(place) if request.oldest_first => (since.max(place.when), until),
+        // The second of that entry is wanted too.
+        Some(place) => (since, until.min(place.when + 1.0)),
+        None => (since, until),
+    }
+}
+
+/// The next midnight (UTC); the time itself if it is one.
+pub(super) fn end_of_day(time: f64) -> f64 {
+    (time / DAY).ceil() * DAY
+}
+
+/// A sequence for each class, of the partitions that may hold something that is wanted.
+pub(super) fn sequences(
+    request: &Request,
+    retention: &Retention,
+    now: f64,
+    with: Option<&String>,
+    mut partitions: Vec<Partition>,
+) -> Vec<Sequence> {
+    let filter = &request.filter;
+    let (since, until) = bounds(request);
+    partitions.retain(|partition| {
+        let kept = !retention.is_expired(partition, now);
+        kept && partition.end() > since && partition.start() < until && filter.wants_class(partition.home())
+    });
+    partitions.sort_unstable();
+    partitions.dedup();
+    if !request.oldest_first {
+        partitions.reverse();
+    }
+    let mut classes: Vec<&String> = partitions.iter().map(|partition| &partition.class).collect();
+    classes.sort_unstable();
+    classes.dedup();
+    let source = |partition: &Partition| Source {
+        end: partition.end(),
+        start: partition.start(),
+        // That a reading takes a whole day is not to be expected.
+        copy: cut_due(partition, retention).filter(|due| *due <= now + DAY).map(|_| partition.cut()),
+        ..Source::unbounded(ReadFrom::Store(Some(partition.to_string())), with.cloned())
+    };
+    let of_class = |class: &String| {
+        let own = || partitions.iter().filter(|partition| partition.class == *class);
+        let class = own().next().map(Partition::home);
+        // Each move of the old archive begins anew.
+        let part = |partition: &Partition| (partition.day, partition.generation());
+        let mut sources: VecDeque<Source> = own().map(source).collect();
+        for ((before, partition), source) in own().zip(own().skip(1)).zip(sources.iter_mut().skip(1)) {
+            source.adjoins = part(before) == part(partition);
+        }
+        Sequence {
+            sources,
+            entries: VecDeque::new(),
+            cutoff: class.and_then(|class| retention.cutoff(class, now)),
+            class: class.map(ToOwned::to_owned),
+            from: None,
+            oldest_first: request.oldest_first,
+        }
+    };
+    classes.into_iter().map(of_class).collect()
+}
+
+impl Sequence {
+    /// The entry that comes first in it; nothing as long as another may come before it.
+    pub(super) fn front(&self) -> Option<&Candidate> {
+        let entry = self.entries.front()?;
+        let when = entry.place.when;
+        let comes_first = self.sources.front().is_none_or(|source| match (source.near, self.oldest_first) {
+            // More of the second that was read last may follow.
+            (Some(near), true) => when < near,
+            (Some(near), false) => when > near,
+            (None, true) => when < source.start,
+            (None, false) => when >= source.end,
+        });
+        comes_first.then_some(entry)
+    }
+}
+
+/// The order of entries.
+pub(super) fn in_order(oldest_first: bool, a: &Position, b: &Position) -> Ordering {
+    if oldest_first { a.compare(b) } else { b.compare(a) }
+}
+
+/// The entry with its class, if it is wanted and has not expired. An entry that lies in no partition of a class (`class` is `None`)
+/// has the class of its type.
+pub(super) fn wanted(
+    filter: &Filter,
+    row: &Row,
+    mut event: StoredEvent,
+    class: Option<&str>,
+    retention: &Retention,
+    now: f64,
+) -> Option<Box<StoredEvent>> {
+    let mixed = class.is_none();
+    let class = class.unwrap_or_else(|| retention.class_of(&event.kind));
+    let kept = !mixed || retention.cutoff(class, now).is_none_or(|cutoff| row.when >= cutoff);
+    if !kept || mixed && !filter.wants_class(class) || !filter.admits(row, &event) {
+        return None;
+    }
+    event.class = Some(class.to_owned());
+    event.mention = filter.mention(&event);
+    Some(Box::new(event))
+}

@@ -1,0 +1,92 @@
+//! Reading step by step: what a query and a follower have in common.
+
+use super::{Page, Position, Query, ReadFrom};
+use crate::entry::{Row, StoredEvent};
+
+/// How many damaged entries are named; all are counted.
+const NAMED: usize = 3;
+
+/// A reading, step by step: a [`Query`], or a look of somebody who follows the log.
+pub trait Steps: std::fmt::Debug {
+    /// The page that is to be read next; `None` at the end.
+    fn next_page(&self) -> Option<Page>;
+    /// Takes the rows of that page, see [`Query::feed`].
+    fn feed(&mut self, page: &Page, rows: Vec<Row>, skipped: usize, seconds: f64);
+    /// The store does not know the row behind which the page begins, see [`Query::lost_place`].
+    fn lost_place(&mut self, page: &Page);
+    /// What the store lists now, see [`Query::moved`].
+    fn moved(&mut self, page: &Page, users: Vec<String>);
+    /// Events that are certain, in order.
+    fn take(&mut self) -> Vec<StoredEvent>;
+    /// Whether there are none of these left.
+    fn is_taken(&self) -> bool;
+    /// The entries that could not be read.
+    fn damaged(&self) -> &Damaged;
+    /// Where the next page begins.
+    fn last(&self) -> Option<&Position>;
+}
+
+impl Steps for Query {
+    fn next_page(&self) -> Option<Page> {
+        Self::next_page(self)
+    }
+
+    fn feed(&mut self, page: &Page, rows: Vec<Row>, skipped: usize, seconds: f64) {
+        Self::feed(self, page, rows, skipped, seconds);
+    }
+
+    fn lost_place(&mut self, page: &Page) {
+        Self::lost_place(self, page);
+    }
+
+    fn moved(&mut self, page: &Page, users: Vec<String>) {
+        Self::moved(self, page, users);
+    }
+
+    fn take(&mut self) -> Vec<StoredEvent> {
+        Self::take(self)
+    }
+
+    fn is_taken(&self) -> bool {
+        Self::is_taken(self)
+    }
+
+    fn damaged(&self) -> &Damaged {
+        Self::damaged(self)
+    }
+
+    fn last(&self) -> Option<&Position> {
+        Self::last(self)
+    }
+}
+
+/// Entries that could not be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Damaged {
+    /// How many.
+    pub count: usize,
+    /// Where the first of them are.
+    pub places: Vec<String>,
+}
+
+impl Damaged {
+    pub(super) fn add(&mut self, count: usize, name: impl FnOnce() -> String) {
+        self.count = self.count.saturating_add(count);
+        if self.places.len() < NAMED {
+            let name = name();
+            if !self.places.contains(&name) {
+                self.places.push(name);
+            }
+        }
+    }
+}
+
+/// Where a damaged entry lies, in words.
+pub(super) fn name_of(from: &ReadFrom, key: Option<&str>) -> String {
+    let place = match from {
+        ReadFrom::Store(Some(partition)) => partition.clone(),
+        ReadFrom::Store(None) => "the archive of an older log".to_owned(),
+        ReadFrom::Journal => "the journal".to_owned(),
+    };
+    key.map_or_else(|| place.clone(), |key| format!("{place}, key {key:?}"))
+}
