@@ -1,9 +1,8 @@
 //! Since when an account has its name. Somebody else may have had the name before.
 
-use chrono::DateTime;
-
 use crate::entry::{Row, StoredEvent};
 use crate::filter::position::Position;
+use crate::time::parse_seconds;
 
 /// The event type that begins an account.
 pub(crate) const BEGIN: &str = "user-registered";
@@ -53,17 +52,12 @@ impl Beginning {
             order.is_gt() || self.is_own && order.is_eq()
         });
         // A summary may have begun to count before, and what happened before may be stored late.
-        let first = event.repeated.as_ref().map(|repeated| repeated.first.as_deref().and_then(seconds));
+        let first = event.repeated.as_ref().map(|repeated| repeated.first.as_deref().and_then(parse_seconds));
         is_behind
             && row.when >= self.time
             && event.time >= self.time
             && first.is_none_or(|first| first.is_some_and(|first| first > self.time))
     }
-}
-
-#[allow(clippy::cast_precision_loss)] // Milliseconds of a time are far below 2^53.
-fn seconds(text: &str) -> Option<f64> {
-    Some(DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis() as f64 / 1000.0)
 }
 
 #[cfg(test)]

@@ -2,10 +2,9 @@
 
 use std::fmt::Write as _;
 
-use chrono::DateTime;
-
 use crate::entry::xml::Element;
 use crate::entry::{Actor, Mention, Repeated, StoredEvent};
+use crate::time::parse_seconds;
 use crate::time::zone::Zone;
 
 /// The note of an entry, without times.
@@ -84,9 +83,7 @@ fn repeated_in_words(repeated: &Repeated, zone: Option<Zone>) -> String {
 
 /// The times of the first and the last event. If both are on one day, only the times of day.
 fn span(repeated: &Repeated, zone: Zone) -> Option<String> {
-    #[allow(clippy::cast_precision_loss)] // A time in seconds is far below 2^53.
-    let shown =
-        |time: &Option<String>| DateTime::parse_from_rfc3339(time.as_deref()?).ok().map(|time| zone.show(time.timestamp() as f64).0);
+    let shown = |time: &Option<String>| parse_seconds(time.as_deref()?).map(|time| zone.show(time).0);
     let (first, last) = (shown(&repeated.first)?, shown(&repeated.last)?);
     Some(match (first.split_once(' '), last.split_once(' ')) {
         (Some((a, from)), Some((b, to))) if a == b && from == to => from.to_owned(),

@@ -1,4 +1,4 @@
-//! Periods, moments as operators write them, zones, and how times are written.
+//! Times: how they are written and read, periods, zones, and moments as operators write them.
 
 pub mod moment;
 pub mod period;
@@ -13,10 +13,16 @@ pub fn whole_seconds(time: f64) -> i64 {
     time.floor() as i64
 }
 
-/// The UTC day that a UNIX time lies in; the first or last day that can be written where it lies in none.
+/// A UNIX time in whole seconds, as milliseconds.
+#[must_use]
+pub fn whole_milliseconds(time: f64) -> i64 {
+    whole_seconds(time).saturating_mul(1000)
+}
+
+/// The UTC day of a UNIX time. For a time out of range it is the first or the last day that can be written.
 #[must_use]
 pub fn day(time: f64) -> NaiveDate {
-    #[allow(clippy::cast_possible_truncation)] // `as` saturates, which is what is wanted here.
+    #[allow(clippy::cast_possible_truncation)] // `as` saturates, as it should here.
     let seconds = time.floor() as i64;
     match DateTime::from_timestamp(seconds, 0).map(|time| time.date_naive()) {
         // Beyond year 9999 a date has no form of ten characters.
@@ -39,6 +45,25 @@ pub fn rfc3339(time: f64) -> String {
     date_time(time).unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned())
 }
 
+/// The UNIX time, in milliseconds, of a text as XEP-0082 and RFC 3339 write it. Returns `None` for another text.
+///
+/// ```
+/// use audit_core::time::parse_milliseconds;
+/// assert_eq!(parse_milliseconds("1970-01-01T01:00:01.5+01:00"), Some(1500));
+/// assert_eq!(parse_milliseconds("1970-01-01"), None);
+/// ```
+#[must_use]
+pub fn parse_milliseconds(text: &str) -> Option<i64> {
+    DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_millis())
+}
+
+/// The same in seconds.
+#[must_use]
+pub fn parse_seconds(text: &str) -> Option<f64> {
+    #[allow(clippy::cast_precision_loss)] // A time in milliseconds is far below 2^53.
+    parse_milliseconds(text).map(|time| time as f64 / 1000.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +78,7 @@ mod tests {
             (1e15, "1970-01-01T00:00:00Z"),
         ] {
             assert_eq!(rfc3339(time), text, "{time}");
+            assert!(parse_seconds(text).is_some_and(|read| read == time.floor() || text.starts_with("1970")), "{text}");
         }
     }
 }

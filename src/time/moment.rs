@@ -2,9 +2,10 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use thiserror::Error;
 
+use crate::time::parse_seconds;
 use crate::time::period::Period;
 use crate::time::zone::Zone;
 
@@ -60,9 +61,8 @@ impl FromStr for Moment {
         if !is_dated(text) {
             return Err(MomentError);
         }
-        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-            #[allow(clippy::cast_precision_loss)] // Four digits of a year are far below 2^53.
-            return Ok(Self::At(time.timestamp_millis() as f64 / 1000.0));
+        if let Some(time) = parse_seconds(text) {
+            return Ok(Self::At(time));
         }
         if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
             return Ok(Self::Local(date.and_time(NaiveTime::MIN)));

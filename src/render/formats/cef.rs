@@ -3,14 +3,13 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use chrono::DateTime;
-
 use crate::entry::StoredEvent;
 use crate::render::Renderer;
 use crate::render::fields::{Link, plain_address};
 use crate::render::note::note;
 use crate::render::printable::steers;
 use crate::render::taxonomy::meaning;
+use crate::time::{parse_milliseconds, whole_milliseconds};
 
 /// Writes CEF.
 #[derive(Debug)]
@@ -31,7 +30,7 @@ impl Cef {
         push_escaped(line, &event.kind, '|');
         line.push('|');
         push_escaped(line, &event.kind.replace('-', " "), '|');
-        let _ = write!(line, "|{}|rt={}", meaning.severity.cef(), milliseconds(event.time));
+        let _ = write!(line, "|{}|rt={}", meaning.severity.cef(), whole_milliseconds(event.time));
         let mut put = |key: &str, value: Option<&str>| {
             if let Some(value) = value.filter(|value| !value.is_empty()) {
                 line.push(' ');
@@ -128,13 +127,8 @@ fn push_escaped(line: &mut String, text: &str, special: char) {
     }
 }
 
-#[allow(clippy::cast_possible_truncation)] // `as` saturates.
-fn milliseconds(time: f64) -> i64 {
-    (time.floor() as i64).saturating_mul(1000)
-}
-
 fn time(text: Option<&str>) -> Option<String> {
-    DateTime::parse_from_rfc3339(text?).ok().map(|time| time.timestamp_millis().to_string())
+    parse_milliseconds(text?).map(|time| time.to_string())
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 
 use std::net::IpAddr;
 
-use chrono::DateTime;
 use serde_json::{Map, Value as Json, json};
 
 use crate::entry::{Actor, StoredEvent};
@@ -14,6 +13,7 @@ use crate::render::fields::{Link, details, plain_address};
 use crate::render::formats::json::lines;
 use crate::render::note::note;
 use crate::render::taxonomy::{OTHER, OcsfClass, Outcome, meaning};
+use crate::time::{parse_milliseconds, whole_milliseconds};
 
 /// The version of OCSF.
 pub const VERSION: &str = "1.8.0";
@@ -48,7 +48,7 @@ impl Ocsf {
         if activity == OTHER {
             put("activity_name", json!(event.kind));
         }
-        put("time", json!(milliseconds(event.time)));
+        put("time", json!(whole_milliseconds(event.time)));
         put("severity_id", json!(meaning.severity.ocsf()));
         put("status_id", json!(if meaning.outcome == Outcome::Success { 1 } else { 2 }));
         put("status_detail", condition(event));
@@ -183,7 +183,7 @@ fn metadata(event: &StoredEvent) -> Json {
         "event_code": event.kind,
         "log_name": "audit",
         "log_provider": event.source,
-        "logged_time": milliseconds(event.stored),
+        "logged_time": whole_milliseconds(event.stored),
     });
     if let Some(object) = metadata.as_object_mut() {
         let caused_by = event.actor.as_ref().and_then(|actor| actor.caused_by.clone());
@@ -283,12 +283,7 @@ fn condition(event: &StoredEvent) -> Json {
 }
 
 fn time(text: Option<&str>) -> Json {
-    text.and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|time| time.timestamp_millis()).into()
-}
-
-#[allow(clippy::cast_possible_truncation)] // `as` saturates.
-fn milliseconds(time: f64) -> i64 {
-    (time.floor() as i64).saturating_mul(1000)
+    text.and_then(parse_milliseconds).into()
 }
 
 #[cfg(test)]
