@@ -9,7 +9,6 @@ const LONG: &[(&str, &str)] = &[
     ("benches/bench.lua", "a measurement, which reads best from top to bottom"),
     ("src/lua/hand_over/queue.lua", "to be split by subject"),
     ("src/lua/log/log.lua", "to be split by subject"),
-    ("src/render/page/mod.rs", "to be split by subject"),
 ];
 
 /// Numbers that embedded Lua defines.

@@ -1,9 +1,10 @@
-//! The log as one page for people who would rather look: numbers and drawings, and the entries behind each of them.
+//! The report: the log as one HTML page, with numbers, drawings, and the newest entries behind each number.
 //!
-//! The page is one file that needs no other. It has no script, and its policy (CSP) lets none run: nothing that came from
-//! the log can. Memory is bounded: numbers as in [`tally`](crate::render::totals::tally), and a few entries behind each.
+//! The page is a single file. It has no script, and its policy (CSP) lets none run, so nothing from the log can be run. Memory is
+//! bounded: numbers as in [`tally`](crate::render::totals::tally), and a few entries behind each.
 
 mod collect;
+mod health;
 mod markup;
 
 use std::fmt::Write as _;
@@ -161,21 +162,21 @@ impl Report {
         };
         let (begin, offset) = self.zone.show(first);
         let _ = writeln!(page, "<p class=\"lead\">{begin} to {}, {offset}</p>", self.zone.show(last).0);
-        let summary = &self.totals;
+        let totals = &self.totals;
         let many = |counts: &crate::render::totals::tally::Counts| {
             counts.distinct().map_or_else(|| "many".to_owned(), |distinct| grouped(distinct as u64))
         };
         let trouble = self.lost.entries.saturating_add(self.crashes.entries);
         let tiles = [
-            ("times", "", grouped(summary.events), "events".to_owned()),
+            ("times", "", grouped(totals.events), "events".to_owned()),
             (
                 "failures",
-                if summary.failures > 0 { "bad" } else { "" },
-                grouped(summary.failures),
-                format!("failures, {}", percent(summary.failures, summary.events)),
+                if totals.failures > 0 { "bad" } else { "" },
+                grouped(totals.failures),
+                format!("failures, {}", percent(totals.failures, totals.events)),
             ),
-            ("totals", "", many(&summary.users), "accounts".to_owned()),
-            ("totals", "", many(&summary.networks), "networks".to_owned()),
+            ("totals", "", many(&totals.users), "accounts".to_owned()),
+            ("totals", "", many(&totals.networks), "networks".to_owned()),
             ("privileged", "", grouped(self.privileged.counts.total()), "privileged actions".to_owned()),
             (
                 "health",
@@ -271,94 +272,6 @@ impl Report {
         page.push_str("</section>\n");
     }
 
-    fn push_health(&self, page: &mut String) {
-        page.push_str("<section id=\"health\"><h2>The log’s own health</h2><p class=\"hint\">How far this log can be relied on, as the entries of this report tell.</p>\n<dl class=\"state\">\n");
-        let none = |recent: &Recent| recent.entries == 0;
-        let state = |page: &mut String, class: &str, title: String, words: &str, recent: &Recent| {
-            let mark = match class {
-                "good" => "✓",
-                "note" => "·",
-                _ => "!",
-            };
-            let _ = write!(page, "<div class=\"{class}\"><dt>{title}</dt><dd>{words}");
-            push_behind(page, recent.lines().iter(), self.zone);
-            let _ = writeln!(page, "</dd><dd class=\"mark\" aria-hidden=\"true\">{mark}</dd></div>");
-        };
-        let events = |number| counted(number, "event", "events");
-        if none(&self.lost) {
-            state(page, "good", "Nothing was lost".to_owned(), "Every event of this time could be stored.", &self.lost);
-        } else {
-            let words = "They could be stored nowhere for a while; how many is known, what they were is not.";
-            state(page, "bad", format!("{} lost", events(self.lost_events)), words, &self.lost);
-        }
-        if none(&self.crashes) {
-            state(page, "good", "No crash".to_owned(), "The server was always stopped as it should be.", &self.crashes);
-        } else {
-            state(page, "bad", counted(self.crashes.entries, "crash", "crashes"), "The server ended without being stopped.", &self.crashes);
-        }
-        if none(&self.summaries) {
-            state(page, "good", "Nothing was suppressed".to_owned(), "Each event is an entry of its own.", &self.summaries);
-        } else {
-            let least = if self.at_least { "at least " } else { "" };
-            let title = format!("{least}{} in {}", events(self.summaries.events), counted(self.summaries.entries, "summary", "summaries"));
-            state(
-                page,
-                "warn",
-                title,
-                "The same happened too often to be stored each time. Their number is in every figure here.",
-                &self.summaries,
-            );
-        }
-        if none(&self.options) {
-            state(page, "good", "The log’s options were not changed".to_owned(), "", &self.options);
-        } else {
-            let title = format!("{} of the log’s options", counted(self.options.entries, "change", "changes"));
-            state(page, "warn", title, "", &self.options);
-        }
-        if none(&self.prunings) {
-            state(page, "note", "Nothing was removed".to_owned(), "No entry had expired in this time.", &self.prunings);
-        } else {
-            let title = counted(self.prunings.entries, "removal of expired entries", "removals of expired entries");
-            state(page, "note", title, "Entries are removed when they expire.", &self.prunings);
-        }
-        self.push_silences(page);
-        page.push_str("</dl></section>\n");
-    }
-
-    fn push_silences(&self, page: &mut String) {
-        let longest = self.silences.longest();
-        let unexplained = longest.iter().any(|silence| !silence.explained);
-        let (class, title) = match (longest.is_empty(), unexplained) {
-            (true, _) => ("good", "No gap of an hour or more"),
-            (false, false) => ("note", "Gaps while the server did not run"),
-            (false, true) => ("note", "The longest gaps between entries"),
-        };
-        let mark = if class == "good" { "✓" } else { "·" };
-        let _ = write!(page, "<div class=\"{class}\"><dt>{title}</dt><dd>");
-        if unexplained {
-            page.push_str("On a quiet server that is as it should be; on a busy one it is not.");
-        }
-        if !longest.is_empty() {
-            page.push_str("<ol class=\"lines\">\n");
-        }
-        for silence in longest {
-            #[allow(clippy::cast_possible_truncation)] // `as` saturates.
-            let (length, hours) =
-                ((silence.to - silence.from) as i64, if silence.explained { " <span>the server did not run</span>" } else { "" });
-            let _ = writeln!(
-                page,
-                "<li><time>{}</time> <span>to</span> <time>{}</time> <b>{}</b>{hours}</li>",
-                self.zone.show(silence.from).0,
-                self.zone.show(silence.to).0,
-                long_period(length)
-            );
-        }
-        if !longest.is_empty() {
-            page.push_str("</ol>");
-        }
-        let _ = writeln!(page, "</dd><dd class=\"mark\" aria-hidden=\"true\">{mark}</dd></div>");
-    }
-
     fn push_totals(&self, page: &mut String) {
         page.push_str(
             "<section id=\"totals\"><h2>All events</h2><p class=\"hint\">What happened, and from where.</p>\n<div class=\"pair\">\n",
@@ -404,18 +317,6 @@ impl Renderer for Report {
 
     fn end(&mut self) -> String {
         self.text()
-    }
-}
-
-/// A length of time of an hour and more, to the hour.
-fn long_period(seconds: i64) -> String {
-    let hours = seconds / 3600;
-    let (days, hours) = (hours / 24, hours % 24);
-    let words = |number: i64, unit: &str| format!("{number} {unit}{}", if number == 1 { "" } else { "s" });
-    match (days, hours) {
-        (0, hours) => words(hours, "hour"),
-        (days, 0) => words(days, "day"),
-        (days, hours) => format!("{} {}", words(days, "day"), words(hours, "hour")),
     }
 }
 
