@@ -66,3 +66,11 @@ impl Drop for Lock {
         let _ = self.0.unlock();
     }
 }
+
+/// Whether somebody has the lock. Looks by taking it for a moment.
+pub(crate) fn is_held(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    let locked = file.try_lock_shared();
+    // Closing the file lets go of it.
+    matches!(locked, Err(TryLockError::WouldBlock))
+}

@@ -44,7 +44,7 @@ impl Journal {
     /// Whether the number of lost entries survives if the process dies now.
     #[must_use]
     pub const fn is_kept(&self) -> bool {
-        self.lock.is_some() && self.ledger.is_written()
+        self.is_attached && self.ledger.is_written()
     }
 
     /// Why the ledger can't be written. The text names the file. Returns `None` if it can be written.
@@ -100,14 +100,14 @@ impl Journal {
 
     /// Saves the losses in the ledger.
     pub(super) fn keep(&mut self) {
-        if self.lock.is_some() {
+        if self.is_attached {
             self.ledger.keep(self.losses.unrecorded());
         }
     }
 
     /// Saves the progress of the journal in the ledger.
     pub(super) fn note(&mut self) {
-        if self.lock.is_some() {
+        if self.is_attached {
             let waiting = u64::try_from(self.pending.len()).unwrap_or(u64::MAX);
             self.ledger.mark(Progress { released: self.first(), end: self.end, waiting, counted: self.counted });
         }

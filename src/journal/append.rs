@@ -1,13 +1,13 @@
 //! Writing to the last segment, and beginning the next one.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 
-use crate::file::ownership::make_file;
+use crate::file::ownership::{make_file, make_folder};
 
 use super::record::{HEADER, PAYLOAD, RecordKind, encode};
-use super::segment::{Extent, Segment, path_of};
+use super::segment::{Extent, Segment, folder, path_of};
 use super::{Active, Held, Journal};
 
 /// The largest number of entries in memory that one append writes. The next append writes more.
@@ -95,7 +95,7 @@ impl Journal {
     /// Writes entries that wait in memory, at most `most` of them, in order. Nothing newer may be written before. Returns an error if
     /// some of them still wait.
     pub(super) fn flush(&mut self, most: usize) -> Result<(), String> {
-        if self.lock.is_none() {
+        if !self.is_attached {
             return Err(self.writing.take().unwrap_or_else(|| format!("{}: not open yet", self.base.display())));
         }
         if self.gone > 0 {
@@ -158,6 +158,7 @@ impl Journal {
     /// Makes sure that `length` bytes can be appended to the active segment. Begins a new segment, for entries from `sequence` on, if
     /// that is necessary.
     fn make_ready(&mut self, length: u64, sequence: u64) -> Result<(), String> {
+        self.wake();
         if let (Some(active), Some(segment)) = (&mut self.active, self.segments.back()) {
             if active.torn && active.file.set_len(segment.bytes).is_ok() {
                 active.torn = false;
@@ -171,6 +172,25 @@ impl Journal {
         if self.active.as_ref().is_some_and(|active| !active.torn) { Ok(()) } else { begun }
     }
 
+    /// Opens the last segment again. If somebody has changed it, a new segment is begun.
+    fn wake(&mut self) {
+        let Some(segment) = self.segments.back().copied().filter(|_| self.is_resting) else { return };
+        self.is_resting = false;
+        let opened = OpenOptions::new().read(true).append(true).open(path_of(&self.base, segment.first));
+        let is_the_same = |file: &File| {
+            let Ok(found) = file.metadata() else { return false };
+            found.is_file() && found.len() >= segment.bytes && (found.dev(), found.ino()) == segment.id
+        };
+        match opened {
+            Ok(file) if is_the_same(&file) => {
+                self.active = Some(Active { file, torn: false });
+                // What somebody else has appended is skipped.
+                self.is_intact();
+            }
+            _ => self.look_at_closed(),
+        }
+    }
+
     /// Begins a segment for the entries from `sequence` on.
     fn begin(&mut self, sequence: u64) -> Result<(), String> {
         let path = path_of(&self.base, sequence);
@@ -181,10 +201,15 @@ impl Journal {
             self.segments.pop_back();
             self.bytes = self.bytes.saturating_sub(last.bytes);
             self.active = None;
+            self.is_resting = false;
         }
         let mut options = OpenOptions::new();
         options.read(true).append(true);
         let file = make_file(&mut options, &path).or_else(|found| match found.kind() {
+            // The first segment of all. A folder that was moved is not created again, as the open files can still be used.
+            ErrorKind::NotFound if self.segments.is_empty() => {
+                make_folder(folder(&self.base)).and_then(|()| make_file(&mut options, &path))
+            }
             // Somebody else has created a file with this name.
             ErrorKind::AlreadyExists => std::fs::remove_file(&path).and_then(|()| make_file(&mut options, &path)),
             _ => Err(found),
@@ -193,6 +218,7 @@ impl Journal {
         let id = file.metadata().map(|metadata| (metadata.dev(), metadata.ino())).map_err(error)?;
         self.segments.push_back(Segment { first: sequence, bytes: 0, used: false, id });
         self.active = Some(Active { file, torn: false });
+        self.is_resting = false;
         let upto = self.first();
         encode(&mut self.record, RecordKind::Acknowledgement(upto), &[]);
         self.write()
@@ -215,7 +241,7 @@ impl Journal {
 
     /// Writes an acknowledgement if something was released, and deletes segments without pending entries.
     pub(super) fn tidy(&mut self, released: bool) {
-        if self.lock.is_none() {
+        if !self.is_attached {
             return;
         }
         let used = self.segments.back().is_some_and(|last| last.used);

@@ -4,12 +4,12 @@
 //! It is a file of fixed size, `<base>.losses`, that is written in place, so it can be written even if the disk is full. Nothing waits
 //! for the disk. Each part has two slots, which are written in turn. If one write is incomplete, the other slot is still valid.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::file::ownership::make_file;
+use crate::file::ownership::{folder_of, make_file, make_folder};
 use crate::journal::losses::Lost;
 
 /// The first bytes of a slot.
@@ -58,9 +58,13 @@ impl Progress {
 pub(super) struct Ledger {
     path: PathBuf,
     file: Option<File>,
+    /// Device and inode of the file that was open last.
+    id: Option<(u64, u64)>,
     mark: Progress,
     lost: Option<Lost>,
     writes: u64,
+    /// For each part, whether its second slot is the next to be written.
+    is_second: [bool; 2],
     /// Whether the part on disk is up to date.
     is_marked: bool,
     is_kept: bool,
@@ -73,9 +77,11 @@ impl Ledger {
         Self {
             path,
             file: None,
+            id: None,
             mark: Progress::default(),
             lost: None,
             writes: 0,
+            is_second: [false; 2],
             is_marked: false,
             is_kept: false,
             trouble: None,
@@ -83,15 +89,27 @@ impl Ledger {
         }
     }
 
-    /// Opens the file and reads it. Creates it if it is missing. Returns `None` for a part that can't be read.
+    /// Reads the file. Returns `None` for a part that can't be read. A missing file has nothing to say, and is created when there is
+    /// something to write.
     pub(super) fn open(&mut self) -> (Option<Progress>, Option<Lost>) {
         (self.is_marked, self.is_kept) = (false, false);
+        if std::fs::symlink_metadata(&self.path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            (self.is_marked, self.is_kept) = (true, true);
+            return (None, None);
+        }
         let Some(bytes) = self.open_file() else { return (None, None) };
-        let mark = newest(&bytes, MARKS).and_then(|(writes, content)| Some((writes, Progress::decode(content)?)));
-        let lost = newest(&bytes, LOSSES).and_then(|(writes, content)| Some((writes, serde_json::from_slice(content).ok()?)));
+        let (mark, mark_slot) = newest(&bytes, MARKS);
+        let (lost, lost_slot) = newest(&bytes, LOSSES);
+        self.is_second = [mark_slot == Some(0), lost_slot == Some(0)];
+        let mark = mark.and_then(|(writes, content)| Some((writes, Progress::decode(content)?)));
+        let lost = lost.and_then(|(writes, content)| Some((writes, serde_json::from_slice(content).ok()?)));
         let writes = mark.as_ref().map_or(0, |(writes, _)| *writes).max(lost.as_ref().map_or(0, |(writes, _)| *writes));
         self.writes = writes;
-        (mark.map(|(_, mark)| mark), lost.and_then(|(_, lost): (_, Option<Lost>)| lost))
+        let (mark, lost): (_, Option<Option<Lost>>) = (mark.map(|(_, mark)| mark), lost.map(|(_, lost)| lost));
+        (self.is_marked, self.is_kept) = (mark.is_some(), lost.is_some());
+        (self.mark, self.lost) = (mark.unwrap_or_default(), lost.flatten());
+        self.rest();
+        (mark, self.lost.clone())
     }
 
     /// Writes the progress, if it has changed.
@@ -100,7 +118,8 @@ impl Ledger {
             return;
         }
         self.mark = mark;
-        self.is_marked = self.write(MARKS, &mark.encode());
+        self.is_marked = false;
+        self.write();
     }
 
     /// Writes the losses that are in no entry, if they have changed.
@@ -109,9 +128,8 @@ impl Ledger {
             return;
         }
         self.lost = lost;
-        // It always fits, because the number and the length of types are limited.
-        let text = serde_json::to_vec(&self.lost).unwrap_or_default();
-        self.is_kept = self.write(LOSSES, &text);
+        self.is_kept = false;
+        self.write();
     }
 
     /// Whether the file is up to date.
@@ -126,23 +144,48 @@ impl Ledger {
 
     /// Creates the file again if somebody has removed or replaced it. Then writes what could not be written before.
     pub(super) fn look(&mut self) {
-        if self.file.as_ref().is_none_or(|file| !is_at(file, &self.path)) {
+        if self.file.as_ref().is_some_and(|file| !is_at(file, &self.path)) {
             (self.is_marked, self.is_kept) = (false, false);
-            self.open_file();
+            self.file = None;
         }
-        if !self.is_written() {
-            self.mark(self.mark);
-            self.keep(self.lost.clone());
+        self.write();
+    }
+
+    /// Closes the file until there is something to write.
+    pub(super) fn rest(&mut self) {
+        self.file = None;
+    }
+
+    pub(super) const fn is_resting(&self) -> bool {
+        self.file.is_none()
+    }
+
+    /// Opens the file again. If it is another file now, both parts are written again.
+    fn reopen(&mut self) -> bool {
+        let found = OpenOptions::new().read(true).write(true).open(&self.path).and_then(|file| Ok((file.metadata()?, file)));
+        match found {
+            Ok((metadata, file)) if self.id == Some(id_of(&metadata)) && metadata.len() >= SIZE as u64 => {
+                self.file = Some(file);
+                true
+            }
+            _ => {
+                (self.is_marked, self.is_kept) = (false, false);
+                self.open_file().is_some()
+            }
         }
     }
 
     /// Opens the file and returns its content.
     fn open_file(&mut self) -> Option<Vec<u8>> {
         self.file = None;
-        match open(&self.path) {
-            Ok((file, bytes)) => {
+        match open(&self.path, self.id.is_none()) {
+            Ok((file, bytes, is_new)) => {
+                self.id = file.metadata().ok().map(|metadata| id_of(&metadata));
                 self.file = Some(file);
                 self.trouble = None;
+                if is_new {
+                    (self.is_marked, self.is_kept) = (false, false);
+                }
                 Some(bytes)
             }
             Err(error) => {
@@ -152,8 +195,23 @@ impl Ledger {
         }
     }
 
-    fn write(&mut self, (at, length): (u64, usize), content: &[u8]) -> bool {
-        let Some(file) = &self.file else { return false };
+    /// Writes the parts that are not up to date.
+    fn write(&mut self) {
+        if self.is_written() || self.file.is_none() && !self.reopen() {
+            return;
+        }
+        if !self.is_marked {
+            self.is_marked = self.write_part(0, MARKS, &self.mark.encode());
+        }
+        if !self.is_kept {
+            // It always fits, because the number and the length of types are limited.
+            let text = serde_json::to_vec(&self.lost).unwrap_or_default();
+            self.is_kept = self.write_part(1, LOSSES, &text);
+        }
+    }
+
+    fn write_part(&mut self, part: usize, (at, length): (u64, usize), content: &[u8]) -> bool {
+        let (Some(file), Some(is_second)) = (&self.file, self.is_second.get_mut(part)) else { return false };
         self.writes = self.writes.saturating_add(1);
         let size = u32::try_from(content.len()).unwrap_or(u32::MAX).to_le_bytes();
         let mut checksum = crc32fast::Hasher::new();
@@ -164,7 +222,8 @@ impl Ledger {
         for part in [&MAGIC[..], &checksum.finalize().to_le_bytes(), &size, &self.writes.to_le_bytes(), content] {
             self.buffer.extend_from_slice(part);
         }
-        let slot = if self.writes & 1 == 0 { 0 } else { u64::try_from(length).unwrap_or_default() };
+        let slot = if *is_second { u64::try_from(length).unwrap_or_default() } else { 0 };
+        *is_second = !*is_second;
         let written = if self.buffer.len() > length {
             Err(io::Error::other("the losses do not fit into the ledger"))
         } else {
@@ -183,6 +242,10 @@ pub(super) fn beside(base: &Path) -> PathBuf {
     base.with_extension("losses")
 }
 
+fn id_of(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
 /// Whether an open file is still the file at a path.
 pub(super) fn is_at(file: &File, path: &Path) -> bool {
     let same = |open: std::fs::Metadata| {
@@ -192,14 +255,21 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
     file.metadata().ok().and_then(same).unwrap_or(false)
 }
 
-fn open(path: &Path) -> io::Result<(File, Vec<u8>)> {
+/// The file, its content, and whether it was short: it may have been made anew.
+fn open(path: &Path, is_first: bool) -> io::Result<(File, Vec<u8>, bool)> {
     if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(io::Error::other("not a file"));
     }
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     let file = options.open(path).or_else(|error| match error.kind() {
-        ErrorKind::NotFound => make_file(&mut options, path),
+        ErrorKind::NotFound => {
+            // A folder that was moved is not created again.
+            if is_first {
+                make_folder(folder_of(path))?;
+            }
+            make_file(&mut options, path)
+        }
         _ => Err(error),
     })?;
     let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(SIZE);
@@ -210,13 +280,14 @@ fn open(path: &Path) -> io::Result<(File, Vec<u8>)> {
         bytes.resize(SIZE, 0);
         file.write_all_at(&bytes, 0)?;
     }
-    Ok((file, bytes))
+    Ok((file, bytes, length < SIZE))
 }
 
-/// The number of the last complete write, and the content of its slot.
-fn newest(bytes: &[u8], (at, length): (u64, usize)) -> Option<(u64, &[u8])> {
-    let slots = bytes.get(usize::try_from(at).ok()?..)?.chunks_exact(length).take(2);
-    slots.filter_map(parse).max_by_key(|(writes, _)| *writes)
+/// The number and the content of the last complete write, and the slot it is in.
+fn newest(bytes: &[u8], (at, length): (u64, usize)) -> (Option<(u64, &[u8])>, Option<usize>) {
+    let slots = bytes.get(usize::try_from(at).unwrap_or(usize::MAX)..).unwrap_or_default().chunks_exact(length).take(2);
+    let found = slots.enumerate().filter_map(|(index, slot)| Some((index, parse(slot)?))).max_by_key(|(_, (writes, _))| *writes);
+    (found.map(|(_, write)| write), found.map(|(index, _)| index))
 }
 
 fn parse(slot: &[u8]) -> Option<(u64, &[u8])> {
@@ -275,6 +346,7 @@ mod tests {
         let mut ledger = Ledger::new(path.clone());
         ledger.open();
         ledger.mark(MARK);
+        ledger.keep(lost(1));
         ledger.mark(Progress { end: 10, ..MARK });
         let bytes = std::fs::read(&path).unwrap();
         let mut seen: Vec<u64> = [0, 64]

@@ -4,7 +4,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 
-use crate::file::lock::Lock;
 use crate::file::ownership::make_file;
 
 use super::ledger::is_at;
@@ -21,13 +20,12 @@ impl Journal {
     /// [`restore`](Self::restore), and then calls [`settle`](Self::settle).
     pub fn look(&mut self, now: f64) -> Vec<u64> {
         self.now = now;
+        if self.is_attached {
+            self.owner.look();
+        }
         // If the whole folder was moved, the open files can still be used.
-        if self.lock.is_some() && folder(&self.base).is_dir() {
+        if self.is_attached && folder(&self.base).is_dir() {
             self.ledger.look();
-            let path = with_ending(&self.base, ".lock");
-            if self.lock.as_ref().is_some_and(|lock| !is_at(lock.file(), &path)) {
-                self.lock = Lock::take(&path).ok().or(self.lock.take());
-            }
             let last = self.segments.back().map(|segment| path_of(&self.base, segment.first));
             let is_there = self.active.as_ref().zip(last).is_none_or(|(active, path)| is_at(&active.file, &path));
             if !is_there || !self.is_intact() {
@@ -62,7 +60,7 @@ impl Journal {
             let lost = before.saturating_sub(self.pending.len());
             self.count_missing(u64::try_from(lost).unwrap_or(u64::MAX));
         }
-        if self.lock.is_some() {
+        if self.is_attached {
             self.writing = None;
             self.mend_closed();
             if let Err(reason) = self.flush(usize::MAX) {
@@ -119,7 +117,7 @@ impl Journal {
     }
 
     /// Checks the segments that are no longer written to.
-    fn look_at_closed(&mut self) {
+    pub(super) fn look_at_closed(&mut self) {
         let closed = self.segments.len().saturating_sub(usize::from(self.active.is_some()));
         for index in 0..closed {
             let Some(segment) = self.segments.get(index).copied() else { continue };

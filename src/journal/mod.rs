@@ -26,26 +26,27 @@ pub mod hand_over;
 mod ledger;
 pub mod losses;
 mod mend;
+mod owner;
 mod record;
 mod segment;
 mod snapshot;
 pub mod turns;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::file::lock::Lock;
 use crate::journal::losses::Losses;
 
 pub use append::Appended;
 pub use error::JournalError;
 use ledger::Ledger;
+pub use owner::{Owner, is_owned};
 pub use record::PAYLOAD;
 use record::{HEADER, Tail};
-use segment::{Extent, Segment, lock, moved, path_of, read, scan};
-pub use snapshot::{PendingEntry, Snapshot, is_owned, read_pending};
+use segment::{Extent, Segment, moved, path_of, read, scan, with_ending};
+pub use snapshot::{PendingEntry, Snapshot, read_pending};
 
 /// How much a journal may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +99,8 @@ pub struct Journal {
     segments: VecDeque<Segment>,
     bytes: u64,
     active: Option<Active>,
+    /// Whether the last segment is whole, and may be opened again to be written to.
+    is_resting: bool,
     reader: Option<(u64, File)>,
     record: Vec<u8>,
     losses: Losses,
@@ -112,7 +115,8 @@ pub struct Journal {
     ledger: Ledger,
     writing: Option<String>,
     releasing: Option<String>,
-    lock: Option<Lock>,
+    owner: Owner,
+    is_attached: bool,
 }
 
 /// An entry that has no record.
@@ -157,6 +161,12 @@ impl Journal {
     /// A journal that has no files yet. Entries are kept in memory until [`attach`](Self::attach) succeeds.
     #[must_use]
     pub fn detached(base: &Path, limits: Limits) -> Self {
+        Self::detached_under(base, limits, Owner::new(&with_ending(base, ".lock")))
+    }
+
+    /// The same for one of several journals with one owner.
+    #[must_use]
+    pub fn detached_under(base: &Path, limits: Limits, owner: Owner) -> Self {
         Self {
             base: base.to_owned(),
             limits,
@@ -168,6 +178,7 @@ impl Journal {
             segments: VecDeque::new(),
             bytes: 0,
             active: None,
+            is_resting: false,
             reader: None,
             record: Vec::new(),
             losses: Losses::default(),
@@ -179,14 +190,15 @@ impl Journal {
             ledger: Ledger::new(ledger::beside(base)),
             writing: None,
             releasing: None,
-            lock: None,
+            owner,
+            is_attached: false,
         }
     }
 
     /// Whether this journal holds the lock and has its files.
     #[must_use]
     pub const fn is_attached(&self) -> bool {
-        self.lock.is_some()
+        self.is_attached
     }
 
     /// Takes the lock and reads the pending entries, as [`open`](Self::open) does. Then writes the entries that wait in memory. They
@@ -197,11 +209,11 @@ impl Journal {
     /// Returns the same errors as [`open`](Self::open). The journal then stays detached.
     pub fn attach(&mut self, now: f64) -> Result<(), JournalError> {
         self.now = now;
-        if self.lock.is_some() {
+        if self.is_attached {
             return Ok(());
         }
-        let opened = lock(&self.base).and_then(|lock| Ok((lock, scan(&self.base)?)));
-        let (lock, scan) = opened.inspect_err(|error| self.writing = Some(error.to_string()))?;
+        let scanned = self.owner.enter(&self.base).and_then(|()| scan(&self.base).inspect_err(|_| self.owner.leave(&self.base)));
+        let scan = scanned.inspect_err(|error| self.writing = Some(error.to_string()))?;
         let (mark, lost) = self.ledger.open();
         if let Some(lost) = lost {
             self.losses.resume(&lost);
@@ -216,10 +228,8 @@ impl Journal {
         self.bytes = self.segments.iter().map(|segment| segment.bytes).fold(0, u64::saturating_add);
         // An incomplete record at the end would hide the record after it.
         let last = self.segments.back().copied();
-        let whole = last.filter(|_| scan.tail == Tail::Whole);
-        let file = whole.and_then(|last| OpenOptions::new().read(true).append(true).open(path_of(&self.base, last.first)).ok());
-        self.active = file.map(|file| Active { file, torn: false });
-        if self.active.is_none() {
+        self.is_resting = last.is_some() && scan.tail == Tail::Whole;
+        if !self.is_resting {
             self.end = self.end.max(last.map_or(0, |last| last.first.saturating_add(1)));
         }
         for (sequence, held) in std::mem::take(&mut self.memory) {
@@ -230,7 +240,7 @@ impl Journal {
             self.memory.insert(self.end, held);
             self.end = self.end.saturating_add(1);
         }
-        self.lock = Some(lock);
+        self.is_attached = true;
         self.writing = None;
         self.find_written();
         self.keep();
@@ -323,7 +333,7 @@ impl Journal {
     /// The entries that are pending now, for reading page by page while others are appended and released.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        if self.lock.is_none() {
+        if !self.is_attached {
             // The entries in the files, which belong to another process, and then those in memory.
             let mut snapshot = Snapshot::read(&self.base).unwrap_or_default();
             let next = snapshot.pending.back().map_or(0, |(sequence, _)| sequence.saturating_add(1));
@@ -340,6 +350,22 @@ impl Journal {
 
     /// Closes the journal, so that another owner can open it. Dropping it does the same.
     pub fn close(self) {}
+
+    /// Closes all files until they are needed again, for when nothing happens for a while: a process may have only so many open.
+    pub fn rest(&mut self) {
+        let size = self.segments.back().map_or(0, |segment| segment.bytes);
+        if let Some(active) = self.active.take() {
+            self.is_resting = !active.torn || active.file.set_len(size).is_ok();
+        }
+        self.reader = None;
+        self.ledger.rest();
+    }
+
+    /// Whether a file is open.
+    #[must_use]
+    pub const fn is_resting(&self) -> bool {
+        self.active.is_none() && self.reader.is_none() && self.ledger.is_resting()
+    }
 
     fn drop_pending(&mut self, index: usize) {
         let dropped = self.pending.remove(index);
@@ -387,6 +413,14 @@ impl Journal {
         self.memory.remove(&sequence);
         if self.telling == Some(sequence) {
             self.told();
+        }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if self.is_attached {
+            self.owner.leave(&self.base);
         }
     }
 }

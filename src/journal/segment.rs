@@ -9,8 +9,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::file::lock::{Lock, LockError};
-
 use super::error::JournalError;
 use super::ledger::Progress;
 use super::record::{HEADER, RecordKind, Records, Tail, decode};
@@ -214,11 +212,4 @@ pub(super) fn moved(path: &Path) -> BTreeMap<u64, Extent> {
         }
     }
     places
-}
-
-pub(super) fn lock(base: &Path) -> Result<Lock, JournalError> {
-    Lock::take(&with_ending(base, ".lock")).map_err(|error| match error {
-        LockError::Held(path) => JournalError::Locked { path },
-        LockError::Io { path, source } => JournalError::Io { path, source },
-    })
 }

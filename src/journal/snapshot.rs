@@ -1,12 +1,12 @@
 //! The pending entries of a journal at one moment, for this process or another.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::Path;
 
 use super::error::JournalError;
 use super::record::Tail;
-use super::segment::{Extent, read, scan, with_ending};
+use super::segment::{Extent, read, scan};
 
 /// An entry's sequence and content.
 pub type PendingEntry = (u64, Vec<u8>);
@@ -80,16 +80,6 @@ impl Snapshot {
         let (_, file) = self.files.get(following.checked_sub(1)?)?;
         read(file, sequence, place).ok().flatten()
     }
-}
-
-/// Whether a process owns the journal at `base`. This takes the lock for a moment. A process that opens the journal at that moment is
-/// refused, so use it only if there is no other way to find out.
-#[must_use]
-pub fn is_owned(base: &Path) -> bool {
-    let Ok(file) = File::open(with_ending(base, ".lock")) else { return false };
-    let locked = file.try_lock_shared();
-    // Closing the file releases the lock.
-    matches!(locked, Err(TryLockError::WouldBlock))
 }
 
 /// Reads all pending entries of the journal at `base` at once, and the number of damaged records. See [`Snapshot`].

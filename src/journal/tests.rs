@@ -2,6 +2,7 @@ use super::record::{RecordKind, Records, encode};
 use super::segment::{list, with_ending};
 use super::*;
 use proptest::prelude::*;
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::process::Command;
@@ -565,7 +566,7 @@ fn the_sequence_of_a_released_entry_without_a_record_is_not_used_again() {
 fn a_child_process_does_not_keep_the_lock() {
     let folder = Folder::new();
     let journal = folder.open(Limits::default());
-    let child = journal.lock.as_ref().unwrap().file().try_clone().unwrap();
+    let child = journal.owner.file();
     journal.close();
     folder.open(Limits::default());
     drop(child);
@@ -1029,4 +1030,164 @@ proptest! {
         prop_assert_eq!(found.last().unwrap(), &(sequence, b"more".to_vec()));
         prop_assert_eq!(&found[..found.len() - 1], &expected[..]);
     }
+}
+
+#[test]
+fn a_journal_that_never_had_an_entry_leaves_nothing_on_disk_but_the_lock() {
+    let folder = Folder::new();
+    let owner = Owner::new(&folder.0.join("audit.lock"));
+    let mut journal = Journal::detached_under(&folder.base(), Limits::default(), owner);
+    journal.attach(NOON).unwrap();
+    assert!(journal.look(NOON).is_empty() && journal.is_kept() && journal.is_resting());
+    journal.give_up(NOON);
+    journal.close();
+    let names: Vec<_> = std::fs::read_dir(&folder.0).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(names, ["audit.lock"]);
+    // What is lost before there is an entry is written down.
+    let mut journal = folder.open(Limits::default());
+    journal.lose("test", 3, NOON);
+    drop(journal);
+    assert_eq!(folder.open(Limits::default()).losses().unrecorded().unwrap().count, 3);
+}
+
+#[test]
+fn one_that_rests_has_no_file_open_and_goes_on_where_it_was() {
+    let folder = Folder::new();
+    let mut journal = folder.open(Limits::default());
+    append(&mut journal, 0..3);
+    for number in 3..6 {
+        assert!(!journal.is_resting());
+        journal.rest();
+        assert!(journal.is_resting() && journal.look(NOON).is_empty() && journal.is_resting());
+        assert_eq!(journal.get(number - 1).unwrap(), Some(payload(number - 1)));
+        append(&mut journal, number..number + 1);
+    }
+    assert_eq!((folder.segments().len(), contents(&mut journal).len()), (1, 6));
+    journal.rest();
+    journal.release(2);
+    journal.rest();
+    drop(journal);
+    let mut journal = folder.open(Limits::default());
+    assert!(journal.is_resting());
+    assert_eq!(contents(&mut journal), (2..6).map(entry).collect::<Vec<_>>());
+    journal.release(6);
+    journal.rest();
+    append(&mut journal, 6..7);
+    drop(journal);
+    let mut journal = folder.open(Limits::default());
+    assert_eq!((contents(&mut journal), journal.losses().total()), (vec![entry(6)], 0));
+}
+
+#[test]
+fn what_somebody_does_to_its_files_while_it_rests_is_noticed() {
+    type Change = fn(&Path);
+    let changes: [(&str, Change, bool); 4] = [
+        ("deleted", |path| std::fs::remove_file(path).unwrap(), false),
+        ("emptied", |path| OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap(), false),
+        ("replaced", |path| std::fs::rename(path.with_file_name("other"), path).unwrap(), false),
+        ("lengthened", |path| OpenOptions::new().append(true).open(path).unwrap().write_all(b"\nx\n").unwrap(), true),
+    ];
+    for (name, change, is_kept) in changes {
+        for looks in [true, false] {
+            let folder = Folder::new();
+            let mut journal = folder.open(Limits::default());
+            append(&mut journal, 0..3);
+            journal.rest();
+            let path = folder.segments().pop().unwrap();
+            std::fs::write(path.with_file_name("other"), vec![b'x'; 5000]).unwrap();
+            change(&path);
+            // The next look finds it, or the next entry.
+            if looks {
+                assert_eq!(journal.look(NOON), if is_kept { vec![] } else { vec![0, 1, 2] }, "{name}");
+                if !is_kept {
+                    journal.restore(1, &payload(1), "test", NOON);
+                }
+                journal.settle();
+            }
+            let Appended::Durable(sequence) = journal.append(&payload(3), "test", NOON) else { panic!("{name}") };
+            assert_eq!((sequence, journal.is_amiss()), (3, !looks && !is_kept), "{name}");
+            journal.settle();
+            let restored = u64::from(looks);
+            assert_eq!(journal.losses().total(), if is_kept { 0 } else { 3 - restored }, "{name}");
+            drop(journal);
+            let mut journal = folder.open(Limits::default());
+            let left: Vec<u64> = if is_kept { vec![0, 1, 2, 3] } else { [1, 3][usize::from(!looks)..].to_vec() };
+            assert_eq!(contents(&mut journal), left.iter().copied().map(entry).collect::<Vec<_>>(), "{name} {looks}");
+            assert_eq!(journal.take_missing(), 0, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_ledger_that_was_removed_while_it_rested_is_begun_anew() {
+    let folder = Folder::new();
+    let mut journal = folder.open(Limits::default());
+    append(&mut journal, 0..3);
+    journal.lose("test", 7, NOON);
+    journal.rest();
+    std::fs::remove_file(ledger::beside(&folder.base())).unwrap();
+    append(&mut journal, 3..4);
+    for segment in folder.segments() {
+        std::fs::remove_file(segment).unwrap();
+    }
+    drop(journal);
+    let mut journal = folder.open(Limits::default());
+    assert_eq!((journal.take_missing(), journal.losses().unrecorded().unwrap().count), (4, 11));
+}
+
+#[test]
+fn one_owner_has_many_journals_by_one_lock() {
+    let folder = Folder::new();
+    let lock = folder.0.join("audit.lock");
+    let bases: Vec<PathBuf> = (0..50).map(|host| folder.0.join(format!("host{host}")).join("journal")).collect();
+    let open = |owner: &Owner, base: &Path| {
+        let mut journal = Journal::detached_under(base, Limits::default(), owner.clone());
+        journal.attach(NOON).map(|()| journal)
+    };
+    let (owner, other) = (Owner::new(&lock), Owner::new(&lock));
+    let mut journals: Vec<Journal> = bases.iter().map(|base| open(&owner, base).unwrap()).collect();
+    assert!(bases.iter().all(|base| is_owned(&lock, base)));
+    assert!(!is_owned(&lock, &folder.0.join("elsewhere").join("journal")));
+    assert!(matches!(open(&other, &bases[0]), Err(JournalError::Locked { .. })));
+    assert!(matches!(other.hold(), Err(JournalError::Locked { .. })));
+    // One that was given up is nobody's, though the lock is held for the others.
+    drop(journals.remove(0));
+    assert_eq!(bases.iter().filter(|base| is_owned(&lock, base)).count(), 49);
+    // Somebody removes the file: it is made again, with all that it said.
+    std::fs::remove_file(&lock).unwrap();
+    assert!(journals[0].look(NOON).is_empty());
+    assert_eq!(bases.iter().filter(|base| is_owned(&lock, base)).count(), 49);
+    assert!(matches!(other.hold(), Err(JournalError::Locked { .. })));
+    owner.hold().unwrap();
+    journals.clear();
+    assert!(matches!(other.hold(), Err(JournalError::Locked { .. })));
+    owner.release();
+    other.hold().unwrap();
+    other.release();
+    assert!(open(&owner, &bases[0]).is_ok());
+    assert!(!is_owned(&lock, &bases[0]));
+}
+
+#[test]
+fn a_list_that_can_not_be_read_says_that_all_are_owned() {
+    let folder = Folder::new();
+    let lock = folder.0.join("audit.lock");
+    let owner = Owner::new(&lock);
+    owner.hold().unwrap();
+    assert!(is_owned(&lock, &folder.base()));
+    owner.release();
+    assert!(!is_owned(&lock, &folder.base()));
+}
+
+#[test]
+fn a_server_of_an_earlier_release_keeps_its_journals() {
+    let folder = Folder::new();
+    // It locks a file beside each journal, as one does that is opened alone.
+    let earlier = folder.open(Limits::default());
+    let owner = Owner::new(&folder.0.join("audit.lock"));
+    let mut journal = Journal::detached_under(&folder.base(), Limits::default(), owner);
+    assert!(matches!(journal.attach(NOON), Err(JournalError::Locked { .. })));
+    assert!(is_owned(&folder.0.join("audit.lock"), &folder.base()));
+    drop(earlier);
+    journal.attach(NOON).unwrap();
 }

@@ -88,6 +88,7 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("journal", lua.create_function(hand_over::open)?)?;
     native.set("turns", lua.create_function(hand_over::turns::new)?)?;
     native.set("is_owned", lua.create_function(hand_over::is_owned)?)?;
+    native.set("owner", lua.create_function(hand_over::owner)?)?;
     native.set("lists", lua.create_function(store::embedded::lists)?)?;
     native.set("is_root", lua.create_function(store::embedded::is_root)?)?;
     native.set("give_from_root", lua.create_function(store::embedded::give_from_root)?)?;

@@ -7,7 +7,7 @@ pub(crate) mod turns;
 use mlua::prelude::*;
 
 use crate::journal::hand_over::HandOver;
-use crate::journal::{Appended, Journal, JournalError, Limits, Snapshot};
+use crate::journal::{Appended, Journal, JournalError, Limits, Owner, Snapshot};
 use crate::lua::value;
 
 /// A journal that this process owns, until it is closed, and the state of its hand-over.
@@ -16,10 +16,34 @@ pub(crate) struct Owned {
     hand_over: HandOver,
 }
 
-/// `journal(path) -> journal`: a journal without its files, see `attach`
-pub(crate) fn open(lua: &Lua, path: LuaString) -> LuaResult<LuaAnyUserData> {
-    let journal = Journal::detached(value::path(&path.as_bytes()), Limits::default());
+/// `journal(path, owner) -> journal`: without its files yet, see `attach`
+pub(crate) fn open(lua: &Lua, (path, owner): (LuaString, LuaUserDataRef<Shared>)) -> LuaResult<LuaAnyUserData> {
+    let journal = Journal::detached_under(value::path(&path.as_bytes()), Limits::default(), owner.0.clone());
     lua.create_userdata(Owned { journal: Some(journal), hand_over: HandOver::default() })
+}
+
+/// `owner(path of a lock file) -> owner`: of all journals that are opened with it
+pub(crate) fn owner(lua: &Lua, path: LuaString) -> LuaResult<LuaAnyUserData> {
+    lua.create_userdata(Shared(Owner::new(value::path(&path.as_bytes()))))
+}
+
+/// The right to change journals, which all journals of a process share.
+pub(crate) struct Shared(Owner);
+
+impl LuaUserData for Shared {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // hold() -> true | nil, message: takes the lock before there is a journal, and keeps it until release()
+        methods.add_method("hold", |_, this, ()| {
+            Ok(match this.0.hold() {
+                Ok(()) => (Some(true), None),
+                Err(error) => (None, Some(error.to_string())),
+            })
+        });
+        methods.add_method("release", |_, this, ()| {
+            this.0.release();
+            Ok(())
+        });
+    }
 }
 
 /// `read_journal(path) -> snapshot | nil, message`
@@ -30,9 +54,9 @@ pub(crate) fn read(lua: &Lua, path: LuaString) -> LuaResult<(Option<LuaAnyUserDa
     }
 }
 
-/// `is_owned(path) -> whether a process has the journal`
-pub(crate) fn is_owned(_: &Lua, path: LuaString) -> LuaResult<bool> {
-    Ok(crate::journal::is_owned(value::path(&path.as_bytes())))
+/// `is_owned(path of the lock file, path) -> whether a process has the journal`
+pub(crate) fn is_owned(_: &Lua, (lock, path): (LuaString, LuaString)) -> LuaResult<bool> {
+    Ok(crate::journal::is_owned(value::path(&lock.as_bytes()), value::path(&path.as_bytes())))
 }
 
 /// What is pending in a journal at one moment.
@@ -107,6 +131,11 @@ impl LuaUserData for Owned {
         });
         methods.add_method_mut("settle", |_, this, ()| {
             this.journal()?.settle();
+            Ok(())
+        });
+        // rest(): closes its files until they are needed again
+        methods.add_method_mut("rest", |_, this, ()| {
+            this.journal()?.rest();
             Ok(())
         });
         // count() -> how many entries wait; in_memory() -> how many of them are in memory only
