@@ -111,6 +111,7 @@ local audit_log = core.new {
 	schedule = in_server and schedule or nil;
 	journal_path = in_server and journal_path or nil;
 	readable_path = journal_path;
+	journals_lock = prosody.paths.data.."/audit.lock";
 	retry = not in_server and wait_for_lock or nil;
 	pause = in_server and async.sleep or nil;
 	lock_path = function (host) return file_of(host, "prune.lock", true); end;
@@ -202,12 +203,48 @@ timers.add(module, 10, function ()
 	return 10;
 end);
 
+-- The hosts on which something may have happened since they were looked at.
+local function hosts_with_news()
+	local found = {};
+	for _, host in ipairs(audit_log.awake()) do
+		found[host] = true;
+	end
+	for host in pairs(statistics) do
+		if metrics.has_news(host) then found[host] = true; end
+	end
+	return found;
+end
+
+module:hook("stats-update", function ()
+	for host in pairs(hosts_with_news()) do
+		metrics.update(host);
+	end
+end);
+
 -- Options are read again now and not at the next event, so that what is wrong is said when it was changed.
 local audited_hosts = {};
 module:hook("config-reloaded", function ()
 	audit_log.forget();
 	for host in pairs(audited_hosts) do
 		audit_log.configure(host);
+	end
+end);
+
+-- Each host is looked after once in 10 seconds; all of them only as far as it costs nearly nothing.
+local news = {};
+timers.each(module, 10, function ()
+	local list = {};
+	news = hosts_with_news();
+	for host in pairs(audited_hosts) do
+		list[#list + 1] = host;
+	end
+	return list;
+end, function (host)
+	if not audited_hosts[host] then return; end
+	audit_log.look_at_key(host);
+	if news[host] then
+		audit_log.look(host);
+		metrics.update(host);
 	end
 end);
 

@@ -1,17 +1,16 @@
 -- The state of each host's log as metrics for Prosody's statistics.
 --
--- local metrics = library "metrics" (audit_log, statistics); metrics.watch(host_module)
+-- local metrics = library "metrics" (audit_log, statistics);
+-- metrics.watch(host_module) begins, metrics.update(host) shows how it stands now, metrics.has_news(host) says whether it may differ.
 -- statistics[host] gets the functions that count what is recorded and stored.
 
 local time = require "util.time";
-local timers = library "timers";
-
--- How often the state of a host is looked at, in seconds.
-local OFTEN = 10;
 
 return function (audit_log, statistics)
+	local metrics = {};
+
 	-- Shows the state of the log of a host as metrics, and as the module status that prosodyctl and the shell show.
-	local function watch(host_module)
+	function metrics.watch(host_module)
 		local host = host_module.host;
 		local recorded = host_module:metric("counter", "entries", "", "Audit events recorded", { "type" });
 		local handed_over = host_module:metric("counter", "stored", "", "Audit events that the store took", {});
@@ -22,26 +21,30 @@ return function (audit_log, statistics)
 		local suppressed = host_module:metric("counter", "suppressed", "", "Audit events that flood control counted and did not store", { "type" });
 		local unreadable = host_module:metric("gauge", "unreadable_addresses", "", "Audit events with a client address that could not be read", {});
 		local types, type_count, suppressed_before = {}, 0, {};
+		local of_host = {};
+		statistics[host] = of_host;
 
-		statistics[host] = {
-			recorded = function (event_type)
-				-- Types come from code, but from anybody's.
-				if not types[event_type] then
-					if type_count >= 100 then
-						event_type = "other";
-					end
-					types[event_type] = recorded:with_labels(event_type);
-					type_count = type_count + 1;
+		function of_host.recorded(event_type)
+			-- Types come from code, but from anybody's.
+			if not types[event_type] then
+				if type_count >= 100 then
+					event_type = "other";
 				end
-				types[event_type]:add(1);
-			end;
-			handed_over = function (entries, time_spent)
-				handed_over:with_labels():add(entries);
-				seconds:with_labels():add(time_spent);
-			end;
-		};
+				types[event_type] = recorded:with_labels(event_type);
+				type_count = type_count + 1;
+			end
+			types[event_type]:add(1);
+			of_host.has_news = true;
+		end
 
-		local function update()
+		function of_host.handed_over(entries, time_spent)
+			handed_over:with_labels():add(entries);
+			seconds:with_labels():add(time_spent);
+			of_host.has_news = true;
+		end
+
+		function of_host.update()
+			of_host.has_news = false;
 			local state = audit_log.state(host);
 			waiting:with_labels():set(state.waiting);
 			oldest:with_labels():set(state.oldest and math.max(0, time.now() - state.oldest) or 0);
@@ -63,15 +66,16 @@ return function (audit_log, statistics)
 				host_module:set_status("info", text, true);
 			end
 		end
-		host_module:hook_global("stats-update", update);
-		timers.add(host_module, OFTEN, function ()
-			update();
-			audit_log.look_at_key(host);
-			audit_log.look(host);
-			return OFTEN;
-		end);
-		update();
+		of_host.update();
 	end
 
-	return { watch = watch };
+	function metrics.update(host)
+		if statistics[host] then statistics[host].update(); end
+	end
+
+	function metrics.has_news(host)
+		return statistics[host] and statistics[host].has_news;
+	end
+
+	return metrics;
 end

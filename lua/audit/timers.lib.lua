@@ -2,17 +2,20 @@
 --
 --   local timers = library "timers";
 --   timers.add(host_module, seconds, f): calls f then, and again after as many seconds as it returns
+--   timers.each(module, seconds, list, visit): calls visit(item) for all of list(), once in so many seconds
 --
 -- Many hosts are due at the same moment. So one turn of the loop is for as many as fit into it, and the next turn goes on.
 
 local new_heap = require "util.indexedbheap".create;
 local monotonic = require "util.time".monotonic;
 
-local max, tostring, type, xpcall = math.max, tostring, type, xpcall;
+local ceil, max, min, tostring, type, xpcall = math.ceil, math.max, math.min, tostring, type, xpcall;
 local traceback = debug.traceback;
 
 -- How long one turn may hold the loop, in seconds; one that is longer by itself ends it.
 local SLICE = 0.008;
+-- In how many steps a round is done at most: each wakes the server up.
+local STEPS = 20;
 
 local timers = {};
 
@@ -67,6 +70,27 @@ end
 function timers.add(of_module, seconds, run)
 	insert({ module = of_module, run = run }, monotonic() + seconds);
 	if not turn then arm(); end
+end
+
+function timers.each(of_module, seconds, list, visit)
+	local items, done, size, pause = {}, 0, 0, seconds;
+	local function step()
+		if done >= #items then
+			items, done = list(), 0;
+			local steps = max(1, min(#items, STEPS));
+			size, pause = ceil(#items / steps), seconds / steps;
+		end
+		local first = done + 1;
+		done = min(#items, done + size);
+		for i = first, done do
+			local ok, err = xpcall(visit, with_traceback, items[i]);
+			if not ok then
+				of_module:log("error", "Fault in a timer: %s", err);
+			end
+		end
+		return pause;
+	end
+	timers.add(of_module, seconds, step);
 end
 
 return timers;

@@ -21,6 +21,7 @@
 
 mod account;
 mod append;
+pub mod awake;
 mod error;
 pub mod hand_over;
 mod ledger;

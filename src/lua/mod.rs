@@ -87,6 +87,7 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("new_file", lua.create_function(read::output::new_file)?)?;
     native.set("journal", lua.create_function(hand_over::open)?)?;
     native.set("turns", lua.create_function(hand_over::turns::new)?)?;
+    native.set("awake", lua.create_function(hand_over::awake::new)?)?;
     native.set("is_owned", lua.create_function(hand_over::is_owned)?)?;
     native.set("owner", lua.create_function(hand_over::owner)?)?;
     native.set("lists", lua.create_function(store::embedded::lists)?)?;

@@ -1,5 +1,6 @@
 //! The journal and its hand-over to the store, as one object of the embedded Lua.
 
+pub(crate) mod awake;
 pub(crate) mod placement;
 mod steps;
 pub(crate) mod turns;

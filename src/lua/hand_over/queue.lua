@@ -56,6 +56,7 @@ end
 --     stanza_mt, log, now     as the log's environment has them
 --     schedule                function(delay, run): runs run() in an async context, later
 --     journal_path            function(host) -> path | nil: no journal
+--     owner                   native.owner(), which all journals share | nil: each has its own
 --     recorder, writer, trust
 --     store_of                function(host) -> store | nil, err
 --     record_lost             function(host, lost) -> the id of an entry that says what was lost | nil
@@ -69,6 +70,18 @@ local function new(context)
 
 	local turns = native.turns();
 	local run;
+
+	-- The queues whose journals may have files open, and those of which something is pending.
+	local awake = native.awake();
+	local refused; -- why no journal can be used, as it was reported
+
+	-- Called when the journal of a queue is used. The one that was used longest ago closes its files instead.
+	local function touch(queue)
+		local other = queues[awake:touch(queue.host, now())];
+		if other and other.journal then
+			other.journal:rest();
+		end
+	end
 
 	local function take_turn()
 		local host, more = turns:take();
@@ -131,8 +144,9 @@ local function new(context)
 		end
 		local attached, err, pause, is_news = journal:attach(now());
 		if not attached then
-			if is_news then
-				queue.told = true;
+			-- The lock is that of all hosts.
+			if is_news and err ~= refused then
+				queue.told, refused = true, context.owner and err or nil;
 				log("error", ("The journal of the audit events of %s can't be used: %s. It is tried again; until then events are written to the "
 					.."store directly, and what the store does not take waits in memory."):format(queue.host, err));
 			end
@@ -141,7 +155,7 @@ local function new(context)
 			end);
 			return;
 		end
-		queue.attached = true;
+		queue.attached, refused = true, nil;
 		if queue.told then
 			log("info", ("The journal of the audit events of %s can be used now."):format(queue.host));
 		end
@@ -152,6 +166,12 @@ local function new(context)
 			schedule(queue, 0);
 		end
 		context.attached(queue.host);
+		if journal:has_work() then
+			touch(queue);
+		else
+			journal:rest();
+			awake:leave(queue.host);
+		end
 	end
 
 	local function open(host)
@@ -159,7 +179,7 @@ local function new(context)
 		queues[host] = queue;
 		local path = context.journal_path and context.journal_path(host);
 		if path then
-			queue.journal = native.journal(path);
+			queue.journal = native.journal(path, context.owner or native.owner(path..".lock"));
 			attach(queue);
 		end
 		return queue;
@@ -431,6 +451,7 @@ local function new(context)
 		if not queue.journal or not queue.journal:has_work() then
 			return true;
 		end
+		touch(queue);
 		if queue.attached then
 			mend(queue);
 		end
@@ -501,6 +522,7 @@ local function new(context)
 	local function add(queue, at, stanza, with, offered, is_kept)
 		local item = { at = at; stanza = stanza; with = with };
 		is_kept = is_kept or queue.telling;
+		touch(queue);
 		local sequence, durable, is_amiss = queue.journal:append(payload_of(item), stanza.attr.type, at, is_kept);
 		if is_amiss then
 			mend(queue);
@@ -533,6 +555,7 @@ local function new(context)
 		local queue = queue_of(host);
 		recorder.lose(host, count or 1);
 		if queue.journal then
+			touch(queue);
 			queue.journal:lose(event_type, count or 1, at);
 			plan(queue);
 		end
@@ -572,6 +595,7 @@ local function new(context)
 		local lost, unrecorded, is_kept = journal:give_up(now());
 		recorder.lose(host, lost);
 		tell_missing(queue);
+		journal:rest();
 		local line = recorder.ended(host, unrecorded, is_kept, cause or queue.problem);
 		if line then
 			log("error", line);
@@ -583,6 +607,7 @@ local function new(context)
 		for name, queue in pairs(queues) do
 			if host == nil or name == host then
 				finish(name);
+				awake:leave(name);
 				if queue.journal then
 					queue.journal:close();
 					queue.journal, queue.attached = nil, nil;
@@ -661,18 +686,24 @@ local function new(context)
 		return queue_of(host).attached == true;
 	end
 
-	-- Looks after the journal of a host, for when nothing happens that would.
+	-- Checks the journal of a host, for when nothing happens that would. Its files are closed after a while without use.
 	local function look(host)
 		local queue = queues[host];
 		if queue and queue.attached then
 			mend(queue);
+			if not queue.journal:has_work() and awake:is_idle(host, now()) then
+				queue.journal:rest();
+				awake:leave(host);
+			end
 		end
 	end
 
 	return {
 		owns_journal = owns_journal; finish = finish; lose = lose; look = look;
 		queue_of = queue_of; is_empty = is_empty; add = add; holds = holds; flush = flush; close = close;
-		waiting = waiting; state = state;
+		waiting = waiting; state = state; touch = touch;
+		-- awake() -> list of the hosts whose journals are in use
+		awake = function () return awake:hosts(); end;
 	};
 end
 

@@ -51,6 +51,7 @@ local function nothing() end
 --     key_path    function(host) -> the file of the key by which addresses are hashed | nil
 --     journal_path   function(host) -> where the journal of a host is | nil; without it events are written directly
 --     readable_path  the same for a process that may only read it
+--     journals_lock  path of the file by which one process at a time has the journals | nil: each has one beside it
 --     retry       function(attempt, message) -> whether to read again: for a process that may wait for a lock
 --     exists      function(host, username) -> whether there is such an account | nil: it can't be told without waiting
 --     recorded    function(host, event_type): an event was taken; for statistics
@@ -65,6 +66,7 @@ local function new(environment)
 	local configured, direct, troubled = {}, {}, {};
 	local queues, flood, prunes, reading, clocks;
 	local monotonic = environment.monotonic or now;
+	local owner = environment.schedule and environment.journals_lock and native.owner(environment.journals_lock) or nil;
 	-- By how much the clock and the one that does not jump differ.
 	local difference;
 	local strangers = chunks.strangers.new(recorder, stanza_mt, environment.exists);
@@ -544,6 +546,7 @@ local function new(environment)
 		stanza_mt = stanza_mt, log = log, now = now;
 		schedule = environment.schedule;
 		journal_path = environment.schedule and environment.journal_path;
+		owner = owner;
 		readable_path = environment.readable_path;
 		recorder = recorder, writer = writer, trust = trust, store_of = store_of;
 		handed_over = environment.handed_over or nothing;
@@ -565,6 +568,7 @@ local function new(environment)
 		-- Who has the journal has this too.
 		journal = environment.journal_path and function (host)
 			local queue = queues.queue_of(host);
+			if queue.journal then queues.touch(queue); end
 			return queue.journal, queue.attached and environment.journal_path(host) or nil;
 		end;
 		lose = queues.lose;
@@ -596,6 +600,11 @@ local function new(environment)
 		end
 	end
 
+	if owner then
+		-- If it is refused, each journal tries again.
+		owner:hold();
+	end
+
 	-- Opens the journal of a host and offers again what waits in it; and its store now, not at the first hand-over: to connect
 	-- to a database and make its tables takes longer than one slice may.
 	local function open_journal(host)
@@ -618,6 +627,9 @@ local function new(environment)
 		end
 		flood.close(host);
 		queues.close(host);
+		if owner and not host then
+			owner:release();
+		end
 	end
 
 	-- How it stands with a host: what queues.state gives, and suppressed = { [event type] = number of events that were counted
@@ -687,7 +699,7 @@ local function new(environment)
 		-- is_owned(host) -> whether a server has the journal of a host
 		is_owned = function (host)
 			local path = environment.readable_path and environment.readable_path(host);
-			return path and native.is_owned(path) or false;
+			return path and native.is_owned(environment.journals_lock or path..".lock", path) or false;
 		end;
 		-- lost() -> how many events could not be stored, of all hosts
 		lost = recorder.lost;
@@ -696,6 +708,8 @@ local function new(environment)
 		flush = queues.flush;
 		-- look(host): looks after its journal, whose files somebody may have changed
 		look = queues.look;
+		-- awake() -> list of the hosts on which something happened lately, or waits: look() is for these
+		awake = queues.awake;
 		-- finish(host): counts what has room nowhere, and says so; for when the process ends
 		finish = queues.finish;
 		-- close(host | nil): lets go of journals; what waits in their files is offered again when they are opened next
