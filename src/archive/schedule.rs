@@ -120,11 +120,16 @@ impl Schedule {
 
     /// Returns whether the prune begins now that was asked for at this time: an earlier one may have been asked for since.
     pub fn rings(&mut self, host: &str, at: f64, extent: Extent) -> bool {
-        let due = self.host(host).due(extent);
+        let host = self.host(host);
+        let due = host.due(extent);
         #[allow(clippy::float_cmp)] // It is the same number.
         let is_current = due.is_some_and(|due| due == at);
         if is_current {
             *due = None;
+            if extent == Extent::Full {
+                // It does what the other one would.
+                host.limits = None;
+            }
         }
         is_current
     }
@@ -247,6 +252,15 @@ mod tests {
         assert_eq!(schedule.ask_for_limits(HOST, 10.5), None);
         assert_eq!(schedule.ask(HOST, 10.0, 60.0, Extent::Full), Some(70.0));
         assert!(schedule.rings(HOST, 11.0, Extent::Limits) && schedule.rings(HOST, 70.0, Extent::Full));
+    }
+
+    #[test]
+    fn a_full_prune_does_what_one_for_limits_would() {
+        let mut schedule = Schedule::default();
+        assert_eq!(schedule.ask_for_limits(HOST, 10.0), Some((11.0, 1.0)));
+        assert_eq!(schedule.ask(HOST, 10.0, 0.0, Extent::Full), Some(10.0));
+        assert!(schedule.rings(HOST, 10.0, Extent::Full) && !schedule.rings(HOST, 11.0, Extent::Limits));
+        assert_eq!(schedule.ask_for_limits(HOST, 10.5), Some((11.5, 1.0)), "a partition that is full since then");
     }
 
     #[test]
