@@ -12,6 +12,7 @@ use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::archive::Layout;
 use crate::archive::placement::{Placement, Step};
+use crate::archive::retention::Rules;
 use crate::flood::{Control, Event, FloodSummary, Verdict};
 use crate::options::Settings;
 use crate::recorder::trouble::Trouble;
@@ -140,6 +141,12 @@ impl Recorder {
     /// Where the entries of a host go.
     pub fn placement(&mut self, host: &str) -> &mut Placement {
         &mut self.host(host).placement
+    }
+
+    /// How many entries a partition of `class` takes.
+    #[must_use]
+    pub fn room(&self, host: &str, class: &str) -> u64 {
+        self.hosts.get(host).map_or_else(|| Rules::default().room(), |host| host.settings.retention.rules(class).room())
     }
 
     /// The next step for an entry of `class`, see [`Placement::step`].

@@ -36,7 +36,5 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     // full(host, class, now): the driver has no room there -> whether there is another place
     functions.add("full", |recorder, (Host(host), class, now): (Host, String, f64)| recorder.placement(&host).full(&class, now))?;
     // pruned(host): archive user nil may have room again
-    functions.add("pruned", |recorder, Host(host): Host| recorder.placement(&host).pruned())?;
-    // room(host, class) -> how many entries a partition takes
-    functions.add("room", |recorder, (Host(host), class): (Host, String)| recorder.settings(&host).retention.rules(&class).room())
+    functions.add("pruned", |recorder, Host(host): Host| recorder.placement(&host).pruned())
 }

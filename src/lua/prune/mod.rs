@@ -11,7 +11,8 @@ use mlua::prelude::*;
 
 use crate::address::replaced;
 use crate::archive::clock::Timeline;
-use crate::archive::partition::{MOVING, Partition};
+use crate::archive::moving::Move;
+use crate::archive::partition::Partition;
 use crate::archive::pruning::{Plan, surplus, visible};
 use crate::file::lock::Lock;
 use crate::lua::clock::Kept;
@@ -122,19 +123,14 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     functions.add("visible", |_, (users, old_is_empty): (LuaTable, bool)| names(&visible(&partitions(&users), old_is_empty)))?;
     // is_moving(archive users) -> whether a move of archive user nil is not over
     functions.add("is_moving", |_, users: LuaTable| partitions(&users).iter().any(Partition::is_marker))?;
-    // next_generation(archive users) -> the number of the next move
-    functions.add("next_generation", |_, users: LuaTable| {
-        let used = partitions(&users).into_iter().filter_map(|partition| match partition.generation() {
-            None if partition.class.starts_with(MOVING) => Some(partition.number),
-            generation => generation,
-        });
-        used.max().unwrap_or(0).saturating_add(1)
+    // new_move(archive users) -> the next move of archive user nil
+    functions.add("new_move", |_, users: LuaTable| Moving(Move::new(&partitions(&users))))?;
+    // place_moved(move, host, class, when) -> partition, the time under which to append
+    functions.add("place_moved", |recorder, (mut moving, Host(host), class, when): (LuaUserDataRefMut<Moving>, Host, String, f64)| {
+        let (partition, when) = moving.0.place(&class, recorder.room(&host, &class), when);
+        (partition.to_owned(), when)
     })?;
-    // marker(generation, now), moved_name(class, generation, when), next_name(partition), cut_name(partition) -> partition
-    functions.add("marker", |_, (generation, now): (u32, f64)| Partition::marker(generation, now).to_string())?;
-    functions
-        .add("moved_name", |_, (class, generation, when): (String, u32, f64)| Partition::moved(&class, generation, when).to_string())?;
-    functions.add("next_name", |_, name: Text| partition(&name).map(|partition| partition.next().to_string()))?;
+    // cut_name(partition) -> the name of its copy with less of its addresses
     functions.add("cut_name", |_, name: Text| partition(&name).map(|partition| partition.cut().to_string()))?;
     // home(partition) -> the class whose entries it holds
     functions.add("home", |_, name: Text| partition(&name).map(|partition| partition.home().to_owned()))?;
@@ -168,6 +164,18 @@ pub(crate) fn sync(_: &Lua, path: LuaString) -> LuaResult<(Option<bool>, Option<
         Ok(()) => (Some(true), None),
         Err(error) => (None, Some(format!("{}: {error}", path.display()))),
     })
+}
+
+/// A move of archive user nil.
+struct Moving(Move);
+
+impl LuaUserData for Moving {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // marker(now) -> partition
+        methods.add_method("marker", |_, this, now: f64| Ok(this.0.marker(now).to_string()));
+        // made() -> names of the partitions that were made
+        methods.add_method("made", |_, this, ()| Ok(this.0.made().to_vec()));
+    }
 }
 
 /// A lock, until it is released.

@@ -1,4 +1,4 @@
--- The log that other modules wrote, under archive user nil.
+-- Prunes archive user nil, where the community's modules wrote.
 
 local native, chunks = ...;
 local stanzas, stores = chunks.stanza, chunks.driver;
@@ -6,23 +6,22 @@ local stanzas, stores = chunks.stanza, chunks.driver;
 local OCCURRED = native.namespace.."\1occurred";
 
 local assert, ipairs, tonumber = assert, ipairs, tonumber;
-local floor, max, min = math.floor, math.max, math.min;
+local floor, min = math.floor, math.min;
 local engine_of, in_one_transaction, is_embedded = stores.engine_of, chunks.sql.in_one_transaction, stores.is_embedded;
 local detail = stanzas.detail;
 
 --   context = { stanza_mt, log, now, recorder, classes } as prune.lua has them
--- Gives prune_old(host, store, users, at, breathe, add, wish, clock | nil) -> how many entries were moved to partitions.
+-- Returns prune_old(host, store, users, at, breathe, add, wish, clock | nil) -> how many entries were moved to partitions.
 local function new(context, slices)
 	local now, recorder = context.now, context.recorder;
 	local call, each, edge = slices.call, slices.each, slices.edge;
 
-	-- Archive user nil of the embedded driver, where every removal would rewrite all of it: its entries are moved to partitions.
+	-- Archive user nil of the embedded driver: its entries are moved to partitions, as each removal would write all of it again.
+	-- Where they go is decided in the core (src/archive/moving.rs).
 	local function move_old(host, store, users, at, breathe, add, wish, clock)
-		local generation = recorder.next_generation(users);
-		local marker = recorder.marker(generation, at);
+		local move, moved, last_key = recorder.new_move(users), 0, nil;
+		local marker = move:marker(at);
 		call(store, "append", marker, nil, detail(context.stanza_mt, "moving"), floor(at), "@");
-		-- Where entries of a class and day go.
-		local places, copies, last_key, moved = {}, {}, nil, 0;
 
 		local function copy(key, stanza, when, with)
 			last_key = key;
@@ -31,29 +30,18 @@ local function new(context, slices)
 				add(class, "expired", 1, 0, when, when);
 				return;
 			end
-			local day = class..floor(when / 86400);
-			local place = places[day];
-			if not place then
-				place = { name = recorder.moved_name(class, generation, when); count = 0 };
-			elseif place.count >= place.room then
-				place = { name = recorder.next_name(place.name); count = 0; when = place.when };
-			end
-			if place.count == 0 then
-				place.room, places[day], copies[#copies + 1] = recorder.room(host, class), place, place.name;
-			end
-			-- That log may be in another order than that of time, a partition may not.
-			place.when = max(place.when or 0, floor(when));
-			if place.when > when and not stanza.attr[OCCURRED] then
+			local partition, time = recorder.place_moved(move, host, class, when);
+			if time > when and not stanza.attr[OCCURRED] then
 				stanza.attr[OCCURRED] = recorder.date_time(when);
 			end
-			call(store, "append", place.name, nil, stanza, place.when, with);
-			place.count, moved = place.count + 1, moved + 1;
+			call(store, "append", partition, nil, stanza, time, with);
+			moved = moved + 1;
 		end
 
 		local _, damaged = each(store, nil, breathe, copy);
 		if damaged == 0 then
-			slices.settle(host, store, copies, breathe, wish.settle);
-			-- Somebody may have written there meanwhile. From here to the end nothing pauses.
+			slices.settle(host, store, move:made(), breathe, wish.settle);
+			-- Entries may have been added meanwhile. From here on nothing pauses.
 			local newest, key = edge(store, nil, true);
 			if newest and key ~= last_key then
 				local rows = call(store, "find", nil, { after = last_key });
@@ -63,7 +51,7 @@ local function new(context, slices)
 			end
 			call(store, "delete", nil);
 		else
-			for _, name in ipairs(copies) do
+			for _, name in ipairs(move:made()) do
 				call(store, "delete", name);
 			end
 			context.log("warn", ("The older log of %s was not moved: %d damaged entries there can't be copied"):format(host, damaged));
@@ -72,8 +60,8 @@ local function new(context, slices)
 		return damaged == 0 and moved or 0;
 	end
 
-	-- Archive user nil of an SQL store: what is older than any class keeps goes by time, a bit at a time; what only its own class
-	-- lets go is removed by its key.
+	-- Archive user nil of an SQL store. Entries that are older than any class keeps are removed by time, a span at once. Those that
+	-- only their own class does not keep are removed by key.
 	local function prune_rows(host, store, at, breathe, add, clock)
 		local oldest = edge(store, nil, false);
 		local cutoff = recorder.last_cutoff(host, at, clock, oldest);
