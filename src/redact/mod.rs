@@ -97,6 +97,9 @@ mod tests {
             ("host", "new.example.com", "new.example.com"),
             ("host", "hunter2", HIDDEN),
             ("max_items", "none", "none"),
+            ("max_items", "all", "all"),
+            ("max_items", "25", "25"),
+            ("max_items", "hunter2", HIDDEN),
             ("module", "http_oauth2", "http_oauth2"),
             ("module", "hunter2", HIDDEN),
             ("role", "prosody:member", "prosody:member"),
@@ -107,6 +110,11 @@ mod tests {
         ] {
             assert_eq!(field_value(name, value, &Known::default()), shown, "{name} {value}");
         }
+    }
+
+    #[test]
+    fn known_can_be_printed() {
+        assert_eq!(format!("{:?}", Known::default()), "Known");
     }
 
     #[test]
