@@ -1,4 +1,4 @@
--- The audit log: loads the native core, gives module:audit() to other modules, and prosodyctl mod_audit to operators.
+-- The audit log. Loads the native core, and provides module:audit() for other modules and prosodyctl mod_audit for operators.
 
 module:set_global();
 
@@ -11,8 +11,8 @@ local time = require "util.time";
 
 local hosts = prosody.hosts;
 
--- library(name) -> what lua/audit/NAME.lib.lua returns. Each of them is loaded once, for all of our modules on all hosts: where it
--- is for one host, it returns a function that takes the host's module.
+-- library(name) -> what lua/audit/NAME.lib.lua returns. Each of them is loaded once for all of our modules on all hosts. Those with
+-- functions for one host return a function that takes the host's module.
 local libraries = {};
 function library(name)
 	if libraries[name] == nil then
@@ -43,15 +43,15 @@ local function get_option(host, name)
 	return value;
 end
 
--- The journal of a host lies in its folder of Prosody's data. Only the server writes to it; prosodyctl may run beside it.
+-- The journal of a host is in its folder of Prosody's data. Only the server writes to it; prosodyctl may run at the same time.
 local in_server = prosody.process_type ~= "prosodyctl";
 
--- A file of the log in the host's folder, which is made where it is to be written to.
+-- The path of a file of the log in the host's folder. The folder is created if the file will be written.
 local function file_of(host, extension, is_written)
 	if hosts[host] and host ~= "*" then
 		local path = datamanager.getpath(nil, host, "audit", extension, is_written);
 		if is_written then
-			-- prosodyctl may be root's, and be the first who needs the folder.
+			-- If prosodyctl, run by root, has created the folder, it must belong to the server's user.
 			core.give_from_root((path:gsub("/[^/]*$", "")));
 		end
 		return path;
@@ -62,7 +62,7 @@ local function journal_path(host)
 	return file_of(host, "journal", in_server);
 end
 
--- Storage drivers may wait, which takes an async context.
+-- Storage drivers may wait, and need an async context.
 local function schedule(delay, run)
 	timers.add(module, delay, function ()
 		async.runner(run):run(true);
@@ -78,7 +78,7 @@ local function wait_for_lock(attempt, message)
 	return true;
 end
 
--- What mod_audit_status keeps. The store of a driver that has to wait can't be asked here.
+-- The last heartbeat, as mod_audit_status stores it. A driver that has to wait can't be asked here.
 local function heartbeat(host)
 	local ok, state = pcall(function ()
 		return hosts[host] and module:context(host):open_store("audit_status", "keyval"):get(nil);
@@ -86,8 +86,8 @@ local function heartbeat(host)
 	return ok and type(state) == "table" and tonumber(state.heartbeat) or nil;
 end
 
--- When something was written last that was not written by us, nor while the machine started. Asked once: it is the same for all
--- hosts, and we write soon.
+-- When other programs last wrote something, except while the machine was starting. Asked only once: it is the same for all hosts,
+-- and we will write ourselves soon.
 local elsewhere;
 local function written_elsewhere(now, uptime)
 	elsewhere = elsewhere or { core.written_elsewhere(now, uptime,
@@ -97,7 +97,7 @@ local function written_elsewhere(now, uptime)
 end
 
 local existing = library "existing";
-local readings; -- which needs the log
+local readings; -- loaded later, as it needs the log
 
 local statistics = module:shared("statistics");
 
@@ -153,7 +153,7 @@ readings = library "reading/readings";
 
 -- module:audit(user, event_type, extra) -> the entry's id | nil, condition
 --
--- For our own hooks, see audit.hook_often: `admitted` says that module:audit_admits() was asked before.
+-- `admitted` is for our own hooks: module:audit_admits() was asked before (see hook_often in audit.lib.lua).
 local function audit(self, user, event_type, extra, admitted)
 	if self.host == "*" then
 		error("cannot log audit events for global", 2);
@@ -161,7 +161,7 @@ local function audit(self, user, event_type, extra, admitted)
 	return audit_log.audit(self.host, user, "mod_"..self:get_name(), event_type, extra, admitted);
 end
 
--- Whether an event of an account of the host is to be recorded as it is. If not, flood control has counted it.
+-- audit_admits(...) -> whether an event of an account of the host is to be recorded. If not, flood control has counted it.
 local function audit_admits(self, username, event_type, session, condition)
 	return audit_log.admits(self.host, username, "mod_"..self:get_name(), event_type, session, condition);
 end
@@ -170,7 +170,7 @@ moduleapi.audit, moduleapi.audit_admits = audit, audit_admits;
 
 function module.unload()
 	if not module.reloading then
-		module:fire_event("audit-stopping"); -- The last that can be recorded.
+		module:fire_event("audit-stopping"); -- the last moment to record something
 	end
 	if rawget(moduleapi, "audit") == audit then
 		moduleapi.audit, moduleapi.audit_admits = nil, nil;
@@ -180,11 +180,11 @@ function module.unload()
 		audit_log.sum_up(host);
 		audit_log.flush(host, 0.05);
 	end
-	-- What still waits in the files of journals is offered again when they are opened next.
+	-- Entries that still wait in the files of journals are handed over after the next start.
 	audit_log.close();
 end
 
--- The same as an event, for who can't wait for this module: one table, as all of Prosody's events.
+-- The same by an event, for code that does not depend on this module. The event is one table, as Prosody's own events are.
 local function on_audit(event)
 	if type(event) ~= "table" then
 		module:log("warn", "The event \"audit\" was fired without a table; nothing is recorded");
@@ -221,7 +221,7 @@ module:hook("stats-update", function ()
 	end
 end);
 
--- Options are read again now and not at the next event, so that what is wrong is said when it was changed.
+-- Options are read again at once, so that wrong values are reported when they were changed, not at the next event.
 local audited_hosts = {};
 module:hook("config-reloaded", function ()
 	audit_log.forget();
@@ -254,15 +254,15 @@ module:hook("host-deactivated", function (host)
 	audit_log.forget(host);
 end);
 
--- A driver may read the whole of a partition before it appends the first entry to it, the embedded one does. So the first
--- slice comes before the first turn of the loop, while nobody is connected. A driver that waits goes on by itself later.
+-- The embedded driver reads a whole partition before it appends the first entry. So the first slice of the hand-over runs before
+-- the first turn of the loop, while nobody is connected. A driver that waits continues by itself later.
 module:hook("server-started", function ()
 	for host in pairs(audited_hosts) do
 		coroutine.resume(coroutine.create(audit_log.flush), host, 0);
 	end
 end, -1000);
 
--- After those who record that the server stops.
+-- After the modules that record the stop of the server.
 module:hook("server-stopped", function ()
 	for host in pairs(audited_hosts) do
 		audit_log.sum_up(host);
@@ -288,7 +288,7 @@ function module.add_host(host_module)
 		library "reading/adhoc" (host_module);
 	end
 
-	-- A store belongs to the driver that opened it.
+	-- A store can't be used any longer than the driver that opened it.
 	local function forget_store(event)
 		if event.module:find("^storage_") then
 			audit_log.forget(host);
@@ -297,7 +297,8 @@ function module.add_host(host_module)
 	host_module:hook("module-unloaded", forget_store);
 	host_module:hook("module-reloaded", forget_store);
 
-	-- Not in the task, which all of the server's other tasks wait for. What a stop or crash has interrupted is taken up at once.
+	-- All of the server's other tasks wait for a task, so it only starts the prune. One that a stop or crash has interrupted is
+	-- continued now.
 	host_module:daily("Remove expired audit events", function ()
 		audit_log.prune_soon(host, 0);
 	end);
@@ -309,7 +310,7 @@ end
 if in_server then
 	library "reading/shell";
 
-	-- Nobody reads or prunes the log of a host that is not configured any more.
+	-- The log of a host that is not configured any more is not pruned.
 	module:hook("server-started", function ()
 		local found = library "reading/leftovers".find();
 		if #found > 0 then
@@ -318,7 +319,7 @@ if in_server then
 		end
 	end);
 
-	-- What prosodyctl asks for.
+	-- Requests of prosodyctl.
 	library "reading/socket".serve {
 		prune = function (attr)
 			if not audited_hosts[attr.host] then

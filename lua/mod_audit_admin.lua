@@ -1,7 +1,7 @@
--- Records what administrators do to the server: commands in its shell and ad-hoc commands, configurations that are read
--- again, modules and hosts that come and go, other certificates, and how the log itself is set.
+-- Records what administrators do: commands in the shell, ad-hoc commands, reloads of the configuration, modules and hosts that are
+-- loaded and unloaded, new certificates, and changes of the log's own options.
 --
--- What concerns the whole server is recorded on each host that this module is enabled on.
+-- Events of the whole server are recorded on each host that has this module.
 
 module:set_global();
 
@@ -28,11 +28,11 @@ local function is_ours(host)
 	return session and session.modules and session.modules.audit_admin ~= nil;
 end
 
--- What is loaded while the server or a host starts is what the configuration says.
+-- Modules that are loaded while the server or a host starts are not recorded: the configuration names them.
 local running = prosody.state == "running";
-local changing = {}; -- hosts that come or go
+local changing = {}; -- hosts that are being activated or deactivated
 
--- record(host, event_type, custom, source): who did it is whoever acts now.
+-- record(host, event_type, custom, source | nil). The actor is the one who acts now.
 local function record(host, event_type, custom, source)
 	local event = { actor = audit:acting(host) or { kind = running and "unknown" or "server" }, custom = custom };
 	if not source then
@@ -54,7 +54,7 @@ end
 
 local shell_env = module:shared("/*/admin_shell/env");
 
--- Prosody does not ask who is at the other end of the socket. The console of mod_admin_telnet has an address.
+-- The admin socket does not tell who uses it. The console of mod_admin_telnet has an address.
 local function describe_session(origin)
 	local session = { id = origin.id, type = origin.type };
 	if origin.conn then
@@ -67,7 +67,7 @@ end
 local function record_command(event)
 	local session = describe_session(event.origin);
 	local actor = { kind = "admin-shell", session = session, entries = {} };
-	-- Which hosts and commands there are tells a JID or a command from a password.
+	-- With the hosts and commands that exist, a JID or a command can be told from a password.
 	local line = core.shell_line(tostring(event.stanza:get_text() or ""), hosts, shell_env);
 	for host in pairs(hosts) do
 		if is_ours(host) then
@@ -79,8 +79,8 @@ local function record_command(event)
 	return actor;
 end
 
--- What a command asks for, such as a password, comes later and by an event of its own.
--- session -> { stop = what ends the watching, [id of a request] = who asked }
+-- A command can ask for more input, such as a password. The answer comes later, as another event.
+-- session -> { stop = function that stops watching, [id of a request] = actor }
 local requests = setmetatable({}, { __mode = "k" });
 
 local function remember_request(of_session, sent)
@@ -101,7 +101,7 @@ local function watch_requests(session)
 end
 
 module:wrap_event("admin/repl-input", function (handlers, name, event)
-	-- Recorded before it runs: it may end the server.
+	-- Recorded before the command runs: it may end the server.
 	local actor = try("a command of the shell", record_command, event);
 	if not actor then
 		return handlers(name, event);
@@ -127,7 +127,7 @@ local stop_following = acting.follow_promises();
 local config_before;
 
 audit:watch("reloading-config", function ()
-	-- Reading the file again makes a new table of it.
+	-- Prosody makes a new table when it reads the file again.
 	config_before = getconfig();
 end);
 
@@ -138,7 +138,7 @@ local function certificate_changed(host)
 	end
 end
 
--- After the modules that use what has changed, mod_audit and mod_tls among them.
+-- After the modules that use the options, such as mod_audit and mod_tls.
 audit:watch("config-reloaded", function ()
 	local before, now = config_before, getconfig();
 	config_before = nil;
@@ -161,8 +161,8 @@ audit:watch("server-started", function () running = true; end);
 audit:watch("server-stopping", function () running = false; end);
 module:add_timer(0, function () running = running or not prosody.shutdown_code and not prosody.shutdown_reason; end);
 
--- Prosody 0.12 announces modules that there never were, by the text that was typed. A name is recorded if such a module was seen,
--- or if it looks like one.
+-- Prosody 0.12 fires these events also for modules that do not exist, with the text that was typed. A name is recorded if the module
+-- was loaded once, or if it looks like the name of a module.
 local seen = {};
 local function module_name(name)
 	for _, session in pairs(hosts) do
@@ -183,7 +183,7 @@ local function hook_modules(context, to_record)
 	end
 end
 
--- Modules that are loaded once for the whole server.
+-- Modules of the whole server.
 hook_modules(module, record_everywhere);
 
 local function host_changed(host, event_type)
@@ -195,7 +195,7 @@ end
 
 audit:watch("host-activated", function (host) changing[host] = true; end, 1000);
 audit:watch("host-activated", function (host) host_changed(host, "host-activated"); end, -1000);
--- While it is still there to be recorded on.
+-- Before the host is gone, so that the event can be recorded on it.
 audit:watch("host-deactivating", function (event)
 	host_changed(event.host, "host-deactivated");
 	changing[event.host] = true;
@@ -212,7 +212,7 @@ function module.add_host(host_module)
 	configs.certificate_of(host);
 	record(host, "audit-started", nil, "mod_audit");
 
-	-- There is no event before a module goes, and none for it afterwards.
+	-- A module gets no event before it is unloaded, and none of its own unloading.
 	function host_module.unload()
 		if module.loaded ~= false and not host_module.reloading and not changing[host] then
 			try("its own end", record, host, "module-unloaded", { audit.detail("module", { name = module.name }) });
@@ -220,7 +220,7 @@ function module.add_host(host_module)
 	end
 end
 
--- So does mod_audit, and then nothing is recorded any more.
+-- The same for mod_audit: nothing can be recorded after it is unloaded.
 audit:watch("audit-stopping", function ()
 	record_everywhere("module-unloaded", { audit.detail("module", { name = "audit" }) });
 end);

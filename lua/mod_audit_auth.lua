@@ -1,9 +1,9 @@
--- Records logins: authentication-success, authentication-failure, new-client (with mod_client_management), and on request
--- the sessions that come of them: resource-bound, session-ended.
+-- Records logins: authentication-success, authentication-failure and new-client (with mod_client_management). With the option
+-- audit_auth_sessions also sessions: resource-bound and session-ended.
 --
--- Each shape of event is understood: SASL {session, condition, text}, SASL2 {session, message, error, error_text},
--- mod_http_oauth2 {session} and mod_client_certs {session, condition} without a SASL handler. A failure before the
--- client gave a name is an event of the host. What Prosody fires no event for is found by audit/attempts.lib.lua.
+-- Events come in several forms: SASL {session, condition, text}, SASL2 {session, message, error, error_text}, mod_http_oauth2
+-- {session}, and mod_client_certs {session, condition} without a SASL handler. A failure before the client gave a name is an event of
+-- the host. Logins for which Prosody fires no event are found by audit/attempts.lib.lua.
 
 module:set_global();
 
@@ -25,8 +25,8 @@ local function get_sasl_handler(session)
 	return type(handler) == "table" and handler or no_handler;
 end
 
--- The names given in FAST attempts, by session. A FAST handler keeps the name only when the token was right, so that
--- without this a failure could not tell whose token had expired.
+-- The names given in FAST attempts, by session. A FAST handler keeps the name only if the token was right: without this table, a
+-- failure could not tell whose token had expired.
 local fast_usernames = setmetatable({}, { __mode = "k" });
 
 function module.add_host(module)
@@ -72,7 +72,7 @@ function module.add_host(module)
 		local session = event.session or no_session;
 		local handler = get_sasl_handler(session);
 		if passwords_only and handler.fast then return; end
-		-- The session's name went through nodeprep, whatever the mechanism did.
+		-- The session's name is always prepared by nodeprep.
 		return session.username or handler.username, "authentication-success", session;
 	end, function (_, session)
 		return get_extra(session, get_sasl_handler(session));

@@ -1,5 +1,5 @@
--- Records the marks that rules of mod_firewall put on accounts: mark-set and mark-cleared. The mod_firewall that Debian has
--- for Prosody 0.12 announces no marks: with that one the module records nothing.
+-- Records the marks that rules of mod_firewall put on accounts: mark-set and mark-cleared. The mod_firewall in Debian 12 fires no
+-- events for marks: then this module records nothing.
 
 module:set_global();
 
@@ -13,10 +13,10 @@ function module.add_host(module)
 
 	local user_sessions = prosody.hosts[module.host].sessions;
 
-	-- Where mod_firewall keeps its marks.
+	-- The store of mod_firewall.
 	local mark_storage = module:open_store("firewall_marks");
 
-	-- A rule sets its mark with each stanza that it matches; only the first time is it news. mod_firewall itself is at -1.
+	-- A rule sets its mark again with each stanza that it matches; only the first time is recorded. mod_firewall runs at -1.
 	local function is_marked(username, mark)
 		local user = user_sessions[username];
 		local marks = user and user.firewall_marks or mark_storage and mark_storage:get(username);

@@ -1,6 +1,5 @@
--- Records what becomes of rooms, on a component with mod_muc: room-created, room-destroyed, room-configured,
--- room-affiliation-changed and room-role-changed. Roles that come with joining, leaving or an affiliation are a part of
--- that, and no event.
+-- Records what happens to rooms, on a component with mod_muc: room-created, room-destroyed, room-configured,
+-- room-affiliation-changed and room-role-changed. Role changes by joining, leaving or a new affiliation are not recorded.
 
 module:set_global();
 
@@ -18,7 +17,7 @@ local ipairs, pairs, pcall, setmetatable, type = ipairs, pairs, pcall, setmetata
 function module.add_host(module)
 	local audit = new_audit(module, "audit");
 
-	-- Before all who may stop an event.
+	-- Before handlers that can stop an event.
 	local first = 1000;
 
 	-- Who did it --
@@ -27,7 +26,7 @@ function module.add_host(module)
 		return { kind = "user", jid = jid, session = full_sessions[jid] };
 	end
 
-	-- An event's actor is missing where the room does something for somebody: who asked for that is known by the request.
+	-- If a room does something on request, the event has no actor: it is the sender of the request.
 	local function get_actor(jid)
 		if type(jid) == "string" then return user_actor(jid); end
 		return audit:acting() or { kind = "unknown" };
@@ -37,7 +36,7 @@ function module.add_host(module)
 		return (event.incoming or event.stanza).attr.from;
 	end
 
-	-- A wrapper of a request's handlers: what they do is done by who sent it.
+	-- Wraps the handlers of a request: what they do is done by its sender.
 	local function as_sender(handlers, name, event)
 		local ok, jid = pcall(sender_of, event);
 		if not ok then
@@ -56,7 +55,7 @@ function module.add_host(module)
 
 	-- Rooms --
 
-	-- Who makes a room gets it; that is a part of room-created.
+	-- The creator of a room becomes its owner. That is a part of room-created.
 	local creators = setmetatable({}, { __mode = "k" });
 
 	audit:watch("muc-room-pre-create", function (event)
@@ -77,7 +76,7 @@ function module.add_host(module)
 	audit:hook("muc-room-destroyed", function (event)
 		local room = event.room;
 		return nil, "room-destroyed", {
-			-- room:destroy() sets the field; without it the last one has left a room that is not kept.
+			-- room:destroy() sets this field. Without it, the last occupant has left a temporary room.
 			actor = room.destroying and get_actor() or { kind = "server" };
 			custom = { audit.detail("room", { jid = room.jid, alternate = event.newjid }, event.reason) };
 		};
@@ -85,7 +84,7 @@ function module.add_host(module)
 
 	-- Configuration --
 
-	-- What the form says of each setting; lists have the chosen one among their options.
+	-- The settings in the room's form, by name. For lists, the options say which one is chosen.
 	local function get_settings(room, actor)
 		local settings = {};
 		for _, field in ipairs(room:get_form_layout(actor)) do
@@ -96,7 +95,7 @@ function module.add_host(module)
 		return settings;
 	end
 
-	-- By room: a form that was submitted, with the settings before it.
+	-- By room: who submitted a form, and the settings before that.
 	local submitted = {};
 
 	audit:watch("muc-config-submitted", function (event)
@@ -134,7 +133,7 @@ function module.add_host(module)
 		return ...;
 	end
 
-	-- When the request has been handled the new settings are there; no event tells of that.
+	-- No event tells that the new settings are in place; they are after the request was handled.
 	module:wrap_event("iq-set/bare/http://jabber.org/protocol/muc#owner:query", function (handlers, name, event)
 		return finish(as_sender(handlers, name, event));
 	end);
@@ -156,8 +155,8 @@ function module.add_host(module)
 
 	-- Roles --
 
-	-- The role that somebody wants to give to an occupant: whether it may be given is only told by the presence that follows,
-	-- which has the same table for the occupant, as no other has.
+	-- A role that somebody wants to give to an occupant. Whether that was allowed is known by the presence that follows: it has the
+	-- same table for the occupant.
 	local wanted;
 
 	audit:watch("muc-pre-set-role", function (event)
@@ -178,7 +177,7 @@ function module.add_host(module)
 			wanted = nil;
 			if from == (occupant.role or "none") then return; end
 		elseif event.actor or occupant.role or not has_status(event.x, "307") then
-			return; -- Not kicked by the room itself either.
+			return; -- and the room itself has not kicked anybody
 		end
 		return jid_bare(occupant.bare_jid), "room-role-changed", {
 			actor = get_actor(event.actor);

@@ -1,5 +1,5 @@
--- Records how accounts come and go: user-registered, user-deregistered, user-deregistered-pending, user-enabled and
--- user-disabled, by their owners (in-band or on the web, by invite or not) and by administrators; and registration-refused.
+-- Records the beginning and the end of accounts: user-registered, user-deregistered, user-deregistered-pending, user-enabled,
+-- user-disabled and registration-refused. By their owners (in-band or on the web, with or without an invite) or by administrators.
 
 module:set_global();
 
@@ -30,7 +30,7 @@ function module.add_host(module)
 
 	-- Refused registrations --
 
-	-- Sessions whose answer tells.
+	-- Sessions of which the server's answer tells the outcome.
 	local asking = setmetatable({}, { __mode = "k" });
 
 	local function refuse(event, username, condition, text)
@@ -75,7 +75,7 @@ function module.add_host(module)
 		end
 	end, 1000);
 
-	-- XEP-0379: an invite that is none.
+	-- XEP-0379: an invite that is not valid.
 	audit:watch("stanza/iq/urn:xmpp:pars:0:preauth", function (event)
 		if event.origin.type == "c2s_unauthed" and event.stanza.attr.type == "set" then
 			watch_answer(event.origin, event.stanza);
@@ -88,7 +88,7 @@ function module.add_host(module)
 		module:audit(audit:jid(username), "user-registered", { custom = roles_of(registration), actor = registration.actor });
 	end
 
-	-- The last to see an attempt.
+	-- The last handler.
 	audit:watch("user-registering", function (event)
 		local username, session = event.username, event.session;
 		if not event.allowed then
@@ -102,14 +102,14 @@ function module.add_host(module)
 		end
 		local registration = accounts.begin("registering", username, { roles = {} });
 		if not (session and asking[session]) then
-			-- On the web, what comes of it comes before the next turn of the server's loop, and no event tells that it failed.
+			-- A registration on the web ends before the next turn of the loop. No event tells if it failed.
 			module:add_timer(0, function ()
 				accounts.finish("registering", username, registration);
 			end);
 		end
 	end, -1000);
 
-	-- After mod_invites_register, which gives the roles of an invite.
+	-- After mod_invites_register, which sets the roles of an invite.
 	audit:hook("user-registered", function (event)
 		local session, jid = accounts.session(event), audit:jid(event.username, event.host);
 		local custom = roles_of(accounts.current("registering", event.username));
@@ -124,8 +124,8 @@ function module.add_host(module)
 	audit:watch("user-registered", registered, -1000);
 	audit:watch("user-password-reset", registered, -1000);
 
-	-- core.usermanager of Prosody 13 gives each new account a role, a password, and enables it; all that is its registration.
-	-- The account has never had a password when it is given its first role.
+	-- core.usermanager of Prosody 13 gives a new account a role and a password, and enables it. All of that is one registration. When
+	-- it gets its first role, the account has never had a password.
 	local function is_new(username)
 		if not usermanager.get_account_info then return false; end -- COMPAT 0.12
 		local ok, account = pcall(usermanager.get_account_info, username, module.host);
@@ -137,7 +137,7 @@ function module.add_host(module)
 		local username = event.username;
 		local registration = accounts.current("registering", username);
 		if not registration and is_new(username) then
-			-- Made by an administrator; no event says so.
+			-- An administrator has made the account. There is no event for that.
 			registration = accounts.begin("registering", username, { roles = {}, actor = accounts.administrator() });
 			module:add_timer(0, function ()
 				if accounts.current("registering", username) == registration then
@@ -153,7 +153,7 @@ function module.add_host(module)
 
 	-- Deregistration --
 
-	-- The session is closed with the account, and then knows nothing any more; so it is read when the request comes in.
+	-- The session is closed with the account, and cleared. So it is read when the request comes in.
 	local function remember_session(event)
 		local session, stanza = event.origin, event.stanza;
 		local query = stanza.tags[1];
@@ -177,7 +177,7 @@ function module.add_host(module)
 		local removal = accounts.current("removing", event.username);
 		return audit:jid(event.username, event.host), "user-deregistered", {
 			session = removal and removal.session or event.session;
-			-- No session where the time of a pending removal has come.
+			-- A pending removal happens later, without a session.
 			actor = owner_of(removal) or event.session and { kind = "user", session = event.session } or { kind = "server" };
 		};
 	end);
@@ -198,7 +198,7 @@ function module.add_host(module)
 	audit:watch("user-deregistered", removed, -1000);
 	audit:watch("user-deregistered-pending", removed, -1000);
 
-	-- Enabled and disabled: core.usermanager of Prosody 13 fires these globally --
+	-- Enabled and disabled: core.usermanager of Prosody 13 fires these for the whole server --
 
 	audit:hook_global("user-enabled", function (event)
 		local username = event.username;

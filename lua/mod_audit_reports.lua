@@ -1,5 +1,5 @@
--- Records reports of spam and abuse (XEP-0377) as mod_spam_reporting takes them: abuse-reported. It concerns the account
--- that was reported, wherever that is; who reported it is the actor.
+-- Records reports of spam and abuse (XEP-0377) to mod_spam_reporting: abuse-reported. The user of the entry is the account that was
+-- reported, on any server; the actor is the one who reported it.
 
 module:set_global();
 

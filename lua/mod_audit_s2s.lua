@@ -1,5 +1,5 @@
--- Records connections with other servers, s2s-established and s2s-refused, and those of external components,
--- component-authenticated and component-refused. What a component does is recorded where the module is loaded on it.
+-- Records connections with other servers (s2s-established and s2s-refused) and of external components (component-authenticated and
+-- component-refused). For a component, this module must be enabled on the component.
 
 module:set_global();
 
@@ -12,9 +12,9 @@ local ipairs, pairs, setmetatable, type = ipairs, pairs, setmetatable, type;
 
 -- Other servers --
 
--- What Prosody says of a stream at another time than when it is recorded: mechanism and remote (how it authenticated, and
--- as whom), closing (what close() was given), verifies (it asked whether a dialback key is ours), recorded (its refusal
--- was). Shared, as most of it is said before it is known which of our hosts is meant.
+-- What becomes known of a stream before it is recorded: mechanism and remote (how it authenticated, and as which host), closing (the
+-- arguments of close()), verifies (it asked whether a dialback key is ours), recorded (its refusal was recorded). Shared by all hosts,
+-- as the host is often not known yet.
 local streams = module:shared("/*/audit_s2s/streams");
 setmetatable(streams, { __mode = "k" });
 
@@ -44,7 +44,7 @@ local function chain_errors(errors)
 	return table.concat(found, ", ");
 end
 
--- <certificate/> with the outcome of its check, nil where there was none, or nobody to check it.
+-- certificate(session) -> <certificate/> with the result of its check | nil, if none was checked
 local function certificate(session)
 	if not session.cert_chain_status then return nil; end
 	return details.detail("certificate", {
@@ -65,13 +65,13 @@ local function describe_established(event)
 	local stream = of_stream(session);
 	return nil, "s2s-established", get_extra(session, details.detail("s2s", {
 		direction = session.direction;
-		-- One stream may be used for several hosts of a server: the last that authenticated is meant.
+		-- A stream can be used for several hosts of a server: this is the last one that authenticated.
 		remote = stream.remote or remote_host(session);
 		mechanism = stream.mechanism;
 	}));
 end
 
--- Of what close() was given: the condition, a text, and who refused. Nothing where there was no error.
+-- explain_closing(session, closing) -> condition, text, "local" | "remote", which side refused | nothing, if there was no error
 local function explain_closing(session, closing)
 	local given, said = closing.reason, closing.remote_reason;
 	local condition, text = given, nil;
@@ -100,7 +100,7 @@ local function explain_closing(session, closing)
 	end
 end
 
--- Of a stream that was never closed: the connection was lost, or there was none.
+-- The same for a stream without close(): the connection was lost, or never made.
 local function explain_failure(session, reason)
 	if session.secure == false then
 		return "encryption-failed", reason;
@@ -123,8 +123,7 @@ server:watch("s2s-created", function (event)
 	server.watch_close(session, note_closing);
 end);
 
--- Of each host that has this module, what records a refusal there. A host that we do not have has no log: the first of them takes
--- what is meant for it.
+-- By host: the function that records a refusal there. Refusals for hosts that we do not have are recorded on the first of these hosts.
 local recorders = {};
 
 local function recorder_for(local_host)
@@ -150,14 +149,14 @@ server:watch("s2s-destroyed", function (event)
 	else
 		condition, text = explain_failure(session, event.reason);
 	end
-	-- Neither is a refusal: the end of a server, and of a stream that was for a dialback key only.
+	-- The stop of a server is no refusal, nor is the end of a stream that only verified a dialback key.
 	if not condition or condition == "system-shutdown" or condition == "connection-timeout" and stream.verifies then return; end
 	record_refusal(session, local_host, remote, condition, text, by);
 end);
 
 -- External components --
 
--- They have no field ip, and no id.
+-- Sessions of components have no fields ip and id.
 local function component_session(session)
 	return { type = session.type; ip = session.conn and session.conn:ip() };
 end
@@ -184,7 +183,7 @@ function module.add_host(module)
 		recorders[module.host] = nil;
 	end
 
-	-- mod_s2s itself is at -1.
+	-- mod_s2s runs at -1.
 	audit:watch("s2s-authenticated", function (event)
 		local stream = of_stream(event.session);
 		stream.mechanism, stream.remote = event.mechanism, event.host;
@@ -198,7 +197,7 @@ function module.add_host(module)
 		if origin.direction == "incoming" then
 			of_stream(origin).verifies = true;
 		elseif attr.type and attr.type ~= "valid" and attr.from == origin.to_host then
-			-- The server whose key somebody gave denies it. Prosody passes that on, and leaves the stream open.
+			-- The other server says that the key is not its own. Prosody passes that on, and leaves the stream open.
 			for session in pairs(prosody.incoming_s2s) do
 				if session.streamid == attr.id and session.to_host == module.host and session.hosts[attr.from] then
 					record_refusal(session, module.host, attr.from, "dialback-failed", nil, "remote");
@@ -224,7 +223,7 @@ function module.add_host(module)
 		});
 	end);
 
-	-- A handshake is an attempt to authenticate, and no event tells of one that failed. mod_component is at -1.
+	-- No event tells that a handshake failed. mod_component runs at -1.
 	module:hook("stanza/jabber:component:accept:handshake", audit:guard("component handshake", function (event)
 		if event.origin.type == "component_unauthed" then
 			audit.watch_close(event.origin, note_component_closing);

@@ -1,7 +1,7 @@
--- Records server-started, server-stopped (with the reason) and server-crashed, on each host that it is enabled on.
+-- Records server-started, server-stopped (with the reason) and server-crashed, on each host that has this module.
 --
--- While the server runs, the time is stored at every heartbeat; whoever finds that at the next start knows that the
--- server did not stop by itself, and when it was last alive.
+-- While the server runs, the time is stored at every heartbeat. If the next start finds a heartbeat and no stop, the server has
+-- crashed, and was last alive at that time.
 
 module:set_global();
 
@@ -21,21 +21,21 @@ function module.add_host(module)
 
 	local interval = audit:option("audit_status_heartbeat_interval");
 
-	-- A keyval store, for 0.12; what the keyval+ of the modules before us has written reads the same.
+	-- A keyval store, as 0.12 has no keyval+. Data that the community's modules wrote by keyval+ can be read with it.
 	local store, store_err = module:open_store("audit_status", "keyval");
 	if not store then
 		module:log("error", "Crashes can't be told from stops, as there is no store for the server's status: %s", store_err);
 	end
 
-	-- For other modules: whether the server had crashed before this start.
+	-- For other modules: whether the server crashed before this start.
 	local environment = module.environment;
 	environment.crashed = false;
 
-	-- That the server runs is in the store.
+	-- Whether the store says that the server runs.
 	local running = false;
 	local write_failed = false;
 
-	-- A driver that raises is one that fails.
+	-- An error raised by a driver is treated as a failure.
 	local function call(method, ...)
 		if not store then return nil; end
 		local ok, result, err = pcall(store[method], store, nil, ...);
@@ -96,7 +96,7 @@ function module.add_host(module)
 		write_status("stopped");
 	end
 
-	-- Storage drivers may wait, which events and timers do not allow.
+	-- Storage drivers may wait, which is not possible in events and timers.
 	local perform = {};
 	for name, task in pairs(tasks) do
 		perform[name] = audit:guard(name, task);
@@ -108,7 +108,7 @@ function module.add_host(module)
 	local stopped = false;
 
 	module:hook_global("server-started", audit:guard("server-started", function ()
-		-- A server that gives up while it starts, as another one runs already, must not touch the other one's status.
+		-- If another server runs already, this one gives up. It must not change the status of the other one.
 		if prosody.shutdown_reason or prosody.shutdown_code then return; end
 		runner:run("start");
 	end));
@@ -120,16 +120,16 @@ function module.add_host(module)
 		end
 	end));
 
-	-- The first turn of the loop comes after server-started. In a server that runs already, this is where we begin.
+	-- In the first turn of the loop, after server-started. If the module is loaded later, it begins here.
 	timers.add(module, 0, function ()
 		if stopped then return; end
-		if runner.state == "ready" then -- else a slow store is at the last one still
+		if runner.state == "ready" then -- otherwise a slow store still writes the last heartbeat
 			runner:run("heartbeat");
 		end
 		return interval;
 	end);
 
-	-- Unloaded, we could not tell a stop from a crash any more.
+	-- Without this module the next start could not tell a stop from a crash.
 	function module.unload()
 		if running and not stopped and not module.reloading then
 			runner:run("leave");

@@ -1,5 +1,5 @@
--- Records what mod_tokenauth grants and takes back (token-grant-created, token-grant-revoked, token-revoked), and the life
--- of invites (invite-created, invite-used). Never a token that can be used. Prosody 0.12 fires no events for grants.
+-- Records grants of mod_tokenauth (token-grant-created, token-grant-revoked, token-revoked) and invites (invite-created, invite-used).
+-- An entry never has a token that can be used. Prosody 0.12 fires no events for grants.
 
 module:set_global();
 
@@ -14,13 +14,13 @@ local get_module = require "core.modulemanager".get_module;
 
 local ipairs, pcall, setmetatable, type = ipairs, pcall, setmetatable, type;
 
--- Grants: mod_tokenauth does not say on whose behalf it acts --
+-- Grants: the events of mod_tokenauth do not tell who acts --
 
 local function table_or_empty(value)
 	return type(value) == "table" and value or {};
 end
 
--- The client as mod_http_oauth2 describes it. Its hash tells one registered client from another, as a name does not.
+-- The client is described as mod_http_oauth2 has it. Its hash identifies a registered client; several can have the same name.
 local function describe_grant(id, grant)
 	local data = table_or_empty(table_or_empty(grant).data);
 	local client = table_or_empty(data.oauth2_client);
@@ -67,14 +67,14 @@ function module.add_host(module)
 
 	-- Invites --
 
-	-- For whom it is: the account whose contact one becomes, whose password is reset, or that may be made.
+	-- The account that an invite is for: it gets a contact, its password is reset, or it can be registered.
 	local function subject_of(invite)
 		local more = table_or_empty(invite.additional_data);
 		return more.allow_reset and audit:jid(more.allow_reset) or jid_node(invite.jid) and invite.jid or nil;
 	end
 
 	audit:hook("invite-created", function (invite)
-		local source = table_or_empty(invite.additional_data).source; -- who has asked mod_invites_adhoc for it
+		local source = table_or_empty(invite.additional_data).source; -- the user of mod_invites_adhoc
 		return subject_of(invite), "invite-created", {
 			custom = { invites.describe(invite) };
 			actor = audit:acting() or source and { kind = "adhoc", jid = source } or accounts.administrator();
@@ -93,8 +93,8 @@ function module.add_host(module)
 		end);
 	end
 
-	-- XEP-0379: a contact who has an invite asks for a subscription. mod_invites_register answers that at 1, and then the
-	-- invite is used up; no event says so.
+	-- XEP-0379: a contact with an invite asks for a subscription. mod_invites_register handles that at 1 and removes the invite. There
+	-- is no event for that.
 	local asked = setmetatable({}, { __mode = "k" });
 
 	local function find_invite(token, username)

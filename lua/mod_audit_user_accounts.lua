@@ -1,5 +1,5 @@
--- Records all of what happens to accounts: what mod_audit_register does, which it loads, and user-password-changed,
--- user-password-reset, user-role-changed and user-deleted. With both enabled each event is recorded once.
+-- Records everything that happens to accounts: user-password-changed, user-password-reset, user-role-changed and user-deleted, and the
+-- events of mod_audit_register, which it loads. Each event is recorded once, also if both modules are enabled.
 
 module:set_global();
 
@@ -15,7 +15,7 @@ function module.add_host(module)
 	local audit = new_audit(module, "audit", "audit_register");
 	local accounts = new_accounts(audit);
 
-	-- core.usermanager fires these for all hosts at once. What is a part of a registration is none of ours.
+	-- core.usermanager fires these for the whole server. Events that are a part of a registration are not recorded.
 	local function hook_change(event_name, describe)
 		audit:hook_global(event_name, function (event)
 			if not accounts.current("registering", event.username) then
@@ -25,7 +25,7 @@ function module.add_host(module)
 	end
 
 	hook_change("user-password-changed", function (event)
-		-- The resource that changed it, where it was a client of the account.
+		-- The resource is that of a client of the account which changed it.
 		local user = event.resource and prosody.hosts[module.host].sessions[event.username];
 		local session = user and user.sessions[event.resource];
 		return audit:jid(event.username), "user-password-changed", {
@@ -34,8 +34,8 @@ function module.add_host(module)
 		};
 	end);
 
-	-- By an invite that an administrator has made for that. With 0.12.3 and 13.0.1 this is no user-password-changed, and what
-	-- is one in later versions is a part of it.
+	-- By an invite that an administrator has made for that. Later versions than 0.12.3 and 13.0.1 also fire user-password-changed,
+	-- which is a part of it.
 	audit:hook("user-password-reset", function (event)
 		local session, jid = accounts.session(event), audit:jid(event.username);
 		local custom = { audit.invite_used(event) };
@@ -57,7 +57,7 @@ function module.add_host(module)
 		end);
 	end
 
-	-- COMPAT 0.12: the event does not say which roles the account has now.
+	-- COMPAT 0.12: the event does not have the roles of the account.
 	hook_change("user-roles-changed", function (event)
 		local names, roles = {}, {};
 		for name, given in pairs(usermanager.get_roles(audit:jid(event.username), module.host) or {}) do
@@ -70,7 +70,7 @@ function module.add_host(module)
 		return role_changed(event, roles);
 	end);
 
-	-- An account that its owner has removed, now or a while ago, is user-deregistered, which comes after this.
+	-- If the owner removes the account, now or after a pending removal, user-deregistered follows.
 	local deleting = {};
 
 	local function record_deletion(username)

@@ -1,19 +1,22 @@
--- What is going on with which account, so that one registration or removal is one entry though Prosody fires several events,
--- and who does it.
+-- What is happening to an account now, and who does it. Prosody fires several events for one registration or removal; with this,
+-- it becomes one entry.
 --
 -- local accounts = library "accounts" (audit);
+-- accounts.begin("removing", "romeo", { … })    -- "registering" or "removing"
+-- accounts.current("removing", "romeo")         --> { … } | nil
+-- accounts.finish("removing", "romeo")
 
 local monotonic = require "util.time".monotonic;
 
 local type = type;
 
--- What never came to its end (a store has failed) must not hide for long what somebody does to the account later.
+-- A registration or removal may never end, for instance if a store fails. It must not hide later events for long.
 local seconds_at_most = 60;
 
 return function (audit)
 	local accounts, module = {}, audit.module;
 
-	-- One for all modules of the host, over their reloads: "registering" or "removing" -> username -> what is known of it.
+	-- Shared by all modules of the host, and kept over reloads: "registering" or "removing" -> username -> what is known.
 	local shared = module:shared("/"..module.host.."/audit/accounts");
 
 	function accounts.begin(what, username, known)
@@ -32,7 +35,7 @@ return function (audit)
 		return known or nil;
 	end
 
-	-- Only of that which was begun as known, where it is given: another may have begun meanwhile.
+	-- finish(what, username, known | nil). With `known`, as begin() returned it, nothing ends that has begun since.
 	function accounts.finish(what, username, known)
 		local of_all = shared[what];
 		if of_all and username and (known == nil or of_all[username] == known) then
@@ -40,12 +43,12 @@ return function (audit)
 		end
 	end
 
-	-- Web registrations have no session, just the address.
+	-- session(event) -> the session of a registration | nil. Registrations on the web have only an address.
 	function accounts.session(event)
 		return type(event.session) == "table" and event.session or event.ip and { ip = event.ip } or nil;
 	end
 
-	-- Who does something with an account of his own, in-band or on the web, where he is no session of the account yet.
+	-- applicant(event, jid | nil) -> the actor who registers an account or resets a password, in-band or on the web
 	function accounts.applicant(event, jid)
 		local session = accounts.session(event);
 		if session and session.type then
@@ -54,7 +57,7 @@ return function (audit)
 		return session and { kind = "http", session = session } or accounts.administrator();
 	end
 
-	-- Who does something with the account of another, as far as it can be known.
+	-- administrator() -> the actor who changes the account of somebody else; of kind "unknown" if it can't be known
 	function accounts.administrator()
 		return audit:acting() or { kind = "unknown" };
 	end

@@ -1,7 +1,7 @@
--- Who acts now: leads from what an administrator does to the events that come of it, and never guesses.
+-- Who acts now: links what an administrator does with the events that it causes. It never guesses.
 --
--- The link lies with the coroutine in which something runs: a handler may wait, and others run meanwhile. A promise goes on
--- in a later turn of the loop, outside of that coroutine; the link goes with it, from the place where it was made.
+-- The actor belongs to the coroutine that runs, since other code runs while a handler waits. A promise continues in a later turn of
+-- the loop and outside of that coroutine: it keeps the actor of the place where it was made.
 
 local acting = {};
 
@@ -10,7 +10,7 @@ local promise = require "util.promise";
 local error, pcall, setmetatable, type = error, pcall, setmetatable, type;
 local running = coroutine.running;
 
--- One for all modules: coroutine -> actor.
+-- Shared by all modules: coroutine -> actor.
 local shared = module:shared("/*/audit/acting");
 shared.of = shared.of or setmetatable({}, { __mode = "k" });
 local of = shared.of;
@@ -25,7 +25,7 @@ local function finish(thread, before, ok, ...)
 	return ...;
 end
 
--- run(actor, f, ...) -> what f(...) gives. What is recorded meanwhile, and what promises do that f makes, is done by
+-- run(actor, f, ...) -> what f(...) returns. While f runs, and in the promises that it makes, the actor is
 -- actor = { kind =, jid = | nil, session = | nil, entries = { [host] = id of the entry that says so } | nil }
 function acting.run(actor, f, ...)
 	local thread = current_thread();
@@ -34,16 +34,16 @@ function acting.run(actor, f, ...)
 	return finish(thread, before, pcall(f, ...));
 end
 
--- now() -> the actor that was given to run(), or nil
+-- now() -> the actor that was passed to run() | nil
 function acting.now()
 	return of[current_thread()];
 end
 
--- Lets promises take the link with them; returns a function that ends that.
+-- follow_promises() -> stop(): makes promises keep their actor until stop() is called
 function acting.follow_promises()
 	local name, next_tick = debug.getupvalue(promise.set_nexttick, 1);
 	if name ~= "next_tick" or type(next_tick) ~= "function" then
-		return function () end; -- What a promise does later is done by nobody known.
+		return function () end; -- The actor of a promise can't be known.
 	end
 	local ended = false;
 	local function follow(f)

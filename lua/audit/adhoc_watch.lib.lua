@@ -1,4 +1,4 @@
--- Watches ad-hoc commands (XEP-0050): what was run, by whom, and what came of it.
+-- Watches ad-hoc commands (XEP-0050): which was run, who ran it, and what was the result.
 
 local acting = library "acting";
 local detail, session_copy = library "details".detail, library "details".session_copy;
@@ -13,10 +13,10 @@ local error, ipairs, pcall, type = error, ipairs, pcall, type;
 
 local xmlns_commands = "http://jabber.org/protocol/commands";
 
--- How many fields of a form an entry names, and how many values of one it has.
+-- An entry has at most that many fields of a form, and values of a field.
 local MAX_FIELDS, MAX_VALUES = 50, 20;
 
--- What anybody may run, from anywhere, administers nothing.
+-- find_command(host_module, node) -> the command | nil. Commands that anybody may run are not administrative: nil, too.
 local function find_command(host_module, node)
 	for _, key in ipairs { "adhoc", "adhoc-provider" } do
 		for _, item in ipairs(host_module:get_host_items(key)) do
@@ -64,7 +64,7 @@ local function read_outcome(reply)
 	local tag = reply:get_child("command", xmlns_commands);
 	local note = tag and tag:get_child("note");
 	if note and note.attr.type == "error" then
-		return "error"; -- This is how mod_admin_adhoc says that nothing was done.
+		return "error"; -- mod_admin_adhoc reports failures this way
 	end
 	return tag and tag.attr.status;
 end
@@ -74,9 +74,9 @@ local function record(host_module, command, event, actor, reply)
 	if reply then
 		outcome, condition = read_outcome(reply);
 	end
-	-- Who was refused is no administrator.
+	-- A client that was refused is no administrator.
 	actor.administers = actor.administers and outcome ~= "refused";
-	-- A form was sent, nothing was done; or the host is gone by this command.
+	-- Only a form was sent. Or the command has removed this host.
 	if outcome == "executing" or not prosody.hosts[host_module.host] then return; end
 	host_module:audit(jid_bare(event.stanza.attr.from), outcome == "refused" and "adhoc-refused" or "adhoc-command", {
 		session = actor.session, actor = actor;
@@ -84,16 +84,16 @@ local function record(host_module, command, event, actor, reply)
 	});
 end
 
--- Roles of Prosody 13 that everybody may have who has an account.
+-- The roles of Prosody 13 that any account can have.
 local ordinary_roles = { ["prosody:guest"] = true; ["prosody:registered"] = true; ["prosody:member"] = true };
 
--- Whether it takes an administrator to run a command; what an administrator does is never only counted.
+-- Whether only administrators can run a command. Flood control never applies to what they do.
 local function is_administrative(command, origin)
 	local role = type(origin.role) == "table" and origin.role.name;
 	return command.permission ~= "local_user" and not ordinary_roles[role];
 end
 
--- watch_adhoc(host_module, try): records the ad-hoc commands of a host. try(name, f, ...) calls what must not raise.
+-- watch_adhoc(host_module, try): records the ad-hoc commands of a host. `try` is that of faults.lib.lua.
 return function (host_module, try)
 	host_module:wrap_event("iq-set/host/"..xmlns_commands..":command", function (handlers, name, event)
 		local origin, stanza = event.origin, event.stanza;
@@ -102,7 +102,7 @@ return function (host_module, try)
 		if not command then
 			return handlers(name, event);
 		end
-		-- A copy, as the command may end the session.
+		-- A copy: the command may end the session.
 		local session = session_copy(origin);
 		local administers = try("an ad-hoc command", is_administrative, command, origin);
 		local actor = { kind = "adhoc", jid = stanza.attr.from, session = session, administers = administers };

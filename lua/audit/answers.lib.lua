@@ -1,4 +1,4 @@
--- What the server answers to a stanza: the outcome of attempts of which Prosody fires no event.
+-- Watches what the server answers to a stanza. This tells the outcome of attempts for which Prosody fires no event.
 --
 -- local answers = library "answers" (audit);
 
@@ -10,12 +10,12 @@ return function (audit)
 	local answers = {};
 
 	local show = audit:guard("an answer to a client", function (watch)
-		watch.done = true; -- where it fails too
+		watch.done = true; -- also if see() raises
 		watch.done = watch.see(watch.stanza) == true;
 	end);
 
-	-- Shows see each stanza that is sent on the session until see returns true. The stanza goes its way whatever see does.
-	-- (A filter of util.filters could not be taken off again while it runs.)
+	-- watch(session, see): calls see(stanza) for each stanza that is sent to the session, until it returns true. The stanza is sent
+	-- whatever see() does. (A filter of util.filters can't be removed while it runs.)
 	function answers.watch(session, see)
 		local watch = { see = see };
 		local stop;
@@ -27,7 +27,7 @@ return function (audit)
 		end);
 	end
 
-	-- The same for the answer to an iq: see gets it, and "result" or "error".
+	-- watch_iq(session, iq, see): calls see(answer, "result" | "error") for the answer to an iq
 	function answers.watch_iq(session, iq, see)
 		local id = iq.attr.id;
 		answers.watch(session, function (stanza)
@@ -38,7 +38,7 @@ return function (audit)
 		end);
 	end
 
-	-- Condition and text of <error/> in a stanza, or of a <failure/> of SASL.
+	-- condition(element | nil) -> the condition and the text of an <error/>, or of a <failure/> of SASL
 	function answers.condition(element)
 		local condition, text;
 		for _, child in ipairs(element and element.tags or {}) do

@@ -1,13 +1,13 @@
--- Logins of which Prosody fires no event: they are known by what the server answers, or by the client being gone.
+-- Logins for which Prosody fires no event. They are recognised by the server's answer, or by the client leaving:
 --
---   SASL       what is refused before a mechanism has its say (no such mechanism, no encryption, bad base64, out of
+--   SASL       attempts that are refused before the mechanism runs (unknown mechanism, no encryption, bad base64, wrong
 --              order), aborted, or given up after a challenge
---   SASL2      the same, and everything where mod_sasl2 fires no events (Debian 12)
---   XEP-0078   everything
+--   SASL2      the same; and all attempts if mod_sasl2 fires no events (Debian 12)
+--   XEP-0078   all attempts
 --
--- local attempted_mechanism = library "attempts" (audit, record), where
--- record(event_type, session, login) has login = { username, mechanism, condition, text, fast }, and
--- attempted_mechanism(session) is what a client asks for that is about to be refused or let in.
+-- local attempted_mechanism = library "attempts" (audit, record);
+--   record(event_type, session, login) is called with login = { username, mechanism, condition, text, fast }
+--   attempted_mechanism(session) -> the mechanism of the attempt that is under way | nil
 
 local new_answers = library "answers";
 local session_copy = library "details".session_copy;
@@ -35,7 +35,7 @@ local function copy_of(session)
 end
 
 local function given_up(attempt)
-	-- The challenge of OAUTHBEARER says that the token was refused (RFC 7628, 3.2.3); of others it asks for more.
+	-- The challenge of OAUTHBEARER means that the token was refused (RFC 7628, 3.2.3).
 	attempt.condition = attempt.mechanism == "OAUTHBEARER" and "not-authorized" or "aborted";
 	attempt.text = "The client left after the challenge";
 	return attempt;
@@ -52,7 +52,7 @@ end);
 return function (audit, record)
 	local answers, module = new_answers(audit), audit.module;
 
-	-- The connection is gone. Before the client's name and address are, they were copied.
+	-- The connection is closed. The client's name and address were copied before.
 	local leave = audit:guard("a closed connection", function (session)
 		local attempt = attempts[session];
 		if attempt and attempt.left_behind then
@@ -61,7 +61,7 @@ return function (audit, record)
 		end
 	end);
 
-	-- Prosody does not say that a session of BOSH has ended.
+	-- Prosody fires no event when a BOSH session ends.
 	local function wait_for_end(session, attempt)
 		module:add_timer(bosh_interval, function ()
 			if session.destroyed then
@@ -91,18 +91,18 @@ return function (audit, record)
 			attempts[session] = nil;
 			if not attempt.reported then
 				attempt.condition, attempt.text = answers.condition(stanza);
-				if stanza.name == "false" then -- of util.sasl.external, when the certificate has expired
+				if stanza.name == "false" then -- util.sasl.external says this if the certificate has expired
 					attempt.condition = "credentials-expired";
 				end
 				record("authentication-failure", session, attempt);
 			end
 		elseif xmlns == xmlns_sasl then
-			attempts[session] = nil; -- that of SASL2 has its events after it
+			attempts[session] = nil; -- SASL2 fires its events after the answer
 		end
 		return true;
 	end
 
-	-- Before the modules that decide.
+	-- This runs before the modules that decide.
 	local function begin(event)
 		local session, stanza = event.origin, event.stanza;
 		if session.type ~= "c2s_unauthed" then return; end
@@ -126,7 +126,7 @@ return function (audit, record)
 	audit:watch("stanza/"..xmlns_sasl2..":authenticate", begin, 1000);
 	audit:watch("stanza/"..xmlns_sasl2..":response", begin, 1000);
 
-	-- What has its event is recorded there.
+	-- Attempts with an event are recorded there.
 	local function reported(event)
 		local attempt = event.session and attempts[event.session];
 		if attempt then
@@ -156,7 +156,7 @@ return function (audit, record)
 			if kind == "error" then
 				login.condition, login.text = answers.condition(answer:get_child("error"));
 				record("authentication-failure", session, login);
-			elseif session.username then -- else the answer says what was missing
+			elseif session.username then -- otherwise the answer lists the fields that are needed
 				record("authentication-success", session, login);
 			end
 		end);

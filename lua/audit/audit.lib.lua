@@ -1,14 +1,14 @@
--- What the audit modules have in common: hooks that can't hurt the server, who did it, and options.
+-- What the audit modules share: hooks that can't break an event of Prosody, actors, and options.
 --
--- Each of our modules, and what it uses, is loaded once for the whole server; Prosody then calls its add_host() for each host:
+-- Each of our modules is loaded once for the whole server, and Prosody calls its add_host() for each host:
 --
 --   module:set_global();
 --   local library = module:depends("audit").library;
 --   local new_audit = library "audit";
 --
 --   function module.add_host(host_module)
---       local audit = new_audit(host_module, "audit"); -- and what else it depends on
---       audit:hook("some-event", describe); -- audit.detail and so on are those of details.lib.lua
+--       local audit = new_audit(host_module, "audit"); -- and other modules that it depends on
+--       audit:hook("some-event", describe); -- audit.detail and others are in details.lib.lua
 --   end
 
 local core = require "audit_core";
@@ -26,8 +26,8 @@ local audit_mt = { __index = methods };
 
 -- Hooks --
 
--- Each event that Prosody fires for all hosts at once has one handler of ours, which calls those of the event's own host. With one
--- for each host, a server with thousands of hosts would call thousands.
+-- Some events are fired once for the whole server, and name their host. Each of them has one handler of ours, which calls the
+-- handlers of that host. With a handler for each host, a server with thousands of hosts would call thousands for each event.
 local is_hooked = {};
 
 local function hook_for_host(host_module, event_name, handler, priority)
@@ -43,8 +43,8 @@ local function hook_for_host(host_module, event_name, handler, priority)
 	end
 end
 
--- Lets note, a guarded handler, see each call of a session's close() as { session, reason, remote_reason } before it is
--- done. Prosody announces less of why a stream ended than close() is given.
+-- watch_close(session, note): calls note({ session =, reason =, remote_reason = }), a guarded handler, before each close() of the
+-- session. Prosody's events tell less about the reason than close() is told.
 function methods.watch_close(session, note)
 	local close = session.close;
 	function session.close(self, reason, remote_reason, ...)
@@ -55,10 +55,10 @@ end
 
 -- Who did it --
 
--- run_as(actor, f, ...) -> what f(...) gives, with acting() telling meanwhile that the actor does it.
+-- run_as(actor, f, ...) -> what f(...) returns. While f runs, acting() returns this actor.
 methods.run_as = acting.run;
 
--- The name of a role, as it may be recorded. COMPAT 0.12: any text is a role there, a password that was typed twice too.
+-- role_name(name) -> the name of a role, as it may be recorded. COMPAT 0.12: accepts any text as a role, even a password.
 function methods.role_name(name)
 	if module.may then return name; end
 	return core.field_value("role", tostring(name));
@@ -71,7 +71,7 @@ function methods:guard(name, f)
 	return faults.guard(self.module, name, f);
 end
 
--- describe(event) returns user, event_type, extra for self.module:audit(), or nothing where there is nothing to record.
+-- describe(event) -> user, event_type, extra, as module:audit() takes them | nothing, if there is nothing to record
 local function recorder(self, event_name, describe)
 	return self:guard(event_name, function (event)
 		local user, event_type, extra = describe(event);
@@ -81,19 +81,20 @@ local function recorder(self, event_name, describe)
 	end);
 end
 
--- For a handler that describes nothing. It can't keep the event from others.
+-- watch(event_name, handler, priority): hooks a guarded handler, which records what it wants to
 function methods:watch(event_name, handler, priority)
 	self.module:hook(event_name, self:guard(event_name, handler), priority);
 end
 
+-- hook(event_name, describe, priority): records what describe(event) returns
 function methods:hook(event_name, describe, priority)
 	self.module:hook(event_name, recorder(self, event_name, describe), priority);
 end
 
--- For events that anybody may cause as often as they like. identify(event) returns username, event_type, session, condition
--- at little cost (the account is one of our host, or nil), or no event_type where there is nothing to record.
--- describe(event, session, condition) returns extra for self.module:audit(); it is called only where flood control does not count
--- the event instead.
+-- hook_often(event_name, identify, describe, priority): for events that anybody can cause, as often as they like.
+--   identify(event) -> username, event_type, session, condition, at little cost. The username is that of an account of our host, or
+--     nil. No event_type means that there is nothing to record.
+--   describe(event, session, condition) -> extra, as module:audit() takes it. It is not called if flood control only counts the event.
 function methods:hook_often(event_name, identify, describe, priority)
 	self.module:hook(event_name, self:guard(event_name, function (event)
 		local username, event_type, session, condition = identify(event);
@@ -103,25 +104,24 @@ function methods:hook_often(event_name, identify, describe, priority)
 	end), priority);
 end
 
--- An event that Prosody fires for all hosts at once; only those of our host are described.
+-- hook_global(event_name, describe, priority): as hook(), for an event of the whole server. It is described if it names our host.
 function methods:hook_global(event_name, describe, priority)
 	hook_for_host(self.module, event_name, recorder(self, event_name, describe), priority);
 end
 
--- The same for a handler that describes nothing.
+-- watch_global(event_name, handler, priority): as watch(), for such an event
 function methods:watch_global(event_name, handler, priority)
 	hook_for_host(self.module, event_name, self:guard(event_name, handler), priority);
 end
 
--- The bare JID of a local account, nil where there is no name.
+-- jid(username, host | nil) -> the bare JID of an account | nil, without a name
 function methods:jid(username, host)
 	if type(username) ~= "string" or username == "" then return nil; end
 	return jid_join(username, host or self.module.host);
 end
 
--- acting(host | nil) -> an actor for module:audit() on this host, where something that an administrator does leads here: a
--- command in the shell (with the id of its entry), or an ad-hoc command. nil: who acts can't be known from that. It is
--- known while an event is handled, and not any more in a timer that the handler sets.
+-- acting(host | nil) -> an actor for module:audit() on this host, if an administrator has caused the event by a command in the
+-- shell or an ad-hoc command | nil. It is known while an event is handled, but not in a timer that the handler starts.
 function methods:acting(host)
 	local actor = acting.now();
 	if not actor then return nil; end
@@ -146,15 +146,14 @@ function methods:option(name)
 	return value;
 end
 
--- What a module depends on, on one host. It is reloaded and unloaded with that.
+-- Makes a module on a host depend on others. It is reloaded and unloaded with them.
 local function depend(host_module, names)
 	local is_needed = {};
 	for _, name in ipairs(names) do
 		is_needed[name] = true;
 		host_module:depends(name);
 	end
-	-- Prosody watches these events for the module of the whole server alone. That of a host has all of its fields, the list of what it
-	-- depends on too.
+	-- Prosody does this only for the module of the whole server: modules on hosts share its list of dependencies.
 	local function follow(event_name, act)
 		host_module:hook(event_name, function (event)
 			if is_needed[event.module] then
@@ -168,7 +167,7 @@ local function depend(host_module, names)
 	end
 end
 
--- new_audit(module, ...): all of the above for a module on its host, where it depends on the modules named.
+-- new_audit(host_module, ...) -> the functions above for a module on its host, which depends on the modules named
 return function (host_module, ...)
 	depend(host_module, { ... });
 	return setmetatable({ module = host_module }, audit_mt);

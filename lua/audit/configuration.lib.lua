@@ -1,4 +1,4 @@
--- What differs between two configurations, by the names of options and never by their values; and the certificate of a host.
+-- Compares two configurations. The result has names of options, and never their values. Also reads the certificate of a host.
 
 local configs = {};
 
@@ -12,7 +12,7 @@ local have_ssl, ssl = pcall(require, "ssl");
 local io_open, ipairs, next, pcall, rawget, type = io.open, ipairs, next, pcall, rawget, type;
 local sort = table.sort;
 
--- How many options an entry names.
+-- An entry names at most that many options.
 local MAX_OPTIONS = 100;
 
 local function compare(before, now, found, scope)
@@ -42,8 +42,8 @@ local function sorted(changes)
 	return changes;
 end
 
--- changes(before, now, host) -> list of { name =, change = "added" | "removed" | "changed", scope = "global" | "host" }: of
--- the options of the whole server and those of this host.
+-- changes(before, now, host) -> list of { name =, change = "added" | "removed" | "changed", scope = "global" | "host" }, for the
+-- options of the whole server and those of this host
 function configs.changes(before, now, host)
 	local found = {};
 	compare(rawget(before, "*") or {}, rawget(now, "*") or {}, found, "global");
@@ -51,7 +51,8 @@ function configs.changes(before, now, host)
 	return sorted(found);
 end
 
--- The same, of what holds for the host, wherever it stands, and only of names with this pattern.
+-- effective_changes(before, now, host, pattern) -> the same list without scope, for the values that the host uses, wherever they
+-- are set. Only of options whose names match the pattern.
 function configs.effective_changes(before, now, host, pattern)
 	local function effective(sections)
 		local options = {};
@@ -79,9 +80,9 @@ function configs.describe(changes)
 	return detail("options", nil, nil, children);
 end
 
-local known = {}; -- host -> SHA-256 of its certificate, as it was last seen
+local known = {}; -- host -> SHA-256 of the certificate that was last read
 
--- As mod_tls does it: what the option ssl says, or what lies among the certificates.
+-- As in mod_tls: the option ssl, or the folder of certificates.
 local function certificate_file(host)
 	local set = config.get(host, "ssl");
 	if type(set) == "table" and type(set.certificate) == "string" then
@@ -102,8 +103,8 @@ local function read_certificate(host)
 	return { sha256 = certificate:digest("sha256"), ["not-after"] = certificate:notafter(), serial = certificate:serial() };
 end
 
--- certificate_of(host) -> SHA-256 of the certificate that was there when this was last asked | nil,
---   { sha256 =, serial =, not-after = } of the one that is there now | nil
+-- certificate_of(host) -> SHA-256 of the certificate when this was last called | nil,
+--   { sha256 =, serial =, not-after = } of the certificate that is there now | nil
 function configs.certificate_of(host)
 	local before = known[host];
 	local ok, now = pcall(read_certificate, host);

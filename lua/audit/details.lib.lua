@@ -9,12 +9,12 @@ local floor = math.floor;
 local pcall, type = pcall, type;
 
 local details = {
-	-- detail(name, attributes, text, children): a stanza in our namespace. Text and values are made fit for XML and
-	-- bounded, values become strings, nil is left out.
+	-- detail(name, attributes, text, children) -> a stanza in our namespace. Text and values become valid XML of bounded length,
+	-- values become strings, and nil is left out.
 	detail = core.detail;
 };
 
--- XEP-0082, nil for what is no time. Without the check, util.datetime makes nil the time now.
+-- datetime(seconds) -> the time as in XEP-0082 | nil, if it is no time. (util.datetime would use the current time for nil.)
 function details.datetime(seconds)
 	if type(seconds) ~= "number" then return nil; end
 	if seconds ~= seconds or seconds < 0 or seconds > 253402300799 then return nil; end -- to the end of the year 9999
@@ -28,7 +28,7 @@ local function tls_info(conn)
 	return conn:socket():info(); -- COMPAT 0.12
 end
 
--- <tls version= cipher=/> of a session's connection, nil where it has none: BOSH, a proxy that does TLS, admin sockets.
+-- tls(session) -> <tls version= cipher=/> of its connection | nil without TLS: BOSH, a proxy that does TLS, admin sockets
 function details.tls(session)
 	local conn = session and session.secure and session.conn;
 	if not conn then return nil; end

@@ -1,12 +1,12 @@
--- Whether a name is that of an account, where the server can tell without waiting.
+-- Whether an account exists, if the server can tell without waiting.
 --
 --   local existing = library "existing";
---   existing.exists(host, username) -> true | false | nil: it can't be told without waiting
+--   existing.exists(host, username) -> true | false | nil, if that can't be told without waiting
 --   existing.answers(host) -> whether it can be told on that host at all
 --
--- It can be told where Prosody's own providers keep accounts in the embedded storage (or in memory): one small file is opened.
--- A database, LDAP or a program would have to be waited for, and the whole server with it, so they are never asked. A file is
--- looked for at most once a minute for each name; so an answer may be a minute old.
+-- It can be told if accounts are in the embedded storage (or in memory): one small file is opened. A database, LDAP or a program
+-- would make the whole server wait, so they are never asked. A file is looked for at most once a minute for each name: an answer may
+-- be a minute old.
 
 local datamanager = require "util.datamanager";
 local storagemanager = require "core.storagemanager";
@@ -20,11 +20,11 @@ local PROVIDERS = { internal_hashed = true; internal_plain = true };
 local DRIVERS = { internal = true; memory = true };
 
 local MEMORY = 60; -- seconds
-local MAX_NAMES = 2000; -- twice, see remember()
+local MAX_NAMES = 2000; -- in each of two tables, see remember()
 local LONGEST_FILE_NAME = 255;
 
--- Two generations of answers: answers[host.."\0"..name] = { at = when, is = true | false }. When the younger one is full, the
--- older one is forgotten.
+-- Two generations of answers: host.."\0"..name -> { at = when, is = true | false }. When the younger one is full, the older one is
+-- forgotten.
 local young, old, count = {}, {}, 0;
 
 local function remember(key, answer)
@@ -37,7 +37,7 @@ local function remember(key, answer)
 	young[key] = answer;
 end
 
--- The store of a host's accounts | nil: it can't be asked without waiting.
+-- The store of a host's accounts | nil, if it can't be asked without waiting.
 local function store_of(host)
 	local session = hosts[host];
 	local provider = session and session.users;
@@ -47,7 +47,7 @@ local function store_of(host)
 	return storagemanager.open(host, "accounts", "keyval"), driver_name;
 end
 
--- No file has such a name, so no account has it. Looking for it would be an error in the server's log.
+-- Such a file can't exist. Looking for it would cause an error in the server's log.
 local function is_too_long(host, username)
 	local path = datamanager.getpath(username, host, "accounts");
 	return #path:match("[^/]*$") > LONGEST_FILE_NAME;
@@ -65,7 +65,7 @@ local function look(host, username)
 	elseif err == nil then
 		return false;
 	end
-	-- An account whose file can't be read.
+	-- The file of the account can't be read: nil.
 end
 
 local existing = {};

@@ -1,4 +1,4 @@
--- Invites, as entries have them: never with a token that can be used, but with its hash, by which entries find together.
+-- Describes invites. An entry never has a token that can be used, but its hash, which links the entries about one invite.
 --
 -- local invites = library "invites" (audit);
 
@@ -6,7 +6,7 @@ local sha256 = require "util.hashes".sha256;
 
 local concat, pairs, sort, type = table.concat, pairs, table.sort, type;
 
--- Names in a list or a set.
+-- The names in a list or a set, sorted.
 local function names(value)
 	local found = {};
 	for key, item in pairs(type(value) == "table" and value or {}) do
@@ -19,7 +19,7 @@ end
 return function (audit)
 	local invites = {};
 
-	-- <invite/> of what mod_invites has made, or has found to be good.
+	-- describe(invite) -> <invite/>. The invite is as mod_invites has it.
 	function invites.describe(invite)
 		local more = type(invite.additional_data) == "table" and invite.additional_data or {};
 		return audit.detail("invite", {

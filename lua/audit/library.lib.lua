@@ -1,4 +1,4 @@
--- Loads the native library audit_core: from Lua's path, or from beside the modules.
+-- Loads the native library audit_core from Lua's path, or from the folder of the modules.
 
 return function ()
 	local ok, library = pcall(require, "audit_core");

@@ -25,7 +25,7 @@ return function (audit_log, statistics)
 		statistics[host] = of_host;
 
 		function of_host.recorded(event_type)
-			-- Types come from code, but from anybody's.
+			-- Any module can use any number of types.
 			if not types[event_type] then
 				if type_count >= 100 then
 					event_type = "other";

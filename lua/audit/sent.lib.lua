@@ -1,8 +1,8 @@
--- Looks at what goes to a session.
+-- Watches what is sent to a session.
 
 local rawget, rawset = rawget, rawset;
 
--- watch(session, look) -> stop(): look(stanza, …) sees all that session.send() gets, before it goes on; it must not raise.
+-- watch(session, look) -> stop(): calls look(stanza, …), which must not raise, with all arguments of session.send(), before it is sent
 return function (session, look)
 	local own, send = rawget(session, "send"), session.send;
 	local function watched(...)
@@ -11,7 +11,7 @@ return function (session, look)
 	end
 	rawset(session, "send", watched);
 	return function ()
-		-- A session that has ended has got another one.
+		-- Prosody replaces send() when a session ends.
 		if rawget(session, "send") == watched then
 			rawset(session, "send", own);
 		end

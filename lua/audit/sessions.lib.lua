@@ -1,4 +1,4 @@
--- Records what becomes of a login: resource-bound completes it, session-ended says how long it was and why it is over.
+-- Records sessions: resource-bound when a login is complete, and session-ended with the duration and the reason.
 --
 -- library "sessions" (audit);
 
@@ -6,7 +6,7 @@ local now = require "util.time".now;
 
 local setmetatable, tostring, type = setmetatable, tostring, type;
 
--- When a resource was bound, by session. Forgotten when we are reloaded; then the stream's beginning will do.
+-- When a resource was bound, by session. After a reload the beginning of the stream is used instead.
 local bound = setmetatable({}, { __mode = "k" });
 
 local function seconds_since(time)
@@ -19,12 +19,12 @@ return function (audit)
 		bound[session] = now();
 		return audit:jid(session.username), "resource-bound", {
 			session = session;
-			-- COMPAT BOSH sessions do not know when they began.
+			-- COMPAT BOSH sessions have no conntime.
 			custom = { audit.detail("resource", { name = session.resource, ["seconds-since-connect"] = seconds_since(session.conntime) }) };
 		};
 	end);
 
-	-- At the last moment when the session still knows its address.
+	-- After this event the session has no address any more.
 	audit:hook("resource-unbind", function (event)
 		local session, reason = event.session, event.error;
 		return audit:jid(session.username), "session-ended", {
@@ -32,7 +32,7 @@ return function (audit)
 			custom = { audit.detail("ended", {
 				resource = session.resource;
 				seconds = seconds_since(bound[session] or session.conntime);
-				-- Prosody says false where the client has closed its stream, and nothing where it has just gone.
+				-- false: the client has closed its stream; nil: the connection was closed.
 				reason = reason and tostring(reason) or reason == false and "closed by the client" or "connection closed";
 			}) };
 		};

@@ -1,10 +1,10 @@
--- All that our modules do later, on whichever host, by one timer of the server: what is due next.
+-- The timers of all our modules on all hosts. They share one timer of the server, for what is due next.
 --
 --   local timers = library "timers";
 --   timers.add(host_module, seconds, f): calls f then, and again after as many seconds as it returns
 --   timers.each(module, seconds, list, visit): calls visit(item) for all of list(), once in so many seconds
 --
--- Many hosts are due at the same moment. So one turn of the loop is for as many as fit into it, and the next turn goes on.
+-- Many hosts can be due at the same moment. One turn of the loop serves as many as fit into a slice; the next turn continues.
 
 local new_heap = require "util.indexedbheap".create;
 local monotonic = require "util.time".monotonic;
@@ -12,7 +12,7 @@ local monotonic = require "util.time".monotonic;
 local ceil, max, min, tostring, type, xpcall = math.ceil, math.max, math.min, tostring, type, xpcall;
 local traceback = debug.traceback;
 
--- How long one turn may hold the loop, in seconds; one that is longer by itself ends it.
+-- How long one turn may hold the loop, in seconds. A single function may take longer.
 local SLICE = 0.008;
 -- In how many steps a round is done at most: each wakes the server up.
 local STEPS = 20;
@@ -20,7 +20,7 @@ local STEPS = 20;
 local timers = {};
 
 local waiting = new_heap();
-local timer, timer_at; -- that of the server
+local timer, timer_at; -- the timer of the server, and when it is due
 local turn; -- the time of the turn that runs now
 
 local tick;
@@ -38,7 +38,7 @@ local function arm()
 end
 
 local function insert(task, due, id)
-	-- What is added by a turn is for the next one.
+	-- What is added during a turn runs in the next one at the earliest.
 	task.due = turn and due <= turn and turn + 1e-6 or due;
 	waiting:insert(task, task.due, id);
 end

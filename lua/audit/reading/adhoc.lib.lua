@@ -1,4 +1,4 @@
--- Ad-hoc commands (XEP-0050): the log for administrators, and for all users the recent activity of their own account.
+-- Ad-hoc commands (XEP-0050): the log for administrators, and the recent activity of the own account for all users.
 
 local core = require "audit_core";
 
@@ -39,7 +39,8 @@ local function result_form(title, columns, entries)
 	return form;
 end
 
--- A page of entries, with what leads to those before and behind it. state = { asked, size, places = { place before page n } }
+-- page(state, title, columns, pause, change | nil) -> the answer of the command, the next state | nil, what came of the reading.
+-- state = { asked, size, places = { the place where page n begins } }
 local function page(state, title, columns, pause, change)
 	local after = state.places[#state.places] or nil;
 	local entries, result = audit_log.cells(state.asked:page(state.size, after), columns, pause);
@@ -67,7 +68,7 @@ local function page(state, title, columns, pause, change)
 	return answer, answer.status == "executing" and state or nil, result;
 end
 
--- Goes on from a page: whether there is one to show.
+-- turn(state, action) -> whether there is a page to show after this action
 local function turn(state, action)
 	if action == "prev" and #state.places > 1 then
 		table.remove(state.places);
@@ -91,7 +92,7 @@ end
 
 local fields = {
 	title = "Audit log";
-	instructions = "Which entries to show; all of them where nothing is said. Times are in UTC.";
+	instructions = "Which entries to show; all of them if nothing is entered. Times are in UTC.";
 	{ name = "FORM_TYPE"; type = "hidden"; value = NODE.."log" };
 };
 for _, flag in ipairs(core.flags()) do
@@ -110,7 +111,7 @@ table.insert(fields, { name = "oldest-first"; type = "boolean"; label = "the old
 table.insert(fields, { name = "limit"; type = "text-single"; label = ("entries a page, at most %d"):format(LARGEST_PAGE); value = tostring(PAGE) });
 local log_form = new_form(fields);
 
--- What the form asks for, or nil and what is wrong with it.
+-- What the form asks for | nil, what is wrong with it.
 local function asked_of(host, values)
 	local arguments = { host, "--utc" };
 	for _, field in ipairs(fields) do

@@ -1,4 +1,4 @@
--- prosodyctl mod_audit
+-- The command prosodyctl mod_audit.
 
 local core = require "audit_core";
 
@@ -17,7 +17,7 @@ local readings = library "reading/readings";
 local audit_log = module:shared("/*/audit/log").log;
 local hosts = prosody.hosts;
 
--- How often whoever follows looks again, and how often one is told how far a long reading is; seconds.
+-- How often --follow reads again, and how often a long reading reports its progress; seconds.
 local LOOK_AGAIN, TELL = 1, 1;
 
 -- How long the server may take to prune a host; seconds.
@@ -36,7 +36,7 @@ local function activate(host)
 	return true;
 end
 
--- Where a host is not configured the server has nothing to do with its log, unless it was activated by hand.
+-- Hosts that are not configured. The server does not use their logs, unless the host was activated by hand.
 local unconfigured = {};
 
 local function activate_unconfigured(host)
@@ -50,7 +50,7 @@ local function activate_unconfigured(host)
 	for _, name in ipairs(found) do
 		if name == host then return; end
 	end
-	-- A log in a database may have no files.
+	-- A log in a database has no files that could be found.
 	local _, driver_name = storagemanager.get_driver(host, "audit");
 	if driver_name ~= "internal" then return; end
 	return fail("There is no log of %q%s", host, #found > 0 and "; of hosts that are not configured there are "..table.concat(found, ", ") or "");
@@ -81,8 +81,8 @@ local function unknown_host(host)
 	return fail("Unknown host %q; the configuration has %s", host, #names > 0 and table.concat(names, ", ") or "none");
 end
 
--- Standard output is for entries. Of what Prosody logs there, what we say goes to standard error; of a lock that a driver met we
--- say ourselves what came of it.
+-- Standard output is for entries. Our own lines of Prosody's log go to standard error, and the others are dropped: if a driver logs
+-- that a file is locked, we report the result ourselves.
 local function keep_log_from_stdout()
 	loggingmanager.register_sink_type("console", function ()
 		return function (name, level, message, ...)
@@ -94,7 +94,7 @@ local function keep_log_from_stdout()
 	loggingmanager.reload_logging();
 end
 
--- "reachable", "running" without a way to reach it, or "stopped".
+-- state_of_server(host) -> "reachable" | "running", but it can't be reached | "stopped"
 local function state_of_server(host)
 	if unconfigured[host] then
 		return audit_log.is_owned(host) and "running" or "stopped";
@@ -111,7 +111,7 @@ local function state_of_server(host)
 	return running and "running" or "stopped";
 end
 
--- Whoever reads the log is in the log. Only the server writes to its store; where none runs, we may.
+-- Records the reading in the log. Only the server writes to its store; if it is stopped, we do.
 local function record(asked, shown, exported)
 	local reading = {
 		through = "prosodyctl"; filter = asked.asked; entries = shown; exported = exported; format = asked.format; file = asked.output;
@@ -134,7 +134,7 @@ local function record(asked, shown, exported)
 	end
 end
 
--- Tells on standard error how far a reading is, where it takes long.
+-- Reports the progress of a long reading on standard error.
 local function new_progress()
 	local told_at, told = time.now(), false;
 	local on_terminal = core.is_terminal("stderr");
@@ -155,7 +155,7 @@ local function new_progress()
 	return progress;
 end
 
--- Writes at once, so that it is known at once whether it can.
+-- Writes without a buffer, so that a failure is known at once.
 local function to_stdout(text)
 	local ok, problem = io.stdout:write(text);
 	if ok then
@@ -167,7 +167,7 @@ local function to_stdout(text)
 	return true;
 end
 
--- What came of a reading: exit status.
+-- Reports the result of a reading -> exit status
 local function conclude(asked, result, problem)
 	if problem then
 		return fail("%s", problem);
@@ -265,7 +265,7 @@ local function prune(names, trust_clock)
 	return status;
 end
 
--- While the server runs it notices the new key, and records that. When it does not, the entry waits for it in the journal.
+-- A running server notices the new key and records that. Otherwise the entry waits in the journal for the next start.
 local function record_new_key(host, old, new)
 	local log = core.new {
 		stanza_mt = getmetatable(st.stanza("audit-event"));
@@ -313,7 +313,7 @@ return function (arg)
 		print(audit_log.events(command.host or "*"));
 		return 0;
 	end
-	-- However it ends, nothing stays behind: a new file has no name yet, and the system lets go of locks.
+	-- However the process ends, nothing is left over: a new file has no name yet, and the system releases locks.
 	core.exit_on_interrupt();
 	keep_log_from_stdout();
 	if command.host_data then

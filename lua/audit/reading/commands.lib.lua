@@ -1,6 +1,6 @@
 -- Makes ad-hoc commands (XEP-0050) of a host.
 
--- Of mod_adhoc. It is loaded once, for no host: so what it does for its own host, we do for each.
+-- The library of mod_adhoc. It is loaded once and for no host; what it does for its own host is done here for each host.
 local adhoc = module:require "adhoc";
 
 -- new_command(host_module, name, node, handler, permission) -> an item for host_module:provides("adhoc", ...)

@@ -1,6 +1,6 @@
 -- The ad-hoc command by which users see the recent activity of their own account.
 --
--- An account is not its name: what is of somebody who had the name before is not shown.
+-- A name can be registered again. Entries about a former account of that name are not shown.
 
 local core = require "audit_core";
 
@@ -17,15 +17,15 @@ local readings = library "reading/readings";
 
 local audit_log = module:shared("/*/audit/log").log;
 
--- What users are told of their accounts. What an administrator did is theirs to know; from where it was done is not. What stands
--- for several accounts is not theirs alone.
+-- What users are told about their accounts. They see what an administrator did, but not from where. Entries that stand for several
+-- accounts are not shown.
 local OWN = { "--type=authentication-*,new-client,resource-bound,session-ended,user-*,token-*"; "--no-global"; "--utc"; "--" };
 local OWN_COLUMNS = { "time", "event", "ip", "location", "client", "actor" };
 
--- How long after the file of an account was written the entry that explains it may come; seconds.
+-- An entry explains a change of an account's file if it comes at most that many seconds later.
 local EXPLAINED_WITHIN = 5;
 
--- Since when an account is there, by what Prosody keeps of it: UNIX time | nil
+-- created(username, pause) -> when the account was made, by Prosody's own data: UNIX time | nil, if that is not known
 local function created(host, username, pause)
 	local ok, info = pcall(function ()
 		return usermanager.get_account_info and usermanager.get_account_info(username, host);
@@ -33,7 +33,7 @@ local function created(host, username, pause)
 	if ok and type(info) == "table" and tonumber(info.created) then
 		return math.floor(info.created);
 	end
-	-- COMPAT 0.12: no account says when it was made. If its file was written and no entry says by what, prosodyctl may have made it.
+	-- COMPAT 0.12 does not store when an account was made. If no entry explains why its file was written, prosodyctl may have made it.
 	local written = lfs.attributes(datamanager.getpath(username, host, "accounts"), "modification");
 	if not written then
 		return nil;
@@ -47,20 +47,20 @@ local function created(host, username, pause)
 	end
 end
 
--- add_history(audit, forms): gives the command to the host of audit. forms = { node, size, page, turn } of adhoc.lib.lua.
+-- add_history(audit, forms): adds the command to the host of `audit`. forms = { node, size, page, turn } of adhoc.lib.lua
 return function (audit, forms)
 	local module = audit.module;
 	local host = module.host;
 	local accounts = new_accounts(audit);
 
-	-- That an account ends or begins is what its history goes by. Where no module records it, it is recorded here.
+	-- A history depends on entries about the beginning and end of accounts. If no other module records them, this one does.
 	local function record(event_type, event, session)
 		if not (modulemanager.is_loaded(host, "audit_register") or modulemanager.is_loaded(host, "audit_user_accounts")) then
 			return audit:jid(event.username), event_type, { session = session };
 		end
 	end
 
-	-- Accounts that were deleted. mod_audit_register may still record that their owners did it.
+	-- Accounts that were just deleted. mod_audit_register may still record that their owners did it.
 	local ending = {};
 
 	local record_end = audit:guard("user-deleted", function (username)
@@ -89,10 +89,10 @@ return function (audit, forms)
 		return record("user-registered", event, type(event.session) == "table" and event.session or nil);
 	end);
 
-	-- Anybody may ask, and a large log takes long to read: one at a time.
+	-- Anybody may ask, and reading a large log takes long: one reading at a time.
 	local is_reading, told = false, false;
 
-	-- What a page shows of an entry: who did it, and from where only if it was the user.
+	-- Removes from a row what the user must not see: an address is shown only if the user did it.
 	local function new_cut(own)
 		return function (entry)
 			local actor = entry[6];
@@ -111,7 +111,7 @@ return function (audit, forms)
 			if not asked then error(began, 0); end
 			state.asked, state.began = asked, began;
 		else
-			-- The name may have come to somebody else since the first page.
+			-- The name may belong to somebody else since the first page.
 			local is_other, problem = audit_log.is_other_account(state.all, state.since, state.began, pause);
 			if is_other == nil then error(problem, 0); end
 			if is_other then
@@ -127,7 +127,7 @@ return function (audit, forms)
 		end
 		local own = jid.bare(data.from);
 		if not state then
-			-- A name may have any character that is a flag's elsewhere; behind -- it is a name.
+			-- A name may look like a flag. Behind "--" it is a name.
 			local arguments = { table.unpack(OWN) };
 			table.insert(arguments, own);
 			local command, problem = core.command(arguments, time.now());
@@ -149,7 +149,7 @@ return function (audit, forms)
 		if ok then
 			told = false;
 		else
-			-- Of a driver that never answers everybody would hear who asks.
+			-- If the driver never answers, this is logged once, not for each user who asks.
 			if answer ~= readings.unanswered or not told then
 				module:log("error", "The activity of an account can't be read: %s", answer);
 			end

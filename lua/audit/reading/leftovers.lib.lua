@@ -1,4 +1,4 @@
--- Logs of hosts that are not configured any more.
+-- Finds logs of hosts that are not configured any more.
 
 local config = require "core.configmanager";
 local datamanager = require "util.datamanager";
@@ -21,15 +21,15 @@ local function has_log(folder)
 	return false;
 end
 
--- Hosts that have files of a log in Prosody's data, and are not configured: a sorted list of names. A log in a database alone is
--- not looked for: that would be a query over all of it.
+-- find() -> sorted names of hosts that have files of a log in Prosody's data, but are not configured. Logs that are only in a
+-- database are not found: that would take a query over all of it.
 function leftovers.find()
 	local configured, found = config.getconfig(), {};
 	local ok, names, state = pcall(lfs.dir, prosody.paths.data);
 	if not ok then return found; end
 	for name in names, state do
 		local host = datamanager.path_decode(name);
-		-- What has another name when it is encoded again is no folder of a host.
+		-- A name that is encoded differently is not the folder of a host.
 		if name:sub(1, 1) ~= "." and datamanager.path_encode(host) == name and not rawget(configured, host) and not prosody.hosts[host]
 				and has_log(prosody.paths.data.."/"..name) then
 			table.insert(found, host);
@@ -39,7 +39,7 @@ function leftovers.find()
 	return found;
 end
 
--- Makes such a host known to this process, which is prosodyctl: true | nil, what is wrong
+-- activate(host) -> true | nil, what is wrong. Makes such a host known to this process, which is prosodyctl.
 function leftovers.activate(host)
 	if prosody.hosts[host] then
 		return nil, ("%s is configured: name it without --host-data"):format(host);

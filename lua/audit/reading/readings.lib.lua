@@ -1,4 +1,4 @@
--- Reading the log, from wherever: what a reading leaves in the log itself, and how one inside the server lets others go first.
+-- What all ways to read the log share: the entry that a reading leaves in the log, and pauses of readings inside the server.
 
 local core = require "audit_core";
 
@@ -11,23 +11,23 @@ local audit_log = module:shared("/*/audit/log").log;
 
 local readings = {};
 
--- Gives the loop to others for a moment. For an async context.
+-- Lets the rest of the server run for one turn. For an async context.
 function readings.pause()
 	async.sleep(0);
 end
 
--- Gives it to them for three times as long as a slice takes (read.lua).
+-- Lets it run for three times as long as a slice takes (read.lua).
 function readings.long_pause()
 	async.sleep(0.015);
 end
 
--- A storage driver may wait for an answer that never comes. Who asked waits for so many seconds in which nothing is read.
+-- A storage driver may wait for an answer that never comes. A reading is given up after that many seconds without progress.
 local PATIENCE = 10;
 
 readings.unanswered = ("the storage driver has not answered for %d seconds"):format(PATIENCE);
 
--- Does some work that may never come to an end, for an async context: true, what work() returned | false, what went wrong. It may
--- call what it is given, give_up(message): then nobody waits for it any longer.
+-- bounded(work) -> true, what work(give_up) returned | false, what went wrong. For work that may never end, in an async context. If
+-- give_up(message) is called, bounded() returns at once.
 function readings.bounded(work)
 	local wait, done = async.waiter();
 	local results;
@@ -47,8 +47,8 @@ function readings.bounded(work)
 	return (table.unpack or unpack)(results, 1, results.n); -- luacheck: ignore 113/unpack
 end
 
--- Reads: true, what read(pause) returned | false, what went wrong. It is given up when it has not paused for too long; then the
--- next pause raises.
+-- read(pause, f) -> true, what f(pause) returned | false, what went wrong. It is given up if f has not paused for too long; its next
+-- pause raises then.
 function readings.read(pause, read)
 	return readings.bounded(function (give_up)
 		local at, is_over = monotonic(), false;
@@ -76,7 +76,7 @@ function readings.read(pause, read)
 	end);
 end
 
--- Prunes a host when nobody else does: what audit_log.prune() returns, or that the driver does not answer.
+-- prune(host, wish) -> what audit_log.prune() returns | nil, that the driver does not answer. Waits for a prune that runs already.
 function readings.prune(host, wish)
 	local ok, results, problem = readings.bounded(function (give_up)
 		wish.wait = true;
@@ -93,13 +93,13 @@ end
 
 local existing = module:shared("/*/audit/log").existing;
 
--- Whether what was asked for as a user may be stored. Who looks for a password that was typed as a name types it again.
+-- Whether a name that was searched for may be stored. It may be a password: somebody looks for one that was typed as a name.
 local function may_store_name(host, name)
 	local is_there = not name:find("*", 1, true) and existing.exists(host, (name:gsub("@[^@]*$", "")));
 	return is_there or is_there == nil and prosody.process_type ~= "prosodyctl";
 end
 
--- What a reading was asked for, as it may be stored: addresses and names as the options say.
+-- The flags of a reading, as they may be stored: addresses and names as the options say.
 local function stored(host, event_type, text)
 	if not text or text == "" then return nil; end
 	text = audit_log.asked(host, event_type, text);
@@ -113,10 +113,9 @@ local function stored(host, event_type, text)
 	return text;
 end
 
--- What a reading leaves: who asked, through what, for what, and how many entries there were.
---   record(host, reading) -> the entry's id | nil, condition
--- reading = { through = "prosodyctl" | "shell" | "adhoc", filter = what was asked as flags, entries = number, exported = true
--- where it left the terminal, format = | nil, file = | nil, by = name of an operator | nil, actor = | nil }
+-- record(host, reading) -> the entry's id | nil, condition. Records who read the log, how, with which filter, and how many entries.
+-- reading = { through = "prosodyctl" | "shell" | "adhoc", filter = the flags, entries = number, exported = true if the entries were
+-- written to a file or in a format for programs, format = | nil, file = | nil, by = name of an operator | nil, actor = | nil }
 function readings.record(host, reading)
 	local event_type = reading.exported and "audit-exported" or "audit-queried";
 	local query = core.detail("query", {
@@ -139,7 +138,7 @@ local function date_of(at)
 	return at > -math.huge and at < math.huge and os.date("!%Y-%m-%d", math.floor(at)) or "an unknown day";
 end
 
--- What pruning did, in words: a list of lines.
+-- pruned(results) -> list of lines that say what pruning did
 function readings.pruned(results)
 	local lines = {};
 	for _, result in ipairs(results) do
@@ -151,7 +150,7 @@ function readings.pruned(results)
 	return lines;
 end
 
--- The same for an operator who asked for it.
+-- describe(host, results) -> the same as a text, for the operator who started it
 function readings.describe(host, results)
 	local lines = readings.pruned(results);
 	if results.held then

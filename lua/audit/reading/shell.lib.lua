@@ -9,13 +9,14 @@ local readings = library "reading/readings";
 local audit_log = module:shared("/*/audit/log").log;
 local hosts = prosody.hosts;
 
--- What a shell shows where nothing was said: it is read inside the server.
+-- How many entries the shell shows without --limit. They are read inside the server.
 local LIMIT = 100;
 
--- Flags that are for a process of its own.
+-- Flags that make sense only in a process of its own.
 local not_here = { output = true; report = true; follow = true; colour = true };
 
--- { since = "2d", type = { "a", "b" }, global = false } or "--since=2d", … as arguments of the command.
+-- arguments_of(target, ...) -> the arguments of the command. Flags are given as { since = "2d", type = { "a", "b" }, global = false }
+-- or as "--since=2d", …
 local function arguments_of(target, ...)
 	local list = { target };
 	for i = 1, select("#", ...) do
@@ -122,13 +123,13 @@ local help = {
 	prune = "Remove entries that have expired";
 };
 
--- The shell of 13 reads flags itself, and has to be told which there are.
+-- The shell of Prosody 13 reads flags itself, and needs a list of them.
 local function flags_of_shell()
 	local spec = { value_params = {}; array_params = {}; kv_params = {} };
 	for _, flag in ipairs(core.flags()) do
 		local name = flag.name:gsub("%-", "_");
 		if flag.group == "action" or not_here[flag.name] then --luacheck: ignore 542
-			-- Refused, as what is unknown.
+			-- The shell refuses flags that it does not know.
 		elseif not flag.value then
 			spec.kv_params[name] = true;
 		elseif flag.value:find(",", 1, true) then
@@ -165,7 +166,7 @@ if module.may then
 		});
 	end
 else
-	-- COMPAT 0.12: no items, and help that can't be added to.
+	-- COMPAT 0.12 has no items for shell commands, and its help can't be extended.
 	local env = module:shared("/*/admin_shell/env");
 	function commands:help()
 		for _, name in ipairs { "show", "stats", "prune" } do

@@ -1,4 +1,4 @@
--- What prosodyctl asks a running server for, over the admin socket: only the server writes to its store.
+-- Requests of prosodyctl to a running server, over the admin socket. Only the server writes to its store.
 --
 -- A request is <request action= host= …/>, its answer <result status="ok"|"error">text</result>, in a stream of mod_admin_socket.
 
@@ -16,7 +16,7 @@ local STREAM = "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' x
 
 local link = {};
 
--- Answers requests: actions[name](attributes) returns a text, or nil and what is wrong. Called in an async context.
+-- serve(actions): answers requests. actions[name](attributes) -> a text | nil, what is wrong. Called in an async context.
 function link.serve(actions)
 	module:hook("admin/"..NAMESPACE..":request", function (event)
 		local origin, attr = event.origin, event.stanza.attr;
@@ -35,11 +35,11 @@ function link.serve(actions)
 	end);
 end
 
--- How long the server may take to accept a connection and to answer its header, before another is tried; and in all; seconds.
+-- How long the server may take to accept a connection and to answer the header, for one connection and for all tries; seconds.
 local EACH_TRY, ALL_TRIES = 0.3, 1.3;
--- How long it may take to notice a connection; seconds.
+-- How long the server may take to notice a connection; seconds.
 local A_MOMENT = 0.05;
--- How long an answer is waited for, in seconds, where nothing else is said. A reading is over by then.
+-- How long ask() waits for an answer by default, in seconds.
 local PATIENCE = 0.5;
 
 local function connect(path)
@@ -54,7 +54,7 @@ local function connect(path)
 	return conn;
 end
 
--- A connection to the server that runs here | nil
+-- open() -> a connection to the server that runs here | nil
 function link.open()
 	if not async_ok then
 		return nil;
@@ -62,7 +62,7 @@ function link.open()
 	return (connect(paths.resolve_relative_path(prosody.paths.data, config.get("*", "admin_socket") or "prosody.sock")));
 end
 
--- Reads until what was received has a text: what was received | nil, err
+-- Reads until a text was received: all that was received | nil, err
 local function receive_until(conn, wanted, deadline)
 	local received = "";
 	while not received:find(wanted, 1, true) do
@@ -80,15 +80,15 @@ local function receive_until(conn, wanted, deadline)
 	return received;
 end
 
--- Whether the server waits for the network by libevent.
+-- Whether the server uses libevent.
 local function uses_libevent()
 	return config.get("*", "use_libevent") or config.get("*", "network_backend") == "event";
 end
 
--- A connection on which the server has answered our header: conn | nil, err
+-- open_stream() -> a connection on which the server has answered our header | nil, err
 --
--- COMPAT libevent: Prosody throws away what arrives before it has made a session of the connection. So the header comes a moment
--- after the connection, and the request when the header was answered. A header that is not answered is sent on another connection.
+-- COMPAT libevent: Prosody drops what arrives before it has made a session for the connection. So the header is sent a moment after
+-- the connection was made, and the request after the header was answered. If there is no answer, another connection is tried.
 local function open_stream()
 	local began, err = time.now(), nil;
 	local moment = uses_libevent() and A_MOMENT or 0;
@@ -119,7 +119,7 @@ local function open_stream()
 	return nil, err;
 end
 
--- Asks for something, and waits for so many seconds: text | nil, what is wrong, whether it may have been done all the same
+-- ask(attributes, patience | nil) -> text | nil, what is wrong, whether it may have been done nevertheless. `patience` in seconds.
 function link.ask(attributes, patience)
 	local conn, err = open_stream();
 	if not conn then
