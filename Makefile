@@ -17,12 +17,12 @@ else
 $(error LUA is 5.2, 5.3, 5.4 or luajit, not "$(LUA)")
 endif
 
-# Debian's configuration has the folder of modules in plugin_paths, and Lua
-# looks for libraries in the other: nothing has to be configured.
+# Debian's configuration has the first folder in plugin_paths, and Lua looks for libraries
+# in the second: nothing has to be configured.
 module_folder = $(DESTDIR)$(PREFIX)/lib/prosody/modules
 library_folder = $(DESTDIR)$(PREFIX)/lib/lua/$(lua_version)
 modules = $(patsubst lua/%,$(module_folder)/%,$(wildcard lua/*.lua lua/audit/*.lua lua/audit/reading/*.lua))
-# What older versions installed beside the modules, and what would be found before the files in audit/.
+# Files that older versions installed. They would be found instead of the files in audit/.
 old_modules = $(module_folder)/audit.lib.lua $(addsuffix .lib.lua,$(addprefix $(module_folder)/audit_,accounts acting adhoc answers \
 	attempts command config existing forms history invites leftovers readings sent sessions shell socket))
 
@@ -32,7 +32,7 @@ need_cargo = @test -n "$(CARGO)" || { echo "cargo was not found: install a Rust 
 
 all: build ## Build the library for the Lua that Prosody runs on (LUA=5.4; or 5.2, 5.3, luajit)
 
-# With no cargo (as root by sudo, often) the library that was built before is taken.
+# Without cargo (often the case for root by sudo) the library that was built before is used.
 build:
 	@test -n "$(CARGO)" || test -e $(built) || { echo "cargo was not found: install a Rust toolchain or give its path as CARGO=" >&2; exit 1; }
 	@if [ -n "$(CARGO)" ]; then \
@@ -40,7 +40,7 @@ build:
 		{ cmp -s target/release/libaudit_core.so $(built) || install -D -m 644 target/release/libaudit_core.so $(built); }; \
 	fi
 
-# install(1) makes a new file: a running server keeps the library that it has mapped.
+# install(1) creates a new file, so a running server keeps the library that it has loaded.
 install: build ## Install modules and library below PREFIX=/usr/local (and DESTDIR)
 	install -d $(addprefix $(module_folder)/,audit audit/reading) $(library_folder)
 	install -m 644 lua/*.lua $(module_folder)/
@@ -54,7 +54,7 @@ uninstall: ## Remove what install installed
 	@rmdir $(addprefix $(module_folder)/,audit/reading audit) 2>/dev/null || true
 	@echo "removed the modules from $(module_folder) and the library from $(library_folder)"
 
-demo: ## Show it: a Prosody in a scratch folder, a real client, and the audit log
+demo: ## Start a Prosody in a scratch folder, log in with a real client, and show the audit log
 	$(need_cargo)
 	@tools/setup demo
 	@$(MAKE) --no-print-directory build LUA=5.4
@@ -100,13 +100,13 @@ lint: ## Check format, clippy for each set of features, luacheck
 	"$(CARGO)" clippy --quiet --no-default-features --features luajit,module -- -D warnings
 	luacheck --quiet lua spec examples tools/demo tools/test $(wildcard benches src/lua)
 
-bench: ## Compare CPU an event with a plain-Lua implementation of the same
+bench: ## Compare the CPU time of an event with an implementation in plain Lua
 	$(need_cargo)
 	@tools/setup test
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/bench.lua
 
-bench-memory: ## Drive five million events through the core, and compare the process's size
+bench-memory: ## Record five million events, and compare the memory of the process
 	$(need_cargo)
 	@tools/setup test
 	@$(MAKE) --no-print-directory build LUA=5.4
@@ -118,19 +118,19 @@ bench-login: ## Measure logins on a real server, with and without the audit log
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/login.lua
 
-bench-rush: ## Let 20,000 accounts log in again after a restart, with and without the audit log (half an hour)
+bench-rush: ## Measure 20,000 logins after a restart, with and without the audit log (half an hour)
 	$(need_cargo)
 	@tools/setup test
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/rush.lua
 
-bench-flood: ## Flood real servers with failed logins, with the audit log and with a plain-Lua one
+bench-flood: ## Measure real servers during a flood of failed logins, with the audit log and with one in plain Lua
 	$(need_cargo)
 	@tools/setup test
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/flood.lua
 
-bench-month: ## Let a day of a month's log expire on real servers, beside a log in plain Lua
+bench-month: ## Measure pruning of a month's log on real servers, and of a log in plain Lua
 	$(need_cargo)
 	@tools/setup test
 	@$(MAKE) --no-print-directory build LUA=5.4
@@ -142,13 +142,13 @@ bench-hosts: ## Start servers with 1 to 2,000 hosts, with and without the audit 
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/hosts.lua
 
-bench-query: ## Measure reading a month's log of a million entries on every store, beside plain Lua (an hour)
+bench-query: ## Measure reading a log of a million entries on every store, with the core and in plain Lua (an hour)
 	$(need_cargo)
 	@tools/setup test
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/query.lua
 
-bench-render: ## Measure reading and writing entries in each format, without a store: entries a second, memory
+bench-render: ## Measure showing entries in each format, without a store: entries per second, memory
 	$(need_cargo)
 	@"$(CARGO)" build --quiet --release --no-default-features --example render
 	@target/release/examples/render bench
@@ -159,7 +159,7 @@ soak-crash: ## Kill servers at random moments, 200 times on each store and serie
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/crash.lua
 
-soak-outage: ## Take each store away for a minute while clients log in, on each series (ten minutes and more)
+soak-outage: ## Make each store fail for a minute while clients log in, on each series (ten minutes and more)
 	$(need_cargo)
 	@tools/setup test
 	@$(MAKE) --no-print-directory build LUA=5.4
@@ -173,7 +173,7 @@ fmt: ## Format the Rust code
 	$(need_cargo)
 	"$(CARGO)" fmt
 
-clean: ## Remove all that was built, unpacked and downloaded
+clean: ## Remove everything that was built, unpacked and downloaded
 	@test ! -e target/debian13 || tools/debian13 clean
 	rm -rf target
 

@@ -1,14 +1,14 @@
--- CPU of an audit event, the plain-Lua baseline beside the native core: lua5.4 benches/bench.lua [options]
+-- Measures the CPU time of an audit event, for the plain-Lua baseline and the native core: lua5.4 benches/bench.lua [options]
 --
---   --prosody=DIR      a folder with Prosody's util/ and core/; default: each series under target/prosody/, one after another,
---                      in its newest release
+--   --prosody=DIR      a folder with Prosody's util/ and core/; default: the newest release of each series under
+--                      target/prosody/, one after another
 --   --stores=A,B       of counting, memory, internal, sqlite; default: all
---   --rounds=N         rounds of each side, interleaved; default 7
---   --events=N         events of a round on the counting store; default 10000 (the drivers get fewer)
+--   --rounds=N         rounds of each side, in turns; default 7
+--   --events=N         events in a round on the counting store; default 10000 (fewer on the drivers)
 --   --gc=A,B           settings of the garbage collector: prosody (what it sets by default), generational (its other mode) and
 --                      lua (Lua's own default); default: all for the counting store, prosody for the drivers
---   --memory           instead: drive five million events (or --events) through the core and compare the process's size
---   --profile=SIDE     instead: only drive --events of one side (plain or ours), for a profiler to look at
+--   --memory           instead: records five million events (or --events) with the core, and compares the memory of the process
+--   --profile=SIDE     instead: only records --events on one side (plain or ours), for a profiler
 
 local here = arg[0]:match("^(.*)/") or ".";
 local root = here .. "/..";
@@ -24,7 +24,7 @@ local options = dofile(here .. "/flags.lua").parse {
 	prosody = "", stores = { "counting", "memory", "internal", "sqlite" }, rounds = 7, events = 0, gc = {}, memory = false, profile = "";
 };
 
--- How many events a mode takes that has this default.
+-- The number of events, with the default of a mode.
 local function events_or(default)
 	return options.events > 0 and options.events or default;
 end
@@ -43,13 +43,13 @@ local function quoted(text)
 	return "'" .. text:gsub("'", "'\\''") .. "'";
 end
 
--- Two series can't share a process, so each is a run of its own.
+-- Two series can't share a process: each is measured in a process of its own.
 local function run_each_series()
 	local sources = lines_of("ls -d " .. quoted(root) .. "/target/prosody/[0-9]*/usr/lib/prosody 2>/dev/null");
 	if #sources == 0 then
 		fail("no Prosody under target/prosody/: run tools/setup, or say --prosody=DIR");
 	end
-	-- Of one series the newest release.
+	-- The newest release of each series.
 	local newest, kept = {}, {};
 	for _, source in ipairs(sources) do
 		newest[source:match("/([^/]*)%-newest/usr/lib/prosody$") or ""] = true;
@@ -81,7 +81,7 @@ local function finish(status)
 	os.exit(status, true);
 end
 
--- A copy of the library, so that one that is built meanwhile changes nothing under a run.
+-- A copy of the library, so that a build during the run does not change it.
 local library = root .. "/target/lua" .. _VERSION:match("%d.%d") .. "/audit_core.so";
 if not os.execute(("cp %s %s"):format(quoted(library), quoted(scratch))) then
 	io.stderr:write("bench: no library at ", library, ": run make first\n");
@@ -94,8 +94,8 @@ local now = require "util.time".now;
 local plain_audit = dofile(here .. "/plain_audit.lua");
 local audit_core = require "audit_core";
 
--- Settings of the garbage collector. With Prosody's default a cycle begins when memory has grown by 5 %: marking and sweeping
--- what lives is then most of what a table costs, whoever makes it.
+-- Settings of the garbage collector. With Prosody's default a cycle begins when memory has grown by 5 %: then most of the cost of a
+-- table is marking and sweeping other objects.
 local collectors = {
 	prosody = { "incremental", 105, 500 };
 	generational = { "generational", 20, 50 };
@@ -110,8 +110,8 @@ end
 
 local failure_text = "Unable to authorize you with the authentication credentials you've sent.";
 
--- As many sessions as a busy server sees within minutes, each with an address of its own: what an implementation
--- remembers of the last one is of little use to it.
+-- As many sessions as a busy server has within minutes, each with an address of its own: caching the last one does not help an
+-- implementation.
 local n_sessions = 500;
 local sessions = {};
 for i = 1, n_sessions do
@@ -121,7 +121,7 @@ for i = 1, n_sessions do
 	};
 end
 
--- How a module makes the details, on each side with the means that it has there.
+-- How a module makes details, with the functions of each side.
 local details = {
 	plain = {
 		failure = function ()
@@ -190,7 +190,7 @@ local function events_with(detail)
 	};
 end
 
--- Ten events as a server sees them.
+-- Ten typical events.
 local mix = {
 	"authentication-failure", "authentication-success", "authentication-failure", "authentication-success", "user-registered",
 	"authentication-failure", "authentication-success", "authentication-failure", "authentication-success", "host-wide, no session",
@@ -206,7 +206,7 @@ end
 
 -- Sides ----------------------------------------------------------------------------------------------------------------
 
--- Counts what it is given, and holds the last entry only: a store must give back what it took.
+-- Counts entries, and keeps only the last one: a store must return what it took.
 local function new_counting_store()
 	local function nothing() return function () return nil; end; end
 	return {
@@ -239,7 +239,7 @@ local function environment_with(open)
 	};
 end
 
--- The least that a side can do: the tables of the entry, without a look at what goes into them, and the store.
+-- The minimum: makes the tables of an entry without checking their contents, and appends it.
 local function new_least(environment)
 	local store, stanza_mt, attr_id = environment.open_store(), environment.stanza_mt, xmlns_audit .. "\1id";
 	local partition, when = "@events." .. os.date("!%Y-%m-%d"), os.time();
@@ -273,7 +273,7 @@ local sides = { plain = plain_audit.new, ours = audit_core.new, least = new_leas
 
 -- Rounds ---------------------------------------------------------------------------------------------------------------
 
--- Gives µs of CPU an event.
+-- Returns µs of CPU for each event.
 local function drive(audit, host, events, n)
 	collectgarbage();
 	local n_events = #events;
@@ -313,7 +313,7 @@ local function compare(kind, n, events_of)
 			side = side, values = {}, store = store;
 			once = function (count)
 				wipe(store);
-				-- The first append after a wipe looks at the store's size.
+				-- The first append to an empty store reads the size of the store.
 				drive(log.audit, host, events_of[side], #mix);
 				return drive(log.audit, host, events_of[side], count);
 			end;
@@ -324,7 +324,7 @@ local function compare(kind, n, events_of)
 	end
 	for round = 1, options.rounds do
 		for i = 1, #runs do
-			-- Another side is first in each round, so that none always follows the same.
+			-- The order changes in each round, so that no side always follows the same one.
 			local run = runs[(i + round) % #runs + 1];
 			run.values[#run.values + 1] = run.once(n);
 		end
@@ -378,8 +378,8 @@ local function check_names(list, known, what)
 	return list;
 end
 
--- A failed login that flood control only counts, beside the same in plain Lua, which stores it: from Prosody's event on, by the
--- modules' own handlers.
+-- A failed login that flood control only counts, and the same in plain Lua, which stores it. Measured from Prosody's event on, with
+-- the modules' own handlers.
 local function bench_suppressed()
 	local store = new_counting_store();
 	local plain = prosody.load_module("plain.modules.example", "audit_plain", store);
@@ -408,7 +408,7 @@ local function bench_suppressed()
 			end
 			return (os.clock() - started) * 1e6 / n;
 		end
-		-- Until all of them are only counted.
+		-- Until flood control only counts them.
 		once(ours, 6 * n_failures);
 		local values = { plain = {}, ours = {} };
 		for round = 1, options.rounds do
@@ -421,7 +421,7 @@ local function bench_suppressed()
 			result.ours.median / result.plain.median));
 	end
 	if store.count == 0 then error("the plain side stored nothing"); end
-	-- Those of the first few went to the journal.
+	-- The first few went to the journal.
 	local entries = require "core.modulemanager".get_module("*", "audit").module:shared("log").log.state(our_host).waiting;
 	if entries == 0 or entries > 1000 then error(("flood control let %d entries through"):format(entries)); end
 	return ("A suppressed failure costs %.2f µs (limit: %.2f, %s)"):format(worst, suppressed_limit, worst <= suppressed_limit and "kept" or "MISSED");
@@ -488,7 +488,7 @@ local function resident_kib()
 	return pages * tonumber(lines_of("getconf PAGESIZE")[1]) // 1024;
 end
 
--- Everything that an outsider can choose is another one in each event, and the clock goes on by a second.
+-- Everything that an outsider can choose is different in each event, and the clock advances by a second.
 local function memory()
 	local total, early = events_or(5000000), 100000;
 	local store, clock = new_counting_store(), os.time();

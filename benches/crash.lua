@@ -1,11 +1,11 @@
--- Kills real Prosody servers in the middle of a stream of numbered audit events, and looks whether every event for which
--- audit() had returned is in the log, once and in order: lua5.4 benches/crash.lua [options]
+-- Kills real Prosody servers during a stream of numbered audit events, and checks that every event for which audit() had returned
+-- is in the log, once and in order: lua5.4 benches/crash.lua [options]
 --
---   --series=A,B     default: every series under target/prosody/, its newest release
---   --stores=A,B     of internal, sqlite, postgresql; default: all that are here
+--   --series=A,B     default: the newest release of each series under target/prosody/
+--   --stores=A,B     of internal, sqlite, postgresql; default: all that are installed
 --   --kills=N        kills on each store and series; default 200
---   --fresh=N        a new server with an empty log after so many kills; default 50
---   --seed=N         of the random moments; default: the time
+--   --fresh=N        kills before a new server with an empty log is started; default 50
+--   --seed=N         the seed for the random moments; default: the time
 --   --write=WAY      audit_log_write: journal or direct; default journal
 
 local here = arg[0]:match("^(.*)/") or ".";

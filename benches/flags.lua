@@ -1,10 +1,10 @@
--- The flags of a benchmark, --name=value or --name for a switch. What a value may be follows from the default: a number, a
--- list parted by commas, text, or a switch. A default that is a function gives it when it is needed.
+-- Parses the flags of a benchmark: --name=value, or --name for a switch. The type of a flag is that of its default: a number, a list
+-- separated by commas, text, or a switch. A default may be a function, which is called if the flag is missing.
 --
 --   local flags = dofile(here.."/flags.lua");
 --   local options = flags.parse { series = flags.all_series, stores = flags.all_stores, accounts = 20000, memory = false };
 --
--- What can't be understood ends the program with status 2.
+-- Wrong flags end the program with status 2.
 
 local flags = {};
 
@@ -57,7 +57,7 @@ function flags.parse(defaults)
 	return options;
 end
 
--- Every series of Prosody that is here, each in its newest release.
+-- The newest release of each series of Prosody that is unpacked here.
 function flags.all_series()
 	local releases = require "support.releases";
 	local all = releases.here();
@@ -74,12 +74,12 @@ function flags.all_series()
 	return newest;
 end
 
--- What to call one of them: "13.0.7 (Lua files, with the C libraries of 13.0.1)".
+-- The title of a series: "13.0.7 (Lua files, with the C libraries of 13.0.1)".
 function flags.title(series)
 	return require "support.releases".title(series);
 end
 
--- Every store that is here.
+-- Every store that is installed here.
 function flags.all_stores()
 	if require "support.postgres".available() then
 		return { "internal", "sqlite", "postgresql" };

@@ -1,14 +1,14 @@
--- What a flood of failed logins does to a server: lua5.4 benches/flood.lua [options]
+-- Measures a server during a flood of failed logins: lua5.4 benches/flood.lua [options]
 --
---   --series=A,B    default: every series under target/prosody/, its newest release
+--   --series=A,B    default: the newest release of each series under target/prosody/
 --   --stores=A,B    of internal, sqlite; default: both
 --   --sides=A,B     of plain (the plain-Lua baseline), ours; default: both
---   --failures=N    of each flood; default 100000
---   --seconds=N     a flood is cut off after so long; default 60
+--   --failures=N    failed logins in each flood; default 100000
+--   --seconds=N     the longest time of a flood; default 60
 --
--- The failures are Prosody's events, fired in the server 4 ms in 6, as fast as the log handles them: first from one address
--- and name, then from 50,000. Meanwhile an account logs in by SASL PLAIN over the loopback, again and again, and a heartbeat of
--- 10 ms says how long everybody had to wait: "busy" is as much of the longest delay as this process was on the processor.
+-- The failures are Prosody's events. They are fired in the server during 4 of 6 ms, as fast as the log handles them: first from one
+-- address and name, then from 50,000. Meanwhile an account logs in again and again by SASL PLAIN over the loopback, and a timer of 10 ms
+-- measures how long others had to wait. "busy" is the part of the longest delay in which this process used the processor.
 
 local here = arg[0]:match("^(.*)/") or ".";
 package.path = here .. "/../spec/?.lua;" .. package.path;
@@ -31,7 +31,7 @@ local function start(series, store, side)
 		config = { sql = { driver = "SQLite3", database = "audit.sqlite" }, allow_unencrypted_plain_auth = true };
 		host_config = "authentication = \"internal_plain\"; c2s_require_encryption = false;";
 		log_level = "info";
-		eval_timeout = 600; -- the plain side stores so much that reading it takes long
+		eval_timeout = 600; -- reading all entries of the plain side takes long
 	};
 	if side == "ours" then
 		flood.register(prosody, "romeo");

@@ -1,17 +1,17 @@
--- A month of a busy server's audit log, made up and the same each time: generate(store, entries, last) fills an archive
--- store of Prosody with so many entries over the 28 days before `last` (UNIX time), in the partitions in which the log
--- writes them. The store must be empty. Needs Prosody's util libraries.
+-- Makes a month of a busy server's audit log, the same each time. generate(store, entries, last) fills an empty archive store of
+-- Prosody with that many entries over the 28 days before `last` (UNIX time), in the same partitions as the log uses. Needs Prosody's
+-- util libraries.
 --
--- Most entries are logins; accounts, networks and types come with very different frequency, nights are quiet, and on one day
--- there is an attack from one network.
+-- Most entries are logins. The frequencies of accounts, networks and types differ much, nights are quiet, and on one day there is an
+-- attack from one network.
 
 local st = require "util.stanza";
 
 local xmlns = "xmpp:prosody.im/audit";
 local days, accounts = 28, 2000;
--- How many entries a partition takes: Rules::room in src/retention.rs.
+-- The number of entries in a partition: Rules::room in src/retention.rs.
 local room = 500;
--- On SQL, so many in one transaction.
+-- On SQL, the number of entries in one transaction.
 local batch = 500;
 
 local failure_text = "Unable to authorize you with the authentication credentials you've sent.";
@@ -62,7 +62,7 @@ local function entry(random, when, attack)
 	return stanza, user or "@", class;
 end
 
--- The SQL engine of a store, which the driver keeps in a local variable, or nil.
+-- The SQL engine of a store | nil. The driver keeps it in a local variable.
 local function engine_of(store)
 	for i = 1, 60 do
 		local name, value = debug.getupvalue(store.append, i);
@@ -71,7 +71,7 @@ local function engine_of(store)
 	end
 end
 
--- Runs write() as one transaction, as the library does; the appends in it are no transactions of their own.
+-- Runs write() as one transaction, as the library does: appends in it do not begin transactions.
 local function in_one_transaction(engine, write)
 	if not engine then
 		return write();
@@ -85,7 +85,7 @@ local function in_one_transaction(engine, write)
 	end));
 end
 
--- progress(number of entries so far), where it is given, is called now and then.
+-- progress(number of entries so far) is called from time to time, if it is given.
 return function (store, entries, last, progress)
 	math.randomseed(7, 28);
 	local random = math.random;
@@ -106,7 +106,7 @@ return function (store, entries, last, progress)
 	end
 
 	local first = last - days * 86400;
-	-- Three parts by day, one by night, and a twentieth of all in the six hours of the attack.
+	-- Three quarters by day, one by night, and a twentieth of all entries in the six hours of the attack.
 	local attack_begin = last - 5 * 86400;
 	local written, time = 0, first + 0.0;
 	local step = days * 86400 / (entries * 0.95);

@@ -1,11 +1,11 @@
--- What the audit log costs a login on real Prosody servers: lua5.4 benches/login.lua [options]
+-- Measures what the audit log adds to a login on real Prosody servers: lua5.4 benches/login.lua [options]
 --
---   --series=A,B       default: every series under target/prosody/, its newest release
+--   --series=A,B       default: the newest release of each series under target/prosody/
 --   --servers=A,B      of none, ours-internal, ours-sqlite, ours-postgresql, the same with plain- (the plain-Lua baseline) and
 --                      with direct- (audit_log_write = "direct") and with all- (every module of ours, not mod_audit_auth alone);
 --                      default: none, ours-, plain- and all-internal, those of postgresql where it is installed
---   --rounds=N         rounds of each server and outcome, interleaved; default 5
---   --logins=N         logins of a round; default 120
+--   --rounds=N         rounds of each server and outcome, in turns; default 5
+--   --logins=N         logins in a round; default 120
 --   --connections=N    connections at a time; default 8
 --   --auth=MODULE      default internal_hashed, as Prosody has it; with internal_plain a login costs a quarter, and the log shows more
 --   --gc=MODE          garbage collector of the servers: incremental (default, as Prosody has it) or generational
@@ -71,14 +71,14 @@ local function start(series, name, options)
 		storage = { audit = sql and "sql" or "internal" };
 		config = {
 			allow_unencrypted_plain_auth = true;
-			audit_log_location = false; -- the baseline has none
+			audit_log_location = false; -- the baseline has no locations
 			audit_log_write = kind.write;
-			-- What is measured is a failure that becomes an entry: one that is only counted is what benches/flood.lua measures.
+			-- This measures failures that become entries; benches/flood.lua measures those that are only counted.
 			audit_log_flood = false;
 			gc = { mode = options.gc };
 			sql = sql;
 		};
-		-- Over what the test support sets for every host.
+		-- Replaces what the test support sets for every host.
 		host_config = { [host] = { authentication = options.auth, c2s_require_encryption = false } };
 		log_level = "info";
 	};
@@ -103,8 +103,8 @@ do
 	pipe:close();
 end
 
--- Seconds of CPU that a process has had, user and system: from the scheduler's count of nanoseconds where the kernel
--- keeps one (Prosody has one thread), else in the clock ticks of its stat line.
+-- The CPU time of a process, user and system, in seconds: from the scheduler's count of nanoseconds if the kernel has one (Prosody
+-- has one thread), or else from the clock ticks in its stat line.
 local function cpu_of(pid)
 	local precise = process.read("/proc/" .. pid .. "/schedstat");
 	local nanoseconds = precise and tonumber(precise:match("^%d+"));
@@ -123,7 +123,7 @@ local function drive(entry, outcome, logins, connections)
 	local status, output, errors = process.capture({
 		"lua5.4", process.root .. "/benches/login_client.lua", entry.prosody.c2s_port, host, "romeo", given, logins, connections;
 	}, { timeout = 120 });
-	-- What the server does a moment later belongs to the logins, too: the audit log is handed over within 0.25 seconds.
+	-- Includes what the server does a moment later: entries are handed over within 0.25 seconds.
 	socket.sleep(0.4);
 	local cpu = cpu_of(entry.prosody.pid) - before;
 	local successes, failures, seconds, latency, trouble = (output or ""):match("^(%d+)\t(%d+)\t(%S+)\t(%S+)\t(.-)\n");
@@ -137,7 +137,7 @@ local function drive(entry, outcome, logins, connections)
 	return cpu * 1e6 / logins, logins / tonumber(seconds), tonumber(latency);
 end
 
--- The log must hold every login, or the comparison means nothing.
+-- If a login is missing in the log, the comparison is not valid.
 local function check_entries(entry, expected)
 	if entry.kind == "none" then return; end
 	local found = entry.prosody:eval([[
@@ -167,7 +167,7 @@ local function run_rounds(entries, options, deadline)
 	for round = 1, options.rounds do
 		for _, outcome in ipairs { "success", "failure" } do
 			for i = 1, #entries do
-				-- Another one is first in each round.
+				-- The order changes in each round.
 				local entry = entries[(i + round) % #entries + 1];
 				local cpu, rate, latency = drive(entry, outcome, options.logins, options.connections);
 				table.insert(entry.outcomes[outcome].cpu, cpu);
@@ -190,7 +190,7 @@ local function summary(values)
 	return { median = median, min = values[1], max = values[#values] };
 end
 
--- Round by round, so that what another process did to a round does less to the share.
+-- Round by round, so that other processes influence the share less.
 local function shares_of(values, of)
 	local shares = {};
 	for i, value in ipairs(values) do
@@ -205,7 +205,7 @@ local function cell(value, digits, width)
 end
 
 local function print_table(entries)
-	-- The share is that of the round's logins a second without an audit log, as is that of the latency.
+	-- Shares are relative to the same round without an audit log.
 	local line = "%-14s %-11s %-9s %22s %7s %9s %24s %6s %20s %6s\n";
 	io.write(line:format("audit log", "store", "outcome", "CPU a login, µs ", "ratio", "added µs", "logins a second", "share", "latency, ms",
 		"ratio"));

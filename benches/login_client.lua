@@ -1,9 +1,9 @@
--- Logs in over and over, for benches/login.lua: lua5.4 login_client.lua PORT HOST[,HOST...] USER PASSWORD COUNT CONNECTIONS
+-- Logs in again and again, for benches/login.lua: lua5.4 login_client.lua PORT HOST[,HOST...] USER PASSWORD COUNT CONNECTIONS
 --
 -- With several hosts each login is to the next of them.
--- A process of its own, so that its CPU is not the server's. Each login is a new plaintext connection with SASL PLAIN, up
--- to CONNECTIONS at a time. Prints: successes, failures, seconds, median time of a login from connecting to the outcome in
--- milliseconds, and what else went wrong.
+-- It is a process of its own, so that its CPU time is not counted for the server. Each login is a new plaintext connection with SASL
+-- PLAIN, at most CONNECTIONS at a time. Prints: successes, failures, seconds, the median time of a login from connecting to the outcome
+-- in milliseconds, and what went wrong.
 
 local socket = require "socket";
 local mime = require "mime";
@@ -17,7 +17,7 @@ for host in hosts:gmatch("[^,]+") do
 		.. "xmlns:stream='http://etherx.jabber.org/streams'>"):format(host);
 end
 local auth = ("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>%s</auth>"):format(mime.b64("\0" .. user .. "\0" .. password));
-local patience = 30; -- seconds without a word from the server
+local patience = 30; -- seconds without an answer of the server
 
 local successes, failures, trouble = 0, 0, nil;
 local started, running = 0, 0;

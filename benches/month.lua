@@ -1,14 +1,14 @@
--- What a month's log costs a server, and what the daily pruning of it does: lua5.4 benches/month.lua [options]
+-- Measures a server with a month's log, and its daily pruning: lua5.4 benches/month.lua [options]
 --
---   --series=A,B    default: every series under target/prosody/, its newest release
+--   --series=A,B    default: the newest release of each series under target/prosody/
 --   --stores=A,B    of internal, sqlite; default: both
---   --sides=A,B     of plain (one archive, as a module in plain Lua has it), ours; default: both
---   --entries=N     in 28 days; default 560000
---   --rest=N        seconds that copies have before their originals go, on internal; default: as in a server
+--   --sides=A,B     of plain (one archive, as a module in plain Lua would use it), ours; default: both
+--   --entries=N     entries in 28 days; default 560000
+--   --rest=N        seconds between a copy and the removal of its original, on internal; default: as in a server
 --
--- A server is started without a log and with one. Then a day expires, and a day's addresses. Meanwhile every callback of the
--- server's loop is timed, and how late a timer of 5 ms is: "held" and "late" are the longest of each. Plain keeps as many
--- entries as a driver takes by default (10,000), and removes those of a day with store:delete() in one go.
+-- A server is started without a log and with one. Then the entries of a day expire, and the addresses of a day. Meanwhile the duration
+-- of every callback of the server's loop is measured, and the delay of a timer of 5 ms: "held" and "late" are the longest of them. Plain
+-- keeps 10,000 entries, which a driver takes by default, and removes those of a day by one call of store:delete().
 -- The logs are made once and kept under target/bench-month/.
 
 local here = arg[0]:match("^(.*)/") or ".";
@@ -21,7 +21,7 @@ local server = require "support.server";
 
 local options = flags.parse {
 	series = flags.all_series, stores = { "internal", "sqlite" }, sides = { "plain", "ours" }, entries = 560000, rest = -1;
-	-- For the process that makes a log.
+	-- These are for the process that makes a log.
 	generate = "", folder = "";
 };
 
@@ -81,13 +81,13 @@ local function memory(prosody, which)
 end
 
 local function settled_memory(prosody)
-	-- What begins with the server is over.
+	-- Wait until the start is over.
 	prosody:eval("return true");
 	process.run("sleep 3");
 	return memory(prosody, "VmRSS");
 end
 
--- In the server, so that nobody asks it anything meanwhile: work(host, settle) -> number of entries that went, by what was done.
+-- Runs in the server, without requests from outside meanwhile: work(host, settle) -> number of entries that were removed, by reason.
 local works = {
 	plain = [[
 		local store = module:context(host):open_store("audit", "archive");

@@ -1,16 +1,16 @@
--- Takes the store away from real Prosody servers for a minute while clients log in and numbered audit events are recorded,
--- and looks whether anybody had to wait, and whether everything is in the log afterwards: lua5.4 benches/outage.lua [options]
+-- Makes the store of real Prosody servers fail for a minute while clients log in and numbered audit events are recorded. Checks that
+-- nobody had to wait, and that everything is in the log afterwards: lua5.4 benches/outage.lua [options]
 --
---   --series=A,B       default: every series under target/prosody/, its newest release
+--   --series=A,B       default: the newest release of each series under target/prosody/
 --   --stores=A,B       of internal (on a disk that is full), sqlite (a file that another process locks) and postgresql (a
---                      server that is stopped); default: all that are here
---   --seconds=N        how long the store is away; default 60
---   --around=N         how long the load goes on before and after that; default 15
+--                      server that is stopped); default: all that are installed
+--   --seconds=N        how long the store fails; default 60
+--   --around=N         how long the load lasts before and after that; default 15
 --   --connections=N    logins at a time; default 4
---   --events=N         numbered events a second, beside those of the logins; default 100
+--   --events=N         numbered events in a second, besides those of the logins; default 100
 --   --auth=MODULE      default internal_hashed, as Prosody has it
 --
--- Exits with 1 when an entry is missing, is there twice, is out of order or was lost without being counted.
+-- Exits with status 1 if an entry is missing, duplicated, out of order, or lost without being counted.
 
 local here = arg[0]:match("^(.*)/") or ".";
 package.path = here .. "/../spec/?.lua;" .. package.path;
@@ -29,7 +29,7 @@ local options = flags.parse {
 	series = flags.all_series, stores = flags.all_stores, seconds = 60, around = 15, connections = 4, events = 100, auth = "internal_hashed";
 };
 
--- How a store goes away and comes back: go(prosody), come(), clean(). `prepare` is called while the server is stopped.
+-- How a store fails and recovers: go(prosody), come(), clean(). `prepare` is called while the server is stopped.
 local ways = {};
 
 function ways.internal()
@@ -67,7 +67,7 @@ function ways.postgresql()
 	};
 end
 
--- Logs in so many times: seconds that it took, median time of a login in ms.
+-- Logs in `count` times: seconds, median time of a login in ms.
 local function log_in(prosody, count)
 	local status, output, errors = process.capture({
 		"lua5.4", process.root .. "/benches/login_client.lua", prosody.c2s_port, prosody.host, "romeo", password, count, options.connections;
@@ -84,8 +84,7 @@ local function median(values)
 	return values[#values // 2 + 1] or 0;
 end
 
--- Logs in for so many seconds, in turns with a server that has no audit log: what another process of the machine does to
--- one of them it does to both.
+-- Logs in for that many seconds, in turns with a server without an audit log, so that other processes influence both.
 local function load_for(prosody, control, seconds)
 	local logins, spent, control_spent, latencies, control_latencies, lowest = 0, 0, 0, {}, {}, math.huge;
 	local ends, batch = socket.gettime() + seconds, 10 * options.connections;
@@ -95,7 +94,7 @@ local function load_for(prosody, control, seconds)
 		logins, spent, control_spent = logins + batch, spent + took, control_spent + control_took;
 		latencies[#latencies + 1], control_latencies[#control_latencies + 1] = latency, control_latency;
 		lowest = math.min(lowest, batch / took);
-		-- Half a second or so in a row.
+		-- About half a second at a time.
 		batch = math.max(options.connections, math.floor(0.5 * batch / took));
 	until socket.gettime() >= ends;
 	local typical = median(latencies);
@@ -113,7 +112,7 @@ local function check(prosody, logins)
 	for _, id in pairs(returned) do
 		if id:sub(1, 1) == "-" then refused = refused + 1; end
 	end
-	-- Of logins it is not known which were refused; each is in the log, or was counted.
+	-- Each login is in the log, or was counted.
 	local found = others["authentication-success"] or 0;
 	if found + lost - refused ~= logins then
 		faults[#faults + 1] = ("%d logins, but %d entries of them and %d that were counted as lost"):format(logins, found, lost - refused);
@@ -162,7 +161,7 @@ local function run(series, store)
 			return { ("%d entries still wait"):format((crash.waiting(prosody))) };
 		end
 		local settled = socket.gettime() - came;
-		-- A count of what was lost becomes an entry a moment later.
+		-- The number of lost events becomes an entry a moment later.
 		socket.sleep(1);
 		crash.settle(prosody, 10);
 		logins = logins + before.logins + during.logins + after.logins;

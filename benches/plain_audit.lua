@@ -1,8 +1,8 @@
--- The audit log's contract in plain Lua, with util.stanza: what the native core is measured against.
+-- The audit log in plain Lua, with util.stanza. The native core is compared with it.
 --
--- It is written as a module for Prosody would be, without detours, and its entries are equal to the core's
--- (spec/benches/plain_audit_spec.lua). Left out: places, flood control, reading. It needs Lua 5.3 or later, and Prosody's util
--- libraries in package.path; for Prosody 13 its loader.lua must have been run.
+-- It is written as a typical module for Prosody, and its entries are equal to the core's (spec/benches/plain_audit_spec.lua). It has no
+-- locations, no flood control and no reading. It needs Lua 5.3 or later, and Prosody's util libraries in package.path; for Prosody 13
+-- its loader.lua must have been run.
 --
 -- new(environment) takes what audit_core.new takes (get_option, open_store, log, now) and, for tests, new_id(now).
 
@@ -26,7 +26,7 @@ local attr_occurred = xmlns_audit .. "\1occurred";
 local v4_mapped = ("\0"):rep(10) .. "\255\255";
 local seconds_a_day = 86400;
 local length_limit = 1023; -- of a user, a client and every attribute, in bytes
--- The prefix of a family that has none configured while the other one has.
+-- The prefix of an address family that is not configured, if the other one is.
 local fallback_ipv4_prefix, fallback_ipv6_prefix = 24, 48;
 
 -- RFC 9562, section 5.7.
@@ -47,7 +47,7 @@ local function get_prefix(environment, host, name, whole)
 	return prefix;
 end
 
--- The host's options that decide what is stored, read once.
+-- The host's options about what is stored. They are read once.
 local function read_settings(environment, host)
 	local v4 = get_prefix(environment, host, "audit_log_ipv4_prefix", 32);
 	local v6 = get_prefix(environment, host, "audit_log_ipv6_prefix", 128);
@@ -100,8 +100,8 @@ local function bare(user)
 	return slash and user:sub(1, slash - 1) or user;
 end
 
--- Text made fit for a store. util.stanza lets pass what XML does not allow, which breaks reading with SQL stores, and
--- raises for other bytes.
+-- Makes text valid. util.stanza accepts characters that XML does not allow, which can't be read from SQL stores, and raises errors
+-- for others.
 local function clean(value)
 	if value == nil then return nil; end
 	local text = tostring(value);
@@ -115,7 +115,7 @@ local function clean(value)
 	return text;
 end
 
--- A copy of what somebody added, made fit: a store may keep what it is given, and a serializer refuses a table twice.
+-- A valid copy of a stanza. A store may keep the tables that it is given, and a serializer refuses a table that it meets twice.
 local function clean_copy(stanza)
 	local copy = st.clone(stanza);
 	local function walk(element)
@@ -168,7 +168,7 @@ local function build(settings, id, occurred, user, source, event_type, extra)
 	return entry;
 end
 
--- What peers cause who are not authenticated lies apart.
+-- Events that unauthenticated peers can cause are stored separately.
 local function class_of(settings, event_type)
 	if event_type == "authentication-failure" or find(event_type, "-refused$") then
 		return settings.failures;
@@ -209,7 +209,7 @@ local function new(environment)
 		end;
 	});
 
-	-- Appends, and goes on in a further partition where the driver's quota fills this one.
+	-- Appends, and continues in another partition if this one is full by the driver's quota.
 	local function append(settings, store, entry, when, with)
 		local partition, class = nil, nil;
 		if not settings.single then
@@ -255,10 +255,10 @@ local function new(environment)
 
 		local settings = settings_of[host];
 		local time = now();
-		-- Entries of a partition are in the order of their time, or drivers lose some of them.
+		-- Entries of a partition must be in order of time: otherwise drivers lose some of them.
 		local when = max(floor(time), settings.when);
 		settings.when = when;
-		-- What happened at another time says so.
+		-- The entry has the time of the event if it differs.
 		local happened = floor(extra.timestamp or time);
 		local occurred = happened ~= when and datetime(happened) or nil;
 
@@ -281,7 +281,7 @@ local function new(environment)
 		return id;
 	end
 
-	-- The session element alone, as the options of session.host have it.
+	-- Only the session element, by the options of session.host.
 	local function session_extra(session)
 		local host = session.host;
 		local settings = type(host) == "string" and settings_of[host] or unknown_host;

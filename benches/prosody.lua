@@ -1,8 +1,8 @@
--- As much of a Prosody in this process as its storage drivers need: no server, no sockets.
+-- Loads the parts of Prosody that its storage drivers need into this process: no server, no sockets.
 --
--- load(source, data, plugins) puts the util libraries of the unpacked Prosody at `source` (the folder with util/ and core/) in
--- the way of require, and gives { version, open_store, load_module }; drivers write to the folder `data`, which must exist, and
--- modules are looked for in `plugins` too. One process can hold one series of Prosody.
+-- load(source, data, plugins) -> { version, open_store, load_module }. `source` is the folder of an unpacked Prosody with util/ and
+-- core/: require finds its libraries from then on. Drivers write to the folder `data`, which must exist. Modules are also looked for in
+-- `plugins`. A process can use only one series of Prosody.
 
 local function exists(path)
 	local file = io.open(path);
@@ -23,7 +23,7 @@ local function log_sink(name, level, message, ...)
 	end
 end
 
--- What core.storagemanager and the drivers ask of a server.
+-- The parts of a server that core.storagemanager and the drivers use.
 local function mock_server(source, data, plugins)
 	_G.prosody = {
 		config_loaded = true; -- COMPAT 0.12: net.server asks
@@ -41,7 +41,7 @@ end
 local function activate(host)
 	local hosts = _G.prosody.hosts;
 	if not hosts[host] then
-		-- Not through the hostmanager, which would load the modules of a whole server.
+		-- Without core.hostmanager, which would load the modules of a whole server.
 		hosts[host] = {
 			host = host, type = "local", events = require "util.events".new(), modules = {};
 			authz = { add_default_permission = function () return true; end }; -- from 13 on, modules say who may use their commands

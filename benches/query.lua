@@ -1,16 +1,15 @@
--- Reading a month's log of a million entries, the core beside plain Lua: lua5.4 benches/query.lua [options]
+-- Measures reading a month's log of a million entries, with the core and in plain Lua: lua5.4 benches/query.lua [options]
 --
 --   --entries=N        how many entries; default 1000000
---   --stores=A,B       of internal, sqlite, postgresql; default: all that are here
+--   --stores=A,B       of internal, sqlite, postgresql; default: all that are installed
 --   --series=S         the series of Prosody whose libraries are used; default: the newest
 --   --questions=A,B    of user, network, type, stats, export, report; default: all
---   --rounds=N         how often each question is asked; the fastest counts; default 3 (export and report: once)
+--   --rounds=N         how often each query runs; the fastest counts; default 3 (export and report: once)
 --
--- Each question is asked by a process of its own, in which nothing else runs, with the garbage collector as prosodyctl
--- has it. Its time is that of the reading, without the start of the process; its memory is what the process has had at
--- most. "Plain" is what an operator would write with store:find and util.stanza. "Server" is ours with the pauses of a
--- reading inside a server: for how long it holds the loop at most. The logs are made once and kept under
--- target/bench-query/.
+-- Each query runs in a process of its own, with the garbage collector's settings of prosodyctl. The time is that of the reading,
+-- without the start of the process; the memory is the most that the process used. "Plain" is what an operator would write with
+-- store:find and util.stanza. "Server" is ours with the pauses of a reading inside a server, and how long it held the loop at most. The
+-- logs are made once and kept under target/bench-query/.
 
 local here = arg[0]:match("^(.*)/") or ".";
 local root = here.."/..";
@@ -44,7 +43,7 @@ local function peak_memory()
 	return tonumber(process.read("/proc/self/status"):match("VmHWM:%s*(%d+)")) / 1024;
 end
 
--- How long this process has had a core, in seconds.
+-- How long this process has used a processor, in seconds.
 local function cpu_time()
 	return tonumber(process.read("/proc/self/schedstat"):match("^%d+")) / 1e9;
 end
@@ -75,8 +74,8 @@ local function days_of(store)
 	return days;
 end
 
--- Calls take(stanza, when, with) for what fits, newest first within a partition, and ends after the day in which there were
--- `limit` of them: the newest of the day's partitions have to be found among them.
+-- Calls take(stanza, when, with) for matching entries, newest first within a partition, and ends after the day in which `limit` was
+-- reached: the newest entries of a day may be in any of its partitions.
 local function plain_scan(store, query, fits, limit, take)
 	for _, day in ipairs(days_of(store)) do
 		if (not query.from or day.day >= query.from) and (not query.to or day.day < query.to) then
@@ -184,7 +183,7 @@ end
 
 -- Ours -----------------------------------------------------------------------------------------------------------------
 
--- With `pause` as in a server, where others wait.
+-- With `pause`, as inside a server.
 local function ours(store, question, pause)
 	local core = require "audit_core";
 	local clock = require "util.time".now;

@@ -1,11 +1,11 @@
--- What a rush after a restart costs with the audit log and without it: lua5.4 benches/rush.lua [options]
+-- Measures logins of all accounts after a restart, with and without the audit log: lua5.4 benches/rush.lua [options]
 --
---   --series=A,B       default: every series under target/prosody/, its newest release
+--   --series=A,B       default: the newest release of each series under target/prosody/
 --   --servers=A,B      of none, internal, sqlite, postgresql, direct-internal, direct-sqlite, direct-postgresql;
 --                      default: the first four, postgresql where it is installed
 --   --accounts=N       accounts that log in again; default 20000
---   --connections=N    logins under way at a time; default 200
---   --held=N           connections that stay open until all are in; default: as many as the limit on open files allows
+--   --connections=N    logins at a time; default 200
+--   --held=N           connections that stay open until all accounts are logged in; default: as the limit on open files allows
 --   --rounds=N         restarts of each server; default 1
 --
 -- Each account logs in once, from a plaintext connection of its own over the loopback, by SASL PLAIN, and binds a resource.
@@ -55,7 +55,7 @@ local function start(series, name)
 		prefix = "ulimit -n $(ulimit -Hn)";
 		start_timeout = 60;
 	};
-	-- Written as the store would: the server itself takes minutes for so many.
+	-- Written as the store would do it: the server takes minutes for that many.
 	local folder = prosody.data .. "/" .. host:gsub("%W", function (c) return ("%%%02x"):format(c:byte()); end) .. "/accounts";
 	process.run("mkdir -p " .. process.quote(folder));
 	for i = 1, options.accounts do
@@ -79,7 +79,7 @@ local function rush(prosody)
 	return tonumber(seconds), tonumber(median), tonumber(longest);
 end
 
--- What the watch saw, and how many entries still wait; asked at once after the client has gone.
+-- What the watch has measured, and how many entries still wait. Called right after the client has ended.
 local function watched(prosody)
 	return prosody:eval([[
 		local watch = module:shared("/*/loop_watch/watch");
@@ -88,7 +88,7 @@ local function watched(prosody)
 	]], host);
 end
 
--- Every login is in the log, however long the hand-over takes: a comparison would mean nothing otherwise.
+-- Waits until every login is in the log: otherwise the comparison is not valid.
 local function check(prosody, expected)
 	local function count()
 		return prosody:eval([[

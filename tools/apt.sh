@@ -33,7 +33,7 @@ installed() {
 		}'
 }
 
-# Reads requirements, one a line, where "a | b" is met by either; prints what is missing.
+# Reads requirements, one in a line; "a | b" is met by either. Prints what is missing.
 missing() {
 	awk '
 		NR == FNR { have[$1] = 1; next }
@@ -51,7 +51,7 @@ require() {
 	[ -n "$wanted" ] || return 0
 	update_lists
 	say "installing $wanted"
-	# Installing a server package starts it; Debian's way to say no is this file.
+	# Installing a server package starts the server. This file prevents it.
 	if [ ! -e /usr/sbin/policy-rc.d ]; then
 		policy=/usr/sbin/policy-rc.d
 		printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
@@ -65,7 +65,7 @@ require() {
 	[ -z "$still" ] || die "could not install: $still(see target/apt.log)"
 }
 
-# The machine's own Debian sources with the suite changed to others.
+# The machine's own Debian sources, with other suites.
 suite_sources() { # FOLDER SUITE…
 	local dir=$1 file
 	shift
@@ -74,7 +74,7 @@ suite_sources() { # FOLDER SUITE…
 	: >"$dir/sources/suites.list"
 	for file in /etc/apt/sources.list.d/*.sources; do
 		[ -e "$file" ] || continue
-		# Stanzas are kept as they are but for the suite, so that keys and options stay.
+		# Only the suite of a stanza changes: keys and options stay.
 		awk -v suite="$codename" -v others="$*" '
 			function flush() {
 				if (wanted && main && types) printf "%s\n", text

@@ -1,4 +1,4 @@
--- For the benchmarks alone: the plain-Lua baseline in the place of mod_audit and mod_audit_auth.
+-- For benchmarks only: the plain-Lua baseline instead of mod_audit and mod_audit_auth.
 
 module:set_global();
 

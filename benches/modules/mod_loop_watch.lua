@@ -1,7 +1,7 @@
--- For benches/rush.lua alone: how long the server's loop was held, as everybody who is connected feels it.
+-- For benches/rush.lua only: measures how long the server's loop was held.
 --
--- Two measures, as Prosody runs its timers only when no connection has anything to say: the time between two waits for
--- connections, which is what one callback took, and how late a timer of 5 ms was.
+-- There are two measures, as Prosody runs its timers only if no connection has data: the time between two waits for connections, which
+-- is the duration of a callback, and the delay of a timer of 5 ms.
 
 module:set_global();
 
