@@ -79,7 +79,7 @@ describe("many hosts", function ()
 		assert.is_true(timers <= 5, timers.." timers for 20 hosts");
 	end);
 
-	it("hear an event of the whole server by one handler", function ()
+	it("have one handler for an event of the whole server", function ()
 		local get_handlers = module_api.prosody.events.get_handlers;
 		if not get_handlers then return; end -- COMPAT 0.12
 		local before = #get_handlers("user-deleted");
@@ -103,7 +103,7 @@ describe("many hosts", function ()
 		assert.equal(recorded + 1, recorded_on(first));
 	end);
 
-	it("go on without one that gives the log up", function ()
+	it("continue when one of them unloads the log", function ()
 		local other = module_api.host();
 		other:load(table.unpack(names));
 		other:unload("audit");
@@ -137,7 +137,7 @@ describe("what is done later", function ()
 		end
 	end
 
-	it("comes in its order, and again where that is asked for", function ()
+	it("runs in order, and again if requested", function ()
 		local seen = {};
 		timers.add(host:load("audit").module, 3, note(seen, "c"));
 		timers.add(host:load("audit").module, 1, note(seen, "a", 10));
@@ -148,7 +148,7 @@ describe("what is done later", function ()
 		assert.equal("a b c a a", table.concat(seen, " "));
 	end);
 
-	it("goes on where something fails", function ()
+	it("continues after an error", function ()
 		local seen = {};
 		timers.add(host:load("audit").module, 1, function () error("broken"); end);
 		timers.add(host:load("audit").module, 1, note(seen, "a"));
@@ -158,7 +158,7 @@ describe("what is done later", function ()
 		assert.equal(1, #module_api.complaints("broken"));
 	end);
 
-	it("does not come for a module that is gone", function ()
+	it("does not run for a module that was unloaded", function ()
 		local seen, other = {}, module_api.host();
 		timers.add(other:load("audit").module, 1, note(seen, "a"));
 		other:unload("audit");
@@ -166,7 +166,7 @@ describe("what is done later", function ()
 		assert.same({}, seen);
 	end);
 
-	it("leaves the loop to others when much is due at once", function ()
+	it("shares the loop if much is due at once", function ()
 		local turns, longest, in_turn = 0, 0, 0;
 		local function work()
 			local until_then = monotonic() + 0.003;

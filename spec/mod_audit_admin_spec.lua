@@ -71,7 +71,7 @@ describe("mod_audit_admin", function ()
 		assert.is_nil(news()[1].attr.user);
 	end);
 
-	it("leads from a command to what comes of it", function ()
+	it("links a command with the events that it causes", function ()
 		host:load("audit_user_accounts");
 		local function change()
 			module_api.fire_global("user-password-changed", { username = "romeo", host = host.name });
@@ -90,7 +90,7 @@ describe("mod_audit_admin", function ()
 		assert.same({ found[1], { "admin-shell", found[1] }, { "unknown" } }, found);
 	end);
 
-	it("leads from what a command asks for to what comes of it", function ()
+	it("links the answer to a command's question with the events that it causes", function ()
 		host:load("audit_user_accounts");
 		local origin = shell("user:password(...)", function (session)
 			session.send(st.stanza("repl-request-input", { id = "q1" }));

@@ -262,7 +262,7 @@ describe("mod_audit_auth", function ()
 		end
 	end);
 
-	describe("never hurts the server", function ()
+	describe("never breaks an event", function ()
 		it("lets handlers after it have the event", function ()
 			load();
 			local seen = 0;
@@ -355,7 +355,7 @@ describe("mod_audit_auth", function ()
 			assert.equal(1, #host:entries());
 		end);
 
-		it("successes are recorded where they are asked for", function ()
+		it("successes are recorded if the option says so", function ()
 			load { audit_auth_passwords_only = false };
 			host:fire("authentication-success", { session = c2s { username = "romeo", sasl_handler = fast_handler } });
 			assert.equal('<authentication mechanism="HT-SHA-256-NONE"/>', module_api.lines(host:entries()[1])[2]);
@@ -370,7 +370,7 @@ describe("mod_audit_auth", function ()
 			assert.equal('<authentication condition="credentials-expired" mechanism="HT-SHA-256-NONE"/>', detail);
 		end);
 
-		it("failures that name nobody are the host's", function ()
+		it("failures without a name are events of the host", function ()
 			load();
 			for _, message in ipairs { "romeo", "\0hash", "ro meo\0hash", "\255\0hash", "" } do
 				local session = c2s { sasl_handler = { fast = true, selected = "HT-SHA-256-NONE" } };
@@ -419,7 +419,7 @@ describe("mod_audit_auth", function ()
 			return table.concat(found, " ");
 		end
 
-		it("are recorded where no timeout is set", function ()
+		it("are recorded if no timeout is set", function ()
 			load();
 			host:fire("authentication-failure", failure { username = "romeo" });
 			host:fire("authentication-failure", failure { username = "romeo" });
@@ -480,7 +480,7 @@ describe("mod_audit_auth", function ()
 			assert.equal("- nil", users());
 		end);
 
-		it("are told apart whatever separators are in a name or an address", function ()
+		it("are told apart whatever separators names and addresses have", function ()
 			load { audit_auth_repeat_failure_timeout = 600 };
 			local at = "@"..host.name;
 			-- Would be one, were name and address only put beside each other.
@@ -492,7 +492,7 @@ describe("mod_audit_auth", function ()
 			end
 		end);
 
-		it("are forgotten when more users come than the cache takes", function ()
+		it("are forgotten if there are more users than the cache has room for", function ()
 			load { audit_auth_repeat_failure_timeout = 600, audit_auth_cache_size = 2 };
 			for _, username in ipairs { "a", "b", "a", "b", "c", "a" } do
 				host:fire("authentication-failure", failure { username = username });

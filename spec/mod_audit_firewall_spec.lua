@@ -49,7 +49,7 @@ describe("mod_audit_firewall", function ()
 		end
 	end);
 
-	it("records what is new only", function ()
+	it("records only changes", function ()
 		for _ = 1, 3 do mark("spammer"); end
 		mark("loud");
 		for _ = 1, 3 do unmark("spammer"); end
@@ -57,7 +57,7 @@ describe("mod_audit_firewall", function ()
 		assert.equal("mark-set spammer, mark-set loud, mark-cleared spammer, mark-set spammer", types());
 	end);
 
-	it("looks at the marks that are stored where they are not loaded", function ()
+	it("reads the stored marks if they are not loaded", function ()
 		host.values.firewall_marks = { romeo = { spammer = 1600000000 } };
 		host:reload("audit_firewall");
 		mark("spammer");
@@ -74,7 +74,7 @@ describe("mod_audit_firewall", function ()
 		assert.equal('<actor caused-by="the-entry" kind="admin-shell"/>', module_api.lines(host:entries()[1])[1]);
 	end);
 
-	it("never hurts mod_firewall, with a fault of its own, which it logs once for each event", function ()
+	it("never breaks mod_firewall: its own fault is logged once for each event", function ()
 		module_api.prosody.hosts[host.name].sessions.romeo = setmetatable({}, { __index = function () error("trapped"); end });
 		for _ = 1, 2 do
 			mark("spammer");

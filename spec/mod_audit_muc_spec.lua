@@ -62,7 +62,7 @@ describe("mod_audit_muc", function ()
 		});
 	end);
 
-	it("records what becomes of the ownership of who made a room", function ()
+	it("records later changes of the creator's ownership", function ()
 		host:fire("muc-room-pre-create", { room = room, stanza = presence(romeo) });
 		host:fire("muc-room-created", { room = room, creator = {}, stanza = presence(romeo), origin = {} });
 		host:fire("muc-set-affiliation", { room = room, jid = "romeo@example.test", affiliation = "owner", previous_affiliation = "admin" });
@@ -70,7 +70,7 @@ describe("mod_audit_muc", function ()
 		assert.equal('<affiliation from="admin" jid="romeo@example.test" to="owner"/>', module_api.lines(host:entries()[2])[3]);
 	end);
 
-	it("records a room that the last one has left as destroyed by the server", function ()
+	it("records a room that the last occupant has left as destroyed by the server", function ()
 		host:fire("muc-room-destroyed", { room = room });
 		assert_entry("room-destroyed", nil, { '<actor kind="server"/>', room_line() });
 	end);
@@ -98,7 +98,7 @@ describe("mod_audit_muc", function ()
 		assert_entry("room-destroyed", nil, { '<actor caused-by="the-entry" jid="admin@example.test/desk" kind="adhoc"/>', room_line() });
 	end);
 
-	it("records who destroys a room, why and what comes after it, and no password", function ()
+	it("records who destroys a room, the reason and the alternate room, but no password", function ()
 		assert.equal("handled", request(owner, romeo, function ()
 			room.destroying = "The end";
 			host:fire("muc-room-destroyed", { room = room, reason = "The end", newjid = "tomb@rooms.test", password = "poison" });
@@ -107,14 +107,14 @@ describe("mod_audit_muc", function ()
 		assert_entry("room-destroyed", nil, { by_romeo, ('<room alternate="tomb@rooms.test" jid="%s">The end</room>'):format(room.jid) });
 	end);
 
-	it("forgets who asked when the request was handled", function ()
+	it("forgets the sender when the request was handled", function ()
 		request(owner, romeo, function () return true; end);
 		room.destroying = true;
 		host:fire("muc-room-destroyed", { room = room });
 		assert_entry("room-destroyed", nil, { by_nobody_known, room_line() });
 	end);
 
-	it("lets a fault of a room's go where it would have gone, and forgets who asked", function ()
+	it("passes on an error of a room, and forgets the sender", function ()
 		assert.has_error(function () request(owner, romeo, function () error("a fault of the room's", 0); end); end, "a fault of the room's");
 		room.destroying = true;
 		host:fire("muc-room-destroyed", { room = room });
@@ -157,7 +157,7 @@ describe("mod_audit_muc", function ()
 			});
 		end);
 
-		it("records nothing where all is as before", function ()
+		it("records nothing if nothing has changed", function ()
 			configure(function ()
 				settings = { name = "Verona", secret = "old secret", kind = { { value = "a", default = true }, { value = "b" } }, admins = { "x" } };
 			end);
@@ -171,7 +171,7 @@ describe("mod_audit_muc", function ()
 			assert_entry("room-configured", nil, { by_romeo, room_line(), '<configuration><field name="name"/></configuration>' });
 		end);
 
-		it("breaks nothing where a form can't be made", function ()
+		it("breaks nothing if a form can't be made", function ()
 			function room.get_form_layout() error("no form"); end
 			assert.is_true(configure(function () end));
 			assert.same({}, host:entries());
@@ -200,12 +200,12 @@ describe("mod_audit_muc", function ()
 			});
 		end);
 
-		it("that stays what it is is no event", function ()
+		it("that does not change is not recorded", function ()
 			change { previous_affiliation = "member" };
 			assert.same({}, host:entries());
 		end);
 
-		it("by registration or invitation is by who asked for it", function ()
+		it("by registration or invitation has the sender of the request as its actor", function ()
 			request("iq/bare/jabber:iq:register:query", romeo, function () change { jid = "romeo@example.test" }; return true; end);
 			host:hook("muc-invite", function () change {}; end);
 			assert.is_nil(host:fire("muc-invite", { room = room, stanza = st.message(), incoming = st.message({ from = remote }) }));
@@ -279,7 +279,7 @@ describe("mod_audit_muc", function ()
 		end
 	end);
 
-	it("never hurts a room, with a fault of its own, which it logs once for each event", function ()
+	it("never breaks a room: its own fault is logged once for each event", function ()
 		local trap = setmetatable({}, { __index = function () error("trapped"); end });
 		for _ = 1, 3 do
 			assert.has_no.errors(function ()

@@ -188,7 +188,7 @@ describe("mod_audit_register", function ()
 		return host:types();
 	end
 
-	it("records on the host that a global event is for, and on no other", function ()
+	it("records a global event only on its host", function ()
 		load();
 		module_api.fire_global("user-disabled", { username = "romeo", host = host.name });
 		module_api.fire_global("user-enabled", { username = "romeo", host = host.name });
@@ -369,7 +369,7 @@ describe("mod_audit_register", function ()
 			assert.same({ '<session id="c2s1" type="c2s_destroyed"/>', '<actor kind="user"/>' }, module_api.lines(host:entries()[1]));
 		end);
 
-		it("is no matter of other requests", function ()
+		it("ignores other requests", function ()
 			load();
 			for _, stanza in ipairs {
 				st.iq({ type = "get", id = "1" }):query("jabber:iq:register");

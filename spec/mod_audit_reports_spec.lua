@@ -49,14 +49,14 @@ describe("mod_audit_reports", function ()
 		assert.equal('<report jid="spammer@remote.test/bot" type="abuse">Buy & buy</report>', module_api.lines(entries[2])[2]);
 	end);
 
-	it("bounds what is said", function ()
+	it("limits the length of a reason", function ()
 		report("spam", { reason = ("x"):rep(100000) });
 		local text = host:entries()[1]:get_child_text("report", "xmpp:prosody.im/audit");
 		assert.is_true(#text <= 4096, #text);
 		assert.equal("…", text:sub(-3));
 	end);
 
-	it("never hurts who reports, with a fault of its own, which it logs once for each event", function ()
+	it("never breaks a report: its own fault is logged once for each event", function ()
 		local trap = setmetatable({}, { __index = function () error("trapped"); end });
 		for _ = 1, 2 do
 			for _, kind in ipairs { "spam", "abuse", "unknown" } do

@@ -100,7 +100,7 @@ describe("mod_audit_s2s", function ()
 			assert.equal('<s2s direction="incoming" mechanism="dialback" remote="other.remote.test"/>', module_api.lines(only_entry())[2]);
 		end);
 
-		it("of which it has not seen the start", function ()
+		it("whose start it has not seen", function ()
 			host:fire("s2sout-established", { session = { type = "s2sout", direction = "outgoing", to_host = "remote.test" } });
 			assert.same({ '<session type="s2sout"/>', '<s2s direction="outgoing" remote="remote.test"/>' }, module_api.lines(only_entry()));
 		end);
@@ -207,7 +207,7 @@ describe("mod_audit_s2s", function ()
 		end);
 	end
 
-	it("records the first reason where there are several", function ()
+	it("records the first reason if there are several", function ()
 		local session = open("incoming");
 		session:close("host-unknown");
 		session:close("connection-timeout");
@@ -245,7 +245,7 @@ describe("mod_audit_s2s", function ()
 		assert.equal(1, #host:entries());
 	end);
 
-	it("records nothing of a dialback key that is right, or that nobody gave", function ()
+	it("records nothing for a dialback key that is right or unknown", function ()
 		open("incoming", { hosts = { ["remote.test"] = { dialback_key = "key" } } });
 		answer("valid");
 		answer(nil);
@@ -295,7 +295,7 @@ describe("mod_audit_s2s", function ()
 		end);
 	end
 
-	it("records in one log who asks for a host that is not here", function ()
+	it("records requests for an unknown host on one host", function ()
 		local all, first = { host }, host;
 		for i = 2, 6 do
 			all[i] = module_api.host();
@@ -326,7 +326,7 @@ describe("mod_audit_s2s", function ()
 			assert.is_nil(host:fire("stanza/jabber:component:accept:handshake", { origin = session, stanza = st.stanza("handshake"):text("00") }));
 		end
 
-		it("records one that authenticated, and not how it ends", function ()
+		it("records one that authenticated, but not its end", function ()
 			local session = component();
 			handshake(session);
 			session.type = "component";
@@ -367,7 +367,7 @@ describe("mod_audit_s2s", function ()
 			assert.equal('<component condition="not-authorized"/>', module_api.lines(only_entry())[2]);
 		end);
 
-		it("records nothing of one that gave no handshake, or that leaves by itself", function ()
+		it("records nothing for one that sent no handshake, or that leaves by itself", function ()
 			component():close("not-well-formed");
 			local session = component();
 			handshake(session);
@@ -376,7 +376,7 @@ describe("mod_audit_s2s", function ()
 		end);
 	end);
 
-	describe("never hurts the server", function ()
+	describe("never breaks an event", function ()
 		local oddities = {
 			["no fields"] = {};
 			["names that are tables"] = { from_host = {}, to_host = {} };
@@ -422,7 +422,7 @@ describe("mod_audit_s2s", function ()
 			assert.equal(7, #module_api.complaints("trapped"));
 		end);
 
-		it("and closes what it watches, although it fails", function ()
+		it("and the stream is closed, although recording fails", function ()
 			module_api.reload("audit_s2s"); -- a fault of it is logged once
 			local session = open("incoming");
 			session:close(setmetatable({}, { __index = function () error("trapped"); end }));

@@ -55,7 +55,7 @@ describe("mod_audit_status", function ()
 		assert.equal("Received SIGTERM", host:entries()[2]:get_child_text("note"));
 	end);
 
-	it("takes a stop without a reason, and any reason", function ()
+	it("records a stop with any reason, or without one", function ()
 		start();
 		stop();
 		assert.equal(0, #host:entries()[2].tags);
@@ -89,7 +89,7 @@ describe("mod_audit_status", function ()
 		assert.is_true(prosody.hosts[host.name].modules.audit_status.crashed);
 	end);
 
-	it("gives a crash the time when the server was last alive", function ()
+	it("records a crash with the time when the server was last alive", function ()
 		start();
 		module_api.pass(200);
 		local alive = host.values.audit_status[""].heartbeat;
@@ -109,7 +109,7 @@ describe("mod_audit_status", function ()
 		assert.is_true(host.appended[2].when >= os.time() - 5);
 	end);
 
-	it("gives a crash soon after the start the time of the start", function ()
+	it("records a crash soon after the start with the time of the start", function ()
 		host:load("audit_status");
 		module_api.fire_global("server-started");
 		local began = os.time();
@@ -166,7 +166,7 @@ describe("mod_audit_status", function ()
 		assert.equal("server-started server-stopped", types());
 	end);
 
-	it("knows a crash right after a reload", function ()
+	it("notices a crash right after a reload", function ()
 		start();
 		host:reload("audit_status");
 		crash();
@@ -174,7 +174,7 @@ describe("mod_audit_status", function ()
 		assert.equal("server-started server-crashed server-started", types());
 	end);
 
-	it("does not take being loaded into a running server for a start, but knows a crash from then on", function ()
+	it("records no start if it is loaded into a running server, but notices a crash from then on", function ()
 		host:load("audit_status");
 		module_api.pass(0);
 		assert.equal("", types());
@@ -183,7 +183,7 @@ describe("mod_audit_status", function ()
 		assert.equal("server-crashed server-started", types());
 	end);
 
-	it("does not take for a crash what came while it was not loaded", function ()
+	it("records no crash for a time when it was not loaded", function ()
 		start();
 		host:unload("audit_status");
 		module_api.pass(200);
@@ -216,14 +216,14 @@ describe("mod_audit_status", function ()
 		assert.equal(second, host.values.audit_status[""]);
 	end);
 
-	it("does not take the shutdown's last turns for being alive", function ()
+	it("stores no heartbeat during the last turns of a shutdown", function ()
 		start();
 		module_api.fire_global("server-stopped");
 		module_api.pass(600);
 		assert.equal("stopped", host.values.audit_status[""].status);
 	end);
 
-	it("reads what the modules before us have written", function ()
+	it("reads what the community's modules have written", function ()
 		local lately = os.time() - 600;
 		host.values.audit_status = { [""] = { status = "started", heartbeat = lately } };
 		start();
@@ -238,7 +238,7 @@ describe("mod_audit_status", function ()
 		["returns an error"] = function () return nil, "disk on fire"; end;
 		["is the null driver"] = function () return false, "disk on fire"; end;
 	} do
-		it("does not take it for a first start that the store "..name, function ()
+		it("does not assume a first start if the store "..name, function ()
 			start();
 			crash();
 			host.behaviour.get = get;
@@ -258,7 +258,7 @@ describe("mod_audit_status", function ()
 		["returns an error"] = function () return nil, "disk full"; end;
 		["raises"] = function () error("disk full"); end;
 	} do
-		it("logs it once that the store "..name..", and goes on", function ()
+		it("logs once that the store "..name..", and goes on", function ()
 			start();
 			host.behaviour.set = set;
 			assert.has_no.errors(function () module_api.pass(600); end);
@@ -270,7 +270,7 @@ describe("mod_audit_status", function ()
 		end);
 	end
 
-	it("records a start where the store can not be read or raises", function ()
+	it("records a start if the store can't be read", function ()
 		host.behaviour.get = function () error("torn page"); end;
 		assert.has_no.errors(start);
 		assert.equal("server-started", types());
@@ -305,7 +305,7 @@ describe("mod_audit_status", function ()
 		assert.equal("server-started server-stopped server-started server-started", types());
 	end);
 
-	it("waits for a driver that waits, and lets no heartbeat pile up", function ()
+	it("waits for a driver that waits, without a queue of heartbeats", function ()
 		local async = require "util.async";
 		local waiting, pending = 0, {};
 		start();

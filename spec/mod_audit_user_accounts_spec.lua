@@ -73,7 +73,7 @@ describe("mod_audit_user_accounts", function ()
 		}, recorded());
 	end);
 
-	it("records an account that is deleted, when it is clear that its owner has not removed it", function ()
+	it("records the deletion of an account unless its owner has removed it", function ()
 		change("user-deleted");
 		assert.same({}, recorded());
 		module_api.pass(0);
@@ -95,25 +95,25 @@ describe("mod_audit_user_accounts", function ()
 			module_api.pass(0);
 		end
 
-		it("is no deletion", function ()
+		it("is not recorded as deleted", function ()
 			delete();
 			assert.same({}, recorded());
 		end);
 
-		it("hides none when that was refused", function ()
+		it("is recorded as deleted later, if the request was refused", function ()
 			owner.send(st.error_reply(iq, "cancel", "service-unavailable"));
 			delete();
 			assert.same({ 'user-deleted: <actor kind="unknown"/>' }, recorded());
 		end);
 
-		it("hides none when that came to no end", function ()
+		it("is recorded as deleted later, if the request was never answered", function ()
 			module_api.pass(61);
 			delete();
 			assert.same({ 'user-deleted: <actor kind="unknown"/>' }, recorded());
 		end);
 	end);
 
-	it("records no deletion where the server removes an account whose time has come", function ()
+	it("records no deletion if the server removes an account after a pending removal", function ()
 		change("user-deleted");
 		fire("user-deregistered");
 		module_api.pass(0);
@@ -146,7 +146,7 @@ describe("mod_audit_user_accounts", function ()
 				assert.same({ 'user-registered: <actor kind="unknown"/> <role name="prosody:member"/>' }, recorded());
 			end);
 
-			it("is told from one that has been there", function ()
+			it("is not confused with an existing account", function ()
 				for _, other in ipairs {
 					{ created = os.time() - 60, password_updated = os.time() - 60, enabled = false };
 					{ created = os.time(), password_updated = os.time() + 1, enabled = false };
@@ -168,7 +168,7 @@ describe("mod_audit_user_accounts", function ()
 		assert.same({}, recorded());
 	end);
 
-	it("knows an administrator", function ()
+	it("records the administrator", function ()
 		local acting = host:library "audit/acting";
 		acting.run({ kind = "adhoc", jid = "admin@here.test/desk", entries = { [host.name] = "42" } }, function ()
 			change("user-password-changed");

@@ -22,7 +22,7 @@ describe("who acts", function ()
 	local shell = { kind = "admin-shell" };
 	local adhoc = { kind = "adhoc", jid = "admin@example.test/phone", session = { ip = "203.0.113.7" } };
 
-	it("is known while it runs, and by nobody afterwards", function ()
+	it("is known while it runs, and not afterwards", function ()
 		assert.is_nil(audit:acting());
 		assert.same({ "adhoc", 1, nil, 3 }, { acting.run(adhoc, function (...)
 			assert.same(adhoc, audit:acting());
@@ -39,7 +39,7 @@ describe("who acts", function ()
 		assert.same({ kind = "admin-shell" }, acting.run(actor, audit.acting, audit, "third.test"));
 	end);
 
-	it("is forgotten after an error, which goes on as it was", function ()
+	it("is forgotten after an error, which is passed on", function ()
 		local thing = {};
 		local ok, err = pcall(acting.run, shell, function () error(thing); end);
 		assert.same({ false, true }, { ok, err == thing });
@@ -47,7 +47,7 @@ describe("who acts", function ()
 		assert.is_nil(audit:acting());
 	end);
 
-	it("is nobody else who runs while it waits", function ()
+	it("is not the actor of code that runs while it waits", function ()
 		local thread = coroutine.create(function ()
 			return acting.run(shell, function ()
 				coroutine.yield(kind());
@@ -65,7 +65,7 @@ describe("who acts", function ()
 		before_each(function () finish = acting.follow_promises(); end);
 		after_each(function () finish(); end);
 
-		it("is known on a later turn of the loop", function ()
+		it("is known in a later turn of the loop", function ()
 			local seen = {};
 			acting.run(shell, function ()
 				promise.resolve("x"):next(function () table.insert(seen, kind() or "nobody"); return promise.resolve(); end)
@@ -90,7 +90,7 @@ describe("who acts", function ()
 			assert.same({ "admin-shell", "nobody" }, seen);
 		end);
 
-		it("leaves another's way of going on in place", function ()
+		it("does not replace another scheduler that was set later", function ()
 			local others = 0;
 			local _, ours = debug.getupvalue(promise.set_nexttick, 1);
 			promise.set_nexttick(function (f) others = others + 1; return ours(f); end);

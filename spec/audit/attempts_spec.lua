@@ -57,7 +57,7 @@ describe("logins without an event", function ()
 	describe("attempts", function ()
 		before_each(function () load(); end);
 
-		it("without an event are known by the answer, and the session is as it was before", function ()
+		it("without an event are recognised by the answer, and the session is left as it was", function ()
 			auth("PLAIN", answer("failure", "incorrect-encoding"));
 			assert.equal("authentication-failure", types());
 			assert.equal('<authentication condition="incorrect-encoding" mechanism="PLAIN"/>', detail(1));
@@ -93,7 +93,7 @@ describe("logins without an event", function ()
 			assert.equal("authentication-failure", types());
 		end);
 
-		it("that are given up after the challenge are known when the connection is closed", function ()
+		it("that are given up after the challenge are recorded when the connection is closed", function ()
 			auth("OAUTHBEARER", answer("challenge"));
 			local closed = session;
 			for name in pairs(closed) do
@@ -111,7 +111,7 @@ describe("logins without an event", function ()
 			assert.same({}, module_api.complaints());
 		end);
 
-		it("that are given up over BOSH are known when the session has been destroyed", function ()
+		it("that are given up over BOSH are recorded when the session is destroyed", function ()
 			session.bosh_responses = {};
 			auth("SCRAM-SHA-1", answer("challenge"));
 			module_api.pass(150);
@@ -123,14 +123,14 @@ describe("logins without an event", function ()
 			assert.equal('<authentication condition="aborted" mechanism="SCRAM-SHA-1">The client left after the challenge</authentication>', detail(1));
 		end);
 
-		it("of servers are not ours", function ()
+		it("of servers are ignored", function ()
 			session.type = "s2sin_unauthed";
 			auth("EXTERNAL", answer("failure", "not-authorized"));
 			assert.equal("", types());
 			assert.equal(session.first_send, session.send);
 		end);
 
-		it("leave alone what somebody else has put over session.send", function ()
+		it("do not remove another wrapper of session.send", function ()
 			local seen = 0;
 			auth("PLAIN", function ()
 				local send = session.send;
@@ -143,7 +143,7 @@ describe("logins without an event", function ()
 			assert.equal("authentication-failure", types());
 		end);
 
-		it("go on where recording fails, which is said once", function ()
+		it("continue if recording fails, which is reported once", function ()
 			for _ = 1, 2 do
 				auth("PLAIN", function ()
 					session.send(setmetatable({ attr = {} }, { __index = function (_, name)
@@ -165,7 +165,7 @@ describe("logins without an event", function ()
 			assert.equal(1, #module_api.complaints("Fault while handling an answer"));
 		end);
 
-		it("are left out where they repeat, as others are", function ()
+		it("are left out if they repeat, as other logins are", function ()
 			load { audit_auth_repeat_failure_timeout = 600 };
 			auth("PLAIN", answer("failure", "incorrect-encoding"));
 			auth("PLAIN", answer("failure", "incorrect-encoding"));
@@ -199,7 +199,7 @@ describe("logins without an event", function ()
 			assert.equal(session.first_send, session.send);
 		end);
 
-		it("that ask what is needed are none", function ()
+		it("that only ask for the fields are not recorded", function ()
 			local iq = query { username = "romeo" };
 			receive(iq, function () session.send(st.reply(iq)); end);
 			receive(st.iq({ type = "set", id = "q" }):query("jabber:iq:auth"):reset(), function () end);
@@ -208,7 +208,7 @@ describe("logins without an event", function ()
 	end);
 
 	-- COMPAT Debian 12's mod_sasl2.
-	it("records successes of a mod_sasl2 that fires no authentication events, but for those by token", function ()
+	it("records successes of a mod_sasl2 without authentication events, except for those by token", function ()
 		load();
 		local function login(handler)
 			session.type, session.sasl_handler = "c2s_unauthed", handler;

@@ -60,7 +60,7 @@ describe("changes of the configuration", function ()
 		assert.equal("a changed global, d added host", told(configs.changes(before, now, "b.test")));
 	end);
 
-	it("hold for a host, wherever an option stands", function ()
+	it("are found for a host, wherever an option is set", function ()
 		local function effective(before, now)
 			return told(configs.effective_changes(before, now, "a.test", "^audit_"));
 		end
@@ -70,7 +70,7 @@ describe("changes of the configuration", function ()
 		assert.equal("audit_a removed", effective(new_config({}, { audit_a = 1 }), new_config({})));
 	end);
 
-	it("are bounded in what an entry has of them, and never have a value", function ()
+	it("are limited in an entry, and never have values", function ()
 		local many = {};
 		for i = 1, 1000 do many["option"..i] = "hunter2"; end
 		local stanza = configs.describe(configs.changes(new_config({}), new_config(many), "a.test"));
@@ -79,7 +79,7 @@ describe("changes of the configuration", function ()
 		assert.is_nil(tostring(stanza):find("hunter2", 1, true));
 	end);
 
-	it("have no certificate where none can be read", function ()
+	it("have no certificate if none can be read", function ()
 		assert.same({}, { configs.certificate_of("a.test") });
 	end);
 end);

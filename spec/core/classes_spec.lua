@@ -16,7 +16,7 @@ describe("a retention class", function ()
 		return row.value:find("{"..NAMESPACE.."}session/remote-ip#");
 	end
 
-	it("has partitions of its own, and its own way with addresses", function ()
+	it("has partitions and an address policy of its own", function ()
 		local log = new_log { audit_log_classes = classes };
 		for _, event_type in ipairs({ "user-registered", "authentication-failure", "s2s-refused", "other" }) do
 			log.audit("example.com", nil, "mod_test", event_type, { session = session, actor = { kind = "user", session = session } });
@@ -31,7 +31,7 @@ describe("a retention class", function ()
 		assert.same({}, log.lines);
 	end);
 
-	it("is the one that the configuration says when an entry is handed over", function ()
+	it("is the one in the configuration when an entry is handed over", function ()
 		local path = os.tmpname();
 		local log = new_log({}, nil, path);
 		log.log.open("example.com");
@@ -44,7 +44,7 @@ describe("a retention class", function ()
 		os.execute("rm -f "..path.."*");
 	end);
 
-	it("expires by itself, and what is of no class any more is kept", function ()
+	it("has an expiry of its own, and entries of a class that is not configured any more are kept", function ()
 		local log = new_log { audit_log_classes = classes };
 		local names = { "@accounts", "@events", "@failures", "@former" };
 		for _, name in ipairs(names) do
@@ -68,7 +68,7 @@ describe("a retention class", function ()
 			.."@failures.2026-11-24 @former.2026-05-08 @former.2026-11-14 @former.2026-11-24", log.store:names());
 	end);
 
-	it("that is wrong is said once, and used as far as it is right", function ()
+	it("that has wrong fields is reported once, and the other fields are used", function ()
 		local log = new_log { audit_log_classes = { accounts = { types = { "user-*" }, ips = "some", expire = 1 } } };
 		log.audit("example.com", nil, "mod_test", "user-registered", { session = session });
 		log.audit("example.com", nil, "mod_test", "user-registered", { session = session });
@@ -79,7 +79,7 @@ describe("a retention class", function ()
 		assert.is_nil(ip_of(log.store:rows("@accounts.2026-11-24")[1]));
 	end);
 
-	it("shares archive user nil with the others in the old layout, where time never goes back", function ()
+	it("shares archive user nil with the others in the single layout, in order of time", function ()
 		local log = new_log { audit_log_layout = "single", audit_log_classes = classes };
 		for _, step in ipairs({ { 0, "user-a" }, { 5, "other" }, { 0, "user-b" }, { 3, "other" }, { 5, "user-c" } }) do
 			log.time = noon + step[1];

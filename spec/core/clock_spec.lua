@@ -37,7 +37,7 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 			end
 		end
 
-		it("removes nothing, cuts nothing and moves nothing, until it has agreed for a day", function ()
+		it("removes, cuts and moves nothing until the clock has agreed for a day", function ()
 			local log = new { audit_log_ips_expire_after = "15d" };
 			assert.equal("", (done(log)));
 			fill(log);
@@ -64,7 +64,7 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 			assert.equal(4, select(2, log:shown("--type=audit-clock-jumped"):gsub("\n%S+ %S+  audit%-clock", "")));
 		end);
 
-		it("is noticed when an event is recorded, however soon it is right again", function ()
+		it("is noticed when an event is recorded, even if the clock is right again soon", function ()
 			local log = new();
 			done(log);
 			log.audit(host, nil, "mod_test", "before");

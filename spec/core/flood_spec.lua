@@ -66,7 +66,7 @@ describe("flood control", function ()
 		assert.equal(6, (stored()));
 	end);
 
-	it("shows nothing of addresses that the options do not keep", function ()
+	it("has no addresses that the options do not allow to store", function ()
 		load { audit_log_ips = false };
 		fail(10);
 		module_api.pass(62);
@@ -107,7 +107,7 @@ describe("flood control", function ()
 		return entry.attr[xmlns_audit.."\1id"];
 	end
 
-	it("gives no id of what it only counts; a summary has one from when it is written", function ()
+	it("returns no id for an event that is only counted; a summary gets its id when it is written", function ()
 		load();
 		local module = host:load("audit_auth").module;
 		local from = { ip = "203.0.113.80" };
@@ -135,7 +135,7 @@ describe("flood control", function ()
 		end
 	end);
 
-	it("gives another id to a summary that is written later, as nothing took it", function ()
+	it("gives a new id to a summary that could not be stored at first", function ()
 		load();
 		fail(25);
 		host.behaviour.append = function () return nil, "resource-constraint"; end;
@@ -196,7 +196,7 @@ describe("flood control", function ()
 		assert.matches('actors="821"', by_actor[2], 1, true);
 	end);
 
-	it("leaves most of a class with a limit to others", function ()
+	it("leaves most of a class with a limit to other actors", function ()
 		load { audit_log_classes = { all = { types = { "*" }; limit = 100 } } };
 		local module = host:load("audit_auth").module;
 		local text = ("x"):rep(4000);
@@ -222,7 +222,7 @@ describe("flood control", function ()
 		assert.is_true(kept <= 20, kept);
 	end);
 
-	it("stores a list of affiliations that a moderator imports, and the servers that come back after a restart", function ()
+	it("stores a list of affiliations that a moderator imports, and the servers that reconnect after a restart", function ()
 		load();
 		local module = host:load("audit_auth").module;
 		local detail = require "audit_core".detail;
@@ -242,7 +242,7 @@ describe("flood control", function ()
 		end
 	end);
 
-	it("never only counts what an administrator does", function ()
+	it("never applies to what an administrator does", function ()
 		load { audit_log_classes = { all = { types = { "*" }; limit = 100 } } };
 		local module = host:load("audit_auth").module;
 		for i = 1, 500 do
@@ -257,7 +257,7 @@ describe("flood control", function ()
 		assert.equal(5, kept);
 	end);
 
-	it("names an account that is attacked among very many names", function ()
+	it("names an account that is attacked among thousands of other names", function ()
 		load();
 		for i = 1, 4000 do fail(1, "noise"..i, "203.0.113.80"); end
 		fail(300, "admin", "203.0.113.80");
@@ -277,7 +277,7 @@ describe("flood control", function ()
 		assert.is_true(longest > 100, longest);
 	end);
 
-	it("takes the options", function ()
+	it("uses its options", function ()
 		load { audit_log_flood = { burst = 2; window = 10 } };
 		fail(6);
 		module_api.pass(12);
@@ -322,7 +322,7 @@ describe("flood control", function ()
 		assert.equal(10, single, "a reload of the log itself ends windows");
 	end);
 
-	it("says how much it holds back", function ()
+	it("reports how many events it has suppressed", function ()
 		load();
 		fail(25);
 		local module = host:load("audit").module;
@@ -336,7 +336,7 @@ describe("flood control", function ()
 		end
 	end);
 
-	it("keeps its counts in a file beside the journal, for nobody else to read", function ()
+	it("keeps its counts in a file beside the journal that only its owner can read", function ()
 		load();
 		fail(6);
 		assert.is_nil(lfs.attributes(checkpoint(), "mode"));
@@ -356,7 +356,7 @@ describe("flood control", function ()
 		file:close();
 	end
 
-	it("closes what another process was counting as at least so many", function ()
+	it("stores what a crashed process had counted, marked as \"at least\"", function ()
 		host = module_api.host();
 		local id = "01a20e7e-d2b8-75d1-8370-6296c154b976";
 		leave(id, 17);
@@ -377,7 +377,7 @@ describe("flood control", function ()
 		assert.same({}, module_api.complaints());
 	end);
 
-	it("does not close twice what still waits in the journal", function ()
+	it("does not store a count twice if the first one still waits in the journal", function ()
 		host = module_api.host();
 		local id = "01a20e7e-d2b8-75d1-8370-6296c154b977";
 		host.behaviour.append = function () return nil, "resource-constraint"; end;
@@ -393,7 +393,7 @@ describe("flood control", function ()
 		assert.equal(17, (select(2, stored())));
 	end);
 
-	it("says what it could not read, and goes on", function ()
+	it("reports a file that it can't read, and continues", function ()
 		host = module_api.host();
 		local file = assert(io.open(require "util.datamanager".getpath(nil, host.name, "audit", "flood", true), "w"));
 		file:write("{ this is not it");
@@ -406,7 +406,7 @@ describe("flood control", function ()
 		assert.equal(1, (select(2, stored())));
 	end);
 
-	it("offers a summary again that the store and the journal did not take", function ()
+	it("stores a summary later if neither the store nor the journal took it", function ()
 		load();
 		fail(25);
 		host.behaviour.append = function () return nil, "resource-constraint"; end;
@@ -416,7 +416,7 @@ describe("flood control", function ()
 		assert.same({ 5, 20 }, { (stored()), (select(2, stored())) });
 	end);
 
-	it("never makes more than 1,000 entries of 20,000 failures in a minute", function ()
+	it("makes at most 1,000 entries from 20,000 failures in a minute", function ()
 		load();
 		for i = 1, 20000 do
 			fail(1, "user"..i, ("10.%d.%d.7"):format(i // 250 % 250, i % 250));

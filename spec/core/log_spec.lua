@@ -7,7 +7,7 @@ local support = require "support.log";
 local new_log, new_store, noon, host, NAMESPACE = support.new, support.new_store, support.noon, support.host, support.NAMESPACE;
 
 describe("an audit event", function ()
-	it("is stored as the contract says", function ()
+	it("is stored with its attributes, session and details", function ()
 		local log = new_log();
 		local session = { id = "c2s1", type = "c2s_unauthed", ip = "203.0.113.80", client_id = "d4565fa7" };
 		local custom = { st.stanza("note", { xmlns = "urn:test" }):text("first"), st.stanza("second") };
@@ -25,7 +25,7 @@ describe("an audit event", function ()
 		assert.is_true(st.is_stanza(stanza) and st.is_stanza(stanza.tags[1].tags[1]));
 	end);
 
-	it("of a whole host has no user, and '@' in the archive", function ()
+	it("of a whole host has no user, and \"@\" in the archive", function ()
 		local log = new_log();
 		for _, user in ipairs({ false, "@", "" }) do
 			log.audit("example.com", user or nil, "mod_test", "test-event");
@@ -34,7 +34,7 @@ describe("an audit event", function ()
 		end
 	end);
 
-	it("has an empty session where nothing of it is known", function ()
+	it("has an empty session if nothing of it is known", function ()
 		local log = new_log();
 		log.audit("example.com", nil, "mod_test", "t", { session = {} });
 		assert.equal("<session xmlns='"..NAMESPACE.."'/>", tostring(log:last().tags[1]));
@@ -42,7 +42,7 @@ describe("an audit event", function ()
 		assert.equal("<session xmlns='"..NAMESPACE.."'/>", tostring(log:last().tags[1]));
 	end);
 
-	it("says who did it, as far as it is told", function ()
+	it("has the actor, as far as it is known", function ()
 		local log = new_log({ audit_log_ipv4_prefix = 24 });
 		local session = { id = "c2s1", ip = "203.0.113.80", full_jid = "admin@example.com/phone", type = "c2s" };
 		local note = st.stanza("note");
@@ -77,7 +77,7 @@ describe("an audit event", function ()
 		assert.matches("by admin@example.com/phone\n", (log:shown()));
 	end);
 
-	it("keeps the time at which it happened", function ()
+	it("has the time at which it happened", function ()
 		local log = new_log();
 		log.audit("example.com", nil, "mod_test", "t", { timestamp = noon - 3600 });
 		local stanza, row = log:last();
@@ -112,7 +112,7 @@ describe("an audit event", function ()
 end);
 
 describe("misuse", function ()
-	it("raises, and says what was wrong", function ()
+	it("raises an error that says what is wrong", function ()
 		local log = new_log();
 		local function misuse(message, ...)
 			local ok, err = pcall(log.audit, ...);
@@ -127,7 +127,7 @@ describe("misuse", function ()
 		assert.equal("", log.store:names());
 	end);
 
-	it("of any other kind does not", function ()
+	it("raises no error if only values are wrong", function ()
 		local log = new_log();
 		local raising = setmetatable({}, { __index = function () error("boom"); end, __tostring = function () error("boom"); end });
 		assert.is_string(log.audit("example.com", 7, {}, nil, "extra"));
@@ -156,7 +156,7 @@ describe("addresses", function ()
 		assert.equal(nil, stored({ audit_log_ips = false }, "203.0.113.80"));
 	end);
 
-	it("are read with the port that some proxies add", function ()
+	it("are read if a proxy has added a port", function ()
 		assert.equal("203.0.113.7", stored({}, "203.0.113.7:51008"));
 		assert.equal("2001:db8::7", stored({}, "[2001:db8::7]:51008"));
 		assert.equal("203.0.113.0/24", stored({ audit_log_ipv4_prefix = 24 }, "203.0.113.7:51008"));
@@ -175,7 +175,7 @@ describe("addresses", function ()
 		assert.equal(nil, log.lines[1]:find("203.0.113", 1, true));
 	end);
 
-	it("are not stored in full where the option is wrong", function ()
+	it("are not stored in full if the option is wrong", function ()
 		assert.equal("203.0.113.0/24", stored({ audit_log_ipv4_prefix = "many" }, "203.0.113.80"));
 		assert.equal(nil, stored({ audit_log_ips = "perhaps" }, "203.0.113.80"));
 	end);
@@ -207,7 +207,7 @@ describe("a keyed hash of addresses", function ()
 
 	teardown(function () os.execute("rm -rf '"..folder.."'"); end);
 
-	it("stands for an address, is the same for the same one, and changes with its key", function ()
+	it("identifies an address, and changes with its key", function ()
 		local log = new();
 		local hash, key = hashed(log, "203.0.113.80");
 		assert.is_truthy(hash:match("^%x+$") and #hash == 32 and #key == 8);
@@ -232,7 +232,7 @@ describe("a keyed hash of addresses", function ()
 		assert.same({ xmlns = NAMESPACE; old = old; new = new_key }, rows[1].value.tags[1].attr);
 	end);
 
-	it("is not replaced by the address where there is no key", function ()
+	it("is not replaced by the address if there is no key", function ()
 		local log = new();
 		os.execute("rm -rf '"..folder.."'; mkdir -p '"..folder.."'; echo nonsense > '"..folder.."/"..host..".key'");
 		log.log.audit(host, nil, "mod_test", "s2s-refused", { session = { ip = "203.0.113.80" } });
@@ -245,14 +245,14 @@ describe("a keyed hash of addresses", function ()
 end);
 
 describe("options", function ()
-	it("that are wrong are said once, and the default is used", function ()
+	it("that are wrong are reported once, and the default is used", function ()
 		local log = new_log({ audit_log_expires_after = "soon" });
 		for _ = 1, 3 do log.audit("example.com", nil, "mod_test", "t"); end
 		assert.equal(1, #log.lines);
 		assert.is_truthy(log.lines[1]:find('^error: Option audit_log_expires_after is "soon", which is not allowed: use '), log.lines[1]);
 	end);
 
-	it("are read again when the configuration is", function ()
+	it("are read again with the configuration", function ()
 		local log = new_log();
 		log.audit("example.com", nil, "mod_test", "t", { session = { ip = "203.0.113.80" } });
 		log.options.audit_log_ips = false;
@@ -263,7 +263,7 @@ describe("options", function ()
 end);
 
 describe("stores", function ()
-	it("are opened once and kept", function ()
+	it("are opened once", function ()
 		local log = new_log();
 		for _ = 1, 3 do log.audit("example.com", nil, "mod_test", "t"); end
 		assert.equal(1, log.opened);
@@ -300,7 +300,7 @@ describe("stores", function ()
 end);
 
 describe("a store that fails", function ()
-	it("is said once for each cause, and each event is counted", function ()
+	it("is reported once for each cause, and each event is counted", function ()
 		local log = new_log();
 		local append = log.store.append;
 		log.store.append = function () return false, "database is locked"; end;

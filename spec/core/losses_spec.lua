@@ -80,7 +80,7 @@ describe("what is lost", function ()
 		return found;
 	end
 
-	it("with a journal that somebody has emptied: what is still in memory is not", function ()
+	it("in a journal that somebody has emptied, except for what is in memory", function ()
 		local log = journaled();
 		local work = refuse(log);
 		audit(log, 1, 1500);
@@ -130,7 +130,7 @@ describe("what is lost", function ()
 		end);
 	end
 
-	it("with segments that are gone when the server starts", function ()
+	it("in segments that are missing when the server starts", function ()
 		local log = journaled();
 		refuse(log);
 		audit(log, 1, 21);
@@ -149,7 +149,7 @@ describe("what is lost", function ()
 		assert.same({ 21, 0 }, { (select(2, stored(again))), #again.lines });
 	end);
 
-	it("with what had no room: the number outlives the process", function ()
+	it("for lack of room is counted, also over a restart", function ()
 		local log = journaled();
 		refuse(log);
 		block(log);
@@ -167,7 +167,7 @@ describe("what is lost", function ()
 		assert.same({ 0, 1234, { t = 1234 } }, { #numbers, lost, types });
 	end);
 
-	it("without an orderly end, too", function ()
+	it("for lack of room is counted, also over a crash", function ()
 		local log = journaled();
 		refuse(log);
 		block(log);
@@ -179,7 +179,7 @@ describe("what is lost", function ()
 		assert.same({ 0, 1234, { t = 234, unreadable = 1000 } }, { #numbers, lost, types });
 	end);
 
-	it("not what waited in memory, once the journal can be written again", function ()
+	it("is nothing of what waited in memory, once the journal can be written again", function ()
 		local log = journaled();
 		refuse(log);
 		block(log);
@@ -192,7 +192,7 @@ describe("what is lost", function ()
 		assert.same({ 101, 0 }, { #numbers, lost });
 	end);
 
-	it("nor is that so only when something new is recorded", function ()
+	it("is nothing of it, even if no new event is recorded", function ()
 		local log = journaled();
 		refuse(log);
 		block(log);
@@ -204,7 +204,7 @@ describe("what is lost", function ()
 		assert.same({ 100, 0 }, { #stored(again), (select(2, stored(again))) });
 	end);
 
-	it("not what comes while another process has the lock for a moment, at the start", function ()
+	it("is nothing if another process has the lock for a moment when the server starts", function ()
 		local other = journaled();
 		other.log.open("example.com");
 		local log = journaled();
@@ -223,7 +223,7 @@ describe("what is lost", function ()
 		assert.same({}, lines(log, "can't be used"));
 	end);
 
-	it("while another process has the journal for longer is counted, and the journal is tried again", function ()
+	it("is counted if another process has the journal for longer, and the journal is tried again", function ()
 		local other = journaled();
 		other.log.open("example.com");
 		local log = journaled();
@@ -249,7 +249,7 @@ describe("what is lost", function ()
 		assert.equal(0, #lines(log, "none was lost"));
 	end);
 
-	it("is in an entry even if that was refused once", function ()
+	it("is in an entry, even if this entry was refused at first", function ()
 		local log = journaled();
 		local work = refuse(log);
 		block(log);
@@ -270,7 +270,7 @@ describe("what is lost", function ()
 		return ~crc & 0xffffffff;
 	end
 
-	it("by a record whose content is no entry, is counted once, however often the store refuses", function ()
+	it("by a record that is no entry is counted once, even if the store refuses several times", function ()
 		local log = journaled();
 		refuse(log);
 		audit(log, 1, 3);
@@ -303,7 +303,7 @@ describe("what is lost", function ()
 		assert.equal(1, #lines(again, "1 audit events of example.com are lost"));
 	end);
 
-	it("and can't be written down is said once, and again when that is over and comes back", function ()
+	it("is reported once if the number can't be written to a file, and again if that happens later", function ()
 		local log = journaled();
 		lfs.mkdir((journal.path:gsub("journal$", "losses")));
 		audit(log, 1, 3);
@@ -324,7 +324,7 @@ describe("what is lost", function ()
 		assert.same({ 1, 2, 3, 4, 5, 6, 7 }, (stored(log)));
 	end);
 
-	it("by a fault of ours is counted with the rest", function ()
+	it("by an error in our own code is counted, too", function ()
 		local log = journaled();
 		local raising = setmetatable({}, { __index = function () error("boom"); end });
 		assert.is_nil(log.log.audit("example.com", nil, "mod_test", "t", { session = raising }));
@@ -333,7 +333,7 @@ describe("what is lost", function ()
 		assert.same({ {}, 1, { t = 1 } }, { numbers, lost, types });
 	end);
 
-	it("is not more because of a pause: a store that works again is noticed within a minute", function ()
+	it("is not increased by pauses: a store that works again is noticed within a minute", function ()
 		local log = journaled();
 		local attempts, work = {}, refuse(log);
 		local append = log.store.append;
@@ -350,7 +350,7 @@ describe("what is lost", function ()
 		assert.same({ 1 }, (stored(log)));
 	end);
 
-	it("by nobody's waiting: between slices the loop is for others, three quarters of the time", function ()
+	it("is nobody's time: between slices, the loop is free for three quarters of the time", function ()
 		local log = journaled();
 		local append = log.store.append;
 		log.store.append = function (...) log.time = log.time + 0.001; return append(...); end;

@@ -45,7 +45,7 @@ describe("the older log of the embedded driver", function ()
 		assert.is_nil(log.store:names():find("@old", 1, true));
 	end);
 
-	it("takes what is written to it meanwhile along", function ()
+	it("includes entries that are written to it meanwhile", function ()
 		local log = new();
 		log.store:append(nil, nil, entry("a"), noon, "@");
 		local pauses = 0;
@@ -59,7 +59,7 @@ describe("the older log of the embedded driver", function ()
 		assert.equal(0, #log.store:rows(nil));
 	end);
 
-	it("stays where it is where new entries go there too", function ()
+	it("is not moved if new entries are written to it too", function ()
 		local log = new { audit_log_layout = "single" };
 		log.store:append(nil, nil, entry("a"), noon - 40 * day, "@");
 		log.store:append(nil, nil, entry("b"), noon - day, "@");
@@ -71,7 +71,7 @@ describe("the older log of the embedded driver", function ()
 end);
 
 describe("the older log of an SQL store", function ()
-	it("loses what has expired by its class, and nothing else", function ()
+	it("has entries removed that have expired by their class, and no others", function ()
 		local log = new_log({ audit_log_classes = {
 			failures = { expires_after = "3d" };
 			accounts = { types = { "user-*" }, expires_after = "60d" };

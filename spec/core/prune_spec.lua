@@ -22,7 +22,7 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 			return log;
 		end
 
-		it("drops what has expired, and nothing else", function ()
+		it("removes what has expired, and nothing else", function ()
 			local log = filled();
 			log.store:append("juliet", nil, entry("x"), 0, "@");
 			local before = shown(log);
@@ -38,7 +38,7 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 			assert.equal(before, shown(log));
 		end);
 
-		it("is an entry for each class, that says how many and from when to when", function ()
+		it("is recorded with the class, the number of entries and their first and last time", function ()
 			local log = new { audit_log_classes = { failures = { expires_after = "1d" } } };
 			for _, class in ipairs({ "events", "failures", "former" }) do
 				for _, back in ipairs({ 40, 35, 2 }) do
@@ -57,7 +57,7 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 			assert.is_truthy(log.lines[1]:find("The class former of audit events of example.com is configured no more", 1, true));
 		end);
 
-		it("never drops what is kept for ever", function ()
+		it("removes nothing that never expires", function ()
 			assert.equal("", (done(filled { audit_log_expires_after = "never" })));
 		end);
 
@@ -66,7 +66,7 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 			assert.equal(58, count);
 		end);
 
-		it("says what went wrong, and what was done until then", function ()
+		it("reports what went wrong, and what was done before", function ()
 			local log = filled();
 			local delete, calls = log.store.delete, 0;
 			log.store.delete = function (...)
@@ -82,7 +82,7 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 			assert.is_truthy(log.log.prune(host));
 		end);
 
-		it("lets the oldest go where a class has a limit, and keeps that many", function ()
+		it("removes the oldest entries of a class with a limit, and keeps as many as the limit says", function ()
 			local log = new { audit_log_classes = { few = { types = { "few*" }, limit = 250, expires_after = "never" } } };
 			for i = 1, 1234 do
 				log.time = noon + i;
@@ -96,7 +96,7 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 			assert.equal("", (done(log)));
 		end);
 
-		it("is taken up again wherever it was interrupted, and shows each entry once meanwhile", function ()
+		it("can be interrupted anywhere and continued, and each entry is shown once meanwhile", function ()
 			local options = { audit_log_classes = {
 				events = { ips_expire_after = "2d", expires_after = "5d" };
 				few = { types = { "few*" }, limit = 100, expires_after = "never" };

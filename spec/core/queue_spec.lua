@@ -21,7 +21,7 @@ describe("the journal", function ()
 		journal:audit(log, first, last);
 	end
 
-	it("takes an event at once, and the store gets it a moment later", function ()
+	it("takes an event at once, and hands it over to the store a moment later", function ()
 		local log = journaled();
 		audit(log, 1, 3);
 		assert.equal("", log.store:names());
@@ -35,7 +35,7 @@ describe("the journal", function ()
 		assert.equal("tab\tand\nnewline", stanza.tags[2][1]);
 	end);
 
-	it("shows what waits together with what is stored", function ()
+	it("is read together with the store", function ()
 		local log = journaled();
 		audit(log, 1, 2);
 		log:pass(0.3);
@@ -53,7 +53,7 @@ describe("the journal", function ()
 		assert.equal(2, log.log.waiting("example.com"));
 	end);
 
-	it("outlives the process, and nothing is stored twice", function ()
+	it("is read after a restart, and nothing is stored twice", function ()
 		local log = journaled();
 		audit(log, 1, 2);
 		log:pass(0.3);
@@ -75,7 +75,7 @@ describe("the journal", function ()
 		assert.equal("1 2 3 4 5 6", numbers(again));
 	end);
 
-	it("is not stored twice where the clock went back over midnight before the process ended", function ()
+	it("is not stored twice if the clock went back over midnight before the process ended", function ()
 		local midnight = noon + 43200;
 		local log = journaled();
 		log.log.open("example.com");
@@ -114,7 +114,7 @@ describe("the journal", function ()
 		assert.same({ 2, "info: Audit events of example.com are stored again; none was lost." }, { #log.lines, log.lines[2] });
 	end);
 
-	it("spares an entry that the store can't hold its characters, not the log", function ()
+	it("stores an entry in ASCII if the store can't hold its characters", function ()
 		local log = journaled();
 		local append = log.store.append;
 		log.store.append = function (self, user, key, value, ...)
@@ -128,7 +128,7 @@ describe("the journal", function ()
 		assert.same({ 2, "r\\u{f6}meo@example.com", "r\\u{f6}meo@example.com" }, { #rows, rows[1].with, rows[1].value.attr.user });
 	end);
 
-	it("knows what the store took although it said that it did not", function ()
+	it("recognises what the store took although it reported a failure", function ()
 		local log = journaled();
 		local append = log.store.append;
 		log.store.append = function (...) append(...); return nil, "connection lost"; end;
@@ -140,7 +140,7 @@ describe("the journal", function ()
 		assert.equal("1 2 3", numbers(log));
 	end);
 
-	it("knows that also of what was written directly", function ()
+	it("recognises that also for entries that were written directly", function ()
 		local log = journaled({ audit_log_write = "direct" });
 		local append = log.store.append;
 		log.store.append = function (...) append(...); error("connection lost"); end;
@@ -151,7 +151,7 @@ describe("the journal", function ()
 		assert.equal("1 2", numbers(log));
 	end);
 
-	it("waits where it can't know what the store has already", function ()
+	it("waits as long as it can't know what the store has already", function ()
 		local log = journaled();
 		audit(log, 1, 3);
 		log:pass(0.3);
@@ -168,7 +168,7 @@ describe("the journal", function ()
 		assert.equal("1 2 3 4", numbers(again));
 	end);
 
-	it("counts a damaged record among what was lost", function ()
+	it("counts a damaged record as lost", function ()
 		local log = journaled();
 		audit(log, 1, 3);
 		log.log.close();
@@ -190,7 +190,7 @@ describe("the journal", function ()
 		assert.is_truthy(again.lines[1]:find("1 audit events of example.com are lost: their records in the journal are damaged or missing", 1, true));
 	end);
 
-	it("rolls over at a quota", function ()
+	it("begins another partition at a quota", function ()
 		local log = journaled(nil, new_store(10));
 		audit(log, 1, 25);
 		log:pass(1);
@@ -198,7 +198,7 @@ describe("the journal", function ()
 		assert.equal(count_to(25), numbers(log));
 	end);
 
-	it("is passed by where entries are written directly, until something waits", function ()
+	it("is not used if entries are written directly, until something waits", function ()
 		local log = journaled({ audit_log_write = "direct" });
 		audit(log, 1, 2);
 		assert.equal("1 2", numbers(log));
@@ -225,7 +225,7 @@ describe("the journal", function ()
 		assert.equal("1 2 3 4", numbers(log));
 	end);
 
-	it("says that its store does not answer, once", function ()
+	it("reports once that its store does not answer", function ()
 		local log = journaled();
 		local append = log.store.append;
 		log.store.append = function (...) coroutine.yield(); return append(...); end;
@@ -269,7 +269,7 @@ describe("the journal", function ()
 		assert.is_true(slices <= 75, slices.." slices");
 	end);
 
-	it("may hold what the store has already, of which only the last is looked at", function ()
+	it("may hold what the store has already: only the last partitions are read for that", function ()
 		local store = new_store();
 		local function append(part, id)
 			local stanza = st.stanza("audit-event", { type = "t", [NAMESPACE.."\1id"] = id });
@@ -301,7 +301,7 @@ describe("the journal", function ()
 		assert.same({ ["@events.2026-11-24.21"] = true, ["@events.2026-11-24.22"] = true }, read);
 	end);
 
-	it("is handed over in large transactions, and with pauses, where a commit takes long", function ()
+	it("is handed over in large transactions, with pauses, if a commit takes long", function ()
 		local log = journaled();
 		local engine, append = { transactions = 0 }, log.store.append;
 		function engine:transaction(run)
@@ -327,7 +327,7 @@ describe("the journal", function ()
 		assert.is_true(log.time - began > engine.transactions * 0.2 - 0.3, ("only %.2f s"):format(log.time - began));
 	end);
 
-	it("is handed over in small transactions where to append takes long", function ()
+	it("is handed over in small transactions if appending takes long", function ()
 		local log = journaled();
 		local engine, append = { longest = 0 }, log.store.append;
 		function engine:transaction(run)
@@ -346,7 +346,7 @@ describe("the journal", function ()
 		assert.is_true(engine.longest < 0.0105, engine.longest.." seconds");
 	end);
 
-	it("is not stored twice where the answer to a commit was lost", function ()
+	it("is not stored twice if the answer to a commit was lost", function ()
 		local log = journaled();
 		local engine, append = { lose = true }, log.store.append;
 		-- As Prosody's engine does with a connection that is gone: it begins again.
@@ -399,7 +399,7 @@ describe("the journal", function ()
 		for _, host in ipairs(hosts) do assert.equal(5, #stores[host]:rows("@events.2026-11-24")); end
 	end);
 
-	it("counts what it has no room for, and the count becomes an entry", function ()
+	it("counts events for which it has no room, and the count becomes an entry", function ()
 		local log = journaled();
 		local append = log.store.append;
 		log.store.append = function () return nil, "disk full"; end;

@@ -19,7 +19,7 @@ describe("reading", function ()
 		assert.is_truthy(text:find("new.*old"), text);
 	end);
 
-	it("passes over entries that are damaged, and counts them", function ()
+	it("skips damaged entries, and counts them", function ()
 		local log = new_log();
 		for _ = 1, 3 do log.audit("example.com", nil, "mod_test", "t"); end
 		log.store:rows("@events.2026-11-24")[2].value = setmetatable({ name = "x<" ; attr = {}; tags = {} }, getmetatable(st.stanza("x")));
@@ -28,7 +28,7 @@ describe("reading", function ()
 		assert.same({ 1, 2 }, { shown, damaged });
 	end);
 
-	it("begins where a page does, on a driver that finds times by bisection", function ()
+	it("reads only the entries of a page, on a driver that finds times by bisection", function ()
 		local log = new_log();
 		local find, rows_read = log.store.find, 0;
 		log.store.caps, log.store.trim = { quota = 10000 }, function () end;
@@ -58,7 +58,7 @@ describe("reading", function ()
 		end
 	end);
 
-	it("says what went wrong", function ()
+	it("reports what went wrong", function ()
 		local log = new_log();
 		log.store.find = function () return nil, "database is locked"; end;
 		local result = log:read(print);
@@ -67,7 +67,7 @@ describe("reading", function ()
 		assert.is_truthy(log:read(print).problem:find("no connection", 1, true));
 	end);
 
-	it("stops when nobody reads on", function ()
+	it("stops when the reader stops", function ()
 		local log = new_log();
 		for i = 1, 5000 do
 			log.time = noon + i;

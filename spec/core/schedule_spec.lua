@@ -8,7 +8,7 @@ local entry = require "support.pruning".entry;
 local day, host = 86400, support.host;
 
 describe("pruning by schedule", function ()
-	it("says once that it failed, if that lasts and the store is not known to be broken", function ()
+	it("reports a failure once, if it lasts and the store is not known to be broken", function ()
 		local path = os.tmpname();
 		local log = support.new(nil, support.new_store(nil, "embedded"), path);
 		local told = {};
@@ -37,7 +37,7 @@ describe("pruning by schedule", function ()
 		os.execute("rm -f '"..path.."'*");
 	end);
 
-	it("is begun again when something expires, and once a class with a limit has grown", function ()
+	it("runs again when something expires, and when a class with a limit has grown", function ()
 		local path = os.tmpname();
 		local store = support.new_store(nil, "embedded");
 		local log = support.new({ audit_log_expires_after = "2d", audit_log_classes = {

@@ -8,7 +8,7 @@ local noon, day = support.noon, 86400;
 local new_log, entry, name_of, done = pruning.new_log, pruning.entry, pruning.name_of, pruning.done;
 
 describe("a copy on the embedded driver", function ()
-	it("has 45 seconds to get to the disk before its original goes", function ()
+	it("is kept for 45 seconds before its original is removed", function ()
 		local log = new_log({ audit_log_ips_expire_after = "1d" }, "embedded");
 		log.store:append(name_of("events", noon - 3 * day), nil, entry("a", "203.0.113.80"), noon - 3 * day, "@");
 		log.store:append(nil, nil, entry("old"), noon, "@");

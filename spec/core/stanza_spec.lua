@@ -18,7 +18,7 @@ describe("text from outside", function ()
 	-- What an XML parser makes of an attribute's white space.
 	local function in_attribute(text) return (text:gsub("[\t\n]", " ")); end
 
-	it("is valid XML wherever it stands", function ()
+	it("is valid XML in every place", function ()
 		local log = new_log();
 		for bytes, text in pairs(hostile) do
 			local custom = setmetatable({ name = "note"; attr = { a = bytes }; tags = {}; bytes }, getmetatable(st.stanza("x")));
@@ -52,7 +52,7 @@ describe("text from outside", function ()
 		assert.is_true(#tostring(stanza) < 14000);
 	end);
 
-	it("can not make one event large", function ()
+	it("can't make one event large", function ()
 		local log = new_log();
 		local many, wide, deep = {}, st.stanza("wide"), st.stanza("deep");
 		for i = 1, 10000 do
@@ -68,7 +68,7 @@ describe("text from outside", function ()
 		end
 	end);
 
-	it("has names that an element can have", function ()
+	it("has valid names of elements and attributes", function ()
 		local log = new_log();
 		local attr = { ["c d"] = "e"; ["urn:x\1f"] = "g"; ["xml:lang"] = "de" };
 		local odd = setmetatable({ name = "1a\1/b"; attr = attr; tags = {} }, getmetatable(st.stanza("x")));

@@ -70,7 +70,7 @@ describe("pruning in a server", function ()
 			return found;
 		end
 
-		it("lets the next one go on, after a minute", function ()
+		it("lets the next prune begin after a minute", function ()
 			local began, second = log.time, coroutine.wrap(function () return log.log.prune(host, { wait = true }); end);
 			local results;
 			repeat results = second(); until type(results) == "table";

@@ -25,13 +25,13 @@ describe("partitions", function ()
 		assert.equal(6, #log.store:rows("@events.2026-11-24.3"));
 	end);
 
-	it("are all full at the end: the event is refused with the driver's condition", function ()
+	it("that are all full make an event be refused with the driver's condition", function ()
 		local log = new_log(nil, new_store(0));
 		assert.same({ nil, "quota-limit" }, { log.audit("example.com", nil, "mod_test", "t") });
 		assert.equal(1, log.log.lost());
 	end);
 
-	it("never go back in time, whatever the clock or another process did", function ()
+	it("are in order of time, whatever the clock or another process did", function ()
 		local log = new_log();
 		log.store:append("@events.2026-11-24", nil, st.stanza("audit-event"), noon + 90, "@");
 		log.audit("example.com", nil, "mod_test", "t");
@@ -42,7 +42,7 @@ describe("partitions", function ()
 		assert.equal("2026-11-24T11:58:20Z", row.value.attr[NAMESPACE.."\1occurred"]);
 	end);
 
-	it("give way to archive user nil in the single layout, which spills into them when it is full", function ()
+	it("are not used in the single layout until archive user nil is full", function ()
 		local log = new_log({ audit_log_layout = "single" }, new_store(2));
 		for _ = 1, 3 do assert.is_string(log.audit("example.com", nil, "mod_test", "t")); end
 		assert.equal("@events.2026-11-24 false", log.store:names());
@@ -61,7 +61,7 @@ describe("partitions", function ()
 end);
 
 describe("a partition with a damaged entry", function ()
-	it("takes more of them, and counts it", function ()
+	it("takes more entries, and the damaged one is counted", function ()
 		local log = new_log();
 		for i = 1, 3 do log.store:append("@events.2026-11-24", nil, entry("e"..i), noon, "@"); end
 		damage(log.store, "e3");
