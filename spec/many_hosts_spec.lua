@@ -1,4 +1,4 @@
--- What many hosts share: modules and libraries are loaded once, and all that is done later waits for one timer.
+-- What many hosts share: modules and libraries are loaded once, and there is one timer.
 
 local module_api = require "support.module_api";
 

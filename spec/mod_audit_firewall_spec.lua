@@ -1,6 +1,6 @@
 local module_api = require "support.module_api";
 
--- As the rules of the mod_firewall fire them that Debian has for Prosody 13.0.
+-- The events as the mod_firewall in Debian for Prosody 13.0 fires them.
 describe("mod_audit_firewall", function ()
 	local host, user;
 

@@ -1,7 +1,7 @@
 local module_api = require "support.module_api";
 local st = require "util.stanza";
 
--- As mod_spam_reporting fires them.
+-- The events as mod_spam_reporting fires them.
 describe("mod_audit_reports", function ()
 	local host;
 

@@ -1,4 +1,4 @@
--- Marks of the real mod_firewall, and reports to the real mod_spam_reporting.
+-- Marks of mod_firewall and reports to mod_spam_reporting, on real servers.
 
 local client = require "support.client";
 local dump = require "support.dump";
@@ -47,7 +47,7 @@ server.each_series(describe, pending, function (series)
 				setup(function () start { community = { "firewall" } }; end);
 				teardown(stop);
 
-				it("records nothing, as no mark is announced", function ()
+				it("records nothing, as there are no events for marks", function ()
 					say "mark";
 					assert.is_true(prosody:eval("return not not prosody.full_sessions['romeo@example.test/orchard'].firewall_marks.spammer"));
 					say "unmark";
@@ -91,7 +91,7 @@ server.each_series(describe, pending, function (series)
 				assert.equal("mark-set mark-cleared mark-set", dump.types(dump.entries(prosody)));
 			end);
 
-			it("records reports of spam and abuse, with who made them", function ()
+			it("records reports of spam and abuse, with the reporter", function ()
 				for _, report in ipairs {
 					"<report xmlns='urn:xmpp:reporting:1' reason='urn:xmpp:reporting:spam'><text>Buys &amp; sells</text></report>";
 					"<report xmlns='urn:xmpp:reporting:1' reason='urn:xmpp:reporting:abuse'/>";

@@ -154,7 +154,7 @@ server.each_series(describe, pending, function (series)
 			by_command(xmlns_admin.."delete-user", { accountjids = { "paris@example.test" } }, "user-deleted", "paris@example.test");
 		end);
 
-		it("accounts removed by prosodyctl, where that asks the server", function ()
+		it("accounts removed by prosodyctl, if it asks the server", function ()
 			prosody:adduser("sampson@example.test", "secret");
 			local status, out, err = prosody:ctl("deluser", "sampson@example.test");
 			assert.equal(0, status, out..err);
@@ -193,14 +193,14 @@ server.each_series(describe, pending, function (series)
 			assert.is_true(client.login(prosody, "rosaline@example.test", "remembered").ok);
 		end);
 
-		it("never a password", function ()
+		it("no password", function ()
 			local text = json.encode(dump.entries(prosody));
 			for _, secret in ipairs { "secret", "chan9ed", "remembered", "forgotten" } do
 				assert.is_nil(text:find(secret, 1, true));
 			end
 		end);
 
-		it("a fault in the log hurts none of them", function ()
+		it("a fault in the log breaks none of them", function ()
 			prosody:break_audit("broken on purpose");
 			assert.is_true(client.register(prosody, "balthasar@example.test", "secret").ok);
 			assert.equal("conflict", client.register(prosody, "balthasar@example.test", "secret").condition);
@@ -298,7 +298,7 @@ server.each_series(describe, pending, function (series)
 			assert.same({}, recorded());
 		end);
 
-		it("on the web, where an event tells", function ()
+		it("on the web, if there is an event for it", function ()
 			local page, address = {}, ("http://127.0.0.1:%d/register_web"):format(prosody.http_port);
 			http.request { url = address, headers = { host = "blocked.test" }, sink = ltn12.sink.table(page) };
 			page = table.concat(page);
@@ -322,7 +322,7 @@ server.each_series(describe, pending, function (series)
 		return;
 	end
 
-	it("an account whose time of waiting is over is removed by the server", function ()
+	it("an account is removed by the server after a pending removal", function ()
 		local prosody = server.start {
 			series = series, modules = { "audit", "audit_user_accounts" }, config = { registration_delete_grace_period = 1 };
 		};

@@ -1,4 +1,4 @@
--- The life of accounts on real servers.
+-- The beginning and end of accounts, on real servers.
 
 local client = require "support.client";
 local dump = require "support.dump";
@@ -55,7 +55,7 @@ server.each_series(describe, pending, function (series)
 					assert.equal('<actor kind="unknown"/>', entries[before + 1]:line("actor"));
 				end);
 			else
-				it("the shell can not disable accounts, and nothing is recorded", function ()
+				it("the shell can't disable accounts, and nothing is recorded", function ()
 					local before = #dump.entries(prosody);
 					prosody:shell("user:disable('juliet@example.test')");
 					assert.equal(before, #dump.entries(prosody));

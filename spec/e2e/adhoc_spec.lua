@@ -52,7 +52,7 @@ server.each_series(describe, pending, function (series)
 			if prosody then prosody:stop(); end
 		end);
 
-		it("are offered to whom they are for", function ()
+		it("are offered to the users that they are for", function ()
 			local function offered(jid)
 				local result = client.iq(prosody, jid, "secret",
 					"<query xmlns='http://jabber.org/protocol/disco#items' node='http://jabber.org/protocol/commands'/>");
@@ -148,7 +148,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal(1, (entries[1].actor:find(admin, 1, true)));
 		end);
 
-		it("say what is wrong with a filter, and ask again", function ()
+		it("report what is wrong with a filter, and ask again", function ()
 			local result = nurse:command(NODE.."log", { forms = { { since = "soon" } }; action = "next" });
 			assert.same({ "executing", "form" }, { result.status, result.form.type });
 			assert.is_truthy(result.notes[1].text:find("--since is \"soon\"", 1, true), result.notes[1].text);
@@ -186,7 +186,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_nil(result.form.xml:find("198.51.100.7", 1, true) or result.form.xml:find(juliet, 1, true) or result.form.xml:find(admin, 1, true));
 		end);
 
-		it("tell users nothing where the host says so", function ()
+		it("are not available to users if the option says so", function ()
 			prosody:reload { config = { admins = { admin }; audit_user_history = false } };
 			prosody:eval("require 'core.modulemanager'.reload(..., 'audit')", host);
 			local again = assert(client.open(prosody, romeo, "secret"));
@@ -247,7 +247,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_nil(run(romeo, "history", host).form.xml:find("203.0.113.12", 1, true));
 		end);
 
-		it("are not continued by somebody else who knows the session", function ()
+		it("can't be continued by another user who knows the session", function ()
 			local nurse = assert(client.open(prosody, admin, "secret"));
 			local first = nurse:command(NODE.."log", filled);
 			assert.is_true(first.ok);
@@ -262,7 +262,7 @@ server.each_series(describe, pending, function (series)
 			nurse:close();
 		end);
 
-		it("are refused to an administrator who is one no more, in the middle of the log too", function ()
+		it("are refused to a former administrator, even in the middle of the log", function ()
 			local function set_role(name)
 				prosody:eval([[
 					local username, host, role = ...;

@@ -94,7 +94,7 @@ server.each_series(describe, pending, function (series)
 				..'<command>user:password("nobody@%s", ***)</command>'):format(host) }, lines(news(), "session", "command"));
 		end);
 
-		it("leads from a command to what comes of it, also in a later turn of the loop and after a question", function ()
+		it("links a command with the events that it causes, also in a later turn of the loop and after a question", function ()
 			prosody:adduser("tybalt@"..host, "secret");
 			prosody:eval([[
 				local get_module = require "core.modulemanager".get_module;
@@ -133,7 +133,7 @@ server.each_series(describe, pending, function (series)
 			assert.same(expected, found);
 		end);
 
-		it("records ad-hoc commands with what came of them", function ()
+		it("records ad-hoc commands with their outcome", function ()
 			local function run(jid, node, options)
 				return client.command(prosody, jid, "secret", node, options);
 			end
@@ -264,7 +264,7 @@ server.each_series(describe, pending, function (series)
 			assert.same({ "shell-command -", "host-deactivated "..name, "audit-started -", "host-activated "..name }, lines(news(other), "host"));
 		end);
 
-		it("lets everything go on where it has a fault", function ()
+		it("breaks nothing if it has a fault itself", function ()
 			prosody:eval([[
 				local core, kept = require "audit_core", module:shared("kept");
 				kept.shell_line, kept.shows_field = core.shell_line, core.shows_field;

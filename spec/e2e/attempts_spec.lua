@@ -1,4 +1,4 @@
--- Logins of which Prosody fires no event, on real servers: each is one entry all the same.
+-- Logins for which Prosody fires no event, on real servers: each is one entry.
 
 local client = require "support.client";
 local dump = require "support.dump";
@@ -172,7 +172,7 @@ server.each_series(describe, pending, function (series)
 				return assert(stream:receive_until("</iq>", "<iq[^>]*/>"));
 			end
 
-			it("a login, of which nothing else tells", function ()
+			it("a login for which there is no event", function ()
 				local stream = connect();
 				assert.matches("type='result'", legacy(stream, "Romeo", "secret", "old"));
 				local entry = one();
@@ -190,7 +190,7 @@ server.each_series(describe, pending, function (series)
 					"romeo@example.test");
 			end);
 
-			it("a wrong password, and a name that is none", function ()
+			it("a wrong password, and an invalid name", function ()
 				local stream = connect();
 				assert.matches("<not%-authorized", legacy(stream, "romeo", "wrong", "old"));
 				one_failure('<authentication condition="not-authorized" mechanism="jabber:iq:auth"/>', "romeo@example.test");
@@ -199,7 +199,7 @@ server.each_series(describe, pending, function (series)
 				one_failure('<authentication condition="bad-request" mechanism="jabber:iq:auth"/>');
 			end);
 
-			it("no question of what is needed", function ()
+			it("no request for the fields", function ()
 				local stream = connect();
 				stream:send("<iq type='get' id='1'><query xmlns='jabber:iq:auth'><username>romeo</username></query></iq>");
 				assert.matches("<resource/>", assert(stream:receive_until("</iq>")));
@@ -209,14 +209,14 @@ server.each_series(describe, pending, function (series)
 			end);
 		end);
 
-		it("never the password", function ()
+		it("no password", function ()
 			local json = require "dkjson";
 			local text = json.encode(dump.entries(prosody));
 			assert.is_nil(text:find("secret", 1, true));
 			assert.is_nil(text:find("no-such-token", 1, true));
 		end);
 
-		it("a fault in the log hurts none of them", function ()
+		it("a fault in the log breaks none of them", function ()
 			prosody:break_audit("broken on purpose");
 			local stream = connect();
 			assert.same({ false, "incorrect-encoding" }, { stream:auth("PLAIN", "!!!") });

@@ -1,4 +1,4 @@
--- Logins on real servers: by a real client, and by raw streams where a client would not send that.
+-- Logins on real servers, by a real client, and by raw streams for what a client would not send.
 
 local client = require "support.client";
 local dump = require "support.dump";
@@ -200,7 +200,7 @@ server.each_series(describe, pending, function (series)
 				token, "Initiator"):gsub("^.*$", mime.unb64);
 		end
 
-		it("records SASL2 failures with what SASL2 says of them", function ()
+		it("records SASL2 failures with their condition and text", function ()
 			assert.matches("<not%-authorized", authenticate("PLAIN", "\0romeo\0wrong"));
 			local entry = last();
 			assert.equal("authentication-failure", entry.type);
@@ -222,7 +222,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal('<authentication mechanism="PLAIN"/>', entry:line("authentication"));
 		end);
 
-		it("records what SASL2 refuses before a mechanism has its say", function ()
+		it("records attempts that SASL2 refuses before the mechanism runs", function ()
 			local _, before = last();
 			assert.matches("<invalid%-mechanism", authenticate("X-NO-SUCH", "eA=="));
 			local entry, count = last();

@@ -1,5 +1,5 @@
--- A database that keeps us waiting: a lock of another program, an answer that takes long. Nobody who logs in waits for it,
--- it is said once, and nothing is lost, doubled or in another order afterwards.
+-- A database that does not answer: another program holds a lock, or an answer takes long. No login waits for it, it is reported once,
+-- and nothing is lost, duplicated or out of order afterwards.
 
 local crash = require "support.crash";
 local mariadb = require "support.mariadb";
@@ -274,7 +274,7 @@ server.each_series(describe, pending, function (series)
 		end);
 	end); end
 
-	it("a machine that takes connections to PostgreSQL and says nothing", function ()
+	it("a machine that accepts connections to PostgreSQL and never answers", function ()
 		if not postgres.available() then
 			return pending((select(2, postgres.available())));
 		end

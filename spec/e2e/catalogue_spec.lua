@@ -1,5 +1,4 @@
--- The registry of event types against what the other end-to-end specs made real servers store. tools/test runs it after
--- all of them.
+-- Compares the registry of event types with what the other end-to-end specs have stored. tools/test runs it last.
 
 local core = require "audit_core";
 local produced = require "support.produced";

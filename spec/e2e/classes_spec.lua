@@ -1,5 +1,5 @@
--- Retention classes on real servers: what is kept apart, for how long, with how much of an address, and what a crash or another
--- configuration does to that.
+-- Retention classes on real servers: separate partitions, expiry and address policy of each, also after a crash or with another
+-- configuration.
 
 local dump = require "support.dump";
 local lfs = require "lfs";
@@ -122,7 +122,7 @@ server.each_series(describe, pending, function (series)
 
 			after_each(server.stop_all);
 
-			it("has its own expiry, limit and way with addresses, and loses nothing to another configuration", function ()
+			it("has its own expiry, limit and address policy, and loses nothing by another configuration", function ()
 				prosody = server.start { series = series; storage = storage; modules = { "audit" }; config = config };
 				prosody:eval([[
 					local context = module:context((...));
@@ -201,7 +201,7 @@ server.each_series(describe, pending, function (series)
 				assert.equal(0, select(2, prosody:log():gsub("Traceback", "")));
 			end);
 
-			it("takes up what a crash has interrupted, and shows each entry once meanwhile", function ()
+			it("continues what a crash has interrupted, and shows each entry once meanwhile", function ()
 				prosody = server.start { series = series; storage = storage; modules = { "audit" }; config = config };
 				-- What is done at the start is over.
 				prune(prosody);

@@ -1,4 +1,4 @@
--- A clock that is wrong for a while, on real servers: nothing is removed by it, and it is told.
+-- A clock that is wrong for a while, on real servers: no entry is removed because of it, and it is reported.
 
 local clock = require "support.clock";
 local dump = require "support.dump";
@@ -119,7 +119,7 @@ server.each_series(describe, pending, function (series)
 				assert.equal(2, stored(prosody, "audit-clock-jumped"));
 			end);
 
-			it("keeps what it recorded in 1970 for as long as the rest", function ()
+			it("keeps what it recorded in 1970 as long as other entries", function ()
 				start();
 				record(prosody, "kept", 5);
 				start_at(60);
@@ -236,7 +236,7 @@ server.each_series(describe, pending, function (series)
 				assert.equal(0, stored(prosody, "audit-clock"));
 			end);
 
-			it("is right where it goes on, over restarts and after a small step", function ()
+			it("is trusted if it continues, over restarts and after a small step", function ()
 				start();
 				seed(prosody, "events", "gone", 40);
 				for _, offset in ipairs({ "+0", "+300s", "-300s" }) do

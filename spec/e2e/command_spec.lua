@@ -85,7 +85,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_truthy(prosody:eval("return module:context(...):audit(nil, 'test')", host));
 		end);
 
-		it("refuses what makes no sense with one line on standard error", function ()
+		it("refuses wrong arguments with one line on standard error", function ()
 			prosody = start { series = series };
 			for arguments, message in pairs({
 				["nowhere.test"] = "Unknown host \"nowhere.test\"; the configuration has example.test, other.test";
@@ -111,7 +111,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_true(status == 0 and out:find("--limit N", 1, true) ~= nil);
 		end);
 
-		it("says what is wrong with a store that can't be read", function ()
+		it("reports why a store can't be read", function ()
 			prosody = start { series = series, storage = "sqlite" };
 			prosody:stop();
 			process.write(prosody.data.."/prosody.sqlite", ("no database "):rep(1000));

@@ -1,4 +1,4 @@
--- What operators do with a server's data: the log is there afterwards, each entry once, and the server goes on.
+-- Moving, copying and restoring a server's data: the log is complete afterwards, each entry is there once, and the server keeps running.
 
 local crash = require "support.crash";
 local postgres = require "support.postgres";
@@ -106,7 +106,7 @@ server.each_series(describe, pending, function (series)
 		end);
 	end
 
-	it("an SQLite file that is moved away takes nothing more, and what is recorded meanwhile waits until it is back", function ()
+	it("an SQLite file that is moved away gets no more entries, and new entries wait until it is back", function ()
 		prosody = start { storage = { audit = "sql" }; config = { sql = { driver = "SQLite3", database = "audit.sqlite" } } };
 		prosody:adduser("romeo@"..host, "secret");
 		record(prosody, 1, 20);
@@ -164,7 +164,7 @@ server.each_series(describe, pending, function (series)
 		end
 	end
 
-	it("a data folder that can't be written delays no login, is said in few lines, and what was stored is kept", function ()
+	it("a data folder that can't be written delays no login, is reported in few lines, and stored entries are kept", function ()
 		prosody = start { storage = "internal"; log_level = "info" };
 		prosody:adduser("romeo@"..host, "secret");
 		record(prosody, 1, 20);

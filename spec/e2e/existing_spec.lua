@@ -1,4 +1,4 @@
--- Whether a name is an account: told where Prosody opens a small file for it, and nowhere else.
+-- Whether an account exists: this is known only if Prosody opens a small file for it.
 
 local server = require "support.server";
 
@@ -30,7 +30,7 @@ server.each_series(describe, pending, function (series)
 			return answers;
 		end
 
-		it("is told by Prosody's own providers on the embedded storage", function ()
+		it("is known with Prosody's own providers on the embedded storage", function ()
 			for _, provider in ipairs { "internal_hashed", "internal_plain" } do
 				start { config = { authentication = provider } };
 				prosody:adduser("juliet@"..host, "secret");
@@ -73,7 +73,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_true(bytes < 4e6, bytes.." bytes");
 		end);
 
-		it("is not told where that may take time", function ()
+		it("is not known if asking could take time", function ()
 			for _, options in ipairs {
 				{ storage = "sqlite" };
 				{ config = { authentication = "anonymous" } };

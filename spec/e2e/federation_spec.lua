@@ -181,7 +181,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_nil(entry:child("tls"));
 		end);
 
-		it("records who asked for a host that is not here in one log, and at the other end", function ()
+		it("records a request for an unknown host on one host, and at the other end", function ()
 			send(peer, "b.test", "unknown.test");
 			local entry = wait_for(ours, "a.test", "s2s-refused", "b.test", { condition = "host-unknown" });
 			assert.equal('<s2s by="local" condition="host-unknown" direction="incoming" local="unknown.test" remote="b.test">'
@@ -251,7 +251,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_nil(ours:log():find("Traceback[", 1, true));
 		end);
 
-		it("says nothing of a server that stops", function ()
+		it("records nothing for a server that stops", function ()
 			local before = #dump.of_type(ours, "a.test", "s2s-refused");
 			peer:stop();
 			assert.equal(before, #dump.of_type(ours, "a.test", "s2s-refused"));

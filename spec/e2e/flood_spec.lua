@@ -1,5 +1,5 @@
--- Floods of failed logins on real servers. What is fired as an event, in the server, and what comes over real connections, is
--- said in each spec.
+-- Floods of failed logins on real servers. Some are fired as events in the server, others come over real connections: each spec says
+-- which.
 
 local flood = require "support.flood";
 local http = require "socket.http";
@@ -85,7 +85,7 @@ server.each_series(describe, pending, function (series)
 				assert.equal(log.counted, tonumber(suppressed));
 			end);
 
-			it("that is cut off by a crash is closed at the next start as at least so many", function ()
+			it("that a crash interrupts is stored at the next start, marked as \"at least\"", function ()
 				flood.start(prosody, 5000, 1);
 				flood.wait(prosody);
 				sent = sent + 5000;

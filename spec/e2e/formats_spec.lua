@@ -1,4 +1,4 @@
--- prosodyctl mod_audit --format: every event type and hostile text, read back as the receivers of each format do.
+-- prosodyctl mod_audit --format: every event type and hostile text, parsed again by the readers of each format.
 
 local lfs = require "lfs";
 local process = require "support.process";
@@ -71,7 +71,7 @@ server.each_series(describe, pending, function (series)
 			if prosody then prosody:stop(); end
 		end);
 
-		it("are lines of a terminal, a line an entry, and nothing steers it", function ()
+		it("are lines in a terminal, one for each entry, without control characters", function ()
 			local status, text, err = prosody:ctl({ env = { COLUMNS = "200"; NO_COLOR = "1" } }, "mod_audit", host);
 			assert.equal(0, status, err);
 			assert.is_truthy(utf8.len(text));
@@ -92,7 +92,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_truthy(text:find(' host="bücher.test"', 1, true), text);
 		end);
 
-		it("begin with a byte order mark where Excel is to read CSV", function ()
+		it("begin with a byte order mark in CSV for Excel", function ()
 			local first_bytes = function (...) return select(2, prosody:ctl("mod_audit", "--limit", "1", "--format", "csv", ...)):sub(1, 9); end;
 			assert.equal("schema,id", first_bytes(host));
 			assert.equal("\239\187\191schema", first_bytes("--bom", host));

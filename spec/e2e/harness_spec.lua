@@ -1,5 +1,5 @@
--- The ground that the other end-to-end specs stand on: real servers of each
--- series on each store, without a module of ours.
+-- What the other end-to-end specs are based on: real servers of each series
+-- on each store, without our modules.
 
 local client = require "support.client";
 local lfs = require "lfs";
@@ -124,7 +124,7 @@ server.each_series(describe, pending, function (series)
 			assert.truthy(why:find("prosody.cfg.lua", 1, true));
 		end);
 
-		it("gives an error of the code that it runs back", function ()
+		it("returns an error of the code that it runs", function ()
 			local prosody = server.start { series = series };
 			assert.error_matches(function () prosody:eval("error('no such luck')"); end, "no such luck");
 			assert.same({ 1, nil, "<x>&lt;</x>", n = 3 },
@@ -132,7 +132,7 @@ server.each_series(describe, pending, function (series)
 			prosody:stop();
 		end);
 
-		it("has its files below its data folder, and only what it was given elsewhere", function ()
+		it("has its files below its data folder", function ()
 			local prosody = server.start { series = series; files = { ["given/place.txt"] = "here" } };
 			assert.equal("here", process.read(prosody.data.."/given/place.txt"));
 			local status, output = prosody:ctl("about");

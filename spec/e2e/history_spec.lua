@@ -1,4 +1,4 @@
--- What users see of their own account, and what they must not see: an account is not its name.
+-- What users see of their own account. They must not see entries about a former account of the same name.
 
 local client = require "support.client";
 local process = require "support.process";
@@ -95,7 +95,7 @@ server.each_series(describe, pending, function (series)
 		assert.is_true(shows_former(history(prosody, romeo, "second")));
 	end);
 
-	it("the history of an account does not go back beyond what is known of registrations", function ()
+	it("the history of an account does not go back further than entries about registrations are kept", function ()
 		start({ "audit", "audit_auth", "audit_user_accounts" }, { config = [[
 			audit_log_classes = { accounts = { types = { "user-*" }, expires_after = "1h" } }
 		]] });

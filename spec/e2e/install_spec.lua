@@ -1,4 +1,4 @@
--- What `make install` puts where, and that a Debian Prosody finds it there with no path configured.
+-- What `make install` installs, and that Debian's Prosody finds it without configured paths.
 
 local lfs = require "lfs";
 local process = require "support.process";
@@ -36,7 +36,7 @@ describe("make install", function ()
 	end);
 
 	server.each_series(describe, pending, function (series)
-		it("puts the modules where Debian's configuration has them, and the library where Lua looks", function ()
+		it("installs the modules where Debian's configuration finds them, and the library where Lua looks", function ()
 			local shipped = process.read(process.target.."/prosody/"..series.."/etc/prosody/prosody.cfg.lua");
 			assert.is_truthy(shipped:match("\nplugin_paths = {[^}]*\"/usr/local/lib/prosody/modules\""));
 			local _, cpath = process.capture({ "lua5.4", "-e", "print(package.cpath)" }, { env = { LUA_CPATH = false, LUA_CPATH_5_4 = false } });

@@ -1,4 +1,4 @@
--- The life of invites on real servers.
+-- Invites, on real servers.
 
 local client = require "support.client";
 local dump = require "support.dump";
@@ -79,7 +79,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal("c2s_unauthed", entry:child("session").attr.type);
 		end);
 
-		it("records an invite by ad-hoc command with who asked for it", function ()
+		it("records an invite by ad-hoc command with the user who asked for it", function ()
 			local session = assert(client.open(prosody, "admin@example.test", "secret", { resource = "desk" }));
 			local answer = session:command("urn:xmpp:invite#create-account", {});
 			assert.is_true(answer.ok, json.encode(answer));

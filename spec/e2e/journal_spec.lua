@@ -1,5 +1,5 @@
--- Between an event and its store: nothing for which audit() has returned is lost or doubled, whatever happens to the
--- server, the store or the disk, and nobody waits for it.
+-- From an event to its store: no event for which audit() has returned is lost or duplicated, whatever happens to the server, the store
+-- or the disk. Nobody waits for it.
 
 local crash = require "support.crash";
 local mariadb = require "support.mariadb";
@@ -311,7 +311,7 @@ server.each_series(describe, pending, function (series)
 			assert_told_once(prosody, "can't be stored");
 		end);
 
-		it("is an SQLite file that another process reads for some seconds, so that nothing can be committed", function ()
+		it("is an SQLite file that another process reads for some seconds, which prevents commits", function ()
 			for _, way in ipairs({ "journal", "direct" }) do
 				start { storage = { audit = "sql" }, config = {
 					sql = { driver = "SQLite3", database = "audit.sqlite" }; audit_log_write = way;
@@ -432,7 +432,7 @@ server.each_series(describe, pending, function (series)
 		end);
 	end);
 
-	it("a journal that can't say what the store has taken, as its disk is full, and a crash then", function ()
+	it("a journal that can't note what the store has taken, as its disk is full, and then a crash", function ()
 		start { storage = { audit = "sql" }, config = { sql = { driver = "SQLite3", database = "audit.sqlite" } } };
 		crash.stream(prosody, { from = 1, count = 5, burst = 5 });
 		assert_complete(prosody, 5);
@@ -490,7 +490,7 @@ server.each_series(describe, pending, function (series)
 		assert_complete(prosody);
 	end);
 
-	it("what waits when the server is asked to end is handed over", function ()
+	it("what waits when the server stops is handed over", function ()
 		start { log_level = "info" };
 		crash.stream(prosody, { from = 1, count = 1000, burst = 1000 });
 		local before = socket.gettime();
@@ -505,7 +505,7 @@ server.each_series(describe, pending, function (series)
 	end);
 
 	for _, mode in ipairs({ "works", "yields", "hangs", "throws" }) do
-		it("what is recorded at the start is offered before anybody is connected, to a store that "..mode, function ()
+		it("what is recorded at the start is handed over before anybody is connected, to a store that "..mode, function ()
 			start { modules = { "audit", "audit_status", "test_stream", "storage_broken" }, storage = { audit = "broken" };
 				config = { broken_storage = mode } };
 			assert.is_truthy(prosody:alive());
@@ -626,7 +626,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_true(#missing >= 1 and #missing <= 3, #missing.." are missing");
 		end);
 
-		it("that is nothing of the kind", function ()
+		it("that is another kind of file", function ()
 			start_broken("refuses");
 			crash.stream(prosody, { from = 1, count = 5, burst = 5 });
 			prosody:stop();

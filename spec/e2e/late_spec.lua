@@ -1,5 +1,5 @@
--- Reading what is not in the order of time: entries that were stored later than they happened, summaries, entries that came
--- after the clock was set back, and rows that are removed while they are read.
+-- Reading entries that are not in order of time: those that were stored later than they happened, summaries, entries after the clock
+-- was set back. And reading rows while they are removed.
 
 local flood = require "support.flood";
 local json = require "dkjson";
@@ -57,7 +57,7 @@ server.each_series(describe, pending, function (series)
 				if prosody then prosody:stop(); end
 			end);
 
-			it("finds what happened before a time, however much later it was stored", function ()
+			it("finds what happened before a time, even if it was stored much later", function ()
 				-- Within one day (UTC).
 				local ago = math.min(7200, os.time() % 86400 - 5);
 				if ago < 60 then
@@ -120,7 +120,7 @@ server.each_series(describe, pending, function (series)
 				end
 			end);
 
-			it("follows summaries of floods, what was recorded before, and each entry once", function ()
+			it("follows summaries of floods and late entries, and shows each entry once", function ()
 				local child = follow(prosody, "--type=authentication-failure,late-*,follow-probe");
 				for round = 1, 3 do
 					flood.listen(prosody);

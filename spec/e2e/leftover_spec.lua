@@ -41,7 +41,7 @@ server.each_series(describe, pending, function (series)
 				assert.is_truthy(names == older..", "..old or names == old..", "..older, names);
 			end);
 
-			it("is read where it is asked for, beside the server and without it", function ()
+			it("is read on request, with the server running and stopped", function ()
 				local function check()
 					local status, out, err = prosody:ctl("mod_audit", old);
 					assert.same({ 1, "" }, { status, out });
@@ -63,7 +63,7 @@ server.each_series(describe, pending, function (series)
 				prosody:start();
 			end);
 
-			it("is pruned where it is asked for", function ()
+			it("is pruned on request", function ()
 				prosody:reload { config = "audit_log_expires_after = \"2d\"" };
 				local status, out, err = prosody:ctl("mod_audit", "--host-data", "--prune", old);
 				assert.equal(0, status, err);
@@ -74,7 +74,7 @@ server.each_series(describe, pending, function (series)
 				assert.is_truthy(out:find("kept-entry", 1, true), out);
 			end);
 
-			it("is not that of a host that is there, or never was", function ()
+			it("is refused for a host that is configured, or that never was", function ()
 				local status, out, err = prosody:ctl("mod_audit", "--host-data", host);
 				assert.same({ 1, "", host.." is configured: name it without --host-data\n" }, { status, out, err });
 				status, out, err = prosody:ctl("mod_audit", "--host-data", "never.test");
@@ -87,7 +87,7 @@ server.each_series(describe, pending, function (series)
 				end
 			end);
 
-			it("makes no folder and no line where there is none", function ()
+			it("makes no folder and no line if there is none", function ()
 				process.run("rm -rf "..process.quote(prosody.data).."/old%2etest "..process.quote(prosody.data).."/b%*");
 				local before = #prosody:log();
 				prosody:stop();

@@ -1,4 +1,4 @@
--- Places of addresses, from real databases.
+-- Locations of addresses, from real databases.
 
 local lfs = require "lfs";
 local process = require "support.process";
@@ -58,7 +58,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_truthy(out:find("COUNTRY", 1, true) and out:find("203.0.113.80 +DE"), out);
 		end);
 
-		it("is stored where no address is, and of the whole address where a part is", function ()
+		it("is stored if no address is, and is that of the whole address if a prefix is", function ()
 			start({ audit_log_location_database = places; audit_log_ips = false });
 			assert.same({ ["203.0.113.80"] = "DE EU Germany" }, countries(prosody, { "203.0.113.80" }));
 			local _, out = prosody:ctl("mod_audit", host);
@@ -69,18 +69,18 @@ server.each_series(describe, pending, function (series)
 			assert.is_truthy(select(2, prosody:ctl("mod_audit", host)):find("203.0.0.0/8", 1, true));
 		end);
 
-		it("is left out where the operator says so", function ()
+		it("is left out if the option says so", function ()
 			start({ audit_log_location_database = places; audit_log_location = false });
 			assert.same({ ["203.0.113.80"] = "none" }, countries(prosody, { "203.0.113.80" }));
 		end);
 
-		it("is left out with one warning where the file is missing", function ()
+		it("is left out with one warning if the file is missing", function ()
 			start({ audit_log_location_database = "/nowhere/places.mmdb" });
 			assert.same({ ["203.0.113.80"] = "none"; ["2001:db8::1"] = "none" }, countries(prosody, { "203.0.113.80", "2001:db8::1" }));
 			assert.equal(1, warnings("/nowhere/places.mmdb: "));
 		end);
 
-		it("comes with the autonomous system where the database has it", function ()
+		it("comes with the autonomous system if the database has it", function ()
 			start({ audit_log_location_database = process.target.."/systems.mmdb" });
 			assert.same({ ["203.0.113.80:51008"] = "DE EU Germany" }, countries(prosody, { "203.0.113.80:51008" }));
 			local _, out = prosody:ctl("mod_audit", "--format", "json", host);
@@ -89,20 +89,20 @@ server.each_series(describe, pending, function (series)
 			assert.equal(0, warnings("ocation"));
 		end);
 
-		it("is left out with one warning where the database has no countries", function ()
+		it("is left out with one warning if the database has no countries", function ()
 			start({ audit_log_location_database = process.target.."/no-countries.mmdb" });
 			assert.same({ ["203.0.113.80"] = "none" }, countries(prosody, { "203.0.113.80" }));
 			assert.equal(1, warnings("no%-countries.mmdb: it is a database of the type \"Test%-ASN\", which has no countries"));
 			assert.equal(0, warnings("damaged"));
 		end);
 
-		it("is left out with one line where only the databases of old are named", function ()
+		it("is left out with one line if only databases in the old format are named", function ()
 			start({ geoip_ipv4_country = "/usr/share/GeoIP/GeoIP.dat" });
 			assert.same({ ["203.0.113.80"] = "none" }, countries(prosody, { "203.0.113.80" }));
 			assert.equal(1, (select(2, prosody:log():gsub("Option geoip_ipv4_country names a database[^\n]*audit_log_location_database", ""))));
 		end);
 
-		it("comes from a whole database of the world", function ()
+		it("comes from a complete database of the world", function ()
 			local whole = find_whole_database();
 			if not whole then
 				return pending("a whole database of places: npm has not fetched one (tools/geo)");

@@ -1,5 +1,5 @@
--- Whatever somebody does to the journal's files, and wherever there is no room: each event is in the store, or waits, or is
--- counted in an entry. On real servers, databases and disks.
+-- Damaged or removed files of the journal, and full disks: each event is in the store, or waits, or is counted in an entry. On real
+-- servers, databases and disks.
 
 local crash = require "support.crash";
 local lfs = require "lfs";
@@ -251,7 +251,7 @@ time.sleep(60)]], assert(lock) };
 		end
 	end);
 
-	it("what waits in memory is written when there is room again, though the store still refuses", function ()
+	it("what waits in memory is written when there is room again, even if the store still refuses", function ()
 		start { storage = { audit = "broken" }, config = { broken_storage = "refuses" } };
 		prosody:stop();
 		local disk, why = outage.small_disk(prosody, "8m");
@@ -271,7 +271,7 @@ time.sleep(60)]], assert(lock) };
 		prosody:stop();
 	end);
 
-	it("a flood is counted while nothing can be written down, and the server is killed", function ()
+	it("a flood is counted while no file can be written, and the server is killed", function ()
 		prosody = server.start { series = series, modules = { "audit", "audit_auth" } };
 		prosody:adduser("romeo@"..host, "secret");
 		prosody:stop();
@@ -305,7 +305,7 @@ time.sleep(60)]], assert(lock) };
 		prosody:stop();
 	end);
 
-	it("a flood is counted on a disk that can only be read: that a crash takes it is said", function ()
+	it("a flood is counted on a read-only disk: the log reports that a crash would lose the count", function ()
 		prosody = server.start { series = series, modules = { "audit", "audit_auth" } };
 		prosody:adduser("romeo@"..host, "secret");
 		prosody:stop();

@@ -1,4 +1,4 @@
--- The log in MariaDB, beside what the specs of each subject show on it: text of any alphabet, pruning, a shared connection.
+-- The log in MariaDB: text of any alphabet, pruning, a shared connection. Other specs use MariaDB too.
 
 local client = require "support.client";
 local crash = require "support.crash";

@@ -1,4 +1,4 @@
--- How it stands with the log, where operators look: metrics over HTTP, and the status of the module.
+-- The state of the log for operators: metrics over HTTP, and the status of the module.
 
 local http = require "socket.http";
 local process = require "support.process";
@@ -35,7 +35,7 @@ server.each_series(describe, pending, function (series)
 		error("no metric "..name.." in\n"..body);
 	end
 
-	it("metrics count what was recorded, what waits and what was stored", function ()
+	it("metrics count entries that were recorded, wait and were stored", function ()
 		start("refuses");
 		assert.equal(1, metric("entries_total", 'type="authentication-success"'));
 		assert.equal(1, metric("entries_total", 'type="authentication-failure"'));

@@ -1,4 +1,4 @@
--- Rooms of the real mod_muc, with real clients in them.
+-- Rooms of mod_muc with real clients, on real servers.
 
 local client = require "support.client";
 local dump = require "support.dump";
@@ -101,7 +101,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal('<room jid="balcony@rooms.test"/>', entry:line("room"));
 		end);
 
-		it("records nothing of who comes, talks and goes", function ()
+		it("records nothing when somebody joins, talks and leaves", function ()
 			presence(juliet, "balcony");
 			juliet:send("<message to='balcony@rooms.test' type='groupchat'><body>Hello</body></message>");
 			presence(juliet, "balcony", "<show>away</show>");
@@ -177,7 +177,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal('<affiliation from="admin" jid="juliet@example.test" to="none"/>', recorded(1):line("affiliation"));
 		end);
 
-		it("records a registration with a room as done by who registers", function ()
+		it("records a registration with a room, with the user as the actor", function ()
 			local result = mercutio:iq("<query xmlns='jabber:iq:register'>"..form({ ["muc#register_roomnick"] = "mercutio" }, "register").."</query>",
 				{ to = "balcony@"..rooms, type = "set" });
 			assert.is_true(result.ok, json.encode(result));
@@ -187,7 +187,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal('<affiliation from="none" jid="mercutio@example.test" to="member"/>', entry:line("affiliation"));
 		end);
 
-		it("records an invitation to a room for members as done by who invites", function ()
+		it("records an invitation to a room for members, with the inviter as the actor", function ()
 			configure(romeo, "balcony", { membersonly = "1" });
 			-- Who is no member has to go, which comes of that.
 			assert.equal('<configuration><field name="muc#roomconfig_membersonly"/></configuration>', recorded(1):line("configuration"));
@@ -201,7 +201,7 @@ server.each_series(describe, pending, function (series)
 			recorded(0);
 		end);
 
-		it("records roles that somebody gives and takes", function ()
+		it("records roles that are given and taken away", function ()
 			local item = "<item role='%s' nick='%s'><reason>%s</reason></item>";
 			local steps = {
 				{ romeo, "visitor", "juliet", "Hush", "participant" };
@@ -241,7 +241,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal(by(romeo), entry:line("actor"));
 		end);
 
-		it("records who is put out for a name that another one gets", function ()
+		it("records the removal of an occupant whose nickname is given to another", function ()
 			presence(mercutio, "balcony");
 			assert.is_true(ask(romeo, "balcony", "admin", "<item affiliation='member' jid='paris@example.test' nick='mercutio'/>").ok);
 			local kicked, affiliation = recorded(2);
@@ -312,7 +312,7 @@ server.each_series(describe, pending, function (series)
 			end
 		end);
 
-		it("says that it does not know who made a room without a request", function ()
+		it("has an unknown actor for a room that was made without a request", function ()
 			prosody:eval("require 'core.modulemanager'.get_module('rooms.test', 'muc').create_room('cellar@rooms.test')");
 			local entry = recorded(1);
 			assert.equal("room-created", entry.type);
@@ -320,7 +320,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal('<actor kind="unknown"/>', entry:line("actor"));
 		end);
 
-		it("changes nothing in rooms when it fails", function ()
+		it("changes nothing in rooms if it fails", function ()
 			prosody:break_audit("injected fault");
 			presence(mercutio, "square");
 			configure(mercutio, "square", { roomname = "Verona", moderatedroom = "1" });

@@ -62,7 +62,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_truthy(out:find("nothing has expired", 1, true), out);
 		end);
 
-		it("that is nearly one of a host is told which", function ()
+		it("that is similar to a host's is refused with a suggestion", function ()
 			local status, _, err = prosody:ctl("mod_audit", "user@exmaple.test");
 			assert.same({ 1, 'Unknown host "exmaple.test"; did you mean example.test?\n' }, { status, err });
 			status, _, err = prosody:ctl("mod_audit", "somewhere.else");

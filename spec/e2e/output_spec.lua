@@ -1,4 +1,4 @@
--- What prosodyctl mod_audit leaves on the disk: nothing if it is interrupted, and what survives a power failure otherwise.
+-- Files of prosodyctl mod_audit: none is left if it is interrupted, and a complete one survives a power failure.
 
 local lfs = require "lfs";
 local process = require "support.process";
@@ -56,7 +56,7 @@ server.each_series(describe, pending, function (series)
 		end);
 
 		for _, signal in ipairs { "INT", "TERM", "HUP", "KILL" } do
-			it("into a file leaves nothing behind after SIG"..signal, function ()
+			it("into a file leaves no file after SIG"..signal, function ()
 				local folder = process.new_folder("output");
 				local work = process.new_folder("reading");
 				local child = process.start { folder = work; env = env;
@@ -79,7 +79,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_nil(child:output():find("traceback", 1, true));
 		end);
 
-		it("that was not interrupted is whole", function ()
+		it("that was not interrupted is complete", function ()
 			local folder = process.new_folder("output");
 			assert.equal(0, (prosody:ctl("mod_audit", host, "--format=json", "--type=filler", "--output", folder.."/log.jsonl")));
 			assert.equal("log.jsonl", names_in(folder));

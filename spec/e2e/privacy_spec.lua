@@ -1,4 +1,4 @@
--- What must not be in the log: addresses that were asked for where none are stored, and passwords that were typed as user names.
+-- What must not be in the log: addresses that somebody searched for if none are stored, and passwords that were typed as user names.
 
 local client = require "support.client";
 local dump = require "support.dump";
@@ -46,7 +46,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal(0, status, err);
 		end
 
-		it("are not stored where no addresses are", function ()
+		it("are not stored if no addresses are", function ()
 			start { audit_log_ips = false };
 			local file = prosody.data.."/of-203.0.113.77.json";
 			ask("--ip", "203.0.113.77");
@@ -198,7 +198,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_nil(out:find('"repeated.sample.user"', 1, true));
 		end);
 
-		it("are stored as they are unless that is asked for, or where it can't be told at once", function ()
+		it("are stored unchanged without the option, or if it can't be told at once that they are no accounts", function ()
 			for _, options in ipairs { {}, { storage = "sqlite"; config = { audit_log_unknown_names = "hash" } } } do
 				start(options);
 				fail(password, 1);

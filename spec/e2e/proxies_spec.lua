@@ -1,4 +1,4 @@
--- The address that is stored of clients behind proxies: what a trusted proxy says, and nothing that a client can say.
+-- The address of clients behind proxies: it is taken from trusted proxies, and never from what a client can send.
 
 local dump = require "support.dump";
 local http = require "socket.http";
@@ -84,7 +84,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal("127.0.0.9 127.0.0.9 127.0.0.9", addresses(prosody, "spoofed"));
 		end);
 
-		it("that is no address never reaches the log as one", function ()
+		it("that is no address is never stored as one", function ()
 			for _, value in ipairs({ "unknown", "_hidden", "<script>", "203.0.113.7'\"; DROP TABLE", "::ffff:203.0.113.7", ("9"):rep(3000), "\195\188" }) do
 				-- 0.12 and 13 differ in what they make of such a header; a refused request is no login.
 				pcall(attempt, "odd", { ["x-forwarded-for"] = value });
@@ -154,13 +154,13 @@ server.each_series(describe, pending, function (series)
 			v2six = { signature.."\33\33"..(">s2"):pack("\32\1\13\184"..("\0"):rep(11).."\7".."\32\1\13\184"..("\0"):rep(11).."\1"
 				.."\199\64\20\102"), "2001:db8::7" };
 		} do
-			it("gives the client's address: "..name, function ()
+			it("is used for the client's address: "..name, function ()
 				assert.is_true(attempt(name, case[1]));
 				assert.equal(case[2], addresses(prosody, name));
 			end);
 		end
 
-		it("by somebody who is no trusted proxy gives none", function ()
+		it("by a host that is no trusted proxy is ignored", function ()
 			assert.is_nil(attempt("spoofed", "PROXY TCP4 203.0.113.7 198.51.100.1 51008 5222\r\n", "127.0.0.9"));
 			assert.equal("", addresses(prosody, "spoofed"));
 		end);

@@ -1,4 +1,4 @@
--- Reading the log with filters, on every store, beside a running server and without one.
+-- Reading the log with filters, on every store, with the server running and stopped.
 
 local dump = require "support.dump";
 local json = require "dkjson";
@@ -135,7 +135,7 @@ server.each_series(describe, pending, function (series)
 		end
 
 		for _, storage in ipairs({ "internal", "sqlite", "postgresql", "mariadb" }) do
-			it("finds what was asked for in "..storage..", beside a server and without one", function ()
+			it("finds the right entries in "..storage..", with the server running and stopped", function ()
 				start { storage = storage };
 				assert_order();
 				if storage == "internal" or storage == "sqlite" then assert_filters(); end
@@ -149,7 +149,7 @@ server.each_series(describe, pending, function (series)
 			end);
 		end
 
-		it("finds a network where a prefix is stored, and what waits in the journal", function ()
+		it("finds a network if a prefix is stored, and entries that wait in the journal", function ()
 			start { storage = "broken"; config = "audit_log_ipv4_prefix = 24\nbroken_storage = \"refuses\"" };
 			local status, out, err = ctl("--ip=203.0.113.200", "--limit=3", "--format=json");
 			assert.equal(3, count(out, "\"test%-failure\""), out);
@@ -178,7 +178,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal(queried.id, dump.of_type(prosody, host, "audit-queried")[1].id);
 		end);
 
-		it("goes into a new file for its owner only, whole or not at all", function ()
+		it("is written atomically to a new file that only its owner can read", function ()
 			start {};
 			local file = prosody.folder.."/log.jsonl";
 			assert.same({ 0, "", "" }, { ctl("--format=json", "--output", file, "--type=user-*") });
@@ -211,7 +211,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal("Standard output can't be written: Broken pipe\nstatus 1\n", err);
 		end);
 
-		it("follows what comes", function ()
+		it("follows new entries", function ()
 			start {};
 			local child = process.start {
 				folder = process.new_folder("follow");
@@ -251,7 +251,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal(0, (ctl("--limit=1")));
 		end);
 
-		it("refuses what makes no sense with status 2", function ()
+		it("refuses wrong arguments with status 2", function ()
 			start {};
 			for arguments, message in pairs({
 				["--since=soon"] = "--since is \"soon\"";

@@ -1,4 +1,4 @@
--- prosodyctl mod_audit --report and --stats: what they say, and the page in a real browser, with a hostile log.
+-- prosodyctl mod_audit --report and --stats: their contents, and the page of a hostile log in a real browser.
 
 local json = require "dkjson";
 local lfs = require "lfs";
@@ -63,7 +63,7 @@ server.each_series(describe, pending, function (series)
 			if prosody then prosody:stop(); end
 		end);
 
-		it("writes one file, for its owner only, and never over another", function ()
+		it("writes one file that only its owner can read, and never replaces another", function ()
 			assert.equal("rw-------", lfs.attributes(page, "permissions"));
 			local text = process.read(page);
 			assert.is_truthy(text:find("^<!DOCTYPE html>\n") and text:find("</html>\n$"));
@@ -111,7 +111,7 @@ server.each_series(describe, pending, function (series)
 			return assert(json.decode(found)), console;
 		end
 
-		it("is a page in which nothing from the log runs, and everything is shown as text", function ()
+		it("is a page that shows everything in the log as text, and runs nothing of it", function ()
 			local document, console = browser.document("file://"..page);
 			assert.equal("", console);
 			assert.equal("Audit log of "..host, document:match("<title>(.-)</title>"));

@@ -1,5 +1,5 @@
--- No secret that an administrator types gets into the log: every command of the shell and every ad-hoc command that the
--- server has is given marked secrets, and none of them is found in a store, in the server's log or in a report.
+-- No secret that an administrator types is logged: every command of the shell and every ad-hoc command of the server gets marked
+-- secrets, and none of them is found in a store, in the server's log or in a report.
 
 local admin_socket = require "support.admin_socket";
 local client = require "support.client";

@@ -39,7 +39,7 @@ server.each_series(describe, pending, function (series)
 			return prosody:ctl("shell", "audit", command, target, ...);
 		end
 
-		it("shows entries that fit, newest first, and where the next page begins", function ()
+		it("shows matching entries, newest first, and where the next page begins", function ()
 			local status, out, err = ask("show", "juliet@"..host, "--type=thing-1", "--limit=10");
 			assert.equal(0, status, err);
 			assert.equal(10, count(out, "thing%-1"), out);
@@ -53,7 +53,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_truthy(out:find('"ip":"203.0.113.4"', 1, true), out);
 		end);
 
-		it("limits what was not limited", function ()
+		it("has a default limit", function ()
 			local _, out = ask("show", host, "--type=thing-*");
 			assert.equal(100, count(out, "thing%-"), out);
 		end);
@@ -70,7 +70,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_truthy(out:find("of class events that have expired, of 2020-01-01", 1, true), out);
 		end);
 
-		it("refuses what makes no sense", function ()
+		it("refuses wrong arguments", function ()
 			for _, case in ipairs({
 				{ { "show", host, "--since=soon" }, "--since is \"soon\"" };
 				{ { "show", "nowhere.test" }, "Unknown host: nowhere.test" };

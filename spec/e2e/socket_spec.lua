@@ -1,4 +1,4 @@
--- What prosodyctl asks of a running server over the admin socket, with every way in which Prosody waits for the network.
+-- Requests of prosodyctl to a running server over the admin socket, with each network backend of Prosody.
 
 local dump = require "support.dump";
 local server = require "support.server";

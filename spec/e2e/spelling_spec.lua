@@ -1,4 +1,4 @@
--- Names in mixed case are one account: stored as Prosody prepares them, and found however they are typed.
+-- Names in mixed case are one account: they are stored as Prosody prepares them, and found in any spelling.
 
 local client = require "support.client";
 local dump = require "support.dump";

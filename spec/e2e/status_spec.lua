@@ -117,7 +117,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal("server-started server-started server-crashed server-started", types());
 		end);
 
-		it("starts, runs and stops with a store for nothing", function ()
+		it("starts, runs and stops without a working store", function ()
 			prosody = server.start { series = series, modules = modules, storage = { audit = "internal", audit_status = "none" }, config = quick };
 			socket.sleep(2.2);
 			prosody:restart();

@@ -1,4 +1,4 @@
--- Stores that do not do what they say: nothing is believed that was not seen, nothing that is stored is destroyed.
+-- Stores that claim to have stored entries and have not: this is noticed, and no stored entry is destroyed.
 
 local lfs = require "lfs";
 local process = require "support.process";
@@ -159,7 +159,7 @@ server.each_series(describe, pending, function (series)
 			end);
 		end
 
-		it("forgets: is refused where entries are written directly", function ()
+		it("forgets: is refused if entries are written directly", function ()
 			prosody = server.start {
 				series = series, modules = modules, storage = { audit = "pretending" };
 				config = { pretending_storage = "forgets", audit_log_write = "direct" };
@@ -171,7 +171,7 @@ server.each_series(describe, pending, function (series)
 	end);
 
 	for _, storage in ipairs { "internal", "memory", "sqlite" } do
-		it("a driver that keeps what it takes is believed: "..storage, function ()
+		it("a driver that keeps its entries is trusted: "..storage, function ()
 			prosody = server.start { series = series, modules = modules, storage = storage };
 			audit(prosody, 5);
 			flush(prosody);
@@ -200,7 +200,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal(10, (shown(prosody))["thing-happened"]);
 		end);
 
-		it("what waits is bounded, and what is lost is counted", function ()
+		it("the number of waiting entries has a limit, and lost events are counted", function ()
 			prosody = server.start { series = series, modules = modules, host_config = { [host] = config }, log_level = "info" };
 			local kept = prosody:eval([[
 				local host = ...;
@@ -221,7 +221,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_true(kept > 2000 and kept < 10000, tostring(kept));
 		end);
 
-		it("unless it is told to", function ()
+		it("unless another storage is configured", function ()
 			prosody = server.start {
 				series = series, modules = modules;
 				host_config = { [host] = { authentication = "anonymous", allow_anonymous_storage = true } };
@@ -290,7 +290,7 @@ server.each_series(describe, pending, function (series)
 			assert.same({ 20, 1 }, { (shown(prosody))["thing-happened"], (shown(prosody))["late-thing"] });
 		end);
 
-		it("what a server made that root once started belongs to its user", function ()
+		it("files of a server that root once started belong to its user", function ()
 			local class = { types = { "thing-*" }, ips = "hash" };
 			start { modules = { "audit", "audit_auth", "audit_status" }, config = { audit_log_classes = { hashed = class } } };
 			prosody:stop();
@@ -331,7 +331,7 @@ server.each_series(describe, pending, function (series)
 			assert.same({ 20, 10 }, { (shown(prosody))["thing-happened"], (shown(prosody))["late-thing"] });
 		end);
 
-		it("a folder of root's is named, and what is in it stays", function ()
+		it("a folder of root is named in the log, and its contents stay", function ()
 			start();
 			prosody:eval("return 1");
 			local folder = prosody.data.."/"..encoded_host.."/audit";
@@ -346,7 +346,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal(5, (shown(prosody))["thing-happened"]);
 		end);
 
-		it("what prosodyctl makes as root belongs to the server's user", function ()
+		it("files that prosodyctl makes as root belong to the server's user", function ()
 			start { config = { audit_log_classes = {
 				hashed = { types = { "thing-*" }, ips = "hash" };
 				cut = { types = { "old-*" }, ips_expire_after = "1d" };

@@ -1,4 +1,4 @@
--- The table in a terminal and in a file: one header, and columns that stay where they are.
+-- The table in a terminal and in a file: one header, and columns of constant width.
 
 local server = require "support.server";
 
@@ -54,7 +54,7 @@ server.each_series(describe, pending, function (series)
 			end
 		end);
 
-		it("keeps its columns where the clock changes", function ()
+		it("keeps its columns when the clock changes", function ()
 			for _, arguments in ipairs { {}, { "--oldest-first" }, { "--limit=1100" }, { "--oldest-first", "--limit=310" } } do
 				local lines = table_of({ COLUMNS = "160", TZ = rome }, "--type=*thing*", table.unpack(arguments));
 				local at = lines[1]:find("EVENT", 1, true);
@@ -70,7 +70,7 @@ server.each_series(describe, pending, function (series)
 			end
 		end);
 
-		it("cuts nothing of an entry that has room", function ()
+		it("cuts nothing if there is room", function ()
 			local lines = table_of({ COLUMNS = "200", TZ = rome }, "--type=*thing*", "--no-show-location");
 			local with_user = 0;
 			for _, line in ipairs(lines) do

@@ -1,4 +1,4 @@
--- Grants and tokens of the real mod_tokenauth.
+-- Grants and tokens of mod_tokenauth, on real servers.
 
 local client = require "support.client";
 local dump = require "support.dump";
@@ -35,7 +35,7 @@ server.each_series(describe, pending, function (series)
 		end
 
 		if series == "0.12" then
-			it("loads on a server that says nothing of tokens, and records nothing", function ()
+			it("loads on a server without events for tokens, and records nothing", function ()
 				assert.is_true(prosody:eval("return (require 'core.modulemanager'.is_loaded('example.test', 'audit_tokens') and true)"));
 				local token = with_tokens("return (tokens.create_jid_token('romeo@example.test', 'romeo@example.test', 'prosody:user', 3600))");
 				assert.is_string(token);
@@ -45,7 +45,7 @@ server.each_series(describe, pending, function (series)
 			return;
 		end
 
-		it("records a grant's life with its id and client, and never a token", function ()
+		it("records the beginning and end of a grant with its id and client, and no token", function ()
 			local id, token = with_tokens([[
 				local grant = tokens.create_grant("romeo@example.test", "romeo@example.test", 3600, {
 					oauth2_scopes = "openid xmpp";

@@ -1,4 +1,4 @@
--- Who swaps the community's modules for these finds their data again, and their readers find ours.
+-- After replacing the community's modules by these, their entries are found, and their readers find ours.
 
 local raw = require "support.raw_client";
 local server = require "support.server";
@@ -47,7 +47,7 @@ server.each_series(describe, pending, function (series)
 			prosody:stop();
 		end);
 
-		it("a reader of the old layout finds ours where it is asked to, in "..storage, function ()
+		it("a reader of the old layout finds our entries with the option for it, in "..storage, function ()
 			local prosody = server.start {
 				series = series; storage = storage; modules = { "audit", "audit_auth" }; config = "audit_log_layout = \"single\"";
 			};

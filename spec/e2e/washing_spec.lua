@@ -1,5 +1,5 @@
--- What one user or one other server does again and again, on real servers: it takes no more than its part of a class with a
--- limit, and what others did stays. And an attack on one account stands out of any noise.
+-- A user or a server that causes events again and again, on real servers: it fills only a part of a class with a limit, and entries
+-- about others stay. An attack on one account is visible among many other names.
 
 local client = require "support.client";
 local dump = require "support.dump";
@@ -50,7 +50,7 @@ server.each_series(describe, pending, function (series)
 
 		after_each(function () prosody:stop(); end);
 
-		it("keeps what others did, whoever changes his own password 330 times", function ()
+		it("keeps what others did if a user changes a password 330 times", function ()
 			prosody = start {
 				modules = { "register", "audit_user_accounts" };
 				config = { authentication = "internal_plain"; allow_registration = true };
@@ -82,7 +82,7 @@ server.each_series(describe, pending, function (series)
 			assert.matches("repeated %d+ times, [^\n]+ by romeo@"..prosody.host:gsub("%p", "%%%0"), out);
 		end);
 
-		it("keeps what others did, whoever tries commands that he may not run, again and again", function ()
+		it("keeps what others did if a user tries forbidden commands again and again", function ()
 			prosody = start { modules = { "adhoc", "audit", "audit_admin" }; config = { authentication = "internal_plain" } };
 			mark(prosody, prosody.host);
 			prosody:adduser("romeo@"..prosody.host, "secret");
@@ -105,7 +105,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal(1, #marked);
 		end);
 
-		it("keeps what others did, whoever sets 300 affiliations with long reasons", function ()
+		it("keeps what others did if a user sets 300 affiliations with long reasons", function ()
 			local rooms = "rooms.test";
 			prosody = start {
 				components = { [rooms] = { module = "muc", modules_enabled = { "audit_muc" } } };
@@ -147,7 +147,7 @@ server.each_series(describe, pending, function (series)
 			end
 		end);
 
-		it("keeps what others did, however often the server connects", function ()
+		it("keeps what others did if a server connects again and again", function ()
 			local modules = { "dialback", "test_routes", "audit", "audit_s2s" };
 			prosody = start { modules = modules, hosts = { "a.test" }, config = {} };
 			peer = server.start { series = series, modules = { "dialback", "test_routes" }, hosts = { "b.test" } };
@@ -236,7 +236,7 @@ server.each_series(describe, pending, function (series)
 			return found;
 		end
 
-		it("is told by the entry, and found by the account's name", function ()
+		it("is named in the entry, and found by the account's name", function ()
 			local names = {};
 			for i = 1, 4000 do
 				table.insert(names, "noise"..i);
@@ -276,7 +276,7 @@ server.each_series(describe, pending, function (series)
 			assert.matches("may include noise3999@"..host:gsub("%p", "%%%0"), out);
 		end);
 
-		it("is told of an account that exists, however seldom it is among the names", function ()
+		it("is noticed for an existing account, even if its name is rare among the others", function ()
 			prosody:adduser("juliet@"..host, "secret");
 			-- Fired as events, as no client is as fast.
 			prosody:eval([[
