@@ -1,17 +1,17 @@
 //! Keyed hashes of addresses: equal addresses can be matched, and without the key nobody can try which address it was.
 
 use std::fmt::Write as _;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use thiserror::Error;
 
-use crate::file::ownership::{folder_of, give_from_root, make_file, make_folder};
+use crate::file::Files;
+use crate::file::ownership::folder_of;
+use crate::file::whole::{self, Durability};
 
 /// How long a key is, in bytes.
 const LENGTH: usize = 32;
@@ -19,6 +19,8 @@ const LENGTH: usize = 32;
 const HASH_LENGTH: usize = 16;
 /// How much names a key, in bytes.
 const ID_LENGTH: usize = 4;
+/// The longest file that is looked into, in bytes.
+const LONGEST_FILE: usize = 1024;
 
 /// Why there is no key.
 #[derive(Debug, Error)]
@@ -50,59 +52,53 @@ impl std::fmt::Debug for HashKey {
 }
 
 impl HashKey {
-    /// Reads the key from its file; nothing where there is none.
+    /// Reads the key from its file. Returns `None` if there is no such file.
     ///
     /// # Errors
     ///
-    /// [`HashKeyError`] where the file can't be read or holds no key.
-    pub fn read(path: &Path) -> Result<Option<Self>, HashKeyError> {
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(HashKeyError::Damaged(path.to_owned())),
-            Err(source) => return Err(HashKeyError::Io { path: path.to_owned(), source }),
-        };
-        from_hex(text.trim()).map(|bytes| Some(Self(bytes))).ok_or_else(|| HashKeyError::Damaged(path.to_owned()))
+    /// Returns [`HashKeyError`] if the file can't be read or holds no key.
+    pub fn read(files: &dyn Files, path: &Path) -> Result<Option<Self>, HashKeyError> {
+        let damaged = || HashKeyError::Damaged(path.to_owned());
+        let content = whole::read(files, path, LONGEST_FILE).map_err(|source| match source.kind() {
+            io::ErrorKind::InvalidData => damaged(),
+            _ => HashKeyError::Io { path: path.to_owned(), source },
+        })?;
+        let Some(content) = content else { return Ok(None) };
+        let key = std::str::from_utf8(&content).ok().and_then(|text| from_hex(text.trim()));
+        key.map(|bytes| Some(Self(bytes))).ok_or_else(damaged)
     }
 
-    /// Reads the key from its file, and makes both where there is none.
+    /// Reads the key from its file. If there is no such file, makes a key and the file.
     ///
     /// # Errors
     ///
-    /// [`HashKeyError`] where the file can't be read, written or holds no key.
-    pub fn read_or_make(path: &Path) -> Result<Self, HashKeyError> {
-        if let Some(key) = Self::read(path)? {
+    /// Returns [`HashKeyError`] if the file can't be read or written, or holds no key.
+    pub fn read_or_make(files: &dyn Files, path: &Path) -> Result<Self, HashKeyError> {
+        if let Some(key) = Self::read(files, path)? {
             // One that an earlier release made as root can't be read by the server.
-            give_from_root(path);
+            files.give_from_root(path);
             return Ok(key);
         }
-        let (key, written) = Self::make(path)?;
-        // A link is there whole or not at all, and never in the place of another process's key.
-        let linked = fs::hard_link(&written, path);
-        let _ = fs::remove_file(&written);
-        match linked {
+        let (key, beside) = Self::make(files, path)?;
+        match whole::create(files, path, &beside, &key.content(), Durability::Synced) {
             Ok(()) => Ok(key),
+            // Another process was faster.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Self::read(path)?.ok_or_else(|| HashKeyError::Io { path: path.to_owned(), source: error })
+                Self::read(files, path)?.ok_or_else(|| HashKeyError::Io { path: path.to_owned(), source: error })
             }
             Err(source) => Err(HashKeyError::Io { path: path.to_owned(), source }),
         }
     }
 
-    /// Makes a new key, in the place of the one that there is, if any.
+    /// Makes a new key, in place of the one that is in the file now, if any.
     ///
     /// # Errors
     ///
-    /// [`HashKeyError`] where it can't be written; the old one stays then.
-    pub fn replace(path: &Path) -> Result<Self, HashKeyError> {
-        let (key, written) = Self::make(path)?;
-        match fs::rename(&written, path) {
-            Ok(()) => Ok(key),
-            Err(source) => {
-                let _ = fs::remove_file(&written);
-                Err(HashKeyError::Io { path: path.to_owned(), source })
-            }
-        }
+    /// Returns [`HashKeyError`] if it can't be written. The old key stays then.
+    pub fn replace(files: &dyn Files, path: &Path) -> Result<Self, HashKeyError> {
+        let (key, beside) = Self::make(files, path)?;
+        let replaced = whole::replace(files, path, &beside, &key.content(), Durability::Synced);
+        replaced.map(|()| key).map_err(|source| HashKeyError::Io { path: path.to_owned(), source })
     }
 
     /// What the key is called where hashes are stored. It tells nothing about the key.
@@ -134,41 +130,20 @@ impl HashKey {
         mac.finalize().into_bytes().to_vec()
     }
 
-    /// A new key, in a file of its own beside `path`.
-    fn make(path: &Path) -> Result<(Self, PathBuf), HashKeyError> {
+    /// A new key, and the name that its file has until it is complete. No other process uses that name.
+    fn make(files: &dyn Files, path: &Path) -> Result<(Self, PathBuf), HashKeyError> {
         let mut bytes = [0; LENGTH];
         let mut name = [0; ID_LENGTH];
         getrandom::fill(&mut bytes).and_then(|()| getrandom::fill(&mut name)).map_err(HashKeyError::Random)?;
-        let mut file_name = path.as_os_str().to_owned();
-        file_name.push(format!(".{}", hex(&name, ID_LENGTH)));
-        let file_name = PathBuf::from(file_name);
-        let key = Self(bytes);
-        let text = format!("{}\n", hex(&bytes, LENGTH));
-        write_file(&file_name, &text).map_err(|source| {
-            let _ = fs::remove_file(&file_name);
-            HashKeyError::Io { path: file_name.clone(), source }
-        })?;
-        Ok((key, file_name))
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".{}", hex(&name, ID_LENGTH)));
+        files.make_folder(folder_of(path)).map_err(|source| HashKeyError::Io { path: path.to_owned(), source })?;
+        Ok((Self(bytes), PathBuf::from(beside)))
     }
-}
 
-/// What tells whether a file has been replaced since it was looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp(u64, i64, i64);
-
-impl Stamp {
-    /// That of a file; nothing where there is none.
-    #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
-        fs::metadata(path).ok().map(|file| Self(file.ino(), file.mtime(), file.mtime_nsec()))
+    fn content(&self) -> Vec<u8> {
+        format!("{}\n", hex(&self.0, LENGTH)).into_bytes()
     }
-}
-
-fn write_file(path: &Path, text: &str) -> io::Result<()> {
-    make_folder(folder_of(path))?;
-    let mut file = make_file(OpenOptions::new().write(true), path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }
 
 fn hex(bytes: &[u8], length: usize) -> String {
@@ -190,6 +165,8 @@ fn from_hex(text: &str) -> Option<[u8; LENGTH]> {
 mod tests {
     use super::*;
     use crate::address::parse;
+    use crate::file::{Access, Disk, Memory, Operation};
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     fn folder(name: &str) -> PathBuf {
@@ -227,14 +204,14 @@ mod tests {
     fn a_key_is_made_once_and_kept_by_its_owner_alone() {
         let folder = folder("made");
         let path = folder.join("host/audit.key");
-        assert_eq!(HashKey::read(&path).unwrap(), None);
-        let key = HashKey::read_or_make(&path).unwrap();
-        assert_eq!(HashKey::read_or_make(&path).unwrap(), key);
+        assert_eq!(HashKey::read(&Disk, &path).unwrap(), None);
+        let key = HashKey::read_or_make(&Disk, &path).unwrap();
+        assert_eq!(HashKey::read_or_make(&Disk, &path).unwrap(), key);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let stamp = Stamp::of(&path);
-        let new = HashKey::replace(&path).unwrap();
-        assert_ne!((new.id(), Stamp::of(&path)), (key.id(), stamp));
-        assert_eq!(HashKey::read(&path).unwrap(), Some(new));
+        let stamp = Disk.stamp(&path);
+        let new = HashKey::replace(&Disk, &path).unwrap();
+        assert_ne!((new.id(), Disk.stamp(&path)), (key.id(), stamp));
+        assert_eq!(HashKey::read(&Disk, &path).unwrap(), Some(new));
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing else is left");
         fs::remove_dir_all(folder).unwrap();
     }
@@ -246,10 +223,23 @@ mod tests {
         let path = folder.join("audit.key");
         for content in [&b""[..], b"07", b"\xff\xfe", &[b'z'; 64], "é".repeat(32).as_bytes()] {
             fs::write(&path, content).unwrap();
-            assert!(matches!(HashKey::read_or_make(&path), Err(HashKeyError::Damaged(_))), "{content:?}");
+            assert!(matches!(HashKey::read_or_make(&Disk, &path), Err(HashKeyError::Damaged(_))), "{content:?}");
             assert_eq!(fs::read(&path).unwrap(), content);
         }
-        assert!(matches!(HashKey::read_or_make(&path.join("x")), Err(HashKeyError::Io { .. })));
+        assert!(matches!(HashKey::read_or_make(&Disk, &path.join("x")), Err(HashKeyError::Io { .. })));
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// Two processes make the key at once: both use the one that was there first.
+    #[test]
+    fn a_key_that_another_process_made_meanwhile_is_used() {
+        let files = Memory::default();
+        let path = Path::new("/host/audit.key");
+        let theirs = HashKey([7; LENGTH]);
+        files.create_new(path, Access::Append).unwrap().append(&theirs.content()).unwrap();
+        // It is not there yet when this process looks.
+        files.fail(Operation::Open, io::ErrorKind::NotFound, 1);
+        assert_eq!(HashKey::read_or_make(&files, path).unwrap(), theirs);
+        assert_eq!(files.list(Path::new("/host")).unwrap(), ["audit.key"]);
     }
 }

@@ -1,5 +1,171 @@
-//! Files of the log's own: who owns them, locks on them, and files that are created atomically.
+//! Files of the log's own: the journal, checkpoints, keys, the state of the clock.
+//!
+//! [`Files`] is the seam between them and the file system. [`Disk`] is the file system, [`Memory`] a stand-in whose operations
+//! can be made to fail. Both pass the same tests. [`whole`] reads and writes files in one piece.
+//!
+//! What the log makes belongs to the owner of its folder, see [`ownership`].
 
+mod disk;
 pub mod lock;
+mod memory;
 pub mod new_file;
 pub mod ownership;
+#[cfg(test)]
+mod tests;
+pub mod whole;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+pub use disk::Disk;
+use lock::LockError;
+pub use memory::{Memory, Operation};
+
+/// Where files are.
+pub trait Files: fmt::Debug {
+    /// Opens a plain file that exists.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; `NotFound` if there is no such file.
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn OpenFile>>;
+
+    /// Makes an empty file that only its owner may use (0600), and gives it to the owner of its folder.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; `AlreadyExists` if there is something of that name.
+    fn create_new(&self, path: &Path, access: Access) -> io::Result<Box<dyn OpenFile>>;
+
+    /// What tells whether the file at `path` is another one, or was written to. Returns `None` if there is none.
+    fn stamp(&self, path: &Path) -> Option<Stamp>;
+
+    /// Gives a file another name, in place of the file that has it now.
+    ///
+    /// # Errors
+    ///
+    /// What the system says. Then both names stand for what they stood for before.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Gives a file a second name.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; `AlreadyExists` if there is something of that name.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file. Whoever has it open keeps it.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; `NotFound` if there is no such file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// The names in a folder, in no order.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; `NotFound` if there is no such folder.
+    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>>;
+
+    /// Makes a folder and those above it (0700) that are missing. Each belongs to the owner of the one above it.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    fn make_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Gives a file or folder of root's to the owner of its folder, see [`ownership::give_from_root`].
+    fn give_from_root(&self, path: &Path);
+
+    /// Locks a file, which is made if it is missing, until the lock is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`LockError::Held`] if another process, or another lock of this one, has it, and [`LockError::Io`] if the file
+    /// can't be made.
+    fn lock(&self, path: &Path) -> Result<HeldLock, LockError>;
+}
+
+/// A lock that is held until this is dropped.
+pub type HeldLock = Box<dyn fmt::Debug>;
+
+/// What an open file is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading.
+    Read,
+    /// Reading, and writing at its end. Two processes that do so never write over each other.
+    Append,
+    /// Reading, and writing anywhere.
+    Write,
+}
+
+/// An open file. It stays the same file when another one gets its name.
+pub trait OpenFile: fmt::Debug {
+    /// Writes at the end, with one call to the system if that takes all.
+    ///
+    /// # Errors
+    ///
+    /// What the system says. A part may have been written.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Writes at `offset`. Only for [`Access::Write`].
+    ///
+    /// # Errors
+    ///
+    /// What the system says. A part may have been written.
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Fills `bytes` with what the file has from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; `UnexpectedEof` if the file ends before.
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// How long the file is, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    fn length(&self) -> io::Result<u64>;
+
+    /// Makes the file this long: cuts it, or fills it up with zeros.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    fn set_length(&mut self, length: u64) -> io::Result<()>;
+
+    /// Waits until all that was written is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    fn sync(&self) -> io::Result<()>;
+
+    /// The same as [`Files::stamp`] for this file, whatever its name is now.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    fn stamp(&self) -> io::Result<Stamp>;
+}
+
+/// What tells whether a file is another one than before, or was written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    file: (u64, u64),
+    written: (i64, i64),
+}
+
+impl Stamp {
+    /// Whether both are of the same file.
+    #[must_use]
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        self.file == other.file
+    }
+}

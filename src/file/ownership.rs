@@ -5,7 +5,7 @@
 //! the owner of what it makes.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 
@@ -21,25 +21,6 @@ pub fn make_file(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = options.create_new(true).mode(0o600).open(path)?;
     give_to_owner_of(folder_of(path), &file);
     Ok(file)
-}
-
-/// Puts a file with this content in the place of the one at `path`: whole, or not at all. It is written under the name `beside`
-/// first, in the same folder.
-///
-/// # Errors
-///
-/// What the system says; nothing is left of the new file then.
-pub fn replace_file(path: &Path, beside: &Path, content: &[u8]) -> io::Result<()> {
-    // One that was left there may belong to somebody else.
-    let _ = fs::remove_file(beside);
-    let replaced = make_file(OpenOptions::new().write(true), beside)
-        .and_then(|mut file| file.write_all(content))
-        .and_then(|()| fs::rename(beside, path));
-    if replaced.is_err() {
-        // Half a file is of no use, and its place may be needed.
-        let _ = fs::remove_file(beside);
-    }
-    replaced
 }
 
 /// Makes a folder and those above it (0700), as far as they are missing. Each belongs to the owner of the one above it.
@@ -130,6 +111,8 @@ fn give_to_owner_of(folder: &Path, file: &File) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file::Disk;
+    use crate::file::whole::{Durability, replace};
     use std::os::unix::fs::{PermissionsExt, chown, symlink};
     use std::path::PathBuf;
 
@@ -164,9 +147,9 @@ mod tests {
         assert!(make_file(OpenOptions::new().write(true), &path).is_err(), "what exists is not taken");
         let beside = folder.join("beside");
         fs::write(&beside, "left there").unwrap();
-        replace_file(&path, &beside, b"new").unwrap();
+        replace(&Disk, &path, &beside, b"new", Durability::Relaxed).unwrap();
         assert_eq!((owner(&path), fs::read(&path).unwrap(), beside.exists()), (OTHER, b"new".to_vec(), false));
-        assert!(replace_file(&folder, &beside, b"new").is_err());
+        assert!(replace(&Disk, &folder, &beside, b"new", Durability::Relaxed).is_err());
         assert!(!beside.exists());
         fs::remove_dir_all(folder).unwrap();
     }

@@ -3,20 +3,20 @@
 //! The file is replaced atomically: after a crash there is either the old or the new one. As with the journal, nothing waits for
 //! the disk.
 
-use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::summary::FloodSummary;
-use crate::file::ownership::replace_file;
+use crate::file::Files;
+use crate::file::whole::{self, Durability};
 
 /// The version of the file format.
 const VERSION: u32 = 1;
 
 /// More than the largest size of a checkpoint, in bytes. A longer file is not read.
-const LIMIT: u64 = 32 << 20;
+const LIMIT: usize = 32 << 20;
 
 /// The open counts of a host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,22 +46,13 @@ impl Checkpoint {
     }
 
     /// Replaces the file at `path`.
-    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
-        let text = serde_json::to_vec(self)?;
-        replace_file(path, &beside(path), &text)
+    pub(super) fn write(&self, files: &dyn Files, path: &Path) -> io::Result<()> {
+        whole::replace(files, path, &beside(path), &serde_json::to_vec(self)?, Durability::Relaxed)
     }
 
     /// Reads the file at `path`. Returns `None` if there is none.
-    pub(super) fn read(path: &Path) -> io::Result<Option<Self>> {
-        let length = match fs::metadata(path) {
-            Ok(metadata) => metadata.len(),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        if length > LIMIT {
-            return Err(io::Error::new(ErrorKind::InvalidData, "too long for a checkpoint of flood control"));
-        }
-        Self::parse(&fs::read(path)?).map(Some)
+    pub(super) fn read(files: &dyn Files, path: &Path) -> io::Result<Option<Self>> {
+        whole::read(files, path, LIMIT)?.map(|text| Self::parse(&text)).transpose()
     }
 
     pub(super) fn parse(text: &[u8]) -> io::Result<Self> {
@@ -73,14 +64,6 @@ impl Checkpoint {
     }
 }
 
-/// Removes the file at `path`, if there is one.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 fn beside(path: &Path) -> PathBuf {
     path.with_extension("flood-new")
 }
@@ -88,6 +71,8 @@ fn beside(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file::Disk;
+    use std::fs;
 
     #[test]
     fn a_checkpoint_of_the_first_version_is_read() {
@@ -105,15 +90,18 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         let (path, before) = (folder.join("audit.flood"), folder.join("before"));
         let (first, second) = (Checkpoint::new(1.0, 2.0, Vec::new(), Vec::new()), Checkpoint::new(3.0, 4.0, Vec::new(), Vec::new()));
-        first.write(&path).unwrap();
+        first.write(&Disk, &path).unwrap();
         // The old file keeps its content under another name.
         fs::hard_link(&path, &before).unwrap();
-        second.write(&path).unwrap();
-        assert_eq!((Checkpoint::read(&before).unwrap(), Checkpoint::read(&path).unwrap()), (Some(first), Some(second.clone())));
+        second.write(&Disk, &path).unwrap();
+        assert_eq!(
+            (Checkpoint::read(&Disk, &before).unwrap(), Checkpoint::read(&Disk, &path).unwrap()),
+            (Some(first), Some(second.clone()))
+        );
         // If the new one can't be written, the old one stays.
         fs::create_dir(beside(&path)).unwrap();
-        assert!(Checkpoint::new(5.0, 6.0, Vec::new(), Vec::new()).write(&path).is_err());
-        assert_eq!(Checkpoint::read(&path).unwrap(), Some(second));
+        assert!(Checkpoint::new(5.0, 6.0, Vec::new(), Vec::new()).write(&Disk, &path).is_err());
+        assert_eq!(Checkpoint::read(&Disk, &path).unwrap(), Some(second));
         fs::remove_dir_all(folder).unwrap();
     }
 }

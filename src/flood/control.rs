@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::RandomState;
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 
 use uuid::Uuid;
 
-use super::checkpoint::{self, Checkpoint, SavedBudget};
+use super::checkpoint::{Checkpoint, SavedBudget};
 use super::count::Count;
 use super::event::Event;
 use super::facts::Facts;
@@ -20,6 +21,7 @@ use super::summary::FloodSummary;
 use super::table::{ACTOR_KEYS, KEYS, Window, WindowTable, WindowTables};
 use crate::archive::retention::Retention;
 use crate::catalogue;
+use crate::file::{Disk, Files, whole};
 
 /// The largest number of outcomes of a host that are told apart. Types come from code, so there are usually fewer.
 const OUTCOMES: usize = 128;
@@ -44,6 +46,7 @@ pub enum Verdict {
 /// The flood control of all hosts.
 #[derive(Debug)]
 pub struct Control {
+    files: Rc<dyn Files>,
     hosts: Vec<HostState>,
     host_index: HashMap<String, usize>,
     outcomes: Vec<HostOutcome>,
@@ -68,7 +71,16 @@ struct Asked {
 
 impl Default for Control {
     fn default() -> Self {
+        Self::new(Rc::new(Disk))
+    }
+}
+
+impl Control {
+    /// Flood control whose checkpoints are in `files`.
+    #[must_use]
+    pub fn new(files: Rc<dyn Files>) -> Self {
         Self {
+            files,
             hosts: Vec::new(),
             host_index: HashMap::new(),
             outcomes: Vec::new(),
@@ -80,9 +92,7 @@ impl Default for Control {
             buffer: Vec::new(),
         }
     }
-}
 
-impl Control {
     /// Sets the UNIX time that corresponds to `now` of the monotonic clock.
     pub fn set_clock(&mut self, now: f64, unix: f64) {
         self.offset = unix - now;
@@ -265,7 +275,7 @@ impl Control {
     /// Returns [`io::Error`] if the file can't be written or removed. The next call tries again.
     pub fn checkpoint(&mut self, host: &str, path: &Path, now: f64, closing: bool, describe: &Describe<'_>) -> io::Result<()> {
         let Some(index) = self.host_index.get(host).copied() else { return Ok(()) };
-        let Self { hosts, outcomes, tables, offset, .. } = self;
+        let Self { files, hosts, outcomes, tables, offset, .. } = self;
         let Some(host) = hosts.get_mut(index) else { return Ok(()) };
         if !host.changed && !closing {
             return Ok(());
@@ -279,7 +289,7 @@ impl Control {
             || closing && host.budgets.iter_mut().any(|named| !named.budget.is_full(now));
         if !is_needed {
             if host.written {
-                checkpoint::remove(path)?;
+                whole::remove(&**files, path)?;
             }
             (host.written, host.changed) = (false, false);
             return Ok(());
@@ -288,7 +298,7 @@ impl Control {
         let mut saved: Vec<SavedBudget> = host.budgets.iter_mut().map(|budget| budget.save(now)).collect();
         let failures = saved.remove(0);
         saved.extend(host.left.iter().map(|(left, _)| left.clone()));
-        Checkpoint::new(now + *offset, failures.tokens, saved, open).write(path)?;
+        Checkpoint::new(now + *offset, failures.tokens, saved, open).write(&**files, path)?;
         host.changed = false;
         Ok(())
     }
@@ -301,7 +311,7 @@ impl Control {
     /// Returns [`io::Error`] if the file exists but can't be read. The next checkpoint replaces it.
     pub fn restore(&mut self, host: &str, path: &Path, now: f64) -> io::Result<usize> {
         let index = self.host(host, now);
-        let found = Checkpoint::read(path);
+        let found = Checkpoint::read(&*self.files, path);
         if let Some(host) = self.hosts.get_mut(index) {
             (host.written, host.changed) = (!matches!(found, Ok(None)), true);
         }

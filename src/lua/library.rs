@@ -11,6 +11,7 @@ use crate::catalogue::{ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
 use crate::command::{Command, FLAGS, Flag, Group, Lowercase, Stringprep, help, nearest};
 use crate::entry::text;
 use crate::entry::text::{Kind, ascii, clean, clean_jid, clean_name};
+use crate::file::Disk;
 use crate::lua::read::LuaRequest;
 use crate::lua::signals;
 use crate::lua::value::{option, path};
@@ -240,8 +241,8 @@ fn terminal_width() -> Option<usize> {
 /// `new_key(path) -> the name of the key that there was | nil, that of the new one | nil, message`
 pub(crate) fn new_key(_: &Lua, file: LuaString) -> LuaResult<(Option<String>, Option<String>, Option<String>)> {
     let file = file.as_bytes();
-    let old = HashKey::read(path(&file)).ok().flatten().map(|key| key.id());
-    Ok(match HashKey::replace(path(&file)) {
+    let old = HashKey::read(&Disk, path(&file)).ok().flatten().map(|key| key.id());
+    Ok(match HashKey::replace(&Disk, path(&file)) {
         Ok(new) => (old, Some(new.id()), None),
         Err(error) => (old, None, Some(error.to_string())),
     })

@@ -8,9 +8,10 @@ use std::rc::Rc;
 use once_cell::unsync::OnceCell;
 
 use super::{Host, Recorder};
-use crate::address::hash_key::{HashKey, HashKeyError, Stamp};
+use crate::address::hash_key::{HashKey, HashKeyError};
 use crate::address::location::{Database, Location, LocationError, USUAL_PLACES};
 use crate::address::{self, Policy};
+use crate::file::{Disk, Files, Stamp};
 use crate::flood::{Described, Part};
 use crate::options::Locations;
 use crate::redact::HIDDEN;
@@ -50,12 +51,12 @@ impl Key {
     }
 
     /// The key, which is made if there is none. Returns `None` if there is no place for one.
-    fn get_or_make(&mut self) -> Result<Option<&HashKey>, HashKeyError> {
+    fn get_or_make(&mut self, files: &dyn Files) -> Result<Option<&HashKey>, HashKeyError> {
         let Some(path) = &self.path else { return Ok(None) };
         let stamp = &mut self.stamp;
         let key = self.key.get_or_try_init(|| {
-            let key = HashKey::read_or_make(path)?;
-            *stamp = Stamp::of(path);
+            let key = HashKey::read_or_make(files, path)?;
+            *stamp = files.stamp(path);
             Ok(key)
         });
         key.map(Some)
@@ -89,14 +90,14 @@ impl SharedDatabase {
 
     /// One that turned out to be damaged, which the operator was told.
     fn damaged(path: &Path, cause: String) -> Self {
-        let failure = Failure { stamp: Stamp::of(path), cause, is_told: true };
+        let failure = Failure { stamp: Disk.stamp(path), cause, is_told: true };
         Self { failure: RefCell::new(Some(failure)), ..Self::new(path) }
     }
 
     /// The database. Returns `None` if it can't be opened.
     fn get(&self) -> Option<&Database> {
         let has_failed_so = |stamp| self.failure.borrow().as_ref().is_some_and(|failure| failure.stamp == stamp);
-        if self.database.get().is_none() && has_failed_so(Stamp::of(&self.path)) {
+        if self.database.get().is_none() && has_failed_so(Disk.stamp(&self.path)) {
             return None;
         }
         let opened = self.database.get_or_try_init(|| Database::open(&self.path));
@@ -106,7 +107,7 @@ impl SharedDatabase {
     fn fail(&self, cause: String) {
         let mut failure = self.failure.borrow_mut();
         let is_told = failure.as_ref().is_some_and(|before| before.is_told && before.cause == cause);
-        *failure = Some(Failure { stamp: Stamp::of(&self.path), cause, is_told });
+        *failure = Some(Failure { stamp: Disk.stamp(&self.path), cause, is_told });
     }
 
     /// Whether it has a failure that the operator was not told.
@@ -136,11 +137,11 @@ impl Recorder {
     pub fn look_at_key(&mut self, host: &str) -> Option<Option<(String, String)>> {
         let host = self.hosts.get_mut(host)?;
         let path = host.key.path.clone()?;
-        let stamp = Stamp::of(&path);
+        let stamp = self.files.stamp(&path);
         if stamp == host.key.stamp {
             return None;
         }
-        let read = HashKey::read(&path).ok().flatten();
+        let read = HashKey::read(&*self.files, &path).ok().flatten();
         let both = host.key.get().zip(read.as_ref()).filter(|(old, new)| old != new).map(|(old, new)| (old.id(), new.id()));
         host.key = Key { path: Some(path), stamp, key: read.map_or_else(OnceCell::new, OnceCell::with_value), is_told: false };
         Some(both)
@@ -148,9 +149,9 @@ impl Recorder {
 
     /// The key of a host, which is made if there is none. `what` names what is not stored without one.
     pub(super) fn key(&mut self, name: &str, what: &str) -> Option<&HashKey> {
-        let Self { hosts, warnings, .. } = self;
+        let Self { hosts, files, warnings, .. } = self;
         let key = &mut hosts.get_mut(name)?.key;
-        if let Err(error) = key.get_or_make()
+        if let Err(error) = key.get_or_make(&**files)
             && !std::mem::replace(&mut key.is_told, true)
         {
             warnings.push(format!("{what} of {name} are not stored, as there is no key to hash them with: {error}"));
@@ -357,7 +358,7 @@ mod tests {
         assert_eq!((stored.remote_ip, stored.hash.clone()), (None, recorder.hash("example.com", "::ffff:203.0.113.80")));
         assert!(stored.hash.is_some());
         assert_eq!(recorder.look_at_key("example.com"), None);
-        let new = HashKey::replace(&path).unwrap();
+        let new = HashKey::replace(&Disk, &path).unwrap();
         assert_eq!(recorder.look_at_key("example.com").unwrap().unwrap().1, new.id());
         assert_eq!(recorder.look_at_key("example.com"), None);
         assert_ne!(recorder.address("example.com", "events", b"203.0.113.80").hash, stored.hash);

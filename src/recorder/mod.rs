@@ -13,6 +13,7 @@ use uuid::{ContextV7, Timestamp, Uuid};
 use crate::archive::Layout;
 use crate::archive::placement::{Placement, Step};
 use crate::archive::retention::Rules;
+use crate::file::{Disk, Files};
 use crate::flood::{Control, Event, FloodSummary, Verdict};
 use crate::options::Settings;
 use crate::recorder::trouble::Trouble;
@@ -23,6 +24,7 @@ use addresses::{Key, SharedDatabase, described};
 /// The state of the audit log of one server.
 #[derive(Debug)]
 pub struct Recorder {
+    files: Rc<dyn Files>,
     hosts: HashMap<String, Host>,
     /// The settings of hosts that are not configured.
     defaults: Settings,
@@ -38,16 +40,7 @@ pub struct Recorder {
 
 impl Default for Recorder {
     fn default() -> Self {
-        Self {
-            hosts: HashMap::new(),
-            defaults: Settings::default(),
-            databases: HashMap::new(),
-            ids: ContextV7::new(),
-            trouble: Trouble::default(),
-            flood: Control::default(),
-            unreadable: HashMap::new(),
-            warnings: Vec::new(),
-        }
+        Self::new(Rc::new(Disk))
     }
 }
 
@@ -87,6 +80,22 @@ impl std::fmt::Display for Alias {
 }
 
 impl Recorder {
+    /// A log whose own files are there.
+    #[must_use]
+    pub fn new(files: Rc<dyn Files>) -> Self {
+        Self {
+            flood: Control::new(Rc::clone(&files)),
+            files,
+            hosts: HashMap::new(),
+            defaults: Settings::default(),
+            databases: HashMap::new(),
+            ids: ContextV7::new(),
+            trouble: Trouble::default(),
+            unreadable: HashMap::new(),
+            warnings: Vec::new(),
+        }
+    }
+
     /// Sets the configuration of a host. `key` is the file of the key that addresses are hashed with, if the host has a place for
     /// one.
     pub fn configure(&mut self, host: &str, settings: Settings, key: Option<PathBuf>) {

@@ -7,11 +7,14 @@ use std::time::UNIX_EPOCH;
 use mlua::prelude::*;
 
 use crate::archive::clock::{Clock, ClockCheck, ClockReading, Witnesses};
-use crate::file::ownership::replace_file;
+use crate::file::Disk;
+use crate::file::whole::{self, Durability};
 use crate::lua::value::partitions;
 use crate::lua::value::{Number, path};
 use crate::time::date_time;
 
+/// The longest file of a clock that is read, in bytes. Ours are far shorter.
+const LONGEST: usize = 1 << 20;
 /// How many files of a folder are looked at.
 const MOST_FILES: usize = 2000;
 /// Files that are written within so many seconds of the machine's start say nothing: the start may have written them, under a
@@ -29,8 +32,8 @@ pub(crate) struct Kept {
 /// `clock(path | nil) -> clock`
 pub(crate) fn open(lua: &Lua, file: Option<LuaString>) -> LuaResult<LuaAnyUserData> {
     let file = file.map(|file| path(&file.as_bytes()).to_owned());
-    let text = file.as_ref().and_then(|file| fs::read_to_string(file).ok());
-    let clock = text.and_then(|text| Clock::parse(&text)).unwrap_or_default();
+    let text = file.as_ref().and_then(|file| whole::read(&Disk, file, LONGEST).ok().flatten());
+    let clock = text.and_then(|text| Clock::parse(std::str::from_utf8(&text).ok()?)).unwrap_or_default();
     lua.create_userdata(Kept { clock, path: file })
 }
 
@@ -86,9 +89,9 @@ fn told(seen: ClockCheck) -> Told {
     }
 }
 
-/// Whole or not at all; after a power cut the file of before is as good.
+/// Writes the file. After a power cut the file of before is as good.
 fn keep(path: &Path, text: &str) -> bool {
-    replace_file(path, &path.with_extension("clock.new"), text.as_bytes()).is_ok()
+    whole::replace(&Disk, path, &path.with_extension("clock.new"), text.as_bytes(), Durability::Relaxed).is_ok()
 }
 
 /// `uptime(now) -> seconds since the machine was started, suspended or not, the name of that start | nil` or `nil`.
