@@ -1,4 +1,4 @@
-//! Reads the flags of the command, one after the other.
+//! Reads the flags of the command one by one.
 
 use std::fmt::Write as _;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ use crate::render::formats::Format;
 use crate::time::moment::Moment;
 use crate::time::zone::Zone;
 
-/// What the arguments say, as far as they are read.
+/// The arguments that were read so far.
 #[derive(Debug, Default)]
 pub(super) struct Arguments {
     show: ShowCommand,
@@ -31,7 +31,7 @@ pub(super) struct Arguments {
     pub(super) host_data: bool,
     pub(super) action: Option<&'static str>,
     pub(super) trust_clock: bool,
-    /// The names of all flags, each once; `format` only if it is not the table.
+    /// The names of all flags, each once. `format` is included only if it is not the table.
     pub(super) names: Vec<&'static str>,
 }
 
@@ -88,7 +88,7 @@ impl Arguments {
         if matches!(flag.group, Group::Filter | Group::Page) {
             let space = if show.asked.is_empty() { "" } else { " " };
             let no = if on { "" } else { "no-" };
-            // What is looked for in texts may be a secret. Others of these values have no blanks, so that they can be told apart.
+            // The text to search for may be a secret. Blanks in other values are replaced, so that a space always ends a value.
             let value = if flag.name == "text" { HIDDEN.to_owned() } else { value.split_whitespace().collect::<Vec<_>>().join("%20") };
             // Writing to a string can't fail.
             let _ = match flag.value {
@@ -99,7 +99,7 @@ impl Arguments {
         Ok(())
     }
 
-    /// What is shown of the log of `host`, or of its account `local`.
+    /// The command to show the log of `host`, or of its account `local`.
     pub(super) fn show(self, local: Option<String>, host: String, now: f64, names: &dyn Stringprep) -> Result<ShowCommand, UsageError> {
         let mut show = self.show;
         let zone = show.zone;
@@ -109,7 +109,7 @@ impl Arguments {
             && since >= until
         {
             let shown = |time| zone.show(time).0;
-            return Err(UsageError(format!("--since is {}, and --until is {}: nothing is between", shown(since), shown(until))));
+            return Err(UsageError(format!("--since is {}, and --until is {}: there is nothing between them", shown(since), shown(until))));
         }
         if let Some(refusal) = pairs::refusal(&self.names) {
             return Err(UsageError(refusal));
@@ -146,7 +146,7 @@ impl Arguments {
     }
 }
 
-/// The flag that an argument names, whether it is turned on, and the value behind `=`.
+/// The flag that an argument names, whether it is turned on, and the value after `=`.
 pub(super) fn read_flag(argument: &str) -> Result<(&'static Flag, bool, Option<&str>), UsageError> {
     let (name, value) = argument.split_once('=').map_or((argument, None), |(name, value)| (name, Some(value)));
     let unknown = || UsageError(format!("Unknown flag {} (--help shows which there are)", quote(name)));
@@ -168,7 +168,7 @@ where
     value.parse().map_err(|error| UsageError(format!("--{} is {}, but takes {error}", flag.name, quote(value))))
 }
 
-/// The words of a list.
+/// The items of a list. A list must not be empty.
 fn words<'a>(flag: &Flag, value: &'a str) -> Result<impl Iterator<Item = &'a str>, UsageError> {
     let words = || value.split(',').map(str::trim).filter(|word| !word.is_empty());
     if words().next().is_none() {
@@ -194,7 +194,7 @@ fn read_limit(text: &str) -> Result<usize, UsageError> {
         .ok_or_else(|| UsageError(format!("--limit is {}, but takes a whole number from 1", quote(text))))
 }
 
-/// Codes of two letters, or what may stand for some.
+/// Codes of two letters, or patterns of them.
 fn read_countries(flag: &Flag, value: &str) -> Result<Vec<Pattern>, UsageError> {
     let country = |word: &str| {
         let may_be = word.contains('*') || word.len() == 2 && word.bytes().all(|byte| byte.is_ascii_alphabetic());
@@ -204,7 +204,7 @@ fn read_countries(flag: &Flag, value: &str) -> Result<Vec<Pattern>, UsageError> 
     words(flag, value)?.map(country).collect()
 }
 
-/// Text from the command line in an error: nothing of it may steer a terminal.
+/// A text from the command line, quoted for an error. It can't control a terminal.
 pub(super) fn quote(text: &str) -> String {
     format!("{text:?}")
 }

@@ -5,26 +5,26 @@
 pub struct Flag {
     /// The long name, without `--`.
     pub name: &'static str,
-    /// What stands in the help for its value; nothing where it takes none.
+    /// The name of its value in the help. `None` if it takes no value.
     pub value: Option<&'static str>,
     /// Whether `--no-…` turns it off.
     pub negatable: bool,
-    /// What it is for.
+    /// Its group.
     pub group: Group,
     /// What it does.
     pub meaning: &'static str,
 }
 
-/// What a flag is for, and so where else it is offered.
+/// A group of flags, which determines where else they are offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// Which entries are wanted: in the shell and in the ad-hoc form too.
+    /// Which entries are wanted. Also in the shell and in the ad-hoc form.
     Filter,
-    /// How many, and in which order: in the shell too.
+    /// How many entries, and in which order. Also in the shell.
     Page,
-    /// How they are shown: some of it in the shell too.
+    /// How entries are shown. Some of these are also in the shell.
     View,
-    /// What else the command does.
+    /// Other actions.
     Action,
 }
 

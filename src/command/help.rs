@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::FLAGS;
 use crate::render::{columns, formats};
 
-/// How the command is called; the flags follow.
+/// The usage, before the list of flags.
 const USAGE: &str = "\
 Usage: prosodyctl mod_audit [FLAGS] HOST        everything of a host, newest first
        prosodyctl mod_audit [FLAGS] USER@HOST   one account

@@ -1,4 +1,4 @@
-//! The arguments of `prosodyctl mod_audit`, which the shell's commands and the ad-hoc form make too.
+//! The arguments of `prosodyctl mod_audit`. The shell's commands and the ad-hoc form are translated to these.
 
 mod arguments;
 pub mod flags;
@@ -25,28 +25,28 @@ pub enum Command {
     Help,
     /// List the event types.
     Events {
-        /// With the classes that this host has; nothing stands for those of the configuration's global section.
+        /// The host whose classes are shown. `None` for those of the configuration's global section.
         host: Option<String>,
     },
     /// Show entries.
     Show(Box<ShowCommand>),
     /// Remove what has expired.
     Prune {
-        /// On this host; nothing stands for all of them.
+        /// The host. `None` for all hosts.
         host: Option<String>,
-        /// Whether the clock is right, even if it has jumped.
+        /// Whether to trust the clock even if it has jumped.
         trust_clock: bool,
     },
     /// Read or prune what is left of the log of a host that is not configured any more.
     HostData(Box<Command>),
-    /// Replace the key by which addresses are hashed.
+    /// Replace the key that addresses are hashed with.
     NewKey {
-        /// On this host; nothing stands for all of them.
+        /// The host. `None` for all hosts.
         host: Option<String>,
     },
 }
 
-/// Which entries are shown, and how.
+/// Which entries to show, and how.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ShowCommand {
     /// The host whose log it is.
@@ -55,51 +55,51 @@ pub struct ShowCommand {
     pub request: Request,
     /// The columns of a table.
     pub columns: Columns,
-    /// The zone of a table's times, and of those in the arguments.
+    /// The zone of times in the output and in the arguments.
     pub zone: Zone,
     /// The format.
     pub format: Format,
     /// What is made of the entries.
     pub made: Made,
-    /// The file to make; standard output where there is none.
+    /// The file to write. `None` for standard output.
     pub output: Option<String>,
-    /// Whether to show entries as they come.
+    /// Whether to show new entries as they are recorded.
     pub follow: bool,
-    /// Whether a terminal may be coloured.
+    /// Whether colours may be used.
     pub colour: bool,
     /// Whether CSV begins with a byte order mark.
     pub byte_order_mark: bool,
-    /// What was asked of the log, as flags: who reads that somebody read the log sees it.
+    /// The request as flags. It is recorded in the log when somebody reads the log.
     pub asked: String,
 }
 
 /// What is made of entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Made {
-    /// They are written in a format.
+    /// The entries themselves, in a format.
     #[default]
     Entries,
-    /// Totals.
+    /// Statistics.
     Stats,
-    /// A page for a browser.
+    /// The report, an HTML page.
     Page {
         /// When it is made, in UNIX seconds.
         at: f64,
     },
 }
 
-/// Arguments that make no sense; says which and what would.
+/// Wrong arguments. The message is one line for the operator: what is wrong, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct UsageError(String);
 
 impl Command {
-    /// Reads the arguments. Flags may stand before and after the host, with `-` or `_`, and `--name=value` is `--name value`.
-    /// `now` is in UNIX seconds.
+    /// Reads the arguments. Flags may come before and after the host, and be written with `-` or `_`. `--name=value` is the same as
+    /// `--name value`. `now` is in UNIX seconds.
     ///
     /// # Errors
     ///
-    /// [`UsageError`] with one line for the operator.
+    /// Returns [`UsageError`] if the arguments are wrong.
     ///
     /// ```
     /// use audit_core::command::Command;
@@ -111,11 +111,11 @@ impl Command {
         Self::parse_with(arguments, now, &Lowercase)
     }
 
-    /// The same, with names prepared as the server does it.
+    /// The same, with names prepared like the server prepares them.
     ///
     /// # Errors
     ///
-    /// [`UsageError`] with one line for the operator.
+    /// Returns [`UsageError`] if the arguments are wrong.
     pub fn parse_with<'a>(arguments: impl IntoIterator<Item = &'a str>, now: f64, names: &dyn Stringprep) -> Result<Self, UsageError> {
         let mut arguments = arguments.into_iter();
         let mut given = Arguments::default();

@@ -1,14 +1,14 @@
-//! Names of accounts and hosts as they are typed, and as Prosody stores them.
+//! Names of accounts and hosts: from what was typed to the form in which Prosody stores them.
 
 use super::UsageError;
 
-/// Prepares names as the server does (stringprep, RFC 6122). The tables for it are Prosody's.
+/// Prepares names like the server (stringprep, RFC 6122). The tables for it are Prosody's.
 pub trait Stringprep {
-    /// A localpart by nodeprep; `None` if it can't be one.
+    /// Prepares a localpart by nodeprep. Returns `None` if it is not valid.
     fn node(&self, text: &str) -> Option<String>;
-    /// A host by nameprep, with `xn--…` as Unicode; `None` if it can't be one.
+    /// Prepares a host by nameprep, with `xn--…` as Unicode. Returns `None` if it is not valid.
     fn host(&self, text: &str) -> Option<String>;
-    /// A resource by resourceprep; `None` if it can't be one.
+    /// Prepares a resource by resourceprep. Returns `None` if it is not valid.
     fn resource(&self, text: &str) -> Option<String>;
 }
 
@@ -31,7 +31,7 @@ impl Stringprep for Lowercase {
     }
 }
 
-/// Splits a JID into localpart and host, both prepared. A resource is left out: events are of accounts.
+/// Splits a JID into localpart and host, and prepares both. A resource is dropped, as events are about accounts.
 pub(super) fn read_target(target: &str, names: &dyn Stringprep) -> Result<(Option<String>, String), UsageError> {
     let bare = target.split_once('/').map_or(target, |(bare, _)| bare);
     let (local, host) = bare.rsplit_once('@').map_or((None, bare), |(local, host)| (Some(local), host));
@@ -43,7 +43,7 @@ pub(super) fn read_target(target: &str, names: &dyn Stringprep) -> Result<(Optio
     Ok((local.map(|local| names.node(local).ok_or_else(refused)).transpose()?, host))
 }
 
-/// The JID that a word of `--user` means: of the host where it names none. A resource is left out.
+/// The JID that a word of `--user` means. A name without a host is an account of `host`. A resource is dropped.
 pub(super) fn read_user(word: &str, host: &str, names: &dyn Stringprep) -> Result<String, UsageError> {
     let bare = word.split_once('/').map_or(word, |(bare, _)| bare);
     let (local, of_host) = bare.rsplit_once('@').map_or((bare, None), |(local, host)| (local, Some(host)));
@@ -55,7 +55,7 @@ pub(super) fn read_user(word: &str, host: &str, names: &dyn Stringprep) -> Resul
     prepared().ok_or_else(|| UsageError(format!("--user has {word:?}, which can be no account; user and user@example.com can")))
 }
 
-/// What a word of `--actor` means: a JID, with a resource or without, or the kind of an actor.
+/// The actor that a word of `--actor` means: a JID with or without a resource, or a kind of actor.
 pub(super) fn read_actor(word: &str, names: &dyn Stringprep) -> Result<String, UsageError> {
     let (bare, resource) = word.split_once('/').map_or((word, None), |(bare, resource)| (bare, Some(resource)));
     let Some((local, host)) = bare.rsplit_once('@') else { return Ok(word.to_owned()) };
@@ -69,7 +69,7 @@ pub(super) fn read_actor(word: &str, names: &dyn Stringprep) -> Result<String, U
     prepared().ok_or_else(|| UsageError(format!("--actor has {word:?}, which can be nobody's JID; user@example.com can")))
 }
 
-/// The name that somebody meant who typed another; `None` if none is near.
+/// The known name that is most similar to what was typed. Returns `None` if none is similar.
 #[must_use]
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (typed.chars().count() / 5).clamp(1, 3);
@@ -77,10 +77,10 @@ pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     (distance <= allowed).then_some(name)
 }
 
-/// How many letters must be put in, left out, replaced or swapped with the next to make one text of the other.
+/// The number of letters to insert, remove, replace or swap with the next one, to turn one text into the other.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    // The row before the last, the last row, each with a distance for each beginning of b.
+    // The last two rows of distances. Each has a distance for each beginning of `b`.
     let mut before: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=b.len()).collect();
     for (i, letter) in a.iter().enumerate() {

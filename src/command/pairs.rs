@@ -1,8 +1,8 @@
-//! Which flags do not go together: one of the two would be ignored. One table; what is not in it goes together.
+//! Which flags can't be combined, as one of them would be ignored. All pairs that are not listed here can be combined.
 //!
-//! The same thing said twice is no such pair: of `--limit 5 --limit 6`, or `--zone +02:00 --utc`, the last one counts.
+//! If the same setting is given twice, as in `--limit 5 --limit 6` or `--zone +02:00 --utc`, the last one is used.
 
-/// A flag, those that it does not go with, and why.
+/// A flag, the flags that it can't be combined with, and why.
 type Row = (&'static str, &'static [&'static str], &'static str);
 
 /// Flags that are about a table of entries.
@@ -20,14 +20,15 @@ const APART: &[Row] = &[
     ("bom", TABLE_ONLY, "only a table has columns to choose"),
 ];
 
-/// Flags that do nothing together unless a third one is given.
+/// Two flags that have no effect together without a third one, and why.
 const WITHOUT: &[(&str, &str, &str, &str)] = &[
     ("follow", "since", "limit", "what is followed comes from now on; with --limit so many earlier entries come first"),
     ("stats", "oldest-first", "limit", "totals have no order; with --limit it says which entries are counted"),
     ("report", "oldest-first", "limit", "totals have no order; with --limit it says which entries are counted"),
 ];
 
-/// Why flags do not go together: the first pair that does not. `given` has their names; `format` only if it is not the table.
+/// Why flags can't be combined, for the first such pair. `given` has the names of all flags, and `format` only if it is not the
+/// table.
 pub(super) fn refusal(given: &[&str]) -> Option<String> {
     let has = |name: &str| given.contains(&name);
     let apart = APART.iter().filter(|(one, ..)| has(one)).find_map(|(one, others, why)| {
@@ -41,10 +42,10 @@ pub(super) fn refusal(given: &[&str]) -> Option<String> {
     apart.or_else(without)
 }
 
-/// What an action takes besides a host.
+/// Flags that an action takes besides a host.
 const TAKEN: &[(&str, &str)] = &[("prune", "trust-clock"), ("prune", "host-data")];
 
-/// Why an action does not go with another flag: it takes a host and nothing else, or what is in [`TAKEN`].
+/// Why an action can't be combined with another flag: it takes a host only, and the flags in [`TAKEN`].
 pub(super) fn refusal_of_action(action: &str, given: &[&str]) -> Option<String> {
     let other = given.iter().find(|name| **name != action && !TAKEN.contains(&(action, **name)))?;
     Some(format!("--{action} and --{other} do not go together: --{action} takes a host and nothing else"))

@@ -1,4 +1,4 @@
-//! Since when an account has its name. Somebody else may have had the name before.
+//! When an account begins. Another account may have had the same name before.
 
 use crate::entry::{Row, StoredEvent};
 use crate::filter::position::Position;
@@ -9,25 +9,25 @@ pub(crate) const BEGIN: &str = "user-registered";
 /// The event types that end one.
 pub(crate) const ENDS: [&str; 2] = ["user-deregistered", "user-deleted"];
 
-/// Since when an account has its name, as far as it is known.
+/// When an account begins, as far as it is known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Beginning {
-    /// UNIX seconds; what happened before is of another account.
+    /// UNIX seconds. Earlier events are about another account.
     time: f64,
-    /// The entry that says so. What comes before it is of another account, in the same second too.
+    /// The entry that shows it. Entries before it are about another account, even in the same second.
     place: Option<Position>,
-    /// Whether that entry is of the account itself.
+    /// Whether that entry is about the account itself.
     is_own: bool,
 }
 
 impl Beginning {
-    /// An account that has its name since `time`; nothing else is known of it.
+    /// An account that begins at `time`, in UNIX seconds. Nothing else is known of it.
     #[must_use]
     pub fn at(time: f64) -> Self {
         Self { time, place: None, is_own: false }
     }
 
-    /// An account that begins with an entry of this type, or behind it if it ends another account.
+    /// An account that begins with an entry of this type. If the type ends an account, the account begins after it.
     #[must_use]
     pub fn with(place: Position, event_type: &str) -> Self {
         Self { time: place.when, place: Some(place), is_own: event_type == BEGIN }
@@ -44,14 +44,14 @@ impl Beginning {
         self.time
     }
 
-    /// Whether an entry is of this account and of no earlier one.
+    /// Whether an entry is about this account, and not about an earlier one of the same name.
     pub(crate) fn admits(&self, row: &Row, event: &StoredEvent) -> bool {
         let place = || Position::of(row);
         let is_behind = self.place.as_ref().is_none_or(|begins| {
             let order = place().compare(begins);
             order.is_gt() || self.is_own && order.is_eq()
         });
-        // A summary may have begun to count before, and what happened before may be stored late.
+        // A summary may have begun to count earlier, and an earlier event may be stored later.
         let first = event.repeated.as_ref().map(|repeated| repeated.first.as_deref().and_then(parse_seconds));
         is_behind
             && row.when >= self.time

@@ -14,49 +14,49 @@ use crate::filter::beginning::Beginning;
 use crate::filter::pattern::Pattern;
 use crate::time::day;
 
-/// Which entries are wanted. An entry is, if each field that has something in it has something that fits.
+/// Which entries are wanted. An entry is wanted if each field that is not empty has a value that matches.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
-    /// Not before, in UNIX seconds.
+    /// Events from this time on, in UNIX seconds.
     pub since: Option<f64>,
-    /// Before, in UNIX seconds.
+    /// Events before this time, in UNIX seconds.
     pub until: Option<f64>,
     /// Event types.
     pub types: Vec<Pattern>,
     /// Accounts, as bare JIDs.
     pub users: Vec<Pattern>,
-    /// The host whose log it is: the first version of the community's module stored localparts only.
+    /// The host whose log it is. The first version of the community's module stored localparts only, which this completes.
     pub host: String,
-    /// Networks, and addresses as networks of one: what is stored fits where it overlaps.
+    /// Networks. An address is a network of one address. A stored network matches if it overlaps.
     pub networks: Vec<IpNet>,
-    /// Keyed hashes of addresses, as they are stored in the place of the addresses.
+    /// Keyed hashes of addresses, which may be stored instead of the addresses.
     pub addresses: Vec<String>,
-    /// Keyed hashes of the names of `users`, as they are stored in the place of names that are no accounts.
+    /// Keyed hashes of the names of `users`, which may be stored instead of names without an account.
     pub names: Vec<String>,
-    /// What stands for these names while events are counted: a summary's set of names has it.
+    /// The same names as flood control counts them. The set of names of a summary has these.
     pub aliases: Vec<String>,
-    /// The modules that reported.
+    /// The modules that recorded the entry.
     pub sources: Vec<Pattern>,
     /// Clients.
     pub clients: Vec<Pattern>,
-    /// Countries, by their codes of two letters.
+    /// Countries, as codes of two letters.
     pub countries: Vec<Pattern>,
-    /// Who did it: JIDs, or the kind of an actor.
+    /// Actors: JIDs, or kinds of actors.
     pub actors: Vec<Pattern>,
     /// Retention classes.
     pub classes: Vec<Pattern>,
-    /// A text that is somewhere in the entry, in lower case.
+    /// A text anywhere in the entry, in lower case.
     pub text: Option<String>,
-    /// `Some(true)`: only events of the whole host; `Some(false)`: none of them.
+    /// `Some(true)`: only events of the whole host. `Some(false)`: none of them.
     pub global: Option<bool>,
-    /// Only what is of the account that has the name now.
+    /// Only entries about the account that has the name now.
     pub begins: Option<Beginning>,
 }
 
 impl Filter {
-    /// Everything that is wanted has one of these `with` in the archive; `None` if it may have any.
+    /// The values of `with` that wanted entries have in the archive. Returns `None` if they may have any.
     ///
-    /// What stands for events of several accounts is host-wide, and may be about the one that is asked for.
+    /// A summary of several accounts is stored for the whole host, and may include the account that is asked for.
     #[must_use]
     pub fn withs(&self) -> Option<Vec<&str>> {
         let user = if let [user] = self.users.as_slice() { user.word() } else { None };
@@ -68,13 +68,13 @@ impl Filter {
         }
     }
 
-    /// Whether entries of this class are wanted; nothing stands for one that is not known yet.
+    /// Whether entries of this class are wanted.
     #[must_use]
     pub fn wants_class(&self, class: &str) -> bool {
         matches_any(&self.classes, class)
     }
 
-    /// Whether what needs no parsing speaks against a row. Most rows of a narrow query end here.
+    /// Whether a row may be wanted, as far as it shows without parsing. This sorts out most rows of a narrow query.
     pub(crate) fn may_admit(&self, row: &Row) -> bool {
         let with = row.with.as_deref().unwrap_or_default();
         let host_wide = with.is_empty() || with == HOST_WIDE;
@@ -109,7 +109,7 @@ impl Filter {
         self.users.is_empty() || event.user.as_deref().is_some_and(|user| self.is_of_user(user)) || self.mention(event).is_some()
     }
 
-    /// What an entry that stands for events of several accounts says of those that are asked for.
+    /// What a summary of several accounts says about the accounts that are asked for.
     pub(crate) fn mention(&self, event: &StoredEvent) -> Option<Mention> {
         if self.users.is_empty() || event.repeated.is_none() || event.user.is_some() {
             return None;
@@ -117,7 +117,7 @@ impl Filter {
         let exact = if let [user] = self.users.as_slice() { user.word() } else { None };
         // The community's first module stored localparts.
         let local = exact.and_then(|user| user.strip_suffix(self.host.as_str())?.strip_suffix('@'));
-        // A name that is no account goes through flood control under its alias, as a JID of the host or alone.
+        // Flood control counts a name without an account by its alias, alone or as a JID of the host.
         let of_host: Vec<String> = self.aliases.iter().map(|alias| format!("{alias}@{}", self.host)).collect();
         let aliases = self.aliases.iter().chain(&of_host).map(String::as_str);
         let exact: Vec<&str> = exact.into_iter().chain(local).chain(aliases.filter(|_| exact.is_some())).collect();
@@ -132,7 +132,7 @@ impl Filter {
         }
     }
 
-    /// Whether it, or an example of the events that it stands for, has the hash of a name that is wanted.
+    /// Whether an entry, or a sample in a summary, has the hash of a wanted name.
     fn is_of_name(&self, event: &StoredEvent) -> bool {
         let is_wanted = |hash: &str| self.names.iter().any(|wanted| wanted == hash);
         let samples = event.repeated.iter().flat_map(|repeated| &repeated.samples);
@@ -146,7 +146,7 @@ impl Filter {
             network(stored).is_some_and(|stored| self.networks.iter().any(|wanted| wanted.contains(&stored) || stored.contains(wanted)))
         };
         let actor = event.actor.as_ref().and_then(|actor| actor.ip.as_deref());
-        // What stands for events from several networks names some of them.
+        // A summary of several networks names some of them.
         let named = event.repeated.iter().flat_map(|repeated| &repeated.samples).filter_map(|sample| sample.attribute("network"));
         let nothing_asked = self.networks.is_empty() && self.addresses.is_empty();
         nothing_asked
@@ -166,8 +166,8 @@ impl Filter {
     }
 }
 
-/// The time that `since` and `until` go by: when it happened, unless that was on another day (UTC) than it was recorded. A day's
-/// entries are found by opening that day.
+/// The time that `since` and `until` are compared with. It is when the event happened, unless it was recorded on another day (UTC):
+/// only the partitions of the days asked for are read.
 #[must_use]
 pub fn position(happened: f64, recorded: f64) -> f64 {
     if happened <= recorded && day(happened) == day(recorded) { happened } else { recorded }
@@ -190,7 +190,7 @@ fn has_match(patterns: &[Pattern], text: Option<&str>) -> bool {
     patterns.is_empty() || text.is_some_and(|text| matches_any(patterns, text))
 }
 
-/// Whether a text stands in XML as it is.
+/// Whether a text is the same in XML, without escaping.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase() || matches!(byte, b'-' | b'_'))
 }

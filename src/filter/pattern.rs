@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::wildcard::Wildcard;
 
-/// A word in which each `*` stands for any number of characters; upper and lower case are one.
+/// A word in which each `*` stands for any number of characters. Upper and lower case are the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(
     /// In lower case.
@@ -12,7 +12,7 @@ pub struct Pattern(
 );
 
 impl Pattern {
-    /// A pattern of which each `*` stands for any characters.
+    /// A pattern in which each `*` stands for any number of characters.
     ///
     /// ```
     /// use audit_core::filter::pattern::Pattern;
@@ -23,19 +23,19 @@ impl Pattern {
         Self(Wildcard::new(&text.to_lowercase()))
     }
 
-    /// A pattern that is this word, whatever it has in it.
+    /// A pattern that matches only this word, even if it has a `*`.
     #[must_use]
     pub fn exactly(text: &str) -> Self {
         Self(Wildcard::exactly(&text.to_lowercase()))
     }
 
-    /// The only word that matches, in lower case; nothing where there are more.
+    /// The only word that matches, in lower case. Returns `None` if there are several.
     #[must_use]
     pub fn word(&self) -> Option<&str> {
         self.0.word()
     }
 
-    /// The longest text that is in every word that matches.
+    /// The longest text that every matching word contains.
     #[must_use]
     pub fn longest_piece(&self) -> &str {
         self.0.pieces().max_by_key(|piece| piece.len()).unwrap_or_default()

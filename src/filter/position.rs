@@ -1,4 +1,4 @@
-//! The place of an entry in the order of the log.
+//! The position of an entry in the order of the log.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use crate::entry::Row;
 
-/// The place of an entry in the order of the log: the second under which it was recorded, then its identifier.
+/// The position of an entry in the order of the log: the second in which it was recorded, then its identifier.
 ///
-/// Entries of the community's modules have no identifier. They have their archive's key for one, and come before those of
-/// the same second that have.
+/// Entries of the community's modules have no identifier. Their archive key is used instead, and they come before the other entries
+/// of the same second.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Position {
     /// UNIX seconds.
@@ -23,19 +23,19 @@ pub struct Position {
     pub name: String,
 }
 
-/// A text that names no place; says what does.
+/// A text that is not a position. The message says what is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the id of an entry, as the column \"id\" and the formats for programs show it")]
 pub struct PositionError;
 
 impl Position {
-    /// The place of a row. Reads no more of it than its attribute `id`.
+    /// The position of a row. Only its attribute `id` is read.
     pub(crate) fn of(row: &Row) -> Self {
         let id = own_id(&row.xml);
         Self { when: row.when, has_id: id.is_some(), name: id.unwrap_or(&row.key).to_owned() }
     }
 
-    /// The order of two places, older first.
+    /// Compares two positions, older first.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Ordering {
         self.when.total_cmp(&other.when).then(self.has_id.cmp(&other.has_id)).then_with(|| self.name.cmp(&other.name))
@@ -43,7 +43,7 @@ impl Position {
 }
 
 impl fmt::Display for Position {
-    /// An identifier names its second too.
+    /// An identifier includes its second.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.has_id && second_of(&self.name) == Some(self.when) {
             f.write_str(&self.name)
@@ -68,7 +68,7 @@ impl FromStr for Position {
     }
 }
 
-/// The second that an identifier of ours was made in: a UUID of version 7 says so.
+/// The second in which an identifier was made. Only a UUID of version 7 includes it.
 fn second_of(id: &str) -> Option<f64> {
     let (seconds, _) =
         Uuid::try_parse(id).ok().filter(|id| id.get_version_num() == 7 && id.to_string().len() == 36)?.get_timestamp()?.to_unix();
@@ -76,7 +76,7 @@ fn second_of(id: &str) -> Option<f64> {
     return Some(seconds as f64);
 }
 
-/// The attribute `id` of the root element, whatever its prefix. That of a child comes behind the first `>`.
+/// The attribute `id` of the root element, with any prefix. An `id` after the first `>` belongs to a child.
 fn own_id(xml: &str) -> Option<&str> {
     let root = xml.split_once('>').map_or(xml, |(root, _)| root);
     let mut rest = root;

@@ -1,4 +1,4 @@
-//! An account is not its name: somebody else may have had the name before.
+//! When the current account of a name begins. Another account may have had the same name before.
 
 use super::{Filter, Request};
 use crate::archive::retention::Retention;
@@ -6,7 +6,7 @@ use crate::filter::beginning::{BEGIN, ENDS};
 use crate::filter::pattern::Pattern;
 
 impl Request {
-    /// The newest entry that begins or ends an account of the name that is asked for.
+    /// A request for the newest entry that begins or ends an account of the name that this request is about.
     #[must_use]
     pub fn beginning(&self, since: Option<f64>) -> Self {
         let types = ENDS.into_iter().chain([BEGIN]).map(Pattern::exactly).collect();
@@ -22,8 +22,8 @@ impl Request {
     }
 }
 
-/// Since when the beginnings of all accounts are in the log: what is older may be of another account, as the entry that would say so
-/// has expired. `None` if they never do.
+/// The time since which the log has the beginnings of all accounts. Older entries may be about another account of the same name, as
+/// the entry that would show it has expired. Returns `None` if such entries never expire.
 #[must_use]
 pub fn horizon(retention: &Retention, now: f64) -> Option<f64> {
     ENDS.into_iter().chain([BEGIN]).filter_map(|event_type| retention.cutoff(retention.class_of(event_type), now)).reduce(f64::max)

@@ -1,9 +1,8 @@
-//! Following the log: what was added to it since somebody last looked.
+//! Following the log: what was added to it since the last look.
 //!
-//! The times of entries say little about that. The clock may have been set back, an entry may be stored long after it was
-//! recorded, and a summary is written after what it counts. So a follower remembers how far it has read each partition:
-//! everything that was appended behind that place is new. What it saw in the journal it knows by its id when it meets it
-//! in the store.
+//! The times of entries do not show what is new. The clock may have been set back, an entry may be stored long after it was
+//! recorded, and a summary is written after the events that it counts. So a follower remembers the last row of each partition. Rows
+//! after it are new. An entry that was seen in the journal is recognised in the store by its id.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -18,25 +17,25 @@ use crate::archive::retention::Retention;
 use crate::entry::{Row, StoredEvent};
 use crate::time::day;
 
-/// How many ids are remembered. More than that may wait in the journal only if the store is away for long.
+/// How many ids are remembered. More entries wait in the journal only if the store is unavailable for long.
 const MOST_SEEN: usize = 100_000;
 /// How many entries are held to be sorted.
 const MOST_HELD: usize = 5000;
-/// The first page of a partition has few rows, as most of the time nothing or little is new.
+/// The first page of a partition has few rows, as there is usually little new.
 const FIRST_PAGE: usize = 10;
 const LARGEST_PAGE: usize = 200;
-/// The last entries of so many days are remembered at the beginning: a clock may be set back so far.
+/// At the beginning, the last entries of this many days are remembered, in case the clock is set back.
 const MARKED_DAYS: u64 = 31;
-/// How many partitions of older days are looked at each time.
+/// How many partitions of older days are read in each look.
 const OLDER_EACH_LOOK: usize = 3;
 
-/// What somebody who follows the log of a host has seen of it.
+/// What was seen of the log of a host.
 #[derive(Debug)]
 pub struct Follower {
     request: Request,
-    /// When the last look was. `None` before the first.
+    /// The time of the last look. `None` before the first.
     looked_at: Option<f64>,
-    /// Which of the older partitions are looked at next.
+    /// Which of the older partitions are read next.
     turn: usize,
     /// The last row that was read of an archive user.
     marks: HashMap<Option<String>, Mark>,
@@ -58,7 +57,7 @@ struct Seen {
     ids: HashSet<u128>,
 }
 
-/// One look at the log: finds what is new. The first one finds nothing and takes note of how far the log has got.
+/// One look at the log, which finds what is new. The first look only remembers the last rows.
 #[derive(Debug)]
 pub struct Look {
     follower: Rc<RefCell<Follower>>,
@@ -69,7 +68,7 @@ pub struct Look {
     held: Vec<(Position, StoredEvent)>,
     found: VecDeque<StoredEvent>,
     damaged: Damaged,
-    /// Stands for a last row that can't be read.
+    /// The mark of a partition whose last row can't be read.
     unreadable: Option<Mark>,
 }
 
@@ -98,28 +97,28 @@ enum Goal {
 }
 
 impl Follower {
-    /// A follower of what a request lets through. Its limits and places do not count.
+    /// A follower with the filter of a request. The limit and the position of the request are ignored.
     #[must_use]
     pub fn new(request: Request) -> Self {
         Self { request, looked_at: None, turn: 0, marks: HashMap::new(), known: HashSet::new(), seen: Seen::default() }
     }
 
-    /// Takes note of an entry that was shown before the first look, or by another query.
+    /// Remembers an entry that a query has shown.
     pub fn saw(&mut self, event: &StoredEvent) {
         self.seen.insert(event.id.as_deref().and_then(number_of));
     }
 
-    /// What is to be read of the partitions that a store lists now.
+    /// What is to be read, of the partitions that a store lists now.
     fn tasks(&mut self, partitions: &[Partition], now: f64, is_first: bool) -> Vec<Task> {
         let before = |time: f64, days| day(time).checked_sub_days(Days::new(days)).unwrap_or_default();
-        // Somebody may have set the clock since the last look.
+        // The clock may have been set since the last look.
         let recent = before(now.min(self.looked_at.replace(now).unwrap_or(now)), 1);
         let names: HashSet<String> = partitions.iter().map(ToString::to_string).collect();
         self.known.retain(|name| names.contains(name));
         self.marks.retain(|name, _| name.as_ref().is_none_or(|name| names.contains(name)));
         let mut groups: BTreeMap<(NaiveDate, &str), Vec<&Partition>> = BTreeMap::new();
         for partition in partitions {
-            // Copies and what is moved from the old archive are nothing new.
+            // Copies, and entries moved from the old archive, are not new.
             let is_written = partition.class == partition.home() && !partition.is_marker();
             if is_written && self.request.filter.wants_class(partition.home()) {
                 groups.entry((partition.day, &partition.class)).or_default().push(partition);
@@ -147,14 +146,14 @@ impl Follower {
                 others.extend(marked);
             }
         }
-        // Hardly anything is added to older days. A few of them are looked at each time.
+        // Few entries are added to older days, so only a few of these partitions are read in each look.
         let count = others.len().max(1);
         tasks.extend(others.into_iter().cycle().skip(self.turn % count).take(OLDER_EACH_LOOK.min(count)));
         self.turn = (self.turn + OLDER_EACH_LOOK) % count;
         tasks
     }
 
-    /// Remembers the last row that was read of an archive user. Of a class and day only the last partition needs a mark.
+    /// Remembers the last row that was read of an archive user. Only the last partition of a class and day needs a mark.
     fn mark(&mut self, from: &ReadFrom, mark: Option<Mark>) {
         let (ReadFrom::Store(name), Some(mark)) = (from, mark) else { return };
         if let Some(partition) = name.as_ref().and_then(|name| name.parse::<Partition>().ok()) {
@@ -185,7 +184,7 @@ impl Look {
     ) -> Self {
         let partitions: Vec<Partition> = users.into_iter().filter_map(|name| name.parse().ok()).collect();
         let is_first = follower.borrow().looked_at.is_none();
-        // The journal was looked at before the store: what is handed over meanwhile is known by its id.
+        // The journal is read before the store. Entries that are handed over in between are recognised by their ids.
         let mut tasks = VecDeque::new();
         if waits {
             tasks.push_back(Task::from(ReadFrom::Journal, None, if is_first { Goal::All } else { Goal::New }));
@@ -197,7 +196,7 @@ impl Look {
         Self { follower, retention, now, is_first, tasks, held, found, damaged, unreadable }
     }
 
-    /// The first task was read as far as needed.
+    /// Ends the first task, which was read as far as needed.
     fn done(&mut self) {
         let Some(mut task) = self.tasks.pop_front() else { return };
         if task.goal != Goal::All {
@@ -269,7 +268,7 @@ impl Steps for Look {
             }
             Goal::New => {
                 let at_mark = mark.and_then(|mark| rows.iter().position(|row| row.key == mark.key));
-                // The journal is handed over in order, or nearly so.
+                // Entries of the journal are handed over nearly in order.
                 let all_seen = task.from == ReadFrom::Journal && rows.iter().all(was_seen);
                 task.rows.extend(rows.into_iter().take(at_mark.unwrap_or(usize::MAX)));
                 if let Some(mark) = mark.filter(|_| ended && at_mark.is_none()) {
@@ -329,7 +328,7 @@ impl Task {
 }
 
 impl Seen {
-    /// Whether it is new. What has no id is always new.
+    /// Remembers an id. Returns whether it is new; an entry without an id always is.
     fn insert(&mut self, id: Option<u128>) -> bool {
         let Some(id) = id else { return true };
         if !self.ids.insert(id) {
@@ -345,7 +344,7 @@ impl Seen {
     }
 }
 
-/// A place before all that is recorded from now on.
+/// A mark before all entries that are recorded from now on.
 fn unreadable_mark(now: f64) -> Mark {
     Mark { key: String::new(), place: Position { when: now.floor(), has_id: false, name: String::new() } }
 }

@@ -1,11 +1,11 @@
 //! Reading the log: which partitions to open, in which order, and which of their entries are wanted.
 //!
-//! The query does no reading of its own. It names the page that it needs next ([`Query::next_page`]), is given that
-//! page's rows ([`Query::feed`]), and hands out events as they are certain ([`Query::take`]). It holds one page of each
-//! class at most, whatever the log has.
+//! A query does not call the store. It names the page that it needs next ([`Query::next_page`]), takes the rows of that page
+//! ([`Query::feed`]), and returns events when no other event can come before them ([`Query::take`]). It holds at most one page of
+//! each class, however long the log is.
 //!
-//! Entries have one order, by the second under which they were recorded and then by their identifiers, which sort by time
-//! too; so a page can begin behind any entry ([`Position`]), and what arrives meanwhile changes nothing behind it.
+//! Entries are ordered by the second in which they were recorded, then by their identifiers, which also sort by time. So a page can
+//! begin after any entry ([`Position`]), and entries that arrive in the meantime do not change what comes after it.
 
 pub mod account;
 pub mod follow;
@@ -32,7 +32,7 @@ pub use steps::{Damaged, Steps};
 
 const DAY: f64 = 86_400.0;
 
-/// How often a partition is begun again when the row behind which to read is gone.
+/// How often a partition is read again from its beginning if the row to continue after is gone.
 const MOST_RESTARTS: u8 = 20;
 
 /// One reading of the log of one host.
@@ -42,12 +42,13 @@ pub struct Query {
     retention: Retention,
     now: f64,
     sequences: Vec<Sequence>,
-    /// The moves of the old archive that were over at the beginning.
+    /// The moves of the old archive that were complete when the query began.
     generations: HashSet<u32>,
-    /// As [`bounds`] gives them.
+    /// See [`bounds`].
     bounds: (f64, f64),
     pages: PageSize,
-    /// Entries of about the time of those in the journal: one may go to the store while it is read, and be met twice.
+    /// The names of entries that are about as new as those in the journal. Such an entry may go to the store during the query, and
+    /// then it is read twice.
     met: HashSet<String>,
     /// Since when entries wait in the journal.
     waiting_since: f64,
@@ -58,9 +59,9 @@ pub struct Query {
 }
 
 impl Query {
-    /// A query over the archive users that a store lists. Names that are no partitions of the log are passed over; the
-    /// archive of the community's modules, which no driver lists, is always read. Entries have been waiting in the journal
-    /// since `waiting_since`, where any are.
+    /// A query over the archive users that a store lists. Names that are not partitions of the log are ignored. The archive of the
+    /// community's modules, which no driver lists, is always read. `waiting_since` is the time of the oldest entry in the journal,
+    /// if there is one.
     #[must_use]
     pub fn new(request: Request, conditions: Conditions, users: impl IntoIterator<Item = String>, waiting_since: Option<f64>) -> Self {
         let partitions: Vec<Partition> = users.into_iter().filter_map(|name| name.parse().ok()).collect();
@@ -80,11 +81,11 @@ impl Query {
             oldest_first: request.oldest_first,
         };
         for with in withs {
-            // The community's first module stored localparts. A narrow query asks for each; both are narrow then.
+            // The community's first module stored localparts. If the store is asked for one `with`, it is asked for both forms.
             let jid = with.as_deref().filter(|_| !filter.users.is_empty());
             let local = jid.and_then(|jid| jid.strip_suffix(&format!("@{}", filter.host))).filter(|local| !local.is_empty());
             sequences.extend(local.map(|local| unbounded(ReadFrom::Store(None), Some(local.to_owned()))));
-            // Of the whole host there are entries without one there.
+            // There, entries about the whole host may have no `with`.
             let narrow = with.filter(|_| !filter.users.is_empty());
             sequences.push(unbounded(ReadFrom::Store(None), narrow));
         }
@@ -109,7 +110,7 @@ impl Query {
         }
     }
 
-    /// The page that must be read before more events are certain; nothing where all are, or enough are found.
+    /// The page that must be read before more events can be returned. Returns `None` if everything was read, or enough was found.
     #[must_use]
     pub fn next_page(&self) -> Option<Page> {
         if self.is_satisfied() {
@@ -122,7 +123,7 @@ impl Query {
             .map(|entry| entry.place.when)
             .reduce(|a, b| if self.request.oldest_first { a.min(b) } else { a.max(b) });
         let oldest_first = self.request.oldest_first;
-        // What was not wanted says how far a partition was read, too.
+        // Rows that were not wanted also show how far a partition was read.
         let may_come_first = |source: &Source| {
             front.is_none_or(|front| match (source.near, oldest_first) {
                 (Some(near), true) => near <= front,
@@ -133,7 +134,7 @@ impl Query {
         };
         let unread = self.sequences.iter().enumerate().filter(|(_, sequence)| sequence.front().is_none());
         let sources = unread.filter_map(|(index, sequence)| Some((index, sequence.sources.front()?)));
-        // The one that may have the next entry: a class in which nothing is wanted is read no further than the others.
+        // Read the one that may have the next entry. A class without wanted entries is read no further than the others.
         let (sequence, source) = sources.filter(|(_, source)| may_come_first(source)).min_by(|(_, a), (_, b)| {
             if oldest_first { a.reached(a.start).total_cmp(&b.reached(b.start)) } else { b.reached(b.end).total_cmp(&a.reached(a.end)) }
         })?;
@@ -149,9 +150,9 @@ impl Query {
         })
     }
 
-    /// Takes the rows of a page, in its order. Fewer rows than the page's limit are the last of their partition.
+    /// Takes the rows of a page, in its order. If there are fewer rows than the page's limit, the partition ends with them.
     ///
-    /// `skipped` is the number of rows in it that the store could not read, and `seconds` how long it took.
+    /// `skipped` is the number of rows that the store could not read, and `seconds` is how long reading took.
     pub fn feed(&mut self, page: &Page, rows: Vec<Row>, skipped: usize, seconds: f64) {
         self.pages.took(seconds);
         if skipped > 0 {
@@ -162,8 +163,8 @@ impl Query {
         let begins = self.request.filter.begins.as_ref().map(Beginning::time);
         let bounds = [sequence.cutoff, self.request.filter.since, begins];
         let bound = bounds.into_iter().flatten().fold(f64::NEG_INFINITY, f64::max);
-        // Within a partition the time never goes back. In the old archive and in the journal it does when the clock was set back; a
-        // whole page that is beyond by more than a day is beyond.
+        // Within a partition the time never goes back. In the old archive and in the journal it can, if the clock was set back.
+        // There, reading ends at a whole page that is out of range by more than a day.
         let margin = if matches!(page.from, ReadFrom::Store(Some(_))) { 0.0 } else { DAY };
         let until = self.request.filter.until.map_or(f64::INFINITY, end_of_day) + margin;
         let bound = bound - margin;
@@ -192,7 +193,7 @@ impl Query {
                 if page.oldest_first {
                     next.start = next.start.max(reached);
                 } else {
-                    // It may have more of the same second.
+                    // The next one may have more entries of the same second.
                     next.end = next.end.min(reached.floor() + 1.0);
                 }
             }
@@ -201,7 +202,7 @@ impl Query {
         for row in rows.into_iter().filter(is_new) {
             let place = Position::of(&row);
             let kept = sequence.cutoff.is_none_or(|cutoff| row.when >= cutoff);
-            // A driver may know nothing of `with`; the same archive is read for another one then.
+            // A driver may ignore `with`. The same archive is then read for another one, too.
             let asked_for = page.with.as_deref().is_none_or(|with| row.with.as_deref() == Some(with));
             if kept && asked_for && !is_left_out(&self.request, &place) && self.request.filter.may_admit(&row) {
                 let waits = page.from == ReadFrom::Journal;
@@ -214,14 +215,15 @@ impl Query {
                 sequence.entries.extend(content.map(|content| Candidate { place, waits, content }));
             }
         }
-        // One second has one order. What was read before is in it already.
+        // Sort the entries of one second. The others are in order already.
         let oldest_first = page.oldest_first;
         sequence.entries.make_contiguous().sort_by(|a, b| in_order(oldest_first, &a.place, &b.place));
         self.merge();
     }
 
-    /// Says that the store does not know the row behind which a page begins: it was removed, or written again under another key.
-    /// The page is not fed. What follows it is read from the beginning of the partition, or of its copy.
+    /// Call this instead of [`feed`](Self::feed) if the store does not know the row that a page begins after: it was removed, or
+    /// written again under another key. The partition, or its copy, is then read from its beginning, and rows that were read before
+    /// are skipped.
     pub fn lost_place(&mut self, page: &Page) {
         let Some(sequence) = self.sequences.get_mut(page.sequence) else { return };
         let Some(source) = sequence.sources.front_mut().filter(|source| source.from == page.from) else { return };
@@ -232,26 +234,26 @@ impl Query {
         self.merge();
     }
 
-    /// Says what the archive has become, before a page of the archive of the community's modules is fed that has no rows: pruning may
-    /// have moved it into partitions since. They are gone on with at the time that was reached.
+    /// Call this with the archive users that the store lists now, before an empty page of the community's archive is fed: pruning
+    /// may have moved that archive into partitions. They are read from the time on that was reached.
     pub fn moved(&mut self, page: &Page, users: impl IntoIterator<Item = String>) {
         let is_new = |partition: &Partition| partition.generation().is_some_and(|generation| !self.generations.contains(&generation));
         let partitions: Vec<Partition> = users.into_iter().filter_map(|name| name.parse().ok()).filter(is_new).collect();
         let Some(sequence) = self.sequences.get_mut(page.sequence).filter(|_| !partitions.is_empty()) else { return };
-        // Of the second that was read last there may be more, so nothing of it was given away. All of it is read again.
+        // More entries of the last second may follow, so none of them was returned yet. That second is read again.
         sequence.entries.retain(|entry| Some(entry.place.when) != page.near);
         let moved = sequences(&self.request, &self.retention, self.now, page.with.as_ref(), partitions);
         self.sequences.extend(moved.into_iter().map(|sequence| Sequence { from: page.near, ..sequence }));
     }
 
-    /// The events that are certain and were not taken yet, in order. Where a page may only take so long there are not many at
-    /// once, and [`is_taken`](Self::is_taken) says whether these were all.
+    /// The events that are found and were not taken yet, in order. If time for a page is limited, this returns some of them, and
+    /// [`is_taken`](Self::is_taken) says whether there are more.
     pub fn take(&mut self) -> Vec<StoredEvent> {
         let count = self.found.len().min(self.pages.largest());
         self.found.drain(..count).collect()
     }
 
-    /// Whether all events that are certain were taken.
+    /// Whether all events that are found were taken.
     #[must_use]
     pub fn is_taken(&self) -> bool {
         self.found.is_empty()
@@ -263,7 +265,7 @@ impl Query {
         &self.damaged
     }
 
-    /// The place of the last event that was found: where the next page begins.
+    /// The position of the last event that was found. The next page begins after it.
     #[must_use]
     pub const fn last(&self) -> Option<&Position> {
         self.last.as_ref()
@@ -273,7 +275,7 @@ impl Query {
         self.request.limit.is_some_and(|limit| self.count >= limit)
     }
 
-    /// Moves entries to the found events, in order, until a sequence must be read further.
+    /// Moves entries to the found events, in order, until a page must be read.
     fn merge(&mut self) {
         let oldest_first = self.request.oldest_first;
         while !self.is_satisfied() && self.next_page().is_none() {
@@ -287,7 +289,7 @@ impl Query {
                 })
                 .and_then(|sequence| sequence.entries.pop_front());
             let Some(entry) = next else { return };
-            // What is in the store because it waited too long ago can't be in the journal any more.
+            // An entry of the store that is older than the journal's oldest can't be in the journal, too.
             if (entry.waits || entry.place.when >= self.waiting_since) && entry.place.has_id && !self.met.insert(entry.place.name.clone()) {
                 continue;
             }
@@ -303,7 +305,7 @@ impl Query {
     }
 }
 
-/// Whether an entry is not behind the one that was named. It comes itself when it is met, and is left out too.
+/// Whether an entry does not come after the one that the page begins after.
 fn is_left_out(request: &Request, place: &Position) -> bool {
     request.after.as_ref().is_some_and(|after| in_order(request.oldest_first, place, after).is_le())
 }

@@ -8,24 +8,24 @@ use crate::archive::retention::Retention;
 pub struct Request {
     /// Which entries are wanted.
     pub filter: Filter,
-    /// Whether the oldest come first.
+    /// Whether the oldest entries come first.
     pub oldest_first: bool,
-    /// At most so many, of those that the filter lets through.
+    /// The largest number of entries.
     pub limit: Option<usize>,
-    /// Only what comes behind this entry.
+    /// Only entries after this one, in the order of the query.
     pub after: Option<Position>,
 }
 
-/// When a query is made, and what has expired then.
+/// The conditions under which a query runs: the time, what has expired, and the driver.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conditions {
-    /// What has been kept for longer than its class says is not shown.
+    /// Entries that were kept longer than their class allows are not shown.
     pub retention: Retention,
-    /// UNIX seconds.
+    /// The time of the query, in UNIX seconds.
     pub now: f64,
-    /// For how many seconds a page may be read; without it pages only grow.
+    /// How long reading a page may take, in seconds. `None` if there is no limit.
     pub slice: Option<f64>,
-    /// Whether it is known of the driver that it finds where a page begins, so that a small one costs little.
+    /// Whether the driver is known to find the beginning of a page by itself, so that small pages are cheap.
     pub seeks: bool,
 }
 
@@ -41,20 +41,20 @@ pub enum ReadFrom {
 /// A page of rows that a query needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
-    /// Which of the query's sequences it belongs to; for [`Query::feed`].
+    /// The index of the query's sequence that it belongs to, for [`Query::feed`](super::Query::feed).
     pub sequence: usize,
     /// Where to read.
     pub from: ReadFrom,
-    /// All that is wanted there has this `with`.
+    /// Read only entries with this `with`. `None` if all are read.
     pub with: Option<String>,
     /// Whether the oldest come first.
     pub oldest_first: bool,
-    /// The key of the row behind which to read; nothing for the first page.
+    /// The key of the row that the page begins after. `None` for the first page.
     pub behind: Option<String>,
     /// The time of that row.
     pub near: Option<f64>,
-    /// What comes before that time, in the order of reading, is not wanted: a driver may begin there, or earlier.
+    /// Rows before this time, in the order of reading, are not wanted. A driver may begin there, or earlier.
     pub bound: Option<f64>,
-    /// At most so many.
+    /// The largest number of rows.
     pub limit: usize,
 }

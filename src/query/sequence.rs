@@ -1,4 +1,4 @@
-//! What a query reads in order: the partitions of a class, one after the other.
+//! What a query reads one after the other, such as the partitions of a class.
 
 use std::cmp::Ordering;
 use std::collections::{HashSet, VecDeque};
@@ -9,17 +9,17 @@ use crate::archive::pruning::cut_due;
 use crate::archive::retention::Retention;
 use crate::entry::{Row, StoredEvent};
 
-/// Partitions that follow each other in time: those of one class, the archive of the community's modules, or the journal.
+/// Sources that follow each other in time: the partitions of one class, the archive of the community's modules, or the journal.
 #[derive(Debug)]
 pub(super) struct Sequence {
-    /// Not read to their end, the next to read first.
+    /// Those that are not read to their end. The first is read next.
     pub(super) sources: VecDeque<Source>,
     pub(super) entries: VecDeque<Candidate>,
-    /// The class of all of its entries; where there is none, each entry is asked.
+    /// The class of its entries. `None` if each entry has the class of its type.
     pub(super) class: Option<String>,
-    /// All before that has expired.
+    /// Entries before this time have expired.
     pub(super) cutoff: Option<f64>,
-    /// What comes before that time, in the order of reading, was read where it lay before.
+    /// Entries before this time, in the order of reading, were read in another source.
     pub(super) from: Option<f64>,
     pub(super) oldest_first: bool,
 }
@@ -28,30 +28,30 @@ pub(super) struct Sequence {
 pub(super) struct Source {
     pub(super) from: ReadFrom,
     pub(super) with: Option<String>,
-    /// No row in it is as new as this, or newer.
+    /// All rows are older than this time.
     pub(super) end: f64,
-    /// No row in it is older.
+    /// No row is older than this time.
     pub(super) start: f64,
     pub(super) behind: Option<String>,
     pub(super) near: Option<f64>,
     /// How many rows were read.
     pub(super) read: usize,
-    /// How many rows were read already where this was copied from.
+    /// How many rows were read in the partition that this is a copy of.
     pub(super) passed: usize,
-    /// The names of the rows of the second that was read last.
+    /// The names of the rows of the last second that was read.
     pub(super) of_last_second: HashSet<String>,
-    /// What was read already, where it is read again from its beginning: to that time, and these rows of it.
+    /// If it is read again from its beginning: the time up to which it was read, and the rows of that second.
     pub(super) again: Option<(f64, HashSet<String>)>,
-    /// How often it was begun again.
+    /// How often it was read again from its beginning.
     pub(super) restarts: u8,
-    /// What pruning may replace it by.
+    /// The copy that pruning may replace it with.
     pub(super) copy: Option<Partition>,
-    /// Whether it goes on where the one before it ends, in the order of reading: the time never goes back from one to the next.
+    /// Whether it continues the source before it: the time does not go back from that one to this one.
     pub(super) adjoins: bool,
 }
 
 impl Source {
-    /// What is not bounded in time.
+    /// A source whose times are not known.
     pub(super) fn unbounded(from: ReadFrom, with: Option<String>) -> Self {
         let (start, end) = (f64::NEG_INFINITY, f64::INFINITY);
         let (of_last_second, again, restarts) = (HashSet::new(), None, 0);
@@ -59,8 +59,8 @@ impl Source {
         Self { from, with, end, start, behind, near, read: 0, passed: 0, of_last_second, again, restarts, copy, adjoins }
     }
 
-    /// Goes on in the copy, where there may be one: it has the same rows in the same order. One that is not finished has none that was
-    /// not read.
+    /// Continues in the copy, if there may be one. It has the same rows in the same order; an unfinished copy only has rows that
+    /// were read already.
     pub(super) fn use_copy(&mut self) -> bool {
         let Some(copy) = self.copy.take() else { return false };
         self.from = ReadFrom::Store(Some(copy.to_string()));
@@ -69,7 +69,7 @@ impl Source {
         true
     }
 
-    /// Begins again, and passes over what was read.
+    /// Reads the source again from its beginning. Rows that were read before are skipped. Returns whether it may.
     pub(super) fn begin_again(&mut self) -> bool {
         self.restarts = self.restarts.saturating_add(1);
         let Some(near) = self.near.filter(|_| self.restarts <= MOST_RESTARTS) else { return false };
@@ -78,7 +78,7 @@ impl Source {
         true
     }
 
-    /// Whether a row was read before the source was begun again.
+    /// Whether a row was read before, in a source that is read again.
     pub(super) fn was_read(&self, row: &Row, oldest_first: bool) -> bool {
         self.again.as_ref().is_some_and(|(near, names)| match row.when.total_cmp(near) {
             Ordering::Equal => names.contains(&Position::of(row).name),
@@ -86,7 +86,7 @@ impl Source {
         })
     }
 
-    /// Takes note of the rows of a page.
+    /// Remembers how far the source was read.
     pub(super) fn reach(&mut self, rows: &[Row]) {
         let Some(last) = rows.last() else { return };
         if self.near != Some(last.when) {
@@ -97,13 +97,13 @@ impl Source {
         self.read = self.read.saturating_add(rows.len());
     }
 
-    /// How far it was read: the time of the last row, or where it begins.
+    /// The time of the last row that was read. `beginning` if none was.
     pub(super) fn reached(&self, beginning: f64) -> f64 {
         self.near.unwrap_or(beginning)
     }
 }
 
-/// A row that is wanted, or of which that can't be known.
+/// A row that is wanted, or that can't be read.
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) place: Position,
@@ -117,26 +117,27 @@ pub(super) enum Content {
     Damaged(String),
 }
 
-/// The times between which everything lies that is wanted: not before the one, and before the other.
+/// The range of times that a request is about: from the first time on, and before the second.
 pub(super) fn bounds(request: &Request) -> (f64, f64) {
     let since = request.filter.since.unwrap_or(f64::NEG_INFINITY);
     let since = request.filter.begins.as_ref().map_or(since, |begins| since.max(begins.time()));
-    // An entry may be recorded later than it happened, on the same day: `until` goes by the one, the order by the other.
+    // An event may be recorded later on the day on which it happened. `until` is about when it happened, the order about when it
+    // was recorded.
     let until = request.filter.until.map_or(f64::INFINITY, end_of_day);
     match &request.after {
         Some(place) if request.oldest_first => (since.max(place.when), until),
-        // The second of that entry is wanted too.
+        // More entries of that second may be wanted.
         Some(place) => (since, until.min(place.when + 1.0)),
         None => (since, until),
     }
 }
 
-/// The next midnight (UTC); the time itself if it is one.
+/// The next midnight (UTC). Returns the time itself if it is midnight.
 pub(super) fn end_of_day(time: f64) -> f64 {
     (time / DAY).ceil() * DAY
 }
 
-/// A sequence for each class, of the partitions that may hold something that is wanted.
+/// A sequence for each class, with the partitions that may hold wanted entries.
 pub(super) fn sequences(
     request: &Request,
     retention: &Retention,
@@ -161,14 +162,14 @@ pub(super) fn sequences(
     let source = |partition: &Partition| Source {
         end: partition.end(),
         start: partition.start(),
-        // That a reading takes a whole day is not to be expected.
+        // A query does not take longer than a day.
         copy: cut_due(partition, retention).filter(|due| *due <= now + DAY).map(|_| partition.cut()),
         ..Source::unbounded(ReadFrom::Store(Some(partition.to_string())), with.cloned())
     };
     let of_class = |class: &String| {
         let own = || partitions.iter().filter(|partition| partition.class == *class);
         let class = own().next().map(Partition::home);
-        // Each move of the old archive begins anew.
+        // Each move of the old archive begins again with the oldest entry.
         let part = |partition: &Partition| (partition.day, partition.generation());
         let mut sources: VecDeque<Source> = own().map(source).collect();
         for ((before, partition), source) in own().zip(own().skip(1)).zip(sources.iter_mut().skip(1)) {
@@ -187,12 +188,12 @@ pub(super) fn sequences(
 }
 
 impl Sequence {
-    /// The entry that comes first in it; nothing as long as another may come before it.
+    /// The first entry. Returns `None` as long as another may come before it.
     pub(super) fn front(&self) -> Option<&Candidate> {
         let entry = self.entries.front()?;
         let when = entry.place.when;
         let comes_first = self.sources.front().is_none_or(|source| match (source.near, self.oldest_first) {
-            // More of the second that was read last may follow.
+            // More entries of the last second may follow.
             (Some(near), true) => when < near,
             (Some(near), false) => when > near,
             (None, true) => when < source.start,

@@ -1,28 +1,28 @@
-//! Reading step by step: what a query and a follower have in common.
+//! Reading step by step, which a query and a look of a follower have in common.
 
 use super::{Page, Position, Query, ReadFrom};
 use crate::entry::{Row, StoredEvent};
 
-/// How many damaged entries are named; all are counted.
+/// How many damaged entries are named. All are counted.
 const NAMED: usize = 3;
 
-/// A reading, step by step: a [`Query`], or a look of somebody who follows the log.
+/// A [`Query`], or a [`Look`](super::Look) of a follower, step by step.
 pub trait Steps: std::fmt::Debug {
-    /// The page that is to be read next; `None` at the end.
+    /// The page that is to be read next. Returns `None` at the end.
     fn next_page(&self) -> Option<Page>;
     /// Takes the rows of that page, see [`Query::feed`].
     fn feed(&mut self, page: &Page, rows: Vec<Row>, skipped: usize, seconds: f64);
-    /// The store does not know the row behind which the page begins, see [`Query::lost_place`].
+    /// The store does not know the row that the page begins after, see [`Query::lost_place`].
     fn lost_place(&mut self, page: &Page);
     /// What the store lists now, see [`Query::moved`].
     fn moved(&mut self, page: &Page, users: Vec<String>);
-    /// Events that are certain, in order.
+    /// Events that are found, in order.
     fn take(&mut self) -> Vec<StoredEvent>;
-    /// Whether there are none of these left.
+    /// Whether all events that are found were taken.
     fn is_taken(&self) -> bool;
     /// The entries that could not be read.
     fn damaged(&self) -> &Damaged;
-    /// Where the next page begins.
+    /// The position that the next page begins after.
     fn last(&self) -> Option<&Position>;
 }
 

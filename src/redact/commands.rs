@@ -1,4 +1,4 @@
-//! The commands of Prosody's shell, with what they take.
+//! The commands of Prosody's shell, with their arguments.
 
 use super::forms::Form;
 
@@ -7,56 +7,56 @@ use super::forms::Form;
 pub struct ShellCommand {
     /// The section and the name, as in `user:create`.
     pub name: &'static str,
-    /// The names of its arguments, which tell their forms (`forms.rs`). One with `*` before it is secret. One with `?` behind it
-    /// and all after that may be left out. `...` at the end stands for any number of secret ones.
+    /// The names of its arguments, which determine their forms (`forms.rs`). `*` before a name: the argument is secret. `?` after a
+    /// name: this argument and those after it are optional. `...` at the end: any number of secret arguments follow.
     pub arguments: &'static str,
-    /// Its flags (without `--`), each with the name of its value's form: `*` is a secret, nothing takes no value.
+    /// Its flags (without `--`), each with the name of its value's form: `*` for a secret, an empty name if it takes no value.
     pub flags: &'static [(&'static str, &'static str)],
 }
 
 impl ShellCommand {
-    /// The form of the argument at this place, from 0. `None` if the command takes no argument there.
+    /// The form of the argument at this index. Returns `None` if the command takes fewer arguments.
     pub(super) fn form(&self, place: usize) -> Option<Form> {
         match self.arguments.split_whitespace().nth(place) {
             None => self.arguments.ends_with("...").then_some(Form::Secret),
-            // What is not known to be harmless is secret.
+            // An argument that is not known to be harmless is secret.
             Some(name) => Some(Form::named(name.trim_end_matches('?')).unwrap_or(Form::Secret)),
         }
     }
 
-    /// How many arguments it takes at least.
+    /// The smallest number of arguments.
     pub(super) fn least(&self) -> usize {
         self.arguments.split_whitespace().take_while(|name| !name.ends_with('?') && *name != "...").count()
     }
 
-    /// The form of a flag's value: `Some(None)` if it takes none. `None` if there is no such flag.
+    /// The form of a flag's value. Returns `Some(None)` if the flag takes no value, and `None` if there is no such flag.
     pub(super) fn flag(&self, name: &str) -> Option<Option<Form>> {
         let (_, form) = self.flags.iter().find(|(flag, _)| *flag == name)?;
         Some(if form.is_empty() { None } else { Some(Form::named(form).unwrap_or(Form::Secret)) })
     }
 
-    /// Whether an argument at this place, from 0, is always hidden.
+    /// Whether the argument at this index is always hidden.
     #[must_use]
     pub fn hides(&self, place: usize) -> bool {
         self.form(place).is_none_or(|form| form == Form::Secret)
     }
 }
 
-/// The command of that section and name.
+/// Returns the command with this section and name.
 pub(super) fn find(section: &str, name: &str) -> Option<&'static ShellCommand> {
     let wanted = || section.bytes().chain([b':']).chain(name.bytes());
     let at = COMMANDS.binary_search_by(|command| command.name.bytes().cmp(wanted())).ok()?;
     COMMANDS.get(at)
 }
 
-/// Whether a command is in a section of that name.
+/// Whether there is a section of this name.
 pub(super) fn is_section(word: &str) -> bool {
     let begin = || word.bytes().chain([b':']);
     let at = COMMANDS.partition_point(|command| command.name.bytes().lt(begin()));
     COMMANDS.get(at).is_some_and(|command| command.name.split_once(':').is_some_and(|(section, _)| section == word))
 }
 
-/// The words that are a command by themselves. After them come only names of sections.
+/// Commands of a single word. They are only followed by names of sections.
 pub(super) const SIMPLE: &[&str] = &["help", "quit", "exit", "bye"];
 
 const fn command(name: &'static str, arguments: &'static str) -> ShellCommand {
@@ -67,7 +67,8 @@ const fn flagged(name: &'static str, arguments: &'static str, flags: &'static [(
     ShellCommand { name, arguments, flags }
 }
 
-/// The flags of our own commands. What is searched for may be a secret, or an address, which the log may not keep.
+/// The flags of this log's own commands. A text to search for may be a secret, and an address may be one that the log must not
+/// keep.
 pub(super) const READING: &[(&str, &str)] = &[
     ("since", "moment"),
     ("until", "moment"),

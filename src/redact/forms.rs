@@ -1,6 +1,6 @@
-//! The forms that an argument must have to be shown: a JID, a host, the name of a module, a short number.
+//! The forms of arguments that may be shown: a JID, a host, the name of a module, a short number.
 //!
-//! Each form is narrow. A password that is typed in the place of a JID or a name must not fit it.
+//! Each form is narrow, so that a password that was typed instead of a JID or a name does not match it.
 
 use std::borrow::Cow;
 
@@ -8,18 +8,18 @@ use super::{HIDDEN, Known};
 use crate::time::moment::Moment;
 use crate::time::period::Period;
 
-/// The longest name of a module, an option or a flag that is shown.
+/// The longest name of a module, option or flag that is shown, in bytes.
 const LONGEST_WORD: usize = 40;
-/// The most digits of a number that is shown: longer ones may be a PIN or a password.
+/// The largest number of digits of a number that is shown. Longer numbers may be a PIN or a password.
 const MOST_DIGITS: usize = 5;
 
-/// Words with digits that are in the names of modules and options. Any other word with a digit may be a password.
+/// Words with digits in the names of modules and options. Any other word with a digit may be a password.
 const WORDS_WITH_DIGITS: &[&str] = &[
     "base64", "bind2", "c2s", "http2", "ipv4", "ipv6", "lastlog2", "mam2", "oauth2", "pep2", "s2s", "sasl2", "sha1", "sha256", "sql2",
     "vcard4", "x509",
 ];
 
-/// Options whose names are one word. All others have an underscore.
+/// Options whose names are a single word. All other names have an underscore.
 const SHORT_OPTIONS: &[&str] = &[
     "admins",
     "authentication",
@@ -38,7 +38,7 @@ const SHORT_OPTIONS: &[&str] = &[
     "umask",
 ];
 
-/// What an argument must look like to be shown.
+/// The form that an argument must have to be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// It is never shown.
@@ -65,14 +65,14 @@ pub(super) enum Form {
     Number,
     /// A length of time.
     Period,
-    /// A point in time.
+    /// A time.
     Moment,
     /// One of these.
     OneOf(&'static [&'static str]),
 }
 
 impl Form {
-    /// The form of an argument of that name. All names of one argument that are not here must be marked as secret.
+    /// The form of an argument with this name. Arguments with other names must be marked as secret.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "jid" | "room" | "service" | "target" => Self::Jid,
@@ -99,7 +99,7 @@ impl Form {
         })
     }
 
-    /// What may be shown of `text`. `None` if it does not have this form.
+    /// The part of `text` that may be shown. Returns `None` if `text` does not have this form.
     pub(super) fn shown<'a>(self, text: &'a str, known: &Known<'_>) -> Option<Cow<'a, str>> {
         let fits = match self {
             Self::Secret => false,
@@ -135,12 +135,12 @@ fn jid(text: &str, is_host: impl Fn(&str) -> bool) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Narrower than RFC 7622: characters that are also punctuation of a list or a call are left out.
+/// Narrower than RFC 7622: characters that are also punctuation of a list or a call are not allowed.
 fn is_localpart(text: &str) -> bool {
     !text.is_empty() && text.len() <= 256 && text.chars().all(|character| character.is_alphanumeric() || "._-+~".contains(character))
 }
 
-/// A host of this server. Where its hosts are not known, anything in the form of a domain.
+/// A host of this server. If its hosts are not known, anything in the form of a domain.
 fn is_own_host(text: &str, known: &Known<'_>) -> bool {
     known.hosts.map_or_else(|| is_domain(text), |is_host| text != "*" && is_host(text))
 }
@@ -149,7 +149,7 @@ fn is_known_host(text: &str, known: &Known<'_>) -> bool {
     known.hosts.is_some_and(|is_host| text != "*" && is_host(text))
 }
 
-/// A domain name in lower case with at least one dot, or `localhost`. An address is none.
+/// A domain name in lower case with at least one dot, or `localhost`. An IP address is not a domain name.
 fn is_domain(text: &str) -> bool {
     let is_label = |label: &str| {
         let fits = |character: char| character == '-' || character.is_alphanumeric() && !character.is_uppercase();
@@ -160,7 +160,7 @@ fn is_domain(text: &str) -> bool {
     dotted || text == "localhost"
 }
 
-/// Words in lower case, joined by underscores, without digits but for those that are known to have some.
+/// Words in lower case, joined by underscores. Only words that are known may have digits.
 fn is_word(text: &str) -> bool {
     let is_one = |word: &str| WORDS_WITH_DIGITS.contains(&word) || !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
     text.len() <= LONGEST_WORD && text.split('_').all(is_one)

@@ -1,6 +1,6 @@
-//! What may be recorded of an operator's command and of a form: no password, no token, nothing that could be one.
+//! Removes secrets from operators' commands and forms before they are recorded: passwords, tokens, and anything that could be one.
 //!
-//! Only what is fully understood is shown. Everything else is hidden: a secret that is recorded can't be taken back.
+//! Only what is fully understood is shown. Everything else is hidden, as a recorded secret can't be taken back.
 
 mod commands;
 mod forms;
@@ -12,15 +12,15 @@ pub use shell::shell_line;
 
 use forms::Form;
 
-/// What stands in the place of what is hidden.
+/// The text that replaces what is hidden.
 pub const HIDDEN: &str = "***";
 
-/// What the server itself can tell of the words in a line.
+/// What the server knows about the words in a line.
 #[derive(Clone, Copy)]
 pub struct Known<'a> {
-    /// Whether that is a host of this server. `None` if that can't be told: then anything in the form of a domain may be one.
+    /// Whether a name is a host of this server. `None` if that is not known. Then anything in the form of a domain may be one.
     pub hosts: Option<&'a dyn Fn(&str) -> bool>,
-    /// Whether the shell has a command of that section and name.
+    /// Whether the shell has a command with this section and name.
     pub command: &'a dyn Fn(&str, &str) -> bool,
 }
 
@@ -37,17 +37,17 @@ impl std::fmt::Debug for Known<'_> {
 }
 
 impl Known<'_> {
-    /// Whether there is a command of that section and name, here or on the server.
+    /// Whether there is a command with this section and name, in the table here or on the server.
     fn has(&self, section: &str, name: &str) -> bool {
         commands::find(section, name).is_some() || (self.command)(section, name)
     }
 }
 
-/// The fields of forms whose values are recorded if they have the form that is expected: they name what a command acts on.
+/// Fields of forms that name what a command acts on. Their values are recorded if they have the expected form.
 pub const SHOWN_FIELDS: &[&str] =
     &["FORM_TYPE", "accountjid", "accountjids", "delay", "details", "host", "max_items", "module", "modules", "role"];
 
-/// Whether a value of a form's field may be recorded, by its name and its type (`text-private`, …) where it has one.
+/// Whether the value of a form's field may be recorded, by the field's name and type (`text-private`, …).
 ///
 /// ```
 /// use audit_core::redact::is_shown_field;
@@ -60,7 +60,7 @@ pub fn is_shown_field(name: &str, kind: Option<&str>) -> bool {
     kind != Some("text-private") && SHOWN_FIELDS.contains(&name)
 }
 
-/// What may be recorded of a value of a form's field that [`is_shown_field`].
+/// The part of a value that may be recorded, for a field with [`is_shown_field`].
 ///
 /// ```
 /// use audit_core::redact::{Known, field_value};

@@ -1,8 +1,8 @@
-//! A line of Prosody's shell, without what is secret in it.
+//! Removes secrets from a line of Prosody's shell.
 //!
-//! An argument is shown only if the whole line is one call of a known command with the arguments that it takes, and the argument
-//! is a single token of the form that is expected there. Everything else is hidden. Of a line that is not understood only the
-//! words of a known command stay.
+//! An argument is shown only if the whole line is one call of a known command with the right arguments, and the argument is a
+//! single token of the expected form. Everything else is hidden. If a line is not understood, only the words of a known command are
+//! shown.
 
 use std::borrow::Cow;
 
@@ -50,7 +50,7 @@ enum Argument<'a> {
     Table,
 }
 
-/// `section:command(argument, …)`. `None` if the line does not begin with `name:name`.
+/// Reads `section:command(argument, …)`. Returns `None` if the line does not begin with `name:name`.
 fn call(tokens: &[Token<'_>], known: &Known<'_>) -> Option<String> {
     let mut rest = tokens;
     let section = take(&mut rest, Token::is_identifier)?.text;
@@ -68,13 +68,13 @@ fn call(tokens: &[Token<'_>], known: &Known<'_>) -> Option<String> {
         return Some(if opened { format!("{section}:{name}({HIDDEN})") } else { format!("{section}:{name} {HIDDEN}") });
     };
     let shown = command.and_then(|command| shown_call(command, &given, known)).unwrap_or_else(|| {
-        // A command that takes no argument, or one whose arguments nobody here knows.
+        // A command without arguments, or one that is not in the table.
         if given.is_empty() { String::new() } else { HIDDEN.to_owned() }
     });
     Some(format!("{section}:{name}({shown})"))
 }
 
-/// The next token that is not white space, if it is what is looked for.
+/// Takes the next token that is not white space. Returns `None` if it is not the expected one.
 fn take<'a, 'b>(rest: &mut &'b [Token<'a>], wanted: impl Fn(&Token<'a>) -> bool) -> Option<&'b Token<'a>> {
     let at = rest.iter().position(|token| token.kind != TokenKind::Space)?;
     let (token, after) = rest.get(at..)?.split_first()?;
@@ -86,8 +86,8 @@ fn take<'a, 'b>(rest: &mut &'b [Token<'a>], wanted: impl Fn(&Token<'a>) -> bool)
     }
 }
 
-/// `(argument, …)` and nothing behind it but semicolons. `None` if it is anything else, or an argument is more than one token
-/// and no table.
+/// Reads `(argument, …)`, which only semicolons may follow. Returns `None` for anything else, or if an argument is more than one
+/// token and not a table.
 fn arguments<'a>(tokens: &[Token<'a>]) -> Option<Vec<Argument<'a>>> {
     let mut rest = tokens;
     take(&mut rest, |token| token.is_symbol("("))?;
@@ -119,7 +119,7 @@ fn argument<'a>(rest: &mut &[Token<'a>]) -> Option<Argument<'a>> {
     }
 }
 
-/// The rest of a table, up to the brace that closes it.
+/// Reads the rest of a table, up to its closing brace.
 fn table<'a>(rest: &mut &[Token<'a>]) -> Option<Argument<'a>> {
     let mut open = vec!["}"];
     while let Some(closing) = open.last() {
@@ -138,8 +138,8 @@ fn table<'a>(rest: &mut &[Token<'a>]) -> Option<Argument<'a>> {
     Some(Argument::Table)
 }
 
-/// The arguments of a call as they may be recorded. `None` if they are not what the command takes: then one of them may stand
-/// where another belongs.
+/// The arguments of a call as they may be recorded. Returns `None` if they are not those that the command takes, as they may be in
+/// the wrong order.
 fn shown_call(command: &ShellCommand, given: &[Argument<'_>], known: &Known<'_>) -> Option<String> {
     if given.len() < command.least() {
         return None;
@@ -167,8 +167,8 @@ fn shown_call(command: &ShellCommand, given: &[Argument<'_>], known: &Known<'_>)
     Some(shown.join(", "))
 }
 
-/// `name=value`, or `name` and the next argument, of a flag that the command has: what of it may be recorded, and whether the
-/// next argument was its value.
+/// A flag of the command as it may be recorded, from `name=value`, or `name` and the next argument. Also returns whether the next
+/// argument is its value.
 fn flag(command: &ShellCommand, flag: &str, next: Option<&str>, known: &Known<'_>) -> Option<(String, bool)> {
     let (name, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
     let shown = |form: Form, value| if form == Form::Secret { Some(Cow::Borrowed(HIDDEN)) } else { form.shown(value, known) };
@@ -180,7 +180,7 @@ fn flag(command: &ShellCommand, flag: &str, next: Option<&str>, known: &Known<'_
     }
 }
 
-/// `{"section","command","argument",…}`: how prosodyctl passes on what it was called with.
+/// Reads `{"section","command","argument",…}`, the form in which prosodyctl passes on its arguments.
 fn argument_list(tokens: &[Token<'_>]) -> Option<Vec<String>> {
     let mut rest = tokens;
     take(&mut rest, |token| token.is_symbol("{"))?;
@@ -195,7 +195,7 @@ fn argument_list(tokens: &[Token<'_>]) -> Option<Vec<String>> {
     rest.iter().all(|token| token.kind == TokenKind::Space).then_some(list)
 }
 
-/// A command in words that are known to be apart.
+/// A command whose words are separate arguments.
 fn listed(list: &[String], known: &Known<'_>) -> String {
     let Some((heading, rest)) = heading(&list.iter().map(String::as_str).collect::<Vec<_>>(), known) else {
         return HIDDEN.to_owned();
@@ -212,13 +212,13 @@ fn listed(list: &[String], known: &Known<'_>) -> String {
     }
 }
 
-/// The arguments of a list as they may be recorded. `None` if they are not what the command takes.
+/// The arguments of a list as they may be recorded. Returns `None` if they are not those that the command takes.
 fn shown_list(command: &ShellCommand, arguments: &[&str], known: &Known<'_>) -> Option<String> {
     let mut shown = Vec::new();
     let mut place: usize = 0;
     let mut at = arguments.iter();
     while let Some(argument) = at.next() {
-        // Prosody takes this for a method that is called on what the command gives.
+        // Prosody calls this as a method on the result of the command.
         if argument.starts_with(':') {
             return None;
         }
@@ -237,8 +237,8 @@ fn shown_list(command: &ShellCommand, arguments: &[&str], known: &Known<'_>) -> 
     (place >= command.least()).then(|| shown.join(" "))
 }
 
-/// A line of words, as it is typed by somebody who takes the shell for another one. Prosody does not run it, and where one word
-/// ends is not certain: only the words of a command are shown.
+/// A line of words, typed as in another shell. Prosody does not run it, and it is not certain where a word ends, so only the words
+/// of a command are shown.
 fn words(line: &str, known: &Known<'_>) -> String {
     let words: Vec<&str> = line.split_whitespace().collect();
     match heading(&words, known) {
@@ -248,7 +248,7 @@ fn words(line: &str, known: &Known<'_>) -> String {
     }
 }
 
-/// The words of a command, and how many words are left. `None` if the first word is none of a command.
+/// The words of a command, and how many words are left. Returns `None` if the first word does not begin a command.
 fn heading(words: &[&str], known: &Known<'_>) -> Option<(String, usize)> {
     let (section, rest) = words.split_first()?;
     if commands::SIMPLE.contains(section) {
@@ -265,7 +265,7 @@ fn is_section(word: &str) -> bool {
     commands::is_section(word)
 }
 
-/// A word as a shell would want it.
+/// A word, quoted as in a shell if it needs to be.
 fn quoted(word: &str) -> String {
     if word.contains(' ') && !word.starts_with("--") { format!("\"{word}\"") } else { word.to_owned() }
 }

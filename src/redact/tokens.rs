@@ -1,6 +1,6 @@
-//! Lua source as tokens: enough of it to tell one call with literal arguments from anything else.
+//! Splits Lua source into tokens, as far as needed to recognise a call with literal arguments.
 
-/// What a token is.
+/// A kind of token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenKind {
     /// White space.
@@ -13,11 +13,11 @@ pub(super) enum TokenKind {
     Comment,
     /// One character of an operator or of punctuation.
     Symbol,
-    /// What is no Lua, from there to the end: a string without its end, a character that Lua does not know.
+    /// The rest of the source if it is not valid Lua: a string without an end, or an unknown character.
     Broken,
 }
 
-/// A piece of the source. Together they are all of it.
+/// A piece of the source. All tokens together are the whole source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token<'a> {
     pub(super) kind: TokenKind,
@@ -25,7 +25,7 @@ pub(super) struct Token<'a> {
 }
 
 impl Token<'_> {
-    /// Whether it is a name that is no keyword of Lua.
+    /// Whether it is a name and not a keyword of Lua.
     pub(super) fn is_identifier(&self) -> bool {
         self.kind == TokenKind::Name && !KEYWORDS.contains(&self.text)
     }
@@ -46,7 +46,7 @@ pub(super) fn tokens(source: &str) -> Vec<Token<'_>> {
     let mut rest = source;
     while let Some(first) = rest.chars().next() {
         let (kind, length) = next(rest, first);
-        // Nothing that is found is empty, and nothing ends within a character.
+        // No token is empty, and none ends within a character.
         let length = if length == 0 { rest.len() } else { length };
         let (text, after) = rest.split_at_checked(length).unwrap_or((rest, ""));
         found.push(Token { kind, text });
@@ -55,7 +55,7 @@ pub(super) fn tokens(source: &str) -> Vec<Token<'_>> {
     found
 }
 
-/// The text that a string of Lua stands for. `None` if it has no quotes or is no valid text.
+/// The value of a string in Lua source. Returns `None` if it has no quotes or is not valid text.
 pub(super) fn unescaped(string: &str) -> Option<String> {
     let quote = string.chars().next()?;
     let inside = string.strip_prefix(quote)?.strip_suffix(quote)?;
@@ -119,15 +119,15 @@ fn number(text: &str) -> usize {
         .unwrap_or(text.len())
 }
 
-/// The length of the string at the beginning, with its quotes.
+/// The length of the string at the beginning, in bytes, with its quotes.
 fn short_string(text: &str, quote: char) -> Option<usize> {
     let mut characters = text.char_indices().skip(1).peekable();
     while let Some((at, character)) = characters.next() {
         match character {
             '\\' => match characters.next()?.1 {
-                // \z takes all white space that follows, lines too.
+                // \z skips all white space that follows, newlines included.
                 'z' => while characters.next_if(|(_, next)| next.is_ascii_whitespace() || *next == '\u{b}').is_some() {},
-                // An escaped end of line may be two characters.
+                // An escaped newline may be two characters.
                 '\r' => drop(characters.next_if(|(_, next)| *next == '\n')),
                 '\n' => drop(characters.next_if(|(_, next)| *next == '\r')),
                 _ => {}
@@ -140,7 +140,8 @@ fn short_string(text: &str, quote: char) -> Option<usize> {
     None
 }
 
-/// A string or comment in long brackets: `None` where there is none, `Some(None)` where it does not end.
+/// The length of a string or comment in long brackets, in bytes. Returns `None` if there is none, and `Some(None)` if it does not
+/// end.
 fn long_bracket(text: &str) -> Option<Option<usize>> {
     let after = text.strip_prefix('[')?;
     let level = while_bytes(after, |byte| byte == b'=');

@@ -22,13 +22,13 @@ pub enum Column {
     Ip,
     /// The country.
     Location,
-    /// Everything that no other column has.
+    /// The note: everything that has no column of its own.
     Note,
-    /// The module that reported.
+    /// The module that recorded it.
     Source,
     /// The client.
     Client,
-    /// Who did it.
+    /// The actor.
     Actor,
     /// The retention class.
     Class,
@@ -36,20 +36,20 @@ pub enum Column {
     Id,
 }
 
-/// What there is to say of a column.
+/// A column in the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ColumnInfo {
     /// The column.
     pub column: Column,
-    /// What it is called on the command line.
+    /// Its name on the command line.
     pub name: &'static str,
-    /// What stands above it.
+    /// Its title.
     pub title: &'static str,
-    /// Whether a table has it where nothing was said, if there is something to show in it.
+    /// Whether a table shows it without being asked to, if it has something to show.
     pub usual: bool,
 }
 
-/// Every column. The usual ones stand in this order.
+/// Every column. Those that are shown without being asked for have this order.
 #[rustfmt::skip] // A table: one row a line.
 pub const COLUMNS: &[ColumnInfo] = &[
     ColumnInfo { column: Column::Time, name: "time", title: "TIME", usual: true },
@@ -65,7 +65,7 @@ pub const COLUMNS: &[ColumnInfo] = &[
     ColumnInfo { column: Column::Id, name: "id", title: "ID", usual: false },
 ];
 
-/// A name that is no column's; says which there are.
+/// A name that is not a column. The message lists the columns.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{name:?} is no column; there are {}", names())]
 pub struct UnknownColumn {
@@ -73,13 +73,13 @@ pub struct UnknownColumn {
 }
 
 impl Column {
-    /// What there is to say of it.
+    /// Its row in the registry.
     #[must_use]
     pub fn info(self) -> Option<&'static ColumnInfo> {
         COLUMNS.iter().find(|info| info.column == self)
     }
 
-    /// What an entry has in it. Its time is as XEP-0082 writes it; times in the note are in `zone`.
+    /// Its text for an entry. The time has the form of XEP-0082. Times in the note are in `zone`.
     #[must_use]
     pub fn text(self, event: &StoredEvent, zone: Zone) -> String {
         let text = match self {
@@ -98,7 +98,7 @@ impl Column {
         text.unwrap_or_default()
     }
 
-    /// What stands above it.
+    /// Its title.
     #[must_use]
     pub fn title(self) -> &'static str {
         self.info().map_or("", |info| info.title)
@@ -113,17 +113,17 @@ impl FromStr for Column {
     }
 }
 
-/// Which columns were asked for. Where nothing was said, a usual column is shown if it has something to show.
+/// Which columns were asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Columns {
-    /// These and no others, in this order; nothing stands for the usual ones.
+    /// Only these columns, in this order. `None` for the usual ones.
     pub chosen: Option<Vec<Column>>,
-    /// Of the usual ones, those that are shown whatever they have to show, or never.
+    /// Usual columns that are always shown (`true`) or never (`false`).
     pub said: Vec<(Column, bool)>,
 }
 
 impl Columns {
-    /// The columns in order, each with whether it is shown: nothing where it depends on what it has to show.
+    /// The columns in order, each with whether it is shown. `None` if it is shown when it has something to show.
     #[must_use]
     pub fn wanted(&self) -> Vec<(Column, Option<bool>)> {
         let said = |column: Column| self.said.iter().rev().find(|(named, _)| *named == column).map(|(_, shown)| *shown);

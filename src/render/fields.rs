@@ -1,7 +1,6 @@
-//! What an entry has: one table of fields that drives JSON, CSV, the schema and its documentation.
+//! The registry of fields: one table that drives JSON, CSV, syslog, the schema and its documentation.
 //!
-//! Names are flat and stay as they are. Everything that modules add to an entry beyond these fields is flattened by one
-//! rule, [`details`].
+//! Names are flat and never change. What modules add to an entry beyond these fields is flattened by one rule, see [`details`].
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -10,8 +9,8 @@ use crate::entry::xml::Element;
 use crate::entry::{Actor, Mention, Repeated, StoredEvent};
 use crate::time::rfc3339;
 
-/// The version of the names and types of fields, and of the rule for details. It changes where what was written before
-/// would be misread, and not where something is added.
+/// The version of the names and types of fields, and of the rule for details. It changes only if earlier output would be misread,
+/// not if a field is added.
 pub const SCHEMA_VERSION: u64 = 1;
 
 /// The value of a field.
@@ -25,12 +24,12 @@ pub enum FieldValue<'a> {
     Flag(bool),
 }
 
-/// What kind of value a field has.
+/// The type of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldType {
     /// A text.
     Text,
-    /// A time as RFC 3339 writes it, in UTC.
+    /// A time in the form of RFC 3339, in UTC.
     Time,
     /// A number.
     Count,
@@ -38,22 +37,22 @@ pub enum FieldType {
     Flag,
 }
 
-/// A field that entries have.
+/// A field of entries.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// What kind of value it has.
+    /// Its type.
     pub kind: FieldType,
     /// Whether every entry has it.
     pub always: bool,
-    /// What it says.
+    /// Its meaning.
     pub meaning: &'static str,
-    /// Its value in an entry of a host; nothing where the entry does not have it.
+    /// Its value in an entry of a host. Returns `None` if the entry does not have it.
     pub of: for<'a> fn(&'a StoredEvent, &'a str) -> Option<FieldValue<'a>>,
 }
 
-/// Every field, in the order in which they are written.
+/// Every field, in the order of output.
 pub const FIELDS: &[Field] = &[
     always("schema", FieldType::Count, "the version of this schema", |_, _| Some(FieldValue::Count(SCHEMA_VERSION))),
     field("id", FieldType::Text, "the entry's own identifier, a UUID; entries of the community's modules have none", |event, _| {
@@ -64,8 +63,8 @@ pub const FIELDS: &[Field] = &[
     always("host", FieldType::Text, "the host whose log it is", |_, host| Some(FieldValue::Text(host.into()))),
     field("class", FieldType::Text, "the retention class that it is kept in", |event, _| text(&event.class)),
     always("type", FieldType::Text, "the event type", |event, _| Some(FieldValue::Text(event.kind.as_str().into()))),
-    field("user", FieldType::Text, "the account that it concerns; an event of the whole host has none", |event, _| text(&event.user)),
-    always("source", FieldType::Text, "the module that reported it", |event, _| Some(FieldValue::Text(event.source.as_str().into()))),
+    field("user", FieldType::Text, "the account that it is about; an event of the whole host has none", |event, _| text(&event.user)),
+    always("source", FieldType::Text, "the module that recorded it", |event, _| Some(FieldValue::Text(event.source.as_str().into()))),
     field("session.id", FieldType::Text, "Prosody's identifier of the session", |event, _| text(&event.session_id)),
     field("session.type", FieldType::Text, "what kind of session it is", |event, _| text(&event.session_type)),
     field("ip", FieldType::Text, "the address of the peer", |event, _| address(&event.ip)),
@@ -132,9 +131,9 @@ const fn always(name: &'static str, kind: FieldType, meaning: &'static str, of: 
     Field { name, kind, always: true, meaning, of }
 }
 
-/// What modules added to an entry, flattened: an attribute `mechanism` of `<authentication/>` is called
-/// `authentication.mechanism`, the element's text `authentication.text`, and what lies deeper has one more name in front.
-/// A second element of the same name is `name.2`. Every name has a point in it, and none comes twice.
+/// What modules added to an entry, flattened: the attribute `mechanism` of `<authentication/>` becomes `authentication.mechanism`,
+/// and the element's text becomes `authentication.text`. The name of a nested element follows that of its parent. A second element
+/// of the same name is `name.2`. Every name contains a point, and no name occurs twice.
 #[must_use]
 pub fn details(event: &StoredEvent) -> Vec<(String, &str)> {
     let mut flat = Vec::new();
@@ -167,7 +166,7 @@ fn flatten_all<'a>(prefix: &str, elements: impl Iterator<Item = &'a Element>, fl
 
 fn flatten<'a>(prefix: &str, element: &'a Element, flat: &mut Vec<(String, &'a str)>) {
     let before = flat.len();
-    // Prosody keeps attributes in a table, which has no order.
+    // Prosody keeps attributes in a table without an order.
     let mut attributes: Vec<&(String, String)> = element.attributes.iter().collect();
     attributes.sort_unstable();
     flat.extend(attributes.into_iter().map(|(name, value)| (format!("{prefix}{}", plain(name)), value.as_str())));
@@ -180,12 +179,12 @@ fn flatten<'a>(prefix: &str, element: &'a Element, flat: &mut Vec<(String, &'a s
     }
 }
 
-/// A name without the point, which separates names.
+/// A name without points, as a point separates names.
 fn plain(name: &str) -> Cow<'_, str> {
     if name.contains('.') { name.replace('.', "_").into() } else { name.into() }
 }
 
-/// Gives a number to each name that was there before, or is one of an entry's own fields.
+/// Numbers names that occur again, or that are fields of the registry.
 fn make_unique(flat: &mut [(String, &str)]) {
     for index in 0..flat.len() {
         let (before, rest) = flat.split_at_mut(index);
@@ -219,12 +218,12 @@ fn network(ip: &Option<String>) -> Option<FieldValue<'_>> {
 pub struct Link<'a> {
     /// The other server's host name.
     pub remote: &'a str,
-    /// Whether this server opened the connection; otherwise the other one did.
+    /// Whether this server opened the connection.
     pub is_outgoing: bool,
 }
 
 impl<'a> Link<'a> {
-    /// The connection that an event is about; `None` if it is about none, or its other end is not known.
+    /// The connection that an event is about. Returns `None` if there is none, or its other end is not known.
     #[must_use]
     pub fn of(event: &'a StoredEvent) -> Option<Self> {
         let s2s = event.details.iter().find(|detail| detail.name == "s2s")?;
@@ -233,7 +232,7 @@ impl<'a> Link<'a> {
     }
 }
 
-/// The address itself, where one is stored and no network of addresses.
+/// The stored address. Returns `None` if a network is stored.
 #[must_use]
 pub fn plain_address(ip: &str) -> Option<IpAddr> {
     ip.parse().ok()

@@ -5,10 +5,10 @@
 //! | [`formats`] | the registry of formats, and one file for each: a table, JSON, CSV, XML, OCSF, ECS, CEF, syslog |
 //! | [`fields`] | the registry of what an entry has in every format |
 //! | [`columns`] | the registry of what a table can show of an entry |
-//! | [`note`] | what an entry records beyond who, what and where, in words |
-//! | [`taxonomy`] | the registry of what event types mean to others |
-//! | [`totals`] | what an overview counts, in bounded memory, and its text for a terminal |
-//! | [`page`] | the same as an HTML page |
+//! | [`note`] | the details of an entry, in words |
+//! | [`taxonomy`] | the registry of what event types mean to OCSF, ECS, CEF and syslog |
+//! | [`totals`] | statistics: counting in bounded memory, and the text for a terminal |
+//! | [`page`] | the report: the same as an HTML page |
 //!
 //! *Invariant*: a renderer keeps no entries. It returns each entry as text at once. (A table holds back the first few rows, as
 //! text, until it knows its columns.)
@@ -30,45 +30,45 @@ use columns::Columns;
 use formats::{Format, cef, csv, ecs, json, ocsf, syslog, table, xml};
 use totals::stats;
 
-/// Writes entries in one format, in as many pieces as they arrive in.
+/// Writes entries in one format, piece by piece.
 pub trait Renderer: Send {
-    /// What stands before the first entry: nothing, in most formats.
+    /// The text before the first entry. Most formats have none.
     fn begin(&mut self) -> String {
         String::new()
     }
 
-    /// The next entries.
+    /// The text of the next entries.
     fn entries(&mut self, events: &[StoredEvent]) -> String;
 
-    /// What stands after the last entry: nothing, in most formats.
+    /// The text after the last entry. Most formats have none.
     fn end(&mut self) -> String {
         String::new()
     }
 }
 
-/// What a renderer has to know beside the entries.
+/// What a renderer needs to know besides the entries.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The host whose log it is.
     pub host: String,
-    /// The host's name in ASCII, with A-labels (RFC 5890) where it is internationalized; `None` if there is no such form.
+    /// The host's name in ASCII, an internationalized name with A-labels (RFC 5890). `None` if there is no such form.
     pub ascii_host: Option<String>,
     /// Which columns a table has.
     pub columns: Columns,
-    /// How many cells a row of the terminal has; nothing where the output is no terminal, and nothing is cut.
+    /// The width of the terminal, in cells. `None` if the output is not a terminal. Nothing is cut then.
     pub width: Option<usize>,
-    /// The zone that a table shows times in; the other formats have times in UTC.
+    /// The zone of times in a table, in statistics and in the report. All other formats have times in UTC.
     pub zone: Zone,
-    /// Whether what is shown in a terminal is coloured.
+    /// Whether to use colours.
     pub coloured: bool,
-    /// Whether entries are shown as they come.
+    /// Whether entries are shown as they are recorded.
     pub live: bool,
     /// Whether CSV begins with a byte order mark.
     pub byte_order_mark: bool,
 }
 
 impl Options {
-    /// For the log of `host`, with nothing else asked for.
+    /// Defaults for the log of `host`.
     #[must_use]
     pub fn new(host: &str) -> Self {
         Self {
@@ -112,14 +112,14 @@ pub fn renderer(format: Format, options: &Options) -> Box<dyn Renderer> {
     }
 }
 
-/// Totals over the entries instead of the entries: text for a terminal, at the end.
+/// A renderer for statistics: totals as text for a terminal, written at the end.
 #[must_use]
 pub fn statistics(options: &Options) -> Box<dyn Renderer> {
     Box::new(stats::Stats::new(&options.host, options.width, options.zone, options.coloured))
 }
 
-/// Totals over the entries, and a few entries behind each of them: one HTML page, at the end. `made` is when it is made, in
-/// UNIX seconds.
+/// A renderer for the report: totals and the newest entries behind each of them, as one HTML page that is written at the end.
+/// `made` is when it is made, in UNIX seconds.
 #[must_use]
 pub fn page(options: &Options, made: f64) -> Box<dyn Renderer> {
     Box::new(page::Report::new(&options.host, options.zone, made))

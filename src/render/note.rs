@@ -1,4 +1,4 @@
-//! The note of an entry: what it records beyond who, what and where, in one line for people.
+//! The note of an entry: its details, and who did it, in one line for people.
 
 use std::fmt::Write as _;
 
@@ -107,7 +107,7 @@ fn in_words(detail: &Element) -> String {
         "tls" => detail.attribute("version").unwrap_or("TLS").to_owned(),
         name => {
             let mut words: Vec<String> = detail.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            // Prosody keeps attributes in a table, which has no order.
+            // Prosody keeps attributes in a table without an order.
             words.sort_unstable();
             words.extend(Some(text.to_owned()).filter(|text| !text.is_empty()));
             words.extend(detail.elements().map(in_words).filter(|words| !words.is_empty()));

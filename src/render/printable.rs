@@ -1,6 +1,6 @@
-//! Text from outside, shown to people: no character steers a terminal, changes the reading direction, or stays invisible.
+//! Text from outside, made safe to show: no character controls a terminal, changes the reading direction, or is invisible.
 
-/// `text` in one line. A character that steers a terminal, changes the reading direction or can't be seen is shown as its number.
+/// `text` in one line. A character that controls a terminal, changes the reading direction or is invisible is shown as its number.
 ///
 /// ```
 /// use audit_core::render::printable::printable;
@@ -19,9 +19,9 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
-/// Whether a character does something else than to be seen: control characters and line separators; what reorders text (UTS #55,
-/// source code handling); what has the property `Default_Ignorable_Code_Point` (UAX #44), which fonts do not draw; and blanks
-/// other than the space, which make two names look alike.
+/// Whether a character is more, or less, than a visible character: control characters and line separators; characters that reorder
+/// text (UTS #55, source code handling); those with the property `Default_Ignorable_Code_Point` (UAX #44), which are not drawn; and
+/// blanks other than the space, which make two names look the same.
 #[must_use]
 pub const fn steers(c: char) -> bool {
     is_control(c) || is_ignorable(c) || is_blank(c)
@@ -31,15 +31,15 @@ const fn is_control(c: char) -> bool {
     matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}')
 }
 
-/// `Default_Ignorable_Code_Point` of Unicode 16. The bidirectional controls are among them.
+/// `Default_Ignorable_Code_Point` of Unicode 16, which includes the bidirectional controls.
 const fn is_ignorable(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
         | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// White space other than the space itself, and two characters that are drawn as nothing: the Braille pattern without a dot, and the
-/// musical symbol null notehead.
+/// White space other than the space, and two characters without a visible shape: the Braille pattern without dots, and the musical
+/// symbol null notehead.
 const fn is_blank(c: char) -> bool {
     matches!(c, '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{2800}' | '\u{3000}' | '\u{1d159}')
 }

@@ -1,4 +1,4 @@
-//! Entries for the tests of renderers: a few that are like real ones, and any at all.
+//! Entries for the tests of renderers: a few realistic ones, and random ones.
 
 use proptest::prelude::*;
 
@@ -8,13 +8,13 @@ use crate::entry::{Actor, Repeated, Row, StoredEvent};
 /// Noon of a day.
 pub(crate) const NOON: f64 = 1_795_521_600.0;
 
-/// The entry that a store gives back for `xml`, in class `class`.
+/// The entry that a store returns for `xml`, in class `class`.
 pub(crate) fn event(ago: f64, class: &str, with: Option<&str>, xml: &str) -> StoredEvent {
     let row = Row { key: "k".to_owned(), when: NOON - ago, with: with.map(ToOwned::to_owned), xml: xml.to_owned() };
     StoredEvent { class: Some(class.to_owned()), ..StoredEvent::read(&row).unwrap() }
 }
 
-/// One entry of each kind that formats have to tell apart.
+/// One entry of each kind that formats treat differently.
 pub(crate) fn events() -> Vec<StoredEvent> {
     let juliet = Some("juliet@example.com");
     let ns = "xmlns='xmpp:prosody.im/audit'";
@@ -68,7 +68,7 @@ pub(crate) fn events() -> Vec<StoredEvent> {
     ]
 }
 
-/// Text as it may come from outside: whatever XML can carry.
+/// Text as it may come from outside: anything that XML can contain.
 pub(crate) fn hostile() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "[ -~]{0,12}",
@@ -99,7 +99,7 @@ fn any_repeated() -> impl Strategy<Value = Repeated> {
     )
 }
 
-/// Any entry, hostile text in each place.
+/// Any entry, with hostile text everywhere.
 pub(crate) fn any_event() -> impl Strategy<Value = StoredEvent> {
     let kind = prop_oneof![
         prop::sample::select(vec!["authentication-failure", "user-disabled", "server-started", "room-created"]).prop_map(ToOwned::to_owned),

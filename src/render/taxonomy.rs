@@ -1,9 +1,9 @@
-//! What event types mean to others: one table that drives OCSF, ECS, CEF, syslog and what a report calls privileged.
+//! What event types mean to other systems: one table that drives OCSF, ECS, CEF, syslog, and the privileged actions of the report.
 
-/// How much an event matters, in the words and order of OCSF.
+/// How serious an event is, with the words and the order of OCSF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// All is as it should be.
+    /// Everything is normal.
     Informational,
     /// Worth knowing.
     Low,
@@ -13,27 +13,27 @@ pub enum Severity {
     High,
 }
 
-/// Whether what was tried was done.
+/// Whether an attempt succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was.
+    /// It succeeded.
     Success,
-    /// It was not.
+    /// It failed.
     Failure,
 }
 
-/// A class of events of OCSF 1.8.0.
+/// An event class of OCSF 1.8.0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OcsfClass {
-    /// What fits no class.
+    /// An event without a class that fits.
     BaseEvent,
-    /// Something that happened to the log itself.
+    /// An event of the log itself.
     EventLogActivity,
-    /// A change of an account.
+    /// A change to an account.
     AccountChange,
-    /// Somebody logged in or out, or tried to.
+    /// A login or logout, or an attempt.
     Authentication,
-    /// A change of something that is no account.
+    /// A change to something other than an account.
     EntityManagement,
     /// A connection of another server or a component.
     NetworkActivity,
@@ -43,20 +43,20 @@ pub enum OcsfClass {
     ApiActivity,
 }
 
-/// What a type of event means.
+/// The meaning of an event type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meaning {
-    /// The event type; a `*` at the front stands for anything.
+    /// The event type. A `*` at the front stands for any characters.
     pub kind: &'static str,
-    /// How much it matters.
+    /// How serious it is.
     pub severity: Severity,
-    /// Whether what was tried was done.
+    /// Whether an attempt succeeded.
     pub outcome: Outcome,
-    /// Its class in OCSF, and the number of its activity there.
+    /// Its class in OCSF, and the number of its activity in that class.
     pub ocsf: (OcsfClass, u32),
-    /// Its category in the Elastic Common Schema, and its types there.
+    /// Its category in the Elastic Common Schema, and its types in that category.
     pub ecs: (&'static str, &'static [&'static str]),
-    /// Whether it is something that only an administrator can do, or that changes what somebody may do.
+    /// Whether only an administrator can do it, or it changes somebody's permissions.
     pub privileged: bool,
 }
 
@@ -66,7 +66,7 @@ use OcsfClass::{
 use Outcome::{Failure, Success};
 use Severity::{High, Informational, Low, Medium};
 
-/// An activity that OCSF has no number for.
+/// The number of an activity that OCSF does not list.
 pub const OTHER: u32 = 99;
 
 const fn by_anybody(
@@ -88,7 +88,7 @@ const fn privileged(
     Meaning { kind, severity, outcome: Success, ocsf, ecs, privileged: true }
 }
 
-/// What each event type means; the first row that fits counts.
+/// The meanings. The first row that matches is used.
 #[rustfmt::skip] // A table: one row a line.
 pub const MEANINGS: &[Meaning] = &[
     by_anybody("authentication-success", Informational, Success, (Authentication, 1), ("authentication", &["start"])),
@@ -160,10 +160,10 @@ pub const MEANINGS: &[Meaning] = &[
     ANYTHING,
 ];
 
-/// What is said of an event type of somebody else's module.
+/// The meaning of an event type of another module.
 const ANYTHING: Meaning = by_anybody("*", Informational, Success, (BaseEvent, OTHER), ("session", &["info"]));
 
-/// What an event type means.
+/// The meaning of an event type.
 ///
 /// ```
 /// use audit_core::render::taxonomy::{Outcome, meaning};
@@ -184,7 +184,7 @@ impl Severity {
         self.choose(1, 2, 3, 4)
     }
 
-    /// Its number in CEF, which goes from 0 to 10.
+    /// Its number in CEF, from 0 to 10.
     #[must_use]
     pub const fn cef(self) -> u32 {
         self.choose(1, 3, 5, 8)

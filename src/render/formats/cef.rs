@@ -1,4 +1,4 @@
-//! ArcSight's Common Event Format, version 0: one line an entry.
+//! ArcSight's Common Event Format, version 0, with one line for each entry.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ pub struct Cef {
 }
 
 impl Cef {
-    /// For entries of `host`.
+    /// A renderer for the log of `host`.
     #[must_use]
     pub fn new(host: &str) -> Self {
         Self { host: host.to_owned() }
@@ -41,7 +41,7 @@ impl Cef {
         };
         let actor = event.actor.as_ref();
         let ip = event.ip.as_deref().or_else(|| actor?.ip.as_deref());
-        // The peer is the source of everything but a connection that this server opened.
+        // The peer is the source, unless this server opened the connection.
         let link = Link::of(event);
         let [peer, own, address, label, address6] = if link.is_some_and(|link| link.is_outgoing) {
             ["dhost", "shost", "dst", "Destination IPv6 Address", "c6a3"]
@@ -109,8 +109,8 @@ impl Renderer for Cef {
     }
 }
 
-/// Adds a text with the backslash and `special`, which separates here, escaped. A line stays one line, and nothing in it
-/// steers a terminal.
+/// Adds a text in which the backslash and the separator `special` are escaped. The text stays in one line, and can't control a
+/// terminal.
 fn push_escaped(line: &mut String, text: &str, special: char) {
     for c in text.chars() {
         match c {

@@ -1,8 +1,8 @@
 //! Comma-separated values (RFC 4180), safe to open in a spreadsheet.
 //!
-//! The text is UTF-8. Excel takes a file for UTF-8 only if it begins with a byte order mark, which `--bom` adds.
+//! The text is UTF-8. Excel only recognises that if the file begins with a byte order mark, which `--bom` adds.
 //!
-//! Every field of [`FIELDS`] is a column; `note` says the rest in words and `details` as JSON.
+//! Every field of [`FIELDS`] is a column. The column `note` has the rest in words, and `details` has it as JSON.
 
 use csv::{Terminator, WriterBuilder};
 
@@ -21,13 +21,13 @@ pub struct Csv {
 }
 
 impl Csv {
-    /// For entries of `host`.
+    /// A renderer for the log of `host`.
     #[must_use]
     pub fn new(host: &str) -> Self {
         Self { host: host.to_owned(), byte_order_mark: false }
     }
 
-    /// Begins the text with a byte order mark, or does not.
+    /// Sets whether the text begins with a byte order mark.
     #[must_use]
     pub fn with_byte_order_mark(mut self, wanted: bool) -> Self {
         self.byte_order_mark = wanted;
@@ -70,11 +70,11 @@ fn rows(records: impl Iterator<Item = Vec<String>>) -> String {
     writer.into_inner().ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
 }
 
-/// A text as a spreadsheet may be given it: a cell that begins like a formula would be one (OWASP, CSV injection), so an
-/// apostrophe goes first.
+/// A text that is safe for a spreadsheet: a cell that begins like a formula would be run (OWASP, CSV injection), so an apostrophe
+/// is put before it.
 fn cell(text: &str) -> String {
     let shown = printable(text);
-    // What `printable` makes a space of could have begun a formula.
+    // A character that `printable` replaces by a space could begin a formula, too.
     if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) { format!("'{shown}") } else { shown }
 }
 

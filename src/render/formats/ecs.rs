@@ -1,6 +1,6 @@
 //! Events of the Elastic Common Schema, version 8.17, as JSON Lines.
 //!
-//! What ECS has no field for is in `prosody.audit`, under the names that the format `json` has.
+//! Values without a field in ECS are in `prosody.audit`, with the names of the format `json`.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -22,7 +22,7 @@ pub struct Ecs {
 }
 
 impl Ecs {
-    /// For entries of `host`.
+    /// A renderer for the log of `host`.
     #[must_use]
     pub fn new(host: &str) -> Self {
         Self { host: host.to_owned() }
@@ -64,7 +64,7 @@ impl Ecs {
         put("log", json!({ "level": level(meaning.severity), "logger": event.source }));
         put("message", Some(note(event)).filter(|note| !note.is_empty()).into());
         put("service", json!({ "type": "prosody", "name": self.host }));
-        // `user` is who acts, `user.target` whom it concerns, where the two are told apart.
+        // `user` is the actor, and `user.target` the account that the event is about, if both are known.
         let account = event.user.as_deref();
         let actor = event.actor.as_ref().and_then(|actor| actor.jid.as_deref());
         let mut person = actor.or(account).map_or_else(Map::new, user);
@@ -133,7 +133,7 @@ impl Renderer for Ecs {
     }
 }
 
-/// An object of what is there; nothing where nothing is.
+/// An object of the values that exist. Returns JSON's null if there are none.
 fn present<const N: usize>(fields: [(&str, Json); N]) -> Json {
     let object: Map<String, Json> =
         fields.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)).collect();

@@ -1,4 +1,4 @@
-//! JSON Lines: one flat object an entry, as `docs/schema.md` describes and `docs/audit-event.schema.json` says exactly.
+//! JSON Lines: one flat object for each entry. `docs/schema.md` describes it, and `docs/audit-event.schema.json` is its schema.
 
 use std::io::{self, Write};
 
@@ -17,7 +17,7 @@ pub struct Json {
 }
 
 impl Json {
-    /// For entries of `host`.
+    /// A renderer for the log of `host`.
     #[must_use]
     pub fn new(host: &str) -> Self {
         Self { host: host.to_owned() }
@@ -40,9 +40,9 @@ pub(super) fn lines<'a, T: Serialize>(events: &'a [StoredEvent], json: impl Fn(&
     String::from_utf8(lines).unwrap_or_default()
 }
 
-/// Adds a value as JSON in one line, without the end of the line.
+/// Adds a value as JSON in one line, without a newline.
 pub(super) fn push(text: &mut Vec<u8>, value: &impl Serialize) {
-    // Writing to memory can't fail, and names are texts.
+    // Writing to memory can't fail, and all keys are strings.
     let _ = value.serialize(&mut serde_json::Serializer::with_formatter(text, OneLine));
 }
 
@@ -85,7 +85,7 @@ impl Serialize for Line<'_> {
     }
 }
 
-/// Compact JSON in which what would steer a terminal, or end a line for some reader, is escaped.
+/// Compact JSON in which characters are escaped that control a terminal, or that some readers take for the end of a line.
 struct OneLine;
 
 impl Formatter for OneLine {

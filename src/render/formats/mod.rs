@@ -35,20 +35,20 @@ pub enum Format {
     Syslog,
 }
 
-/// What there is to say of a format.
+/// A format in the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FormatInfo {
     /// The format.
     pub format: Format,
-    /// What it is called on the command line.
+    /// Its name on the command line.
     pub name: &'static str,
-    /// What it is.
+    /// Its meaning.
     pub meaning: &'static str,
-    /// How a file of it usually ends, without the dot.
+    /// The usual extension of a file, without the dot.
     pub extension: &'static str,
 }
 
-/// Every format, in the order of the help; the first is what is used where nothing is said.
+/// Every format, in the order of the help. The first is the default.
 pub const FORMATS: &[FormatInfo] = &[
     info(Format::Table, "table", "txt", "a table for people"),
     info(Format::Json, "json", "jsonl", "JSON Lines, one flat object an entry"),
@@ -65,14 +65,14 @@ const fn info(format: Format, name: &'static str, extension: &'static str, meani
 }
 
 impl Format {
-    /// What it is called on the command line.
+    /// Its name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         FORMATS.iter().find(|info| info.format == self).map_or("", |info| info.name)
     }
 }
 
-/// A name that is no format's; says which there are.
+/// A name that is not a format. The message lists the formats.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{name:?} is no format; there are {}", names())]
 pub struct UnknownFormat {

@@ -1,7 +1,7 @@
 //! Events of the Open Cybersecurity Schema Framework, version 1.8.0, as JSON Lines.
 //!
-//! [`taxonomy`](crate::render::taxonomy) says which class and activity an event type is. What OCSF has no place for is in `unmapped`,
-//! under the names that the format `json` has.
+//! [`taxonomy`](crate::render::taxonomy) has the class and activity of each event type. Values without an attribute in OCSF are in
+//! `unmapped`, with the names of the format `json`.
 
 use std::net::IpAddr;
 
@@ -25,7 +25,7 @@ pub struct Ocsf {
 }
 
 impl Ocsf {
-    /// For entries of `host`.
+    /// A renderer for the log of `host`.
     #[must_use]
     pub fn new(host: &str) -> Self {
         Self { host: host.to_owned() }
@@ -148,7 +148,7 @@ impl Renderer for Ocsf {
 }
 
 impl OcsfClass {
-    /// Its number; the category is its thousands.
+    /// Its number. The thousands are the number of its category.
     #[must_use]
     pub const fn uid(self) -> u32 {
         match self {
@@ -194,7 +194,7 @@ fn metadata(event: &StoredEvent) -> Json {
     metadata
 }
 
-/// Who did it. Where an entry names nobody, a class that asks for an actor is given the account.
+/// The actor. If the entry has none, and the class requires one, the account is used.
 fn actor(event: &StoredEvent, class: OcsfClass) -> Json {
     match (&event.actor, &event.user) {
         (Some(Actor { jid: Some(jid), kind, .. }), _) => json!({ "user": user(jid), "app_name": kind }),
@@ -213,8 +213,8 @@ fn user(jid: &str) -> Json {
     }
 }
 
-/// The other end: the address that is stored, or what is stored in its place. For a connection between servers also the other
-/// server's host name.
+/// The other end: the stored address, or what is stored instead. For a connection between servers, also the other server's host
+/// name.
 fn peer(event: &StoredEvent, class: OcsfClass) -> Json {
     let actor = event.actor.as_ref().and_then(|actor| actor.ip.as_ref());
     let ip = event.ip.as_ref().or(actor);
@@ -240,7 +240,7 @@ fn peer(event: &StoredEvent, class: OcsfClass) -> Json {
     if let Some(link) = Link::of(event) {
         endpoint.insert("hostname".to_owned(), json!(link.remote));
     }
-    // The endpoint must be called something.
+    // The endpoint must have a name.
     if !endpoint.keys().any(|name| matches!(name.as_str(), "ip" | "name" | "uid" | "hostname"))
         && (class == OcsfClass::ApiActivity || !endpoint.is_empty())
     {
@@ -250,7 +250,7 @@ fn peer(event: &StoredEvent, class: OcsfClass) -> Json {
     if endpoint.is_empty() { Json::Null } else { endpoint.into() }
 }
 
-/// What an event that is about no account is about: the first thing that its module says of it.
+/// What an event without an account is about: the first detail that its module recorded.
 fn entity(event: &StoredEvent) -> Json {
     let first = event.details.first();
     let kind = first.map_or(event.kind.as_str(), |detail| detail.name.as_str());

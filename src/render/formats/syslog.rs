@@ -1,8 +1,9 @@
-//! Syslog messages with structured data (RFC 5424), one a line.
+//! Syslog messages with structured data (RFC 5424), one in each line.
 //!
-//! HOSTNAME is the host in ASCII: RFC 5424 §6.2.4 wants the name as DNS has it, which is A-labels (RFC 5890) for an
-//! internationalized one. The facility is 13, "log audit". The element `origin` is IANA's. The entry itself is in `audit@32473`: a name without
-//! `@` must be registered, and 32473 is the enterprise number that RFC 5612 gives to whoever has none.
+//! HOSTNAME is the host in ASCII: RFC 5424 §6.2.4 requires the name as in DNS, which has A-labels (RFC 5890) for an
+//! internationalized name. The facility is 13, "log audit". The element `origin` is registered with IANA. The entry itself is in
+//! `audit@32473`, as a name without `@` would have to be registered, and RFC 5612 reserves the enterprise number 32473 for such
+//! use.
 
 use std::fmt::Write as _;
 
@@ -20,7 +21,7 @@ const FACILITY: u32 = 13;
 /// The element with the entry.
 const ELEMENT: &str = "audit@32473";
 
-/// The longest that the name of a parameter, or of a message's type, may be.
+/// The longest name of a parameter or of a message type.
 const NAME: usize = 32;
 
 /// Writes syslog messages.
@@ -31,7 +32,7 @@ pub struct Syslog {
 }
 
 impl Syslog {
-    /// For entries of `host`, which is called `ascii` in ASCII. Without that name HOSTNAME is the nil value, `-`.
+    /// A renderer for the log of `host`, whose name in ASCII is `ascii`. Without that name, HOSTNAME is the nil value, `-`.
     #[must_use]
     pub fn new(host: &str, ascii: Option<&str>) -> Self {
         Self {
@@ -52,7 +53,7 @@ impl Syslog {
                 None => {}
             }
         }
-        // What has no good name is in the message all the same.
+        // A value whose name is not allowed here is only in the message.
         for (name, value) in details(event).iter().filter(|(name, _)| name.len() <= NAME && name.bytes().all(is_name)) {
             push_parameter(line, name, value);
         }
@@ -76,7 +77,7 @@ impl Renderer for Syslog {
     }
 }
 
-/// A text as a header field: printable ASCII without spaces, so long at most; `-` where nothing is left.
+/// A text as a header field: printable ASCII without spaces, at most `longest` characters, or `-` if it is empty.
 fn word(text: &str, longest: usize) -> String {
     let word: String = text.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).take(longest).collect();
     if word.is_empty() { "-".to_owned() } else { word }

@@ -8,48 +8,48 @@ use crate::render::columns::{Column, Columns};
 use crate::render::printable::printable;
 use crate::time::zone::Zone;
 
-/// Between two columns.
+/// The space between two columns.
 const GAP: &str = "  ";
 
-/// The narrowest that a column may get.
+/// The smallest width of a column, in cells.
 const NARROWEST: usize = 8;
 
-/// How many rows are held back until the columns are certain.
+/// How many rows are held back until the columns are known.
 const HELD: usize = 50;
 
-/// What a time with an offset of its own takes more: ` +01:00`.
+/// The additional width of a time with its own offset: ` +01:00`.
 const OFFSET: usize = 7;
 
-/// A table of events, written in as many pieces as they arrive in, with one header.
+/// A table of events with one header, written piece by piece.
 ///
-/// The first rows are held back until there are [`HELD`] of them, or no more come: they decide which columns there are, and how
-/// wide. What a later row has for a column that is not there stands in its note. A later cell that is wider goes on to the right if
-/// the terminal has room, and is cut if not.
+/// The first [`HELD`] rows are held back. They determine which columns there are, and how wide. If a later row has a value for a
+/// missing column, it is shown in the note. A later cell that is wider extends to the right if the terminal has room, and is cut
+/// otherwise.
 #[derive(Debug)]
 pub struct Table {
     columns: Columns,
-    /// How many cells the terminal has in a row. `None` if the output is no terminal: then nothing is cut.
+    /// The width of the terminal, in cells. `None` if the output is not a terminal. Nothing is cut then.
     width: Option<usize>,
     zone: Zone,
     coloured: bool,
-    /// Whether rows are shown at once, as they come. Then all usual columns are there.
+    /// Whether rows are shown at once. Then the table has all usual columns.
     live: bool,
     held: Vec<Row>,
-    /// The columns, once they are certain.
+    /// The columns, once they are known.
     layout: Option<Vec<Laid>>,
-    /// The offset in the header, once it is certain.
+    /// The offset in the header, once it is known.
     offset: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Laid {
     column: Column,
-    /// Where its cell is in a row.
+    /// The index of its cell in a row.
     index: usize,
     width: usize,
 }
 
-/// An event as cells: one for each column that may be shown.
+/// An event as cells, one for each column that may be shown.
 #[derive(Clone, Debug)]
 struct Row {
     cells: Vec<String>,
@@ -64,19 +64,20 @@ impl Table {
         Self { columns, width, zone, coloured: false, live: false, held: Vec::new(), layout: None, offset: None }
     }
 
-    /// The same, with colours for event types that an operator looks for.
+    /// Sets whether event types are coloured.
     #[must_use]
     pub fn coloured(self, coloured: bool) -> Self {
         Self { coloured, ..self }
     }
 
-    /// The same, with each row shown as it comes.
+    /// Sets whether each row is shown at once.
     #[must_use]
     pub fn live(self, live: bool) -> Self {
         Self { live, ..self }
     }
 
-    /// The lines for `events`, each ended by a newline, with the header before the first. Nothing while rows are held back.
+    /// The lines for `events`, each with a newline, and the header before the first. Returns an empty text while rows are held
+    /// back.
     pub fn lines(&mut self, events: &[StoredEvent]) -> String {
         if events.is_empty() {
             return String::new();
@@ -98,7 +99,7 @@ impl Table {
         if self.layout.is_some() || self.held.is_empty() { String::new() } else { self.begun(true) }
     }
 
-    /// The header and the rows that were held back. `whole`: they are all.
+    /// The header and the rows that were held back. `whole` says that there are no other rows.
     fn begun(&mut self, whole: bool) -> String {
         let held = std::mem::take(&mut self.held);
         let layout = self.arrange(&held, whole);
@@ -126,7 +127,7 @@ impl Table {
 
     fn row(&self, event: &StoredEvent) -> Row {
         let wanted = self.columns.wanted();
-        // What is never shown need not be made.
+        // Cells that are never shown are not made.
         let cells = wanted.into_iter().map(|(column, asked)| if asked == Some(false) { String::new() } else { self.cell(column, event) });
         Row { cells: cells.collect(), colour: if self.coloured { colour_of(&event.kind) } else { None }, time: event.time }
     }
@@ -143,7 +144,7 @@ impl Table {
             return printable(&column.text(event, self.zone));
         }
         let (time, offset) = self.zone.show(event.time);
-        // Where summer time begins or ends within the table, a time alone could be one of two.
+        // If summer time begins or ends within the table, a time without offset would be ambiguous.
         if self.offset.as_ref() == Some(&offset) {
             time
         } else {
@@ -180,7 +181,7 @@ impl Table {
     fn push_row(&self, lines: &mut String, layout: &[Laid], row: &Row) {
         let mut laid = layout.to_vec();
         let mut cells: Vec<String> = layout.iter().map(|laid| row.cells.get(laid.index).cloned().unwrap_or_default()).collect();
-        // What has no column stands in the note, or behind the row.
+        // Values without a column are in the note, or after the row.
         let missing = self.columns.wanted().into_iter().enumerate().filter(|(index, (_, asked))| {
             asked.is_none() && !layout.iter().any(|laid| laid.index == *index) && row.cells.get(*index).is_some_and(|cell| !cell.is_empty())
         });
@@ -199,7 +200,7 @@ impl Table {
             }
         }
         if let Some(terminal) = self.width {
-            // A wide cell goes on to the right as far as the row has room.
+            // A wide cell extends to the right as far as the row has room.
             let mut room = terminal.saturating_sub(total(&laid));
             for (laid, cell) in laid.iter_mut().zip(&cells) {
                 let more = cell.width().saturating_sub(laid.width).min(room);
@@ -235,14 +236,14 @@ impl Renderer for Table {
     }
 }
 
-/// How many cells a row of these columns takes.
+/// The width of a row with these columns, in cells.
 fn total(layout: &[Laid]) -> usize {
     let gaps = GAP.len().saturating_mul(layout.len().saturating_sub(1));
     layout.iter().map(|column| column.width).sum::<usize>().saturating_add(gaps)
 }
 
-/// Makes columns narrower until a row fits the terminal. The widest column gives way first, the event type after all others; a time
-/// is never cut.
+/// Makes columns narrower until a row fits the terminal. The widest column is narrowed first, the event type last. A time is never
+/// cut.
 fn give_way(layout: &mut [Laid], terminal: usize) {
     while total(layout) > terminal {
         let can_give_way = |column: &&mut Laid| column.column != Column::Time && column.width > NARROWEST;
@@ -252,7 +253,7 @@ fn give_way(layout: &mut [Laid], terminal: usize) {
     }
 }
 
-/// The colour of an event type (ECMA-48): red where something was refused or broke, yellow where something was taken away.
+/// The colour of an event type (ECMA-48): red if something was refused or failed, yellow if something was removed.
 fn colour_of(kind: &str) -> Option<&'static str> {
     let ends = |endings: &[&str]| endings.iter().any(|ending| kind.ends_with(ending));
     if ends(&["-failure", "-refused", "-crashed", "-lost"]) {

@@ -12,14 +12,15 @@ use crate::render::Renderer;
 use crate::render::printable::steers;
 use crate::time::rfc3339;
 
-/// Writes XML: `<audit-log host="…">`, in which an `<entry stored="…" class="…">` holds an `<audit-event/>` as it is stored.
+/// Writes XML: `<audit-log host="…">` with an `<entry stored="…" class="…">` for each `<audit-event/>`, which is written as it is
+/// stored.
 #[derive(Debug)]
 pub struct Xml {
     host: String,
 }
 
 impl Xml {
-    /// For entries of `host`.
+    /// A renderer for the log of `host`.
     #[must_use]
     pub fn new(host: &str) -> Self {
         Self { host: host.to_owned() }
@@ -43,7 +44,7 @@ impl Renderer for Xml {
                 text.push_str("\" class=\"");
                 push_escaped(&mut text, class);
             }
-            // An entry without the attribute may be known by the archive's column.
+            // The account of an entry without the attribute may be in the archive's `with`.
             if let Some(user) = &event.user {
                 text.push_str("\" user=\"");
                 push_escaped(&mut text, user);
@@ -65,8 +66,8 @@ impl Renderer for Xml {
     }
 }
 
-/// Whether `xml` may stand in a document as it is: one element with plain names and declared prefixes, and every character
-/// one that XML has. What Prosody stores always may; what is not goes into the document as text.
+/// Whether `xml` can be copied into a document: one element with plain names, declared prefixes, and valid characters only. This is
+/// true of all that Prosody stores. Other content is written as text.
 fn is_element(xml: &str) -> bool {
     let mut reader = Reader::from_str(xml);
     let mut prefixes: Vec<Vec<String>> = Vec::new();
@@ -97,7 +98,7 @@ fn is_element(xml: &str) -> bool {
             }
             Ok(Event::GeneralRef(reference)) => inside && resolve(&reference).is_ok_and(|text| text.chars().all(is_xml)),
             Ok(Event::Eof) => return !inside && roots == 1,
-            // Declarations, comments and the like; Prosody writes none.
+            // Declarations, comments and so on, which Prosody does not write.
             Ok(_) | Err(_) => false,
         };
         if !good {
@@ -106,7 +107,7 @@ fn is_element(xml: &str) -> bool {
     }
 }
 
-/// Whether a start tag may stand in a document, within the elements whose prefixes are given; adds its own.
+/// Whether a start tag can be copied into a document, inside elements with the given prefixes. Adds the prefixes that it declares.
 fn is_tag(tag: &BytesStart<'_>, prefixes: &mut Vec<Vec<String>>) -> bool {
     let mut names = vec![tag.name().into_inner().to_owned()];
     let mut declared = vec!["xml".to_owned()];
@@ -143,7 +144,7 @@ fn push_escaped(text: &mut String, value: &str) {
             '<' => text.push_str("&lt;"),
             '>' => text.push_str("&gt;"),
             '"' => text.push_str("&quot;"),
-            // A reader makes spaces of these in an attribute.
+            // A parser replaces these by spaces in an attribute.
             '\n' | '\t' => {
                 let _ = write!(text, "&#x{:x};", u32::from(c));
             }
@@ -161,7 +162,7 @@ fn push_visible(text: &mut String, xml: &str) {
     }
 }
 
-/// A character of XML; what would steer a terminal as a reference, which means the same.
+/// A character as XML. One that controls a terminal is written as a reference, which means the same.
 fn push_character(text: &mut String, c: char) {
     if steers(c) && !matches!(c, '\n' | '\t') {
         let _ = write!(text, "&#x{:x};", u32::from(c));

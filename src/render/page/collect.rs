@@ -1,4 +1,4 @@
-//! What the page keeps while entries go by: numbers, and a few entries behind each of them.
+//! What the report keeps of the entries: numbers, and the newest entries behind each number.
 
 use std::collections::HashMap;
 
@@ -7,28 +7,28 @@ use crate::render::note::note;
 use crate::render::printable::printable;
 use crate::render::totals::tally::{Counts, Timeline};
 
-/// How many entries are kept behind a figure.
+/// How many entries are kept behind a number.
 pub(super) const BEHIND: usize = 10;
 
-/// How many entries are kept behind a stretch of time, of which there are many.
+/// How many entries are kept behind each period of the timeline.
 const BEHIND_TIME: usize = 5;
 
-/// How many accounts are followed from country to country.
+/// For how many accounts countries are remembered.
 const ACCOUNTS: usize = 4096;
 
-/// How many countries of one account.
+/// How many countries are remembered of one account.
 const COUNTRIES: usize = 16;
 
-/// How many silences are shown.
+/// How many gaps are shown.
 const SILENCES: usize = 5;
 
-/// The shortest silence that is worth a line, in seconds.
+/// The shortest gap that is shown, in seconds.
 const SILENCE: f64 = 3600.0;
 
-/// The longest that a text of an entry is kept, in characters.
+/// The longest part of a text that is kept, in characters.
 const TEXT: usize = 200;
 
-/// An entry, as far as the page shows it. Every text is fit to be read, but not yet to stand in HTML.
+/// An entry, as far as the report shows it. Its texts are printable, but not yet escaped for HTML.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Line {
     pub(super) time: f64,
@@ -62,13 +62,13 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// The newest of the entries behind a figure.
+/// The newest of the entries behind a number.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent {
     lines: Vec<Line>,
     /// How many entries there were.
     pub(super) entries: u64,
-    /// How many events they stand for.
+    /// How many events that is.
     pub(super) events: u64,
 }
 
@@ -80,7 +80,7 @@ impl Recent {
     }
 
     fn keep(&mut self, event: &StoredEvent, limit: usize) {
-        // Entries come newest first, or oldest first; an entry that is not kept costs nothing.
+        // Entries come newest first or oldest first. An entry that is not kept is not copied.
         if self.lines.len() >= limit {
             if self.lines.last().is_some_and(|oldest| oldest.time >= event.time) {
                 return;
@@ -97,7 +97,7 @@ impl Recent {
     }
 }
 
-/// Numbers by name, with the newest entries behind each.
+/// Numbers by name, with the newest entries behind each number.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Groups {
     pub(super) counts: Counts,
@@ -132,7 +132,7 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// Adds an entry that `timeline` has just counted at `clock`, the time that a clock of the page's zone shows.
+    /// Adds an entry that `timeline` has just counted at `clock`, in local time of the report's zone.
     pub(super) fn add(&mut self, timeline: &Timeline, clock: i64, event: &StoredEvent) {
         if self.length != timeline.length() {
             self.length = timeline.length();
@@ -147,7 +147,7 @@ impl Times {
         self.recent.entry(begin).or_default().keep(event, BEHIND_TIME);
     }
 
-    /// The newest entries from `begin` on, in a stretch so long.
+    /// The newest entries of the period that begins at `begin` and is `length` seconds long.
     pub(super) fn behind(&self, begin: i64, length: i64) -> Vec<&Line> {
         let within = |other: &&i64| (begin..begin.saturating_add(length)).contains(*other);
         let mut lines: Vec<&Line> =
@@ -164,11 +164,11 @@ fn merge(into: &mut Recent, other: Recent) {
     into.lines.truncate(BEHIND_TIME);
 }
 
-/// Countries from which accounts logged in.
+/// The countries from which accounts logged in.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Travels {
     accounts: HashMap<String, Vec<Stay>>,
-    /// Whether there were more accounts than are followed.
+    /// Whether there were more accounts than are remembered.
     pub(super) incomplete: bool,
 }
 
@@ -195,7 +195,7 @@ impl Travels {
         }
     }
 
-    /// The first login of an account from each country but the first, newest first.
+    /// The first login of each account from each country except its first country, newest first.
     pub(super) fn arrivals(&self) -> Vec<&Line> {
         let mut arrivals = Vec::new();
         for stays in self.accounts.values() {
@@ -208,16 +208,16 @@ impl Travels {
     }
 }
 
-/// A stretch of time in which nothing was stored.
+/// A gap: a period in which no entry was stored.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Silence {
     pub(super) from: f64,
     pub(super) to: f64,
-    /// Whether the server did not run, as far as the entries around it say.
+    /// Whether the entries around it show that the server did not run.
     pub(super) explained: bool,
 }
 
-/// The longest silences.
+/// The longest gaps.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Silences {
     previous: Option<(f64, String)>,
@@ -248,7 +248,7 @@ impl Silences {
         }
     }
 
-    /// The longest first.
+    /// The gaps, the longest first.
     pub(super) fn longest(&self) -> &[Silence] {
         &self.longest
     }

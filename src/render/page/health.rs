@@ -96,7 +96,7 @@ impl Report {
     }
 }
 
-/// A length of time of an hour and more, to the hour.
+/// A length of time in words, rounded down to hours.
 fn long_period(seconds: i64) -> String {
     let hours = seconds / 3600;
     let (days, hours) = (hours / 24, hours % 24);

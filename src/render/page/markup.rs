@@ -1,4 +1,4 @@
-//! Pieces of HTML. Whatever comes from an entry goes through [`text`].
+//! Pieces of HTML. All text from an entry goes through [`text`].
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use crate::render::totals::tally::{Bucket, grouped};
 use crate::time::rfc3339;
 use crate::time::zone::Zone;
 
-/// A text that may stand between tags and in a quoted attribute.
+/// A text, escaped for use between tags and in quoted attributes.
 pub(super) fn text(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in printable(text).chars() {
@@ -25,7 +25,7 @@ pub(super) fn text(text: &str) -> String {
     escaped
 }
 
-/// A text from outside: whichever way it is written, what stands around it stays where it is.
+/// A text from outside, isolated so that its writing direction does not affect the text around it.
 pub(super) fn foreign(value: &str) -> String {
     format!("<bdi>{}</bdi>", text(value))
 }
@@ -45,7 +45,7 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
     }
 }
 
-/// Entries as a list. Writing to a string can't fail, here and below.
+/// Entries as a list.
 pub(super) fn push_lines<'a>(page: &mut String, lines: impl IntoIterator<Item = &'a Line>, zone: Zone) {
     page.push_str("<ol class=\"lines\">\n");
     for line in lines {
@@ -72,7 +72,7 @@ pub(super) fn push_lines<'a>(page: &mut String, lines: impl IntoIterator<Item = 
     page.push_str("</ol>\n");
 }
 
-/// The entries behind a figure, to be opened.
+/// The entries behind a number, as a section that can be opened.
 pub(super) fn push_behind<'a>(page: &mut String, lines: impl ExactSizeIterator<Item = &'a Line>, zone: Zone) {
     let title = match lines.len() {
         0 => return,
@@ -87,13 +87,13 @@ pub(super) fn push_behind<'a>(page: &mut String, lines: impl ExactSizeIterator<I
 /// A table of numbers by name, each with its entries.
 pub(super) struct Ranked<'a> {
     pub(super) caption: &'a str,
-    /// What a name is.
+    /// The title of the column of names.
     pub(super) name: &'a str,
     pub(super) groups: &'a Groups,
     pub(super) limit: usize,
-    /// The class of its bars.
+    /// The CSS class of its bars.
     pub(super) bars: &'a str,
-    /// What is said where there is nothing.
+    /// The text if there are no names.
     pub(super) nothing: &'a str,
 }
 
@@ -147,7 +147,7 @@ impl Ranked<'_> {
     }
 }
 
-/// `part` of `whole` as a share of `scale`, with a decimal; something is never nothing.
+/// `part` of `whole` as a share of `scale`, with one decimal. A part above zero is at least the smallest share.
 fn scaled(part: u64, whole: u64, scale: u64) -> f64 {
     #[allow(clippy::cast_precision_loss)] // It becomes a length in a drawing.
     let share = if whole == 0 { 0.0 } else { part as f64 / whole as f64 * scale as f64 };
@@ -161,8 +161,8 @@ fn bar(count: u64, most: u64, class: &str) -> String {
     )
 }
 
-/// Events over time as bars, of which those with events lead to the row `t<number>`. `label` gives the words of a bucket,
-/// `mark` shorter ones.
+/// Events over time as bars. Each bar with events links to the row `t<number>`. `label` returns the text of a bucket, `mark` a
+/// shorter one.
 pub(super) fn push_chart(
     page: &mut String,
     buckets: &[(i64, Bucket)],
@@ -171,7 +171,7 @@ pub(super) fn push_chart(
     mark: impl Fn(i64) -> String,
 ) {
     let most = buckets.iter().map(|(_, bucket)| bucket.events).max().unwrap_or_default();
-    // A few bars do not fill the page.
+    // A few bars must not fill the whole width.
     let width = buckets.len().max(12).saturating_mul(10);
     let _ = writeln!(
         page,

@@ -24,19 +24,19 @@ use markup::{Ranked, counted, foreign, percent, push_behind, push_chart, push_li
 const HEAD: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 
-/// The SHA-256 of the style, by which the page's policy knows it.
+/// The SHA-256 of the style, which the policy allows.
 const STYLE_HASH: &str = "sha256-EdahlgrazAvFXTuUkkhsWiERicIyZts9sRvU8dVKa8k=";
 
-/// How many bars the drawing of events over time has at most.
+/// The largest number of bars in the chart of events over time.
 const BARS: usize = 62;
 
-/// How many names a table has.
+/// How many names a table of failures shows.
 const NAMES: usize = 10;
 
-/// How many arrivals in new countries are listed.
+/// How many logins from new countries, and new clients, are listed.
 const ARRIVALS: usize = 10;
 
-/// Collects entries, and writes the page when the last one is in.
+/// Collects entries, and writes the page at the end.
 #[derive(Debug)]
 pub struct Report {
     host: String,
@@ -63,7 +63,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// For entries of `host`, with times in `zone`. `made` is when the page is made, in UNIX seconds.
+    /// A report of `host`, with times in `zone`. `made` is when it is made, in UNIX seconds.
     #[must_use]
     pub fn new(host: &str, zone: Zone, made: f64) -> Self {
         Self {
@@ -91,7 +91,7 @@ impl Report {
         }
     }
 
-    /// Collects one more entry.
+    /// Adds an entry.
     pub fn add(&mut self, event: &StoredEvent) {
         let meaning = meaning(&event.kind);
         self.totals.add(event);
@@ -130,10 +130,10 @@ impl Report {
         }
     }
 
-    /// The page.
+    /// The page, of the entries so far.
     #[must_use]
     pub fn text(&self) -> String {
-        // The host is put in last: what it is called can't be taken for a place to put something.
+        // The name of the host is put in last, so that a name such as "{style}" is not replaced.
         let mut page = HEAD.replace("{hash}", STYLE_HASH).replace("{style}", STYLE).replace("{title}", &text(&self.host));
         self.push_header(&mut page);
         page.push_str("<main>\n");

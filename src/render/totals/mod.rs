@@ -1,4 +1,4 @@
-//! What statistics and reports count of each entry.
+//! The totals that statistics and the report have in common.
 
 pub mod stats;
 pub mod tally;
@@ -9,13 +9,13 @@ use crate::render::taxonomy::{Outcome, meaning};
 use crate::render::totals::tally::{Counts, Timeline};
 use crate::time::zone::Zone;
 
-/// Totals over entries. An entry that stands for several events counts as so many.
+/// Totals over entries. A summary counts as the number of its events.
 #[derive(Clone, Debug)]
 pub struct Totals {
     zone: Zone,
     /// How many entries there were.
     pub entries: u64,
-    /// How many events they stand for.
+    /// How many events that is.
     pub events: u64,
     /// How many of the events were failures.
     pub failures: u64,
@@ -29,12 +29,12 @@ pub struct Totals {
     pub networks: Counts,
     /// Events by country.
     pub countries: Counts,
-    /// Events over time, by the clock of the zone.
+    /// Events over time, in local time of the zone.
     pub timeline: Timeline,
 }
 
 impl Totals {
-    /// Of nothing yet.
+    /// Totals of no entries.
     #[must_use]
     pub fn new(zone: Zone) -> Self {
         Self {
@@ -70,15 +70,15 @@ impl Totals {
     }
 }
 
-/// What a clock of a zone shows at a UNIX time, as the seconds since 1970 on that clock.
+/// The local time of a zone at a UNIX time, as seconds since 1970 in local time.
 #[must_use]
 #[allow(clippy::cast_possible_truncation)] // `as` saturates.
 pub fn clock(time: f64, zone: Zone) -> i64 {
     (time.floor() as i64).saturating_add(zone.offset(time))
 }
 
-/// The network that an event came from: that of an address by the prefixes that the log uses where one is not configured
-/// (24 bits of IPv4, 48 of IPv6), or what is stored in place of the address.
+/// The network that an event came from: that of the stored address (24 bits of IPv4, 48 of IPv6), or what is stored instead of the
+/// address.
 #[must_use]
 pub fn network(event: &StoredEvent) -> Option<String> {
     let Some(ip) = &event.ip else { return event.ip_hash.as_ref().map(|hash| format!("hash {hash}")) };

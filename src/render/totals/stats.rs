@@ -1,6 +1,7 @@
 //! Totals for a terminal: by type, account, network and country, and over time.
 //!
-//! Memory is bounded: see [`tally`](crate::render::totals::tally). Where a number can't be exact, a line says by how much it may be too low.
+//! Memory is bounded: see [`tally`](crate::render::totals::tally). If a number is not exact, a line says by how much it may be too
+//! low.
 
 use std::fmt::Write as _;
 
@@ -15,22 +16,22 @@ use crate::render::totals::Totals;
 use crate::render::totals::tally::{Bucket, Counts, grouped};
 use crate::time::zone::Zone;
 
-/// How many names a table of totals has.
+/// How many names each table of totals shows.
 const NAMES: usize = 10;
 
 /// How many rows the histogram has at most.
 const ROWS: usize = 31;
 
-/// The longest that a bar may be, and the shortest, in cells.
+/// The width of the longest bar, in cells: as much as fits, within this range.
 const BAR: std::ops::RangeInclusive<usize> = 4..=40;
 
-/// How wide a table is where the output is no terminal.
+/// The width of a table if the output is not a terminal.
 const WIDTH: usize = 100;
 
-/// Red, for failures; dim, for what is only there to guide the eye; the end of both.
+/// Red for failures, dim for lines that guide the eye, and the end of both.
 const COLOURS: [&str; 3] = ["\u{1b}[31m", "\u{1b}[2m", "\u{1b}[0m"];
 
-/// Counts entries, and writes the totals when the last one is in.
+/// Counts entries, and writes the totals at the end.
 #[derive(Debug)]
 pub struct Stats {
     host: String,
@@ -41,7 +42,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// For a terminal of `width` cells, if it is one.
+    /// Statistics for a terminal of `width` cells. `None` if the output is not a terminal.
     #[must_use]
     pub fn new(host: &str, width: Option<usize>, zone: Zone, coloured: bool) -> Self {
         Self { host: host.to_owned(), width: width.unwrap_or(WIDTH), zone, coloured, totals: Totals::new(zone) }
@@ -135,13 +136,13 @@ impl Stats {
         }
     }
 
-    /// A bar in eighths of a cell, with failures in front.
+    /// A bar in eighths of a cell. The share of failures comes first.
     fn bar(&self, bucket: &Bucket, most: u64, room: usize) -> String {
         let cells = room.clamp(*BAR.start(), *BAR.end());
         let eighths = |events: u64| {
             let scaled =
                 u128::from(events).saturating_mul(cells.saturating_mul(8) as u128).checked_div(u128::from(most)).unwrap_or_default();
-            // Something is never shown as nothing.
+            // A number above zero always has a visible bar.
             usize::try_from(scaled).unwrap_or_default().max(usize::from(events > 0))
         };
         let (all, failed) = (eighths(bucket.events), eighths(bucket.failures) / 8);

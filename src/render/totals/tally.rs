@@ -1,20 +1,20 @@
-//! Counting in bounded memory: the most frequent of very many, and how much happened when.
+//! Counting in bounded memory: the most frequent of very many names, and events over time.
 
 use std::collections::{BTreeMap, HashMap};
 
-/// How many different names are told apart at most.
+/// How many different names are counted at most.
 const NAMES: usize = 4096;
 
-/// The longest that a name is kept, in bytes.
+/// The longest part of a name that is kept, in bytes.
 const NAME: usize = 256;
 
 /// How many buckets a timeline has at most.
 const BUCKETS: usize = 2000;
 
-/// How often each name came.
+/// How often each name occurred.
 ///
-/// Up to 4,096 different names the counts are exact. Beyond that they are Misra and Gries' summary: each may be too low by
-/// at most [`Counts::uncertainty`], and a name that came more often than that is never missing.
+/// Counts are exact for up to 4,096 different names. For more names they are those of Misra and Gries' algorithm: each may be too
+/// low by at most [`Counts::uncertainty`], and a name that occurred more often than that is never missing.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     table: HashMap<String, u64>,
@@ -22,19 +22,19 @@ pub struct Counts {
     uncertainty: u64,
 }
 
-/// The most frequent names, and what is left.
+/// The most frequent names, and the total of the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ranking<'a> {
-    /// Names with their counts, the most frequent first; of equals, the first in the alphabet.
+    /// Names with their counts, the most frequent first. Names with equal counts are in alphabetical order.
     pub top: Vec<(&'a str, u64)>,
     /// The count of all other names.
     pub rest: u64,
-    /// How many other names there are; nothing where that is not known.
+    /// How many other names there are. `None` if that is not known.
     pub others: Option<usize>,
 }
 
 impl Counts {
-    /// Counts `name` as often as `count` says.
+    /// Counts `name` `count` times.
     pub fn add(&mut self, name: &str, count: u64) {
         self.total = self.total.saturating_add(count);
         let name = shortened(name);
@@ -48,7 +48,7 @@ impl Counts {
         }
     }
 
-    /// How much was counted.
+    /// The sum of all counts.
     #[must_use]
     pub const fn total(&self) -> u64 {
         self.total
@@ -60,7 +60,7 @@ impl Counts {
         self.uncertainty
     }
 
-    /// How many different names there were; nothing where they were too many to tell.
+    /// How many different names there were. Returns `None` if there were too many to count.
     #[must_use]
     pub fn distinct(&self) -> Option<usize> {
         (self.uncertainty == 0).then_some(self.table.len())
@@ -83,7 +83,7 @@ impl Counts {
         Ranking { rest: self.total.saturating_sub(shown), top, others }
     }
 
-    /// Makes room: what is rarer than the 4,096 most frequent goes, and everything else is lowered by as much.
+    /// Makes room: lowers all counts by that of the next most frequent name after the 4,096 kept, and drops what reaches zero.
     fn shrink(&mut self) {
         let mut counts: Vec<u64> = self.table.values().copied().collect();
         counts.sort_unstable_by(|a, b| b.cmp(a));
@@ -100,7 +100,7 @@ fn shortened(name: &str) -> &str {
     (0..=NAME).rev().find_map(|end| name.get(..end)).filter(|_| name.len() > NAME).unwrap_or(name)
 }
 
-/// What happened within a stretch of time.
+/// The events of a period of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bucket {
     /// Events.
@@ -109,12 +109,12 @@ pub struct Bucket {
     pub failures: u64,
 }
 
-/// How long a bucket of a timeline may be, in seconds. Each fits the next without a rest.
+/// The possible lengths of a bucket, in seconds. Each is a multiple of the one before it.
 const LENGTHS: &[i64] = &[60, 300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600, DAY, 7 * DAY, 28 * DAY, 364 * DAY, 3640 * DAY];
 
 const DAY: i64 = 86_400;
 
-/// Events over time. Buckets get longer where they would get too many.
+/// Events over time. Buckets become longer before there are too many of them.
 #[derive(Clone, Debug)]
 pub struct Timeline {
     length: i64,
@@ -128,7 +128,7 @@ impl Default for Timeline {
 }
 
 impl Timeline {
-    /// Counts events at `time`, in seconds; of some zone, if buckets are to begin there at midnight.
+    /// Counts events at `time`, in seconds. Buckets of days begin at midnight of the zone that the times are in.
     pub fn add(&mut self, time: i64, events: u64, failures: u64) {
         let bucket = self.buckets.entry(time.div_euclid(self.length)).or_default();
         bucket.events = bucket.events.saturating_add(events);
@@ -136,8 +136,8 @@ impl Timeline {
         while self.buckets.len() > BUCKETS && self.lengthen() {}
     }
 
-    /// At most `limit` buckets (but never fewer than two) from the first event to the last, those in which nothing
-    /// happened too: when each begins, and what happened in it. Then their length, in seconds.
+    /// The buckets from the first event to the last, empty ones included, at most `limit` (and at least two): when each begins, and
+    /// what happened in it. Also returns the length of a bucket, in seconds.
     #[must_use]
     pub fn buckets(&self, limit: usize) -> (Vec<(i64, Bucket)>, i64) {
         let mut coarse = self.clone();
@@ -145,25 +145,25 @@ impl Timeline {
         let (Some((first, _)), Some((last, _))) = (coarse.buckets.first_key_value(), coarse.buckets.last_key_value()) else {
             return (Vec::new(), coarse.length);
         };
-        // Nobody looks at centuries.
+        // A longer timeline is not useful.
         let numbers = (*first..=*last).take(limit.max(2));
         let bucket = |number: i64| (number.saturating_mul(coarse.length), coarse.buckets.get(&number).copied().unwrap_or_default());
         (numbers.map(bucket).collect(), coarse.length)
     }
 
-    /// How long a bucket is at the moment, in seconds.
+    /// The present length of a bucket, in seconds.
     #[must_use]
     pub const fn length(&self) -> i64 {
         self.length
     }
 
-    /// How many buckets there are from the first to the last.
+    /// The number of buckets from the first to the last.
     fn span(&self) -> usize {
         let ends = self.buckets.first_key_value().zip(self.buckets.last_key_value());
         ends.map_or(0, |((first, _), (last, _))| usize::try_from(last.saturating_sub(*first).saturating_add(1)).unwrap_or(usize::MAX))
     }
 
-    /// Makes the buckets longer; says whether that was possible.
+    /// Makes the buckets longer. Returns whether that was possible.
     fn lengthen(&mut self) -> bool {
         let Some(length) = LENGTHS.iter().copied().find(|length| *length > self.length) else { return false };
         let factor = length.checked_div(self.length).unwrap_or(1);
@@ -179,7 +179,7 @@ impl Timeline {
     }
 }
 
-/// A number with a comma at every third place.
+/// A number with commas between groups of three digits.
 #[must_use]
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
