@@ -1,25 +1,25 @@
-//! The one registry of event types: what there is to record, by which module, and what an entry of it may carry.
+//! The registry of event types: what is recorded, by which module, and which elements an entry may have.
 //!
-//! `prosodyctl mod_audit --events` prints it, the README's table is checked against it, and so is what the end-to-end specs
-//! find in the stores of real servers. Modules that are not ours may record types of their own.
+//! `prosodyctl mod_audit --events` prints it. The documentation is checked against it, and so is what the end-to-end specs find in
+//! the stores of real servers. Other modules may record types of their own.
 
 use std::fmt;
 
-/// Who can cause events of a type, and so how many of them are recorded one by one (see [`crate::flood`]). Where several can, the
-/// one who needs least for it.
+/// Who can cause events of a type. Flood control uses it to limit how many are recorded one by one. If several can cause them, this
+/// is the one with the fewest rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
-    /// Anybody who can reach the server, without logging in.
+    /// Anybody who can reach the server, without a login.
     Stranger,
-    /// Everybody who has an account, on this server or, in rooms, on another one.
+    /// Anybody with an account on this server or, in rooms, on another server.
     User,
-    /// Everybody who has rights in a room. Who makes a room has them, but moderators do many things at once.
+    /// Anybody with rights in a room, such as its creator. Moderators may do many things at once.
     Moderator,
     /// Another server, or a component.
     RemoteServer,
-    /// An administrator: somebody who could also stop the log. These events are never only counted.
+    /// An administrator, who could also stop the log. These events are always recorded one by one.
     Administrator,
-    /// The server by itself. These are never only counted either.
+    /// The server itself. These events are always recorded one by one, too.
     Server,
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for Series {
     }
 }
 
-/// A type of event that our modules record.
+/// An event type of this log's modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventType {
     /// The name, as it is stored.
@@ -50,11 +50,11 @@ pub struct EventType {
     pub module: &'static str,
     /// Who can cause it.
     pub cause: Cause,
-    /// What happened, in words that go on from "when".
+    /// What happened, as a sentence that continues "recorded when".
     pub meaning: &'static str,
-    /// The first series of Prosody that lets one know.
+    /// The first series of Prosody with which it is recorded.
     pub since: Series,
-    /// The elements that an entry may carry, beside `session`, `actor` and (one that stands for several events) `repeated`.
+    /// The elements that an entry may have besides `session`, `actor` and, in a summary, `repeated`.
     pub details: &'static [&'static str],
 }
 
@@ -76,43 +76,43 @@ const fn event(
 #[rustfmt::skip] // A table: one row a line.
 pub const EVENT_TYPES: &[EventType] = &[
     event("mod_audit_auth", "authentication-success", User, V0_12, &["authentication", "tls"], "somebody logged in"),
-    event("mod_audit_auth", "authentication-failure", Stranger, V0_12, &["authentication", "tls"], "somebody tried and was refused"),
-    event("mod_audit_auth", "new-client", User, V0_12, &["client-info"], "an account is used with a client that it was not used with before (needs `mod_client_management`)"),
+    event("mod_audit_auth", "authentication-failure", Stranger, V0_12, &["authentication", "tls"], "a login failed"),
+    event("mod_audit_auth", "new-client", User, V0_12, &["client-info"], "an account was used with a new client (needs `mod_client_management`)"),
     event("mod_audit_auth", "resource-bound", User, V0_12, &["resource"], "a login was completed with a resource (with `audit_auth_sessions`)"),
-    event("mod_audit_auth", "session-ended", User, V0_12, &["ended"], "that is over: after how long, and why (with `audit_auth_sessions`)"),
+    event("mod_audit_auth", "session-ended", User, V0_12, &["ended"], "a session ended: after how long, and why (with `audit_auth_sessions`)"),
     event("mod_audit_register", "user-registered", Stranger, V0_12, &["role", "invite-used", "tls"], "an account was made, in-band or over the web, and with Prosody 13 by an administrator"),
-    event("mod_audit_register", "registration-refused", Stranger, V0_12, &["registration", "tls", "invite"], "somebody asked for an account and was refused: the name is taken, an invite is needed, too many from the address …"),
+    event("mod_audit_register", "registration-refused", Stranger, V0_12, &["registration", "tls", "invite"], "a registration was refused: the name is taken, an invite is needed, too many from the address …"),
     event("mod_audit_register", "user-deregistered", User, V0_12, &[], "an account was removed by its owner"),
-    event("mod_audit_register", "user-deregistered-pending", User, V13_0, &["pending"], "its owner asked for that, and Prosody waits"),
+    event("mod_audit_register", "user-deregistered-pending", User, V13_0, &["pending"], "the owner asked to remove an account, and Prosody waits"),
     event("mod_audit_register", "user-enabled", Administrator, V13_0, &[], "an account was enabled"),
     event("mod_audit_register", "user-disabled", Administrator, V13_0, &["disabled"], "an account was disabled"),
     event("mod_audit_user_accounts", "user-password-changed", User, V0_12, &[], "a password was changed"),
-    event("mod_audit_user_accounts", "user-password-reset", Stranger, V0_12, &["invite-used", "tls"], "a password was set by an invite made for that"),
+    event("mod_audit_user_accounts", "user-password-reset", Stranger, V0_12, &["invite-used", "tls"], "a password was set with an invite for that purpose"),
     event("mod_audit_user_accounts", "user-role-changed", Administrator, V0_12, &["role"], "an account was given other roles"),
-    event("mod_audit_user_accounts", "user-deleted", Administrator, V0_12, &[], "an account was removed, but not by its owner"),
+    event("mod_audit_user_accounts", "user-deleted", Administrator, V0_12, &[], "an account was removed by somebody else than its owner"),
     event("mod_audit_tokens", "token-grant-created", User, V13_0, &["grant"], "a client was granted access to an account"),
-    event("mod_audit_tokens", "token-grant-revoked", User, V13_0, &["grant"], "that was taken back"),
+    event("mod_audit_tokens", "token-grant-revoked", User, V13_0, &["grant"], "access of a client was revoked"),
     event("mod_audit_tokens", "token-revoked", User, V13_0, &["grant", "token"], "one token of a grant was revoked"),
     event("mod_audit_tokens", "invite-created", User, V0_12, &["invite"], "an invite was made: to register, to become a contact, or to reset a password"),
-    event("mod_audit_tokens", "invite-used", Stranger, V0_12, &["invite", "contact"], "it was used"),
+    event("mod_audit_tokens", "invite-used", Stranger, V0_12, &["invite", "contact"], "an invite was used"),
     event("mod_audit_s2s", "s2s-established", RemoteServer, V0_12, &["s2s", "certificate", "tls"], "a connection with another server was established, in either direction"),
-    event("mod_audit_s2s", "s2s-refused", RemoteServer, V0_12, &["s2s", "certificate", "tls"], "one was refused, by either end, or failed"),
+    event("mod_audit_s2s", "s2s-refused", RemoteServer, V0_12, &["s2s", "certificate", "tls"], "a connection with another server failed, or was refused by either end"),
     event("mod_audit_s2s", "component-authenticated", RemoteServer, V0_12, &[], "an external component connected"),
-    event("mod_audit_s2s", "component-refused", Stranger, V0_12, &["component"], "one was refused: its secret is wrong, or it is connected already"),
+    event("mod_audit_s2s", "component-refused", Stranger, V0_12, &["component"], "an external component was refused: its secret is wrong, or it is connected already"),
     event("mod_audit_muc", "room-created", User, V0_12, &["room"], "a room was made"),
-    event("mod_audit_muc", "room-destroyed", User, V0_12, &["room"], "a room was destroyed, or was empty and not to be kept"),
-    event("mod_audit_muc", "room-configured", User, V0_12, &["room", "configuration"], "settings of a room were changed; which, and never to what"),
-    event("mod_audit_muc", "room-affiliation-changed", Moderator, V0_12, &["room", "affiliation"], "somebody became owner, admin or member of a room, was banned, or is that no more"),
+    event("mod_audit_muc", "room-destroyed", User, V0_12, &["room"], "a room was destroyed, or was empty and not persistent"),
+    event("mod_audit_muc", "room-configured", User, V0_12, &["room", "configuration"], "settings of a room were changed; with the names of the settings, never their values"),
+    event("mod_audit_muc", "room-affiliation-changed", Moderator, V0_12, &["room", "affiliation"], "somebody became owner, admin or member of a room or was banned, or this ended"),
     event("mod_audit_muc", "room-role-changed", Moderator, V0_12, &["room", "role"], "somebody was kicked, or was given or lost voice or moderation"),
     event("mod_audit_firewall", "mark-set", User, V0_12, &["mark"], "a rule of `mod_firewall` marked an account"),
-    event("mod_audit_firewall", "mark-cleared", User, V0_12, &["mark"], "that mark was taken away"),
+    event("mod_audit_firewall", "mark-cleared", User, V0_12, &["mark"], "a mark of an account was removed"),
     event("mod_audit_reports", "abuse-reported", User, V0_12, &["report"], "somebody reported spam or abuse (XEP-0377, needs `mod_spam_reporting`)"),
     event("mod_audit_status", "server-started", Server, V0_12, &["note"], "the server started"),
-    event("mod_audit_status", "server-stopped", Server, V0_12, &["note"], "it was stopped"),
-    event("mod_audit_status", "server-crashed", Server, V0_12, &[], "it ended without being stopped; found at the next start"),
+    event("mod_audit_status", "server-stopped", Server, V0_12, &["note"], "the server was stopped"),
+    event("mod_audit_status", "server-crashed", Server, V0_12, &[], "the server ended without being stopped; found at the next start"),
     event("mod_audit_admin", "shell-command", Administrator, V0_12, &["command"], "a command was given in the server's shell, by `prosodyctl shell` or another way; recorded before it runs"),
-    event("mod_audit_admin", "adhoc-command", User, V0_12, &["command"], "somebody ran an ad-hoc command that not everybody may run, to its end"),
-    event("mod_audit_admin", "adhoc-refused", User, V0_12, &["command"], "somebody tried an ad-hoc command without being allowed to"),
+    event("mod_audit_admin", "adhoc-command", User, V0_12, &["command"], "an ad-hoc command that not everybody may run was completed"),
+    event("mod_audit_admin", "adhoc-refused", User, V0_12, &["command"], "an ad-hoc command was refused, as the user may not run it"),
     event("mod_audit_admin", "config-reloaded", Administrator, V0_12, &["options"], "the configuration was read again; with the names of options that changed, never their values"),
     event("mod_audit_admin", "certificates-reloaded", Administrator, V0_12, &["certificate"], "a host has another certificate since the configuration was read again"),
     event("mod_audit_admin", "module-loaded", Administrator, V0_12, &["module"], "a module was loaded after the start"),
@@ -122,42 +122,42 @@ pub const EVENT_TYPES: &[EventType] = &[
     event("mod_audit_admin", "host-deactivated", Administrator, V0_12, &["host"], "a host was deactivated"),
     event("mod_audit", "audit-started", Server, V0_12, &[], "recording began on a host (by `mod_audit_admin`)"),
     event("mod_audit", "audit-options-changed", Administrator, V0_12, &["options"], "options of the log changed (by `mod_audit_admin`)"),
-    event("mod_audit", "audit-pruned", Server, V0_12, &["pruned"], "entries or their addresses were removed, as they had expired or were beyond a limit: of which class, how many, from when to when"),
-    event("mod_audit", "audit-clock-jumped", Server, V0_12, &["clock"], "the clock disagrees with what is known besides, so that nothing is removed for a while: what it showed, and what it should"),
-    event("mod_audit", "audit-clock-trusted", Administrator, V0_12, &["clock"], "an operator said that such a clock is right (`prosodyctl mod_audit --prune --trust-clock`)"),
-    event("mod_audit", "audit-key-replaced", Administrator, V0_12, &["key"], "the key by which addresses are hashed was replaced"),
-    event("mod_audit", "audit-entries-lost", Server, V0_12, &["lost"], "entries could be stored nowhere for a while: how many, of which types, from when to when"),
-    event("mod_audit", "audit-queried", Administrator, V0_12, &["query"], "an administrator read the log: through what, what was asked for, how many entries there were"),
-    event("mod_audit", "audit-exported", Administrator, V0_12, &["query"], "the same into a file, or in a format for programs"),
+    event("mod_audit", "audit-pruned", Server, V0_12, &["pruned"], "entries or their addresses were removed, as they had expired or a limit was exceeded: class, number, first and last time"),
+    event("mod_audit", "audit-clock-jumped", Server, V0_12, &["clock"], "the clock is probably wrong, so nothing is removed for a while: what it shows, and what was expected"),
+    event("mod_audit", "audit-clock-trusted", Administrator, V0_12, &["clock"], "an operator confirmed that the clock is right (`prosodyctl mod_audit --prune --trust-clock`)"),
+    event("mod_audit", "audit-key-replaced", Administrator, V0_12, &["key"], "the key that addresses are hashed with was replaced"),
+    event("mod_audit", "audit-entries-lost", Server, V0_12, &["lost"], "entries could not be stored: how many, of which types, first and last time"),
+    event("mod_audit", "audit-queried", Administrator, V0_12, &["query"], "an administrator read the log: by which way, with which filter, how many entries"),
+    event("mod_audit", "audit-exported", Administrator, V0_12, &["query"], "the same, but to a file or in a format for programs"),
 ];
 
-/// The type of that name, where it is one of ours.
+/// Returns the type of this name, or `None` if it is not in the registry.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static EventType> {
     EVENT_TYPES.iter().find(|event| event.name == name)
 }
 
-/// Who can cause events of that type; nothing for a type that is not one of ours.
+/// Returns who can cause events of this type, or `None` if it is not in the registry.
 #[must_use]
 pub fn cause_of(name: &str) -> Option<Cause> {
     find(name).map(|event| event.cause)
 }
 
-/// Who can have done something, as far as an entry's `<actor/>` tells it apart.
+/// The kinds of actors that an entry's `<actor/>` may have.
 ///
-/// - `user`: an account by its own session
+/// - `user`: an account, in its own session
 /// - `admin-shell`: somebody with access to the server's shell
-/// - `adhoc`: an account by an ad-hoc command
+/// - `adhoc`: an account, with an ad-hoc command
 /// - `http`: somebody over HTTP
-/// - `server`: the server by itself
-/// - `unknown`: what Prosody does not tell
+/// - `server`: the server itself
+/// - `unknown`: Prosody does not provide it
 pub const ACTOR_KINDS: &[&str] = &["user", "admin-shell", "adhoc", "http", "server", UNKNOWN_ACTOR];
 
-/// The kind of an actor that can't be known.
+/// The kind of an unknown actor.
 pub const UNKNOWN_ACTOR: &str = "unknown";
 
-/// The registry as `prosodyctl mod_audit --events` prints it, without a newline at the end. `class_of` says in which
-/// retention class a type is kept.
+/// The registry as `prosodyctl mod_audit --events` prints it, without a newline at the end. `class_of` returns the retention class
+/// of an event type.
 #[must_use]
 pub fn listing<'a>(class_of: impl Fn(&str) -> &'a str) -> String {
     let rows = EVENT_TYPES.iter().map(|event| {

@@ -109,7 +109,7 @@ impl Arguments {
             && since >= until
         {
             let shown = |time| zone.show(time).0;
-            return Err(UsageError(format!("--since is {}, and --until is {}: there is nothing between them", shown(since), shown(until))));
+            return Err(UsageError(format!("--since is {}, and --until is {}: nothing is between", shown(since), shown(until))));
         }
         if let Some(refusal) = pairs::refusal(&self.names) {
             return Err(UsageError(refusal));

@@ -7,12 +7,12 @@ use crate::render::{columns, formats};
 
 /// The usage, before the list of flags.
 const USAGE: &str = "\
-Usage: prosodyctl mod_audit [FLAGS] HOST        everything of a host, newest first
-       prosodyctl mod_audit [FLAGS] USER@HOST   one account
+Usage: prosodyctl mod_audit [FLAGS] HOST        show the log of a host, newest entries first
+       prosodyctl mod_audit [FLAGS] USER@HOST   show the log of one account
        prosodyctl mod_audit --prune [HOST]      remove what has expired
        prosodyctl mod_audit --host-data [--prune] HOST   the same for a host that is not configured any more
        prosodyctl mod_audit --new-key [HOST]    hash addresses with a new key
-       prosodyctl mod_audit --events [HOST]     list what is recorded, and in which class it is kept";
+       prosodyctl mod_audit --events [HOST]     list what is recorded, and in which retention class";
 
 /// The help text of the command.
 #[must_use]

@@ -518,34 +518,34 @@ mod tests {
     #[test]
     fn the_help_names_every_flag() {
         expect![[r#"
-            Usage: prosodyctl mod_audit [FLAGS] HOST        everything of a host, newest first
-                   prosodyctl mod_audit [FLAGS] USER@HOST   one account
+            Usage: prosodyctl mod_audit [FLAGS] HOST        show the log of a host, newest entries first
+                   prosodyctl mod_audit [FLAGS] USER@HOST   show the log of one account
                    prosodyctl mod_audit --prune [HOST]      remove what has expired
                    prosodyctl mod_audit --host-data [--prune] HOST   the same for a host that is not configured any more
                    prosodyctl mod_audit --new-key [HOST]    hash addresses with a new key
-                   prosodyctl mod_audit --events [HOST]     list what is recorded, and in which class it is kept
+                   prosodyctl mod_audit --events [HOST]     list what is recorded, and in which retention class
 
             Which entries:
               --since TIME          not before this time: 2d, 36h, 2026-11-24, 2026-11-24T18:00, 2026-11-24T18:00:00+01:00
-              --until TIME          before this time; a date alone is its midnight
+              --until TIME          before this time; a date alone means midnight
               --type TYPE,…         event types, such as authentication-failure or user-*
-              --user USER,…         accounts of the host, or whole JIDs; * stands for anything
-              --ip ADDRESS,…        addresses or networks, such as 203.0.113.7 or 2001:db8::/32; what is stored fits where it overlaps
-              --source MODULE,…     the modules that reported, such as mod_audit_auth
-              --client ID,…         clients, by their ids
-              --country CODE,…      countries, by their codes of two letters
+              --user USER,…         accounts of the host, or whole JIDs; * stands for any characters
+              --ip ADDRESS,…        addresses or networks, such as 203.0.113.7 or 2001:db8::/32; a stored network matches if it overlaps
+              --source MODULE,…     the modules that recorded, such as mod_audit_auth
+              --client ID,…         clients, by id
+              --country CODE,…      countries, as codes of two letters
               --actor WHO,…         who did it: JIDs, or kinds such as admin-shell
               --class CLASS,…       retention classes
-              --text TEXT           a text that is anywhere in the entry, in upper or lower case
+              --text TEXT           a text anywhere in the entry, in upper or lower case
               --[no-]global         only events of the whole host; --no-global hides them
 
             How many of them:
               --limit N             at most N entries
-              --after ID            what comes behind the entry with this id: the next page
-              --oldest-first        the oldest entries first, not the newest
+              --after ID            only entries after the one with this id: the next page
+              --oldest-first        the oldest entries first, instead of the newest
 
             How they are shown:
-              --utc                 times in UTC, read and shown
+              --utc                 times in UTC, in arguments and in the output
               --zone ZONE           times in this zone: local, UTC or an offset such as +02:00
               --columns A,B,…       these columns of the table, in this order:
                                     time, event, user, ip, location, note, source, client, actor, class, id
@@ -555,18 +555,18 @@ mod tests {
               --[no-]show-note      the column with everything else
               --[no-]colour         colours, on a terminal and unless NO_COLOR is set
               --format FORMAT       the format, instead of a table: table, json, csv, xml, ocsf, ecs, cef, syslog
-              --bom                 with --format csv: a byte order mark first, without which Excel takes UTF-8 for something else
-              --output FILE         into a new file, whole or not at all
+              --bom                 with --format csv: begin with a byte order mark, which Excel needs to recognise UTF-8
+              --output FILE         write to a new file, which is created atomically
               --stats               totals instead of entries: by type, account, network and country, and over time
-              --report FILE         the same as a page for a browser, with the entries behind each number, into a new file
-              --follow              entries as they come, until you interrupt it
+              --report FILE         the same as an HTML page, with the newest entries behind each number, in a new file
+              --follow              new entries as they are recorded, until you interrupt it
 
             Other:
               --host-data           for a host that is not configured any more: read or prune what is left of its log
               --prune               remove what has expired, on one host or on all
-              --trust-clock         with --prune: the clock is right, although it has jumped; remove by it
-              --new-key             replace the key by which addresses are hashed, on one host or on all
-              --events              list the types of events, and the class in which a host keeps them
+              --trust-clock         with --prune: trust the clock, although it has jumped
+              --new-key             replace the key that addresses are hashed with, on one host or on all
+              --events              list the event types, and the retention class of each on a host
               --help                show this help"#]]
         .assert_eq(&help());
     }

@@ -26,7 +26,7 @@ pub const CLASS_FIELDS: &[FieldSpec] = &[
         name: "types",
         default: "none",
         allowed: "a list of event types, in which \"*\" stands for any characters",
-        meaning: "Which events it holds.",
+        meaning: "The event types of the class.",
     },
     FieldSpec {
         name: "expires_after",
@@ -38,25 +38,25 @@ pub const CLASS_FIELDS: &[FieldSpec] = &[
         name: "limit",
         default: "none",
         allowed: "a whole number from 1",
-        meaning: "How many entries are kept: the oldest go when there are more, some at a time.",
+        meaning: "The largest number of entries. If there are more, the oldest partition is removed.",
     },
     FieldSpec {
         name: "ips",
         default: "`audit_log_ips` and the prefixes",
         allowed: "\"full\", \"prefix\", \"hash\" or \"none\"",
-        meaning: "What is stored of addresses: all of them, the configured prefix (or else /24 and /48), a keyed hash, or nothing.",
+        meaning: "What is stored of addresses: the whole address, the configured prefix (or else /24 and /48), a keyed hash, or nothing.",
     },
     FieldSpec {
         name: "ips_expire_after",
         default: "`audit_log_ips_expire_after`",
         allowed: ADDRESSES_EXPIRE,
-        meaning: "When less is kept of addresses, while the entry stays.",
+        meaning: "When addresses are shortened or removed. Their entries stay.",
     },
     FieldSpec {
         name: "ips_expire_to",
         default: "`audit_log_ips_expire_to`",
         allowed: "\"prefix\" or \"none\"",
-        meaning: "What is kept of them from then on.",
+        meaning: "What is kept of addresses after that.",
     },
 ];
 

@@ -59,17 +59,17 @@ pub const FIELDS: &[Field] = &[
         text(&event.id)
     }),
     always("time", FieldType::Time, "when it happened", |event, _| Some(FieldValue::Text(rfc3339(event.time).into()))),
-    field("stored", FieldType::Time, "when it was stored, where that is not when it happened", |event, _| stored(event)),
+    field("stored", FieldType::Time, "when it was stored, if that is not when it happened", |event, _| stored(event)),
     always("host", FieldType::Text, "the host whose log it is", |_, host| Some(FieldValue::Text(host.into()))),
     field("class", FieldType::Text, "the retention class that it is kept in", |event, _| text(&event.class)),
     always("type", FieldType::Text, "the event type", |event, _| Some(FieldValue::Text(event.kind.as_str().into()))),
     field("user", FieldType::Text, "the account that it is about; an event of the whole host has none", |event, _| text(&event.user)),
     always("source", FieldType::Text, "the module that recorded it", |event, _| Some(FieldValue::Text(event.source.as_str().into()))),
     field("session.id", FieldType::Text, "Prosody's identifier of the session", |event, _| text(&event.session_id)),
-    field("session.type", FieldType::Text, "what kind of session it is", |event, _| text(&event.session_type)),
+    field("session.type", FieldType::Text, "the type of the session", |event, _| text(&event.session_type)),
     field("ip", FieldType::Text, "the address of the peer", |event, _| address(&event.ip)),
-    field("network", FieldType::Text, "the network of the peer, where only that is stored", |event, _| network(&event.ip)),
-    field("ip_hash", FieldType::Text, "what stands for the address, where a keyed hash of it is stored", |event, _| text(&event.ip_hash)),
+    field("network", FieldType::Text, "the network of the peer, if only that is stored", |event, _| network(&event.ip)),
+    field("ip_hash", FieldType::Text, "the keyed hash of the address, if that is stored instead", |event, _| text(&event.ip_hash)),
     field("country", FieldType::Text, "the country of the address, as ISO 3166-1 alpha-2", |event, _| text(&event.country)),
     field("continent", FieldType::Text, "the continent of the address, as two letters", |event, _| text(&event.continent)),
     field("asn", FieldType::Count, "the number of the autonomous system that announces the address", |event, _| {
@@ -77,25 +77,25 @@ pub const FIELDS: &[Field] = &[
     }),
     field("as_organization", FieldType::Text, "the organization behind the autonomous system", |event, _| text(&event.organization)),
     field("client", FieldType::Text, "what the client calls itself", |event, _| text(&event.client)),
-    field("actor.kind", FieldType::Text, "what kind of actor did it", |event, _| {
+    field("actor.kind", FieldType::Text, "the kind of actor", |event, _| {
         actor(event, |actor| Some(FieldValue::Text(actor.kind.as_str().into())))
     }),
     field("actor.jid", FieldType::Text, "who did it", |event, _| actor(event, |actor| text(&actor.jid))),
     field("actor.ip", FieldType::Text, "the address of the actor", |event, _| actor(event, |actor| address(&actor.ip))),
-    field("actor.network", FieldType::Text, "the network of the actor, where only that is stored", |event, _| {
+    field("actor.network", FieldType::Text, "the network of the actor, if only that is stored", |event, _| {
         actor(event, |actor| network(&actor.ip))
     }),
     field("actor.caused_by", FieldType::Text, "the identifier of the entry that led to this one", |event, _| {
         actor(event, |actor| text(&actor.caused_by))
     }),
-    field("repeated.count", FieldType::Count, "how many events the entry stands for, where they are several", |event, _| {
+    field("repeated.count", FieldType::Count, "how many events the entry stands for, if there are several", |event, _| {
         repeated(event, |repeated| Some(FieldValue::Count(repeated.count)))
     }),
     field("repeated.first", FieldType::Text, "when the first of them happened", |event, _| {
         repeated(event, |repeated| text(&repeated.first))
     }),
     field("repeated.last", FieldType::Text, "when the last of them happened", |event, _| repeated(event, |repeated| text(&repeated.last))),
-    field("repeated.accounts", FieldType::Count, "how many accounts they concern", |event, _| {
+    field("repeated.accounts", FieldType::Count, "how many accounts they are about", |event, _| {
         repeated(event, |repeated| repeated.accounts.map(FieldValue::Count))
     }),
     field("repeated.networks", FieldType::Count, "how many networks they came from", |event, _| {
@@ -110,16 +110,16 @@ pub const FIELDS: &[Field] = &[
             .as_ref()
             .map(|mention| FieldValue::Text(if matches!(mention, Mention::Named { .. }) { "named" } else { "may-include" }.into()))
     }),
-    field("repeated.at_least", FieldType::Flag, "true where there may have been more", |event, _| {
+    field("repeated.at_least", FieldType::Flag, "true if there may have been more", |event, _| {
         repeated(event, |repeated| repeated.at_least.then_some(FieldValue::Flag(true)))
     }),
-    field("repeated.distinct_at_least", FieldType::Flag, "true where there may have been more accounts or networks", |event, _| {
+    field("repeated.distinct_at_least", FieldType::Flag, "true if there may have been more accounts or networks", |event, _| {
         repeated(event, |repeated| repeated.distinct_at_least.then_some(FieldValue::Flag(true)))
     }),
 ];
 
-const MATCH: &str = "where entries of a user were asked for: `named` if the entry names the user, `may-include` if the user may be one \
-    of those that it does not name";
+const MATCH: &str = "if entries of a user were asked for: `named` if the entry names the user, `may-include` if the user may be among \
+    those that it does not name";
 
 type Of = for<'a> fn(&'a StoredEvent, &'a str) -> Option<FieldValue<'a>>;
 

@@ -7,6 +7,7 @@ pub const EXCEPTIONS: Exceptions = Exceptions { long: LONG, numbers: NUMBERS, ma
 /// Files with more than 400 lines.
 const LONG: &[(&str, &str)] = &[
     ("benches/bench.lua", "a measurement, which reads best from top to bottom"),
+    ("src/journal/mod.rs", "to be split by subject"),
     ("src/lua/hand_over/queue.lua", "to be split by subject"),
     ("src/lua/log/log.lua", "to be split by subject"),
 ];
@@ -37,4 +38,4 @@ const MAKERS: &[&str] = &[
 ];
 
 /// Files that have no spec of their name yet.
-const WITHOUT_SPEC: &[&str] = &["src/lua/store/sql.lua", "src/lua/store/page.lua", "src/lua/prune/turn.lua"];
+const WITHOUT_SPEC: &[&str] = &[];

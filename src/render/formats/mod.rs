@@ -51,13 +51,13 @@ pub struct FormatInfo {
 /// Every format, in the order of the help. The first is the default.
 pub const FORMATS: &[FormatInfo] = &[
     info(Format::Table, "table", "txt", "a table for people"),
-    info(Format::Json, "json", "jsonl", "JSON Lines, one flat object an entry"),
+    info(Format::Json, "json", "jsonl", "JSON Lines, one flat object for each entry"),
     info(Format::Csv, "csv", "csv", "comma-separated values, safe to open in a spreadsheet"),
     info(Format::Xml, "xml", "xml", "the entries as they are stored, in one document"),
     info(Format::Ocsf, "ocsf", "jsonl", "OCSF 1.8.0 (Open Cybersecurity Schema Framework), as JSON Lines"),
     info(Format::Ecs, "ecs", "jsonl", "ECS 8.17 (Elastic Common Schema), as JSON Lines"),
-    info(Format::Cef, "cef", "cef", "CEF (ArcSight Common Event Format), one line an entry"),
-    info(Format::Syslog, "syslog", "log", "syslog messages with structured data (RFC 5424), one line an entry"),
+    info(Format::Cef, "cef", "cef", "CEF (ArcSight Common Event Format), one line for each entry"),
+    info(Format::Syslog, "syslog", "log", "syslog messages with structured data (RFC 5424), one line for each entry"),
 ];
 
 const fn info(format: Format, name: &'static str, extension: &'static str, meaning: &'static str) -> FormatInfo {
