@@ -45,7 +45,6 @@ mod summary;
 mod table;
 
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 pub use budget::ENTRIES_A_MINUTE;
 pub use control::{Control, Verdict};
