@@ -53,6 +53,7 @@ impl Journal {
         let place = match written {
             Ok(place) => {
                 self.writing = None;
+                self.recent.push(sequence, payload, kind, at);
                 Some(place)
             }
             Err(reason) => {
@@ -84,6 +85,7 @@ impl Journal {
             self.gone = self.gone.saturating_sub(without.saturating_sub(held));
         }
         self.pending.drain(..count);
+        self.recent.release(upto);
         if self.telling.is_some_and(|telling| telling < upto) {
             self.told();
         }

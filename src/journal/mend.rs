@@ -32,6 +32,7 @@ impl Journal {
                 self.rescue();
             }
             self.look_at_closed();
+            self.restore_recent();
         }
         if self.gone > 0 {
             let gone = self.pending.iter().filter(|(sequence, place)| place.is_none() && !self.memory.contains_key(sequence));
@@ -48,6 +49,22 @@ impl Journal {
         if is_gone && !self.memory.contains_key(&sequence) {
             self.memory.insert(sequence, Held { payload: payload.to_owned(), kind: kind.to_owned(), at });
             self.gone = self.gone.saturating_sub(1);
+        }
+    }
+
+    /// Takes the content of entries whose records are gone from the memory that has the recent ones.
+    fn restore_recent(&mut self) {
+        if self.gone == 0 {
+            return;
+        }
+        for (sequence, place) in &self.pending {
+            if place.is_none()
+                && !self.memory.contains_key(sequence)
+                && let Some((payload, kind, at)) = self.recent.whole(*sequence)
+            {
+                self.memory.insert(*sequence, Held { payload: payload.to_owned(), kind: kind.to_owned(), at });
+                self.gone = self.gone.saturating_sub(1);
+            }
         }
     }
 
@@ -177,7 +194,7 @@ impl Journal {
             self.pending.iter().filter(|(of, _)| (segment.first..next).contains(of)).copied().collect();
         for (sequence, place) in sequences {
             let content = match (place, self.memory.get(&sequence)) {
-                (Some(place), _) => self.read(sequence, place).map_err(|error| error.to_string())?,
+                (Some(place), _) => self.read_record(sequence, place).map_err(|error| error.to_string())?,
                 (None, held) => held.filter(|held| held.is_writable()).map(|held| held.payload.clone()),
             };
             let Some(content) = content else { continue };

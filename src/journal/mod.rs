@@ -28,6 +28,7 @@ mod ledger;
 pub mod losses;
 mod mend;
 mod owner;
+mod recent;
 mod record;
 mod segment;
 mod snapshot;
@@ -44,6 +45,7 @@ pub use append::Appended;
 pub use error::JournalError;
 use ledger::Ledger;
 pub use owner::{Owner, is_owned};
+use recent::Recent;
 pub use record::PAYLOAD;
 use record::{HEADER, Tail};
 use segment::{Extent, Segment, moved, path_of, read, scan, with_ending};
@@ -58,12 +60,15 @@ pub struct Limits {
     pub segment: u64,
     /// The largest number of entries in memory that have no record on disk.
     pub volatile: usize,
+    /// How many bytes of entries that have a record are kept in memory too. They need not be read from the file, and are written
+    /// again if somebody deletes it.
+    pub recent: usize,
 }
 
 impl Default for Limits {
-    /// 64 MiB in segments of 4 MiB, and 1000 entries in memory.
+    /// 64 MiB in segments of 4 MiB, and 1000 entries in memory. Entries that have a record are not kept in memory.
     fn default() -> Self {
-        Self { bytes: 64 << 20, segment: 4 << 20, volatile: 1000 }
+        Self { bytes: 64 << 20, segment: 4 << 20, volatile: 1000, recent: 0 }
     }
 }
 
@@ -92,6 +97,8 @@ pub struct Journal {
     /// The pending entries with the positions of their records. Without a position, the entry is in `memory`, or its record is gone.
     pending: VecDeque<(u64, Option<Extent>)>,
     memory: BTreeMap<u64, Held>,
+    /// The first pending entries that this process has written.
+    recent: Recent,
     /// How many pending entries are neither on disk nor in memory, see [`Journal::look`].
     gone: usize,
     end: u64,
@@ -173,6 +180,7 @@ impl Journal {
             limits,
             pending: VecDeque::new(),
             memory: BTreeMap::new(),
+            recent: Recent::new(limits.recent),
             gone: 0,
             end: 0,
             written: 0,
@@ -299,17 +307,31 @@ impl Journal {
     /// Returns [`JournalError::Io`] if the file can't be read now, for example because too many files are open. The entry stays
     /// pending.
     pub fn get(&mut self, sequence: u64) -> Result<Option<Vec<u8>>, JournalError> {
+        self.read(sequence, <[u8]>::to_owned)
+    }
+
+    /// Passes the content of a pending entry to `read`, without a copy of it if it is in memory. Otherwise like [`get`](Self::get).
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`get`](Self::get).
+    pub fn read<T>(&mut self, sequence: u64, read: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, JournalError> {
         let Ok(index) = self.pending.binary_search_by_key(&sequence, |(sequence, _)| *sequence) else {
             return Ok(None);
         };
-        let content = match self.pending.get(index) {
-            Some((_, Some(place))) => self.read(sequence, *place)?,
-            _ => self.memory.get(&sequence).map(|held| held.payload.clone()),
+        let place = self.pending.get(index).and_then(|(_, place)| *place);
+        let in_memory = match place {
+            Some(_) => self.recent.get(sequence),
+            None => self.memory.get(&sequence).map(|held| held.payload.as_slice()),
         };
+        if let Some(content) = in_memory {
+            return Ok(Some(read(content)));
+        }
+        let content = place.map_or(Ok(None), |place| self.read_record(sequence, place))?;
         if content.is_none() {
             self.drop_pending(index);
         }
-        Ok(content)
+        Ok(content.map(|content| read(&content)))
     }
 
     /// Counts a pending entry as lost, because the content of its record is not an entry.
@@ -381,7 +403,7 @@ impl Journal {
     }
 
     /// Reads the content of a record. Returns `None` if it is gone.
-    fn read(&mut self, sequence: u64, place: Extent) -> Result<Option<Vec<u8>>, JournalError> {
+    fn read_record(&mut self, sequence: u64, place: Extent) -> Result<Option<Vec<u8>>, JournalError> {
         let following = self.segments.partition_point(|segment| segment.first <= sequence);
         let first = following.checked_sub(1).and_then(|index| self.segments.get(index)).map_or(0, |segment| segment.first);
         let path = path_of(&self.base, first);

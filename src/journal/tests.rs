@@ -147,7 +147,7 @@ fn segments_are_begun_and_are_deleted_when_entries_are_released() {
 #[test]
 fn a_full_journal_keeps_entries_in_memory_then_refuses_and_recovers() {
     let folder = Folder::new();
-    let limits = Limits { bytes: 500, segment: 200, volatile: 2 };
+    let limits = Limits { bytes: 500, segment: 200, volatile: 2, recent: 0 };
     let mut journal = folder.open(limits);
     let durable =
         (0..100).take_while(|number| matches!(journal.append(&payload(*number), "test", NOON), Appended::Durable(_))).count() as u64;
@@ -289,6 +289,26 @@ fn another_process_can_read_and_changes_nothing() {
     bytes[0] = b'x';
     std::fs::write(&last, bytes).unwrap();
     assert_eq!(read_pending(&base).unwrap().1, 1);
+}
+
+#[test]
+fn what_is_still_in_memory_is_written_again_when_its_segment_is_emptied() {
+    let folder = Folder::new();
+    // Room for 50 of them.
+    let recent = (0..50).map(|number| payload(number).len() + "test".len()).sum();
+    let mut journal = folder.open(Limits { segment: 1000, recent, ..Limits::default() });
+    append(&mut journal, 0..60);
+    for path in folder.segments() {
+        File::create(path).unwrap();
+    }
+    // It is not read from a file.
+    assert_eq!(journal.get(7).unwrap(), Some(payload(7)));
+    assert_eq!(journal.look(NOON), (50..60).collect::<Vec<_>>());
+    journal.settle();
+    assert_eq!((journal.len(), journal.in_memory(), journal.take_missing()), (50, 0, 10));
+    assert_eq!(contents(&mut journal), (0..50).map(entry).collect::<Vec<_>>());
+    drop(journal);
+    assert_eq!(contents(&mut folder.open(Limits::default())), (0..50).map(entry).collect::<Vec<_>>());
 }
 
 #[test]
