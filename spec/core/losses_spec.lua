@@ -83,18 +83,20 @@ describe("what is lost", function ()
 	it("in a journal that somebody has emptied, except for what is in memory", function ()
 		local log = journaled();
 		local work = refuse(log);
-		audit(log, 1, 1500);
+		-- More than there is memory for.
+		audit(log, 1, 4000);
 		log:pass(5);
 		for _, name in ipairs(journal:segments()) do io.open(name, "w"):close(); end
-		audit(log, 1501, 1510);
+		audit(log, 4001, 4010);
 		work();
 		log:pass(120);
 		local numbers, lost, types, entries = stored(log);
-		assert.same({ 1010, 500, 500, 1 }, { #numbers, lost, types.unreadable, entries });
+		assert.is_true(lost > 0 and lost < 3000, lost);
+		assert.same({ 4010 - lost, lost, 1 }, { #numbers, types.unreadable, entries });
 		for i = 2, #numbers do assert.is_true(numbers[i] > numbers[i - 1]); end
-		assert.equal(1, #lines(log, "500 audit events of example.com are lost"));
+		assert.equal(1, #lines(log, lost.." audit events of example.com are lost"));
 		assert.equal(0, #lines(log, "none was lost"));
-		assert.equal(1, #lines(log, "stored again; 500 could not be stored"));
+		assert.equal(1, #lines(log, "stored again; "..lost.." could not be stored"));
 	end);
 
 	for name, change in pairs({

@@ -1,6 +1,11 @@
 //! An audit event as it is read back from a store.
 
+pub mod details;
+pub(crate) mod event;
+pub mod limits;
 pub mod names;
+pub mod payload;
+pub mod personal;
 pub mod text;
 pub mod xml;
 
@@ -8,11 +13,10 @@ use chrono::DateTime;
 use thiserror::Error;
 
 use crate::catalogue::UNKNOWN_ACTOR;
+use crate::entry::event::ROOT;
+use crate::entry::limits::HOST_WIDE;
 use crate::entry::names::Names;
 use crate::entry::xml::{Element, XmlError};
-
-/// The archive's `with` of an event that concerns a whole host.
-pub const HOST_WIDE: &str = "@";
 
 /// What a store gives back for one entry.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,9 +30,6 @@ pub struct Row {
     /// The entry.
     pub xml: String,
 }
-
-/// The root element of every entry.
-const ROOT: &str = "audit-event";
 
 /// Why a row of a store is no audit event.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -2,14 +2,7 @@
 
 use std::borrow::Cow;
 
-/// Longest attribute value or user that is stored, in bytes.
-///
-/// A localpart and a domain may each have 1,023 bytes (RFC 7622). PostgreSQL can't index a value of more than about
-/// 2,700 bytes, and Prosody's SQL driver indexes the user.
-pub const ATTRIBUTE_LIMIT: usize = 1023;
-
-/// Longest text of one element that is stored, in bytes.
-pub const TEXT_LIMIT: usize = 4096;
+use crate::entry::limits::{ATTRIBUTE, TEXT};
 
 /// Stands at the end of a text that was cut.
 const CUT: &str = "…";
@@ -28,8 +21,8 @@ impl Kind {
     #[must_use]
     pub const fn limit(self) -> usize {
         match self {
-            Self::Attribute => ATTRIBUTE_LIMIT,
-            Self::Text => TEXT_LIMIT,
+            Self::Attribute => ATTRIBUTE,
+            Self::Text => TEXT,
         }
     }
 }
@@ -53,7 +46,7 @@ pub fn clean(bytes: &[u8], kind: Kind) -> Cow<'_, str> {
     if bytes.len() <= limit
         && let Ok(text) = std::str::from_utf8(bytes)
         // Nearly every text is printable ASCII, which is seen without looking at characters.
-        && (bytes.iter().all(|byte| (b' '..=b'~').contains(byte)) || text.chars().all(|c| is_kept(c, kind)))
+        && (is_printable(bytes) || text.chars().all(|c| is_kept(c, kind)))
     {
         return Cow::Borrowed(text);
     }
@@ -77,6 +70,33 @@ pub fn clean(bytes: &[u8], kind: Kind) -> Cow<'_, str> {
     Cow::Owned(cleaned)
 }
 
+/// Appends to `text` what [`clean`] gives for `bytes`.
+pub(crate) fn append(text: &mut Vec<u8>, bytes: &[u8], kind: Kind) {
+    if bytes.len() <= kind.limit() && is_printable(bytes) {
+        text.extend_from_slice(bytes);
+    } else {
+        text.extend_from_slice(clean(bytes, kind).as_bytes());
+    }
+}
+
+/// Appends to `text` what [`clean_name`] gives for `bytes`.
+pub(crate) fn append_name(text: &mut Vec<u8>, bytes: &[u8]) {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if bytes.len() <= ATTRIBUTE
+        && bytes.first().is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_')
+        && bytes.iter().all(is_plain)
+    {
+        text.extend_from_slice(bytes);
+    } else {
+        text.extend_from_slice(clean_name(bytes).as_bytes());
+    }
+}
+
+/// Whether all bytes are printable ASCII. Looks at all of them at once, which the compiler makes fast.
+fn is_printable(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |is_printable, byte| is_printable & (byte.wrapping_sub(b' ') <= b'~' - b' '))
+}
+
 /// Gives `bytes` as a bare JID that every store returns as it was given; nothing where they name no account.
 ///
 /// A resource is left out. Otherwise like [`clean`] for an attribute, but where it is too long the localpart is cut, so
@@ -90,18 +110,18 @@ pub fn clean(bytes: &[u8], kind: Kind) -> Cow<'_, str> {
 #[must_use]
 pub fn clean_jid(bytes: &[u8]) -> Option<Cow<'_, str>> {
     let bytes = bytes.split(|byte| *byte == b'/').next().filter(|jid| !jid.is_empty() && *jid != b"@")?;
-    if bytes.len() <= ATTRIBUTE_LIMIT {
+    if bytes.len() <= ATTRIBUTE {
         return Some(clean(bytes, Kind::Attribute));
     }
     let Some((local, domain)) = bytes.iter().rposition(|byte| *byte == b'@').map(|at| bytes.split_at(at)) else {
         return Some(clean(bytes, Kind::Attribute));
     };
     let domain = clean(domain, Kind::Attribute);
-    if domain.len() > ATTRIBUTE_LIMIT / 2 {
+    if domain.len() > ATTRIBUTE / 2 {
         return Some(clean(bytes, Kind::Attribute));
     }
     let mut jid = clean(local, Kind::Attribute).into_owned();
-    let room = ATTRIBUTE_LIMIT.saturating_sub(domain.len());
+    let room = ATTRIBUTE.saturating_sub(domain.len());
     if jid.len() > room {
         cut(&mut jid, room);
     }
@@ -215,9 +235,9 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_at_a_character() {
-        let long = "é".repeat(TEXT_LIMIT);
+        let long = "é".repeat(TEXT);
         let text = clean(long.as_bytes(), Kind::Text);
-        assert!(text.len() <= TEXT_LIMIT && text.ends_with("é…"), "{} bytes", text.len());
+        assert!(text.len() <= TEXT && text.ends_with("é…"), "{} bytes", text.len());
     }
 
     #[test]
@@ -225,9 +245,9 @@ mod tests {
         let jid = format!("{}@example.com", "m".repeat(3000));
         let cleaned = clean_jid(jid.as_bytes()).unwrap();
         assert!(cleaned.ends_with("m…@example.com"), "{cleaned}");
-        assert!(cleaned.len() <= ATTRIBUTE_LIMIT);
+        assert!(cleaned.len() <= ATTRIBUTE);
         assert_eq!(clean_jid(b"mallory@example.com").as_deref(), Some("mallory@example.com"));
-        assert_eq!(clean_jid("m".repeat(3000).as_bytes()).map(|jid| jid.len()), Some(ATTRIBUTE_LIMIT));
+        assert_eq!(clean_jid("m".repeat(3000).as_bytes()).map(|jid| jid.len()), Some(ATTRIBUTE));
     }
 
     #[test]
@@ -253,8 +273,16 @@ mod tests {
                 prop_assert!(once.chars().all(is_xml) && once.len() <= kind.limit());
                 prop_assert_eq!(clean(once.as_bytes(), kind), once.as_ref());
             }
+            for (kind, expected) in [(Kind::Attribute, clean(&bytes, Kind::Attribute)), (Kind::Text, clean(&bytes, Kind::Text))] {
+                let mut appended = b"x".to_vec();
+                append(&mut appended, &bytes, kind);
+                prop_assert_eq!(&appended[1..], expected.as_bytes());
+            }
+            let mut name = Vec::new();
+            append_name(&mut name, &bytes);
+            prop_assert_eq!(String::from_utf8_lossy(&name), clean_name(&bytes));
             let jid = clean_jid(&bytes);
-            prop_assert!(jid.is_none_or(|jid| jid.len() <= ATTRIBUTE_LIMIT));
+            prop_assert!(jid.is_none_or(|jid| jid.len() <= ATTRIBUTE));
         }
 
         #[test]

@@ -7,7 +7,7 @@ pub mod position;
 use ipnet::IpNet;
 
 use crate::address;
-use crate::entry::HOST_WIDE;
+use crate::entry::limits::HOST_WIDE;
 use crate::entry::xml::{Element, Node};
 use crate::entry::{Mention, Row, StoredEvent};
 use crate::filter::beginning::Beginning;

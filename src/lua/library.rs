@@ -9,7 +9,7 @@ use crate::NAMESPACE;
 use crate::address::hash_key::HashKey;
 use crate::catalogue::{ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
 use crate::command::{Command, FLAGS, Flag, Group, Lowercase, Stringprep, help, nearest};
-use crate::entry::text;
+use crate::entry::limits;
 use crate::entry::text::{Kind, ascii, clean, clean_jid, clean_name};
 use crate::file::Disk;
 use crate::lua::read::LuaRequest;
@@ -23,8 +23,9 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     let exports = lua.create_table()?;
     exports.set("version", env!("CARGO_PKG_VERSION"))?;
     exports.set("namespace", NAMESPACE)?;
-    exports.set("attribute_limit", text::ATTRIBUTE_LIMIT)?;
-    exports.set("text_limit", text::TEXT_LIMIT)?;
+    exports.set("host_wide", limits::HOST_WIDE)?;
+    exports.set("attribute_limit", limits::ATTRIBUTE)?;
+    exports.set("text_limit", limits::TEXT)?;
     exports
         .set("clean_attribute", lua.create_function(|lua, text: LuaString| cleaned(lua, text, |bytes| clean(bytes, Kind::Attribute)))?)?;
     exports.set("clean_text", lua.create_function(|lua, text: LuaString| cleaned(lua, text, |bytes| clean(bytes, Kind::Text)))?)?;

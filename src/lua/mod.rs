@@ -37,6 +37,8 @@ mod value;
 
 use mlua::prelude::*;
 
+use crate::lua::hand_over::parts::Opened;
+
 /// The embedded Lua, in the order in which it is loaded; each chunk is given a table of what those before it returned, by
 /// the name of its file. Everything that calls a store is here, since a driver may yield and a yield can't cross Rust.
 const CHUNKS: &[(&str, &str)] = &[
@@ -48,6 +50,7 @@ const CHUNKS: &[(&str, &str)] = &[
     ("store/embedded", include_str!("store/embedded.lua")),
     ("store/trust", include_str!("store/trust.lua")),
     ("hand_over/collector", include_str!("hand_over/collector.lua")),
+    ("log/entry", include_str!("log/entry.lua")),
     ("log/classes", include_str!("log/classes.lua")),
     ("hand_over/writer", include_str!("hand_over/writer.lua")),
     ("hand_over/queue", include_str!("hand_over/queue.lua")),
@@ -66,9 +69,10 @@ const CHUNKS: &[(&str, &str)] = &[
 ];
 
 /// The functions of a new recorder.
-fn recorder(lua: &Lua) -> LuaResult<LuaTable> {
+fn recorder(lua: &Lua, opened: &Opened) -> LuaResult<LuaTable> {
     let functions = functions::Functions::new(lua)?;
     log::add(&functions)?;
+    log::entry::add(&functions, opened)?;
     log::flood::add(&functions)?;
     hand_over::placement::add(&functions)?;
     prune::add(&functions)?;
@@ -82,10 +86,16 @@ fn recorder(lua: &Lua) -> LuaResult<LuaTable> {
 /// [`LuaError`] where Lua is out of memory.
 pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     let native = library::functions(lua)?;
-    native.set("recorder", lua.create_function(|lua, ()| recorder(lua))?)?;
+    let opened = Opened::default();
+    hand_over::parts::add(lua, &native, &opened)?;
+    let reading = opened.clone();
+    native.set("recorder", lua.create_function(move |lua, ()| recorder(lua, &reading))?)?;
     native.set("writing", lua.create_function(read::writing)?)?;
     native.set("new_file", lua.create_function(read::output::new_file)?)?;
-    native.set("journal", lua.create_function(hand_over::open)?)?;
+    native.set("journal", lua.create_function(move |lua, arguments| hand_over::open(lua, arguments, opened.clone()))?)?;
+    native.set("parts", lua.create_table_from(hand_over::parts::ALL)?)?;
+    native.set("event_bits", lua.create_table_from(log::entry::BITS)?)?;
+    native.set("outcomes", lua.create_table_from(hand_over::outcome::ALL)?)?;
     native.set("turns", lua.create_function(hand_over::turns::new)?)?;
     native.set("awake", lua.create_function(hand_over::awake::new)?)?;
     native.set("is_owned", lua.create_function(hand_over::is_owned)?)?;

@@ -143,6 +143,7 @@ impl Recorder {
         }
         let read = HashKey::read(&*self.files, &path).ok().flatten();
         let both = host.key.get().zip(read.as_ref()).filter(|(old, new)| old != new).map(|(old, new)| (old.id(), new.id()));
+        host.cache.forget_addresses();
         host.key = Key { path: Some(path), stamp, key: read.map_or_else(OnceCell::new, OnceCell::with_value), is_told: false };
         Some(both)
     }
@@ -195,6 +196,14 @@ impl Recorder {
         let location = self.location(name, address);
         let hash = if policy == Policy::Hash { self.hashed(name, address) } else { None };
         StoredAddress { remote_ip: policy.apply(address), hash, location, is_unreadable: false }
+    }
+
+    /// Whether what is stored of an address stays so: what can't be stored for want of a key or a database may be soon.
+    pub(super) fn is_final(&self, name: &str, class: &str, stored: &StoredAddress) -> bool {
+        let Some(host) = self.hosts.get(name) else { return false };
+        let lacks_hash = stored.hash.is_none() && host.settings.retention.rules(class).addresses == Policy::Hash;
+        let lacks_location = stored.location.is_none() && host.database.as_ref().is_some_and(|database| database.get().is_none());
+        stored.is_unreadable || !lacks_hash && !lacks_location
     }
 
     /// Counts an event of `host` whose address could not be read.

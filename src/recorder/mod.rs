@@ -1,6 +1,9 @@
 //! What is stored of an event, and where: the state of the audit log of one server.
 
 mod addresses;
+mod cache;
+pub mod entries;
+pub mod summaries;
 pub mod trouble;
 
 use std::collections::HashMap;
@@ -14,8 +17,9 @@ use crate::archive::Layout;
 use crate::archive::placement::{Placement, Step};
 use crate::archive::retention::Rules;
 use crate::file::{Disk, Files};
-use crate::flood::{Control, Event, FloodSummary, Verdict};
+use crate::flood::{Control, FloodSummary};
 use crate::options::Settings;
+use crate::recorder::cache::Cache;
 use crate::recorder::trouble::Trouble;
 use crate::time::{date_time, whole_seconds};
 pub use addresses::StoredAddress;
@@ -50,6 +54,7 @@ struct Host {
     placement: Placement,
     database: Option<Rc<SharedDatabase>>,
     key: Key,
+    cache: Cache,
 }
 
 /// Addresses of one host that could not be read.
@@ -103,7 +108,7 @@ impl Recorder {
         let placement = Placement::new(settings.layout);
         self.flood.configure(host, settings.flood, settings.repeats, &settings.retention);
         let key = Key::new(key);
-        self.hosts.insert(host.to_owned(), Host { settings, placement, database, key });
+        self.hosts.insert(host.to_owned(), Host { settings, placement, database, key, cache: Cache::default() });
         self.look_at_key(host);
     }
 
@@ -167,11 +172,6 @@ impl Recorder {
     /// A new entry's own identifier: a UUID of version 7 (RFC 9562), which sorts by time. `now` is in UNIX seconds.
     pub fn id(&mut self, now: f64) -> Uuid {
         id_at(&self.ids, now)
-    }
-
-    /// Whether an event is to be stored as it is or was counted, see [`Control::ask`]. `now` is the clock of flood control.
-    pub fn admit(&mut self, outcome: usize, event: &Event<'_>, now: f64) -> Verdict {
-        self.flood.ask(outcome, event, now)
     }
 
     /// The summaries of a host that are due, see [`Control::due`]; `unix` is the time in UNIX seconds.

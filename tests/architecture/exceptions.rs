@@ -16,11 +16,10 @@ const LONG: &[(&str, &str)] = &[
 const NUMBERS: &[(&str, &[&str], &str)] = &[
     ("src/lua/clock/clock.lua", &["SAVE"], "to be moved into the core"),
     ("src/lua/hand_over/collector.lua", &["MOST_CREDIT", "MOST_GROWTH"], "to be moved into the core"),
-    ("src/lua/hand_over/queue.lua", &["HELD", "LAST"], "to be moved into the core"),
     ("src/lua/log/classes.lua", &["MAX_TYPES"], "to be moved into the core"),
-    ("src/lua/log/flood.lua", &["MAX_CHILDREN", "MAX_TYPES", "OFTEN", "SOON"], "to be moved into the core"),
-    ("src/lua/log/log.lua", &["MAX_ADDRESSES", "MAX_BYTES", "MAX_ELEMENTS", "STEP"], "to be moved into the core"),
-    ("src/lua/log/stanza.lua", &["MAX_DEPTH", "MAX_WORD", "MAX_WORDS"], "to be moved into the core"),
+    ("src/lua/log/flood.lua", &["MAX_TYPES", "OFTEN", "SOON"], "to be moved into the core"),
+    ("src/lua/log/log.lua", &["STEP"], "to be moved into the core"),
+    ("src/lua/log/stanza.lua", &["MAX_WORD", "MAX_WORDS"], "to be moved into the core"),
     ("src/lua/log/strangers.lua", &["MAX_ALIASES", "MAX_TYPES"], "to be moved into the core"),
     ("src/lua/read/read.lua", &["PAGE", "SLICE"], "to be moved into the core"),
     ("src/lua/store/embedded.lua", &["SLICE"], "to be moved into the core"),
@@ -29,9 +28,6 @@ const NUMBERS: &[(&str, &[&str], &str)] = &[
 
 /// Where `<audit-event>` is made, beside entry/.
 const MAKERS: &[&str] = &[
-    // They make it, for now.
-    "src/lua/log/flood.lua",
-    "src/lua/log/log.lua",
     // They make one to learn the metatable of a stanza.
     "lua/audit/reading/command.lib.lua",
     "lua/mod_audit.lua",

@@ -1,26 +1,45 @@
 //! The journal and its hand-over to the store, as one object of the embedded Lua.
 
 pub(crate) mod awake;
+pub(crate) mod parts;
 pub(crate) mod placement;
 mod steps;
 pub(crate) mod turns;
 
+use std::cell::{RefCell, RefMut};
+use std::rc::Rc;
+
 use mlua::prelude::*;
 
+use crate::entry::payload::attribute_of;
 use crate::journal::hand_over::HandOver;
 use crate::journal::{Appended, Journal, JournalError, Limits, Owner, Snapshot};
+use crate::lua::hand_over::parts::Opened;
 use crate::lua::value;
+
+/// How many bytes of entries a journal keeps in memory beside its file: those of some hundred, which are handed over soon.
+const RECENT: usize = 512 << 10;
+/// How many entries at the end of a journal are searched for one that a crash may have left there: more than are added in one turn of
+/// the loop.
+const LAST: u64 = 1000;
 
 /// A journal that this process owns, until it is closed, and the state of its hand-over.
 pub(crate) struct Owned {
+    kept: Rc<RefCell<Kept>>,
+    opened: Opened,
+}
+
+/// The same, as those have it who append entries.
+pub(crate) struct Kept {
     journal: Option<Journal>,
     hand_over: HandOver,
 }
 
 /// `journal(path, owner) -> journal`: without its files yet, see `attach`
-pub(crate) fn open(lua: &Lua, (path, owner): (LuaString, LuaUserDataRef<Shared>)) -> LuaResult<LuaAnyUserData> {
-    let journal = Journal::detached_under(value::path(&path.as_bytes()), Limits::default(), owner.0.clone());
-    lua.create_userdata(Owned { journal: Some(journal), hand_over: HandOver::default() })
+pub(crate) fn open(lua: &Lua, (path, owner): (LuaString, LuaUserDataRef<Shared>), opened: Opened) -> LuaResult<LuaAnyUserData> {
+    let limits = Limits { recent: RECENT, ..Limits::default() };
+    let journal = Journal::detached_under(value::path(&path.as_bytes()), limits, owner.0.clone());
+    lua.create_userdata(Owned { kept: Rc::new(RefCell::new(Kept { journal: Some(journal), hand_over: HandOver::default() })), opened })
 }
 
 /// `owner(path of a lock file) -> owner`: of all journals that are opened with it
@@ -81,104 +100,105 @@ impl LuaUserData for Owned {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // attach(now) -> true | nil, message | nil: not while a slice runs, pause before the next attempt, whether to report it.
         // Takes the files. What was appended before waits in memory, and has another sequence from then on.
-        methods.add_method_mut("attach", |_, this, now: f64| {
-            if let Some(pause) = this.hand_over.attach_pause() {
+        methods.add_method("attach", |_, this, now: f64| {
+            let Kept { journal, hand_over } = &mut *this.kept();
+            if let Some(pause) = hand_over.attach_pause() {
                 return Ok((None, None, Some(pause), false));
             }
-            let journal = this.journal()?;
+            let journal = open_one(journal)?;
             Ok(match journal.attach(now) {
                 Ok(()) => {
-                    let (first, end) = (journal.first(), journal.end());
-                    this.hand_over.attached(first, end);
+                    hand_over.attached(journal.first(), journal.end());
                     (Some(true), None, None, false)
                 }
                 Err(error) => {
-                    let (pause, is_news) = this.hand_over.not_attached(matches!(error, JournalError::Locked { .. }));
+                    let (pause, is_news) = hand_over.not_attached(matches!(error, JournalError::Locked { .. }));
                     (None, Some(error.to_string()), Some(pause), is_news)
                 }
             })
         });
-        methods.add_method_mut("is_attached", |_, this, ()| Ok(this.journal()?.is_attached()));
-        // append(payload, event type, time, whether the caller keeps what is refused) -> sequence | nil, whether it is on disk,
-        // whether something is amiss that look() tells of. What is refused is counted, if the caller does not keep it.
-        methods.add_method_mut("append", |_, this, (payload, kind, at, is_kept): (LuaString, LuaString, f64, Option<bool>)| {
-            let journal = this.journal()?;
-            let (kind, is_kept) = (kind.as_bytes(), is_kept.unwrap_or(false));
-            let kind = String::from_utf8_lossy(&kind);
-            let appended = journal.append(&payload.as_bytes(), &kind, at);
-            let is_amiss = journal.is_amiss();
-            if !matches!(appended, Appended::Refused) {
-                this.hand_over.added(at);
-            }
-            let journal = this.journal()?;
-            Ok(match appended {
-                Appended::Durable(sequence) => (Some(sequence), true, is_amiss),
-                Appended::Volatile(sequence) => (Some(sequence), false, is_amiss),
-                Appended::Refused => {
-                    if !is_kept {
-                        journal.lose(&kind, 1, at);
-                    }
-                    (None, false, is_amiss)
-                }
-            })
+        methods.add_method("is_attached", |_, this, ()| Ok(this.kept().journal()?.is_attached()));
+        // append(payload, event type, time, whether the caller keeps what is refused) -> what became of it (native.outcomes), sequence,
+        // whether something is amiss that look() may mend. What is refused is counted, if the caller does not keep it.
+        methods.add_method("append", |_, this, (payload, kind, at, is_kept): (LuaString, LuaString, f64, Option<bool>)| {
+            let mut kept = this.kept();
+            kept.journal()?;
+            Ok(kept.append(&payload.as_bytes(), &kind.to_string_lossy(), at, is_kept.unwrap_or(false)))
         });
-        // look(now) -> sequences of entries whose records are gone; restore(sequence, payload, event type, time) gives one back,
-        // and settle() must follow
-        methods.add_method_mut("look", |_, this, now: f64| Ok(this.journal()?.look(now)));
-        methods.add_method_mut("restore", |_, this, (sequence, payload, kind, at): (u64, LuaString, LuaString, f64)| {
-            let kind = kind.as_bytes();
-            this.journal()?.restore(sequence, &payload.as_bytes(), &String::from_utf8_lossy(&kind), at);
+        // look(now): looks whether somebody has changed the files, and takes what is still in memory. settle() must follow: what is
+        // gone is counted, and the rest is written again.
+        methods.add_method("look", |_, this, now: f64| {
+            this.kept().journal()?.look(now);
             Ok(())
         });
-        methods.add_method_mut("settle", |_, this, ()| {
-            this.journal()?.settle();
+        methods.add_method("settle", |_, this, ()| {
+            this.kept().journal()?.settle();
             Ok(())
         });
         // rest(): closes its files until they are needed again
-        methods.add_method_mut("rest", |_, this, ()| {
-            this.journal()?.rest();
+        methods.add_method("rest", |_, this, ()| {
+            this.kept().journal()?.rest();
             Ok(())
         });
         // count() -> how many entries wait; in_memory() -> how many of them are in memory only
-        methods.add_method_mut("count", |_, this, ()| Ok(this.journal()?.len()));
-        methods.add_method_mut("in_memory", |_, this, ()| Ok(this.journal()?.in_memory()));
+        methods.add_method("count", |_, this, ()| Ok(this.kept().journal()?.len()));
+        methods.add_method("in_memory", |_, this, ()| Ok(this.kept().journal()?.in_memory()));
         // first() -> sequence of the first entry that waits; next() -> one above that of the last
-        methods.add_method_mut("first", |_, this, ()| Ok(this.journal()?.first()));
-        methods.add_method_mut("next", |_, this, ()| Ok(this.journal()?.end()));
+        methods.add_method("first", |_, this, ()| Ok(this.kept().journal()?.first()));
+        methods.add_method("next", |_, this, ()| Ok(this.kept().journal()?.end()));
         // get(sequence) -> payload | nil: there is none | nil, message: it can't be read now
-        methods.add_method_mut("get", |lua, this, sequence: u64| match this.journal()?.get(sequence) {
+        methods.add_method("get", |lua, this, sequence: u64| match this.kept().journal()?.get(sequence) {
             Ok(payload) => Ok((payload.map(|payload| lua.create_string(payload)).transpose()?, None)),
             Err(error) => Ok((None, Some(error.to_string()))),
         });
+        // open(sequence) -> whether there is one, when it was recorded | nil: it is no entry, message | nil: it can't be read now.
+        // native.part() gives its parts.
+        methods.add_method("open", |_, this, sequence: u64| {
+            let opened = this.kept().journal()?.read(sequence, |payload| this.opened.open(payload));
+            Ok(match opened {
+                Ok(Some(time)) => (true, time, None),
+                Ok(None) => (false, None, None),
+                Err(error) => (true, None, Some(error.to_string())),
+            })
+        });
+        // holds(id) -> whether the entry with that id is one of the last that wait
+        methods.add_method("holds", |_, this, id: String| {
+            let mut kept = this.kept();
+            let journal = kept.journal()?;
+            let from = journal.end().saturating_sub(LAST).max(journal.first());
+            let waiting: Vec<u64> = journal.pending(from).collect();
+            let mut is_it = |sequence: u64| journal.read(sequence, |payload| attribute_of(payload, "id") == Some(&id));
+            Ok(waiting.into_iter().rev().any(|sequence| matches!(is_it(sequence), Ok(Some(true)))))
+        });
         // spoil(sequence): its content is no entry
-        methods.add_method_mut("spoil", |_, this, sequence: u64| {
-            this.journal()?.spoil(sequence);
+        methods.add_method("spoil", |_, this, sequence: u64| {
+            this.kept().journal()?.spoil(sequence);
             Ok(())
         });
         // release(to): all before it were taken by the store
-        methods.add_method_mut("release", |_, this, to: u64| {
-            this.journal()?.release(to);
+        methods.add_method("release", |_, this, to: u64| {
+            this.kept().journal()?.release(to);
             Ok(())
         });
         // snapshot() -> snapshot
-        methods.add_method_mut("snapshot", |lua, this, ()| lua.create_userdata(Reader(this.journal()?.snapshot())));
+        methods.add_method("snapshot", |lua, this, ()| lua.create_userdata(Reader(this.kept().journal()?.snapshot())));
         // trouble() -> why it can't be written | nil
-        methods.add_method_mut("trouble", |_, this, ()| Ok(this.journal()?.trouble().map(ToOwned::to_owned)));
+        methods.add_method("trouble", |_, this, ()| Ok(this.kept().journal()?.trouble().map(ToOwned::to_owned)));
 
         // lose(event type, count, time): counts entries as lost; lost() -> how many were lost in all
-        methods.add_method_mut("lose", |_, this, (kind, count, at): (LuaString, u64, f64)| {
+        methods.add_method("lose", |_, this, (kind, count, at): (LuaString, u64, f64)| {
             let kind = kind.as_bytes();
-            this.journal()?.lose(&String::from_utf8_lossy(&kind), count, at);
+            this.kept().journal()?.lose(&String::from_utf8_lossy(&kind), count, at);
             Ok(())
         });
-        methods.add_method_mut("lost", |_, this, ()| Ok(this.journal()?.losses().total()));
+        methods.add_method("lost", |_, this, ()| Ok(this.kept().journal()?.losses().total()));
         // missing() -> how many entries were found to be missing since this was asked last
-        methods.add_method_mut("missing", |_, this, ()| Ok(this.journal()?.take_missing()));
+        methods.add_method("missing", |_, this, ()| Ok(this.kept().journal()?.take_missing()));
         // has_lost() -> whether something is to be recorded; take_lost() -> what: { count, since, till, types = { [type] = count } }.
         // tell(sequence | nil: the store has it) or not_told() must follow.
-        methods.add_method_mut("has_lost", |_, this, ()| Ok(this.journal()?.losses().is_open()));
-        methods.add_method_mut("take_lost", |lua, this, ()| {
-            let Some(lost) = this.journal()?.take_lost() else { return Ok(None) };
+        methods.add_method("has_lost", |_, this, ()| Ok(this.kept().journal()?.losses().is_open()));
+        methods.add_method("take_lost", |lua, this, ()| {
+            let Some(lost) = this.kept().journal()?.take_lost() else { return Ok(None) };
             let table = lua.create_table()?;
             table.set("count", lost.count)?;
             table.set("since", lost.since)?;
@@ -186,36 +206,38 @@ impl LuaUserData for Owned {
             table.set("types", lost.types)?;
             Ok(Some(table))
         });
-        methods.add_method_mut("tell", |_, this, sequence: Option<u64>| {
-            this.journal()?.tell(sequence);
+        methods.add_method("tell", |_, this, sequence: Option<u64>| {
+            this.kept().journal()?.tell(sequence);
             Ok(())
         });
-        methods.add_method_mut("not_told", |_, this, ()| {
-            this.journal()?.not_told();
+        methods.add_method("not_told", |_, this, ()| {
+            this.kept().journal()?.not_told();
             Ok(())
         });
         // give_up(now) -> how many entries were in memory only and are lost now, how many losses are in no entry, whether their
         // number is kept for the next start
-        methods.add_method_mut("give_up", |_, this, now: f64| {
-            let journal = this.journal()?;
+        methods.add_method("give_up", |_, this, now: f64| {
+            let mut kept = this.kept();
+            let journal = kept.journal()?;
             let lost = journal.give_up(now);
             let unrecorded = journal.losses().unrecorded().map_or(0, |lost| lost.count);
             Ok((lost, unrecorded, journal.is_kept()))
         });
         // is_kept() -> whether what is counted would survive the death of the process, why not | nil; counted() -> how many events flood control
         // had counted when the last one died; set_counted(count)
-        methods.add_method_mut("is_kept", |_, this, ()| {
-            let journal = this.journal()?;
+        methods.add_method("is_kept", |_, this, ()| {
+            let mut kept = this.kept();
+            let journal = kept.journal()?;
             Ok((journal.is_kept(), journal.ledger_trouble().map(ToOwned::to_owned)))
         });
-        methods.add_method_mut("counted", |_, this, ()| Ok(this.journal()?.counted()));
-        methods.add_method_mut("set_counted", |_, this, count: u64| {
-            this.journal()?.set_counted(count);
+        methods.add_method("counted", |_, this, ()| Ok(this.kept().journal()?.counted()));
+        methods.add_method("set_counted", |_, this, count: u64| {
+            this.kept().journal()?.set_counted(count);
             Ok(())
         });
         // close()
-        methods.add_method_mut("close", |_, this, ()| {
-            if let Some(journal) = this.journal.take() {
+        methods.add_method("close", |_, this, ()| {
+            if let Some(journal) = this.kept().journal.take() {
                 journal.close();
             }
             Ok(())
@@ -224,8 +246,64 @@ impl LuaUserData for Owned {
     }
 }
 
+/// What became of an event, or of an entry that was appended.
+pub(crate) mod outcome {
+    /// It is in the journal's file.
+    pub(crate) const DURABLE: u8 = 0;
+    /// It is in the journal's memory only.
+    pub(crate) const VOLATILE: u8 = 1;
+    /// There was room for it nowhere.
+    pub(crate) const REFUSED: u8 = 2;
+    /// Flood control has counted it.
+    pub(crate) const COUNTED: u8 = 3;
+    /// Its entry was made, and is in no journal.
+    pub(crate) const MADE: u8 = 4;
+
+    /// All of them with their names, for Lua.
+    pub(crate) const ALL: [(&str, u8); 5] =
+        [("durable", DURABLE), ("volatile", VOLATILE), ("refused", REFUSED), ("counted", COUNTED), ("made", MADE)];
+}
+
 impl Owned {
-    fn journal(&mut self) -> LuaResult<&mut Journal> {
-        self.journal.as_mut().ok_or_else(|| LuaError::runtime("the journal is closed"))
+    fn kept(&self) -> RefMut<'_, Kept> {
+        self.kept.borrow_mut()
     }
+
+    /// The journal, for those that append entries.
+    pub(crate) fn share(&self) -> Rc<RefCell<Kept>> {
+        Rc::clone(&self.kept)
+    }
+}
+
+impl Kept {
+    /// Appends an entry: what became of it, its sequence, and whether something is amiss that [`Journal::look`] may mend. What is
+    /// refused is counted, if the caller does not keep it. A journal that is closed has room for nothing.
+    pub(crate) fn append(&mut self, payload: &[u8], kind: &str, at: f64, is_kept: bool) -> (u8, u64, bool) {
+        let Some(journal) = &mut self.journal else { return (outcome::REFUSED, 0, false) };
+        let (outcome, sequence) = match journal.append(payload, kind, at) {
+            Appended::Durable(sequence) => (outcome::DURABLE, sequence),
+            Appended::Volatile(sequence) => (outcome::VOLATILE, sequence),
+            Appended::Refused => {
+                if !is_kept {
+                    journal.lose(kind, 1, at);
+                }
+                return (outcome::REFUSED, 0, journal.is_amiss());
+            }
+        };
+        self.hand_over.added(at);
+        (outcome, sequence, journal.is_amiss())
+    }
+
+    /// Whether it is open.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.journal.is_some()
+    }
+
+    fn journal(&mut self) -> LuaResult<&mut Journal> {
+        open_one(&mut self.journal)
+    }
+}
+
+fn open_one(journal: &mut Option<Journal>) -> LuaResult<&mut Journal> {
+    journal.as_mut().ok_or_else(|| LuaError::runtime("the journal is closed"))
 }

@@ -6,30 +6,17 @@ local collector, sql, stanzas, stores = chunks.collector, chunks.sql, chunks.sta
 
 local ID = native.namespace.."\1id";
 
--- At most this many entries are kept in memory as stanzas. The others are read back from the journal.
-local HELD = 1000;
--- How many entries at the end of a journal are searched for one that a crash may have left there: more than are added in one
--- turn of the loop.
-local LAST = 1000;
-
 local assert, error, pairs, pcall, select = assert, error, pairs, pcall, select;
 local setmetatable, tonumber, tostring, type = setmetatable, tonumber, tostring, type;
 local floor, huge, max, min = math.floor, math.huge, math.max, math.min;
 local cause_of = stores.cause_of;
-local encode, decode = stanzas.encode, stanzas.decode;
-local ascii = native.ascii;
+local ascii, decode, outcomes = native.ascii, stanzas.decode, native.outcomes;
 
--- What stands in the journal for an entry: when it was recorded, and the stanza.
-local function payload_of(item)
-	return encode(item.at.."\0", item.stanza);
-end
-
-local function item_of(stanza_mt, payload)
-	local ending = payload:find("\0", 1, true);
-	local at = ending and tonumber(payload:sub(1, ending - 1));
-	local stanza = at and decode(stanza_mt, payload, ending + 1);
+-- The entry that was opened, and was recorded at a time: { at, stanza, with } | nil
+local function item_of(stanza_mt, at)
+	local stanza = at and decode(stanza_mt);
 	if stanza then
-		return { at = at; stanza = stanza; with = stanza.attr.user or stanzas.HOST_WIDE };
+		return { at = at; stanza = stanza; with = stanza.attr.user or native.host_wide };
 	end
 end
 
@@ -75,9 +62,16 @@ local function new(context)
 	local awake = native.awake();
 	local refused; -- why no journal can be used, as it was reported
 
+	-- The queue that was touched last.
+	local touched;
+
 	-- Called when the journal of a queue is used. The one that was used longest ago closes its files instead.
-	local function touch(queue)
-		local other = queues[awake:touch(queue.host, now())];
+	local function touch(queue, at)
+		if touched == queue and at >= queue.touched_at and at - queue.touched_at < 1 then
+			return;
+		end
+		touched, queue.touched_at = queue, at;
+		local other = queues[awake:touch(queue.host, at)];
 		if other and other.journal then
 			other.journal:rest();
 		end
@@ -159,7 +153,6 @@ local function new(context)
 		if queue.told then
 			log("info", ("The journal of the audit events of %s can be used now."):format(queue.host));
 		end
-		queue.held, queue.held_count = {}, 0;
 		tell_missing(queue);
 		tell_of_losses_file(queue);
 		if journal:has_work() then
@@ -167,19 +160,21 @@ local function new(context)
 		end
 		context.attached(queue.host);
 		if journal:has_work() then
-			touch(queue);
+			touch(queue, now());
 		else
 			journal:rest();
 			awake:leave(queue.host);
+			touched = nil;
 		end
 	end
 
 	local function open(host)
-		local queue = { host = host; held = {}; held_count = 0; ask_from = 0; asked_at = 0 };
+		local queue = { host = host; ask_from = 0; asked_at = 0 };
 		queues[host] = queue;
 		local path = context.journal_path and context.journal_path(host);
 		if path then
 			queue.journal = native.journal(path, context.owner or native.owner(path..".lock"));
+			recorder.use_journal(host, queue.journal);
 			attach(queue);
 		end
 		return queue;
@@ -193,33 +188,10 @@ local function new(context)
 		return not queue.journal or queue.journal:first() >= queue.journal:next();
 	end
 
-	local function hold(queue, sequence, item)
-		if not queue.held[sequence] then
-			queue.held[sequence], queue.held_count = item, queue.held_count + 1;
-		end
-	end
-
-	local function release(queue, to)
-		local held = queue.held;
-		for sequence = queue.journal:first(), to - 1 do
-			if held[sequence] then
-				held[sequence] = nil;
-				queue.held_count = queue.held_count - 1;
-			end
-		end
-		queue.journal:release(to);
-	end
-
 	-- Notices that another program has changed the journal's files, and writes the entries again that are still known.
 	local function mend(queue)
 		local journal = queue.journal;
-		local gone = journal:look(now());
-		for i = 1, #gone do
-			local item = queue.held[gone[i]];
-			if item then
-				journal:restore(gone[i], payload_of(item), item.stanza.attr.type, item.at);
-			end
-		end
+		journal:look(now());
 		journal:settle();
 		tell_missing(queue);
 		tell_of_losses_file(queue);
@@ -227,16 +199,15 @@ local function new(context)
 
 	-- The entry of a sequence: item | nil, why it can't be read now
 	local function item_at(queue, sequence)
-		local item = queue.held[sequence];
-		if item then
-			return item;
+		local is_there, at, err = queue.journal:open(sequence);
+		if err or not is_there then
+			return nil, err;
 		end
-		local payload, err = queue.journal:get(sequence);
-		item = payload and item_of(stanza_mt, payload);
-		if payload and not item then
+		local item = item_of(stanza_mt, at);
+		if not item then
 			queue.journal:spoil(sequence);
 		end
-		return item, err;
+		return item;
 	end
 
 	-- The next entries that wait, without those that the store has already, and the sequence behind them.
@@ -335,7 +306,9 @@ local function new(context)
 				if ok then done = err; end
 				sql.undo(engine);
 				local item = items[i];
-				local plain = payload_of(item):find("[\128-\255]") and { at = item.at; stanza = in_ascii(stanza_mt, item.stanza); with = ascii(item.with) };
+				local payload = queue.journal:get(item.sequence);
+				local plain = payload and payload:find("[\128-\255]")
+					and { at = item.at; stanza = in_ascii(stanza_mt, item.stanza); with = ascii(item.with) };
 				local taken = plain and select(2, pcall(put, queue, store, plain)) == true;
 				if not taken then
 					sql.undo(engine);
@@ -354,11 +327,7 @@ local function new(context)
 		local items, behind = take(queue, size);
 		local done, problem, appended = store_items(queue, store, items, batch);
 		sql.keep_connection(stores.engine_of(store));
-		release(queue, done < #items and items[done + 1].sequence or behind);
-		-- To read them from the journal again would take the next slice as long.
-		for i = done + 1, #items do
-			hold(queue, items[i].sequence, items[i]);
-		end
+		queue.journal:release(done < #items and items[done + 1].sequence or behind);
 		queue.journal:handed_over(appended or now(), #items, done);
 		return done, problem;
 	end
@@ -451,7 +420,7 @@ local function new(context)
 		if not queue.journal or not queue.journal:has_work() then
 			return true;
 		end
-		touch(queue);
+		touch(queue, now());
 		if queue.attached then
 			mend(queue);
 		end
@@ -517,36 +486,44 @@ local function new(context)
 		end
 	end
 
-	-- Adds an entry to the journal. Returns true, or nil if there is no room; it is counted then, unless the caller keeps it.
-	-- `offered` says that the entry was offered to the store before, which may have taken it although it reported a failure.
-	local function add(queue, at, stanza, with, offered, is_kept)
-		local item = { at = at; stanza = stanza; with = with };
-		is_kept = is_kept or queue.telling;
-		touch(queue);
-		local sequence, durable, is_amiss = queue.journal:append(payload_of(item), stanza.attr.type, at, is_kept);
+	-- Called if an entry went to the journal, but not to its file, or if another program has changed the files. Returns whether the
+	-- entry waits. If there was no room, it was counted, unless the caller keeps it.
+	local function look_after(queue, at, outcome, is_amiss, is_kept)
 		if is_amiss then
 			mend(queue);
-			durable = queue.journal:in_memory() == 0;
 		end
-		if not sequence then
+		if outcome == outcomes.refused then
 			tell_of_journal(queue, is_kept and "memory", at);
 			if not is_kept then
 				recorder.lose(queue.host, 1);
 			end
+			return false;
+		elseif is_amiss and queue.journal:in_memory() > 0 or not is_amiss and outcome == outcomes.volatile then
+			tell_of_journal(queue, "memory", at);
+		end
+		return true;
+	end
+
+	-- Called when an entry was added to the journal.
+	local function added(queue, at, sequence)
+		if sequence >= queue.ask_from or at < queue.asked_at then
+			plan(queue);
+		end
+	end
+
+	-- Adds an entry to the journal. Returns true, or nil if there is no room; it is counted then, unless the caller keeps it.
+	-- `offered` says that the entry was offered to the store before, which may have taken it although it reported a failure.
+	local function add(queue, at, payload, event_type, offered, is_kept)
+		is_kept = is_kept or queue.telling;
+		touch(queue, at);
+		local outcome, sequence, is_amiss = queue.journal:append(payload, event_type, at, is_kept);
+		if (outcome ~= outcomes.durable or is_amiss) and not look_after(queue, at, outcome, is_amiss, is_kept) then
 			return nil;
 		end
 		if offered then
 			queue.journal:doubt();
 		end
-		if queue.held_count < HELD then
-			hold(queue, sequence, item);
-		end
-		if not durable then
-			tell_of_journal(queue, "memory", at);
-		end
-		if sequence >= queue.ask_from or at < queue.asked_at then
-			plan(queue);
-		end
+		added(queue, at, sequence);
 		return true;
 	end
 
@@ -555,22 +532,10 @@ local function new(context)
 		local queue = queue_of(host);
 		recorder.lose(host, count or 1);
 		if queue.journal then
-			touch(queue);
+			touch(queue, at);
 			queue.journal:lose(event_type, count or 1, at);
 			plan(queue);
 		end
-	end
-
-	-- Whether the entry with that id is one of the last that wait.
-	local function holds(queue, id)
-		local journal = queue.journal;
-		for sequence = journal:next() - 1, max(journal:first(), journal:next() - LAST), -1 do
-			local item = item_at(queue, sequence);
-			if item and item.stanza.attr[ID] == id then
-				return true;
-			end
-		end
-		return false;
 	end
 
 	-- Hands over now what waits, for at most this many seconds.
@@ -608,6 +573,7 @@ local function new(context)
 			if host == nil or name == host then
 				finish(name);
 				awake:leave(name);
+				touched = nil;
 				if queue.journal then
 					queue.journal:close();
 					queue.journal, queue.attached = nil, nil;
@@ -640,7 +606,7 @@ local function new(context)
 		local count, damaged = snapshot:count();
 		local function item_of_index(index)
 			local _, payload = snapshot:get(index);
-			return payload and item_of(stanza_mt, payload);
+			return payload and item_of(stanza_mt, native.open(payload));
 		end
 		local function page(limit, behind, oldest_first)
 			local rows, n, skipped = {}, 0, 0;
@@ -694,13 +660,14 @@ local function new(context)
 			if not queue.journal:has_work() and awake:is_idle(host, now()) then
 				queue.journal:rest();
 				awake:leave(host);
+				touched = nil;
 			end
 		end
 	end
 
 	return {
 		owns_journal = owns_journal; finish = finish; lose = lose; look = look;
-		queue_of = queue_of; is_empty = is_empty; add = add; holds = holds; flush = flush; close = close;
+		queue_of = queue_of; is_empty = is_empty; add = add; added = added; look_after = look_after; flush = flush; close = close;
 		waiting = waiting; state = state; touch = touch;
 		-- awake() -> list of the hosts whose journals are in use
 		awake = function () return awake:hosts(); end;

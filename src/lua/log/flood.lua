@@ -1,40 +1,33 @@
 -- Flood control as the server's events meet it: what is asked before an entry is built, and the timer that ends windows.
 -- The recorder decides.
 
-local native, chunks = ...;
-local stanzas = chunks.stanza;
-
-local NAMESPACE, HOST_WIDE = native.namespace, stanzas.HOST_WIDE;
-local ID, OCCURRED = NAMESPACE.."\1id", NAMESPACE.."\1occurred";
+local _, chunks = ...;
 
 -- How soon after the first event that was counted one looks for windows that are over, and how often then; seconds. What is
 -- being counted is written down as often.
 local SOON, OFTEN = 0.25, 1;
--- How many children of an element are looked at for how much text there is: more than are stored of it.
-local MAX_CHILDREN = 256;
 -- How many event types of a host are remembered with how the recorder knows them.
 local MAX_TYPES = 1000;
 -- The type of events that were counted by flood control, and whose count is lost.
 local COUNTED = "counted";
 
-local floor, min = math.floor, math.min;
-local next, pairs, pcall, setmetatable, tostring, type = next, pairs, pcall, setmetatable, tostring, type;
-local element, good_word = stanzas.element, stanzas.good_word;
+local next, pcall, tostring = next, pcall, tostring;
+local good_word = chunks.stanza.good_word;
 
 -- Flood control over a recorder.
 --   context = {
---     stanza_mt, log, now, schedule   as the log's environment has them; without schedule() nothing is held back
+--     log, now, schedule   as the log's environment has them; without schedule() nothing is held back
 --     monotonic      function() -> seconds, of a clock that does not jump
 --     journal        function(host) -> journal | nil, its path | nil while it has no files; without it nothing is written down
 --     lose           function(host, event type, time, count): counts events that are lost
 --     recorder
---     keep           function(host, at, stanza, with, offered) -> true | nil: stores an entry, or gives it to the journal
+--     keep           function(host, at, payload, event type, offered) -> true | nil: stores an entry, or gives it to the journal
 --     holds          function(host, id) -> whether the journal has that entry
 --     exists         function(host, username) -> true | false | nil: it can't be said without waiting; nil where nobody can be asked
 --   }
 local function new(context)
-	local log, now, monotonic, recorder, stanza_mt = context.log, context.now, context.monotonic, context.recorder, context.stanza_mt;
-	local ask, admits, exists = recorder.ask, recorder.admits, context.exists;
+	local log, now, monotonic, recorder = context.log, context.now, context.monotonic, context.recorder;
+	local admits, exists = recorder.admits, context.exists;
 	-- outcomes[host][event_type] is how the recorder knows it, or false where all events of that type are stored.
 	local outcomes, type_count = {}, {};
 	local ticking, emitting, trouble = false, {}, {};
@@ -73,32 +66,9 @@ local function new(context)
 		context.schedule(SOON, tick);
 	end
 
-	-- How much text there is in stanzas, in bytes. Not deeper than anybody needs: others are cut when they are stored.
-	local function bytes_of(stanzas_of, depth)
-		local bytes = 0;
-		for i = 1, min(#stanzas_of, MAX_CHILDREN) do
-			local child = stanzas_of[i];
-			if type(child) == "string" then
-				bytes = bytes + #child;
-			elseif type(child) == "table" and depth > 0 then
-				for _, value in pairs(child.attr or {}) do
-					bytes = bytes + (type(value) == "string" and #value or 0);
-				end
-				bytes = bytes + bytes_of(child, depth - 1);
-			end
-		end
-		return bytes;
-	end
-
-	-- Whether an event was counted; if not it is to be stored. `actor` is who did it, as a JID or the domain of a server, and
-	-- `custom` the stanzas that are to be stored of it.
-	local function counted(host, user, source, event_type, ip, condition, actor, custom)
-		local outcome = outcome_of(host, event_type, source);
-		if not outcome or ask(outcome, user, ip, condition, actor, custom and bytes_of(custom, 5) or 0, monotonic()) then
-			return false;
-		end
+	-- An event was counted.
+	local function counted()
 		if not ticking then start(); end
-		return true;
 	end
 
 	-- Whether an event of an account of this host is to be stored; if not it has been counted.
@@ -117,71 +87,12 @@ local function new(context)
 		return false;
 	end
 
-	local function flag(value)
-		return value and "true" or nil;
-	end
-
-	local function entry_of(summary)
-		local tags, n = {}, 0;
-		local stanza = {
-			name = "audit-event";
-			attr = { source = summary.source; type = summary.type; user = summary.user; [ID] = summary.id };
-			tags = tags;
-		};
-		local function add(parent, child)
-			parent[#parent + 1], parent.tags[#parent.tags + 1] = child, child;
-		end
-		if summary.remote_ip or summary.location then
-			local session = element(stanza_mt, "session", { xmlns = NAMESPACE });
-			if summary.remote_ip then
-				add(session, element(stanza_mt, "remote-ip", {}, summary.remote_ip));
-			end
-			stanzas.add_location(stanza_mt, session, summary.location);
-			n = n + 1;
-			stanza[n], tags[n] = session, session;
-		end
-		if summary.actor then
-			local by = summary.remote and element(stanza_mt, "s2s", { xmlns = NAMESPACE; remote = summary.actor })
-				or element(stanza_mt, "actor", { xmlns = NAMESPACE; kind = "user"; jid = summary.actor });
-			n = n + 1;
-			stanza[n], tags[n] = by, by;
-		end
-		local repeated = element(stanza_mt, "repeated", {
-			xmlns = NAMESPACE;
-			count = ("%d"):format(summary.count);
-			first = recorder.date_time(summary.first);
-			last = recorder.date_time(summary.last);
-			accounts = ("%d"):format(summary.accounts);
-			networks = ("%d"):format(summary.networks);
-			actors = summary.actors > 0 and ("%d"):format(summary.actors) or nil;
-			["at-least"] = flag(summary.at_least);
-			["distinct-at-least"] = flag(summary.distinct_at_least);
-		});
-		for i = 1, #summary.samples do
-			add(repeated, element(stanza_mt, "sample", summary.samples[i]));
-		end
-		for i = 1, #summary.often do
-			add(repeated, element(stanza_mt, "often", summary.often[i]));
-		end
-		if summary.others then
-			add(repeated, element(stanza_mt, "names", {}, summary.names));
-		end
-		stanza[n + 1], tags[n + 1] = repeated, repeated;
-		return setmetatable(stanza, stanza_mt);
-	end
-
 	local function store(host, summary)
-		local stanza, with = entry_of(summary), summary.user or HOST_WIDE;
-		if summary.offered then
-			-- Another process may have stored it, just before it died.
-			return context.holds(host, summary.id) or context.keep(host, summary.last, stanza, with, true);
+		-- Another process may have stored it, just before it died.
+		if summary.offered and context.holds(host, summary.id) then
+			return true;
 		end
-		local at = now();
-		if summary.at_least then
-			-- What it was counting happened before that.
-			stanza.attr[OCCURRED] = recorder.occurred(summary.last, at, floor(at));
-		end
-		return context.keep(host, at, stanza, with, false);
+		return context.keep(host, summary.at, summary.entry, summary.type, summary.offered);
 	end
 
 	local function write_down(host, closing)

@@ -2,10 +2,10 @@
 
 use mlua::prelude::*;
 
-use super::location_table;
-use crate::flood::{Account, Event, FloodSummary, Often, Sample, Verdict, beside, weight};
+use crate::flood::{Account, Event, FloodSummary, Verdict, beside};
 use crate::lua::functions::Functions;
 use crate::lua::value::{self, Host, Text};
+use crate::recorder::summaries::summary as write_summary;
 
 /// Adds the functions. `now` is always the clock of flood control, and `unix` the time that it is then.
 pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
@@ -14,16 +14,6 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         recorder.flood.set_clock(now, unix);
         recorder.flood.outcome(&host, &kind, &source, now)
     })?;
-    // ask(outcome, user, address, condition, actor, bytes of text that are to be stored, now) -> whether it is to be stored; if not it was counted
-    functions.add(
-        "ask",
-        |recorder, (outcome, user, address, condition, actor, bytes, now): (usize, Text, Text, Text, Text, u64, f64)| {
-            let (user, address, condition, actor) = (user.bytes(), address.bytes(), condition.bytes(), actor.bytes());
-            let account = user.as_deref().map_or(Account::Unknown, Account::Jid);
-            let (address, condition, actor) = (address.as_deref(), condition.as_deref(), actor.as_deref());
-            recorder.flood.ask(outcome, &Event { account, address, condition, actor, weight: weight(bytes) }, now) == Verdict::Store
-        },
-    )?;
     // admits(outcome, name of an account of the host, address, condition, now) -> whether it is to be stored, and if not whether it
     // should be asked if there is such an account
     functions.add("admits", |recorder, (outcome, name, address, condition, now): (usize, Text, Text, Text, f64)| {
@@ -43,7 +33,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     // summaries(host, now, unix, whether the host is closing) -> list of summaries
     functions.add("summaries", |recorder, (Host(host), now, unix, closing): (Host, f64, f64, bool)| {
         recorder.flood.set_clock(now, unix);
-        recorder.summaries(&host, now, unix, closing).into_iter().map(Shown).collect::<Vec<_>>()
+        recorder.summaries(&host, now, unix, closing).into_iter().map(|summary| Shown::new(summary, unix)).collect::<Vec<_>>()
     })?;
     // settle(host, stored): the first so many of them are stored
     functions.add("settle", |recorder, (Host(host), stored): (Host, usize)| recorder.flood.settle(&host, stored))?;
@@ -70,53 +60,29 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     })
 }
 
-/// A summary as a table; what it has not is nil.
-struct Shown(FloodSummary);
+/// A summary as a table: { id, type, at = when it is recorded, offered = whether a store may have it, entry = its payload }
+struct Shown {
+    summary: FloodSummary,
+    at: f64,
+    entry: Vec<u8>,
+}
+
+impl Shown {
+    fn new(summary: FloodSummary, unix: f64) -> Self {
+        let mut entry = Vec::new();
+        let at = write_summary(&summary, unix, &mut entry);
+        Self { summary, at, entry }
+    }
+}
 
 impl IntoLua for Shown {
     fn into_lua(self, lua: &Lua) -> LuaResult<LuaValue> {
-        let FloodSummary { id, kind, source, user, remote_ip, location, count, first, last, accounts, networks, .. } = self.0;
         let table = lua.create_table()?;
-        table.set("id", id)?;
-        table.set("type", kind)?;
-        table.set("source", source)?;
-        table.set("user", user)?;
-        table.set("remote_ip", remote_ip)?;
-        if let Some(location) = location {
-            table.set("location", location_table(lua, location)?)?;
-        }
-        table.set("count", count)?;
-        table.set("first", first)?;
-        table.set("last", last)?;
-        table.set("accounts", accounts)?;
-        table.set("networks", networks)?;
-        table.set("actor", self.0.actor)?;
-        table.set("remote", self.0.remote)?;
-        table.set("actors", self.0.actors)?;
-        table.set("at_least", self.0.at_least)?;
-        table.set("distinct_at_least", self.0.distinct_at_least)?;
-        table.set("offered", self.0.offered)?;
-        table.set("others", self.0.others)?;
-        table.set("names", self.0.names)?;
-        // Each as the attributes of an element.
-        let samples = self.0.samples.into_iter().map(|Sample { user, network, condition }| {
-            let shown = lua.create_table()?;
-            shown.set("user", user)?;
-            shown.set("network", network)?;
-            shown.set("condition", condition)?;
-            Ok(shown)
-        });
-        table.set("samples", samples.collect::<LuaResult<Vec<_>>>()?)?;
-        let often = self.0.often.into_iter().map(|Often { user, network, actor, count, exists }| {
-            let shown = lua.create_table()?;
-            shown.set("user", user)?;
-            shown.set("network", network)?;
-            shown.set("actor", actor)?;
-            shown.set("count", count.to_string())?;
-            shown.set("exists", exists.then_some("true"))?;
-            Ok(shown)
-        });
-        table.set("often", often.collect::<LuaResult<Vec<_>>>()?)?;
+        table.set("id", self.summary.id)?;
+        table.set("type", self.summary.kind)?;
+        table.set("at", self.at)?;
+        table.set("offered", self.summary.offered)?;
+        table.set("entry", lua.create_string(self.entry)?)?;
         table.into_lua(lua)
     }
 }

@@ -2,29 +2,17 @@
 -- cross Rust, and a driver's errors must arrive as they are.
 
 local native, chunks = ...;
-local stanzas, stores_of_hosts = chunks.stanza, chunks.driver;
+local entries, stanzas, stores_of_hosts = chunks.entry, chunks.stanza, chunks.driver;
 
-local NAMESPACE, HOST_WIDE = native.namespace, stanzas.HOST_WIDE;
--- util.stanza's way to write an attribute with a namespace.
-local ID, OCCURRED = NAMESPACE.."\1id", NAMESPACE.."\1occurred";
-
--- The bounds of what one event may add: elements, and bytes of text in them.
-local MAX_ELEMENTS, MAX_BYTES = 200, 32768;
--- How many addresses are remembered with what is stored of them, for each class.
-local MAX_ADDRESSES = 1024;
 -- A step of the clock that is worth a look, in seconds.
 local STEP = 600;
 
 local error, getmetatable, ipairs, pairs, pcall, rawget = error, getmetatable, ipairs, pairs, pcall, rawget;
 local require, setmetatable, type = require, setmetatable, type;
-local floor = math.floor;
-local lend, settle = chunks.collector.lend, chunks.collector.settle;
-local add_location = stanzas.add_location;
-local copy, detail, element, good_jid, good_word = stanzas.copy, stanzas.detail, stanzas.element, stanzas.good_jid, stanzas.good_word;
+local decode, detail, field = stanzas.decode, stanzas.detail, entries.field;
+local kind_of, outcomes = entries.kind_of, native.outcomes;
+local DURABLE = outcomes.durable;
 local cause_of, condition_of = stores_of_hosts.cause_of, stores_of_hosts.condition_of;
-
-local UNKNOWN_ACTOR, actor_kinds = native.unknown_actor, {};
-for _, kind in pairs(native.actor_kinds) do actor_kinds[kind] = true; end
 
 local function nothing() end
 
@@ -60,16 +48,18 @@ local function nothing() end
 -- State lies in the object that this returns: a module may be reloaded, the library stays.
 local function new(environment)
 	local recorder = native.recorder();
-	local new_id = recorder.id;
+	local make, mended = entries.new(recorder);
 	local stanza_mt, log, now = environment.stanza_mt, environment.log, environment.now;
 	local recorded = environment.recorded or nothing;
 	local configured, direct, troubled = {}, {}, {};
 	local queues, flood, prunes, reading, clocks;
 	local monotonic = environment.monotonic or now;
 	local owner = environment.schedule and environment.journals_lock and native.owner(environment.journals_lock) or nil;
+	-- Without timers there is no flood control.
+	local never_counts = environment.schedule == nil;
 	-- By how much the clock and the one that does not jump differ.
 	local difference;
-	local strangers = chunks.strangers.new(recorder, stanza_mt, environment.exists);
+	local strangers = chunks.strangers.new(recorder, environment.exists);
 
 	local function tell(level, lines)
 		for i = 1, #lines do
@@ -95,7 +85,6 @@ local function new(environment)
 	end
 
 	local classes = chunks.classes.new(recorder, ensure_configured);
-	local class_of = classes.of;
 	local guard = chunks.embedded.new { list_path = environment.list_path; get_option = environment.get_option; log = log, now = now };
 	local trust = chunks.trust.new {
 		now = now;
@@ -159,89 +148,15 @@ local function new(environment)
 		return nil, condition_of(err);
 	end
 
-	-- What is stored of an address in entries of a class: { remote_ip, hash and the name of its key, location, unreadable }, each
-	-- nil where it is not. The class remembers it: a call into Rust costs about as much as building an element.
-	local function address_of(host, class, ip)
-		local addresses = class.addresses;
-		local known = addresses and addresses[ip];
-		if not known then
-			local remote_ip, hash, key, location, warned, unreadable = recorder.address(host, class.name, ip);
-			if warned then
-				tell("warn", recorder.warnings());
-			end
-			known = { remote_ip = remote_ip; hash = hash; key = key; location = location; unreadable = unreadable };
-			if not addresses or class.address_count >= MAX_ADDRESSES then
-				addresses = {};
-				class.addresses, class.address_count = addresses, 0;
-			end
-			addresses[ip], class.address_count = known, class.address_count + 1;
-		end
-		if known.unreadable then
-			recorder.count_unreadable(host);
-		end
-		return known;
-	end
-
-	-- A field of a session as text; whatever is no string counts as nothing.
-	local function field(value)
-		if type(value) == "string" and value ~= "" then
-			return good_word(value);
-		end
-	end
-
-	-- The element <session/> for a session of Prosody's, or a table with its fields.
-	local function session_stanza(host, class, session)
-		local ip, client = session.ip, field(session.client_id);
-		local tags, n = {}, 0;
-		local stanza = { name = "session"; attr = { xmlns = NAMESPACE; id = field(session.id); type = field(session.type) }; tags = tags };
-		local address = type(ip) == "string" and address_of(host, class, ip);
-		if address and address.remote_ip then
-			n = 1;
-			local child = element(stanza_mt, "remote-ip", {}, address.remote_ip);
-			stanza[1], tags[1] = child, child;
-		elseif address and address.hash then
-			n = 1;
-			local child = element(stanza_mt, "ip-hash", { key = address.key }, address.hash);
-			stanza[1], tags[1] = child, child;
-		end
-		if address and address.location then
-			add_location(stanza_mt, stanza, address.location);
-			n = #stanza;
-		end
-		if client then
-			n = n + 1;
-			local child = element(stanza_mt, "client", {}, client);
-			stanza[n], tags[n] = child, child;
-		end
-		return setmetatable(stanza, stanza_mt);
-	end
-
-	-- The element <actor/>: who did it. Actor = { kind =, jid = | nil, session = | nil, caused_by = an entry's id | nil }
-	local function actor_stanza(host, class, actor)
-		local session = type(actor.session) == "table" and actor.session or nil;
-		local kind = actor_kinds[actor.kind] and actor.kind or UNKNOWN_ACTOR;
-		local jid = field(actor.jid) or session and field(session.full_jid);
-		local stanza = { name = "actor"; attr = { xmlns = NAMESPACE; kind = kind; jid = jid; ["caused-by"] = field(actor.caused_by) }; tags = {} };
-		local ip = session and session.ip;
-		local address = type(ip) == "string" and address_of(host, class, ip);
-		if address and address.remote_ip then
-			local child = element(stanza_mt, "remote-ip", {}, address.remote_ip);
-			stanza[1], stanza.tags[1] = child, child;
-		elseif address and address.hash then
-			local child = element(stanza_mt, "ip-hash", { key = address.key }, address.hash);
-			stanza[1], stanza.tags[1] = child, child;
-		end
-		return setmetatable(stanza, stanza_mt);
-	end
-
-	-- Hands an entry to the store at once: true | nil, err
-	local function write(host, at, stanza, with)
+	-- Hands an entry to the store at once, which was opened: true | nil, err
+	local function write(host, at)
+		local stanza = decode(stanza_mt);
 		local store, err = store_of(host);
 		if not store then
 			return nil, err;
 		end
 		local key;
-		key, err = writer.put(host, store, at, stanza, with);
+		key, err = writer.put(host, store, at, stanza, stanza.attr.user or native.host_wide);
 		if not key then
 			trust.doubt(store);
 			return nil, err;
@@ -256,37 +171,49 @@ local function new(environment)
 		return true;
 	end
 
-	-- Keeps an entry: writes it to the store, or gives it to the journal. True | nil, condition. `offered` says that a store may
-	-- have it already; `is_kept`, that who asks keeps what there is no room for, so that it is not lost.
-	local function keep(host, at, stanza, with, offered, is_kept)
+	-- Whether entries go to the store at once, as far as it takes them. `offered` says that a store may have this one already.
+	local function goes_at_once(host, queue, offered)
+		return not queue.journal or (direct[host] and not offered or not queue.attached) and queues.is_empty(queue);
+	end
+
+	-- Keeps an entry: writes it to the store, or gives it to the journal. True | nil, condition. Without a payload it is the one that was
+	-- made last. `is_kept` says that the caller keeps what there is no room for, so that it is not lost.
+	local function keep(host, at, payload, event_type, offered, is_kept)
 		local queue = queues.queue_of(host);
-		local at_once = not queue.journal or (direct[host] and not offered or not queue.attached) and queues.is_empty(queue);
+		local at_once = goes_at_once(host, queue, offered);
 		if at_once then
-			local ok, done, err = pcall(write, host, at, stanza, with);
+			if payload then
+				native.open(payload);
+			else
+				recorder.open_made();
+				-- A driver may yield, and then others are made.
+				payload = queue.journal and recorder.payload();
+			end
+			local ok, done, err = pcall(write, host, at);
 			if not ok then
 				done, err = nil, done;
 			end
 			if done then
-				recorded(host, stanza.attr.type);
+				recorded(host, event_type);
 				return true;
 			elseif not queue.journal then
 				if is_kept then
 					return nil, condition_of(err);
 				end
-				return failed(host, err, at, stanza.attr.type);
+				return failed(host, err, at, event_type);
 			end
 			-- What the store does not take waits, and is offered again.
 		end
-		if not queues.add(queue, at, stanza, with, at_once or offered, is_kept) then
+		if not queues.add(queue, at, payload, event_type, at_once or offered, is_kept) then
 			return nil, "resource-constraint";
 		end
-		recorded(host, stanza.attr.type);
+		recorded(host, event_type);
 		return true;
 	end
 
 	-- Looks at the clocks of all hosts if the time has jumped since an event before: what was written meanwhile is to be known.
-	local function watch_clock(at)
-		local since = at - monotonic();
+	local function watch_clock(at, clock)
+		local since = at - clock;
 		if difference and since - difference < STEP and difference - since < STEP then
 			return;
 		end
@@ -299,81 +226,48 @@ local function new(environment)
 
 	-- Whether an administrator did it, who could also stop the log. `actor.administers` says so of an ad-hoc command.
 	local function administers(actor)
-		return actor and (actor.kind == "admin-shell" or actor.administers) or false;
-	end
-
-	local function is_counted(host, user, source, event_type, session, actor, custom)
-		local first = custom and custom[1];
-		local attr = first and first.attr or {};
-		local own = actor and type(actor.session) == "table" and actor.session or {};
-		local by;
-		if actor then
-			by = actor.jid or own.full_jid;
-		else
-			by = attr.remote; -- another server
-		end
-		return flood.counted(host, user, source, event_type, session and session.ip or own.ip, attr.condition, by, custom);
+		return actor.kind == "admin-shell" or actor.administers;
 	end
 
 	local function record(host, user, source, event_type, session, actor, custom, timestamp, admitted)
-		ensure_configured(host);
-		source, event_type = field(source) or "unknown", field(event_type) or "unknown";
+		if not configured[host] then
+			configure(host);
+		end
 		user = strangers.of_jid(host, event_type, user) or user;
-		if not admitted and not administers(actor) and is_counted(host, user, source, event_type, session, actor, custom) then
-			return nil, "counted";
-		end
-		local at = now();
+		local queue, at, clock = queues.queue_of(host), now(), monotonic();
 		if clocks then
-			watch_clock(at);
+			watch_clock(at, clock);
 		end
-		local id = new_id(at);
-		local jid = good_jid(user);
-		local tags, n = {}, 0;
-		local stanza = {
-			name = "audit-event";
-			attr = { source = source; type = event_type; user = jid; [ID] = id };
-			tags = tags;
-		};
-		if timestamp ~= nil then
-			stanza.attr[OCCURRED] = recorder.occurred(timestamp, at, floor(at));
+		local is_admitted = admitted or never_counts or actor and administers(actor);
+		local appends = queue.attached and not direct[host] or not goes_at_once(host, queue, false);
+		if appends and queue.journal then
+			queues.touch(queue, at);
 		end
-		if session then
-			n = 1;
-			local child = session_stanza(host, class_of(host, event_type), session);
-			stanza[1], tags[1] = child, child;
-		end
-		if actor then
-			n = n + 1;
-			local child = actor_stanza(host, class_of(host, event_type), actor);
-			stanza[n], tags[n] = child, child;
-		end
-		if custom then
-			local budget;
-			for i = 1, #custom do
-				local child = custom[i];
-				if child.fresh then
-					child.fresh = nil;
-				else
-					budget = budget or { elements = MAX_ELEMENTS; bytes = MAX_BYTES };
-					child = copy(child, stanza_mt, budget, 1);
-				end
-				n = n + 1;
-				stanza[n], tags[n] = child, child;
-				if n > MAX_ELEMENTS or budget and (budget.truncated or budget.elements <= 0 or budget.bytes <= 0) then
-					n = n + 1;
-					child = element(stanza_mt, "truncated", { xmlns = NAMESPACE });
-					stanza[n], tags[n] = child, child;
-					break;
-				end
+		local id, outcome, sequence, is_warned, is_amiss = make(host, user, source, event_type, session, actor, custom, timestamp,
+			at, clock, is_admitted, appends, queue.telling);
+		local kind = kind_of(event_type);
+		if outcome == DURABLE and not is_amiss then
+			queues.added(queue, at, sequence);
+			recorded(host, kind);
+		elseif outcome == outcomes.counted then
+			flood.counted();
+			return nil, "counted";
+		elseif outcome == outcomes.made then
+			if is_warned then
+				tell("warn", recorder.warnings());
 			end
+			local kept, condition = keep(host, at, nil, kind, false);
+			return kept and id or nil, condition;
+		elseif queues.look_after(queue, at, outcome, is_amiss, queue.telling) then
+			queues.added(queue, at, sequence);
+			recorded(host, kind);
+		else
+			return nil, "resource-constraint";
 		end
-
-		setmetatable(stanza, stanza_mt);
-		local kept, condition = keep(host, at, stanza, strangers.written(stanza, jid or HOST_WIDE));
-		if kept then
-			return id;
+		if is_warned then
+			tell("warn", recorder.warnings());
 		end
-		return nil, condition;
+		return id;
 	end
 
 	-- Records an event of `host`.
@@ -409,9 +303,14 @@ local function new(environment)
 				end
 			end
 		end
-		lend();
 		local ok, id, condition = pcall(record, host, user, source, event_type, session, actor, custom, timestamp, admitted);
-		settle();
+		if not ok then
+			-- What was made by hand may hold anything.
+			local has_mended, texts = pcall(mended, custom);
+			if has_mended and texts then
+				ok, id, condition = pcall(record, host, user, source, event_type, session, actor, texts, timestamp, admitted);
+			end
+		end
 		if ok then
 			return id, condition;
 		end
@@ -428,13 +327,17 @@ local function new(environment)
 
 	-- The element that describes a session in an event: session_extra(session) -> stanza. What is stored of its address is what
 	-- the default class of session.host says, as nobody knows yet which event it is for.
-	local no_class = { name = "" };
 	local function session_extra(session)
-		local host = session.host;
-		if type(host) ~= "string" then
-			return session_stanza("", no_class, session);
+		local host = type(session.host) == "string" and session.host or "";
+		if host ~= "" then
+			ensure_configured(host);
 		end
-		return session_stanza(host, class_of(host, ""), session);
+		local is_warned = recorder.session(host, field(session.id), field(session.type), field(session.ip), field(session.client_id));
+		local stanza = decode(stanza_mt);
+		if is_warned then
+			tell("warn", recorder.warnings());
+		end
+		return stanza;
 	end
 
 	-- Forgets what is known of a host, or of all: its store, its options, where its entries go. What waits stays.
@@ -563,23 +466,23 @@ local function new(environment)
 	};
 
 	flood = chunks.flood.new {
-		stanza_mt = stanza_mt, log = log, now = now, monotonic = monotonic;
+		log = log, now = now, monotonic = monotonic;
 		schedule = environment.schedule;
 		-- Who has the journal has this too.
 		journal = environment.journal_path and function (host)
 			local queue = queues.queue_of(host);
-			if queue.journal then queues.touch(queue); end
+			if queue.journal then queues.touch(queue, now()); end
 			return queue.journal, queue.attached and environment.journal_path(host) or nil;
 		end;
 		lose = queues.lose;
 		recorder = recorder;
-		keep = function (host, at, stanza, with, offered)
-			return keep(host, at, stanza, strangers.written(stanza, with), offered, true);
+		keep = function (host, at, payload, event_type, offered)
+			return keep(host, at, payload, event_type, offered, true);
 		end;
 		exists = environment.exists;
 		holds = function (host, id)
 			local queue = queues.queue_of(host);
-			return queue.journal ~= nil and queues.holds(queue, id);
+			return queue.journal ~= nil and queue.journal:holds(id);
 		end;
 	};
 

@@ -1,5 +1,6 @@
 //! What the glue asks of the recorder, as plain functions over one shared state: a method of a userdata costs twice as much.
 
+pub(crate) mod entry;
 pub(crate) mod flood;
 
 use std::cell::RefCell;
@@ -7,7 +8,6 @@ use std::rc::Rc;
 
 use mlua::prelude::*;
 
-use crate::address::location::Location;
 use crate::catalogue;
 use crate::filter::pattern::Pattern;
 use crate::flood::is_unauthenticated;
@@ -40,8 +40,6 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     })?;
     functions.set("configure", configure)?;
 
-    // id(now) -> a new entry's id
-    functions.add("id", |recorder, now: f64| recorder.id(now).hyphenated().to_string())?;
     // class(host, event type) -> the name of its retention class
     functions.add("class", |recorder, (Host(host), event_type): (Host, Text)| {
         recorder
@@ -50,19 +48,6 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     })?;
     // events(host) -> the registry of event types as text, with the classes of the host
     functions.add("events", |recorder, Host(host): Host| catalogue::listing(|event_type| recorder.class_of(&host, event_type)))?;
-    // address(host, class, ip) -> remote_ip, hash, the key's name, location | nil, whether there are warnings, whether it is an
-    // address in a form that can't be read; location = { country =, continent =, name =, asn =, organization = }
-    let recorder = functions.recorder();
-    let address = lua.create_function(move |lua, (Host(host), class, ip): (Host, String, Text)| {
-        let mut recorder = recorder.borrow_mut();
-        let stored = recorder.address(&host, &class, ip.bytes().as_deref().unwrap_or_default());
-        let (hash, key) = stored.hash.unzip();
-        let location = stored.location.map(|location| location_table(lua, location)).transpose()?;
-        Ok((stored.remote_ip, hash, key, location, recorder.is_warned(), stored.is_unreadable))
-    })?;
-    functions.set("address", address)?;
-    // count_unreadable(host): an event had such an address
-    functions.add("count_unreadable", |recorder, Host(host): Host| recorder.count_unreadable(&host))?;
     // unreadable(host) -> how many events had one
     functions.add("unreadable", |recorder, Host(host): Host| recorder.unreadable(&host))?;
     // alias(host, name) -> what stands for a name that is no account
@@ -150,15 +135,4 @@ fn with_hashes(recorder: &Recorder, asked: &LuaRequest) -> Request {
         request.filter.names.push(alias.hash);
     }
     request
-}
-
-/// A location as Lua has it. The number of an autonomous system is a text, as it becomes an attribute.
-pub(crate) fn location_table(lua: &Lua, location: Location) -> LuaResult<LuaTable> {
-    let table = lua.create_table()?;
-    table.set("country", location.country)?;
-    table.set("continent", location.continent)?;
-    table.set("name", location.name)?;
-    table.set("asn", location.asn.map(|asn| asn.to_string()))?;
-    table.set("organization", location.organization)?;
-    Ok(table)
 }

@@ -1,22 +1,18 @@
 -- Names that are no accounts, where they are to be stored as keyed hashes: a password that is typed as the user name is one.
 --
 -- Of such a name an alias is made, "@key:hash:length", that goes through flood control as a user does: equal names have equal
--- aliases. Before an entry is stored, the alias becomes an element of the entry.
+-- aliases. In the entry that the core makes, the alias becomes an element.
 
-local native, chunks = ...;
-local stanzas = chunks.stanza;
-
-local NAMESPACE, HOST_WIDE = native.namespace, stanzas.HOST_WIDE;
-local ALIAS = "^@(%x*):(%x*):(%d+)";
+local _, chunks = ...;
 
 -- How many aliases of a host and how many event types are remembered.
 local MAX_ALIASES, MAX_TYPES = 2000, 256;
 
-local pairs, pcall, type = pairs, pcall, type;
-local element, good_word = stanzas.element, stanzas.good_word;
+local pcall, type = pcall, type;
+local good_word = chunks.stanza.good_word;
 
 --   exists(host, username) -> whether there is such an account | nil: it can't be told without waiting
-local function new(recorder, stanza_mt, exists)
+local function new(recorder, exists)
 	local hashing, aliases, counts = {}, {}, {};
 	local types, type_count = {}, 0;
 
@@ -69,30 +65,6 @@ local function new(recorder, stanza_mt, exists)
 		end
 	end
 
-	-- written(stanza, with) -> with: puts into an entry, or a summary and its samples, what stands for names.
-	local function written(stanza, with)
-		for _, child in pairs(stanza.tags) do
-			if child.name == "repeated" then
-				for _, sample in pairs(child.tags) do
-					local key, hash, length = (sample.attr.user or ""):match(ALIAS);
-					if key then
-						sample.attr.user = nil;
-						sample.attr["name-key"], sample.attr["name-hash"], sample.attr["name-length"] = key, hash, length;
-					end
-				end
-			end
-		end
-		local key, hash, length = (stanza.attr.user or ""):match(ALIAS);
-		if not key then
-			return with;
-		end
-		stanza.attr.user = nil;
-		local attr = { xmlns = NAMESPACE; key = key ~= "" and key or nil; length = length };
-		local child = element(stanza_mt, "unknown-name", attr, hash ~= "" and hash or nil);
-		stanza[#stanza + 1], stanza.tags[#stanza.tags + 1] = child, child;
-		return HOST_WIDE;
-	end
-
 	local function configure(host, hashes_names)
 		hashing[host], aliases[host] = exists ~= nil and hashes_names or nil, nil;
 	end
@@ -111,7 +83,7 @@ local function new(recorder, stanza_mt, exists)
 		return hashing[host] or false;
 	end
 
-	return { of_name = of_name; of_jid = of_jid; written = written; configure = configure; forget = forget; hashes = hashes };
+	return { of_name = of_name; of_jid = of_jid; configure = configure; forget = forget; hashes = hashes };
 end
 
 return { new = new };

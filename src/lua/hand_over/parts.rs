@@ -1,0 +1,120 @@
+//! The element of an entry, part by part, for Lua to make a stanza of it. To make tables from here would cost twice as much as to
+//! give Lua what they hold.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use mlua::BString;
+use mlua::prelude::*;
+
+use crate::entry::payload::{Part, Parts, SEPARATOR, begin_of, time_of};
+
+/// What part() gives.
+const END: u8 = 0;
+const OPEN: u8 = 1;
+const LEAF: u8 = 2;
+const ATTRIBUTES: u8 = 3;
+const TEXT: u8 = 4;
+const CLOSE: u8 = 5;
+
+/// All of them with their names.
+pub(crate) const ALL: [(&str, u8); 6] =
+    [("end", END), ("open", OPEN), ("leaf", LEAF), ("attributes", ATTRIBUTES), ("text", TEXT), ("close", CLOSE)];
+
+type Pair = Option<(BString, BString)>;
+
+/// What part() gives: what it is, a name or a text, the text of an element that has nothing else in it, and attributes.
+type Given = (u8, Option<BString>, Option<BString>, [Pair; 4]);
+
+/// The payload that is being read, shared by all that give one to read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Opened(Rc<RefCell<Reading>>);
+
+#[derive(Debug, Default)]
+struct Reading {
+    payload: Vec<u8>,
+    position: usize,
+    depth: usize,
+}
+
+impl Opened {
+    /// Opens a payload: when its entry was recorded, if it is one.
+    pub(crate) fn open(&self, payload: &[u8]) -> Option<f64> {
+        let mut reading = self.0.borrow_mut();
+        reading.payload.clear();
+        reading.payload.extend_from_slice(payload);
+        reading.position = begin_of(payload);
+        reading.depth = 0;
+        time_of(payload)
+    }
+
+    /// The next part; `None` if it is damaged.
+    fn part(&self) -> Option<Given> {
+        let reading = &mut *self.0.borrow_mut();
+        let mut parts = Parts::from(&reading.payload, reading.position);
+        let part = match parts.next() {
+            Some(Part::Open(_)) if reading.position > begin_of(&reading.payload) && reading.depth == 0 => None,
+            Some(Part::Open(name)) => {
+                let attributes = attributes(&mut parts, None);
+                let mut ahead = parts.clone();
+                let text = if ahead.is_text_next() { ahead.next() } else { None };
+                let text = text.and_then(|part| if let Part::Text(text) = part { Some(BString::from(text)) } else { None });
+                if ahead.is_close_next() && ahead.next().is_some() {
+                    parts = ahead;
+                    Some((LEAF, Some(name.into()), text, attributes))
+                } else {
+                    reading.depth = reading.depth.saturating_add(1);
+                    Some((OPEN, Some(name.into()), None, attributes))
+                }
+            }
+            None if parts.is_at_end() && reading.depth == 0 => Some((END, None, None, Default::default())),
+            None => None,
+            Some(_) if reading.depth == 0 => None,
+            Some(Part::Attribute(name, value)) => Some((ATTRIBUTES, None, None, attributes(&mut parts, Some((name, value))))),
+            Some(Part::Text(text)) => Some((TEXT, Some(text.into()), None, Default::default())),
+            Some(Part::Close) => {
+                reading.depth = reading.depth.saturating_sub(1);
+                Some((CLOSE, None, None, Default::default()))
+            }
+        };
+        reading.position = parts.position();
+        part
+    }
+}
+
+/// The next attributes, up to four, behind one that was read already.
+fn attributes(parts: &mut Parts<'_>, first: Option<(&str, &str)>) -> [Pair; 4] {
+    let pair = |(name, value): (&str, &str)| {
+        let mut name = BString::from(name);
+        // util.stanza has another separator.
+        name.iter_mut().filter(|byte| **byte == SEPARATOR).for_each(|byte| *byte = 1);
+        (name, BString::from(value))
+    };
+    let mut pairs: [Pair; 4] = [first.map(pair), None, None, None];
+    for place in &mut pairs {
+        if place.is_none() && parts.is_attribute_next() {
+            *place = match parts.next() {
+                Some(Part::Attribute(name, value)) => Some(pair((name, value))),
+                _ => None,
+            };
+        }
+    }
+    pairs
+}
+
+/// Adds `open(payload) -> time | nil` and
+/// `part() -> what, name or text, text of a leaf, name of an attribute, value, … | nil: it is damaged`.
+pub(crate) fn add(lua: &Lua, native: &LuaTable, opened: &Opened) -> LuaResult<()> {
+    let reading = opened.clone();
+    native.set("open", lua.create_function(move |_, payload: LuaString| Ok(reading.open(&payload.as_bytes())))?)?;
+    let reading = opened.clone();
+    let part = lua.create_function(move |_, ()| {
+        let (what, name, text, pairs) = match reading.part() {
+            Some((what, name, text, pairs)) => (Some(what), name, text, pairs),
+            None => (None, None, None, Default::default()),
+        };
+        let [(n1, v1), (n2, v2), (n3, v3), (n4, v4)] = pairs.map(Option::unzip);
+        Ok((what, name, text, n1, v1, n2, v2, n3, v3, n4, v4))
+    })?;
+    native.set("part", part)
+}

@@ -1,0 +1,186 @@
+//! An event on its way from Lua into the journal. A call with plain values costs a tenth of what a table costs that the collector
+//! must go through, so an event comes in by a few such calls, and nothing of it stays in Lua.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use mlua::BString;
+use mlua::prelude::*;
+
+use crate::entry::details::Details;
+use crate::entry::text::{Kind, clean};
+use crate::lua::functions::Functions;
+use crate::lua::hand_over::parts::Opened;
+use crate::lua::hand_over::{Kept, Owned, outcome};
+use crate::lua::value::Host;
+use crate::recorder::entries::{Actor, Event, Session, Time};
+
+/// What the caller says of an event, as bits of one number.
+const HAS_SESSION: u8 = 1;
+/// Flood control is not to be asked.
+const IS_ADMITTED: u8 = 2;
+/// The entry goes to the journal at once.
+const APPENDS: u8 = 4;
+/// The caller keeps what is refused.
+const IS_KEPT: u8 = 8;
+
+/// All of them with their names, for Lua.
+pub(crate) const BITS: [(&str, u8); 4] =
+    [("has_session", HAS_SESSION), ("is_admitted", IS_ADMITTED), ("appends", APPENDS), ("is_kept", IS_KEPT)];
+
+/// Bytes from Lua. To copy them costs half as much as to hold on to the string.
+type Bytes = Option<BString>;
+
+/// The event that is coming in.
+#[derive(Default)]
+struct Incoming {
+    details: Details,
+    actor: Option<[Bytes; 4]>,
+    payload: Vec<u8>,
+    journals: HashMap<String, Rc<RefCell<Kept>>>,
+}
+
+impl Incoming {
+    fn forget(&mut self) {
+        self.details.clear();
+        self.actor = None;
+    }
+}
+
+/// Adds the functions. Those that describe an event come before record(), which forgets what they said.
+pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
+    let lua = functions.lua();
+    let incoming = Rc::new(RefCell::new(Incoming::default()));
+
+    // forget(): forgets what was said of an event that could not be recorded
+    let state = Rc::clone(&incoming);
+    let forget = lua.create_function(move |_, ()| {
+        state.borrow_mut().forget();
+        Ok(())
+    })?;
+    functions.set("forget_event", forget)?;
+
+    // element(name, whether it goes on, text | nil, name of an attribute | nil, value, …) -> whether there was room for it. One
+    // that goes on is ended by close().
+    type Pair = (Bytes, Bytes);
+    type Element = (BString, bool, Option<LuaString>, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes);
+    let state = Rc::clone(&incoming);
+    let element = lua.create_function(move |_, (name, goes_on, text, n1, v1, n2, v2, n3, v3, n4, v4): Element| {
+        let details = &mut state.borrow_mut().details;
+        let has_room = details.open(&name);
+        let pairs: [Pair; 4] = [(n1, v1), (n2, v2), (n3, v3), (n4, v4)];
+        for (name, value) in &pairs {
+            if let (Some(name), Some(value)) = (name, value) {
+                details.attribute(name, value);
+            }
+        }
+        if let Some(text) = text {
+            details.text(&text.as_bytes());
+        }
+        if !goes_on {
+            details.close();
+        }
+        Ok(has_room)
+    })?;
+    functions.set("element", element)?;
+    // attribute(name, value): a further one of the element that goes on
+    let state = Rc::clone(&incoming);
+    let attribute = lua.create_function(move |_, (name, value): (BString, BString)| {
+        state.borrow_mut().details.attribute(&name, &value);
+        Ok(())
+    })?;
+    functions.set("attribute", attribute)?;
+    // text(text) -> whether there was room for it
+    let state = Rc::clone(&incoming);
+    let text = lua.create_function(move |_, text: LuaString| {
+        let details = &mut state.borrow_mut().details;
+        let has_room = details.has_room();
+        details.text(&text.as_bytes());
+        Ok(has_room)
+    })?;
+    functions.set("text", text)?;
+    let state = Rc::clone(&incoming);
+    let close = lua.create_function(move |_, ()| {
+        state.borrow_mut().details.close();
+        Ok(())
+    })?;
+    functions.set("close", close)?;
+    // actor(kind | nil, jid | nil, ip | nil, caused_by | nil)
+    let state = Rc::clone(&incoming);
+    let actor = lua.create_function(move |_, (kind, jid, ip, caused_by): (Bytes, Bytes, Bytes, Bytes)| {
+        state.borrow_mut().actor = Some([kind, jid, ip, caused_by]);
+        Ok(())
+    })?;
+    functions.set("actor", actor)?;
+
+    // record(host, user, source, event type, id, type, ip and client of the session, time, clock of flood control, timestamp | nil,
+    // bits) -> id | nil, what became of it, sequence, whether there are warnings, whether something is amiss in the journal
+    type Given = (BString, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, f64, f64, Option<f64>, u8);
+    let (state, recorder) = (Rc::clone(&incoming), functions.recorder());
+    let record = lua.create_function(move |_, event: Given| {
+        let (host, user, source, kind, id, session_kind, ip, client, at, clock, timestamp, bits) = event;
+        let (mut incoming, mut recorder) = (state.borrow_mut(), recorder.borrow_mut());
+        let host = std::str::from_utf8(&host).unwrap_or_default();
+        let Incoming { details, actor, payload, journals } = &mut *incoming;
+        let session = Session { id: slice(&id), kind: slice(&session_kind), ip: slice(&ip), client: slice(&client) };
+        let event = Event {
+            user: slice(&user),
+            source: slice(&source),
+            kind: slice(&kind),
+            session: (bits & HAS_SESSION != 0).then_some(session),
+            actor: actor.as_ref().map(|[kind, jid, ip, caused_by]| Actor {
+                kind: slice(kind),
+                jid: slice(jid),
+                ip: slice(ip),
+                caused_by: slice(caused_by),
+            }),
+            timestamp,
+        };
+        let asks = bits & IS_ADMITTED == 0;
+        let Some(id) = recorder.entry(host, &event, details, Time { at, now: clock }, asks, payload) else {
+            incoming.forget();
+            return Ok((None, outcome::COUNTED, 0, false, false));
+        };
+        let mut journal = journals.get(host).filter(|_| bits & APPENDS != 0).map(|journal| journal.borrow_mut());
+        let (became, sequence, is_amiss) = match journal.as_mut().filter(|journal| journal.is_open()) {
+            None => (outcome::MADE, 0, false),
+            Some(journal) => {
+                let kind = clean(event.kind(), Kind::Attribute);
+                journal.append(payload, &kind, at, bits & IS_KEPT != 0)
+            }
+        };
+        drop(journal);
+        incoming.forget();
+        let id = (became != outcome::REFUSED).then(|| BString::from(id));
+        Ok((id, became, sequence, recorder.is_warned(), is_amiss))
+    })?;
+    functions.set("record", record)?;
+    // open_made(): opens what record() made last; payload() -> that
+    let (state, reading) = (Rc::clone(&incoming), opened.clone());
+    functions.set("open_made", lua.create_function(move |_, ()| Ok(reading.open(&state.borrow().payload)))?)?;
+    let state = Rc::clone(&incoming);
+    functions.set("payload", lua.create_function(move |lua, ()| lua.create_string(&state.borrow().payload))?)?;
+    // session(host, id, type, ip, client) -> whether there are warnings: opens the element that describes it
+    let (recorder, reading) = (functions.recorder(), opened.clone());
+    let session = lua.create_function(move |_, (Host(host), id, kind, ip, client): (Host, Bytes, Bytes, Bytes, Bytes)| {
+        let (mut recorder, mut payload) = (recorder.borrow_mut(), Vec::new());
+        let session = Session { id: slice(&id), kind: slice(&kind), ip: slice(&ip), client: slice(&client) };
+        recorder.session(&host, &session, &mut payload);
+        reading.open(&payload);
+        Ok(recorder.is_warned())
+    })?;
+    functions.set("session", session)?;
+    // use_journal(host, journal): entries of the host go there until it is closed
+    let state = Rc::clone(&incoming);
+    let use_journal = lua.create_function(move |_, (Host(host), journal): (Host, LuaUserDataRef<Owned>)| {
+        state.borrow_mut().journals.insert(host, journal.share());
+        Ok(())
+    })?;
+    functions.set("use_journal", use_journal)?;
+    Ok(())
+}
+
+fn slice(bytes: &Bytes) -> Option<&[u8]> {
+    bytes.as_deref().map(AsRef::as_ref)
+}

@@ -1,0 +1,231 @@
+//! From an event to its entry: flood control, the policy of addresses, names that are no accounts, limits.
+
+use crate::catalogue::{ACTOR_KINDS, UNKNOWN_ACTOR};
+use crate::entry::details::Details;
+use crate::entry::event::{self, Root, attribute, leaf, optional};
+use crate::entry::payload;
+use crate::entry::text::{Kind, clean, clean_jid};
+use crate::flood::{self, Account, Verdict, weight};
+use crate::recorder::cache::Written;
+use crate::recorder::summaries::write_location;
+use crate::recorder::{Alias, Recorder, StoredAddress, id_at, occurred};
+use crate::time::whole_seconds;
+
+/// Stands for the source or the type of an event that has none.
+const UNKNOWN: &[u8] = b"unknown";
+
+/// The longest address that is remembered, in bytes.
+const ADDRESS: usize = 64;
+
+/// An event as a module reports it, without what it adds ([`Details`]). Any bytes may stand in it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Event<'a> {
+    /// The account that it concerns, or an [`Alias`] in its place.
+    pub user: Option<&'a [u8]>,
+    /// The module that reports it.
+    pub source: Option<&'a [u8]>,
+    /// The event type.
+    pub kind: Option<&'a [u8]>,
+    /// The session that it is about.
+    pub session: Option<Session<'a>>,
+    /// Who did it.
+    pub actor: Option<Actor<'a>>,
+    /// When it happened, in UNIX seconds, if not now.
+    pub timestamp: Option<f64>,
+}
+
+/// What is known of a session.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Session<'a> {
+    /// Prosody's identifier.
+    pub id: Option<&'a [u8]>,
+    /// What kind of session it is.
+    pub kind: Option<&'a [u8]>,
+    /// The peer's address.
+    pub ip: Option<&'a [u8]>,
+    /// What the client calls itself.
+    pub client: Option<&'a [u8]>,
+}
+
+/// What is known of who did it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Actor<'a> {
+    /// One of [`ACTOR_KINDS`]; another one counts as unknown.
+    pub kind: Option<&'a [u8]>,
+    /// The account.
+    pub jid: Option<&'a [u8]>,
+    /// The address.
+    pub ip: Option<&'a [u8]>,
+    /// The id of the entry that says what caused this one.
+    pub caused_by: Option<&'a [u8]>,
+}
+
+/// When an event came in.
+#[derive(Clone, Copy, Debug)]
+pub struct Time {
+    /// In UNIX seconds.
+    pub at: f64,
+    /// By the clock of flood control, which does not jump.
+    pub now: f64,
+}
+
+/// An entry's own identifier as text.
+pub type Id = [u8; 36];
+
+impl Recorder {
+    /// Makes the entry of an event: its payload, which [`payload`](crate::entry::payload) describes, and its id. `None` if flood
+    /// control, which is asked if `asks`, only counts the event.
+    pub fn entry(
+        &mut self,
+        host: &str,
+        event: &Event<'_>,
+        details: &mut Details,
+        time: Time,
+        asks: bool,
+        payload: &mut Vec<u8>,
+    ) -> Option<Id> {
+        let Time { at, now } = time;
+        let known = self.known(host, event.kind(), event.source(), now, at);
+        if let Some(outcome) = known.and_then(|(_, outcome)| outcome).filter(|_| asks)
+            && self.flood.ask(outcome, &asked(event, details), now) != Verdict::Store
+        {
+            return None;
+        }
+        let class = known.map(|(class, _)| class);
+        let id = id_text(self, at);
+        let occurred = event.timestamp.and_then(|timestamp| occurred(Some(timestamp), at, whole_seconds(at)));
+        let jid = event.user.and_then(clean_jid);
+        let alias = jid.as_deref().and_then(Alias::parse);
+        let user = jid.as_deref().filter(|_| alias.is_none()).map(str::as_bytes);
+        let root = Root { id: &id, source: event.source(), kind: event.kind(), user, occurred: occurred.as_deref() };
+        event::begin(payload, at, &root);
+        if let Some(session) = &event.session {
+            self.write_session(host, class, session, payload);
+        }
+        if let Some(actor) = &event.actor {
+            self.write_actor(host, class, actor, payload);
+        }
+        details.write(payload);
+        if let Some(alias) = alias {
+            alias.write(payload);
+        }
+        event::end(payload);
+        Some(id)
+    }
+
+    /// Writes the element that describes a session, as in entries of an event type, or of the default class.
+    pub fn session(&mut self, host: &str, session: &Session<'_>, payload: &mut Vec<u8>) {
+        let class = self.hosts.get_mut(host).map(|known| known.cache.place(known.settings.retention.class_of("")));
+        payload::begin(payload, 0.0);
+        self.write_session(host, class, session, payload);
+    }
+
+    /// The place of an event type's class, and how flood control knows the type; `None` if the host is not configured.
+    fn known(&mut self, host: &str, kind: &[u8], source: &[u8], now: f64, unix: f64) -> Option<(usize, Option<usize>)> {
+        let Self { hosts, flood, .. } = self;
+        let known = hosts.get_mut(host)?;
+        let found = known.cache.kind(kind).unwrap_or_else(|| {
+            let (name, source) = (clean(kind, Kind::Attribute), clean(source, Kind::Attribute));
+            flood.set_clock(now, unix);
+            let outcome = flood.outcome(host, &name, &source, now);
+            let class = known.settings.retention.class_of(&name).to_owned();
+            known.cache.set_kind(kind, &class, outcome)
+        });
+        Some((found.class, found.outcome))
+    }
+
+    fn write_session(&mut self, host: &str, class: Option<usize>, session: &Session<'_>, payload: &mut Vec<u8>) {
+        event::open(payload, b"session");
+        optional(payload, b"id", session.id);
+        optional(payload, b"type", session.kind);
+        self.with_address(host, class, session.ip, |written| payload.extend_from_slice(&written.bytes));
+        if let Some(client) = session.client.filter(|client| !client.is_empty()) {
+            leaf(payload, b"client", client, Kind::Attribute);
+        }
+        payload::close(payload);
+    }
+
+    fn write_actor(&mut self, host: &str, class: Option<usize>, actor: &Actor<'_>, payload: &mut Vec<u8>) {
+        event::open(payload, b"actor");
+        let kind = ACTOR_KINDS.iter().find(|kind| Some(kind.as_bytes()) == actor.kind).copied().unwrap_or(UNKNOWN_ACTOR);
+        attribute(payload, b"kind", kind.as_bytes());
+        optional(payload, b"jid", actor.jid);
+        optional(payload, b"caused-by", actor.caused_by);
+        self.with_address(host, class, actor.ip, |written| {
+            payload.extend_from_slice(written.bytes.get(..written.address).unwrap_or_default());
+        });
+        payload::close(payload);
+    }
+
+    /// Gives what is stored of an address to `write`.
+    fn with_address(&mut self, host: &str, class: Option<usize>, ip: Option<&[u8]>, write: impl FnOnce(&Written)) {
+        let Some(ip) = ip else { return };
+        let known = self.hosts.get(host);
+        let is_unreadable = if let Some(written) = known.and_then(|known| known.cache.address(class?, ip)) {
+            write(written);
+            written.is_unreadable
+        } else {
+            let name = known.zip(class).map(|(known, class)| known.cache.class(class).to_owned()).unwrap_or_default();
+            let stored = self.address(host, &name, ip);
+            let is_final = ip.len() <= ADDRESS && self.is_final(host, &name, &stored);
+            let written = written(&stored);
+            write(&written);
+            let is_unreadable = written.is_unreadable;
+            if let (Some(class), Some(known)) = (class.filter(|_| is_final), self.hosts.get_mut(host)) {
+                known.cache.set_address(class, ip, written);
+            }
+            is_unreadable
+        };
+        if is_unreadable {
+            self.count_unreadable(host);
+        }
+    }
+}
+
+impl<'a> Event<'a> {
+    /// The event type, as it is stored once it is cleaned.
+    #[must_use]
+    pub fn kind(&self) -> &'a [u8] {
+        self.kind.filter(|kind| !kind.is_empty()).unwrap_or(UNKNOWN)
+    }
+
+    fn source(&self) -> &'a [u8] {
+        self.source.filter(|source| !source.is_empty()).unwrap_or(UNKNOWN)
+    }
+}
+
+/// What flood control is asked about an event.
+fn asked<'a>(event: &Event<'a>, details: &'a Details) -> flood::Event<'a> {
+    flood::Event {
+        account: event.user.map_or(Account::Unknown, Account::Jid),
+        address: event.session.and_then(|session| session.ip).or_else(|| event.actor.and_then(|actor| actor.ip)),
+        condition: details.condition(),
+        // Another server, if nobody else did it.
+        actor: event.actor.map_or_else(|| details.remote(), |actor| actor.jid),
+        weight: weight(details.weight()),
+    }
+}
+
+fn id_text(recorder: &Recorder, at: f64) -> Id {
+    let mut id = [0; 36];
+    id_at(&recorder.ids, at).hyphenated().encode_lower(&mut id);
+    id
+}
+
+/// What is stored of an address, as elements.
+fn written(stored: &StoredAddress) -> Written {
+    let mut bytes = Vec::new();
+    if let Some(remote_ip) = &stored.remote_ip {
+        leaf(&mut bytes, b"remote-ip", remote_ip.as_bytes(), Kind::Attribute);
+    } else if let Some((hash, key)) = &stored.hash {
+        payload::open(&mut bytes, b"ip-hash");
+        attribute(&mut bytes, b"key", key.as_bytes());
+        payload::text(&mut bytes, hash.as_bytes());
+        payload::close(&mut bytes);
+    }
+    let address = bytes.len();
+    if let Some(location) = &stored.location {
+        write_location(location, &mut bytes);
+    }
+    Written { bytes, address, is_unreadable: stored.is_unreadable }
+}
