@@ -4,7 +4,7 @@ local base64 = require "util.encodings".base64;
 
 local xmlns_audit = "xmpp:prosody.im/audit";
 
--- A connection as net.server of Prosody 13 has it, and as that of 0.12.
+-- Connections as in net.server of Prosody 13 and of 0.12.
 local function conn_13(info)
 	return { ssl_info = function () return info; end };
 end
@@ -25,7 +25,7 @@ end
 
 local plain_session = '<session id="c2s55904800b230" type="c2s_unauthed"><remote-ip>203.0.113.80</remote-ip></session>';
 
--- name = what happens; event, payload = as the module named in by fires it; user, children = what is to be stored
+-- name = a description; event, payload = as the module in `by` fires it; user, children = what must be stored
 local shapes = {
 	{
 		name = "SASL failure"; by = "mod_saslauth";
@@ -274,7 +274,7 @@ describe("mod_audit_auth", function ()
 			assert.equal(3, #host:entries());
 		end);
 
-		-- What no known module fires; nothing of it may raise.
+		-- Events that no known module fires. None of them may raise an error.
 		local oddities = {
 			["no session"] = {};
 			["a SASL handler that is true"] = { session = c2s { sasl_handler = true } };
@@ -408,7 +408,7 @@ describe("mod_audit_auth", function ()
 	end);
 
 	describe("repeats", function ()
-		-- Of each entry its user, and with "+" how many it stands for, where those were not stored.
+		-- The user of each entry, and "+" with the number of events that it stands for, if they were not stored.
 		local function users()
 			local found = {};
 			for i, entry in ipairs(host:entries()) do
@@ -444,7 +444,7 @@ describe("mod_audit_auth", function ()
 					module_api.pass(20);
 					host:fire(event, payload { username = "romeo" });
 					assert.equal("romeo+1 romeo", users());
-					-- The time counts from what was recorded last, and starts again with it.
+					-- The timeout begins again with each recorded event.
 					module_api.pass(590);
 					host:fire(event, payload { username = "romeo" });
 					assert.equal("", users());
@@ -483,7 +483,7 @@ describe("mod_audit_auth", function ()
 		it("are told apart whatever separators names and addresses have", function ()
 			load { audit_auth_repeat_failure_timeout = 600 };
 			local at = "@"..host.name;
-			-- Would be one, were name and address only put beside each other.
+			-- These would be the same if name and address were only concatenated.
 			for _, separator in ipairs { "", ";", ":", "\0", " " } do
 				host:fire("authentication-failure", failure { username = "a", ip = "b"..at..separator.."c" });
 				host:fire("authentication-failure", failure { username = "a"..at..separator.."b", ip = "c" });

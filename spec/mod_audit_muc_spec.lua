@@ -37,7 +37,7 @@ describe("mod_audit_muc", function ()
 		end
 	end
 
-	-- Handles a request as a room would, and gives what its handler gives.
+	-- Handles a request as a room does -> what its handler returns
 	local function request(event, from, handler)
 		local stanza = st.iq({ type = "set", id = "1", from = from, to = room.jid });
 		host:hook(event, handler);

@@ -18,11 +18,11 @@ local web = "<session><remote-ip>2001:db8::7</remote-ip></session>";
 local user_actor = '<actor jid="romeo@HOST" kind="user"><remote-ip>203.0.113.80</remote-ip></actor>';
 local web_actor = '<actor kind="http"><remote-ip>2001:db8::7</remote-ip></actor>';
 
--- As mod_invites gives them; the second is good for more than one registration.
+-- As in mod_invites; the second can be used for more than one registration.
 local invite = { type = "register", token = "uTVbfRRSHEAUVPXk", uri = "xmpp:example.test?register;preauth=uTVbfRRSHEAUVPXk" };
 local group_invite = { type = "register", token = "G5tKR2zXVpB0qfOa", reusable = true };
 
--- event, payload = as the module named in by fires it; global: on prosody.events; actor, children = what is to be stored
+-- event, payload = as the module in `by` fires it; global: on prosody.events; actor, children = what must be stored
 local shapes = {
 	{
 		name = "a registration in-band"; by = "mod_register_ibr";
@@ -396,7 +396,7 @@ describe("mod_audit_register", function ()
 		end);
 	end);
 
-	-- What no known module fires; nothing of it may raise.
+	-- Events that no known module fires. None of them may raise an error.
 	local oddities = {
 		["no name"] = { session = c2s() };
 		["a name that is a number"] = { username = 5 };

@@ -18,12 +18,12 @@ describe("mod_audit_s2s", function ()
 		module_api.complaints();
 	end);
 
-	-- Each spec has a host of its own; that of an earlier one would take what is nobody's.
+	-- The host of an earlier test must not record refusals for unknown hosts.
 	after_each(function ()
 		host:unload("audit_s2s");
 	end);
 
-	-- A session as mod_s2s has it, from the start of the stream: remote.test and our host.
+	-- A session as in mod_s2s at the start of the stream: from remote.test to our host.
 	local function open(direction, fields)
 		local session = {
 			id = "s2s1", type = direction == "incoming" and "s2sin_unauthed" or "s2sout_unauthed", direction = direction, hosts = {};
@@ -106,7 +106,7 @@ describe("mod_audit_s2s", function ()
 		end);
 	end);
 
-	-- What session:close() is given where Prosody gives up, as mod_s2s, mod_dialback and mod_saslauth do.
+	-- The arguments of session:close() as in mod_s2s, mod_dialback and mod_saslauth.
 	local invalid = { secure = true, cert_chain_status = "invalid", cert_chain_errors = "self signed certificate" };
 	local refusals = {
 		{
@@ -257,7 +257,7 @@ describe("mod_audit_s2s", function ()
 		assert.same({}, host:entries());
 	end);
 
-	-- What is no refusal.
+	-- Ends of streams that are no refusals.
 	local silent = {
 		["a stream that ends well"] = function () local s = open("incoming"); s:close(false); destroy(s, false); end;
 		["an incoming connection that is lost"] = function () destroy(open("incoming"), "connection reset by peer"); end;
@@ -418,7 +418,7 @@ describe("mod_audit_s2s", function ()
 					end
 				end);
 			end
-			-- s2s-authenticated only notes the session, and reads nothing of it.
+			-- The handler of s2s-authenticated does not read the session.
 			assert.equal(7, #module_api.complaints("trapped"));
 		end);
 

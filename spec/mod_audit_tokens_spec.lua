@@ -2,7 +2,7 @@ local module_api = require "support.module_api";
 
 local xmlns_audit = "xmpp:prosody.im/audit";
 
--- As mod_tokenauth of Prosody 13 fires them. Prosody 0.12 fires nothing: there is nothing to be recorded there, and the
+-- The events as mod_tokenauth of Prosody 13 fires them. Prosody 0.12 fires none: nothing is recorded there, and the
 -- module has to load all the same.
 local token_hash = "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
 

@@ -1,4 +1,4 @@
--- Who acts now: lua/audit/acting.lib.lua, and what lua/audit/audit.lib.lua makes of it.
+-- Who acts now: lua/audit/acting.lib.lua, and acting() of lua/audit/audit.lib.lua.
 
 local module_api = require "support.module_api";
 local promise = require "util.promise";

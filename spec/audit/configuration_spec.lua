@@ -19,7 +19,7 @@ describe("changes of the configuration", function ()
 		return table.concat(words, ", ");
 	end
 
-	-- As core.configmanager has it: what a section lacks it seems to have.
+	-- As in core.configmanager: the sections of hosts inherit the global one.
 	local function new_config(global, host)
 		local config = { ["*"] = global };
 		config["a.test"] = host and setmetatable(host, { __index = global });

@@ -1,4 +1,4 @@
--- What becomes of a login: lua/audit/sessions.lib.lua, as mod_audit_auth uses it.
+-- Sessions after a login: lua/audit/sessions.lib.lua, as mod_audit_auth uses it.
 
 local module_api = require "support.module_api";
 

@@ -1,4 +1,4 @@
--- The plain-Lua baseline of the benchmark must do the same work as the core, or the comparison means nothing:
+-- The plain-Lua baseline of the benchmark must do the same work as the core, otherwise the comparison is not valid:
 -- for the same events both hand the same entries to the store.
 
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or ".";

@@ -47,7 +47,7 @@ end);
 describe("an engine", function ()
 	local log, engine, said, answer, is_mariadb;
 
-	-- A log on a store with an engine as Prosody's SQL driver has it, of this kind of database.
+	-- A log on a store with an engine like that of Prosody's SQL driver, for this kind of database.
 	local function new(driver)
 		log = support.new({ audit_log_write = "direct" }, support.new_store());
 		said, answer, is_mariadb = {}, nil, false;

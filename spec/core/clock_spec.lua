@@ -47,7 +47,7 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 				local line, results = done(log);
 				assert.equal("", line);
 				assert.is_truthy(results.held:find("the clock has jumped", 1, true));
-				-- What is recorded of it comes on top.
+				-- There may be more: the jump itself is recorded.
 				for name in before:gmatch("%S+") do
 					assert.is_truthy((" "..log.store:names().." "):find(" "..name.." ", 1, true), name);
 				end
@@ -60,7 +60,7 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 			assert.is_nil(results.held);
 			assert.is_truthy(line:find("events expired 4 in 2", 1, true), line);
 			assert.is_truthy(line:find("events addresses", 1, true), line);
-			-- What was recorded at other times stays.
+			-- Entries with other times stay.
 			assert.equal(4, select(2, log:shown("--type=audit-clock-jumped"):gsub("\n%S+ %S+  audit%-clock", "")));
 		end);
 

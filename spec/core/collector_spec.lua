@@ -31,7 +31,7 @@ describe("the hand-over, if the driver is known to be done when it returns,", fu
 		cycles, heap = 0, collectgarbage("count");
 	end
 
-	-- Hands over some entries, for which the driver makes garbage of so many KiB in all. Returns how often the heap was
+	-- Hands over entries, for which the driver makes garbage() KiB of garbage in all. Returns how often the heap was
 	-- collected, and its largest size as a multiple of its size before.
 	local function hand_over(kind, entries, garbage)
 		local store, peak = support.new_store(nil, kind), 0;
@@ -57,7 +57,7 @@ describe("the hand-over, if the driver is known to be done when it returns,", fu
 	end
 
 	it("causes no garbage collection for a little garbage", function ()
-		-- What is lent for a slice has a limit of 4 MiB, however large the heap is.
+		-- The credit for a slice is at most 4 MiB, whatever the size of the heap.
 		local function little() return math.min(0.2 * heap, 3000); end
 		assert.equal(0, (hand_over("embedded", 50, little)));
 		assert.is_true(hand_over(nil, 50, little) > 0);

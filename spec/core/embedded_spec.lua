@@ -1,4 +1,4 @@
--- Prosody's embedded storage driver, and what is looked at before it is used: src/lua/store/embedded.lua. With the real
+-- Checks before Prosody's embedded storage driver is used: src/lua/store/embedded.lua. With the real
 -- driver and its files.
 
 local datamanager = require "util.datamanager";

@@ -214,7 +214,7 @@ describe("flood control", function ()
 		kept = 0;
 		for i = 1, 300 do kept = kept + (ban(i) and 1 or 0); end
 		assert.equal(2, kept, "half as many as of one who was not counted before");
-		-- Who does it by many accounts has no more than a fifth of it at once.
+		-- One network with many accounts gets at most a fifth of the limit at once.
 		kept = 0;
 		for i = 1, 1000 do
 			kept = kept + (module:audit("user"..i.."@"..host.name, "authentication-success", { session = { ip = "203.0."..i % 250 ..".1" } }) and 1 or 0);

@@ -1,4 +1,5 @@
--- What is lost is counted, once, and becomes an entry: on a clock that the spec moves, with a store that does what it is told.
+-- Lost events are counted once, and the count becomes an entry: src/lua/hand_over/queue.lua and the journal, with a clock that the
+-- spec moves.
 
 local core = require "audit_core";
 local journals = require "support.journal";
@@ -10,7 +11,7 @@ describe("what is lost", function ()
 	before_each(journal.begin);
 	after_each(journal.finish);
 
-	-- Makes the journal impossible to write: a folder is where its first segment would be.
+	-- Makes the journal impossible to write, by a folder in the place of its first segment.
 	local function block(log)
 		log.log.open("example.com");
 		lfs.mkdir(journal.path..".0000000000000000");
@@ -51,7 +52,7 @@ describe("what is lost", function ()
 		return taken;
 	end
 
-	-- Numbers of the entries in the store, how many it says are lost, of which types, in how many entries.
+	-- The numbers of the entries in the store; how many events are lost by its entries, by type, and the number of those entries.
 	local function stored(log)
 		local numbers, lost, types, entries = {}, 0, {}, 0;
 		local rows, part = {}, 1;
@@ -121,7 +122,7 @@ describe("what is lost", function ()
 			audit(log, 1, 1490);
 			log:pass(5);
 			for _, file in ipairs(journal:segments()) do change(file); end
-			-- By the next event it is noticed; but not that the file has another name, which somebody must look for.
+			-- The next event notices the change. Only a renamed file has to be looked for.
 			if name == "moved away" then log.log.look("example.com"); end
 			assert.equal(10, audit(log, 1491, 1500));
 			kill(log);
@@ -142,7 +143,7 @@ describe("what is lost", function ()
 		local numbers, lost, types = stored(again);
 		assert.same({ 0, 21, 21 }, { #numbers, lost, types.unreadable });
 		assert.equal(1, #lines(again, "21 audit events of example.com are lost"));
-		-- Once, whatever comes.
+		-- Only once.
 		for _ = 1, 2 do
 			local store = again.store;
 			kill(again);
@@ -221,7 +222,7 @@ describe("what is lost", function ()
 		local again = start_again(log.store);
 		local numbers, lost = stored(again);
 		assert.same({ { 1, 2, 3 }, 0 }, { numbers, lost });
-		-- Nobody needs to hear of a moment.
+		-- A short lock is not reported.
 		assert.same({}, lines(log, "can't be used"));
 	end);
 
@@ -235,7 +236,7 @@ describe("what is lost", function ()
 		assert.same({ 1, 2 }, (stored(log)));
 		local work = refuse(log);
 		assert.equal(1000, audit(log, 3, 1025));
-		-- Who reads sees what waits.
+		-- Waiting entries can be read.
 		assert.equal(1000, (select(2, log:shown("--limit=1000"))));
 		assert.same({ 1000, 23 }, { log.log.waiting("example.com"), log.log.state("example.com").lost });
 		log:pass(10);
@@ -262,7 +263,7 @@ describe("what is lost", function ()
 		assert.same({ 3, { t = 3 }, 1 }, { lost, types, entries });
 	end);
 
-	-- CRC-32 as the journal has it.
+	-- The CRC-32 of the journal.
 	local function crc32(bytes)
 		local crc = 0xffffffff;
 		for i = 1, #bytes do
@@ -359,7 +360,7 @@ describe("what is lost", function ()
 		audit(log, 1, 190);
 		local slices = 0;
 		while log.log.waiting("example.com") > 0 and slices < 100 do
-			-- What is due next, and how long it takes.
+			-- Runs the timer that is due next, and measures it.
 			table.sort(log.timers, function (a, b) return a.at < b.at; end);
 			local timer = table.remove(log.timers, 1);
 			log.time = math.max(log.time, timer.at);

@@ -36,7 +36,7 @@ describe("the older log of the embedded driver", function ()
 		assert.same({ noon - 4 * day + 1, "romeo@example.com" }, { rows[1].when, rows[1].with });
 		-- Within a partition the time never goes back.
 		assert.same({ noon - 4 * day + 2, "2026-11-20T12:00:00Z" }, { rows[3].when, rows[3].value.attr[NAMESPACE.."\1occurred"] });
-		-- What comes later is another generation.
+		-- Later entries are moved to another generation.
 		log.store:append(nil, nil, entry("later"), noon, "@");
 		done(log);
 		assert.is_truthy(log.store:names():find("@old-events.2026-11-24.200001", 1, true));

@@ -1,4 +1,4 @@
--- What is removed from a log, when, and that nothing else is: src/lua/prune/prune.lua.
+-- What is removed from a log, and when: src/lua/prune/prune.lua.
 
 local pruning = require "support.pruning";
 local support = require "support.log";

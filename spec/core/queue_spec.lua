@@ -316,7 +316,7 @@ describe("the journal", function ()
 		local last = 1000;
 		while log.log.waiting("example.com") > 0 do
 			log:pass(0.01);
-			-- What comes meanwhile does not cut a pause short.
+			-- New events do not shorten a pause.
 			if last < 1050 then
 				last = last + 1;
 				audit(log, last, last);
@@ -380,7 +380,7 @@ describe("the journal", function ()
 		end
 		log.time = log.time + 1;
 		local turns, served = 0, {};
-		-- A turn: what is due when it begins. What that makes due is for the next.
+		-- A turn runs the timers that are due when it begins. New timers are for the next turn.
 		while #log.timers > 0 and turns < 20 do
 			turns = turns + 1;
 			local timers = log.timers;
@@ -404,7 +404,7 @@ describe("the journal", function ()
 		local append = log.store.append;
 		log.store.append = function () return nil, "disk full"; end;
 		audit(log, 1, 1);
-		-- The journal is bounded, and so is what is kept beside it.
+		-- The sizes of the journal and of the memory for entries are limited.
 		local limit = 200000;
 		local big = core.detail("big", nil, ("x"):rep(4000));
 		local lost = 0;

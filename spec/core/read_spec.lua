@@ -107,7 +107,7 @@ for _, kind in ipairs({ "embedded", "sql" }) do
 			return log;
 		end
 
-		-- Reads, and prunes before the page of this number: which were shown, how many, and whether there were so many pages.
+		-- Reads, and prunes before page `moment` -> which entries were shown, how many, and whether that page was reached
 		local function read(log, moment, ...)
 			local find, pages, pruned = log.store.find, 0, false;
 			log.store.find = function (...)

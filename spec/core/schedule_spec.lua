@@ -25,7 +25,7 @@ describe("pruning by schedule", function ()
 		log.store.delete = delete;
 		log:pass(900);
 		assert.same({ "no permission", "done" }, told);
-		-- A store that takes nothing either was spoken of when it took nothing.
+		-- If the store takes no entries either, this was reported before.
 		function log.store.users() error("broken"); end
 		function log.store.append() return nil, "broken"; end
 		log.log.audit(host, nil, "mod_test", "t");

@@ -79,7 +79,7 @@ describe("pruning in a server", function ()
 			assert.same({
 				"error: Audit events of example.com can't be pruned: the storage driver has not answered for 60 seconds; it is tried again later";
 			}, lines());
-			-- The answer comes after all.
+			-- Now the answer comes.
 			local before = log.store:names();
 			log.store:append("@events.2020-01-03", nil, entry("x"), 1577880000, "@");
 			assert.is_nil((first()));

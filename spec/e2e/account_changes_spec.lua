@@ -11,7 +11,7 @@ local server = require "support.server";
 
 local xmlns_admin = "http://jabber.org/protocol/admin#";
 
--- What is recorded on a server, since the last call.
+-- The entries of a server since the last call.
 local function reader(prosody)
 	local seen = {};
 	return function (host)
@@ -116,7 +116,7 @@ server.each_series(describe, pending, function (series)
 			it("roles are read back", function ()
 				local entry = by_shell("user:setroles('juliet@example.test', 'example.test', { 'prosody:admin', 'editor' })",
 					"user-role-changed", "juliet@example.test");
-				-- Of 0.12 any text is a role: what is not Prosody's own may be something typed by mistake.
+				-- 0.12 accepts any text as a role: it may have been typed by mistake.
 				assert.same({ "***", "prosody:admin" }, { entry.children[2].attr.name, entry.children[3].attr.name });
 			end);
 
@@ -159,7 +159,7 @@ server.each_series(describe, pending, function (series)
 			local status, out, err = prosody:ctl("deluser", "sampson@example.test");
 			assert.equal(0, status, out..err);
 			if series == "0.12" then
-				-- It has changed the store by itself, and the server knows nothing of that.
+				-- prosodyctl has changed the store itself, without the server.
 				assert.same({}, (changes()));
 				return;
 			end

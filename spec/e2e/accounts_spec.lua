@@ -31,7 +31,7 @@ server.each_series(describe, pending, function (series)
 					assert.equal("romeo@example.test", entry.user);
 					assert.equal("romeo@example.test", entry.with);
 					assert.equal("mod_audit_register", entry.source);
-					-- On 0.12 too, where the session is closed before the event.
+					-- Also on 0.12, which closes the session before the event.
 					assert.equal("127.0.0.1", entry:child("session"):child("remote-ip").text);
 				end
 				assert.equal("c2s_unauthed", entries[1]:child("session").attr.type);
@@ -51,7 +51,7 @@ server.each_series(describe, pending, function (series)
 					assert.equal("user-disabled", entries[before + 1].type);
 					assert.equal("user-enabled", entries[before + 2].type);
 					assert.equal("juliet@example.test", entries[before + 1].user);
-					-- Without mod_audit_admin nobody says who uses the shell.
+					-- Without mod_audit_admin, the user of the shell is unknown.
 					assert.equal('<actor kind="unknown"/>', entries[before + 1]:line("actor"));
 				end);
 			else

@@ -180,7 +180,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal("127.0.0.1", by_event["authentication-failure"].ip);
 			assert.equal("127.0.0.1", by_event["authentication-success"].ip);
 			assert.same({ "203.0.113.9", "you" }, { by_event["user-role-changed"].ip, by_event["user-role-changed"].actor });
-			-- Whose hand it was is theirs to know, not where that hand was.
+			-- Users see who did it, but not from where.
 			assert.same({ actor = "an administrator"; event = "user-password-changed"; time = by_event["user-password-changed"].time },
 				by_event["user-password-changed"]);
 			assert.is_nil(result.form.xml:find("198.51.100.7", 1, true) or result.form.xml:find(juliet, 1, true) or result.form.xml:find(admin, 1, true));

@@ -221,13 +221,13 @@ server.each_series(describe, pending, function (series)
 				return found[2] and found[2].type.." "..found[2]:child("certificate").attr.sha256;
 			end
 			for _, name in ipairs { host, other, "manual" } do new_certificate(folder, name); end
-			-- Where Prosody finds it by the host's name.
+			-- In the folder where Prosody finds it by the host's name.
 			local config = { admins = { admin }, console_ports = { console_port }, certificates = folder };
 			assert.equal("certificates-reloaded "..fingerprint(host), reload { config = config });
 			assert.is_nil(reload());
 			new_certificate(folder, host);
 			assert.equal("certificates-reloaded "..fingerprint(host), reload());
-			-- Where an option names it.
+			-- In a file that an option names.
 			local ssl = { certificate = folder.."/manual.crt", key = folder.."/manual.key" };
 			assert.equal("certificates-reloaded "..fingerprint("manual"), reload { host_config = { [host] = { ssl = ssl } } });
 			assert.is_nil(reload());
@@ -305,7 +305,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal(0, (prosody:shell(('module:load("audit_admin", "%s")'):format(host))));
 			assert.equal("module-unloaded audit-started module-loaded", dump.types(news()));
 
-			-- By the shell, which unloads what is loaded once for all hosts, too.
+			-- By the shell, which also unloads the module of the whole server.
 			seen = { [host] = #dump.entries(prosody), [other] = #dump.entries(prosody, other) };
 			assert.equal(0, (prosody:shell(('module:unload("audit_admin", "%s")'):format(host))));
 			assert.equal(0, (prosody:shell("server:version()")));
@@ -322,7 +322,7 @@ server.each_series(describe, pending, function (series)
 			shell:run("server:version()");
 			shell:close();
 			for _, name in ipairs { host, other } do
-				-- From the server, and from the host where that goes first.
+				-- From the server, and before that from the host.
 				local found = lines(news(name), "module");
 				assert.equal("shell-command -", table.remove(found, 1));
 				assert.is_true(#found == 1 or #found == 2 and found[2] == found[1]);

@@ -59,7 +59,7 @@ server.each_series(describe, pending, function (series)
 			one_failure('<authentication condition="invalid-mechanism" mechanism="X-NO-SUCH"/>');
 			assert.same({ false, "invalid-mechanism" }, { stream:auth("DIGEST-MD5", "eA==") });
 			one_failure('<authentication condition="invalid-mechanism" mechanism="DIGEST-MD5"/>');
-			-- The stream goes on, and the login on it is another attempt.
+			-- The stream continues, and the login on it is another attempt.
 			assert.is_true(stream:plain("romeo", "secret"));
 			stream:close();
 			assert.equal("authentication-success", one().type);
@@ -181,7 +181,7 @@ server.each_series(describe, pending, function (series)
 				assert.equal('<authentication mechanism="jabber:iq:auth"/>', entry:line("authentication"));
 				assert.equal("c2s", entry:child("session").attr.type);
 				assert.is_truthy(entry:child("tls"));
-				-- The resource is taken, and the one who has it keeps it.
+				-- The resource is in use, and its user keeps it.
 				local second = connect();
 				assert.matches("<conflict", legacy(second, "romeo", "secret", "old"));
 				second:close();

@@ -36,7 +36,7 @@ server.each_series(describe, pending, function (series)
 			prosody:stop();
 		end);
 
-		-- What was recorded since the last call.
+		-- The entries since the last call.
 		local function recorded()
 			local entries = dump.entries(prosody);
 			local new = {};
@@ -146,7 +146,7 @@ server.each_series(describe, pending, function (series)
 			end
 			assert.is_false(stream:plain("juliet", "wrong"));
 			assert.equal("authentication-failure authentication-failure", dump.types(dump.entries(prosody)));
-			-- What was left out is counted, and the count is stored within a second of the end of that time.
+			-- Events that were left out are counted, and the count is stored within a second after that time.
 			require "support.process".wait_until(function () return #dump.entries(prosody) == 3; end, 5, 0.1);
 			local repeated = dump.entries(prosody)[3]:child("repeated");
 			assert.same({ "4", "1" }, { repeated.attr.count, repeated.attr.accounts });

@@ -53,7 +53,7 @@ server.each_series(describe, pending, function (series)
 	for name, kind in pairs(databases) do describe(name, function ()
 		local prosody, database, lock;
 
-		-- A server whose accounts are somewhere else.
+		-- A server whose accounts are in another store.
 		local function start(config, storage, hosts)
 			database = kind.new();
 			config = config or {};
@@ -102,7 +102,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_nil(prosody:log():match("[^\n]*Traceback[^\n]*"));
 		end
 
-		-- What others who use the connection find: what was there before.
+		-- The settings of the connection, which others use too, are as they were.
 		local function assert_connection_is_as_it_was()
 			local found = prosody:eval([[
 				local host, sql = ...;

@@ -89,7 +89,7 @@ local function shown(prosody)
 	assert.equal(0, status, err);
 	local types = {};
 	for event_type in out:gmatch("\n%S+ %S+  (%S+)") do
-		-- What the log says of itself comes and goes.
+		-- Without the log's own entries.
 		if not event_type:find("^audit%-") then
 			types[event_type] = (types[event_type] or 0) + 1;
 		end
@@ -143,7 +143,7 @@ server.each_series(describe, pending, function (series)
 				local _, out = prosody:ctl("mod_audit", host);
 				assert.is_truthy(out:find(hashes[1]:sub(1, 10), 1, true), out);
 
-				-- The limit is looked at when so many have come.
+				-- The limit is checked after that many entries.
 				prosody:eval([[
 					local context = module:context((...));
 					for i = 1, 450 do context:audit(nil, "user-"..i); end
@@ -203,7 +203,7 @@ server.each_series(describe, pending, function (series)
 
 			it("continues what a crash has interrupted, and shows each entry once meanwhile", function ()
 				prosody = server.start { series = series; storage = storage; modules = { "audit" }; config = config };
-				-- What is done at the start is over.
+				-- Wait until the start is over.
 				prune(prosody);
 				local list = {};
 				for ago = 4, 6 do
@@ -231,7 +231,7 @@ server.each_series(describe, pending, function (series)
 				prosody:kill();
 				assert.same(before, shown(prosody));
 				if storage == "internal" then
-					-- Nobody waits for the disk.
+					-- Without waiting for the disk.
 					assert.equal(0, (prosody:ctl("mod_audit", "--prune", host)));
 					prosody:start();
 				else

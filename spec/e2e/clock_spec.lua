@@ -18,7 +18,7 @@ local with_limit = {
 	audit_log_classes = { limited = { types = { "limited-*" }; limit = 200; expires_after = "never" } };
 };
 
--- Records so many events of a type, each with its number.
+-- Records `count` numbered events of a type.
 local function record(prosody, event_type, count)
 	prosody:eval([[
 		local host, event_type, count = ...;
@@ -27,7 +27,7 @@ local function record(prosody, event_type, count)
 	]], host, event_type, count);
 end
 
--- Stores an entry as it was stored so many days ago, by the clock as it is now.
+-- Stores an entry with the time of that many days ago, by the current clock.
 local function seed(prosody, class, event_type, ago)
 	prosody:eval([[
 		local host, class, event_type, ago = ...;
@@ -111,7 +111,7 @@ server.each_series(describe, pending, function (series)
 				table.sort(years);
 				assert.same({ os.date("!%Y").." 2035", "2035 "..os.date("!%Y") }, years);
 
-				-- It goes on when the clock has agreed for long enough.
+				-- Pruning continues when the clock has agreed for long enough.
 				start_at(nil, { config = { audit_log_clock_trust = "3s" } });
 				assert.is_truthy(process.wait_until(function () return stored(prosody, "gone") == 0; end, 30));
 				assert.equal(21, stored(prosody, "kept"));
@@ -170,7 +170,7 @@ server.each_series(describe, pending, function (series)
 				record(prosody, "limited-after", 50);
 				assert.is_truthy(prune(prosody):find("the clock has jumped", 1, true));
 				assert.equal(20, stored(prosody, "kept"));
-				-- A limit needs no clock: what was written last stays.
+				-- A limit does not depend on the clock: the entries that were written last stay.
 				assert.equal(150, stored(prosody, "limited-ahead"));
 				assert.equal(50, stored(prosody, "limited-after"));
 				assert.is_true(lines(prosody, "Nothing is removed from the audit log of "..host..": the clock has jumped") >= 2);

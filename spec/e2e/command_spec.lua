@@ -170,7 +170,7 @@ server.each_series(describe, pending, function (series)
 				assert.equal(1, status);
 				assert.is_truthy(err:find("^1 entry is damaged and is not shown: @events%.%d%d%d%d%-%d%d%-%d%d[^\n]*\n$"), err);
 				assert.is_true(count(out, "authentication%-success") == 1);
-				-- What lies in a database is not parsed by the driver, which would not say which entry it is.
+				-- The driver does not parse these rows: it would not report which entry is damaged.
 				assert.is_truthy(storage ~= "sqlite" or err:find(", key \"[%w-]+\"\n$"), err);
 				prosody:stop();
 			end

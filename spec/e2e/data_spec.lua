@@ -171,7 +171,7 @@ server.each_series(describe, pending, function (series)
 		prosody:stop();
 		process.run("find "..quote(prosody.data).." -exec chmod a-w {} +");
 		finally(function () process.run("chmod -R u+w "..quote(prosody.data)); end);
-		-- For root nothing is read-only, unless it gives that up.
+		-- Root can write everywhere, unless it gives that right up.
 		local log_start = #prosody:log();
 		prosody:start {
 			prefix = "if [ $(id -u) = 0 ]; then set -- setpriv --bounding-set=-dac_override,-dac_read_search,-fowner -- \"$@\"; fi";

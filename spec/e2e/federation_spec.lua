@@ -207,7 +207,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_true(component.handshake(right, "right secret"));
 			local second = component.connect(ours, "gateway.test");
 			assert.is_false(component.handshake(second, "right secret"));
-			-- The first goes on.
+			-- The first one continues.
 			assert(right:send("<iq type='get' id='1' from='gateway.test' to='a.test'><ping xmlns='urn:xmpp:ping'/></iq>"));
 			assert.truthy(right:receive_until("<iq [^>]*id='1'[^>]*>"));
 			for _, stream in ipairs { wrong, right, second } do

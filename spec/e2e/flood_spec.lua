@@ -100,7 +100,7 @@ server.each_series(describe, pending, function (series)
 				local status, out = prosody:ctl({ env = { COLUMNS = "240" } }, "mod_audit", prosody.host);
 				assert.equal(0, status);
 				assert.matches("repeated at least %d+ times, ", out);
-				-- Nor is it doubled when the server dies again before the store has it.
+				-- It is not duplicated if the server is killed again before the store has it.
 				prosody:kill();
 				prosody:start();
 				socket.sleep(1);

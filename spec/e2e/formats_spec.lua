@@ -8,7 +8,7 @@ local host = server.default_host;
 local python = process.target.."/python/bin/python";
 local formats = { "json", "csv", "xml", "ocsf", "ecs", "cef", "syslog" };
 
--- Records an event of each type, with what entries have beside their type in turn, and hostile text in every place.
+-- Records an event of each type, with different details and with hostile text in every place.
 local record = [==[
 	local host, names = ...;
 	local core, types = require "audit_core", {};
@@ -64,7 +64,7 @@ server.each_series(describe, pending, function (series)
 			end
 			assert.is_true(#names >= 15);
 			recorded = prosody:eval(record, host, table.concat(names, " "));
-			-- So that reading it adds nothing to it.
+			-- So that the reading itself adds no entry.
 			prosody:stop();
 		end);
 		teardown(function ()

@@ -112,7 +112,7 @@ server.each_series(describe, pending, function (series)
 	end);
 
 	it("a page of one account is no page of another", function ()
-		-- So many logins within a second would be counted.
+		-- Without flood control, which would count that many logins within a second.
 		start({ "audit", "audit_auth", "audit_user_accounts" }, { config = { audit_log_flood = false } });
 		assert.is_true(client.register(prosody, romeo, "first").ok);
 		prosody:adduser(juliet, "secret");
@@ -121,7 +121,7 @@ server.each_series(describe, pending, function (series)
 		local first = own:command(NODE);
 		assert.equal("executing", first.status);
 		assert.is_true(shows_former(first));
-		-- Whoever has learned what the next page is called.
+		-- Other users who have learned the id of the command's session.
 		for _, jid in ipairs { juliet, "spy@"..other_host } do
 			if jid ~= juliet then prosody:adduser(jid, "secret"); end
 			local spy = assert(client.open(prosody, jid, "secret"));

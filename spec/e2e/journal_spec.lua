@@ -17,7 +17,7 @@ local no_faults = {};
 
 local databases = { postgresql = postgres, mariadb = mariadb };
 
--- Logins that nobody waits for: how long the slowest took.
+-- Logs in a few times -> the time of the slowest login
 local function login(prosody, count)
 	local slowest = 0;
 	for _ = 1, count or 3 do
@@ -49,7 +49,7 @@ local function set_mode(prosody, mode)
 	prosody:eval("module:shared('/*/storage_broken/state').mode = ...;", mode);
 end
 
--- Every entry of the stream is in the store, once, in order; nothing else is amiss.
+-- Every entry of the stream is in the store, once and in order, and there are no errors.
 local function assert_complete(prosody, expected)
 	assert.is_truthy(crash.settle(prosody), "entries still wait");
 	local entries, lost = crash.stored(prosody);
@@ -59,7 +59,7 @@ local function assert_complete(prosody, expected)
 	return entries;
 end
 
--- As the server may be killed between the two: what is in the store already, and still in the journal.
+-- As if the server was killed in between: entries are in the store already, and still in the journal.
 local function copy_of_journal(prosody)
 	local copies = {};
 	for _, file in ipairs((crash.journal(prosody))) do
@@ -129,7 +129,7 @@ server.each_series(describe, pending, function (series)
 			crash.stream(prosody, { from = 1, count = 1, burst = 1 });
 			assert_complete(prosody, 1);
 			local copies;
-			-- The hand-over comes a moment after the event: the files are as at a crash right after it.
+			-- The hand-over begins a moment after the event: the files are as after a crash right then.
 			for first = 2, 4002, 1000 do
 				crash.stream(prosody, { from = first, count = 100, burst = 100 });
 				if crash.waiting(prosody) == 100 then
@@ -201,7 +201,7 @@ server.each_series(describe, pending, function (series)
 			crash.stream(prosody, { from = 1, count = 1000, interval = 0.01, burst = 2 });
 			socket.sleep(2.5);
 			set_mode(prosody, "works");
-			-- With nobody's help: the pauses are 1, 2, 4 seconds.
+			-- Without help: the pauses are 1, 2 and 4 seconds.
 			assert.is_truthy(process.wait_until(function () return crash.waiting(prosody) < 50; end, 6, 0.1), "not within 6 seconds");
 			socket.sleep(3.5);
 			assert_complete(prosody, 1000);
@@ -422,7 +422,7 @@ server.each_series(describe, pending, function (series)
 			local logins = math.max(0, 3 - (others["authentication-success"] or 0));
 			assert.same({ total + 1 - refused, refused + logins }, { #entries, lost });
 			assert.is_true((others["audit-entries-lost"] or 0) >= 1);
-			-- And it goes on as ever, after a crash too.
+			-- It works as usual afterwards, and after a crash.
 			prosody:kill();
 			prosody:start();
 			crash.stream(prosody, { from = total + 2, count = 10, burst = 10 });
@@ -484,7 +484,7 @@ server.each_series(describe, pending, function (series)
 				end
 			]], host, round);
 		end
-		-- It has gone on, and goes on.
+		-- It has continued, and still does.
 		assert.is_truthy(process.wait_until(function () return select(2, crash.returned(prosody)) > 300; end, 20));
 		crash.stop(prosody);
 		assert_complete(prosody);
@@ -496,7 +496,7 @@ server.each_series(describe, pending, function (series)
 		local before = socket.gettime();
 		assert.is_true(prosody:stop());
 		assert.is_true(socket.gettime() - before < 10);
-		-- Seen in the store itself: without the journal nothing is missing.
+		-- Read from the store itself: without the journal, no entry is missing.
 		for _, file in ipairs((crash.journal(prosody))) do
 			os.remove(file.path);
 		end
@@ -701,7 +701,7 @@ server.each_series(describe, pending, function (series)
 			start { storage = store, config = { audit_log_write = "direct" } };
 			for first = 1, 41, 10 do
 				crash.stream(prosody, { from = first, count = 10, burst = 10 });
-				-- Nothing waits, and nothing is ever on its way.
+				-- No entry ever waits.
 				assert.equal(0, (crash.waiting(prosody)));
 				assert.equal(first + 9, #crash.stored(prosody));
 			end

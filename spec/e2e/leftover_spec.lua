@@ -55,7 +55,7 @@ server.each_series(describe, pending, function (series)
 					assert.is_truthy(out:find("kept-entry", 1, true), out);
 				end
 				check();
-				-- Who has read it is in it.
+				-- The reading is recorded in it.
 				local _, out = prosody:ctl("mod_audit", "--host-data", "--type=audit-queried", old);
 				assert.is_truthy(out:find("through=prosodyctl", 1, true), out);
 				prosody:stop();

@@ -108,7 +108,7 @@ server.each_series(describe, pending, function (series)
 				return pending("a whole database of places: npm has not fetched one (tools/geo)");
 			end
 			start({ audit_log_location_database = whole });
-			-- Networks that have been where they are for decades: RIPE NCC, APNIC, MIT.
+			-- Networks that have not moved for decades: RIPE NCC, APNIC, MIT.
 			local found = countries(prosody, { "193.0.6.139", "203.119.101.61", "18.9.22.69", "2001:67c:2e8:22::c100:68b", "127.0.0.1" });
 			assert.same({ "NL", "AU", "US", "NL", "no" }, {
 				found["193.0.6.139"]:sub(1, 2), found["203.119.101.61"]:sub(1, 2), found["18.9.22.69"]:sub(1, 2),

@@ -141,7 +141,7 @@ server.each_series(describe, pending, function (series)
 				socket.sleep(0.5);
 				assert.equal(21, (crash.waiting(prosody)));
 				if before then
-					-- Right before, so that nothing comes to notice it.
+					-- Right before the crash, so that it can't be noticed.
 					change();
 					prosody:kill();
 				else
@@ -202,7 +202,7 @@ time.sleep(60)]], lock };
 		lfs.mkdir(lock);
 		cleanup = function () lfs.rmdir(lock); end;
 		prosody:start();
-		-- Nothing else is amiss.
+		-- Everything else is right.
 		crash.stream(prosody, { from = 1, count = 5, burst = 5 });
 		assert.equal(5, #crash.stored(prosody));
 		prosody:eval("module:shared('/*/storage_broken/state').mode = 'refuses';");
@@ -258,7 +258,7 @@ time.sleep(60)]], lock };
 		prosody:start();
 		disk:fill();
 		crash.stream(prosody, { from = 1, count = 900, burst = 900 });
-		-- The store says why it takes nothing, and so does the journal.
+		-- The problem of the store is logged, and that of the journal.
 		assert.is_truthy(process.wait_until(function () return count_lines(prosody, "they wait in memory") == 2; end, 5, 0.1));
 		assert.equal(0, count_lines(prosody, "they wait in the journal"));
 		disk:free();
@@ -280,7 +280,7 @@ time.sleep(60)]], lock };
 			disk:unmount();
 		end;
 		prosody:start();
-		-- The file that is to be replaced can't be, but what is written in place can.
+		-- The file can't be replaced, but it can be written in place.
 		local encoded = host:gsub("%W", function (c) return ("%%%02x"):format(c:byte()); end);
 		lfs.mkdir(prosody.data.."/"..encoded.."/audit.flood-new");
 		for _ = 1, 12 do assert.is_false((raw.login(prosody, "romeo", "wrong"))); end
@@ -318,7 +318,7 @@ time.sleep(60)]], lock };
 		assert.equal(1, count_lines(prosody, "The number of audit events of "..host.." that are lost can't be written down: "));
 		assert.equal(1, count_lines(prosody, "the journal can't be written ("));
 		assert.is_true((raw.login(prosody, "romeo", "secret")));
-		-- The end of it is said, with the number.
+		-- The loss is logged, with the number.
 		prosody:stop();
 		assert.equal(1, count_lines(prosody, "Their number can't be written down: only this line tells of them."));
 	end);

@@ -52,7 +52,7 @@ server.each_series(describe, pending, function (series)
 				assert.is_truthy(entry:find("😀ü@example.test", 1, true), entry);
 				assert.equal(entry, entries("--user=😀ü@example.test"), "it is not found by the name");
 				assert.equal("", entries("--user=😀u@example.test"), "another name is found");
-				-- Nothing of it was stored as something else.
+				-- The text was stored unchanged.
 				assert.is_nil(prosody:log():find("can't be stored", 1, true));
 			end);
 		end

@@ -39,7 +39,7 @@ server.each_series(describe, pending, function (series)
 
 		local seen = 0;
 
-		-- What was recorded of rooms since the last call: the number of entries that are expected.
+		-- The entries about rooms since the last call, when there are as many as expected.
 		local function recorded(count)
 			local entries, new = dump.entries(prosody, rooms), {};
 			for i = seen + 1, #entries do
@@ -128,12 +128,12 @@ server.each_series(describe, pending, function (series)
 			assert.is_nil(configuration:find("persistentroom", 1, true));
 			assert.is_nil(json.encode(dump.entries(prosody, rooms)):find("secret ", 1, true));
 
-			-- The same again changes nothing.
+			-- The same request again changes nothing.
 			configure(romeo, "balcony", { roomname = "The secret name", roomsecret = "the secret word", whois = "anyone" });
 			recorded(0);
 			configure(romeo, "balcony", { roomsecret = "" });
 			assert.equal('<configuration><field name="muc#roomconfig_roomsecret"/></configuration>', recorded(1):line("configuration"));
-			-- Who is not an owner changes nothing.
+			-- A user who is no owner can't change anything.
 			assert.equal("forbidden", ask(juliet, "balcony", "owner", form { ["muc#roomconfig_roomname"] = "Mine" }).condition);
 			recorded(0);
 		end);
@@ -159,7 +159,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal('<affiliation from="none" jid="juliet@example.test" to="admin">Soul & light</affiliation>', entry:line("affiliation"));
 			assert.is_nil(entry:child("session"));
 
-			-- The same again; and what is not allowed.
+			-- The same request again; and one that is not allowed.
 			assert.is_true(ask(romeo, "balcony", "admin", item:format("admin", "juliet@example.test", "Again")).ok);
 			assert.is_false(ask(juliet, "balcony", "admin", item:format("none", "romeo@example.test", "Away")).ok);
 			recorded(0);
@@ -189,7 +189,7 @@ server.each_series(describe, pending, function (series)
 
 		it("records an invitation to a room for members, with the inviter as the actor", function ()
 			configure(romeo, "balcony", { membersonly = "1" });
-			-- Who is no member has to go, which comes of that.
+			-- Occupants who are no members are removed, as a consequence.
 			assert.equal('<configuration><field name="muc#roomconfig_membersonly"/></configuration>', recorded(1):line("configuration"));
 			romeo:send("<message to='balcony@rooms.test'><x xmlns='"..muc.."#user'><invite to='juliet@example.test'/></x></message>");
 			settle(romeo);
@@ -221,7 +221,7 @@ server.each_series(describe, pending, function (series)
 				assert.equal('<room jid="balcony@rooms.test"/>', entry:line("room"));
 				assert.equal(('<role from="%s" nick="%s" to="%s">%s</role>'):format(before, nick, role, reason), entry:line("role"));
 			end
-			-- The same again; and what is not allowed, whatever comes after it.
+			-- The same request again; and one that is not allowed, before others.
 			assert.is_true(ask(romeo, "balcony", "admin", item:format("moderator", "juliet", "Again")).ok);
 			assert.is_false(ask(juliet, "balcony", "admin", item:format("none", "romeo", "Out")).ok);
 			presence(juliet, "balcony", nil, " type='unavailable'");

@@ -51,7 +51,7 @@ server.each_series(describe, pending, function (series)
 				finds("on-unicode", form);
 				finds("on-unicode", "user@"..form);
 			end
-			-- One that is configured as the DNS has it stays so.
+			-- A host that is configured in the form for the DNS keeps it.
 			finds("on-ascii", "xn--mnchen-3ya.test");
 		end);
 

@@ -140,7 +140,7 @@ server.each_series(describe, pending, function (series)
 			start { config = { audit_log_unknown_names = "hash" } };
 			fail(password, 10);
 			fail("juliet", 2);
-			-- What is being counted is on disk too.
+			-- Counts of flood control are on disk too.
 			assert.is_true(process.wait_until(function () return #files_with(prosody, "repeated") > 0 or #files_with(prosody, "open") > 0; end, 5));
 			assert.equal("", files_with(prosody, password));
 			assert.is_true(process.wait_until(function () return (rows("--type=authentication-failure")) == 12; end, 10));

@@ -26,7 +26,7 @@ local fill = [[
 	});
 	entry(nil, "server-started");
 	flush_audit_log();
-	-- What an older module left, and what lies in the journal.
+	-- Entries of an older module, and entries in the journal.
 	local store = context:open_store("audit", "archive");
 	local st = require "util.stanza";
 	store:append(nil, nil, st.stanza("audit-event", { source = "mod_audit_register", type = "user-registered", user = "juliet" }),
@@ -172,7 +172,7 @@ server.each_series(describe, pending, function (series)
 				queried["actor_kind"] or queried["actor.kind"],
 			});
 			assert.same({ "audit-exported", "csv", file }, { exported.type, exported["query.format"], exported["query.file"] });
-			-- As the store has it.
+			-- As in the store.
 			prosody:start();
 			assert.equal(exported.id, dump.of_type(prosody, host, "audit-exported")[1].id);
 			assert.equal(queried.id, dump.of_type(prosody, host, "audit-queried")[1].id);
@@ -247,7 +247,7 @@ server.each_series(describe, pending, function (series)
 			status, out, err = ctl("--prune");
 			assert.same({ 1, "", 1 }, { status, out, count(err, "\n") });
 			assert.is_truthy(err:find("enable admin_socket", 1, true), err);
-			-- Reading goes on without it.
+			-- Reading continues without it.
 			assert.equal(0, (ctl("--limit=1")));
 		end);
 

@@ -11,7 +11,7 @@ local host, rooms, items = "example.test", "rooms.example.test", "pubsub.example
 local admin = "admin@"..host;
 local mark = "hunter2";
 
--- Where the commands of Prosody take a secret, as its sources say: apart from the table that is tested.
+-- The arguments of Prosody's commands that are secrets, by its sources. Independent of the table that is tested.
 local secret_arguments = {
 	["config:set"] = 3;
 	["host:activate"] = 2, ["hosts:activate"] = 2;
@@ -22,10 +22,10 @@ local secret_arguments = {
 	["user:create"] = 2, ["user:password"] = 2;
 };
 
--- Any number of addresses, none of which is a secret.
+-- These take any number of addresses, which are no secrets.
 local takes_any_number = { ["dns:addnameserver"] = true, ["dns:setnameserver"] = true };
 
--- What stops the server, or never ends, comes last.
+-- Commands that stop the server, or never end, come last.
 local function is_last(name)
 	return name:find("^server:") and 1 or name:find("^watch:") and 1 or 0;
 end
@@ -49,12 +49,12 @@ local function shell_commands(prosody)
 	return names;
 end
 
--- Lines for a command, each with the mark where it must be hidden.
+-- Lines for a command, with the mark in places where it must be hidden.
 local function lines_for(name)
 	local section, command = name:match("^(.-):(.*)$");
 	local place = secret_arguments[name];
 	local lines = {
-		-- What nobody here knows.
+		-- An unknown command.
 		('%s:%s_not("%s", \'%s\', [[%s]])'):format(section, command, mark, mark, mark);
 		('{"%s","%s_not","%s"}'):format(section, command, mark);
 		('%s %s_not %s'):format(section, command, mark);
@@ -77,7 +77,7 @@ local function lines_for(name)
 	return lines;
 end
 
--- What is typed by mistake.
+-- Lines that are typed by mistake.
 local mistakes = {
 	mark, mark.."&3", "Correct-"..mark.."-battery", mark.." "..mark, "12345"..mark, '"'..mark..'"', mark..":create()", mark.."()";
 	"user "..mark, "user:"..mark, "user:"..mark.."()", "help "..mark, "user create "..mark, "user password nobody@"..host.." "..mark;
@@ -101,7 +101,7 @@ for i, line in ipairs(mistakes) do
 	end
 end
 
--- Forms are filled with values that make sense where one is public, and with the mark everywhere else.
+-- Forms are filled with useful values in public fields, and with the mark in all others.
 local public_values = {
 	FORM_TYPE = "http://jabber.org/protocol/admin";
 	accountjid = "nobody@"..host, accountjids = { "nobody@"..host };
@@ -136,7 +136,7 @@ local function run_adhoc_commands(prosody)
 		end
 		session:command(node, { forms = { form } });
 		session:command(node, { forms = { form }, action = "cancel" });
-		-- A password in the place of what is shown.
+		-- A password in a public field.
 		for _, action in ipairs { "complete", "cancel" } do
 			session:command(node);
 			session:command(node, { forms = { wrong_form }, action = action });

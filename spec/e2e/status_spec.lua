@@ -93,7 +93,7 @@ server.each_series(describe, pending, function (series)
 
 		it("records on each host", function ()
 			prosody = server.start { series = series, modules = modules, hosts = { "example.test", "example.org" } };
-			assert.equal("server-started", types("example.test")); -- an answer comes when all of the start is over
+			assert.equal("server-started", types("example.test")); -- the answer comes after the start
 			prosody:kill();
 			prosody:start();
 			assert.equal("server-started server-crashed server-started", types("example.test"));

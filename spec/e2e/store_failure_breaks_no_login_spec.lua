@@ -94,7 +94,7 @@ time.sleep(60)]], prosody.data.."/audit.sqlite" };
 			logins.assert_work(prosody);
 			assert.is_string((logins.audit(prosody, nil, "test")));
 			assert.is_truthy(process.wait_until(function () return #logins.complaints(prosody) > 0; end, 10));
-			-- 0.12 stumbles over the lock where it counts.
+			-- 0.12 meets the lock when it counts entries.
 			assert.is_truthy(logins.complaints(prosody)[1]:find("locked", 1, true) or logins.complaints(prosody)[1]:find("checking quota", 1, true));
 			lock:finish("KILL");
 			-- At the latest a minute later it would try by itself.
@@ -117,7 +117,7 @@ time.sleep(60)]], prosody.data.."/audit.sqlite" };
 				logins.assert_work(prosody);
 				assert.is_string((logins.audit(prosody, nil, "before")));
 				os.execute(("dd if=/dev/zero of=%s bs=1k count=10000 2>/dev/null"):format(process.quote(folder.."/full")));
-				-- What is left of the last block takes a few entries.
+				-- The last block of the disk has room for a few more entries.
 				assert.is_truthy(process.wait_until(function ()
 					logins.audit(prosody, nil, "full");
 					return #logins.complaints(prosody) > 0;
@@ -148,7 +148,7 @@ time.sleep(60)]], prosody.data.."/audit.sqlite" };
 		]], host);
 		logins.assert_work(prosody);
 		assert.is_truthy(process.wait_until(function () return #logins.complaints(prosody) > 0; end, 10));
-		-- That the store is broken is said once, and nothing of it gets to the other tasks.
+		-- The broken store is reported once, and the other tasks are not affected.
 		assert.equal(1, #logins.complaints(prosody), table.concat(logins.complaints(prosody), "\n"));
 		assert.is_nil(prosody:log():find("[Tt]raceback"));
 	end);

@@ -97,7 +97,7 @@ local function chown(owner, files)
 	process.run("chown "..owner..": "..process.quote_all(files));
 end
 
--- Files and folders of a server's data that belong to somebody else than the server.
+-- Files and folders of a server's data that do not belong to the server's user.
 local function foreign(prosody, user)
 	local pipe = io.popen("find "..process.quote(prosody.data).." ! -user "..user);
 	local found = pipe:read("a");

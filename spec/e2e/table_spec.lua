@@ -65,7 +65,7 @@ server.each_series(describe, pending, function (series)
 					local offset = lines[i]:match("^%S+ %S+ ([+-]%S+)");
 					offsets[offset or "none"] = (offsets[offset or "none"] or 0) + 1;
 				end
-				-- The hour that comes twice is told apart.
+				-- The hour that comes twice has different offsets.
 				assert.is_truthy(offsets["+02:00"] or offsets["+01:00"], lines[1]);
 			end
 		end);

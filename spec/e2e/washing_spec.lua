@@ -24,7 +24,7 @@ server.each_series(describe, pending, function (series)
 		prosody:eval([[module:context(...):audit("tybalt@example.test", "user-deleted", { actor = { kind = "admin-shell" } });]], host);
 	end
 
-	-- The entries of a host once nothing is being counted any more; the marked one is still there, and there are few.
+	-- The entries of a host when flood control has stored its counts. The marked one is still there, and there are few.
 	local function check(prosody, host, event_type, happened)
 		assert.is_truthy(flood.calm(prosody, 60, host));
 		local entries, single, counted, summaries = dump.entries(prosody, host), 0, 0, {};
@@ -126,7 +126,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_nil(entry.user);
 			assert.equal('<actor jid="romeo@'..prosody.host..'" kind="user"/>', entry:line("actor"));
 			assert.matches("<names>[%w+/]+</names>", entry:line("repeated"));
-			-- Each of those who were banned is found: named, or as one who may be meant.
+			-- Each banned user is found: by name, or as one who may be in a count.
 			for _, number in ipairs { 1, 2, 150, 300 } do
 				local status, out = prosody:ctl("mod_audit", "--format=json", "--host="..rooms, "--user=guest"..number.."@remote.test");
 				if status ~= 0 then
@@ -211,7 +211,7 @@ server.each_series(describe, pending, function (series)
 
 		teardown(function () prosody:stop(); end);
 
-		-- So many wrong passwords, over connections from one network.
+		-- `count` wrong passwords, over connections from one network.
 		local function guess(names)
 			local stream;
 			for i, name in ipairs(names) do
@@ -262,7 +262,7 @@ server.each_series(describe, pending, function (series)
 			end
 			assert.is_true((often["nobody@"..host] or 0) > 200, tostring(often["nobody@"..host]));
 			assert.is_true(#search("prince") >= 1);
-			-- Each of the others is found in what is stored as it is, or may be in what was counted.
+			-- Each of the others is found in an entry, or may be in a count.
 			for _, number in ipairs { 3, 700, 2000, 3999 } do
 				assert.is_true(#search("noise"..number) >= 1, number);
 			end

@@ -1,5 +1,4 @@
--- The admin socket by hand: what prosodyctl shell speaks, without a process for each line, and with answers to what a
--- command asks for.
+-- Uses the admin socket as prosodyctl shell does, without a process for each line. Can answer questions of commands.
 --
 --   local shell = require "support.admin_socket".connect(prosody);
 --   shell:run('user:list("example.test")')                      --> "OK: …", "result" | text, "error"
@@ -33,7 +32,7 @@ function methods:send(text)
 	assert(self.conn:send(text));
 end
 
--- What came up to the end of the first of these patterns; nil where nothing of the kind comes.
+-- What was received up to the end of the first match of one of these patterns | nil, if none comes.
 function methods:receive_until(...)
 	local deadline = socket.gettime() + self.timeout;
 	while true do
@@ -54,7 +53,7 @@ function methods:receive_until(...)
 	end
 end
 
--- Gives a line to the shell. Returns the text of its result and the type, "result" or "error"; nil where there is none.
+-- Runs a line in the shell -> the text of its result, "result" or "error" | nil, if there is no result
 function methods:run(line, answer)
 	self:send("<repl-input>"..escape(line).."</repl-input>");
 	local results = { "<repl%-result[^>]*/>", "<repl%-result[^>]*>.-</repl%-result>" };

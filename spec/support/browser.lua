@@ -1,4 +1,4 @@
--- A headless Chromium with a profile of its own: pages as a reader meets them.
+-- A headless Chromium with a profile of its own.
 
 local lfs = require "lfs";
 local process = require "support.process";
@@ -15,7 +15,7 @@ function browser.available()
 	return false, "Chromium is not here: tools/setup test installs it";
 end
 
--- Opens a page and ends: exit status, what it wrote on standard output, what it wrote on standard error.
+-- Opens a page and ends -> exit status, standard output, standard error
 --   options = { width =, height =, dark = true, flags = { … } }
 local function open(url, options)
 	local profile = process.new_folder("browser");
@@ -36,7 +36,7 @@ local function open(url, options)
 	return status, out, err;
 end
 
--- The document as it is when its scripts, if any, have run; and what the console says of it.
+-- The document after its scripts, if there are any, have run; and the lines of the console.
 function browser.document(url, options)
 	options = options or {};
 	options.flags = { "--dump-dom", table.unpack(options.flags or {}) };
@@ -49,7 +49,7 @@ function browser.document(url, options)
 	return out, table.concat(console, "\n");
 end
 
--- Writes a picture of the page to a file.
+-- Writes a screenshot of the page to a file.
 function browser.picture(url, file, options)
 	options.flags = { "--screenshot="..file };
 	local status, _, err = open(url, options);

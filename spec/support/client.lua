@@ -6,7 +6,7 @@
 --   client.login(prosody, "romeo@example.test", "wrong")
 --       --> { ok = false, condition = "not-authorized", text = … }
 --
--- Every function returns a table with ok, and where ok is false a condition
+-- Every function returns a table with ok, and if ok is false a condition
 -- (of the stanza or of SASL, or "disconnected", "timeout", "connection-failed").
 
 local json = require "dkjson";
@@ -81,7 +81,7 @@ function client.register(server, jid, password, options)
 	return ask(request_for(server, "register", jid, password, options));
 end
 
--- Logs in by SCRAM over TLS and leaves again.
+-- Logs in by SCRAM over TLS and logs out.
 -- options: mechanism = "SCRAM-SHA-1" (default) | "PLAIN" | …, resource, timeout
 function client.login(server, jid, password, options)
 	return ask(request_for(server, "login", jid, password, options));
@@ -98,7 +98,7 @@ function client.delete_account(server, jid, password)
 end
 
 -- Runs an ad-hoc command. options: to (default: the host), start = the first action ("execute"), forms = { { field = value or list }, … },
--- one a further step. The result has status, notes and form = { title, fields, xml, … }.
+-- one for each further step. The result has status, notes and form = { title, fields, xml, … }.
 function client.command(server, jid, password, node, options)
 	local request = request_for(server, "command", jid, password, options);
 	request.node = node;
@@ -117,7 +117,7 @@ local session_mt = { __index = session_methods };
 
 local opened = 0;
 
--- Logs in and stays. Returns a session, or nil and the result.
+-- Logs in and stays -> a session | nil, the result
 function client.open(server, jid, password, options)
 	opened = opened + 1;
 	local request = request_for(server, "open", jid, password, options);
@@ -161,7 +161,7 @@ function session_methods:iq(xml, options)
 	return ask(request);
 end
 
--- Sends text as it is.
+-- Sends this text unchanged.
 function session_methods:send(xml)
 	return ask({ op = "send"; session = self.number; xml = xml });
 end

@@ -1,4 +1,4 @@
--- Servers under a clock that a spec sets, by Debian's libfaketime; the clock that counts since boot stays as it is.
+-- Servers with a clock that a spec sets, by Debian's libfaketime. The monotonic clock is not changed.
 --
 --   local clock = require "support.clock".new();
 --   local prosody = server.start { env = clock.env, … };
@@ -20,7 +20,7 @@ local function library()
 	end
 end
 
--- Whether there is a way to set a server's clock here.
+-- Whether libfaketime is installed.
 function clock.available()
 	return library() ~= nil;
 end
@@ -38,13 +38,13 @@ function clock.new()
 end
 
 function clock_methods:set(time)
-	-- Whole or not at all: it may be read at any moment.
+	-- Atomically: it may be read at any moment.
 	process.write(self.file..".new", (time or "+0").."\n");
 	assert(os.rename(self.file..".new", self.file));
 	self.started = os.time();
 end
 
--- What was written since this moment gets the time that the kernel would have given it, had the machine's clock been so.
+-- Gives files that were written since set() the time that they would have with this clock.
 function clock_methods:date_files(folder, time)
 	process.run(("find %s -newermt @%d -exec touch -d @%d {} +"):format(process.quote(folder), self.started - 1, time));
 end

@@ -1,4 +1,4 @@
--- An external component (XEP-0114) by hand.
+-- An external component (XEP-0114), by raw streams.
 --
 --   local component = require "support.component_client";
 --   local stream = component.connect(prosody, "gateway.test");

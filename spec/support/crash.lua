@@ -1,5 +1,5 @@
--- A stream of numbered audit events, the end of the server in the middle of it, and what is in the log afterwards.
--- The specs do it a few times, benches/crash.lua many times.
+-- Records a stream of numbered audit events, kills the server meanwhile, and checks the log afterwards. For the specs, and for
+-- benches/crash.lua, which does it many times.
 --
 --   local crash = require "support.crash";
 --   crash.stream(prosody, { from = 1, count = 1000 });       -- recorded by mod_test_stream, a moment later
@@ -24,7 +24,7 @@ function crash.stream(prosody, options)
 	]], prosody.host, options.from or 1, options.count or 1000000000, options.interval or 0.01, options.burst or 1);
 end
 
--- Ends it. Returns the number that would have been next, and the longest time that audit() took (seconds).
+-- Ends it -> the number that would have been next, the longest time of audit() in seconds
 function crash.stop(prosody)
 	return prosody:eval([[
 		local stream = module:shared("/"..(...).."/test_stream/stream");
@@ -44,7 +44,7 @@ function crash.returned(prosody)
 	return found, highest;
 end
 
--- How many entries wait for the store, and how many were given up.
+-- How many entries wait for the store, and how many are lost.
 function crash.waiting(prosody)
 	return prosody:eval([[
 		local log = module:shared("/*/audit/log").log;
@@ -52,7 +52,7 @@ function crash.waiting(prosody)
 	]], prosody.host);
 end
 
--- Hands over what waits now, without the pause after a failure.
+-- Hands over waiting entries now, without the pause after a failure.
 function crash.flush(prosody)
 	prosody:eval([[
 		local log = module:shared("/*/audit/log").log;
@@ -60,7 +60,7 @@ function crash.flush(prosody)
 	]], prosody.host);
 end
 
--- Waits until nothing waits any more. False: something still does.
+-- Waits until the store has all entries. Returns false if it still has not.
 function crash.settle(prosody, timeout)
 	return process.wait_until(function () return crash.waiting(prosody) == 0; end, timeout or 30, 0.02) or false;
 end
@@ -86,7 +86,7 @@ local list_partitions = [[
 	return partitions;
 ]];
 
--- A partition as text, a line an entry: made in the server, as JSON would take too long.
+-- A partition as text, one line for each entry. It is made in the server, as JSON would take too long.
 local read_partition = [[
 	local host, partition = ...;
 	local store = assert(require "core.storagemanager".open(host, "audit", "archive"));
@@ -106,7 +106,7 @@ local read_partition = [[
 	return table.concat(lines, "\n").."\n";
 ]];
 
--- The whole store, a partition at a time: an answer of five megabytes does not come.
+-- The whole store, one partition at a time: an answer of five megabytes would be too long.
 local function read_store(prosody)
 	local texts = { prosody:eval(read_partition, prosody.host, nil) };
 	for _, partition in ipairs(prosody:eval(list_partitions, prosody.host)) do
@@ -115,8 +115,8 @@ local function read_store(prosody)
 	return table.concat(texts);
 end
 
--- What the store has of the stream: a list of { number, id, when, occurred, at }, and how many entries it says are lost,
--- and how many entries of other types there are: { [type] = count }.
+-- The entries of the stream in the store: a list of { number, id, when, occurred, at }; how many are lost by entries about losses; and
+-- the numbers of other entries: { [type] = count }.
 function crash.stored(prosody)
 	local entries, lost, others = {}, 0, {};
 	for number, id, when, occurred, at, type, count, source, elements in read_store(prosody):gmatch(
@@ -144,8 +144,8 @@ end
 
 local most_faults = 20;
 
--- What is wrong with these entries, as a list of sentences: every number for which audit() returned an id must be there,
--- once, under that id, in order, with the time at which it happened. `returned` is what crash.returned gives.
+-- Faults of these entries, as a list of sentences. Every number for which audit() returned an id must be there once, with that id, in
+-- order, and with the time at which it happened. `returned` is the result of crash.returned.
 function crash.faults(entries, returned)
 	local faults, seen, before = {}, {}, nil;
 	local function fault(text, ...)
@@ -187,7 +187,7 @@ function crash.faults(entries, returned)
 	return faults;
 end
 
--- What prosodyctl shows of the stream, whether the server runs or not: numbers, oldest first; exit status, errors.
+-- The stream as prosodyctl shows it: numbers, oldest first; exit status; errors.
 function crash.shown(prosody)
 	local status, out, err = prosody:ctl({ env = { COLUMNS = "240" }, timeout = 300 }, "mod_audit", prosody.host);
 	local numbers = {};
@@ -197,7 +197,7 @@ function crash.shown(prosody)
 	return numbers, status, err;
 end
 
--- As crash.faults, for numbers alone.
+-- The same as crash.faults, for numbers only.
 function crash.faults_of_numbers(numbers, returned)
 	local faults, seen = {}, {};
 	for i, number in ipairs(numbers) do
@@ -238,7 +238,7 @@ local paces = {
 	{ interval = 0.05, burst = 210 };
 };
 
--- Kills the server so many times (options.kills) at random moments of a stream and looks at the log after each start.
+-- Kills the server options.kills times at random moments of a stream, and checks the log after each start.
 -- options: series, storage, seed, fresh (a new server after so many kills, as reading grows), config, report (called with
 -- a text after each kill). Returns { kills, killed_while_starting, events, unreturned, shown, seconds, faults }.
 function crash.run(options)
@@ -271,12 +271,12 @@ function crash.run(options)
 			end
 			local _, highest = crash.returned(prosody);
 			local pace = paces[1 + math.floor(random() * #paces)];
-			-- One number is left out: the last one may be in the log though audit() did not come back to say so.
+			-- One number is left out: the last event may be in the log although audit() has not returned.
 			crash.stream(prosody, { from = highest + 2; interval = pace.interval; burst = pace.burst });
 			socket.sleep(random() * 0.8);
 			prosody:kill();
 			result.kills = result.kills + 1;
-			-- Now and then the next one does not live long either: it is killed while it hands over what it has found.
+			-- Sometimes the next server is killed soon, too: while it hands over the entries that it has found.
 			while random() < 0.3 and result.kills < options.kills do
 				local pause = ("(sleep %.3f; kill -KILL $$ 2>/dev/null) >/dev/null 2>&1 &"):format(0.1 + random() * 0.7);
 				if pcall(prosody.start, prosody, { prefix = pause }) then

@@ -1,9 +1,9 @@
--- What a running server has in its audit log, read by the store API inside the server.
+-- The audit log of a running server, read by the store API inside the server.
 --
 --   local dump = require "support.dump";
 --   local entries = dump.entries(prosody, "example.test");  -- oldest first
 --   entries[1].type, .source, .user, .occurred, .id         -- attributes of the event
---   entries[1].partition, .key, .when, .with                -- how it lies in the archive
+--   entries[1].partition, .key, .when, .with                -- its fields in the archive
 --   entries[1]:child("authentication").attr.mechanism       -- elements: name, attr, children, text
 --   entries[1]:line("authentication")                       -- as text, attributes in order, without namespaces
 --   dump.types(entries)                                     -- "user-registered authentication-success"
@@ -53,7 +53,7 @@ local code = [[
 local element_methods = {};
 local element_mt = { __index = element_methods };
 
--- The first child of that name, in whatever namespace.
+-- The first child of that name, in any namespace.
 function element_methods:child(name)
 	for _, child in ipairs(self.children) do
 		if type(child) == "table" and child.name == name then return child; end
@@ -107,7 +107,7 @@ function dump.entries(server, host)
 	end
 	table.sort(entries, function (a, b)
 		if a.when ~= b.when then return a.when < b.when; end
-		-- Of one second, in whichever partitions: ids are in the order in which they were given.
+		-- Within a second, in any partitions: ids are in the order in which they were made.
 		local first, second = a.id or "", b.id or "";
 		if first ~= second then return first < second; end
 		return order[a] < order[b];
@@ -122,7 +122,7 @@ function dump.entries(server, host)
 	return entries;
 end
 
--- Only those of these types, in order.
+-- Only entries of these types, in order.
 function dump.of_type(server, host, ...)
 	local wanted, found = {}, {};
 	for _, name in ipairs { ... } do wanted[name] = true; end

@@ -1,4 +1,4 @@
--- Floods of failed logins on a real server, and what its log says of them: for the specs and benches/flood.lua.
+-- Floods of failed logins on a real server, and what its log has about them. For the specs and benches/flood.lua.
 --
 --   local flood = require "support.flood";
 --   flood.start(prosody, 100000, 50000);     -- by mod_test_flood: 100,000 events from 50,000 addresses and names
@@ -32,9 +32,9 @@ function flood.wait(prosody, timeout)
 	end, timeout or 60, 0.05);
 end
 
--- The log is read in the server, in one piece: single = failures that stand for themselves, counted = the sum of the others'
--- counts, summaries = how many those are, at_least = how many of them say that, busiest = most entries of failures within a minute,
--- others = { [type] = number of entries of other types }.
+-- Reads the log in the server: single = failures with an entry of their own, summaries = entries that stand for several, counted = the
+-- sum of their counts, at_least = how many of them have that mark, busiest = most entries of failures within a minute, others =
+-- { [type] = number of entries of other types }.
 local read_log = [[
 	local host = ...;
 	flush_audit_log();
@@ -76,7 +76,7 @@ function flood.log(prosody)
 	return prosody:eval(read_log, prosody.host);
 end
 
--- Waits until nothing is being counted and nothing waits for the store, on the first host or another one.
+-- Waits until flood control has stored its counts, and no entry waits for the store, on the first host or another one.
 function flood.calm(prosody, timeout, host)
 	return process.wait_until(function ()
 		return prosody:eval([[
@@ -86,7 +86,7 @@ function flood.calm(prosody, timeout, host)
 	end, timeout or 30, 0.1);
 end
 
--- An account that is there before a flood, in the log too.
+-- Registers an account before a flood, which is in the log too.
 function flood.register(prosody, username)
 	prosody:adduser(username.."@"..prosody.host, "secret");
 	prosody:eval([[
@@ -96,8 +96,8 @@ function flood.register(prosody, username)
 	]], prosody.host, username);
 end
 
--- Failures over real connections, each from an address and network of its own in 127.0.0.0/8: so many connections, each with so
--- many failures of one name by SASL PLAIN. The server must take it without encryption. Returns how many were refused.
+-- Failures over real connections, each from an address and network of its own in 127.0.0.0/8, with several failures of one name by
+-- SASL PLAIN. The server must allow it without encryption. Returns how many were refused.
 function flood.connect(prosody, connections, attempts)
 	local raw = require "support.raw_client";
 	local refused = 0;
@@ -113,13 +113,12 @@ function flood.connect(prosody, connections, attempts)
 	return refused;
 end
 
--- Ends a flood before all were fired.
+-- Ends a flood early.
 function flood.stop(prosody)
 	prosody:eval(shared.."flood.stop();", prosody.host);
 end
 
--- Logs in again and again while a flood goes on, for so many seconds at most. Returns how often, and the longest time that a
--- login took (seconds).
+-- Logs in again and again during a flood, for at most that many seconds -> number of logins, longest time of a login in seconds
 function flood.logins(prosody, username, seconds)
 	local raw = require "support.raw_client";
 	local count, longest, started = 0, 0, socket.gettime();

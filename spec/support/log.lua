@@ -91,7 +91,7 @@ local function new_log(options, store, journal)
 	self.log = core.new(self.environment);
 	self.audit = self.log.audit;
 	self.timers = {};
-	-- Runs what is due, and what that makes due.
+	-- Runs the timers that are due, and new ones that become due.
 	function self.pass(_, seconds)
 		local goal = self.time + seconds;
 		while true do
@@ -110,7 +110,7 @@ local function new_log(options, store, journal)
 		local list = self.store:rows("@events.2026-11-24");
 		return list[#list] and list[#list].value, list[#list];
 	end
-	-- Reads with these flags: text, what came of it.
+	-- Reads with these flags -> the result of the reading
 	function self.read(_, out, ...)
 		local asked = assert(core.command({ "example.com", ... }, self.time)).asked;
 		return self.log.read(asked, out, {});

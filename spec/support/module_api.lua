@@ -1,5 +1,5 @@
--- As much of a Prosody in this process as the audit modules need: the real module manager and module API with real
--- event objects, without sockets and with a clock that the spec moves.
+-- The parts of Prosody that the audit modules need, in this process: the real module manager, module API and events, without sockets
+-- and with a clock that the spec moves.
 --
 --   local module_api = require "support.module_api";
 --   local host = module_api.host { audit_auth_passwords_only = false };
@@ -7,7 +7,7 @@
 --   host:fire("authentication-success", { session = session });
 --   host:entries() --> what was stored, oldest first, as stanzas
 --
--- support/series.lua, busted's helper, has put the libraries of a Prosody series in the way of require.
+-- support/series.lua, busted's helper, lets require find the libraries of a Prosody series.
 
 local lfs = require "lfs";
 
@@ -27,7 +27,7 @@ local offset = 0;
 util_time.monotonic = function () return monotonic() + offset; end;
 util_time.now = function () return now() + offset; end;
 
--- busted gives other specs the real one back.
+-- busted restores the real one for other specs.
 local real_os = os;
 _G.os = setmetatable({
 	time = function (date)
@@ -66,7 +66,7 @@ local function next_timer(by)
 	return due;
 end
 
--- Lets so many seconds pass, and runs what is due. 0 is one turn of the loop.
+-- Lets that many seconds pass, and runs timers that are due. 0 is one turn of the loop.
 function module_api.pass(seconds)
 	local goal = util_time.now() + seconds;
 	local id = next_timer(goal);
@@ -118,7 +118,7 @@ require "util.logger".add_simple_sink(function (name, level, message, ...)
 	logs[#logs+1] = { name = name, level = level, text = format(message, ...) };
 end);
 
--- Lines logged at "warn" or "error" since the last call that have this text in them (all, without one).
+-- Lines logged at "warn" or "error" since the last call that contain this text (without it: all).
 function module_api.complaints(text)
 	local found = {};
 	for _, line in ipairs(logs) do
@@ -130,7 +130,7 @@ function module_api.complaints(text)
 	return found;
 end
 
--- The store: one a host, whose behaviour the spec can set --
+-- The store: one for each host, whose behaviour the spec can set --
 
 local rows = dofile(root.."/spec/support/modules/rows.lib.lua");
 
@@ -215,10 +215,10 @@ function module_api.host(options)
 		appended = {}; -- what is in the archive
 		values = {}; -- what is in keyval stores, by store and user
 		writes = 0; -- to keyval stores of the audit modules
-		behaviour = {}; -- append, get, set, open: functions that stand in for the store's
+		behaviour = {}; -- append, get, set, open: functions that replace those of the store
 	}, host_mt);
 	config.set(host.name, "storage", "spied");
-	-- What a module records is in the store when the spec looks.
+	-- So that entries are in the store at once.
 	config.set(host.name, "audit_log_write", "direct");
 	for name, value in pairs(options or {}) do
 		config.set(host.name, name, value);
@@ -253,7 +253,7 @@ function module_api.reload(name)
 	end
 end
 
--- As after a restart: the same store and options, with modules to be loaded.
+-- As after a restart: with the same store and options, and without modules.
 function host_methods:restart()
 	for name in pairs(prosody.hosts[self.name].modules) do
 		for object, event, handler in prosody.hosts[self.name].modules[name].module.event_handlers:iter(nil, nil, nil) do
@@ -312,7 +312,7 @@ function module_api.fire_global(event, data)
 	return prosody.events.fire_event(event, data);
 end
 
--- What is in the audit log of the host, oldest first, as stanzas; host.appended has the archive's fields too.
+-- The entries of the host, oldest first, as stanzas. host.appended also has the archive's fields.
 function host_methods:entries()
 	local found = {};
 	for i, item in ipairs(self.appended) do
@@ -348,7 +348,7 @@ function module_api.line(stanza)
 	return start..">"..table.concat(content).."</"..stanza.name..">";
 end
 
--- Each child as a line: the session first, then what the module said of the event.
+-- Each child as a line: the session, the actor, then the details of the event.
 function module_api.lines(stanza)
 	local found = {};
 	for i, child in ipairs(stanza.tags) do

@@ -1,9 +1,9 @@
--- What takes a store away from a server for a while.
+-- Makes a store fail for a while.
 --
 --   local outage = require "support.outage";
---   local lock = outage.lock_sqlite(filename);            -- "read": others can read, but not commit
+--   local lock = outage.lock_sqlite(filename);            -- with "read", others can read but not commit
 --   lock:finish("KILL");
---   local disk = outage.small_disk(prosody, "16m");       -- the stopped server's data of its host lie on it from now on
+--   local disk = outage.small_disk(prosody, "16m");       -- moves the host's data of the stopped server to it
 --   disk:fill(); disk:free(); disk:unmount();
 
 local process = require "support.process";
@@ -12,7 +12,7 @@ local quote = process.quote;
 
 local outage = {};
 
--- Holds an SQLite file as another process would, for ten minutes or until finish().
+-- Locks an SQLite file from another process, for ten minutes or until finish().
 function outage.lock_sqlite(filename, way)
 	local lock = process.start {
 		folder = process.new_folder("lock");
@@ -34,7 +34,7 @@ end
 local disk_methods = {};
 local disk_mt = { __index = disk_methods };
 
--- A disk of this size, as mount takes it, with the host's folder of Prosody's data on it: or nil where nobody may mount one.
+-- A disk of this size, in the notation of mount, with the host's folder of Prosody's data on it | nil, if mounting is not allowed.
 function outage.small_disk(prosody, size)
 	local place = process.new_folder("disk");
 	if os.execute(("mount -t tmpfs -o size=%s audit-test %s 2>/dev/null"):format(size, quote(place))) ~= true then
@@ -45,7 +45,7 @@ function outage.small_disk(prosody, size)
 	return setmetatable({ place = place }, disk_mt);
 end
 
--- Leaves no room on it.
+-- Fills the disk.
 function disk_methods:fill()
 	os.execute(("dd if=/dev/zero of=%s bs=1k count=200000 2>/dev/null"):format(quote(self.place.."/full")));
 end
@@ -54,7 +54,7 @@ function disk_methods:free()
 	os.remove(self.place.."/full");
 end
 
--- Once the server has ended, or the mount stays until its last file is closed.
+-- After the server has ended: the mount stays until its last file is closed.
 function disk_methods:unmount()
 	return os.execute("umount --lazy "..quote(self.place));
 end

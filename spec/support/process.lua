@@ -1,4 +1,4 @@
--- Child processes, files and time for the tests: what Lua's own library has not.
+-- Child processes, files and time for the tests.
 
 local lfs = require "lfs";
 local socket = require "socket";
@@ -15,7 +15,7 @@ while here:find("/[^/]+/%.%./") do
 	here = here:gsub("/[^/]+/%.%./", "/", 1);
 end
 
--- The checkout, and the one folder that tests write to.
+-- The checkout, and the only folder that tests write to.
 process.root = here:match("^(.*)/spec/support$");
 process.support = process.root.."/spec/support";
 process.target = process.root.."/target";
@@ -54,7 +54,7 @@ function process.run(command, ...)
 	end
 end
 
--- The first line of what a command says.
+-- The first line of a command's output.
 function process.first_line(command)
 	local pipe = assert(io.popen(command, "r"));
 	local line = pipe:read("l");
@@ -62,7 +62,7 @@ function process.first_line(command)
 	return line;
 end
 
--- Asks until the function gives something, or the time (seconds) is over.
+-- Calls ask() until it returns a true value, or the time (seconds) is over.
 function process.wait_until(ask, timeout, pause)
 	local deadline = socket.gettime() + (timeout or 10);
 	repeat
@@ -73,8 +73,8 @@ function process.wait_until(ask, timeout, pause)
 	return ask();
 end
 
--- Takes so many free ports at once, so that they differ from each other.
--- Somebody may take one before the server does: who starts a server tries again.
+-- Finds that many different free ports. Another program may take one before the
+-- server does: then the caller tries again.
 function process.free_ports(count)
 	local sockets, ports = {}, {};
 	for i = 1, count do
@@ -101,8 +101,8 @@ local function running(pid)
 	return lfs.attributes("/proc/"..pid, "mode") ~= nil;
 end
 
--- Folders are named after the process that made them: those of test runs
--- that are over are removed when the next run begins.
+-- Folders are named after the process that made them. Those of earlier test
+-- runs are removed when the next run begins.
 local function remove_old_folders()
 	if not lfs.attributes(process.scratch, "mode") then
 		process.run("mkdir -p "..process.quote(process.scratch));
@@ -118,7 +118,7 @@ end
 
 local folders = 0;
 
--- A new folder that nobody else can look into (it holds passwords).
+-- A new folder that only its owner can read (it has passwords in it).
 function process.new_folder(name)
 	if folders == 0 then
 		remove_old_folders();
@@ -129,8 +129,8 @@ function process.new_folder(name)
 	return folder;
 end
 
--- State and time of start of a process, which with its number tell it apart
--- from any other. (Its command line does not: it is empty for a moment in exec.)
+-- The state of a process, and when it was started: with its number, this identifies
+-- a process. (Its command line does not: it is empty for a moment in exec.)
 local function state_of(pid)
 	local state, rest = (process.read("/proc/"..pid.."/stat") or ""):match("^%d+ %(.*%) (%a) (.*)$");
 	if not state or state == "Z" or state == "X" then return nil; end
@@ -144,7 +144,7 @@ end
 local child_methods = {};
 local child_mt = { __index = child_methods };
 
--- Starts a program that ends with this process at the latest.
+-- Starts a program. It ends when this process ends, at the latest.
 -- options: command (list), folder, env (map; false removes), prefix (shell text run before it)
 function process.start(options)
 	local child = setmetatable({ output_file = options.folder.."/output.txt" }, child_mt);
@@ -179,7 +179,7 @@ function process.start(options)
 	return child;
 end
 
--- True while the very process runs that we started, not another of its number.
+-- Whether the process that we started still runs, not another one with its number.
 function child_methods:alive()
 	if not self.handle then return false; end
 	local state, started = state_of(self.pid);
@@ -195,7 +195,7 @@ function child_methods:signal(name)
 	return (os.execute(("kill -%s %d 2>/dev/null"):format(name, self.pid)));
 end
 
--- Sends a signal and waits for the end; true if it ended by that.
+-- Sends a signal and waits for the end -> whether it ended by that
 function child_methods:finish(signal, timeout)
 	local gone = true;
 	if self:alive() then
@@ -213,7 +213,7 @@ function child_methods:finish(signal, timeout)
 	return gone and true or false;
 end
 
--- Runs a program to its end. Returns exit status, standard output, standard error.
+-- Runs a program to its end -> exit status, standard output, standard error
 -- options: env, stdin (text), timeout (seconds)
 function process.capture(command, options)
 	options = options or {};
@@ -236,7 +236,7 @@ function process.capture(command, options)
 		input = base..".in";
 		process.write(input, options.stdin);
 	end
-	-- By popen, as its children do not inherit the pipes that servers hang on.
+	-- By popen, so that the program does not inherit the pipes that keep servers running.
 	local _, how, code = assert(io.popen(("exec timeout -k 5 %d %s %s <%s >%s.out 2>%s.err"):format(
 		options.timeout or 60, process.quote_all(environment), process.quote_all(command), process.quote(input),
 		process.quote(base), process.quote(base)), "r")):close();

@@ -1,9 +1,9 @@
--- Which types of events the end-to-end specs of one run have found in the stores of real servers. support.dump notes them
+-- Collects the event types that the end-to-end specs of one run have found in the stores of real servers. support.dump notes them
 -- in the file AUDIT_TEST_PRODUCED, and spec/e2e/catalogue_spec.lua, which runs after all others, reads it.
 
 local produced = {};
 
--- Nothing is noted where a spec is run alone.
+-- Nothing is noted if a spec runs alone.
 local path = os.getenv("AUDIT_TEST_PRODUCED");
 local noted = {};
 
@@ -16,21 +16,20 @@ local function add(line)
 	end
 end
 
--- An entry was found; elements are the names of what it carries, with commas. What tests record in the name of their own
--- modules is none of ours.
+-- Notes an entry. `elements` are the names of its children, separated by commas. Entries of modules of the tests are ignored.
 function produced.note(series, source, event_type, elements)
 	if source and source:find("^mod_audit") then
 		add(table.concat({ series, source, tostring(event_type), elements }, " "));
 	end
 end
 
--- A type can't be produced on this machine.
+-- Notes that a type can't be produced on this machine.
 function produced.cannot(series, event_type, why)
 	add(("%s cannot %s %s"):format(series, event_type, (tostring(why):gsub("%s+", "_"))));
 end
 
 -- A list of { series =, source =, type =, elements = { name, … } }, and why types can't be produced:
--- { ["series type"] = reason }. nil where nothing is noted in this run.
+-- { ["series type"] = reason }. nil, if nothing is noted in this run.
 function produced.read()
 	if not path then return nil; end
 	local found, lacking = {}, {};

@@ -1,4 +1,4 @@
--- A stream by hand, for what a good client refuses to send.
+-- Raw streams, for what a good client does not send.
 --
 --   local raw = require "support.raw_client";
 --   local stream = raw.connect(prosody);                 -- TLS, features read
@@ -6,8 +6,8 @@
 --   stream:auth("PLAIN", "!!! not base64")               --> false, "incorrect-encoding"
 --   stream:close();
 --
--- On one stream as many attempts may fail as one likes: the quickest way to
--- thousands of failures. A success ends what one stream can do: connect again.
+-- Any number of attempts can fail on one stream: the quickest way to thousands
+-- of failures. After a success, connect again.
 
 local mime = require "mime";
 local socket = require "socket";
@@ -24,8 +24,8 @@ local function escape(text)
 	return (text:gsub("[&<>'\"]", { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ["'"] = "&apos;", ["\""] = "&quot;" }));
 end
 
--- A stream of another kind than a client's: connects to that port, sends the header, and returns the stream and the
--- header of the answer. It has send, receive_until and close.
+-- A stream of another kind than a client's: connects to that port and sends the header -> the stream, the header of the answer. The
+-- stream has send, receive_until and close.
 function raw_client.stream(port, header)
 	local conn = assert(socket.tcp());
 	conn:settimeout(10);
@@ -127,8 +127,8 @@ function stream_methods:send(text)
 	return sent and true, err;
 end
 
--- Reads until one of these Lua patterns is there; returns the text up to its
--- end, or nil, the reason ("timeout", "closed") and what came.
+-- Reads until one of these Lua patterns matches -> the text up to the end of the
+-- match | nil, "timeout" | "closed", what was received
 function stream_methods:receive_until(...)
 	while true do
 		local last;
@@ -143,7 +143,7 @@ function stream_methods:receive_until(...)
 			self.buffer = self.buffer:sub(last + 1);
 			return text;
 		end
-		-- At least one byte, then whatever is there with it.
+		-- At least one byte, and all others that have arrived.
 		local first, err = self.conn:receive(1);
 		if not first then
 			return nil, err, self.buffer;
@@ -155,9 +155,8 @@ function stream_methods:receive_until(...)
 	end
 end
 
--- SASL with this text as the first message (nil: none). Returns true; or false,
--- the failure's condition and its text; or nil and why there was no answer; or
--- "challenge" and its text.
+-- SASL with this text as the first message (nil: none) -> true | false, the failure's
+-- condition, its text | nil, why there was no answer | "challenge", its text
 function stream_methods:auth(mechanism, text)
 	local ok, err = self:send(("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='%s'>%s</auth>"):format(mechanism, text or ""));
 	if not ok then return nil, err; end
@@ -180,12 +179,12 @@ function stream_methods:auth_answer()
 	return nil, answer;
 end
 
--- SASL PLAIN. Bytes of any kind may stand in the names.
+-- SASL PLAIN. Names may have any bytes.
 function stream_methods:plain(username, password, authzid)
 	return self:auth("PLAIN", (mime.b64((authzid or "").."\0"..username.."\0"..password)));
 end
 
--- After a success: a new stream and a resource. Returns the full JID.
+-- After a success: opens a new stream and binds a resource -> the full JID
 function stream_methods:bind(resource)
 	local ok, err = self:open_stream();
 	if not ok then return nil, err; end
@@ -204,7 +203,7 @@ function stream_methods:close()
 	end
 end
 
--- Connects, logs in by PLAIN and leaves: true, or false and the condition.
+-- Connects, logs in by PLAIN and leaves -> true | false, the condition
 function raw_client.login(server, username, password, options)
 	local stream, err = raw_client.connect(server, options);
 	if not stream then return nil, err; end

@@ -9,7 +9,7 @@ local process = require "support.process";
 
 local releases = {
 	folder = process.target.."/prosody";
-	-- Every one that we support, oldest first; releases.here() has those that are here.
+	-- All that are supported, oldest first. releases.here() returns those that are unpacked here.
 	all = { "0.12", "13.0", "13.0-newest" };
 	-- One spec or two for each of: login, accounts, the admin shell, the command, stores and the journal.
 	smoke = { "accounts", "auth", "command", "harness", "install", "shell", "status", "upgrade" };
@@ -20,7 +20,7 @@ local function first_line(name)
 	return text and text:match("^[^\n]+");
 end
 
--- True, or false and the reason.
+-- available(name) -> true | false, the reason
 function releases.available(name)
 	if lfs.attributes(releases.folder.."/"..name.."/bin/prosody", "mode") then
 		return true;
@@ -38,7 +38,7 @@ function releases.here()
 	return found;
 end
 
--- For people: "13.0.1", or "13.0.7 (Lua files, with the C libraries of 13.0.1)".
+-- title(name) -> "13.0.1", or "13.0.7 (Lua files, with the C libraries of 13.0.1)".
 function releases.title(name)
 	local version = first_line(name.."/.version");
 	local libraries = first_line(name.."/.libraries");
@@ -58,8 +58,8 @@ local function is_among(name, list)
 	return false;
 end
 
--- Whether the specs of this file run on that release; without a file, whether any do. It is named as "accounts" for
--- accounts_spec.lua.
+-- chosen(name, spec) -> whether the specs of this file run on that release. Without a file: whether any specs do. `spec` is "accounts"
+-- for accounts_spec.lua.
 function releases.chosen(name, spec)
 	local only, smoke = os.getenv("PROSODY_SERIES"), os.getenv("AUDIT_TEST_SMOKE");
 	if only and not is_among(name, only) then

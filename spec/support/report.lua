@@ -1,5 +1,5 @@
--- busted's output for tools/test: the plain terminal's, and the counts and the
--- names of what was skipped in a file (AUDIT_TEST_REPORT) beside it.
+-- busted's output for tools/test: that of the plain terminal; and also a file
+-- (AUDIT_TEST_REPORT) with the counts and the names of skipped tests.
 
 local json = require "dkjson";
 

@@ -1,5 +1,5 @@
--- busted's helper for the specs of modules: takes Prosody's libraries from one
--- unpacked series, as the programs of that series do.
+-- busted's helper for specs in one process: uses Prosody's libraries of one
+-- unpacked series.
 
 local lfs = require "lfs";
 
@@ -21,7 +21,7 @@ local source = root.."/target/prosody/"..series.."/usr/lib/prosody";
 package.path = source.."/?.lua;"..package.path;
 package.cpath = source.."/?.so;"..root.."/target/lua5.4/?.so;"..package.cpath;
 
--- Lets code say require "prosody.util.x" for util.x; 0.12 has no such thing.
+-- Makes require "prosody.util.x" work for util.x. 0.12 does not have it.
 if lfs.attributes(source.."/loader.lua", "mode") then
 	require "loader";
 end

@@ -5,8 +5,8 @@
 --   prosody:adduser("romeo@example.test", "secret");
 --   prosody:stop();
 --
--- tools/setup unpacks the series under target/prosody/; which of them this
--- machine has is what server.series() says (see support.releases).
+-- tools/setup unpacks the series under target/prosody/. server.series() returns
+-- those that are here (see support.releases).
 
 local lfs = require "lfs";
 local json = require "dkjson";
@@ -18,19 +18,19 @@ local quote = process.quote;
 
 local server = {
 	root = process.root;
-	-- Every series that we support; server.series() has those that are here.
+	-- All series that are supported; server.series() returns those that are here.
 	all_series = releases.all;
 	available = releases.available;
 	series = releases.here;
 	default_host = "example.test";
-	-- What server.start takes as the name of a store.
+	-- The names of stores for server.start.
 	stores = { "internal", "memory", "sqlite", "postgresql" };
 };
 
 local prosody_folder = releases.folder;
 
--- Defines the same specs for each series; one that this machine has not is
--- a named skip. Takes busted's functions from the caller's environment:
+-- Defines the same specs for each series. If a series is not here, the skip is
+-- named. Takes busted's functions from the caller's environment:
 --   server.each_series(describe, pending, function (series) it("…", …) end)
 function server.each_series(describe, pending, define)
 	local spec = debug.getinfo(2, "S").source:match("([^/]*)_spec%.lua$");
@@ -51,7 +51,7 @@ function server.community_modules(series)
 	return prosody_folder.."/modules-"..series.."/usr/lib/prosody/modules";
 end
 
--- Lua text of a value for the configuration file.
+-- A value as Lua text, for the configuration file.
 local function lua_text(value)
 	if type(value) == "table" then
 		local parts = {};
@@ -68,7 +68,7 @@ local function lua_text(value)
 	return tostring(value);
 end
 
--- Options as a table, or as they would stand in the file.
+-- Options, as a table or as text of the file.
 local function option_lines(options)
 	if options == nil then return ""; end
 	if type(options) == "string" then return options.."\n"; end
@@ -119,13 +119,13 @@ local function certificates_for(names)
 				quote(work), quote(name..".key"), quote(name..".crt")));
 		end
 		process.run(("cd %s && rm key.pem cert.pem"):format(quote(work)));
-		-- Another test run may have been faster: its certificate is as good.
+		-- Another test run may have made it at the same time: then its certificate is used.
 		os.execute(("mv -T %s %s 2>/dev/null || rm -rf %s"):format(quote(work), quote(folder), quote(work)));
 	end
 	return folder;
 end
 
--- The paths of a certificate of that name, which is its own authority, and of its key.
+-- The paths of a self-signed certificate of that name, and of its key.
 function server.certificate(name)
 	local path = certificates_for({ name }).."/"..name;
 	return path..".crt", path..".key";
@@ -141,14 +141,14 @@ local function storage_lines(self)
 		end
 		return "storage = \"sql\"\nsql = "..lua_text(self.database).."\n";
 	elseif type(storage) == "table" and storage.driver then
-		-- A database as support.postgres or support.mariadb gives it.
+		-- A database of support.postgres or support.mariadb.
 		return "storage = \"sql\"\nsql = "..lua_text(storage).."\n";
 	end
 	return "storage = "..lua_text(storage).."\n";
 end
 
--- Chosen community modules, linked into a folder of their own: the package has
--- an audit family too, which must never stand in for ours.
+-- Links some community modules into a folder of their own: the package also has
+-- modules for auditing, which must never be used instead of ours.
 local function link_community_modules(self)
 	local wanted = self.options.community;
 	local source = server.community_modules(self.options.community_of or self.series);
@@ -205,7 +205,7 @@ local function config_text(self)
 			quote(copies), quote(certificates), quote(copies), quote(options.user), quote(copies)));
 		certificates = copies;
 	end
-	-- One for all hosts: clients are told to trust it.
+	-- One certificate for all hosts. Clients trust it.
 	self.certificate = certificates.."/"..names[1]..".crt";
 
 	local global = {
@@ -276,12 +276,12 @@ local function config_text(self)
 	return table.concat(lines);
 end
 
--- What runs a command as another user. Without supplementary groups: root's would open what that user may not read.
+-- The command that runs another as a user. Without supplementary groups: those of root could read more than the user.
 local function as_user(user)
 	return { "setpriv", "--reuid="..user, "--regid="..process.first_line("id -g "..quote(user)), "--clear-groups", "--" };
 end
 
--- Whether servers can run as another user here; false, why not.
+-- can_run_as(user) -> whether servers can run as another user here | false, why not
 function server.can_run_as(user)
 	if process.first_line("id -u") ~= "0" then
 		return false, "only root can start a server as another user";
@@ -298,7 +298,7 @@ end
 local server_methods = {};
 local server_mt = { __index = server_methods };
 
--- Environment of the server and of prosodyctl: where Lua looks for the library.
+-- The environment of the server and of prosodyctl, with the path of the library.
 local function environment(self)
 	local env = { PROSODY_CONFIG = false; LUA_PATH = false; LUA_PATH_5_4 = false; LUA_CPATH = false; LUA_CPATH_5_4 = false };
 	if self.options.cpath then
@@ -328,7 +328,7 @@ local function port_was_taken(self)
 	return text:find("Failed to open server port", 1, true) ~= nil;
 end
 
--- Starts the process; true, or nil and what the server said, or nil, text, "port".
+-- Starts the process -> true | nil, its output | nil, its output, "port", if a port was taken
 local function launch(self)
 	process.write(self.config_file, config_text(self));
 	os.remove(self.folder.."/ready");
@@ -369,24 +369,24 @@ local function launch_with_new_ports(self)
 	return nil, err;
 end
 
--- Starts a server and waits until it is up. Returns nil and the reason if it
--- does not come up.
+-- Starts a server and waits until it is up -> the server | nil, why it did not
+-- come up
 --
 -- series        one of server.series()                     default: the newest
 -- hosts         list of names, or map name -> options      { "example.test" }
 -- components    map name -> module name, or { module = …, options }
--- modules       list, beside what every server needs (see base_modules)
+-- modules       list, besides those that every server needs (see base_modules)
 -- storage       "internal" | "memory" | "sqlite" | "postgresql" | "mariadb" | a database of
---               support.postgres or support.mariadb | anything that Prosody's option takes
+--               support.postgres or support.mariadb | any value of Prosody's option
 -- config        global options, as a table or as text of the file
 -- host_config   text for every host, or map name -> table or text
 -- community     list of modules of Debian's prosody-modules
--- community_of  those that Debian has for another series
+-- community_of  another series, whose community modules are used
 -- plugin_paths  instead of the checkout's lua/
 -- cpath         LUA_CPATH_5_4 instead of target/lua5.4/?.so; false: none
--- library       "beside": Lua is not told where the library is
+-- library       "beside": without the library in Lua's path
 -- env           map of environment variables; false removes one
--- user          the user as whom it runs, and whose its data is   the one of the tests
+-- user          the user of the server and the owner of its data   that of the tests
 -- prefix        shell text run in the server's process before it, as "ulimit -f 10"
 -- files         map of path below the data folder -> content, written before the start
 -- log_level     "debug"
@@ -432,7 +432,7 @@ function server.try_start(options)
 	return self;
 end
 
--- As try_start, but a server that does not come up is an error.
+-- The same as try_start, but raises an error if the server does not come up.
 local started = {};
 
 function server.start(options)
@@ -444,7 +444,7 @@ function server.start(options)
 	return self;
 end
 
--- Stops the servers that start() has started since the last time: after_each(server.stop_all)
+-- Stops the servers that start() has started since the last call. For after_each(server.stop_all).
 function server.stop_all()
 	local list = started;
 	started = {};
@@ -457,7 +457,7 @@ function server_methods:alive()
 	return self.child:alive();
 end
 
--- Asks the server to end, as an operator would. False: it had to be killed.
+-- Stops the server, as an operator would. Returns false if it had to be killed.
 function server_methods:stop()
 	return self.child:finish("TERM", 15);
 end
@@ -472,7 +472,7 @@ function server_methods:signal(name)
 end
 
 -- Starts a stopped server again in its folder, with its ports if they are
--- still free. New options are laid over the old ones.
+-- still free. New options replace old ones.
 function server_methods:start(options)
 	assert(not self:alive(), "the server is running");
 	for name, value in pairs(options or {}) do
@@ -493,7 +493,7 @@ function server_methods:restart(options)
 	return self:start(options);
 end
 
--- Goes on with another series of Prosody on the same data. It is started, unless that is not wanted yet.
+-- Changes to another series of Prosody on the same data, and starts it unless told otherwise.
 function server_methods:change_series(series, stays_stopped)
 	self:stop();
 	self.series = series;
@@ -505,7 +505,7 @@ function server_methods:change_series(series, stays_stopped)
 	end
 end
 
--- Rewrites the configuration (new options are laid over the old ones), sends
+-- Rewrites the configuration (new options replace old ones), sends
 -- SIGHUP and waits until the server has read it.
 function server_methods:reload(options)
 	for name, value in pairs(options or {}) do
@@ -524,18 +524,18 @@ function server_methods:log()
 	return process.read(self.log_file) or "";
 end
 
--- What it wrote to its standard output and error.
+-- Its standard output and error.
 function server_methods:output()
 	return self.child:output();
 end
 
--- Waits until the log has a line with this Lua pattern; returns the match or nil.
+-- Waits until the log has a line with this Lua pattern -> the match | nil
 function server_methods:wait_log(pattern, timeout)
 	return process.wait_until(function () return self:log():match(pattern); end, timeout or 5);
 end
 
 -- Runs prosodyctl with this server's configuration.
--- Returns exit status, standard output, standard error. A table in front:
+-- Returns exit status, standard output, standard error. A table may come first:
 -- { env = { COLUMNS = "80" }, stdin = "text", timeout = 60, user = "nobody" }
 function server_methods:ctl(...)
 	local args, options = { ... }, {};
@@ -557,8 +557,8 @@ function server_methods:shell(line)
 	return self:ctl("shell", line);
 end
 
--- Runs Lua in the server, in an async context; its results come back as JSON
--- can carry them, a stanza as its text. An error there is an error here.
+-- Runs Lua in the server, in an async context -> its results. They are sent as JSON,
+-- stanzas as text. An error in the server is raised here.
 --   prosody:eval("local host = ...; return prosody.hosts[host] ~= nil", "example.test")
 function server_methods:eval(code, ...)
 	local request = {
@@ -588,7 +588,7 @@ function server_methods:eval(code, ...)
 	return table.unpack(answer.values, 1, answer.n);
 end
 
--- Makes module:audit() raise, as if the log had a fault, until prosody:mend_audit().
+-- Makes module:audit() raise an error, until prosody:mend_audit().
 function server_methods:break_audit(message)
 	self:eval([[
 		local message = ...;
@@ -605,13 +605,13 @@ function server_methods:mend_audit()
 	]]);
 end
 
--- Leads connections to other servers to ports on this machine. Needs the module test_routes; a name without a port leads
--- nowhere.  prosody:routes { ["example.org"] = other.s2s_port }
+-- Sends connections to other servers to ports on this machine. Needs the module test_routes; connections to other names fail.
+-- prosody:routes { ["example.org"] = other.s2s_port }
 function server_methods:routes(ports)
 	self:eval("for name, port in pairs(...) do module:shared('/*/test_routes/routes')[name] = port; end", ports);
 end
 
--- Makes an account inside the server, with whichever store it has.
+-- Creates an account inside the server, with any store.
 function server_methods:adduser(jid, password)
 	local username, host = jid:match("^([^@]+)@(.+)$");
 	local ok, err = self:eval([[

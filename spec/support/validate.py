@@ -1,4 +1,4 @@
-"""Reads what the command wrote as its receivers would: validate.py FORMAT FILE [SCHEMA]
+"""Parses the command's output as its readers would: validate.py FORMAT FILE [SCHEMA]
 
 Prints how many entries there were, and what is wrong with them; ends with status 1 if anything is.
 """

@@ -1,4 +1,4 @@
-"""A real XMPP client for the tests: slixmpp, told what to do by client.lua.
+"""A real XMPP client for the tests: slixmpp, controlled by client.lua.
 
 Connects back to the test on a loopback port, reads one JSON request a line
 and answers each with one JSON line. Ends when the connection does.
@@ -22,7 +22,7 @@ sessions = {}
 
 
 def without_channel_binding(process):
-    """Debian's slixmpp says that it can bind to the channel, and on TLS 1.3 can not."""
+    """Debian's slixmpp announces channel binding, but can't do it on TLS 1.3."""
 
     def patched(self, *args, **options):
         self.credentials["channel_binding"] = None
@@ -35,7 +35,7 @@ mechanisms.SCRAM.process = without_channel_binding(mechanisms.SCRAM.process)
 
 
 def stanza_error(error):
-    """What a stanza of type error says."""
+    """The contents of a stanza of type error."""
     return {
         "ok": False,
         "condition": error["error"]["condition"],
@@ -60,15 +60,15 @@ class Client(slixmpp.ClientXMPP):
         self.failures = []
         self.registering = register
         self.request = request
-        # The server's own certificate is the authority: it is checked as in real life.
+        # The server's own certificate is trusted, and is checked as usual.
         self.ca_certs = request["certificate"]
         self.use_ipv6 = False
-        # slixmpp 1.9 and later would try TLS from the first byte on, and give up when the port does not speak it.
+        # slixmpp 1.9 and later would try direct TLS, and give up if the port does not support it.
         self.enable_direct_tls = False
         self.reconnect_max_attempts = 0
         self.register_plugin("xep_0030")
         if register:
-            # Before a session slixmpp holds stanzas back, even the one that registers.
+            # slixmpp holds stanzas back before there is a session, even the one that registers.
             self._always_send_everything = True
             self.register_plugin("xep_0004")
             self.register_plugin("xep_0066")
@@ -91,8 +91,8 @@ class Client(slixmpp.ClientXMPP):
 
     def on_failed_auth(self, stanza):
         self.failures.append((stanza["condition"], stanza["text"] or None))
-        # One mechanism a login, as a person's client would: the server is
-        # not asked again with the same password by another mechanism.
+        # One mechanism for each login: the same password is not tried again by
+        # another mechanism.
         self.on_failed_all(None)
 
     def on_failed_all(self, _):
@@ -122,7 +122,7 @@ class Client(slixmpp.ClientXMPP):
             self.resolve(stanza_error(error.iq))
         except IqTimeout:
             self.resolve({"ok": False, "condition": "timeout"})
-        # Registering is all this stream is for; a login makes its own.
+        # This stream is only for the registration; a login opens another one.
         self.abort()
 
 
@@ -164,7 +164,7 @@ async def leave(client):
 
 
 async def with_session(request, act):
-    """Runs act(client) in the open session that is named, or in one of its own."""
+    """Runs act(client) in the open session of that number, or in a new one."""
     number = request.get("session")
     if number is not None:
         client = sessions.get(number)
@@ -243,7 +243,7 @@ async def op_delete_account(request):
         iq = client.make_iq_set(ito=client.boundjid.domain)
         iq.append(query)
         _, error = await send_iq(iq)
-        # The server ends the stream after it: some answer only by that.
+        # The server ends the stream after it. Some servers answer only by that.
         if error and error["condition"] == "timeout" and client.transport is None:
             error = None
         return error or {"ok": True}
@@ -279,7 +279,7 @@ def command_result(iq):
 
 
 async def op_command(request):
-    """One step, or with a form two: the command is executed, then its form sent."""
+    """Executes a command, and sends its form if one is given."""
 
     async def act(client):
         client.register_plugin("xep_0050")
@@ -341,7 +341,7 @@ async def answer(request):
     try:
         operation = globals()["op_" + request["op"]]
         return await asyncio.wait_for(operation(request), 60)
-    except Exception as error:  # the test is told, whatever it is
+    except Exception as error:  # any error is sent to the test
         return {"ok": False, "condition": "client-error", "text": "%s: %s" % (type(error).__name__, error)}
 
 

@@ -1,4 +1,4 @@
--- prosodyctl mod_audit beside a server: lua/audit/reading/command.lib.lua. What it shows of a log is in the end-to-end
+-- prosodyctl mod_audit while a server runs: lua/audit/reading/command.lib.lua. Its output is tested in the end-to-end
 -- specs (command, output, report), with real servers.
 
 local module_api = require "support.module_api";

@@ -44,7 +44,7 @@ describe("a reading", function ()
 		assert.equal("--ip=203.0.113.0/24", select(2, query()).filter);
 	end);
 
-	-- In an async context, until it returns or so many seconds are over.
+	-- Runs f in an async context, until it returns or that many seconds are over.
 	local function run(f, seconds)
 		local results;
 		async.runner(function () results = { f() }; end):run(true);

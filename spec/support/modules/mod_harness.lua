@@ -1,4 +1,4 @@
--- Lets the tests see into a running server: says when it is up, and runs Lua
+-- Gives tests access to a running server: tells when it is up, and runs Lua code
 -- that a test sends over a loopback port. Never a part of an installation.
 
 module:set_global();
@@ -72,7 +72,7 @@ local function evaluate(request)
 	return { n = results.n - 1; values = values };
 end
 
--- Asked for in an async context, as storage drivers may wait.
+-- Runs in an async context, as storage drivers may wait.
 local function handle(conn, line)
 	local thread = async.runner(function ()
 		local request = json.decode(line);

@@ -1,6 +1,6 @@
--- Fires Prosody's event authentication-failure as often as it is told, from sessions as they are before a login, of any
--- number of addresses and names; and keeps a heartbeat of 10 ms. What comes over real connections can't be so much in so
--- little time. Never a part of an installation.
+-- Fires Prosody's event authentication-failure many times, with sessions as before a login, of any number of addresses and names. Also
+-- measures the delays of a timer of 10 ms. Real connections could not cause that many failures in the time. Never a part of an
+-- installation.
 
 local time = require "util.time";
 
@@ -10,7 +10,7 @@ local monotonic, clock, min = time.monotonic, os.clock, math.min;
 local host = module.host;
 local fire_event = prosody.hosts[host].events.fire_event;
 
--- How long failures are fired in one turn of the loop, and how long the loop has for others then; seconds.
+-- How long failures are fired in one turn of the loop, and the pause after that; seconds.
 local SLICE, PAUSE = 0.004, 0.002;
 local BEAT = 0.01;
 
@@ -34,7 +34,7 @@ local function fire(_, mine)
 	if mine ~= generation then return; end
 	local deadline = monotonic() + SLICE;
 	while flood.left > 0 and monotonic() < deadline do
-		-- The events are made first: what they cost is not the log's.
+		-- The events are made before the measurement.
 		local events, count = {}, min(flood.left, 20);
 		for i = 1, count do
 			events[i] = failure(flood.sent + i, flood.origins);
@@ -53,7 +53,7 @@ local function fire(_, mine)
 	flood.took = monotonic() - flood.began;
 end
 
--- So many failures, from so many addresses, each with a name and network of its own.
+-- start(count, origins): fires `count` failures from `origins` addresses, each with a name and network of its own.
 function flood.start(count, origins)
 	flood.sent, flood.left, flood.origins, flood.cpu, flood.began, flood.took = 0, count, origins, 0, monotonic(), nil;
 	generation = {};
@@ -66,8 +66,8 @@ function flood.stop()
 	flood.left, flood.took = 0, monotonic() - flood.began;
 end
 
--- late = how late each beat was; worst = how late at most, as far as this process was busy since the beat before: another
--- process may have had the processor, or the disk.
+-- late = the delay of each beat; worst = the longest delay, counting only the time in which this process was busy: another process may
+-- have used the processor or the disk.
 local due, busy;
 function flood.listen()
 	flood.late, flood.worst, flood.cpu_began = {}, 0, clock();
@@ -84,8 +84,8 @@ module:add_timer(BEAT, function ()
 	return BEAT;
 end);
 
--- Numbers sent and left; CPU of the events, and of the process since listen(); how late a beat was, most often and at most; how
--- late at most because of this process; seconds of the flood.
+-- The numbers of failures sent and left; CPU time of the events, and of the process since listen(); the median and longest delay of a
+-- beat; the longest delay by this process; the duration of the flood in seconds.
 function flood.report()
 	table.sort(flood.late);
 	local late = flood.late;

@@ -1,5 +1,5 @@
--- Leads connections to other servers to ports on this machine, without DNS: the option test_routes, and at run time the
--- shared table, map names of hosts to ports. A name that is in neither leads nowhere. Never a part of an installation.
+-- Sends connections to other servers to ports on this machine, without DNS. The option test_routes, and at run time the shared table
+-- "routes", map names of hosts to ports. Connections to other names fail. Never a part of an installation.
 
 module:set_global();
 
@@ -13,7 +13,7 @@ end
 
 local new = service.new;
 
--- mod_s2s asks for direct TLS first, and for STARTTLS then; only that is here.
+-- mod_s2s asks for direct TLS first, and then for STARTTLS, which is the only one here.
 function service.new(host, service_name, conn_type, extra)
 	local port = service_name == "xmpp-server" and routes[host];
 	return manual.new(port and { { conn_type.."4", "127.0.0.1", port, extra } } or {}, conn_type, extra);

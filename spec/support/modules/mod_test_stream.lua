@@ -1,18 +1,18 @@
--- Records numbered audit events, as many and as fast as a test says, and writes down for which of them audit() has
--- returned and with what. Never a part of an installation.
+-- Records numbered audit events, as many and as fast as a test says, and writes the results of audit() to a file. Never a part of an
+-- installation.
 
 module:depends("audit");
 
 local st = require "util.stanza";
 local time = require "util.time";
 
--- How the stream is told what to do: by support.crash, through the shared table.
+-- The shared table by which support.crash controls the stream.
 local stream = module:shared("stream");
 
 local host = module.host;
 local filename = module:get_option_string("test_stream_file", prosody.paths.data.."/returned.txt");
 local returned = assert(io.open(filename, "a"));
--- A line is one write, after audit() has returned: it is there even if the process is killed then.
+-- A line is written at once after audit() has returned: it is there even if the process is killed then.
 returned:setvbuf("full", 4096);
 
 local function record(number)
@@ -56,7 +56,7 @@ function stream.start(from, count, interval, burst)
 	end
 end
 
--- A reload in the middle of a stream goes on with it.
+-- A stream continues after a reload.
 if (stream.left or 0) > 0 then
 	module:add_timer(stream.interval, tick, generation);
 end
