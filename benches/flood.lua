@@ -13,7 +13,7 @@
 local here = arg[0]:match("^(.*)/") or ".";
 package.path = here .. "/../spec/?.lua;" .. package.path;
 
-local flags = dofile(here .. "/flags.lua");
+local flags, run = dofile(here .. "/flags.lua"), dofile(here .. "/run.lua");
 local flood = require "support.flood";
 local process = require "support.process";
 local server = require "support.server";
@@ -44,7 +44,7 @@ end
 
 local line = "%-6s %-9s %-14s %9s %8s %9s %11s %11s %20s %14s %9s %6s\n";
 
-local function run(prosody, side, store, origins, before)
+local function measure(prosody, side, store, origins, before)
 	flood.listen(prosody);
 	flood.start(prosody, options.failures, origins);
 	local logins, longest = flood.logins(prosody, "romeo", options.seconds);
@@ -74,29 +74,15 @@ local function bench(series)
 	for _, store in ipairs(options.stores) do
 		for _, side in ipairs(options.sides) do
 			local prosody = start(series, store, side);
-			local ok, err = pcall(function ()
+			run.server(prosody, ("%s, %s, %s"):format(series, side, store), function ()
 				local log = { single = 0, summaries = 0, counted = 0 };
 				for _, origins in ipairs { 1, 50000 } do
-					log = run(prosody, side, store, origins, log);
+					log = measure(prosody, side, store, origins, log);
 				end
 			end);
-			prosody:kill();
-			process.run("rm -rf " .. process.quote(prosody.folder));
-			if not ok then
-				error(("Prosody %s, %s, %s: %s"):format(series, side, store, tostring(err)), 0);
-			end
 		end
 	end
 	print("");
 end
 
-local ok, err = xpcall(function ()
-	for _, series in ipairs(options.series) do
-		bench(series);
-	end
-end, function (err) return err; end);
-if not ok then
-	io.stderr:write("bench-flood: ", tostring(err), "\n");
-	os.exit(1, true);
-end
-os.exit(0, true);
+run.each_series("bench-flood", options.series, bench);

@@ -17,7 +17,7 @@
 local here = arg[0]:match("^(.*)/") or ".";
 package.path = here.."/../spec/?.lua;"..package.path;
 
-local flags = dofile(here.."/flags.lua");
+local flags, run = dofile(here.."/flags.lua"), dofile(here.."/run.lua");
 local lfs = require "lfs";
 local socket = require "socket";
 local process = require "support.process";
@@ -31,19 +31,10 @@ end
 
 -- Servers --------------------------------------------------------------------------------------------------------------
 
-local function all_modules()
-	local names = {};
-	for file in lfs.dir(process.root.."/lua") do
-		names[#names + 1] = file:match("^mod_(audit.*)%.lua$");
-	end
-	table.sort(names);
-	return names;
-end
-
 local kinds = {
 	none = { label = "no audit log", modules = {} };
 	audit = { label = "mod_audit", modules = { "audit", "audit_auth" } };
-	all = { label = "all modules", modules = all_modules() };
+	all = { label = "all modules", modules = run.all_modules() };
 };
 
 -- What the file that Prosody installs enables, on both series.
@@ -227,7 +218,7 @@ local function failed_opens(path)
 	return count;
 end
 
-local function run(kind, count, options)
+local function measure_once(kind, count, options)
 	local trace = options.opens and process.scratch.."/opens-"..process.random_text();
 	local prefix = trace and ("strace -qq -e trace=open,openat -o %s -p $$ & sleep 1"):format(process.quote(trace));
 	local prosody, names, seconds = start(kind, count, options, prefix);
@@ -313,7 +304,7 @@ local function measure(count, options)
 		for i = 1, #options.servers do
 			-- Another one is first in each round.
 			local index = (i + round) % #options.servers + 1;
-			local result = run(options.servers[index], count, options);
+			local result = measure_once(options.servers[index], count, options);
 			rounds[index] = rounds[index] or {};
 			table.insert(rounds[index], result);
 		end

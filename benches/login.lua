@@ -17,9 +17,8 @@
 local here = arg[0]:match("^(.*)/") or ".";
 package.path = here .. "/../spec/?.lua;" .. package.path;
 
-local flags = dofile(here .. "/flags.lua");
+local flags, run = dofile(here .. "/flags.lua"), dofile(here .. "/run.lua");
 local postgres = require "support.postgres";
-local lfs = require "lfs";
 local socket = require "socket";
 local process = require "support.process";
 local server = require "support.server";
@@ -32,19 +31,10 @@ end
 
 -- Servers --------------------------------------------------------------------------------------------------------------
 
-local function all_modules()
-	local names = {};
-	for file in lfs.dir(process.root .. "/lua") do
-		names[#names + 1] = file:match("^mod_(audit.*)%.lua$");
-	end
-	table.sort(names);
-	return names;
-end
-
 local kinds = {
 	none = { label = "no audit log", modules = {} };
 	ours = { label = "audit_core", modules = { "audit", "audit_auth" } };
-	all = { label = "all modules", modules = all_modules() };
+	all = { label = "all modules", modules = run.all_modules() };
 	direct = { label = "direct", modules = { "audit", "audit_auth" }, write = "direct" };
 	plain = { label = "plain Lua", modules = { "audit_plain" } };
 };

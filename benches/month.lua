@@ -15,7 +15,7 @@ local here = arg[0]:match("^(.*)/") or ".";
 local root = here.."/..";
 package.path = root.."/spec/?.lua;"..package.path;
 
-local flags = dofile(here.."/flags.lua");
+local flags, run = dofile(here.."/flags.lua"), dofile(here.."/run.lua");
 local process = require "support.process";
 local server = require "support.server";
 
@@ -166,7 +166,7 @@ end
 
 local function measure(series, side, store)
 	local prosody = start(series, side, store);
-	local ok, err = pcall(function ()
+	run.server(prosody, ("%s, %s, %s"):format(series, side, store), function ()
 		local without = settled_memory(prosody);
 		say(side, store, "server without a log", nil, nil, nil, nil, nil, without);
 		prosody:stop();
@@ -188,27 +188,16 @@ local function measure(series, side, store)
 		print(("%18s the longest slice of pruning was %.1f ms"):format("", 1000 * prosody:eval(
 			"return module:shared('/*/audit/log').log.longest_slice()")));
 	end);
-	prosody:kill();
-	process.run("rm -rf "..quote(prosody.folder));
-	if not ok then
-		error(("Prosody %s, %s, %s: %s"):format(series, side, store, tostring(err)), 0);
-	end
 end
 
-local ok, err = xpcall(function ()
-	for _, series in ipairs(options.series) do
-		print(("Prosody %s, %d entries in %d days"):format(flags.title(series), options.entries, days));
-		io.write(line:format("log", "store", "", "entries", "took, s", "CPU, s", "held, ms", "late, ms", "MiB"));
-		io.write(("-"):rep(108), "\n");
-		for _, store in ipairs(options.stores) do
-			for _, side in ipairs(options.sides) do
-				measure(series, side, store);
-			end
+run.each_series("bench-month", options.series, function (series)
+	print(("Prosody %s, %d entries in %d days"):format(flags.title(series), options.entries, days));
+	io.write(line:format("log", "store", "", "entries", "took, s", "CPU, s", "held, ms", "late, ms", "MiB"));
+	io.write(("-"):rep(108), "\n");
+	for _, store in ipairs(options.stores) do
+		for _, side in ipairs(options.sides) do
+			measure(series, side, store);
 		end
-		print("");
 	end
-end, function (err) return err; end);
-if not ok then
-	io.stderr:write("bench-month: ", tostring(err), "\n");
-end
-os.exit(ok, true);
+	print("");
+end);

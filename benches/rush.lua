@@ -13,7 +13,7 @@
 local here = arg[0]:match("^(.*)/") or ".";
 package.path = here .. "/../spec/?.lua;" .. package.path;
 
-local flags = dofile(here .. "/flags.lua");
+local flags, run = dofile(here .. "/flags.lua"), dofile(here .. "/run.lua");
 local postgres = require "support.postgres";
 local process = require "support.process";
 local server = require "support.server";
@@ -126,7 +126,7 @@ local function bench(series)
 	for round = 1, options.rounds do
 		for _, name in ipairs(options.servers) do
 			local prosody = start(series, name);
-			local ok, err = pcall(function ()
+			run.server(prosody, ("%s, %s, round %d"):format(series, name, round), function ()
 				local seconds, median, longest = rush(prosody);
 				local held, late, longer, bounds, waiting = watched(prosody);
 				local counts = {};
@@ -142,23 +142,9 @@ local function bench(series)
 				end
 				io.flush();
 			end);
-			prosody:kill();
-			process.run("rm -rf " .. process.quote(prosody.folder));
-			if not ok then
-				error(("Prosody %s, %s, round %d: %s"):format(series, name, round, tostring(err)), 0);
-			end
 		end
 	end
 	print("");
 end
 
-local ok, err = xpcall(function ()
-	for _, series in ipairs(options.series) do
-		bench(series);
-	end
-end, function (err) return err; end);
-if not ok then
-	io.stderr:write("bench-rush: ", tostring(err), "\n");
-	os.exit(1, true);
-end
-os.exit(0, true);
+run.each_series("bench-rush", options.series, bench);
