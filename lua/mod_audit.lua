@@ -203,7 +203,7 @@ timers.add(module, 10, function ()
 	return 10;
 end);
 
--- The hosts on which something may have happened since they were looked at.
+-- The hosts on which something may have happened since the last check.
 local function hosts_with_news()
 	local found = {};
 	for _, host in ipairs(audit_log.awake()) do
@@ -230,7 +230,7 @@ module:hook("config-reloaded", function ()
 	end
 end);
 
--- Each host is looked after once in 10 seconds; all of them only as far as it costs nearly nothing.
+-- Each host is checked every 10 seconds. For a host without news this costs almost nothing.
 local news = {};
 timers.each(module, 10, function ()
 	local list = {};

@@ -10,9 +10,11 @@ local traceback = debug.traceback;
 
 local faults = {};
 
+-- with_traceback(err) -> the error as a text with the traceback, for xpcall()
 local function with_traceback(err)
 	return traceback(tostring(err), 2);
 end
+faults.with_traceback = with_traceback;
 
 local function log(of_module, name, err)
 	of_module:log("error", "Fault while handling %s (logged once): %s", name, err);

@@ -1,15 +1,16 @@
 -- The state of each host's log as metrics for Prosody's statistics.
 --
 -- local metrics = library "metrics" (audit_log, statistics);
--- metrics.watch(host_module) begins, metrics.update(host) shows how it stands now, metrics.has_news(host) says whether it may differ.
--- statistics[host] gets the functions that count what is recorded and stored.
+-- metrics.watch(host_module)   begins with a host
+-- metrics.update(host)         sets its metrics and its module status
+-- metrics.has_news(host)       --> whether they may have changed since update()
+-- statistics[host] has functions that count what is recorded and stored.
 
 local time = require "util.time";
 
 return function (audit_log, statistics)
 	local metrics = {};
 
-	-- Shows the state of the log of a host as metrics, and as the module status that prosodyctl and the shell show.
 	function metrics.watch(host_module)
 		local host = host_module.host;
 		local recorded = host_module:metric("counter", "entries", "", "Audit events recorded", { "type" });

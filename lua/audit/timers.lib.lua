@@ -2,19 +2,20 @@
 --
 --   local timers = library "timers";
 --   timers.add(host_module, seconds, f): calls f then, and again after as many seconds as it returns
---   timers.each(module, seconds, list, visit): calls visit(item) for all of list(), once in so many seconds
+--   timers.each(module, seconds, list, visit): calls visit(item) for each item of list(), once in that many seconds
 --
 -- Many hosts can be due at the same moment. One turn of the loop serves as many as fit into a slice; the next turn continues.
+
+local faults = library "faults";
 
 local new_heap = require "util.indexedbheap".create;
 local monotonic = require "util.time".monotonic;
 
-local ceil, max, min, tostring, type, xpcall = math.ceil, math.max, math.min, tostring, type, xpcall;
-local traceback = debug.traceback;
+local ceil, max, min, type, xpcall = math.ceil, math.max, math.min, type, xpcall;
 
 -- How long one turn may hold the loop, in seconds. A single function may take longer.
 local SLICE = 0.008;
--- In how many steps a round is done at most: each wakes the server up.
+-- The items of a list are visited in at most that many steps: each step wakes the server up.
 local STEPS = 20;
 
 local timers = {};
@@ -43,17 +44,13 @@ local function insert(task, due, id)
 	waiting:insert(task, task.due, id);
 end
 
-local function with_traceback(err)
-	return traceback(tostring(err), 2);
-end
-
 function tick()
 	timer, turn = nil, max(monotonic(), timer_at);
 	local deadline, due = monotonic() + SLICE, waiting:peek();
 	while due and due <= turn do
 		local _, task, id = waiting:pop();
 		if task.module.loaded ~= false then
-			local ok, again = xpcall(task.run, with_traceback);
+			local ok, again = xpcall(task.run, faults.with_traceback);
 			if not ok then
 				module:log("error", "Fault in a timer: %s", again);
 			elseif type(again) == "number" then
@@ -73,6 +70,7 @@ function timers.add(of_module, seconds, run)
 end
 
 function timers.each(of_module, seconds, list, visit)
+	local try = faults.trier(of_module);
 	local items, done, size, pause = {}, 0, 0, seconds;
 	local function step()
 		if done >= #items then
@@ -83,10 +81,7 @@ function timers.each(of_module, seconds, list, visit)
 		local first = done + 1;
 		done = min(#items, done + size);
 		for i = first, done do
-			local ok, err = xpcall(visit, with_traceback, items[i]);
-			if not ok then
-				of_module:log("error", "Fault in a timer: %s", err);
-			end
+			try("a timer", visit, items[i]);
 		end
 		return pause;
 	end

@@ -69,4 +69,27 @@ describe("a timer", function ()
 		module_api.pass(10);
 		assert.equal(0, calls);
 	end);
+
+	it("for a list visits each item once in its period, with the items as they are then", function ()
+		local visits, list = {}, { "a", "b", "c" };
+		timers.each(module, 10, function () return list; end, function (item) visits[item] = (visits[item] or 0) + 1; end);
+		module_api.pass(21);
+		list = { "b", "d" };
+		module_api.pass(40);
+		-- The first period only waits, and a round that has begun is finished.
+		assert.is_true(visits.a >= 1 and visits.a <= 3 and visits.a == visits.c, visits.a);
+		assert.is_true(visits.b >= 4 and visits.b <= 6, visits.b);
+		assert.is_true(visits.d >= 2 and visits.d <= 4, visits.d);
+	end);
+
+	it("for a list goes on with the other items after a fault, which is logged once", function ()
+		local visits = 0;
+		timers.each(module, 5, function () return { "bad", "good" }; end, function (item)
+			if item == "bad" then error("broken"); end
+			visits = visits + 1;
+		end);
+		module_api.pass(60);
+		assert.is_true(visits >= 8, visits);
+		assert.equal(1, #module_api.complaints("Fault while handling a timer (logged once)"));
+	end);
 end);
