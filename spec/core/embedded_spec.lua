@@ -32,6 +32,17 @@ describe("the embedded driver", function ()
 		return result.shown, result.problem;
 	end
 
+	-- A module that makes Prosody keep nothing of the host, until stop() is called.
+	local function keep_nothing()
+		local name = host.name;
+		local function refuse(username, of_host, datastore, data)
+			if of_host == name then return false; end
+			return username, of_host, datastore, data;
+		end
+		datamanager.add_callback(refuse);
+		return function () datamanager.remove_callback(refuse); end
+	end
+
 	local function partition()
 		return datamanager.getpath("@events."..os.date("!%Y-%m-%d"), host.name, "audit", "list");
 	end
@@ -61,18 +72,13 @@ describe("the embedded driver", function ()
 
 	it("that a module keeps from storing anything is named in one line, and entries wait", function ()
 		new_host();
-		local name = host.name;
-		local function refuse(username, of_host, datastore, data)
-			if of_host == name then return false; end
-			return username, of_host, datastore, data;
-		end
-		datamanager.add_callback(refuse);
+		local stop = keep_nothing();
 		for _ = 1, 3 do module:audit(nil, "thing"); end
 		module_api.pass(1);
 		local lines = module_api.complaints("a module makes Prosody keep nothing of this host in its internal storage; set storage = { audit = \"sql\" }");
 		assert.equal(1, #lines);
 		assert.equal(3, state().waiting);
-		datamanager.remove_callback(refuse);
+		stop();
 		module_api.pass(61);
 		assert.equal(0, state().waiting);
 		assert.equal(3, (count()));
@@ -80,15 +86,10 @@ describe("the embedded driver", function ()
 
 	it("of an anonymous host is named with the reason", function ()
 		new_host { authentication = "anonymous" };
-		local name = host.name;
-		local function refuse(username, of_host, datastore, data)
-			if of_host == name then return false; end
-			return username, of_host, datastore, data;
-		end
-		datamanager.add_callback(refuse);
+		local stop = keep_nothing();
 		module:audit(nil, "thing");
 		module_api.pass(1);
-		datamanager.remove_callback(refuse);
+		stop();
 		assert.equal(1, #module_api.complaints("with authentication = \"anonymous\" Prosody keeps nothing of a host"));
 	end);
 

@@ -55,13 +55,7 @@ describe("what is lost", function ()
 	-- The numbers of the entries in the store; how many events are lost by its entries, by type, and the number of those entries.
 	local function stored(log)
 		local numbers, lost, types, entries = {}, 0, {}, 0;
-		local rows, part = {}, 1;
-		repeat
-			local more = log.store:rows("@events.2026-11-24"..(part > 1 and "."..part or ""));
-			table.move(more, 1, #more, #rows + 1, rows);
-			part = part + 1;
-		until #more == 0;
-		for _, row in ipairs(rows) do
+		for _, row in ipairs(log.store:day("@events.2026-11-24")) do
 			local what = row.value:get_child("lost", NAMESPACE);
 			if what then
 				lost, entries = lost + tonumber(what.attr.count), entries + 1;

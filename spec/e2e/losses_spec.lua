@@ -60,6 +60,14 @@ server.each_series(describe, pending, function (series)
 		return prosody;
 	end
 
+	-- A stopped server, with an account, whose data of the host is on a disk of its own: the disk | nil, why there is none
+	local function stop_on_small_disk()
+		start { modules = { "audit", "audit_auth" } };
+		prosody:adduser("romeo@"..host, "secret");
+		prosody:stop();
+		return outage.small_disk(prosody, "8m");
+	end
+
 	local sqlite = { storage = { audit = "sql" }, config = { sql = { driver = "SQLite3", database = "audit.sqlite" } } };
 
 	local function start_sqlite()
@@ -270,10 +278,7 @@ time.sleep(60)]], lock };
 	end);
 
 	it("a flood is counted while no file can be written, and the server is killed", function ()
-		prosody = server.start { series = series, modules = { "audit", "audit_auth" } };
-		prosody:adduser("romeo@"..host, "secret");
-		prosody:stop();
-		local disk, why = outage.small_disk(prosody, "8m");
+		local disk, why = stop_on_small_disk();
 		if not disk then return pending(why); end
 		cleanup = function ()
 			os.execute("mount -o remount,rw "..process.quote(disk.place).." 2>/dev/null");
@@ -304,10 +309,7 @@ time.sleep(60)]], lock };
 	end);
 
 	it("a flood is counted on a read-only disk: the log reports that a crash would lose the count", function ()
-		prosody = server.start { series = series, modules = { "audit", "audit_auth" } };
-		prosody:adduser("romeo@"..host, "secret");
-		prosody:stop();
-		local disk, why = outage.small_disk(prosody, "8m");
+		local disk, why = stop_on_small_disk();
 		if not disk then return pending(why); end
 		cleanup = function () disk:unmount(); end;
 		assert(os.execute("mount -o remount,ro "..process.quote(disk.place)) == true);

@@ -49,6 +49,16 @@ local function new_store(quota, kind)
 	function store:rows(user)
 		return self.partitions[name(user)] or {};
 	end
+	-- The rows of a partition and of those that continue it: ".2", ".3" …
+	function store:day(first)
+		local found, part = {}, 1;
+		repeat
+			local more = self:rows(first..(part > 1 and "."..part or ""));
+			table.move(more, 1, #more, #found + 1, found);
+			part = part + 1;
+		until #more == 0;
+		return found;
+	end
 	function store:names()
 		local names = {};
 		for user in pairs(self.partitions) do table.insert(names, tostring(user)); end
