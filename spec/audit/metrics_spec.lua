@@ -62,6 +62,8 @@ describe("the metrics of a host", function ()
 		for _ = 1, 8 do module:audit("romeo@"..host.name, "thing-refused", { session = { ip = "203.0.113.80" } }); end
 		module:audit(nil, "thing", { session = { ip = "nonsense" } });
 		assert.equal(3, metric("suppressed_total", 'type="thing-refused"'));
+		-- Each event is counted once, however often the metrics are updated.
+		module:audit(nil, "thing");
 		assert.equal(3, metric("suppressed_total", 'type="thing-refused"'));
 		assert.equal(1, metric("unreadable_addresses"));
 	end);

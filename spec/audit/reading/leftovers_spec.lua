@@ -37,6 +37,9 @@ describe("logs that are left over", function ()
 		leave(datamanager.path_encode("former.test"), "audit/");
 		leave(datamanager.path_encode("plain.test"), "accounts/", "auditors.dat");
 		leave(datamanager.path_encode(host.name), "audit.journal");
+		-- Configured, but not active.
+		require "core.configmanager".set("inactive.test", "enabled", false);
+		leave(datamanager.path_encode("inactive.test"), "audit.journal");
 		leave("not.encoded", "audit.journal");
 		leave(".hidden", "audit.journal");
 		assert.same({ "former.test", "old.test" }, leftovers.find());
