@@ -68,6 +68,7 @@ import socket, sys, time
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(sys.argv[1])
 listener.listen()
+print("listening", flush=True)
 left = int(sys.argv[3])
 while True:
     conn, _ = listener.accept()
@@ -85,7 +86,7 @@ while True:
     time.sleep(0.1)
     conn.close()]], folder.."/prosody.sock", answer, tostring(silent or 0) };
 		};
-		assert.is_truthy(process.wait_until(function () return require "lfs".attributes(folder.."/prosody.sock", "mode"); end, 10));
+		assert.is_truthy(process.wait_until(function () return server:output():find("listening", 1, true); end, 10));
 	end
 
 	it("returns its answer", function ()
