@@ -518,6 +518,22 @@ RET\13\0\092"}"#,
     }
 
     #[test]
+    fn an_argument_is_a_string_a_number_a_constant_or_a_whole_table() {
+        for (line, shown) in [
+            (r#"user:password("romeo@example.com", SECRET)"#, "user:password(***)"),
+            (r#"c2s:show(nil, { f("SECRET") })"#, "c2s:show(nil, ***)"),
+            (r#"c2s:show(nil, { { "SECRET" } })"#, "c2s:show(nil, ***)"),
+            (r#"c2s:show(nil, { ["SECRET"] = 1 })"#, "c2s:show(nil, ***)"),
+            ("c2s:show(nil, { ) })", "c2s:show(***)"),
+            ("c2s:show(nil, -1 })", "c2s:show(***)"),
+            (r#"user:list_inactive("example.com", "30")"#, r#"user:list_inactive("example.com", "30")"#),
+            (r#"user:list_inactive("example.com", 30)"#, "user:list_inactive(***)"),
+        ] {
+            assert_eq!(redacted(line), shown, "{line}");
+        }
+    }
+
+    #[test]
     fn what_the_server_has_is_known() {
         let hosts = |host: &str| host == "example.com";
         let commands = |section: &str, name: &str| section == "vault" && name == "open";

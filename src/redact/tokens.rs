@@ -176,6 +176,8 @@ mod tests {
             (r#""a\"b" 'a\'b'"#, r#"Text:"a\"b" Text:'a\'b'"#),
             (r#""a\\" b"#, r#"Text:"a\\" Name:b"#),
             ("\"a\\\nb\"", "Text:\"a\\\nb\""),
+            ("\"a\\\r\nb\"", "Text:\"a\\\r\nb\""),
+            ("\"a\\\n\rb\"", "Text:\"a\\\n\rb\""),
             ("\"a\\z  \n  b\"", "Text:\"a\\z  \n  b\""),
             ("\"a\nb\"", "Broken:\"a\nb\""),
             ("'a", "Broken:'a"),
@@ -189,11 +191,20 @@ mod tests {
             ("a --[[b\nc]]d", "Name:a Comment:--[[b\nc]] Name:d"),
             ("--[[b", "Broken:--[[b"),
             ("1e-5+0x1p-3 .5 3..4", "Number:1e-5 Symbol:+ Number:0x1p-3 Number:.5 Number:3..4"),
+            ("a-b", "Name:a Symbol:- Name:b"),
             ("a.b..c", "Name:a Symbol:. Name:b Symbol:. Symbol:. Name:c"),
             ("a@b 'c'", "Name:a Broken:@b 'c'"),
             ("caf\u{e9} 'c'", "Name:caf Broken:\u{e9} 'c'"),
         ] {
             assert_eq!(shown(source), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn an_identifier_is_a_name_and_no_keyword() {
+        for (source, expected) in [("user", true), ("end", false), ("'user'", false), ("1", false), (":", false)] {
+            let is_identifier: Vec<bool> = tokens(source).iter().map(Token::is_identifier).collect();
+            assert_eq!(is_identifier, [expected], "{source}");
         }
     }
 
@@ -204,6 +215,7 @@ mod tests {
             (r#""a\"b\\c""#, Some("a\"b\\c")),
             ("\"a\\\nb\\r\\0\\065\\0651\"", Some("a\nb\r\0AA1")),
             ("'a'", Some("a")),
+            ("'\\n\\t'", Some("\n\t")),
             ("\"\\195\\188\"", Some("\u{fc}")),
             ("\"\\195\"", None),
             ("\"\\x41\"", None),
