@@ -1,5 +1,5 @@
 use super::record::{RecordKind, Records, encode};
-use super::segment::{list, with_ending};
+use super::segment::{list, path_of};
 use super::*;
 use proptest::prelude::*;
 use std::fs::OpenOptions;
