@@ -1,15 +1,15 @@
 //! The native core of prosody-audit, the security audit log of the Prosody XMPP server.
 //!
-//! Three rings, of which two are in this crate:
+//! The project has three rings. Two of them are in this crate:
 //!
-//! - the core (everything but [`mod@lua`]) knows audit events, addresses, retention, queries, reports and XML.
-//!   It does not ask the clock (time is an argument), open sockets, start threads or name mlua.
-//! - the binding (`lua`, behind the features `lua52` to `lua54` and `luajit`) turns Lua values into core types and back.
-//!   Its embedded `glue.lua` is the only code in this crate that touches a store.
+//! - the core (everything but [`mod@lua`]) knows audit events, addresses, retention, queries, reports and XML. It does not read the
+//!   clock (time is an argument), open sockets, start threads or name mlua.
+//! - the binding (`lua`, behind the features `lua52` to `lua54` and `luajit`) turns Lua values into core types and back. Its
+//!   embedded Lua is the only code in this crate that calls a store.
 //!
-//! The third ring, the modules that hook Prosody's events, is Lua and lies in `lua/`.
+//! The third ring is in `lua/`: the modules that hook Prosody's events.
 
-// Tests may stop at the first surprise; the library may not.
+// Tests may panic. The library may not.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod address;
@@ -33,5 +33,5 @@ pub mod wildcard;
 #[cfg(any(feature = "lua52", feature = "lua53", feature = "lua54", feature = "luajit"))]
 pub mod lua;
 
-/// The namespace of everything that an audit event carries beyond its root element.
+/// The namespace of all elements in an audit event except its root.
 pub const NAMESPACE: &str = "xmpp:prosody.im/audit";

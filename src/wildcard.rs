@@ -1,16 +1,16 @@
-//! Words with `*` for any characters.
+//! Words in which `*` stands for any characters.
 
 use std::fmt;
 
-/// A word in which each `*` stands for any number of characters, or none.
+/// A word in which each `*` stands for any number of characters, including none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wildcard {
-    /// What stands between the `*`.
+    /// The text between the `*`.
     pieces: Vec<String>,
 }
 
 impl Wildcard {
-    /// A word of which each `*` stands for any characters.
+    /// A word in which each `*` stands for any number of characters.
     ///
     /// ```
     /// use audit_core::wildcard::Wildcard;
@@ -22,13 +22,13 @@ impl Wildcard {
         Self { pieces: text.split('*').map(ToOwned::to_owned).collect() }
     }
 
-    /// This word, whatever it has in it.
+    /// Matches only this word, even if it has a `*`.
     #[must_use]
     pub fn exactly(text: &str) -> Self {
         Self { pieces: vec![text.to_owned()] }
     }
 
-    /// The only word that matches; nothing where there are more.
+    /// The only word that matches. Returns `None` if there are several.
     #[must_use]
     pub fn word(&self) -> Option<&str> {
         match self.pieces.as_slice() {
@@ -37,7 +37,7 @@ impl Wildcard {
         }
     }
 
-    /// What stands between the `*`, in order.
+    /// The text between the `*`, in order.
     pub fn pieces(&self) -> impl Iterator<Item = &str> {
         self.pieces.iter().map(String::as_str)
     }

@@ -96,7 +96,7 @@ server.each_series(describe, pending, function (series)
 				["--limt 5 "..host] = { "Unknown flag \"--limt\"" };
 				["--limit 0 "..host] = { "--limit is \"0\"" };
 				["--limit"] = { "--limit needs a value" };
-				[host.." "..other] = { "One host or account at a time" };
+				[host.." "..other] = { "Name one host or account" };
 			}) do
 				local list = {};
 				for argument in arguments:gmatch("%S+") do table.insert(list, argument); end

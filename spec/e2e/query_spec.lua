@@ -256,9 +256,9 @@ server.each_series(describe, pending, function (series)
 			for arguments, message in pairs({
 				["--since=soon"] = "--since is \"soon\"";
 				["--since=1d --until=2d"] = "nothing is between";
-				["--ip=203.0.113"] = "no address and no network";
-				["--format=yaml"] = "is no format";
-				["--columns=size"] = "is no column";
+				["--ip=203.0.113"] = "not an address or a network";
+				["--format=yaml"] = "is not a format";
+				["--columns=size"] = "is not a column";
 				["--after=x"] = "--after is \"x\"";
 				["--follow --output=x"] = "do not go together";
 			}) do

@@ -1,4 +1,5 @@
-//! Keyed hashes of addresses: equal addresses can be matched, and without the key nobody can try which address it was.
+//! Keyed hashes of addresses. Equal addresses have equal hashes. Without the key, nobody can find the address by trying all of
+//! them.
 
 use std::fmt::Write as _;
 use std::io;
@@ -13,13 +14,13 @@ use crate::file::Files;
 use crate::file::ownership::folder_of;
 use crate::file::whole::{self, Durability};
 
-/// How long a key is, in bytes.
+/// The length of a key, in bytes.
 const LENGTH: usize = 32;
-/// How much of a hash is kept, in bytes: no two addresses share so much.
+/// The length of a hash, in bytes. It is long enough that no two addresses have the same hash.
 const HASH_LENGTH: usize = 16;
-/// How much names a key, in bytes.
+/// The length of the name of a key, in bytes.
 const ID_LENGTH: usize = 4;
-/// The longest file that is looked into, in bytes.
+/// The longest file that is read, in bytes.
 const LONGEST_FILE: usize = 1024;
 
 /// Why there is no key.
@@ -33,10 +34,10 @@ pub enum HashKeyError {
         /// What the system says.
         source: io::Error,
     },
-    /// Its file holds something else.
+    /// Its file does not contain a key.
     #[error("{0} holds no key: restore it, or have a new one made (prosodyctl mod_audit --new-key)")]
     Damaged(PathBuf),
-    /// There is no randomness to make one of.
+    /// There are no random numbers to make a key.
     #[error("the system has no random numbers: {0}")]
     Random(getrandom::Error),
 }
@@ -101,13 +102,13 @@ impl HashKey {
         replaced.map(|()| key).map_err(|source| HashKeyError::Io { path: path.to_owned(), source })
     }
 
-    /// What the key is called where hashes are stored. It tells nothing about the key.
+    /// The name of the key, which is stored with hashes. It reveals nothing about the key.
     #[must_use]
     pub fn id(&self) -> String {
         hex(&self.digest(b"prosody-audit key"), ID_LENGTH)
     }
 
-    /// The hash of an address. An IPv4 address that is written as an IPv6 one has the hash of the IPv4 address.
+    /// The hash of an address. An IPv4-mapped IPv6 address has the hash of the IPv4 address.
     #[must_use]
     pub fn hash(&self, address: IpAddr) -> String {
         let digest = match address.to_canonical() {
@@ -117,8 +118,8 @@ impl HashKey {
         hex(&digest, HASH_LENGTH)
     }
 
-    /// The hash of a name that is no account's. Upper and lower case are one. It can't be the hash of an address: no address is that
-    /// long.
+    /// The hash of a name without an account. Upper and lower case are the same. It never equals the hash of an address, as the
+    /// hashed text is longer than any address.
     #[must_use]
     pub fn hash_name(&self, name: &str) -> String {
         hex(&self.digest(format!("prosody-audit unknown name\0{}", name.to_lowercase()).as_bytes()), HASH_LENGTH)

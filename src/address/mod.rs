@@ -7,14 +7,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// The IPv4 prefix that stands in where only an IPv6 prefix is configured.
+/// The IPv4 prefix to use if only an IPv6 prefix is configured.
 pub const FALLBACK_IPV4_PREFIX: u8 = 24;
-/// The IPv6 prefix that stands in where only an IPv4 prefix is configured.
+/// The IPv6 prefix to use if only an IPv4 prefix is configured.
 pub const FALLBACK_IPV6_PREFIX: u8 = 48;
-/// How many characters of a text [`shape`] shows.
+/// The largest number of characters that [`shape`] shows.
 const SHAPE_LIMIT: usize = 60;
 
-/// Reads an address as a connection or an HTTP header writes it.
+/// Reads an address in the forms of connections and of HTTP headers.
 ///
 /// These forms are read: a plain address; an address with a port, as some proxies write it into `X-Forwarded-For`
 /// (`203.0.113.7:51008`, `[2001:db8::7]:51008`, and eight groups of IPv6 followed by a ninth in decimal); an IPv6 address in
@@ -56,13 +56,13 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
-/// Whether `text` says that a peer has no address: nothing at all, or the path or name of a UNIX socket.
+/// Whether `text` shows that a peer has no address: it is empty, or the path or name of a UNIX socket.
 #[must_use]
 pub fn is_local(text: &str) -> bool {
     text.is_empty() || text.starts_with(['/', '@', '\0']) || text.starts_with("unix:")
 }
 
-/// The shape of a text, for a log line: what it consists of, but not what it says.
+/// The shape of a text, for a log line: its digits and letters are replaced.
 ///
 /// ```
 /// assert_eq!(audit_core::address::shape("203.0.113.7, example"), "999.9.999.9, aaaaaaa");
@@ -84,24 +84,24 @@ pub enum Policy {
     /// Whole addresses.
     #[default]
     Full,
-    /// So many leading bits of them.
+    /// This many leading bits of addresses.
     Prefix {
         /// Of an IPv4 address.
         ipv4: u8,
         /// Of an IPv6 address.
         ipv6: u8,
     },
-    /// Keyed hashes in their place.
+    /// Keyed hashes instead of addresses.
     Hash,
     /// Nothing.
     None,
 }
 
 impl Policy {
-    /// The policy for configured prefixes, in bits; more bits than an address has count as all of them.
+    /// The policy for configured prefixes, in bits. More bits than an address has mean the whole address.
     ///
-    /// An operator who set a prefix for one family only did not mean to store the other in full: it gets
-    /// [`FALLBACK_IPV4_PREFIX`] or [`FALLBACK_IPV6_PREFIX`].
+    /// If an operator sets a prefix for one family only, the other one must not be stored in full. It gets [`FALLBACK_IPV4_PREFIX`]
+    /// or [`FALLBACK_IPV6_PREFIX`].
     #[must_use]
     pub fn new(ipv4_prefix: Option<u8>, ipv6_prefix: Option<u8>) -> Self {
         match (ipv4_prefix, ipv6_prefix) {
@@ -110,14 +110,14 @@ impl Policy {
         }
     }
 
-    /// Prefixes in any case: where none is configured, [`FALLBACK_IPV4_PREFIX`] and [`FALLBACK_IPV6_PREFIX`].
+    /// The policy for prefixes, with [`FALLBACK_IPV4_PREFIX`] and [`FALLBACK_IPV6_PREFIX`] if none is configured.
     #[must_use]
     pub fn prefix(ipv4_prefix: Option<u8>, ipv6_prefix: Option<u8>) -> Self {
         let ipv4 = ipv4_prefix.unwrap_or(FALLBACK_IPV4_PREFIX).min(32);
         Self::Prefix { ipv4, ipv6: ipv6_prefix.unwrap_or(FALLBACK_IPV6_PREFIX).min(128) }
     }
 
-    /// What is stored of `address`: the address, `network/prefix`, or nothing.
+    /// The text that is stored of `address`: the address or `network/prefix`. Returns `None` if nothing is stored.
     ///
     /// ```
     /// use audit_core::address::{Policy, parse};
@@ -137,8 +137,8 @@ impl Policy {
         }
     }
 
-    /// What is left of an address or a network that was stored under another policy. Never more than there was, and nothing of
-    /// what is neither.
+    /// Applies the policy to an address or a network that was stored under another policy. The result is never more than was
+    /// stored. Returns `None` if nothing is left, or the text is neither an address nor a network.
     ///
     /// ```
     /// use audit_core::address::Policy;
@@ -159,7 +159,8 @@ impl Policy {
         network(address, prefix).map(|network| network.to_string())
     }
 
-    /// What is stored of the network that `address` lies in, see [`network_of`]: never more than of the address.
+    /// The text that is stored of the network of `address`, see [`network_of`]. It is never more than what is stored of the
+    /// address.
     #[must_use]
     pub fn apply_to_network(self, address: IpAddr) -> Option<String> {
         let coarse = match self {
@@ -171,7 +172,7 @@ impl Policy {
     }
 }
 
-/// `text` with each address and network in it replaced by what `instead` gives for it.
+/// `text` in which each address and network is replaced by the result of `instead`.
 ///
 /// ```
 /// use audit_core::address::replaced;
@@ -189,7 +190,7 @@ pub fn replaced(text: &str, instead: impl Fn(&str) -> String) -> String {
         result.push_str(before);
         let prefix = behind.strip_prefix('/').map_or(0, |digits| digits.bytes().take(3).take_while(u8::is_ascii_digit).count());
         let whole = if prefix > 0 { after.get(..length.saturating_add(prefix).saturating_add(1)).unwrap_or(word) } else { word };
-        // A letter before it may be one of a longer word, which ends in what looks like an address.
+        // If a letter comes before it, it is the end of a longer word that only looks like an address.
         let bare = word.trim_matches('.');
         rest = if parse(word).is_some() {
             result.push_str(&instead(whole));
@@ -207,7 +208,7 @@ pub fn replaced(text: &str, instead: impl Fn(&str) -> String) -> String {
     result
 }
 
-/// The network that one peer is taken to have for itself: an IPv4 `/24`, an IPv6 `/48`.
+/// The network that probably belongs to a single peer: an IPv4 `/24`, an IPv6 `/48`.
 ///
 /// ```
 /// use audit_core::address::{network_of, parse};
@@ -219,7 +220,7 @@ pub fn network_of(address: IpAddr) -> Option<IpNet> {
     network(address, if address.is_ipv4() { FALLBACK_IPV4_PREFIX } else { FALLBACK_IPV6_PREFIX })
 }
 
-/// The network of `prefix` bits that `address` lies in.
+/// The network of `prefix` bits that contains `address`.
 fn network(address: IpAddr, prefix: u8) -> Option<IpNet> {
     match address {
         IpAddr::V4(address) => Ipv4Net::new(address, prefix).ok().map(|network| IpNet::V4(network.trunc())),
@@ -227,7 +228,7 @@ fn network(address: IpAddr, prefix: u8) -> Option<IpNet> {
     }
 }
 
-/// Whether `address` can be looked up in a database of places: loopback, private and local addresses are in none.
+/// Whether `address` may be in a database of locations, which has no loopback, private and local addresses.
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {

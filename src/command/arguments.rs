@@ -45,7 +45,7 @@ impl Arguments {
             "host-data" => self.host_data = true,
             "events" | "prune" | "new-key" => {
                 if let Some(other) = self.action.replace(flag.name).filter(|other| *other != flag.name) {
-                    return Err(UsageError(format!("One thing at a time, not --{other} and --{}", flag.name)));
+                    return Err(UsageError(format!("Use --{other} or --{}, not both", flag.name)));
                 }
             }
             "since" => self.since = Some(read(flag, value)?),
@@ -133,7 +133,7 @@ impl Arguments {
         }
         if let Some(local) = local {
             if !filter.users.is_empty() {
-                return Err(UsageError(format!("{local}@{host} and --user are two ways to say one thing")));
+                return Err(UsageError(format!("Name the account as {local}@{host} or with --user, not both")));
             }
             filter.users.push(Pattern::exactly(&format!("{local}@{host}")));
             let space = if show.asked.is_empty() { "" } else { " " };
@@ -149,7 +149,7 @@ impl Arguments {
 /// The flag that an argument names, whether it is turned on, and the value after `=`.
 pub(super) fn read_flag(argument: &str) -> Result<(&'static Flag, bool, Option<&str>), UsageError> {
     let (name, value) = argument.split_once('=').map_or((argument, None), |(name, value)| (name, Some(value)));
-    let unknown = || UsageError(format!("Unknown flag {} (--help shows which there are)", quote(name)));
+    let unknown = || UsageError(format!("Unknown flag {} (--help lists all flags)", quote(name)));
     if matches!(name, "-h" | "-?") {
         return flags::find("help").map(|flag| (flag, true, None)).ok_or_else(unknown);
     }
@@ -180,7 +180,7 @@ fn words<'a>(flag: &Flag, value: &'a str) -> Result<impl Iterator<Item = &'a str
 fn read_addresses(filter: &mut Filter, flag: &Flag, value: &str) -> Result<(), UsageError> {
     for word in words(flag, value)? {
         let network = network(word).ok_or_else(|| {
-            UsageError(format!("--ip has {}, which is no address and no network; 203.0.113.7 and 2001:db8::/32 are", quote(word)))
+            UsageError(format!("--ip has {}, which is not an address or a network such as 203.0.113.7 or 2001:db8::/32", quote(word)))
         })?;
         filter.networks.push(network);
     }
@@ -198,7 +198,7 @@ fn read_limit(text: &str) -> Result<usize, UsageError> {
 fn read_countries(flag: &Flag, value: &str) -> Result<Vec<Pattern>, UsageError> {
     let country = |word: &str| {
         let may_be = word.contains('*') || word.len() == 2 && word.bytes().all(|byte| byte.is_ascii_alphabetic());
-        let refused = || UsageError(format!("--country has {}, which is no code of two letters such as DE", quote(word)));
+        let refused = || UsageError(format!("--country has {}, which is not a code of two letters such as DE", quote(word)));
         may_be.then(|| Pattern::new(word)).ok_or_else(refused)
     };
     words(flag, value)?.map(country).collect()

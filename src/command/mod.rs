@@ -124,7 +124,7 @@ impl Command {
         while let Some(argument) = arguments.next() {
             if only_targets || !argument.starts_with('-') || argument == "-" {
                 if let Some(first) = target.replace(argument) {
-                    return Err(UsageError(format!("One host or account at a time, not {} and {}", quote(first), quote(argument))));
+                    return Err(UsageError(format!("Name one host or account, not {} and {}", quote(first), quote(argument))));
                 }
                 continue;
             }
@@ -453,51 +453,51 @@ mod tests {
             --limit x example.com                   --limit is "x", but takes a whole number from 1
             --limit 0 example.com                   --limit is "0", but takes a whole number from 1
             --limit -5 example.com                  --limit is "-5", but takes a whole number from 1
-            --color example.com                     Unknown flag "--color" (--help shows which there are)
-            --no-limit example.com                  Unknown flag "--no-limit" (--help shows which there are)
-            --no-prune                              Unknown flag "--no-prune" (--help shows which there are)
+            --color example.com                     Unknown flag "--color" (--help lists all flags)
+            --no-limit example.com                  Unknown flag "--no-limit" (--help lists all flags)
+            --no-prune                              Unknown flag "--no-prune" (--help lists all flags)
             --global=yes example.com                --global takes no value
-            -x example.com                          Unknown flag "-x" (--help shows which there are)
-            a.example b.example                     One host or account at a time, not "a.example" and "b.example"
-            @example.com                            "@example.com" is no host and no account; example.com and user@example.com are
-            user@                                   "user@" is no host and no account; example.com and user@example.com are
+            -x example.com                          Unknown flag "-x" (--help lists all flags)
+            a.example b.example                     Name one host or account, not "a.example" and "b.example"
+            @example.com                            "@example.com" is not a host or an account such as example.com or user@example.com
+            user@                                   "user@" is not a host or an account such as example.com or user@example.com
             --prune user@example.com                --prune is for a whole host: --prune example.com
             --new-key user@example.com              --new-key is for a whole host: --new-key example.com
-            --new-key --prune                       One thing at a time, not --new-key and --prune
+            --new-key --prune                       Use --new-key or --prune, not both
             --since soon example.com                --since is "soon", but takes a time back from now such as 2d or 36h, a date such as 2026-11-24, or a time such as 2026-11-24T18:00 or 2026-11-24T18:00:00+01:00
             --until 2026-02-30 example.com          --until is "2026-02-30", but takes a time back from now such as 2d or 36h, a date such as 2026-11-24, or a time such as 2026-11-24T18:00 or 2026-11-24T18:00:00+01:00
             --since 1d --until 2d --utc example.com --since is 2026-11-23 12:00:00, and --until is 2026-11-22 12:00:00: nothing is between
-            --ip 203.0.113 example.com              --ip has "203.0.113", which is no address and no network; 203.0.113.7 and 2001:db8::/32 are
-            --ip 203.0.113.7/33 example.com         --ip has "203.0.113.7/33", which is no address and no network; 203.0.113.7 and 2001:db8::/32 are
+            --ip 203.0.113 example.com              --ip has "203.0.113", which is not an address or a network such as 203.0.113.7 or 2001:db8::/32
+            --ip 203.0.113.7/33 example.com         --ip has "203.0.113.7/33", which is not an address or a network such as 203.0.113.7 or 2001:db8::/32
             --type , example.com                    --type is empty
-            --user a:b example.com                  --user has "a:b", which can be no account; user and user@example.com can
-            --user @b example.com                   --user has "@b", which can be no account; user and user@example.com can
-            --actor a:b@c example.com               --actor has "a:b@c", which can be nobody's JID; user@example.com can
-            --country Germany example.com           --country has "Germany", which is no code of two letters such as DE
-            a:b@example.com                         "a:b@example.com" is no host and no account; example.com and user@example.com are
+            --user a:b example.com                  --user has "a:b", which is not the name of an account such as user or user@example.com
+            --user @b example.com                   --user has "@b", which is not the name of an account such as user or user@example.com
+            --actor a:b@c example.com               --actor has "a:b@c", which is not a JID such as user@example.com
+            --country Germany example.com           --country has "Germany", which is not a code of two letters such as DE
+            a:b@example.com                         "a:b@example.com" is not a host or an account such as example.com or user@example.com
             --host-data                             Name a host or an account, such as example.com or user@example.com (--help shows more)
             --host-data --prune                     Name the host: --host-data --prune old.example.com
-            --host-data --new-key example.com       --new-key and --host-data do not go together: --new-key takes a host and nothing else
-            --events --host-data example.com        --events and --host-data do not go together: --events takes a host and nothing else
-            --after x example.com                   --after is "x", but takes the id of an entry, as the column "id" and the formats for programs show it
+            --host-data --new-key example.com       --new-key and --host-data do not go together: --new-key takes only a host
+            --events --host-data example.com        --events and --host-data do not go together: --events takes only a host
+            --after x example.com                   --after is "x", but takes the id of an entry, which is in the column "id" and in the formats for programs
             --zone Mars example.com                 --zone is "Mars", but takes "local", "UTC", or an offset such as +02:00
-            --columns ip,size example.com           --columns: "size" is no column; there are time, event, user, ip, location, note, source, client, actor, class, id
-            --format yaml example.com               --format: "yaml" is no format; there are table, json, csv, xml, ocsf, ecs, cef, syslog
-            --user a a@example.com                  a@example.com and --user are two ways to say one thing
-            --follow --output x example.com         --follow and --output do not go together: what comes from now on has no end and no other order
-            --follow --until 1d example.com         --follow and --until do not go together: what comes from now on has no end and no other order
-            --follow --stats example.com            --follow and --stats do not go together: what comes from now on has no end and no other order
-            --stats --format json example.com       --stats and --format do not go together: totals have a form of their own
-            --report a.html --output b example.com  --report and --output do not go together: a page has a form and a file of its own
-            --report a.html --stats example.com     --stats and --report do not go together: totals have a form of their own
-            --report a.html --follow example.com    --follow and --report do not go together: what comes from now on has no end and no other order
-            --prune --since 2d example.com          --prune and --since do not go together: --prune takes a host and nothing else
-            --events --type user-* example.com      --events and --type do not go together: --events takes a host and nothing else
+            --columns ip,size example.com           --columns: "size" is not a column; the columns are time, event, user, ip, location, note, source, client, actor, class, id
+            --format yaml example.com               --format: "yaml" is not a format; the formats are table, json, csv, xml, ocsf, ecs, cef, syslog
+            --user a a@example.com                  Name the account as a@example.com or with --user, not both
+            --follow --output x example.com         --follow and --output do not go together: new entries have no end and no other order
+            --follow --until 1d example.com         --follow and --until do not go together: new entries have no end and no other order
+            --follow --stats example.com            --follow and --stats do not go together: new entries have no end and no other order
+            --stats --format json example.com       --stats and --format do not go together: statistics have their own format
+            --report a.html --output b example.com  --report and --output do not go together: the report has its own format and file
+            --report a.html --stats example.com     --stats and --report do not go together: statistics have their own format
+            --report a.html --follow example.com    --follow and --report do not go together: new entries have no end and no other order
+            --prune --since 2d example.com          --prune and --since do not go together: --prune takes only a host
+            --events --type user-* example.com      --events and --type do not go together: --events takes only a host
             --events user@example.com               --events is for a whole host: --events example.com
-            --format json --columns ip example.com  --format and --columns do not go together: only a table has columns to choose
-            --stats --no-show-ip example.com        --stats and --show-ip do not go together: totals have a form of their own
-            --follow --since 2d example.com         --follow and --since do not go together without --limit: what is followed comes from now on; with --limit so many earlier entries come first
-            --stats --oldest-first example.com      --stats and --oldest-first do not go together without --limit: totals have no order; with --limit it says which entries are counted
+            --format json --columns ip example.com  --format and --columns do not go together: only a table has columns that can be chosen
+            --stats --no-show-ip example.com        --stats and --show-ip do not go together: statistics have their own format
+            --follow --since 2d example.com         --follow and --since do not go together without --limit: only new entries are followed; with --limit, that many earlier entries are shown first
+            --stats --oldest-first example.com      --stats and --oldest-first do not go together without --limit: statistics have no order; with --limit, the order determines which entries are counted
             --report                                --report needs a value: --report FILE
         "#]].assert_eq(&errors.concat());
     }

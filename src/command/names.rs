@@ -35,7 +35,7 @@ impl Stringprep for Lowercase {
 pub(super) fn read_target(target: &str, names: &dyn Stringprep) -> Result<(Option<String>, String), UsageError> {
     let bare = target.split_once('/').map_or(target, |(bare, _)| bare);
     let (local, host) = bare.rsplit_once('@').map_or((None, bare), |(local, host)| (Some(local), host));
-    let refused = || UsageError(format!("{target:?} is no host and no account; example.com and user@example.com are"));
+    let refused = || UsageError(format!("{target:?} is not a host or an account such as example.com or user@example.com"));
     if host.is_empty() || local == Some("") {
         return Err(refused());
     }
@@ -52,7 +52,8 @@ pub(super) fn read_user(word: &str, host: &str, names: &dyn Stringprep) -> Resul
         let host = of_host.map_or_else(|| Some(host.to_owned()), |host| names.host(host).filter(|host| !host.is_empty()))?;
         Some(format!("{local}@{host}"))
     };
-    prepared().ok_or_else(|| UsageError(format!("--user has {word:?}, which can be no account; user and user@example.com can")))
+    prepared()
+        .ok_or_else(|| UsageError(format!("--user has {word:?}, which is not the name of an account such as user or user@example.com")))
 }
 
 /// The actor that a word of `--actor` means: a JID with or without a resource, or a kind of actor.
@@ -66,7 +67,7 @@ pub(super) fn read_actor(word: &str, names: &dyn Stringprep) -> Result<String, U
             None => bare,
         })
     };
-    prepared().ok_or_else(|| UsageError(format!("--actor has {word:?}, which can be nobody's JID; user@example.com can")))
+    prepared().ok_or_else(|| UsageError(format!("--actor has {word:?}, which is not a JID such as user@example.com")))
 }
 
 /// The known name that is most similar to what was typed. Returns `None` if none is similar.
@@ -109,7 +110,7 @@ mod tests {
     fn a_jid_is_prepared_part_by_part() {
         let target = |text| read_target(text, &Lowercase).map_err(|error| error.to_string());
         assert_eq!(target("User@Example.COM/Phone"), Ok((Some("user".to_owned()), "example.com".to_owned())));
-        assert!(target("a b@example.com").unwrap_err().contains("no account"));
+        assert!(target("a b@example.com").unwrap_err().contains("not a host or an account"));
         let user = |text| read_user(text, "example.com", &Lowercase).map_err(|error| error.to_string());
         assert_eq!(user("User").as_deref(), Ok("user@example.com"));
         assert_eq!(user("U*@B.example/phone").as_deref(), Ok("u*@b.example"));

@@ -9,22 +9,22 @@ type Row = (&'static str, &'static [&'static str], &'static str);
 const TABLE_ONLY: &[&str] = &["columns", "show-user", "show-ip", "show-location", "show-note"];
 
 const APART: &[Row] = &[
-    ("stats", &["format", "report", "columns", "show-user", "show-ip", "show-location", "show-note"], "totals have a form of their own"),
+    ("stats", &["format", "report", "columns", "show-user", "show-ip", "show-location", "show-note"], "statistics have their own format"),
     (
         "report",
         &["format", "output", "columns", "show-user", "show-ip", "show-location", "show-note"],
-        "a page has a form and a file of its own",
+        "the report has its own format and file",
     ),
-    ("follow", &["until", "after", "oldest-first", "output", "stats", "report"], "what comes from now on has no end and no other order"),
-    ("format", TABLE_ONLY, "only a table has columns to choose"),
-    ("bom", TABLE_ONLY, "only a table has columns to choose"),
+    ("follow", &["until", "after", "oldest-first", "output", "stats", "report"], "new entries have no end and no other order"),
+    ("format", TABLE_ONLY, "only a table has columns that can be chosen"),
+    ("bom", TABLE_ONLY, "only a table has columns that can be chosen"),
 ];
 
 /// Two flags that have no effect together without a third one, and why.
 const WITHOUT: &[(&str, &str, &str, &str)] = &[
-    ("follow", "since", "limit", "what is followed comes from now on; with --limit so many earlier entries come first"),
-    ("stats", "oldest-first", "limit", "totals have no order; with --limit it says which entries are counted"),
-    ("report", "oldest-first", "limit", "totals have no order; with --limit it says which entries are counted"),
+    ("follow", "since", "limit", "only new entries are followed; with --limit, that many earlier entries are shown first"),
+    ("stats", "oldest-first", "limit", "statistics have no order; with --limit, the order determines which entries are counted"),
+    ("report", "oldest-first", "limit", "statistics have no order; with --limit, the order determines which entries are counted"),
 ];
 
 /// Why flags can't be combined, for the first such pair. `given` has the names of all flags, and `format` only if it is not the
@@ -48,7 +48,7 @@ const TAKEN: &[(&str, &str)] = &[("prune", "trust-clock"), ("prune", "host-data"
 /// Why an action can't be combined with another flag: it takes a host only, and the flags in [`TAKEN`].
 pub(super) fn refusal_of_action(action: &str, given: &[&str]) -> Option<String> {
     let other = given.iter().find(|name| **name != action && !TAKEN.contains(&(action, **name)))?;
-    Some(format!("--{action} and --{other} do not go together: --{action} takes a host and nothing else"))
+    Some(format!("--{action} and --{other} do not go together: --{action} takes only a host"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Lock files: one process at a time.
+//! Lock files, which one process at a time can hold.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -9,11 +9,11 @@ use thiserror::Error;
 
 use crate::file::ownership::{folder_of, give_from_root, make_file, make_folder};
 
-/// Why a lock can't be had.
+/// Why a lock can't be taken.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LockError {
-    /// Another process, or another [`Lock`] of this one, has it.
+    /// Another process, or another [`Lock`] of this process, holds it.
     #[error("{}: in use by another process", .0.display())]
     Held(PathBuf),
     /// The file can't be made.
@@ -26,22 +26,22 @@ pub enum LockError {
     },
 }
 
-/// A lock file, locked until this is dropped. The file stays.
+/// A lock file that is locked until this is dropped. The file is not removed.
 #[derive(Debug)]
 pub struct Lock(File);
 
 impl Lock {
-    /// Locks a file (0600) that is made where it is missing, and so are folders (0700).
+    /// Locks a file. If the file (0600) or its folders (0700) are missing, they are made.
     ///
     /// # Errors
     ///
-    /// [`LockError::Held`] where another owner has it; [`LockError::Io`] where the file can't be made.
+    /// Returns [`LockError::Held`] if another owner holds the lock, and [`LockError::Io`] if the file can't be made.
     pub fn take(path: &Path) -> Result<Self, LockError> {
         let folder = folder_of(path);
         make_folder(folder).map_err(|source| LockError::Io { path: folder.to_owned(), source })?;
         let opened = make_file(OpenOptions::new().write(true), path).or_else(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => {
-                // One that an earlier release made as root keeps the server out.
+                // The server can't open a file that an earlier release made as root.
                 give_from_root(path);
                 OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
             }
@@ -62,7 +62,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // To close the file is not enough while a child of this process is between `fork` and `exec`, and has it open too.
+        // Closing the file is not enough: a child of this process between `fork` and `exec` may have it open, too.
         let _ = self.0.unlock();
     }
 }

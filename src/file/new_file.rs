@@ -1,4 +1,4 @@
-//! A new file that appears whole or not at all.
+//! A new file that is created atomically.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use thiserror::Error;
 
-/// How many bytes are copied at once, where a copy is needed.
+/// How many bytes are copied at once, if a copy is needed.
 const CHUNK: usize = 1 << 16;
 
-/// A file that is being written without a name, and gets its own when it is finished. It is readable for its owner only: an audit
-/// log is personal data. However the process ends before that, nothing stays.
+/// A file that has no name while it is written, and gets its name when it is finished. If the process ends before that, nothing is
+/// left of it. Only its owner can read it, as an audit log is personal data.
 #[derive(Debug)]
 pub struct NewFile {
     target: PathBuf,
@@ -24,28 +24,28 @@ pub struct NewFile {
 /// Why a file can't be made.
 #[derive(Debug, Error)]
 pub enum OutputError {
-    /// There is one already.
+    /// The file exists already.
     #[error("{} exists already", .0.display())]
     Exists(PathBuf),
     /// The process was told to end.
     #[error("{} was not written: interrupted", .0.display())]
     Stopped(PathBuf),
-    /// The system says so.
+    /// The system reports an error.
     #[error("{}: {source}", .path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What it says.
+        /// The error.
         source: io::Error,
     },
 }
 
 impl NewFile {
-    /// Begins a file that will be called `target`.
+    /// Begins a file that will get the name `target`.
     ///
     /// # Errors
     ///
-    /// [`OutputError`] where something of that name exists, or nothing can be made beside it.
+    /// Returns [`OutputError`] if the name is taken, or no file can be made in the folder.
     ///
     /// ```
     /// use audit_core::file::new_file::NewFile;
@@ -60,14 +60,14 @@ impl NewFile {
     /// # std::fs::remove_dir_all(&folder).unwrap();
     /// ```
     pub fn create(target: &Path) -> Result<Self, OutputError> {
-        // What a link points to, or what can't be looked at, counts too.
+        // A link counts as a file, wherever it points.
         match std::fs::symlink_metadata(target) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(source) => return Err(OutputError::Io { path: target.to_owned(), source }),
             Ok(_) => return Err(OutputError::Exists(target.to_owned())),
         }
         let error = |source: io::Error| OutputError::Io { path: target.to_owned(), source };
-        // Some file systems have no files without a name. There it has one for a moment.
+        // Some file systems don't support files without a name. There it has one for a moment.
         let file = without_name(target).or_else(|_| {
             let name = temporary_name(target);
             let file = create(&name)?;
@@ -77,33 +77,33 @@ impl NewFile {
         Ok(Self { target: target.to_owned(), file: file.map_err(error)? })
     }
 
-    /// Appends to it.
+    /// Appends bytes.
     ///
     /// # Errors
     ///
-    /// [`OutputError::Io`]; a full disk, most often.
+    /// Returns [`OutputError::Io`] if they can't be written, for example because the disk is full.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
         self.file.write_all(bytes).map_err(|source| OutputError::Io { path: self.target.clone(), source })
     }
 
-    /// Puts it on the disk, and gives it its name. `is_stopped` says whether the process was told to end; it is asked for as long as
-    /// there is something that would stay behind.
+    /// Syncs the file to the disk, and gives it its name. `is_stopped` returns whether the process was told to end. It is called
+    /// while there is a temporary file that has to be removed.
     ///
     /// # Errors
     ///
-    /// [`OutputError`] where it can't be written whole, or somebody made one of that name meanwhile.
+    /// Returns [`OutputError`] if the file can't be written completely, or its name was taken in the meantime.
     pub fn finish(self, is_stopped: impl Fn() -> bool) -> Result<(), OutputError> {
         let error = |source: io::Error| self.error(source);
         self.file.sync_all().map_err(error)?;
         if !self.link().map_err(error)? {
             self.copy(is_stopped)?;
         }
-        // The name is in the folder, which is a file too. Not every file system can do this.
+        // The folder has the name, so it is synced, too. Not every file system supports this.
         let _ = File::open(folder_of(&self.target)).and_then(|folder| folder.sync_all());
         Ok(())
     }
 
-    /// Gives it its name; false where the file system has no way to name a file that has no name.
+    /// Gives the file its name. Returns false if the file system can't give a name to a file without one.
     fn link(&self) -> io::Result<bool> {
         let by_number = PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
         let linked = rustix::fs::linkat(CWD, &by_number, CWD, &self.target, AtFlags::SYMLINK_FOLLOW).or_else(|error| match error {
@@ -118,7 +118,7 @@ impl NewFile {
         }
     }
 
-    /// Copies it to a file beside the target, which is then given the target's name.
+    /// Copies the file to a temporary file, which then gets the target's name.
     fn copy(&self, is_stopped: impl Fn() -> bool) -> Result<(), OutputError> {
         let error = |source: io::Error| self.error(source);
         let name = temporary_name(&self.target);
@@ -130,7 +130,7 @@ impl NewFile {
             }
             Ok(whole)
         });
-        // Where it has its own name now, this is the other one.
+        // If it has the target's name now, this removes its temporary name only.
         let _ = std::fs::remove_file(&name);
         match copied {
             Ok(true) => Ok(()),
@@ -168,7 +168,7 @@ fn temporary_name(target: &Path) -> PathBuf {
     target.with_file_name(name)
 }
 
-/// Whether all was copied; not where the process was told to end.
+/// Copies the file. Returns false if the process was told to end before that was complete.
 fn copy_all(mut from: &File, to: &mut File, is_stopped: impl Fn() -> bool) -> io::Result<bool> {
     from.rewind()?;
     let mut chunk = vec![0; CHUNK];
@@ -182,11 +182,11 @@ fn copy_all(mut from: &File, to: &mut File, is_stopped: impl Fn() -> bool) -> io
     }
 }
 
-/// Gives a file the name of another that does not exist.
+/// Renames a file, unless the target exists.
 fn rename_to_new(name: &Path, target: &Path) -> io::Result<()> {
-    // Unlike a renaming, a second name never takes the place of a file.
+    // Unlike a rename, a link never replaces a file.
     match std::fs::hard_link(name, target) {
-        // Some file systems have one name a file.
+        // Some file systems don't support links.
         Err(error) if error.kind() != ErrorKind::AlreadyExists && !target.exists() => std::fs::rename(name, target),
         linked => linked,
     }

@@ -1,8 +1,7 @@
-//! Who owns what is made here.
+//! The owners of files that the log makes.
 //!
-//! `prosodyctl` may run as root beside a server of another user. What root makes in that user's folders would lock the server
-//! out, so it is given to the owner of the folder. Where this process may not give files away, nothing changes: then it is
-//! the owner of what it makes.
+//! `prosodyctl` may run as root, while the server runs as another user. The server could not use files that root makes in its
+//! folders, so they are given to the owner of the folder. A process that may not do so keeps the files that it makes.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -17,13 +16,13 @@ const ROOT: u32 = 0;
 ///
 /// What the system says; `AlreadyExists` if there is something of that name.
 pub fn make_file(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    // A link that somebody laid there is never followed.
+    // A link is never followed.
     let file = options.create_new(true).mode(0o600).open(path)?;
     give_to_owner_of(folder_of(path), &file);
     Ok(file)
 }
 
-/// Makes a folder and those above it (0700), as far as they are missing. Each belongs to the owner of the one above it.
+/// Makes a folder and its parents (0700), if they are missing. Each belongs to the owner of its parent.
 ///
 /// # Errors
 ///
@@ -50,7 +49,8 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
 
 /// Gives a file or folder that belongs to root, in a folder that does not, to the owner of that folder.
 ///
-/// Only a plain file with one name, or a folder: the owner of the folder could have put a link there.
+/// This is only done for a folder, or a plain file with one name, as the owner of the folder could have made a link to another
+/// file.
 pub fn give_from_root(path: &Path) {
     let Ok(found) = fs::symlink_metadata(path) else { return };
     if found.uid() != ROOT || !(found.is_file() || found.is_dir()) {
@@ -64,19 +64,19 @@ pub fn give_from_root(path: &Path) {
     }
 }
 
-/// Whether this process runs as root. `false` where the system does not tell.
+/// Whether this process runs as root. Returns `false` if that is not known.
 #[must_use]
 pub fn is_root() -> bool {
     effective_user() == Some(ROOT)
 }
 
-/// The name of the user as whom this process runs, or its number.
+/// The name of the user that runs this process, or the user's number.
 #[must_use]
 pub fn own_name() -> Option<String> {
     effective_user().map(user_name)
 }
 
-/// The name of a user, or `uid N`. Only the local file is looked into: a directory server could keep everybody waiting.
+/// The name of a user, or `uid N`. Only the local file is read, as a directory server could take long to answer.
 #[must_use]
 pub fn user_name(uid: u32) -> String {
     let named = fs::read_to_string("/etc/passwd").ok().and_then(|users| {
@@ -89,7 +89,7 @@ pub fn user_name(uid: u32) -> String {
     named.unwrap_or_else(|| format!("uid {uid}"))
 }
 
-/// The folder of a file; "." for a name alone.
+/// The folder of a file. Returns "." for a name alone.
 #[must_use]
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new(if path.has_root() { "/" } else { "." }))
@@ -103,7 +103,7 @@ fn give_to_owner_of(folder: &Path, file: &File) {
     if let (Ok(folder), Ok(own)) = (fs::metadata(folder), file.metadata())
         && folder.uid() != own.uid()
     {
-        // Only root may, and it is no fault of others that they may not.
+        // Only root may do this. For other users it is not an error.
         let _ = fchown(file, Some(folder.uid()), Some(folder.gid()));
     }
 }

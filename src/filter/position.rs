@@ -25,7 +25,7 @@ pub struct Position {
 
 /// A text that is not a position. The message says what is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the id of an entry, as the column \"id\" and the formats for programs show it")]
+#[error("the id of an entry, which is in the column \"id\" and in the formats for programs")]
 pub struct PositionError;
 
 impl Position {

@@ -1,4 +1,4 @@
-//! Functions that need no log: cleaning, periods, the command's arguments.
+//! Functions that do not need a log: cleaning text, options, the command's arguments.
 
 use std::borrow::Cow;
 use std::io::IsTerminal as _;
@@ -18,7 +18,7 @@ use crate::lua::value::{option, path};
 use crate::options::{ModuleValue, for_module, period};
 use crate::redact::{COMMANDS, Known, field_value, is_shown_field, shell_line};
 
-/// The functions, as the glue wants them.
+/// The functions, as a table.
 pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     let exports = lua.create_table()?;
     exports.set("version", env!("CARGO_PKG_VERSION"))?;
@@ -64,12 +64,12 @@ fn cleaned(lua: &Lua, text: LuaString, clean: impl Fn(&[u8]) -> Cow<'_, str>) ->
     changed.map_or(Ok(text), |changed| lua.create_string(changed))
 }
 
-/// `clean_jid(user) -> bare JID | nil`; `nil` for what names no account.
+/// `clean_jid(user) -> bare JID | nil`. Returns `nil` for a text that does not name an account.
 fn read_jid(lua: &Lua, user: LuaString) -> LuaResult<Option<LuaString>> {
     clean_jid(&user.as_bytes()).map(|jid| lua.create_string(jid.as_bytes())).transpose()
 }
 
-/// `period(value) -> seconds | nil, allowed`; `math.huge` for "never", `nil` alone for `nil`.
+/// `period(value) -> seconds | nil, allowed`. Returns `math.huge` for "never", and `nil` without a second value for `nil`.
 fn read_period(_: &Lua, value: LuaValue) -> LuaResult<(Option<f64>, Option<String>)> {
     Ok(match period(&option(&value)) {
         Ok(period) => (period.map(crate::time::period::Period::seconds), None),
@@ -77,8 +77,8 @@ fn read_period(_: &Lua, value: LuaValue) -> LuaResult<(Option<f64>, Option<Strin
     })
 }
 
-/// `option(name, value) -> boolean or seconds, message | nil`: an option that a module reads. The message says that the value is
-/// refused and the default is used.
+/// `option(name, value) -> boolean or seconds, message | nil`. Reads an option of a module. With a message, the value was refused
+/// and the default is used.
 fn read_option(_: &Lua, (name, value): (String, LuaValue)) -> LuaResult<(LuaValue, Option<String>)> {
     let Some((value, refused)) = for_module(&name, &option(&value)) else {
         return Err(LuaError::RuntimeError(format!("{name} is not an option of a module")));
@@ -90,7 +90,7 @@ fn read_option(_: &Lua, (name, value): (String, LuaValue)) -> LuaResult<(LuaValu
     Ok((value, refused))
 }
 
-/// Prosody's own ways to prepare names: functions of Lua, which return nil for what can be no name.
+/// Prosody's own functions to prepare names. They return nil for a name that is not valid.
 struct Prepare<'a>(&'a LuaTable);
 
 impl Prepare<'_> {
@@ -135,7 +135,7 @@ fn read_command(
         command => command,
     };
     match command {
-        // One in another is none that is read.
+        // These are never nested.
         Command::HostData(_) => {}
         Command::Help => result.set("action", "help")?,
         Command::Events { host } => {
@@ -196,13 +196,13 @@ fn event_types(lua: &Lua, (): ()) -> LuaResult<Vec<LuaTable>> {
         .collect()
 }
 
-/// `shows_field(name, type | nil) -> whether the value of a form's field may be recorded`
+/// `shows_field(name, type | nil) -> boolean`. Whether the value of a form's field may be recorded.
 fn shows_field(_: &Lua, (name, kind): (LuaString, Option<LuaString>)) -> LuaResult<bool> {
     Ok(is_shown_field(&name.to_string_lossy(), kind.map(|kind| kind.to_string_lossy()).as_deref()))
 }
 
-/// `shell_line(line, hosts | nil, commands | nil) -> text`: `hosts` has the server's hosts as keys, `commands` has the sections of
-/// the shell, each a table with its commands as keys.
+/// `shell_line(line, hosts | nil, commands | nil) -> text`. Removes secrets from a line of the shell. `hosts` has the server's
+/// hosts as keys. `commands` has the sections of the shell as keys, and a table with the section's commands as values.
 fn redact_line(_: &Lua, (line, hosts, commands): (LuaString, Option<LuaTable>, Option<LuaTable>)) -> LuaResult<String> {
     let is_host = |host: &str| has_key(hosts.as_ref(), host);
     let is_command = |section: &str, name: &str| {
@@ -213,7 +213,7 @@ fn redact_line(_: &Lua, (line, hosts, commands): (LuaString, Option<LuaTable>, O
     Ok(shell_line(&line.to_string_lossy(), &known))
 }
 
-/// `field_value(name, value, hosts | nil) -> text`: what may be recorded of a value of a form's field that is shown.
+/// `field_value(name, value, hosts | nil) -> text`. The part of a field's value that may be recorded.
 fn redact_value(_: &Lua, (name, value, hosts): (LuaString, LuaString, Option<LuaTable>)) -> LuaResult<String> {
     let is_host = |host: &str| has_key(hosts.as_ref(), host);
     let known = Known { hosts: if hosts.is_some() { Some(&is_host) } else { None }, ..Known::default() };
@@ -233,13 +233,14 @@ fn is_terminal(_: &Lua, name: LuaString) -> LuaResult<bool> {
     })
 }
 
-/// How many cells a row of the terminal has; nothing where standard output is none. `COLUMNS` counts first, as in Prosody.
+/// The width of the terminal, in cells. Returns `None` if standard output is not a terminal. `COLUMNS` takes precedence, as in
+/// Prosody.
 fn terminal_width() -> Option<usize> {
     let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
     asked.or_else(|| terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0))
 }
 
-/// `new_key(path) -> the name of the key that there was | nil, that of the new one | nil, message`
+/// `new_key(path) -> name of the old key | nil, name of the new key | nil, message`
 pub(crate) fn new_key(_: &Lua, file: LuaString) -> LuaResult<(Option<String>, Option<String>, Option<String>)> {
     let file = file.as_bytes();
     let old = HashKey::read(&Disk, path(&file)).ok().flatten().map(|key| key.id());

@@ -1,4 +1,4 @@
-//! Signals that end the process: `prosodyctl mod_audit` is a process that somebody may interrupt.
+//! Signals that end the process: `prosodyctl mod_audit` may be interrupted.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -6,19 +6,19 @@ use std::sync::{Arc, LazyLock};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
-/// Whether Ctrl-C ends the process at once. Signals are the process's, so this is too.
+/// Whether Ctrl-C ends the process at once. Signals belong to the process, so this is a static.
 static ENDS_AT_ONCE: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| Arc::new(AtomicBool::new(true)));
 
-/// The status of a process that was interrupted, as shells know it.
+/// The exit status of an interrupted process, as in shells.
 const INTERRUPTED: i32 = 130;
 
-/// `exit_on_interrupt() -> whether it could be arranged`: Ctrl-C ends the process. Lua's own handler reaches the main coroutine
-/// only, and a command of prosodyctl runs in another.
+/// `exit_on_interrupt() -> boolean`. Lets Ctrl-C end the process, and returns whether that worked. Lua's own handler only reaches
+/// the main coroutine, and a command of prosodyctl runs in another one.
 pub(super) fn exit_on_interrupt() -> bool {
     flag::register_conditional_shutdown(SIGINT, INTERRUPTED, Arc::clone(&ENDS_AT_ONCE)).is_ok()
 }
 
-/// Runs something that must not be ended halfway. It is given a way to know that the process was told to end, which it is
+/// Runs a function that must not be interrupted. The function can ask whether the process was told to end. The process ends
 /// afterwards.
 pub(super) fn held_back<R>(run: impl FnOnce(&dyn Fn() -> bool) -> R) -> R {
     let told = Arc::new(AtomicUsize::new(0));
@@ -31,7 +31,7 @@ pub(super) fn held_back<R>(run: impl FnOnce(&dyn Fn() -> bool) -> R) -> R {
         low_level::unregister(id);
     }
     ENDS_AT_ONCE.store(true, Ordering::SeqCst);
-    // What signal-hook has let go of would be ignored from now on.
+    // signal-hook ignores a signal after its handler is removed.
     for signal in [SIGTERM, SIGHUP] {
         let _ = flag::register_conditional_default(signal, Arc::new(AtomicBool::new(true)));
     }

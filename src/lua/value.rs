@@ -1,4 +1,4 @@
-//! Lua values from outside, which may be anything.
+//! Conversion of Lua values, which may have any type.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -9,12 +9,12 @@ use mlua::prelude::*;
 use crate::archive::partition::Partition;
 use crate::options::Value;
 
-/// A string, or a number as a string; whatever else stands in its place counts as nothing.
+/// A string, or a number as a string. Values of other types are treated as `nil`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Text(Option<LuaString>);
 
 impl Text {
-    /// The bytes, where there are any.
+    /// The bytes of the string. Returns `None` for `nil`.
     pub(super) fn bytes(&self) -> Option<mlua::BorrowedBytes> {
         self.0.as_ref().map(LuaString::as_bytes)
     }
@@ -30,7 +30,7 @@ impl FromLua for Text {
     }
 }
 
-/// A host's name. One that is no UTF-8 is the name of no host, and of no harm either.
+/// The name of a host. A name that is not UTF-8 is converted, and does not match any host.
 #[derive(Clone, Debug)]
 pub(super) struct Host(pub(super) String);
 
@@ -40,7 +40,7 @@ impl FromLua for Host {
     }
 }
 
-/// A number; whatever else stands in its place counts as nothing.
+/// A number. Values of other types are treated as `nil`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Number(pub(super) Option<f64>);
 
@@ -50,7 +50,7 @@ impl FromLua for Number {
     }
 }
 
-/// The value as a number, where it is one.
+/// The value as a number. Returns `None` if it is not a number.
 pub(super) fn number(value: &LuaValue) -> Option<f64> {
     match value {
         LuaValue::Integer(value) => Some(integer(*value)),
@@ -64,7 +64,7 @@ pub(super) fn path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
 
-/// How deep tables of an option may lie in each other, and how many fields each may have; no option needs more.
+/// How deep tables in an option may be nested, and how many fields each may have. No option needs more.
 const DEPTH: usize = 4;
 const FIELDS: usize = 10_000;
 
@@ -103,7 +103,7 @@ pub(crate) fn partition(name: &Text) -> Option<Partition> {
 }
 
 pub(crate) fn partitions(users: &LuaTable) -> Vec<Partition> {
-    // A driver may list users that are no strings: the memory driver's key of user `nil` is a function.
+    // Users that are not strings are skipped: the memory driver's key of user `nil` is a function.
     let users = users.sequence_values::<LuaValue>().filter_map(|user| user.ok()?.as_string()?.to_str().ok().map(|user| user.to_owned()));
     users.filter_map(|name| name.parse().ok()).collect()
 }

@@ -7,12 +7,12 @@ use crate::archive::partition::{DEFAULT_CLASS, is_class, is_reserved};
 use crate::archive::retention::{AddressExpiry, FAILURE_TYPES, FAILURES, Retention, RetentionClass, Rules, TypePattern};
 use crate::time::period::Period;
 
-/// One field of a class, as the documentation shows it.
+/// A field of a class, as the documentation shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldSpec {
     /// The name.
     pub name: &'static str,
-    /// What it is where it is not set.
+    /// The default.
     pub default: &'static str,
     /// What may be written there.
     pub allowed: &'static str,
@@ -20,7 +20,7 @@ pub struct FieldSpec {
     pub meaning: &'static str,
 }
 
-/// Every field that a class may have.
+/// Every field of a class.
 pub const CLASS_FIELDS: &[FieldSpec] = &[
     FieldSpec {
         name: "types",
@@ -60,16 +60,16 @@ pub const CLASS_FIELDS: &[FieldSpec] = &[
     },
 ];
 
-/// What may be written for the expiry of addresses.
+/// The allowed values for the expiry of addresses.
 pub(super) const ADDRESSES_EXPIRE: &str = "a number of seconds, a period such as \"7d\", or \"never\"";
 
-/// How long a class's name may be, in characters.
+/// The longest name of a class, in characters.
 const LONGEST_NAME: usize = 40;
 
-/// When addresses expire where the value that says so can't be read.
+/// The expiry of addresses if its value is wrong.
 pub(super) const STRICT_EXPIRY: Period = Period::Seconds(7.0 * 86_400.0);
 
-/// The global options that a class goes by where it says nothing else.
+/// The global options, which are the defaults of a class.
 pub(super) struct Inherited {
     pub(super) rules: Rules,
     pub(super) expire_after: Period,
@@ -213,7 +213,7 @@ impl OptionReader {
     }
 }
 
-/// The policy after the expiry of addresses; nothing where the value is none.
+/// The policy for addresses that have expired. Returns `None` if the value is wrong.
 pub(super) fn expiry_policy(value: &Value, inherited: &Inherited) -> Option<Policy> {
     match value {
         Value::Nil => Some(inherited.expire_to),
@@ -227,7 +227,7 @@ pub(super) fn expiry(after: Period, to: Policy) -> Option<AddressExpiry> {
     (after != Period::Never).then_some(AddressExpiry { after, to })
 }
 
-/// The types that a class has without configuration.
+/// The default types of a class.
 fn types_of(class: &str) -> Vec<TypePattern> {
     let types = if class == FAILURES { FAILURE_TYPES } else { &[] };
     types.iter().filter_map(|text| TypePattern::new(text)).collect()
@@ -237,7 +237,7 @@ fn field_names() -> String {
     CLASS_FIELDS.iter().map(|field| field.name).collect::<Vec<_>>().join(", ")
 }
 
-/// A key of a table without quotes.
+/// A key of a table, without quotes.
 fn bare(key: &Value) -> String {
     match key {
         Value::String(text) => text.clone(),
@@ -245,12 +245,12 @@ fn bare(key: &Value) -> String {
     }
 }
 
-/// Whether a class may be called so.
+/// Whether this is a valid name of a class.
 fn is_name(key: &Value) -> bool {
     matches!(key, Value::String(name) if is_class(name) && name.len() <= LONGEST_NAME && !is_reserved(name))
 }
 
-/// A name that a class may have, for one that it may not.
+/// A valid name, made from an invalid one.
 fn mended(name: &str) -> String {
     let letter = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
     format!("class-{}", name.to_lowercase().chars().take(LONGEST_NAME - 6).map(letter).collect::<String>())

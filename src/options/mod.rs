@@ -33,50 +33,50 @@ pub enum Locations {
     /// From the first database in the usual places, if there is one.
     #[default]
     Usual,
-    /// From the usual places; that there is none is worth a word, since the operator asked for it.
+    /// From the first database in the usual places. A warning is logged if there is none, as the operator asked for locations.
     Wanted,
     /// From this database.
     File(PathBuf),
 }
 
-/// What the options of one host come to.
+/// The settings of a host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// What is kept, for how long, and with how much of an address.
+    /// The retention classes: what is kept, for how long, and how much of an address.
     pub retention: Retention,
     /// Whether locations are stored.
     pub locations: Locations,
-    /// How entries lie in the archive.
+    /// How entries are arranged in the archive.
     pub layout: Layout,
-    /// For how long a clock that has jumped must agree before anything is removed by it.
+    /// How long the clock must be right after it has jumped, before entries are removed again.
     pub clock_trust: Period,
-    /// When entries go to the store.
+    /// When entries are written to the store.
     pub write: Write,
-    /// How many events that unauthenticated peers can cause are stored as they are; nothing where all of them are.
+    /// How many events of unauthenticated peers are stored one by one. `None` if all are.
     pub flood: Option<Burst>,
-    /// Which logins are not repeated.
+    /// Which repeated logins are counted instead of recorded.
     pub repeats: Repeats,
-    /// How names that are no accounts are stored.
+    /// How names without an account are stored.
     pub unknown_names: UnknownNames,
 }
 
-/// How names that are no accounts are stored.
+/// How names without an account are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownNames {
     /// As they are.
     #[default]
     Plain,
-    /// As keyed hashes, where Prosody can tell without waiting that there is no such account.
+    /// As keyed hashes, if Prosody knows without waiting that there is no such account.
     Hash,
 }
 
-/// When entries go to the store.
+/// When entries are written to the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Write {
-    /// A moment after the event, in batches; until then they are in the journal.
+    /// A moment after the event, in batches. Until then they are in the journal.
     #[default]
     Journal,
-    /// Before the event goes on; what the store does not take waits in the journal.
+    /// Before the event is processed further. Entries that can't be stored wait in the journal.
     Direct,
 }
 
@@ -96,10 +96,10 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads the options of one host; `get` gives the value that is configured for a name.
+    /// Reads the options of a host. `get` returns the configured value of an option.
     ///
-    /// Gives the settings, and a line for each value that was refused: it names the option, the value, what is allowed
-    /// and what is used instead. That is the default, or for an option that protects privacy something stricter.
+    /// Returns the settings, and a line for each value that was refused. The line has the option, the value, the allowed values,
+    /// and the value that is used instead: the default or, for an option that protects privacy, a stricter one.
     pub fn read(mut get: impl FnMut(&str) -> Value) -> (Self, Vec<String>) {
         let mut reader = OptionReader::default();
         let default = Self::default();

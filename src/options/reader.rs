@@ -1,4 +1,4 @@
-//! Reads values of options, and notes those that are refused.
+//! Reads the values of options, and collects messages about wrong ones.
 
 use super::{OPTIONS, Value};
 use crate::flood::Burst;
@@ -70,7 +70,7 @@ impl OptionReader {
         match value {
             Value::Nil => None,
             Value::Boolean(value) => Some(*value),
-            // Prosody takes these too.
+            // Prosody accepts these, too.
             Value::String(text) if text == "true" => Some(true),
             Value::String(text) if text == "false" => Some(false),
             Value::Number(1.0) => Some(true),
@@ -83,7 +83,7 @@ impl OptionReader {
     pub(super) fn timeout(&mut self, name: &str, value: &Value) -> Option<f64> {
         match period(value) {
             Ok(None) => None,
-            // "Never" says nothing about how long.
+            // "Never" is not a number of seconds.
             Ok(Some(Period::Seconds(seconds))) => Some(seconds),
             Ok(Some(Period::Never)) | Err(PeriodError) => self.refuse(name, value, "none", None),
         }

@@ -1,8 +1,8 @@
-//! A value as it is in Prosody's configuration.
+//! A value in Prosody's configuration.
 
 use std::cmp::Ordering;
 
-/// A value as it stands in the configuration.
+/// A value in the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// Not set.
@@ -15,7 +15,7 @@ pub enum Value {
     String(String),
     /// A table: its keys and values, in the order of the keys.
     Table(Vec<(Value, Value)>),
-    /// Something that no option takes; the name of its Lua type.
+    /// A value of another Lua type, which no option takes: the name of the type.
     Other(&'static str),
 }
 
@@ -44,7 +44,7 @@ impl std::fmt::Display for Value {
 }
 
 impl Value {
-    /// A table of these fields.
+    /// A table with these fields.
     #[must_use]
     pub fn table(mut fields: Vec<(Self, Self)>) -> Self {
         fields.sort_by(|(a, _), (b, _)| match (a, b) {
@@ -56,7 +56,7 @@ impl Value {
         Self::Table(fields)
     }
 
-    /// The value of a field of a table; [`Value::Nil`] where there is none, and where this is no table.
+    /// The value of a field of a table. Returns [`Value::Nil`] if there is no such field, or if this is not a table.
     #[must_use]
     pub fn field(&self, name: &str) -> &Self {
         let fields = if let Self::Table(fields) = self { fields.as_slice() } else { &[] };

@@ -67,7 +67,7 @@ pub const COLUMNS: &[ColumnInfo] = &[
 
 /// A name that is not a column. The message lists the columns.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{name:?} is no column; there are {}", names())]
+#[error("{name:?} is not a column; the columns are {}", names())]
 pub struct UnknownColumn {
     name: String,
 }
@@ -154,7 +154,10 @@ mod tests {
             assert_eq!(info.name.parse(), Ok(info.column));
             assert!(COLUMNS.iter().skip(index + 1).all(|other| other.column != info.column && other.name != info.name));
         }
-        assert_eq!("ip\u{1b}".parse::<Column>().unwrap_err().to_string(), format!("\"ip\\u{{1b}}\" is no column; there are {}", names()));
+        assert_eq!(
+            "ip\u{1b}".parse::<Column>().unwrap_err().to_string(),
+            format!("\"ip\\u{{1b}}\" is not a column; the columns are {}", names())
+        );
     }
 
     #[test]

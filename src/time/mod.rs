@@ -25,27 +25,27 @@ pub fn day(time: f64) -> NaiveDate {
     #[allow(clippy::cast_possible_truncation)] // `as` saturates, as it should here.
     let seconds = time.floor() as i64;
     match DateTime::from_timestamp(seconds, 0).map(|time| time.date_naive()) {
-        // Beyond year 9999 a date has no form of ten characters.
+        // A date after the year 9999 has more than ten characters.
         Some(date) if (-100_000_000_000..253_402_300_800).contains(&seconds) => date,
         _ if time < 0.0 => NaiveDate::default(),
         _ => NaiveDate::from_ymd_opt(9999, 12, 31).unwrap_or_default(),
     }
 }
 
-/// A UNIX time as XEP-0082 and RFC 3339 write it, in UTC. Returns `None` if its year has not four digits.
+/// A UNIX time in the form of XEP-0082 and RFC 3339, in UTC. Returns `None` if the year does not have four digits.
 #[must_use]
 pub fn date_time(time: f64) -> Option<String> {
     let text = DateTime::from_timestamp(whole_seconds(time), 0)?.to_rfc3339_opts(SecondsFormat::Secs, true);
     (text.len() == 20).then_some(text)
 }
 
-/// A UNIX time as [`date_time`] writes it, and the beginning of UNIX time if it can't be written.
+/// A UNIX time as [`date_time`] writes it, or the beginning of UNIX time if it can't be written.
 #[must_use]
 pub fn rfc3339(time: f64) -> String {
     date_time(time).unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned())
 }
 
-/// The UNIX time, in milliseconds, of a text as XEP-0082 and RFC 3339 write it. Returns `None` for another text.
+/// Reads a time in the form of XEP-0082 and RFC 3339. Returns it in UNIX milliseconds, or `None` if the text has another form.
 ///
 /// ```
 /// use audit_core::time::parse_milliseconds;
@@ -57,7 +57,7 @@ pub fn parse_milliseconds(text: &str) -> Option<i64> {
     DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_millis())
 }
 
-/// The same in seconds.
+/// The same, in UNIX seconds.
 #[must_use]
 pub fn parse_seconds(text: &str) -> Option<f64> {
     #[allow(clippy::cast_precision_loss)] // A time in milliseconds is far below 2^53.

@@ -1,4 +1,4 @@
-//! Times as an operator gives them: `2d` ago, a date, a date and time, RFC 3339.
+//! Times as operators write them: `2d` for two days ago, a date, a date and time, RFC 3339.
 
 use std::str::FromStr;
 
@@ -9,18 +9,18 @@ use crate::time::parse_seconds;
 use crate::time::period::Period;
 use crate::time::zone::Zone;
 
-/// A time that was asked for. What it means depends on the clock and on the zone, which [`resolve`](Self::resolve) is given.
+/// A time as it was written. [`resolve`](Self::resolve) turns it into a UNIX time, which depends on the clock and on the zone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Moment {
-    /// So many seconds before now.
+    /// This many seconds ago.
     Ago(f64),
-    /// A date and time of the zone; a date alone is its midnight.
+    /// A date and time in the zone. A date alone means midnight.
     Local(NaiveDateTime),
-    /// UNIX seconds.
+    /// A UNIX time, in seconds.
     At(f64),
 }
 
-/// A time that can't be read; says what can.
+/// A time that can't be read. The message says what is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "a time back from now such as 2d or 36h, a date such as 2026-11-24, or a time such as 2026-11-24T18:00 or 2026-11-24T18:00:00+01:00"
@@ -28,7 +28,7 @@ pub enum Moment {
 pub struct MomentError;
 
 impl Moment {
-    /// The moment in UNIX seconds, at `now` and in `zone`.
+    /// The UNIX time in seconds, if it is `now` and the zone is `zone`.
     ///
     /// ```
     /// use audit_core::time::moment::Moment;
@@ -50,7 +50,7 @@ impl Moment {
 impl FromStr for Moment {
     type Err = MomentError;
 
-    /// A number alone is refused: it could be seconds, days or a year.
+    /// A number alone is refused, as it could be seconds, days or a year.
     fn from_str(text: &str) -> Result<Self, MomentError> {
         let text = text.trim();
         if !text.bytes().all(|byte| byte.is_ascii_digit())
@@ -72,7 +72,7 @@ impl FromStr for Moment {
     }
 }
 
-/// Whether it begins with a date of ten characters: chrono reads `2026-1-1` and years of any length too.
+/// Whether it begins with a date of ten characters. chrono would also read `2026-1-1`, and years of any length.
 fn is_dated(text: &str) -> bool {
     let date = text.as_bytes().iter().take(10).enumerate();
     date.clone().count() == 10

@@ -1,4 +1,4 @@
-//! Lengths of time as Prosody's options write them: `"28d"`, `"2 weeks"`, `3600`, `"never"`.
+//! Lengths of time in the form of Prosody's options: `"28d"`, `"2 weeks"`, `3600`, `"never"`.
 
 use thiserror::Error;
 
@@ -6,30 +6,30 @@ const MINUTE: f64 = 60.0;
 const HOUR: f64 = 60.0 * MINUTE;
 const DAY: f64 = 24.0 * HOUR;
 
-/// How long something is kept.
+/// A length of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Period {
-    /// So many seconds.
+    /// This many seconds.
     Seconds(f64),
-    /// For ever.
+    /// Without an end.
     Never,
 }
 
-/// A period that can't be read; says what can.
+/// A period that can't be read. The message says what is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a number of seconds, a period such as \"28d\", \"2 weeks\", \"6 months\" or \"1y\", or \"never\"")]
 pub struct PeriodError;
 
 impl Period {
-    /// Reads a period with Prosody's meaning of the units: `s`, `min`, `h`, `d`, `w`, `mon` (31 days), `y` (365.2425 days),
-    /// each also as a longer word. Source: `util.human.io` of Prosody 13.
+    /// Reads a period. The units are those of Prosody (`util.human.io` of Prosody 13): `s`, `min`, `h`, `d`, `w`, `mon` (31 days),
+    /// `y` (365.2425 days), each also as a longer word.
     ///
-    /// Stricter than Prosody where a typing error would be read as something else: nothing may stand before the
-    /// number or behind the unit, and `m` alone, which could be minutes or months, is refused.
+    /// Stricter than Prosody, so that a typing error is not read as another value: other text before the number or after the unit
+    /// is refused, and so is `m` alone, which could be minutes or months.
     ///
     /// # Errors
     ///
-    /// [`PeriodError`] where the text is no period.
+    /// Returns [`PeriodError`] if the text is not a period.
     ///
     /// ```
     /// use audit_core::time::period::Period;
@@ -57,11 +57,11 @@ impl Period {
         Ok(Self::Seconds(number * unit))
     }
 
-    /// A period of so many seconds.
+    /// A period of this many seconds.
     ///
     /// # Errors
     ///
-    /// [`PeriodError`] where `seconds` is negative or no number.
+    /// Returns [`PeriodError`] if `seconds` is negative or not a number.
     pub fn from_seconds(seconds: f64) -> Result<Self, PeriodError> {
         match seconds {
             f64::INFINITY => Ok(Self::Never),
@@ -70,7 +70,7 @@ impl Period {
         }
     }
 
-    /// The period in seconds; infinity for [`Period::Never`].
+    /// The period in seconds. Returns infinity for [`Period::Never`].
     #[must_use]
     pub const fn seconds(self) -> f64 {
         match self {
@@ -79,7 +79,7 @@ impl Period {
         }
     }
 
-    /// The time before which what is this old has expired at `now`, in UNIX seconds; nothing where it never does.
+    /// The time before which everything has expired at `now`, in UNIX seconds. Returns `None` if nothing ever expires.
     #[must_use]
     pub fn cutoff(self, now: f64) -> Option<f64> {
         match self {

@@ -1,11 +1,11 @@
-//! Times as people read them: local, with the zone named once.
+//! Zones, and times in the form that people read.
 
 use std::str::FromStr;
 
 use chrono::{DateTime, FixedOffset, Local, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
 use thiserror::Error;
 
-/// The zone that times are shown in, and read in where they name none.
+/// The zone that times are shown in, and that times without a zone are read in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Zone {
     /// The machine's own: `TZ`, or `/etc/localtime`.
@@ -13,11 +13,11 @@ pub enum Zone {
     Local,
     /// UTC.
     Utc,
-    /// So far from UTC, the whole year.
+    /// A fixed offset from UTC.
     Fixed(FixedOffset),
 }
 
-/// A zone that can't be read; says what can.
+/// A zone that can't be read. The message says what is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("\"local\", \"UTC\", or an offset such as +02:00")]
 pub struct ZoneError;
@@ -38,7 +38,7 @@ impl FromStr for Zone {
 }
 
 impl Zone {
-    /// `time`, in UNIX seconds, as `2026-11-24 12:00:00`, and the offset of the zone at that time.
+    /// Shows `time`, in UNIX seconds, in the form `2026-11-24 12:00:00`. Also returns the offset of the zone at that time.
     #[must_use]
     pub fn show(self, time: f64) -> (String, String) {
         #[allow(clippy::cast_possible_truncation)] // `as` saturates.
@@ -59,7 +59,7 @@ impl Zone {
         self == Self::Local && (-12..=12).any(|months| self.offset(time + MONTH * f64::from(months)) != self.offset(time))
     }
 
-    /// How many seconds a clock of the zone is ahead of UTC at `time`, in UNIX seconds.
+    /// The offset from UTC at `time`, in seconds. `time` is in UNIX seconds.
     #[must_use]
     pub fn offset(self, time: f64) -> i64 {
         #[allow(clippy::cast_possible_truncation)] // `as` saturates.
@@ -71,8 +71,8 @@ impl Zone {
         }
     }
 
-    /// A date and time of this zone in UNIX seconds. Of a time that comes twice, where summer time ends, the first; one that is
-    /// left out, where it begins, counts as an hour later.
+    /// The UNIX time of a date and time in this zone, in seconds. If the time occurs twice, as at the end of summer time, it is the
+    /// first one. If it does not occur, as at the beginning of summer time, it is an hour later.
     #[must_use]
     pub fn unix(self, time: NaiveDateTime) -> f64 {
         match self {

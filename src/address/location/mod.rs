@@ -1,4 +1,4 @@
-//! Where an address is, from a database in MaxMind's `.mmdb` format.
+//! Locations of addresses, from a database in MaxMind's `.mmdb` format.
 
 mod record;
 
@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::address::is_public;
 use record::Data;
 
-/// Where packages and their updaters put a database, in the order in which they are tried.
+/// Where packages and updaters install a database. The first one that exists is used.
 pub const USUAL_PLACES: &[&str] = &[
     "/var/lib/GeoIP/GeoLite2-Country.mmdb",
     "/var/lib/GeoIP/GeoLite2-City.mmdb",
@@ -24,10 +24,10 @@ pub const USUAL_PLACES: &[&str] = &[
     "/usr/share/GeoIP/dbip-country-lite.mmdb",
 ];
 
-/// How many records are looked at for one with a country, before a database is taken to have none.
+/// How many records are searched for a country, before a database is considered to have none.
 const LOOKED_AT: usize = 1000;
 
-/// What a database knows of an address. At least one field is set.
+/// The location of an address. At least one field is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Location {
@@ -35,7 +35,7 @@ pub struct Location {
     pub country: Option<String>,
     /// The continent's two letters, such as `EU`.
     pub continent: Option<String>,
-    /// The country's name in English; its two letters if the database has no names.
+    /// The country's name in English, or its two letters if the database has no names.
     pub name: Option<String>,
     /// The number of the autonomous system that announces the address.
     pub asn: Option<u32>,
@@ -51,7 +51,7 @@ pub struct LocationError {
     reason: String,
 }
 
-/// A database of places, read into memory whole.
+/// A database of locations, which is read into memory.
 pub struct Database {
     reader: Reader<Vec<u8>>,
     path: PathBuf,
@@ -68,8 +68,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`LocationError`] if the file is missing, can't be read, is no such database, or is one without countries (of autonomous
-    /// systems or of anonymous addresses, for instance).
+    /// Returns [`LocationError`] if the file is missing, can't be read, is not a database, or has no countries (but autonomous
+    /// systems or anonymous addresses, for example).
     pub fn open(path: &Path) -> Result<Self, LocationError> {
         let error = |reason: String| LocationError { path: path.to_owned(), reason };
         let reader =
@@ -90,17 +90,17 @@ impl Database {
         USUAL_PLACES.iter().map(Path::new).find(|path| path.is_file())
     }
 
-    /// The place of `address`; nothing where the database does not know it or the address is not public.
+    /// The location of `address`. Returns `None` if it is not in the database, or the address is not public.
     ///
     /// # Errors
     ///
-    /// [`LocationError`] where the database turns out to be damaged at that address.
+    /// Returns [`LocationError`] if the database is damaged at that address.
     pub fn lookup(&self, address: IpAddr) -> Result<Option<Location>, LocationError> {
         if !is_public(address) {
             return Ok(None);
         }
         let error = |reason: String| LocationError { path: self.path.clone(), reason };
-        // An IPv4 address can be looked up in a database of either kind, an IPv6 address in one of IPv6 only.
+        // An IPv4 address is in both kinds of databases, an IPv6 address only in those of IPv6.
         if address.is_ipv6() && self.reader.metadata().ip_version == 4 {
             return Ok(None);
         }
@@ -118,12 +118,12 @@ fn has_countries(reader: &Reader<Vec<u8>>) -> bool {
     records.take(LOOKED_AT).filter_map(location).any(|location| location.country.is_some())
 }
 
-/// The type of a database as it says itself, fit for one line of a log.
+/// The type of a database, made safe for a line of a log.
 fn shown_type(name: &str) -> String {
     name.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(60).collect()
 }
 
-/// Runs a reader over bytes from outside: where it panics on damaged ones, that is an error of the database.
+/// Runs a reader over bytes from outside. If it panics because of damaged bytes, returns an error.
 fn guarded<T>(read: impl FnOnce() -> T) -> Result<T, &'static str> {
     catch_unwind(AssertUnwindSafe(read)).map_err(|_| "the database is damaged")
 }

@@ -1,4 +1,4 @@
-//! The record of a network in a location database, in whichever layout its publisher uses.
+//! The record of a network in a location database, in the layouts of several publishers.
 //!
 //! | publisher | layout |
 //! |---|---|
@@ -17,7 +17,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use super::Location;
 use crate::entry::text::{self, clean};
 
-/// The keys that are read; the rest of a record is skipped.
+/// The keys that are read. The rest of a record is skipped.
 const KEYS: &[&str] = &[
     "as",
     "as_name",
@@ -42,7 +42,7 @@ const KEYS: &[&str] = &[
     "traits",
 ];
 
-/// Where the country's code may be, the best first. What does not look like a code is passed over.
+/// Where the country's code may be, the best first. Values that do not look like a code are skipped.
 const COUNTRY: &[&[&str]] = &[
     &["country", "iso_code"],
     &["country", "code"],
@@ -53,7 +53,7 @@ const COUNTRY: &[&[&str]] = &[
 ];
 /// Where the country's name may be.
 const NAME: &[&[&str]] = &[&["country", "names", "en"], &["country_name"], &["country_long"], &["country"]];
-/// The name of the country that an address is registered in, which belongs to its code only.
+/// The name of the country that an address is registered in. It is only used with the code of the same country.
 const REGISTERED_NAME: &[&str] = &["registered_country", "names", "en"];
 /// Where the continent's code may be.
 const CONTINENT: &[&[&str]] = &[&["continent", "code"], &["continent_code"], &["continent"]];
@@ -70,8 +70,8 @@ const ORGANIZATION: &[&[&str]] = &[
     &["traits", "organization"],
 ];
 
-/// A value of a record, as far as it is of use. Any value is read without an error, so that a layout nobody has seen yet gives
-/// no location instead of a complaint about damage.
+/// A value of a record. Unknown values are skipped without an error, so that an unknown layout has no location, and is not reported
+/// as damaged.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Data {
     Text(String),
@@ -81,7 +81,7 @@ pub(super) enum Data {
 }
 
 impl Data {
-    /// What the record says of a location; `None` if it says nothing of it.
+    /// The location in the record. Returns `None` if there is none.
     pub(super) fn location(&self) -> Option<Location> {
         let country = self.first(COUNTRY, country_code);
         let name = country.as_ref().map(|code| {
@@ -117,7 +117,7 @@ impl Data {
         paths.iter().find_map(|path| self.text(path).and_then(&read))
     }
 
-    /// The number of an autonomous system: a number, or a text such as `AS64500` or `64500`. 0 stands for unknown.
+    /// The number of an autonomous system, from a number or a text such as `AS64500` or `64500`. 0 means unknown.
     fn as_asn(&self) -> Option<u32> {
         let number = match self {
             Self::Number(number) => u32::try_from(*number).ok()?,
@@ -131,12 +131,12 @@ impl Data {
     }
 }
 
-/// A country's code: two letters. `ZZ`, `XX` and `--` stand for an unknown one.
+/// A country's code, of two letters. `ZZ`, `XX` and `--` mean unknown.
 fn country_code(text: &str) -> Option<String> {
     letters(text, 2).filter(|code| code != "ZZ" && code != "XX")
 }
 
-/// A name, fit for an entry; `None` if there is none.
+/// A name, cleaned for an entry. Returns `None` if it is empty.
 fn shown(name: &str) -> Option<String> {
     Some(name.trim()).filter(|name| !name.is_empty() && *name != "-").map(|name| clean(name.as_bytes(), text::Kind::Text).into_owned())
 }

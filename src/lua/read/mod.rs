@@ -1,4 +1,4 @@
-//! Queries and what is written of them, as objects of the glue: the events of a query stay on this side of the border.
+//! Queries and renderers as Lua objects. The events of a query stay in Rust.
 
 pub(crate) mod output;
 
@@ -17,7 +17,7 @@ use crate::render::columns::Column;
 use crate::render::{Options, Renderer, page, renderer, statistics};
 use crate::time::zone::Zone;
 
-/// What a reading of the log is asked for.
+/// A request for entries, and how they are shown.
 pub(crate) struct LuaRequest(pub(crate) ShowCommand);
 
 impl LuaUserData for LuaRequest {
@@ -26,7 +26,7 @@ impl LuaUserData for LuaRequest {
         fields.add_field_method_get("limit", |_, this| Ok(this.0.request.limit));
         fields.add_field_method_get("output", |_, this| Ok(this.0.output.clone()));
         fields.add_field_method_get("follow", |_, this| Ok(this.0.follow));
-        // What was asked, as flags.
+        // The request, as flags.
         fields.add_field_method_get("asked", |_, this| Ok(this.0.asked.clone()));
         fields.add_field_method_get("format", |_, this| {
             Ok(match this.0.made {
@@ -37,18 +37,18 @@ impl LuaUserData for LuaRequest {
     }
 
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        // page(limit, after | nil) -> the same, but so many, and behind that place
+        // page(limit, after | nil) -> the same request with another limit, for entries after that position
         methods.add_method("page", |lua, this, (limit, after): (usize, Option<String>)| {
             let after = after.and_then(|place| place.parse().ok());
             let request = Request { limit: Some(limit), after, ..this.0.request.clone() };
             lua.create_userdata(Self(ShowCommand { request, ..this.0.clone() }))
         });
-        // beginning(since | nil) -> the newest entry that begins or ends an account of that name
+        // beginning(since | nil) -> a request for the newest entry that begins or ends an account of that name
         methods.add_method("beginning", |lua, this, since: Option<f64>| {
             lua.create_userdata(Self(ShowCommand { request: this.0.request.beginning(since), ..this.0.clone() }))
         });
-        // of_account(since | nil, place | nil, event type) -> the same, but only of the account that begins then, or with the entry
-        // at that place
+        // of_account(since | nil, place | nil, event type) -> the same request, for the account only that begins at that time, or
+        // with the entry at that position
         methods.add_method("of_account", |lua, this, (since, place, kind): (Option<f64>, Option<String>, Option<String>)| {
             let place: Option<Position> = place.and_then(|place| place.parse().ok());
             let with = place.map(|place| Beginning::with(place, kind.as_deref().unwrap_or_default()));
@@ -59,7 +59,7 @@ impl LuaUserData for LuaRequest {
             };
             lua.create_userdata(Self(ShowCommand { request, ..this.0.clone() }))
         });
-        // limited(limit) -> the same, but at most so many
+        // limited(limit) -> the same request with another limit
         methods.add_method("limited", |lua, this, limit: usize| {
             let request = Request { limit: Some(limit), ..this.0.request.clone() };
             lua.create_userdata(Self(ShowCommand { request, ..this.0.clone() }))
@@ -67,7 +67,7 @@ impl LuaUserData for LuaRequest {
     }
 }
 
-/// `writing(asked, width | nil, coloured, name of the host in ASCII | nil) -> writing`; without a width nothing is cut.
+/// `writing(asked, width | nil, coloured, name of the host in ASCII | nil) -> writing`. Without a width nothing is cut.
 pub(crate) fn writing(
     _: &Lua,
     (asked, width, coloured, ascii_host): (LuaUserDataRef<LuaRequest>, Option<usize>, bool, Option<String>),
@@ -81,7 +81,7 @@ pub(crate) fn writing(
     }))
 }
 
-/// Rows as the glue lists them: key, when, with, xml, one after the other. What is no row is left out.
+/// Rows from a flat list: key, when, with, xml, and so on. Invalid rows are skipped.
 fn rows(list: &LuaTable) -> LuaResult<Vec<Row>> {
     let values: Vec<LuaValue> = list.sequence_values().collect::<LuaResult<_>>()?;
     let row = |values: &[LuaValue]| match values {
@@ -96,12 +96,12 @@ fn rows(list: &LuaTable) -> LuaResult<Vec<Row>> {
     Ok(values.chunks_exact(4).filter_map(row).collect())
 }
 
-/// Names of archive users. A driver may list users that are no strings: the memory driver's key of user `nil` is a function.
+/// Names of archive users. Users that are not strings are skipped: the memory driver's key of user `nil` is a function.
 fn names(users: &LuaTable) -> impl Iterator<Item = String> + '_ {
     users.sequence_values::<LuaValue>().filter_map(|user| user.ok()?.as_string()?.to_str().ok().map(|user| user.to_owned()))
 }
 
-/// What somebody who follows the log has seen of it.
+/// A follower of a host's log.
 pub(crate) struct LuaFollower {
     pub(crate) host: String,
     pub(crate) follower: Rc<RefCell<Follower>>,
@@ -109,7 +109,7 @@ pub(crate) struct LuaFollower {
 
 impl LuaUserData for LuaFollower {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        // saw(query): what is taken of the query from now on is not shown again
+        // saw(query): events that are taken from the query from now on are not new for the follower
         methods.add_method("saw", |_, this, query: LuaAnyUserData| {
             query.borrow_mut::<LuaQuery>()?.seen_by = Some(Rc::clone(&this.follower));
             Ok(())
@@ -117,7 +117,7 @@ impl LuaUserData for LuaFollower {
     }
 }
 
-/// A query, or a look of somebody who follows the log, that is being read.
+/// A query, or a look of a follower.
 pub(crate) struct LuaQuery {
     query: Box<dyn Steps>,
     page: Option<Page>,
@@ -126,12 +126,13 @@ pub(crate) struct LuaQuery {
 }
 
 impl LuaQuery {
-    /// Begins a query over the archive users that a store lists; entries have been waiting in the journal since `waiting_since`.
+    /// Begins a query over the archive users that a store lists. `waiting_since` is the time of the oldest entry in the journal, if
+    /// any.
     pub(crate) fn new(request: Request, users: &LuaTable, waiting_since: Option<f64>, conditions: Conditions) -> Self {
         Self::of(Query::new(request, conditions, names(users), waiting_since))
     }
 
-    /// Begins a look over the archive users that a store lists; `waits` says whether entries wait in the journal.
+    /// Begins a look over the archive users that a store lists. `waits` is whether entries wait in the journal.
     pub(crate) fn look(following: &LuaFollower, users: &LuaTable, waits: bool, retention: Retention, now: f64) -> Self {
         Self::of(Look::new(&following.follower, names(users), waits, retention, now))
     }
@@ -153,7 +154,7 @@ impl LuaQuery {
 
 impl LuaUserData for LuaQuery {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        // next_page() -> { limit, journal, partition, with, oldest_first, behind, near, bound } | nil where none is needed
+        // next_page() -> { limit, journal, partition, with, oldest_first, behind, near, bound } | nil if no page is needed
         methods.add_method_mut("next_page", |lua, this, ()| {
             this.page = this.query.next_page();
             let Some(page) = &this.page else { return Ok(None) };
@@ -170,21 +171,21 @@ impl LuaUserData for LuaQuery {
             table.set("bound", page.bound)?;
             Ok(Some(table))
         });
-        // moved(users): what a store lists now, before a page of archive user nil is fed that has no rows
+        // moved(users): the archive users that the store lists now, before an empty page of archive user nil is fed
         methods.add_method_mut("moved", |_, this, users: LuaTable| {
             if let Some(page) = &this.page {
                 this.query.moved(page, names(&users).collect());
             }
             Ok(())
         });
-        // lost_place(): the store does not know the row behind which the page begins; the page is not fed
+        // lost_place(): instead of feed(), if the store does not know the row that the page begins after
         methods.add_method_mut("lost_place", |_, this, ()| {
             if let Some(page) = this.page.take() {
                 this.query.lost_place(&page);
             }
             Ok(())
         });
-        // feed(rows, skipped, seconds): the page, how many rows of it could not be read, and how long it took
+        // feed(rows, skipped, seconds): the rows of the page, how many more could not be read, and how long it took
         methods.add_method_mut("feed", |_, this, (rows, skipped, seconds): (LuaTable, usize, f64)| {
             let rows = self::rows(&rows)?;
             if let Some(page) = this.page.take() {
@@ -192,13 +193,13 @@ impl LuaUserData for LuaQuery {
             }
             Ok(())
         });
-        // cells(columns) -> list of entries, each a list of texts: the events that are certain and were not taken yet
+        // cells(columns) -> list of events, each a list of texts; takes the events that are found
         methods.add_method_mut("cells", |_, this, names: Vec<String>| {
             let columns: Vec<Column> = names.iter().filter_map(|name| name.parse().ok()).collect();
             let cells = |event: StoredEvent| columns.iter().map(|column| column.text(&event, Zone::Utc)).collect::<Vec<_>>();
             Ok(this.take().into_iter().map(cells).collect::<Vec<_>>())
         });
-        // is_taken() -> whether no events are left to take now
+        // is_taken() -> whether all events that are found were taken
         methods.add_method("is_taken", |_, this, ()| Ok(this.query.is_taken()));
         // shown() -> number of entries; damaged() -> number, text that says where the first are
         methods.add_method("shown", |_, this, ()| Ok(this.shown));
@@ -206,18 +207,18 @@ impl LuaUserData for LuaQuery {
             let damaged = this.query.damaged();
             Ok((damaged.count, damaged.places.join("; ")))
         });
-        // last() -> place of the last event that was found | nil
+        // last() -> position of the last event that was found | nil
         methods.add_method("last", |_, this, ()| Ok(this.query.last().map(ToString::to_string)));
     }
 }
 
-/// Entries that are being written in one format.
+/// A renderer: entries in one format.
 pub(crate) struct LuaRenderer(Box<dyn Renderer>);
 
 impl LuaUserData for LuaRenderer {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         methods.add_method_mut("begin", |lua, this, ()| lua.create_string(this.0.begin()));
-        // entries(query, backwards) -> text: the events of the query that are certain and were not taken yet
+        // entries(query, backwards) -> text of the events that are found, which are taken from the query
         methods.add_method_mut("entries", |lua, this, (query, backwards): (LuaAnyUserData, Option<bool>)| {
             let mut query = query.borrow_mut::<LuaQuery>()?;
             let mut events = query.take();
@@ -229,7 +230,7 @@ impl LuaUserData for LuaRenderer {
             }
             lua.create_string(this.0.entries(&events))
         });
-        // ending() -> text; `end` is a word of Lua's
+        // ending() -> text; `end` is a keyword in Lua
         methods.add_method_mut("ending", |lua, this, ()| lua.create_string(this.0.end()));
     }
 }

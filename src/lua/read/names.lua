@@ -1,11 +1,11 @@
--- Prepares names of accounts and hosts as Prosody does, with its own tables.
+-- Prepares names of accounts and hosts like Prosody, with its tables.
 
 local native = ...;
 
 local pcall, rawget, require = pcall, rawget, require;
 local find, sub = string.find, string.sub;
 
--- { node =, host =, resource = function(text) -> text | nil } | nil where there is no Prosody
+-- { node =, host =, resource = function(text) -> text | nil } | nil if Prosody is not available
 local function names()
 	local ok, encodings = pcall(require, "util.encodings");
 	if not ok then
@@ -16,12 +16,12 @@ local function names()
 	local hosts = prosody and prosody.hosts or {};
 
 	local function host(text)
-		-- The root of all names, as jid.prep() leaves it out.
+		-- jid.prep() removes a dot at the end.
 		if sub(text, -1) == "." then
 			text = sub(text, 1, -2);
 		end
 		local name = stringprep.nameprep(text);
-		-- A host may be configured under the form for the DNS.
+		-- A host may be configured in its form for DNS.
 		if not name or rawget(hosts, name) or not find(name, "xn--", 1, true) then
 			return name;
 		end
@@ -36,7 +36,7 @@ local function names()
 	};
 end
 
--- command(arguments, now): export.rs describes it
+-- command(arguments, now) -> see read_command() in library.rs
 local function command(arguments, now)
 	return native.command(arguments, now, names());
 end

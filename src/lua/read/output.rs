@@ -17,7 +17,7 @@ pub(crate) fn new_file(lua: &Lua, path: LuaString) -> LuaResult<(Option<LuaAnyUs
     }
 }
 
-/// A file that is being made.
+/// A file that is being written.
 pub(crate) struct Output(Option<NewFile>);
 
 impl LuaUserData for Output {
@@ -30,7 +30,7 @@ impl LuaUserData for Output {
                 None => (None, Some("the file is finished".to_owned())),
             })
         });
-        // finish() -> true | nil, message: it gets its name; discard(): nothing of it stays
+        // finish() -> true | nil, message: gives the file its name; discard(): removes it
         methods.add_method_mut("finish", |_, this, ()| {
             let finish = |file: NewFile| signals::held_back(|is_told| file.finish(is_told));
             Ok(match this.0.take().map(finish) {

@@ -1,38 +1,38 @@
--- Reads the log of a host, page by page, and gives what was found to whoever wants it.
+-- Reads the log of a host page by page, and passes on what was found.
 
 local native, chunks = ...;
 local driver, pages = chunks.driver, chunks.page;
 
--- For how many seconds a page may be read, and the loop be held, where others wait for the loop.
+-- How long a page may take, and how long the loop may be blocked, in seconds, if others wait for the loop.
 local PAGE, SLICE = 0.004, 0.005;
 
 local ipairs, pcall, require = ipairs, pcall, require;
 local max = math.max;
 local cause_of, is_embedded, seeks, read_page, users_of = driver.cause_of, driver.is_embedded, driver.seeks, pages.read_page, pages.users_of;
 
--- The name of a host in ASCII, as DNS has it: text | nil
+-- The name of a host in ASCII, as in DNS: text | nil
 local function ascii_host(host)
 	local found, encodings = pcall(require, "util.encodings");
 	return found and encodings.idna.to_ascii(host) or nil;
 end
 
--- writing(asked, width | nil, coloured) -> writing; reader.rs describes it
+-- writing(asked, width | nil, coloured) -> writing, see read/mod.rs
 local function new_writing(asked, width, coloured)
 	return native.writing(asked, width, coloured, ascii_host(asked.host));
 end
 
--- The reading half of a log.
+-- The functions of a log that read.
 --   context = {
---     now        as the log's environment has it
+--     now        as in the log's environment
 --     retry      function(attempt, message) -> whether to read again, after a pause | nil
 --     store_of   function(host) -> store | nil, err
 --     recorder
---     waiting    function(host) -> what waits in the journal, as queue.lua gives it
+--     waiting    function(host) -> what waits in the journal, see queue.lua
 --   }
 local function new(context)
 	local now = context.now;
 
-	-- Calls read() until it gives something, or nobody wants to wait any longer: what it gave | nil, message
+	-- Calls read() until it returns something, or retry() says to stop: the result | nil, message
 	local function patiently(read, ...)
 		local attempt = 0;
 		while true do
@@ -48,13 +48,13 @@ local function new(context)
 		end
 	end
 
-	-- Names of a store's archive users that hold entries | nil, message
+	-- The names of a store's archive users that have entries | nil, message
 	local function visible_users(store)
 		local users, err = patiently(users_of, store);
 		if not users then
 			return nil, err;
 		end
-		-- Copies that are not finished are not read, and what they are made from is.
+		-- An unfinished copy is not read. The partition that it is made from is read instead.
 		local old_is_empty = false;
 		if context.recorder.is_moving(users) then
 			local rows;
@@ -81,16 +81,16 @@ local function new(context)
 		return store, users;
 	end
 
-	-- Reads what is asked for. take(query) is called whenever there may be events to take from the query; it returns false to
-	-- stop. pause(), where there is one, is called when the loop was held for long enough.
-	-- Where it keeps them instead, until the end, that is said. With following = what recorder.follower() gave, what is new since
-	-- the last such reading is read, oldest first, and the first time nothing.
-	--   scan(asked, take, pause | nil, keeps | nil, following | nil) -> { shown =, damaged =, places = text, last = place | nil,
-	--     problem = message | nil: the store can't be read, and what waits for it was read all the same }
+	-- Reads what is asked for.
+	--   scan(asked, take, pause | nil, keeps | nil, following | nil) -> { shown =, damaged =, places = text, last = position | nil,
+	--     problem = message | nil: the store can't be read, but entries of the journal were }
+	-- take(query) is called when there may be events to take from the query, and returns false to stop. pause() is called when the
+	-- loop was blocked for long enough. keeps: take() keeps the events until the end. following: the result of recorder.follower();
+	-- only entries are read that are new since the last look, oldest first, and none in the first look.
 	local function scan(asked, take, pause, keeps, following)
 		local host = asked.host;
-		-- What waits is looked at first: an entry that goes to the store meanwhile is met twice and known by its id, none is
-		-- missed.
+		-- The journal is read first, so that no entry is missed. An entry that goes to the store in between is read twice, and
+		-- recognised by its id.
 		local waiting = context.waiting(host);
 		local held_since = now();
 		local function breathe()
@@ -105,7 +105,7 @@ local function new(context)
 		if not store then
 			problem, users = users, {};
 		end
-		-- The embedded driver has no index: for a few entries of one user it would read a whole partition at once.
+		-- The embedded driver has no index. To find a few entries of one user it would read a whole partition at once.
 		local without_index = pause and store and is_embedded(store);
 		local query = following and context.recorder.look(following, users, waiting.since ~= nil, now())
 			or context.recorder.query(asked, users, waiting.since, now(), pause and PAGE or nil, store ~= nil and seeks(store), context.clock(host));
@@ -124,7 +124,7 @@ local function new(context)
 					if not rows then
 						rows, skipped, problem = {}, 0, skipped;
 					elseif not following and not page.partition and #rows == 0 and is_embedded(store) then
-						-- What lay there may have been moved since the store was listed.
+						-- The entries may have been moved since the store was listed.
 						local users_now;
 						users_now, problem = visible_users(store);
 						query:moved(users_now or {});
@@ -153,12 +153,18 @@ local function new(context)
 		};
 	end
 
-	-- Writes what is asked for, in its format.
-	--   write(asked, out, view) -> what scan() gives, with stopped = true where `out` said so
-	-- out(text, number of entries so far) returns false to stop. view = { width = cells | nil, coloured =, backwards = true: all
-	-- at once and the last first, pause = as for scan(),
-	-- each_page = function(number of entries so far), writing = what writing() returned: no beginning and no end,
-	-- following = as for scan(), saw = following: what is written is not new for it }
+	-- Writes the entries that are asked for, in a format.
+	--   write(asked, out, view) -> result of scan(), with stopped = true if out() returned false
+	-- out(text, number of entries so far) returns false to stop.
+	--   view = {
+	--     width, coloured   of the terminal
+	--     backwards         true: write all entries at once, the last one first
+	--     pause             as for scan()
+	--     each_page         function(number of entries so far)
+	--     writing           a result of writing(): write to it, without a beginning and an end
+	--     following         as for scan()
+	--     saw               following: entries that are written are not new for it
+	--   }
 	local function write(asked, out, view)
 		local writing = view.writing or new_writing(asked, view.width, view.coloured or false);
 		local stopped, kept = false, nil;
@@ -197,8 +203,8 @@ local function new(context)
 		return result;
 	end
 
-	-- The entries that are asked for, each a list of texts, one a column.
-	--   cells(asked, columns, pause | nil) -> list, what scan() gives
+	-- The entries that are asked for, each a list with a text for each column.
+	--   cells(asked, columns, pause | nil) -> list, result of scan()
 	local function cells(asked, columns, pause)
 		local list = {};
 		local result = scan(asked, function (query)
@@ -209,9 +215,10 @@ local function new(context)
 		return list, result;
 	end
 
-	-- What is asked for of an account, without what is of those who had its name before.
-	--   of_account(asked, since | nil, pause | nil) -> asked, place of the entry that says when the account began | nil, or
-	--     nil, message; nothing before `since` is of the account
+	-- The request for an account, without entries about earlier accounts of the same name.
+	--   of_account(asked, since | nil, pause | nil) -> asked, position of the entry that begins the account | nil, or
+	--     nil, message
+	-- No entry before `since` is about the account.
 	local function of_account(asked, since, pause)
 		local horizon = context.recorder.account_horizon(asked.host, now());
 		since = since and horizon and max(since, horizon) or since or horizon;
@@ -222,7 +229,8 @@ local function new(context)
 		return asked:of_account(since, result.last, found[1] and found[1][1]), result.last;
 	end
 
-	-- For the next page: whether the name has come to another account since then, which began with the entry at `place`.
+	-- For the next page: whether the name belongs to another account since then. `place` is the position of the entry that began the
+	-- account.
 	--   is_other_account(asked, since, place | nil, pause | nil) -> true | false | nil, message
 	local function is_other_account(asked, since, place, pause)
 		local _, result = cells(asked:beginning(since), { "event" }, pause);

@@ -74,7 +74,7 @@ impl Format {
 
 /// A name that is not a format. The message lists the formats.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{name:?} is no format; there are {}", names())]
+#[error("{name:?} is not a format; the formats are {}", names())]
 pub struct UnknownFormat {
     name: String,
 }
@@ -111,7 +111,7 @@ mod tests {
     fn a_name_that_is_none_is_told_the_names() {
         assert_eq!(
             "yaml\u{1b}".parse::<Format>().unwrap_err().to_string(),
-            format!("\"yaml\\u{{1b}}\" is no format; there are {}", names())
+            format!("\"yaml\\u{{1b}}\" is not a format; the formats are {}", names())
         );
     }
 }
