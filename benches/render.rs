@@ -1,4 +1,4 @@
-//! Entries as stores give them back, made up but like real ones, through the core's own part of a reading.
+//! Renders entries as a store would return them. They are made up, but realistic.
 //!
 //! ```text
 //! render bench [COUNT]       how many entries a second each format takes, and the memory of it
@@ -15,10 +15,10 @@ use audit_core::render::{Options, Renderer, page, renderer, statistics};
 /// Noon of the last day.
 const NOON: f64 = 1_795_521_600.0;
 
-/// How many entries are one page of a reading.
+/// How many entries a page has.
 const PAGE: usize = 3200;
 
-/// Numbers that look random and are the same each time (splitmix64).
+/// Pseudo-random numbers, the same each time (splitmix64).
 struct Random(u64);
 
 impl Random {
@@ -188,14 +188,14 @@ fn named(name: &str) -> Option<Box<dyn Renderer>> {
     }
 }
 
-/// How much memory the process has had at most, in MiB (Linux).
+/// The largest amount of memory that the process has used, in MiB (Linux).
 fn peak() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or_default() / 1024.0
 }
 
-/// How long the process has had a core, in seconds (Linux): what others do on the machine does not count.
+/// The CPU time of the process, in seconds (Linux).
 fn cpu() -> f64 {
     let spent = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
     spent.split_whitespace().next().and_then(|nanoseconds| nanoseconds.parse::<f64>().ok()).unwrap_or_default() / 1e9

@@ -1,10 +1,10 @@
-//! The binding in a real Lua, without Prosody: what `require "audit_core"` gives, and that nothing hostile gets through it.
+//! The binding in a real Lua, without Prosody: what `require "audit_core"` returns, and that hostile values do no harm.
 #![cfg(all(any(feature = "lua52", feature = "lua53", feature = "lua54", feature = "luajit"), not(feature = "module")))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use mlua::prelude::*;
 
-/// As much of `util.stanza` as a log needs, and a log on a store that keeps what it is given.
+/// As much of `util.stanza` as a log needs, and a log with a store in memory.
 const PRELUDE: &str = r#"
     local core = ...
     local stanza_mt = { __name = "stanza" }

@@ -1,4 +1,4 @@
-//! The body of the fuzz target `journal_reader`, with bytes that proptest makes up.
+//! The laws of the fuzz target `journal_reader`, for bytes from proptest.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 #[path = "../fuzz/laws/journal_reader.rs"]
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-/// Something that may be in a segment.
+/// A piece of a segment.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     let bytes = |most| prop::collection::vec(any::<u8>(), 0..most);
     let sequence = prop_oneof![6 => 0..40u64, 1 => any::<u64>(), 1 => u64::MAX - 5..=u64::MAX];

@@ -5,7 +5,7 @@ use audit_core::render::fields::{FIELDS, FieldType, SCHEMA_VERSION};
 use expect_test::expect_file;
 use serde_json::{Map, Value, json};
 
-/// The schema that the registry of fields makes.
+/// The schema, made from the registry of fields.
 fn schema() -> Value {
     let mut properties = Map::new();
     for field in FIELDS {
@@ -26,7 +26,7 @@ fn schema() -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "An entry of the audit log of a Prosody server",
-        "description": "What prosody-audit writes as JSON, one object a line. Names with a point that are not listed are details: see schema.md.",
+        "description": "The JSON that prosody-audit writes, with one object in each line. Names with a point that are not listed are details: see schema.md.",
         "type": "object",
         "properties": properties,
         "patternProperties": { "^[^.]+(\\.[^.]+)+$": { "type": ["string", "integer", "boolean"] } },

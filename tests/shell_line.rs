@@ -1,4 +1,4 @@
-//! The laws of a redacted line of the shell, for lines that proptest makes up; the fuzz target holds the same.
+//! The laws of the fuzz target `shell_line`, for lines from proptest.
 #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, missing_docs)]
 
 #[path = "../fuzz/laws/shell_line.rs"]

@@ -1,11 +1,11 @@
-//! What holds for a journal whose segment has any bytes in it. The fuzz target and a property test share it.
+//! The laws of a journal with arbitrary bytes in its segment. The fuzz target and a property test share them.
 
 use std::fs;
 use std::path::Path;
 
 use audit_core::journal::{Appended, Journal, Limits, PendingEntry, read_pending};
 
-/// Checks the laws for `bytes`, and for the same with right checksums: no search would come upon those by itself.
+/// Checks the laws for `bytes`, and for the same bytes with correct checksums, which a search would not find.
 pub(crate) fn check(folder: &Path, bytes: &[u8]) {
     check_segment(folder, bytes);
     check_segment(folder, &with_checksums(bytes));
@@ -17,7 +17,7 @@ fn check_segment(folder: &Path, bytes: &[u8]) {
     let base = folder.join("audit");
     fs::write(folder.join("audit.0000000000000000"), bytes).unwrap();
 
-    // Whoever only reads changes nothing, and sees what the owner sees.
+    // A reader changes nothing, and sees the same as the owner.
     let (seen, _) = read_pending(&base).unwrap();
     assert_eq!(fs::read(folder.join("audit.0000000000000000")).unwrap(), bytes);
     assert!(seen.is_sorted_by(|(one, _), (next, _)| one < next));
@@ -25,7 +25,7 @@ fn check_segment(folder: &Path, bytes: &[u8]) {
     assert_eq!(contents(&mut journal), seen);
     assert!(journal.trouble().is_none());
 
-    // It goes on behind whatever there is, unless the sequences are used up.
+    // New entries are added after what there is, unless the sequence numbers are used up.
     if journal.end() < u64::MAX - 4 {
         let end = journal.end();
         let mut expected = seen;
@@ -58,7 +58,7 @@ fn contents(journal: &mut Journal) -> Vec<PendingEntry> {
     sequences.into_iter().map(|sequence| (sequence, journal.get(sequence).unwrap().unwrap())).collect()
 }
 
-/// The same bytes, with the right checksum wherever a record could be.
+/// The same bytes, with a correct checksum wherever a record may be.
 fn with_checksums(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let mut at = 0;

@@ -1,4 +1,4 @@
-//! What holds for a redacted line of the shell, whatever the operator typed. The fuzz target and a property test share it.
+//! The laws of a redacted line of the shell. The fuzz target and a property test share them.
 
 use std::collections::HashSet;
 
@@ -6,12 +6,11 @@ use audit_core::redact::{COMMANDS, HIDDEN, Known, ShellCommand, shell_line};
 
 const MARK: &str = "hunter2";
 
-/// Checks the laws for `text`: as a line, as what stands around a secret in the place of one, and as the mistakes that are made in
-/// typing a command with a secret.
+/// Checks the laws for `text`: as a line, as the text around a secret, and as mistakes in typing a command with a secret.
 pub(crate) fn check(text: &str) {
     for line in [text.to_owned(), format!(">{text}"), format!("{{{text}"), format!("user:create({text}")] {
         let redacted = redact(&line);
-        // A line never grows by more than the marks for what is hidden.
+        // A line only grows by the marks for what is hidden.
         assert!(redacted.len() <= line.len() * 6 + 8, "{line}");
         assert_nothing_new(&line, &redacted);
     }
@@ -19,7 +18,7 @@ pub(crate) fn check(text: &str) {
     for command in COMMANDS {
         check_command(command, &secret);
     }
-    // One command a time: there are many mistakes.
+    // One command at a time, as there are many mistakes.
     let number = text.chars().map(|character| character as usize).sum::<usize>();
     check_mistakes(COMMANDS.get(number % COMMANDS.len()).unwrap(), text);
     for name in ["vault:open", "user:nothing", "a:b"] {
@@ -37,7 +36,7 @@ pub(crate) fn check(text: &str) {
             assert_hidden(&code);
         }
     }
-    // Pasted by mistake, or as a command.
+    // The secret pasted by mistake, or as a command.
     for line in [secret.clone(), format!("user {secret}"), format!("user:{MARK}{text}"), format!("help {secret}"), format!("> {secret}")] {
         assert_hidden(&line);
     }
@@ -46,7 +45,7 @@ pub(crate) fn check(text: &str) {
     assert_hidden(&format!("c2s:count() -- {comment} {MARK}"));
 }
 
-/// The secret in each place where the command takes one, and behind all that it takes.
+/// The secret as each argument that is one, and after all arguments.
 fn check_command(command: &ShellCommand, secret: &str) {
     let (section, name) = command.name.split_once(':').unwrap();
     let places = command.arguments.split_whitespace().filter(|argument| *argument != "...").count();
@@ -63,16 +62,16 @@ fn check_command(command: &ShellCommand, secret: &str) {
         let escaped = quoted(secret, '"');
         assert_hidden(&format!("{{\"{section}\",\"{name}\",{listed}{escaped}}}"));
         assert_hidden(&format!("{{\"{section}\",\"{name}\",{listed}{escaped},\"a@b\"}}"));
-        // Words, in which a secret is one word.
+        // Words, one of which is the secret.
         let word: String = secret.split_whitespace().collect();
         assert_hidden(&format!("{section} {name} {}{word}", "a@b ".repeat(place)));
         assert_hidden(&format!("{section} {name} {}{word} a@b", "a@b ".repeat(place)));
     }
 }
 
-/// The command as it should be typed, with a secret where it takes one, and mistakes of all kinds: `text` in place of a character
-/// or of a separator, two arguments for one another, the secret in every place. The secret looks like a word of the command only
-/// in so far as it has no blanks.
+/// The command as it should be typed, with a secret as each argument that is one, and mistakes of all kinds: `text` instead of a
+/// character or a separator, two arguments swapped, the secret as any argument. The secret has no blanks, but otherwise does not
+/// look like a word of the command.
 pub(crate) fn check_mistakes(command: &ShellCommand, text: &str) {
     let (section, name) = command.name.split_once(':').unwrap();
     let places: Vec<&str> = command.arguments.split_whitespace().filter(|argument| *argument != "...").collect();
@@ -89,8 +88,8 @@ pub(crate) fn check_mistakes(command: &ShellCommand, text: &str) {
             assert_hidden(&format!("{section}:{name}{open}{}{close}", arguments.join(separator)));
             assert_hidden(&format!("{section} {name}{open}{}{close}", arguments.join(separator)));
         }
-        // A separator that was forgotten, or is something else. The name of a foreign host may be anything in the form of a domain;
-        // a command that takes one takes no password.
+        // A missing or wrong separator. The name of another host may be anything in the form of a domain; a command with such an
+        // argument has no password.
         let is_foreign = |name: &&str| matches!(name.trim_end_matches('?'), "from" | "to" | "peer" | "contact" | "domain");
         let is_checked = command.hides(secret) && !places.iter().any(is_foreign);
         for wrong in ["", " ", "; ", "\" \"", "..", text].into_iter().filter(|_| is_checked) {
@@ -98,7 +97,7 @@ pub(crate) fn check_mistakes(command: &ShellCommand, text: &str) {
             assert_hidden(&format!("{section}:{name}(\"{}\")", arguments.join(wrong)));
             assert_hidden(&format!("{{\"{section}\",\"{name}\",\"{}\"}}", arguments.join(&format!("\"{wrong}\""))));
         }
-        // Characters that are missing, there twice, or are others.
+        // Characters that are missing, doubled or wrong.
         let line = format!("{section}:{name}(\"{}\")", arguments.join("\", \""));
         let list = format!("{{\"{section}\",\"{name}\",\"{}\"}}", arguments.join("\",\""));
         for line in [line, list] {
@@ -118,7 +117,7 @@ pub(crate) fn check_mistakes(command: &ShellCommand, text: &str) {
     }
 }
 
-/// What somebody would type there.
+/// A plausible value of an argument.
 fn sample(name: &str) -> &'static str {
     match name.trim_end_matches('?') {
         "jid" | "room" | "target" | "contact" | "peer" => "bob@example.com",
@@ -134,7 +133,7 @@ fn sample(name: &str) -> &'static str {
     }
 }
 
-/// A line holds no word that was not typed, and no letter or digit of a line that is not a command's.
+/// A line contains no word that was not typed, and no letter or digit that is not part of a command.
 fn assert_nothing_new(line: &str, redacted: &str) {
     let is_word = |character: char| character.is_alphanumeric() || character == '_';
     let typed: HashSet<&str> = line.split(|character| !is_word(character)).collect();
@@ -166,7 +165,7 @@ fn quoted(text: &str, quote: char) -> String {
 }
 
 fn redact(line: &str) -> String {
-    // With and without what the server knows.
+    // With and without the knowledge of the server.
     let hosts = |host: &str| host == "example.com";
     let commands = |section: &str, _: &str| section == "vault";
     let known = shell_line(line, &Known { hosts: Some(&hosts), command: &commands });

@@ -38,11 +38,11 @@ pub struct Archive {
     layout: Layout,
     single_is_full: bool,
     single: Option<i64>,
-    classes: HashMap<String, Position>,
+    classes: HashMap<String, OpenPartition>,
 }
 
 #[derive(Debug)]
-struct Position {
+struct OpenPartition {
     partition: Partition,
     name: String,
     newest: Option<i64>,
@@ -52,7 +52,7 @@ struct Position {
     full: u32,
 }
 
-impl Position {
+impl OpenPartition {
     fn new(partition: Partition, full: u32) -> Self {
         Self { name: partition.to_string(), partition, newest: None, before: i64::MIN, full }
     }
@@ -145,7 +145,7 @@ impl Archive {
         let last = own.filter(|partition| partition.home() == class).map(number).max().unwrap_or(1);
         if last > position.partition.number {
             let partition = Partition { number: last, ..position.partition.clone() };
-            *position = Position::new(partition, position.full);
+            *position = OpenPartition::new(partition, position.full);
         }
     }
 
@@ -169,13 +169,13 @@ impl Archive {
         matches!(self.layout, Layout::Single) && !self.single_is_full
     }
 
-    fn position(&mut self, class: &str, now: f64) -> &mut Position {
+    fn position(&mut self, class: &str, now: f64) -> &mut OpenPartition {
         let today = day(now);
         // `entry` would need an owned class each time.
         if self.classes.get(class).is_none_or(|position| position.partition.day != today) {
-            self.classes.insert(class.to_owned(), Position::new(Partition::new(class, now), 0));
+            self.classes.insert(class.to_owned(), OpenPartition::new(Partition::new(class, now), 0));
         }
-        self.classes.entry(class.to_owned()).or_insert_with(|| Position::new(Partition::new(class, now), 0))
+        self.classes.entry(class.to_owned()).or_insert_with(|| OpenPartition::new(Partition::new(class, now), 0))
     }
 }
 

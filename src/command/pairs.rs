@@ -3,12 +3,12 @@
 //! If the same setting is given twice, as in `--limit 5 --limit 6` or `--zone +02:00 --utc`, the last one is used.
 
 /// A flag, the flags that it can't be combined with, and why.
-type Row = (&'static str, &'static [&'static str], &'static str);
+type Exclusion = (&'static str, &'static [&'static str], &'static str);
 
 /// Flags that are about a table of entries.
 const TABLE_ONLY: &[&str] = &["columns", "show-user", "show-ip", "show-location", "show-note"];
 
-const APART: &[Row] = &[
+const APART: &[Exclusion] = &[
     ("stats", &["format", "report", "columns", "show-user", "show-ip", "show-location", "show-note"], "statistics have their own format"),
     (
         "report",

@@ -59,7 +59,7 @@ pub enum Operation {
 
 #[derive(Debug, Default)]
 struct State {
-    names: BTreeMap<PathBuf, Content>,
+    names: BTreeMap<PathBuf, SharedBytes>,
     locked: BTreeSet<PathBuf>,
     faults: Vec<(Operation, ErrorKind, usize)>,
     /// How many more bytes fit. `None` if there is no end.
@@ -68,7 +68,7 @@ struct State {
     count: u64,
 }
 
-type Content = Rc<RefCell<Bytes>>;
+type SharedBytes = Rc<RefCell<Bytes>>;
 
 #[derive(Debug)]
 struct Bytes {
@@ -108,7 +108,7 @@ impl Memory {
         Err(kind.into())
     }
 
-    fn find(&self, path: &Path) -> io::Result<Content> {
+    fn find(&self, path: &Path) -> io::Result<SharedBytes> {
         self.0.borrow().names.get(path).cloned().ok_or_else(|| ErrorKind::NotFound.into())
     }
 
@@ -214,7 +214,7 @@ impl Drop for MemoryLock {
 #[derive(Debug)]
 struct MemoryFile {
     files: Memory,
-    content: Content,
+    content: SharedBytes,
     access: Access,
 }
 

@@ -38,21 +38,21 @@ pub struct Follower {
     /// Which of the older partitions are read next.
     turn: usize,
     /// The last row that was read of an archive user.
-    marks: HashMap<Option<String>, Mark>,
+    marks: HashMap<Option<String>, LastRow>,
     /// Partitions that need no mark, as there are later ones of their class and day.
     known: HashSet<String>,
-    seen: Seen,
+    seen: SeenIds,
 }
 
 #[derive(Clone, Debug)]
-struct Mark {
+struct LastRow {
     key: String,
     place: Position,
 }
 
 /// The ids that were seen last.
 #[derive(Debug, Default)]
-struct Seen {
+struct SeenIds {
     order: VecDeque<u128>,
     ids: HashSet<u128>,
 }
@@ -69,7 +69,7 @@ pub struct Look {
     found: VecDeque<StoredEvent>,
     damaged: Damaged,
     /// The mark of a partition whose last row can't be read.
-    unreadable: Option<Mark>,
+    unreadable: Option<LastRow>,
 }
 
 /// An archive user, or the journal, that a look reads.
@@ -100,7 +100,7 @@ impl Follower {
     /// A follower with the filter of a request. The limit and the position of the request are ignored.
     #[must_use]
     pub fn new(request: Request) -> Self {
-        Self { request, looked_at: None, turn: 0, marks: HashMap::new(), known: HashSet::new(), seen: Seen::default() }
+        Self { request, looked_at: None, turn: 0, marks: HashMap::new(), known: HashSet::new(), seen: SeenIds::default() }
     }
 
     /// Remembers an entry that a query has shown.
@@ -154,7 +154,7 @@ impl Follower {
     }
 
     /// Remembers the last row that was read of an archive user. Only the last partition of a class and day needs a mark.
-    fn mark(&mut self, from: &ReadFrom, mark: Option<Mark>) {
+    fn mark(&mut self, from: &ReadFrom, mark: Option<LastRow>) {
         let (ReadFrom::Store(name), Some(mark)) = (from, mark) else { return };
         if let Some(partition) = name.as_ref().and_then(|name| name.parse::<Partition>().ok()) {
             let is_before = |other: &str| {
@@ -203,7 +203,7 @@ impl Look {
             task.rows.reverse();
         }
         let mut follower = self.follower.borrow_mut();
-        let mark = task.rows.last().map(|row| Mark { key: row.key.clone(), place: Position::of(row) });
+        let mark = task.rows.last().map(|row| LastRow { key: row.key.clone(), place: Position::of(row) });
         follower.mark(&task.from, mark.or(self.unreadable.take()));
         for row in task.rows {
             let place = Position::of(&row);
@@ -327,7 +327,7 @@ impl Task {
     }
 }
 
-impl Seen {
+impl SeenIds {
     /// Remembers an id. Returns whether it is new; an entry without an id always is.
     fn insert(&mut self, id: Option<u128>) -> bool {
         let Some(id) = id else { return true };
@@ -345,8 +345,8 @@ impl Seen {
 }
 
 /// A mark before all entries that are recorded from now on.
-fn unreadable_mark(now: f64) -> Mark {
-    Mark { key: String::new(), place: Position { when: now.floor(), has_id: false, name: String::new() } }
+fn unreadable_mark(now: f64) -> LastRow {
+    LastRow { key: String::new(), place: Position { when: now.floor(), has_id: false, name: String::new() } }
 }
 
 fn number_of(id: &str) -> Option<u128> {
@@ -500,7 +500,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let mut seen = Seen::default();
+        let mut seen = SeenIds::default();
         (0..MOST_SEEN as u128 + 50).for_each(|id| assert!(seen.insert(Some(id))));
         assert_eq!((seen.order.len(), seen.ids.len()), (MOST_SEEN, MOST_SEEN));
         assert!(!seen.insert(Some(60)) && seen.insert(Some(3)) && seen.insert(None));

@@ -56,7 +56,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     // suppressed(host, now) -> { [event type] = number }, number within the last minute
     functions.add("suppressed", |recorder, (Host(host), now): (Host, f64)| {
         let types: Vec<(String, u64)> = recorder.flood.suppressed(&host).map(|(kind, number)| (kind.to_owned(), number)).collect();
-        (Totals(types), recorder.flood.suppressed_lately(&host, now))
+        (TypeCounts(types), recorder.flood.suppressed_lately(&host, now))
     })
 }
 
@@ -88,9 +88,9 @@ impl IntoLua for Shown {
 }
 
 /// Numbers by event type, as a table.
-struct Totals(Vec<(String, u64)>);
+struct TypeCounts(Vec<(String, u64)>);
 
-impl IntoLua for Totals {
+impl IntoLua for TypeCounts {
     fn into_lua(self, lua: &Lua) -> LuaResult<LuaValue> {
         lua.create_table_from(self.0)?.into_lua(lua)
     }

@@ -93,8 +93,8 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     // query(asked, archive users, waiting since | nil, now, seconds for a page | nil, whether the driver finds where a page
     // begins, clock | nil) -> query
     let recorder = functions.recorder();
-    type Arguments = (LuaUserDataRef<LuaRequest>, LuaTable, Option<f64>, f64, Option<f64>, bool, Option<LuaUserDataRef<Kept>>);
-    let query = lua.create_function(move |_, (asked, users, waiting_since, now, slice, seeks, kept): Arguments| {
+    type QueryArguments = (LuaUserDataRef<LuaRequest>, LuaTable, Option<f64>, f64, Option<f64>, bool, Option<LuaUserDataRef<Kept>>);
+    let query = lua.create_function(move |_, (asked, users, waiting_since, now, slice, seeks, kept): QueryArguments| {
         let recorder = recorder.borrow();
         let host = &asked.0.host;
         let retention = &recorder.settings(host).retention;

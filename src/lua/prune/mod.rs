@@ -24,10 +24,10 @@ use crate::time::period::Period;
 /// Adds the functions to a recorder's.
 pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     let recorder = functions.recorder();
-    type Arguments = (Host, LuaTable, bool, f64, Option<LuaUserDataRefMut<Kept>>);
+    type PlanArguments = (Host, LuaTable, bool, f64, Option<LuaUserDataRefMut<Kept>>);
     // plan(host, archive users, whether nil is empty, now, clock | nil) -> what is to be done; with a clock that is in doubt nothing
     // that depends on the time
-    let plan = functions.lua().create_function(move |lua, (Host(host), users, old_is_empty, now, kept): Arguments| {
+    let plan = functions.lua().create_function(move |lua, (Host(host), users, old_is_empty, now, kept): PlanArguments| {
         let mut recorder = recorder.borrow_mut();
         let all = partitions(&users);
         let used: HashSet<Partition> = recorder.placement(&host).archive().in_use().cloned().collect();

@@ -34,7 +34,7 @@ pub struct Table {
     coloured: bool,
     /// Whether rows are shown at once. Then the table has all usual columns.
     live: bool,
-    held: Vec<Row>,
+    held: Vec<TableRow>,
     /// The columns, once they are known.
     layout: Option<Vec<Laid>>,
     /// The offset in the header, once it is known.
@@ -51,7 +51,7 @@ struct Laid {
 
 /// An event as cells, one for each column that may be shown.
 #[derive(Clone, Debug)]
-struct Row {
+struct TableRow {
     cells: Vec<String>,
     colour: Option<&'static str>,
     time: f64,
@@ -86,7 +86,7 @@ impl Table {
             let offsets = events.iter().map(|event| self.zone.show(event.time).1);
             self.offset = offsets.reduce(|a, b| if a == b { a } else { "local".to_owned() });
         }
-        let rows: Vec<Row> = events.iter().map(|event| self.row(event)).collect();
+        let rows: Vec<TableRow> = events.iter().map(|event| self.row(event)).collect();
         if self.layout.is_some() {
             return self.shown(&rows);
         }
@@ -105,7 +105,7 @@ impl Table {
         let layout = self.arrange(&held, whole);
         let titles: Vec<String> = self.columns.wanted().into_iter().map(|(column, _)| self.title(column)).collect();
         let mut lines = String::new();
-        let mut header = Row { cells: titles, colour: None, time: 0.0 };
+        let mut header = TableRow { cells: titles, colour: None, time: 0.0 };
         for (index, cell) in header.cells.iter_mut().enumerate() {
             if !layout.iter().any(|laid| laid.index == index) {
                 cell.clear();
@@ -117,7 +117,7 @@ impl Table {
         lines
     }
 
-    fn shown(&self, rows: &[Row]) -> String {
+    fn shown(&self, rows: &[TableRow]) -> String {
         let mut lines = String::new();
         for row in rows {
             self.push_row(&mut lines, self.layout.as_deref().unwrap_or_default(), row);
@@ -125,11 +125,11 @@ impl Table {
         lines
     }
 
-    fn row(&self, event: &StoredEvent) -> Row {
+    fn row(&self, event: &StoredEvent) -> TableRow {
         let wanted = self.columns.wanted();
         // Cells that are never shown are not made.
         let cells = wanted.into_iter().map(|(column, asked)| if asked == Some(false) { String::new() } else { self.cell(column, event) });
-        Row { cells: cells.collect(), colour: if self.coloured { colour_of(&event.kind) } else { None }, time: event.time }
+        TableRow { cells: cells.collect(), colour: if self.coloured { colour_of(&event.kind) } else { None }, time: event.time }
     }
 
     fn title(&self, column: Column) -> String {
@@ -152,7 +152,7 @@ impl Table {
         }
     }
 
-    fn arrange(&self, rows: &[Row], whole: bool) -> Vec<Laid> {
+    fn arrange(&self, rows: &[TableRow], whole: bool) -> Vec<Laid> {
         let mut layout: Vec<Laid> = Vec::new();
         for (index, (column, asked)) in self.columns.wanted().into_iter().enumerate() {
             let cells = rows.iter().filter_map(|row| row.cells.get(index));
@@ -178,7 +178,7 @@ impl Table {
         layout
     }
 
-    fn push_row(&self, lines: &mut String, layout: &[Laid], row: &Row) {
+    fn push_row(&self, lines: &mut String, layout: &[Laid], row: &TableRow) {
         let mut laid = layout.to_vec();
         let mut cells: Vec<String> = layout.iter().map(|laid| row.cells.get(laid.index).cloned().unwrap_or_default()).collect();
         // Values without a column are in the note, or after the row.
@@ -286,7 +286,7 @@ pub(crate) fn shortened(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::Row as StoredRow;
+    use crate::entry::Row;
     use crate::render::printable::steers;
     use expect_test::{Expect, expect};
     use proptest::prelude::*;
@@ -295,7 +295,7 @@ mod tests {
 
     fn event(ago: f64, kind: &str, user: &str, inside: &str) -> StoredEvent {
         let xml = format!("<audit-event type='{kind}' user='{user}'>{inside}</audit-event>");
-        StoredEvent::read(&StoredRow { key: String::new(), when: NOON - ago, with: None, xml }).unwrap()
+        StoredEvent::read(&Row { key: String::new(), when: NOON - ago, with: None, xml }).unwrap()
     }
 
     fn sample() -> Vec<StoredEvent> {

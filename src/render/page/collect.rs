@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::entry::StoredEvent;
 use crate::render::note::note;
 use crate::render::printable::printable;
-use crate::render::totals::tally::{Counts, Timeline};
+use crate::render::totals::tally::{Counts, Histogram};
 
 /// How many entries are kept behind a number.
 pub(super) const BEHIND: usize = 10;
@@ -30,7 +30,7 @@ const TEXT: usize = 200;
 
 /// An entry, as far as the report shows it. Its texts are printable, but not yet escaped for HTML.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Line {
+pub(super) struct EntryLine {
     pub(super) time: f64,
     pub(super) kind: String,
     pub(super) user: Option<String>,
@@ -40,7 +40,7 @@ pub(super) struct Line {
     pub(super) count: u64,
 }
 
-impl Line {
+impl EntryLine {
     fn of(event: &StoredEvent) -> Self {
         let text = |text: &String| shortened(&printable(text));
         Self {
@@ -65,7 +65,7 @@ fn shortened(text: &str) -> String {
 /// The newest of the entries behind a number.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent {
-    lines: Vec<Line>,
+    lines: Vec<EntryLine>,
     /// How many entries there were.
     pub(super) entries: u64,
     /// How many events that is.
@@ -88,11 +88,11 @@ impl Recent {
             self.lines.pop();
         }
         let place = self.lines.partition_point(|line| line.time >= event.time);
-        self.lines.insert(place, Line::of(event));
+        self.lines.insert(place, EntryLine::of(event));
     }
 
     /// The entries, newest first.
-    pub(super) fn lines(&self) -> &[Line] {
+    pub(super) fn lines(&self) -> &[EntryLine] {
         &self.lines
     }
 }
@@ -119,7 +119,7 @@ impl Groups {
     }
 
     /// The entries behind a name.
-    pub(super) fn behind(&self, name: &str) -> &[Line] {
+    pub(super) fn behind(&self, name: &str) -> &[EntryLine] {
         self.recent.get(name).map_or(&[], Recent::lines)
     }
 }
@@ -133,7 +133,7 @@ pub(super) struct Times {
 
 impl Times {
     /// Adds an entry that `timeline` has just counted at `clock`, in local time of the report's zone.
-    pub(super) fn add(&mut self, timeline: &Timeline, clock: i64, event: &StoredEvent) {
+    pub(super) fn add(&mut self, timeline: &Histogram, clock: i64, event: &StoredEvent) {
         if self.length != timeline.length() {
             self.length = timeline.length();
             let length = self.length;
@@ -148,9 +148,9 @@ impl Times {
     }
 
     /// The newest entries of the period that begins at `begin` and is `length` seconds long.
-    pub(super) fn behind(&self, begin: i64, length: i64) -> Vec<&Line> {
+    pub(super) fn behind(&self, begin: i64, length: i64) -> Vec<&EntryLine> {
         let within = |other: &&i64| (begin..begin.saturating_add(length)).contains(*other);
-        let mut lines: Vec<&Line> =
+        let mut lines: Vec<&EntryLine> =
             self.recent.keys().filter(within).filter_map(|begin| self.recent.get(begin)).flat_map(Recent::lines).collect();
         lines.sort_by(|a, b| b.time.total_cmp(&a.time));
         lines.truncate(BEHIND);
@@ -175,7 +175,7 @@ pub(super) struct Travels {
 #[derive(Clone, Debug)]
 struct Stay {
     country: String,
-    first: Line,
+    first: EntryLine,
 }
 
 impl Travels {
@@ -188,15 +188,15 @@ impl Travels {
         let stays = self.accounts.entry(user.clone()).or_default();
         let room = stays.len() < COUNTRIES;
         match stays.iter_mut().find(|stay| stay.country == *country) {
-            Some(stay) if event.time < stay.first.time => stay.first = Line::of(event),
+            Some(stay) if event.time < stay.first.time => stay.first = EntryLine::of(event),
             Some(_) => {}
-            None if room => stays.push(Stay { country: country.clone(), first: Line::of(event) }),
+            None if room => stays.push(Stay { country: country.clone(), first: EntryLine::of(event) }),
             None => self.incomplete = true,
         }
     }
 
     /// The first login of each account from each country except its first country, newest first.
-    pub(super) fn arrivals(&self) -> Vec<&Line> {
+    pub(super) fn arrivals(&self) -> Vec<&EntryLine> {
         let mut arrivals = Vec::new();
         for stays in self.accounts.values() {
             let home = stays.iter().map(|stay| stay.first.time).fold(f64::INFINITY, f64::min);
@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn entries_behind_a_stretch_of_time_survive_longer_buckets() {
-        let (mut times, mut timeline) = (Times::default(), Timeline::default());
+        let (mut times, mut timeline) = (Times::default(), Histogram::default());
         for number in 0..5000 {
             timeline.add(number * 60, 1, 0);
             times.add(&timeline, number * 60, &event(f64::from(u32::try_from(number * 60).unwrap()), "x"));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::collect::{Groups, Line};
+use super::collect::{EntryLine, Groups};
 use crate::render::printable::printable;
 use crate::render::taxonomy::{Outcome, meaning};
 use crate::render::totals::tally::{Bucket, grouped};
@@ -46,7 +46,7 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
 }
 
 /// Entries as a list.
-pub(super) fn push_lines<'a>(page: &mut String, lines: impl IntoIterator<Item = &'a Line>, zone: Zone) {
+pub(super) fn push_lines<'a>(page: &mut String, lines: impl IntoIterator<Item = &'a EntryLine>, zone: Zone) {
     page.push_str("<ol class=\"lines\">\n");
     for line in lines {
         let class = if meaning(&line.kind).outcome == Outcome::Failure { " class=\"bad\"" } else { "" };
@@ -73,7 +73,7 @@ pub(super) fn push_lines<'a>(page: &mut String, lines: impl IntoIterator<Item = 
 }
 
 /// The entries behind a number, as a section that can be opened.
-pub(super) fn push_behind<'a>(page: &mut String, lines: impl ExactSizeIterator<Item = &'a Line>, zone: Zone) {
+pub(super) fn push_behind<'a>(page: &mut String, lines: impl ExactSizeIterator<Item = &'a EntryLine>, zone: Zone) {
     let title = match lines.len() {
         0 => return,
         1 => "Newest entry".to_owned(),

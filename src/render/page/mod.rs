@@ -18,7 +18,7 @@ use crate::render::totals::stats::period;
 use crate::render::totals::tally::grouped;
 use crate::render::totals::{Totals, clock, network};
 use crate::time::zone::Zone;
-use collect::{BEHIND, Groups, Line, Recent, Silences, Times, Travels};
+use collect::{BEHIND, EntryLine, Groups, Recent, Silences, Times, Travels};
 use markup::{Ranked, counted, foreign, percent, push_behind, push_chart, push_lines, text};
 
 const HEAD: &str = include_str!("page.html");
@@ -253,7 +253,7 @@ impl Report {
     }
 
     /// The newest of some entries, and how many there are in all.
-    fn push_some(&self, page: &mut String, lines: &[&Line], all: u64) {
+    fn push_some(&self, page: &mut String, lines: &[&EntryLine], all: u64) {
         let shown = lines.len().min(ARRIVALS);
         if all > shown as u64 {
             let _ = writeln!(page, "<p class=\"hint\">The newest {shown} of {}.</p>", grouped(all));

@@ -6,7 +6,7 @@ pub mod tally;
 use crate::address::{FALLBACK_IPV4_PREFIX, FALLBACK_IPV6_PREFIX, Policy, parse};
 use crate::entry::StoredEvent;
 use crate::render::taxonomy::{Outcome, meaning};
-use crate::render::totals::tally::{Counts, Timeline};
+use crate::render::totals::tally::{Counts, Histogram};
 use crate::time::zone::Zone;
 
 /// Totals over entries. A summary counts as the number of its events.
@@ -30,7 +30,7 @@ pub struct Totals {
     /// Events by country.
     pub countries: Counts,
     /// Events over time, in local time of the zone.
-    pub timeline: Timeline,
+    pub timeline: Histogram,
 }
 
 impl Totals {
@@ -47,7 +47,7 @@ impl Totals {
             users: Counts::default(),
             networks: Counts::default(),
             countries: Counts::default(),
-            timeline: Timeline::default(),
+            timeline: Histogram::default(),
         }
     }
 

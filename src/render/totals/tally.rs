@@ -116,18 +116,18 @@ const DAY: i64 = 86_400;
 
 /// Events over time. Buckets become longer before there are too many of them.
 #[derive(Clone, Debug)]
-pub struct Timeline {
+pub struct Histogram {
     length: i64,
     buckets: BTreeMap<i64, Bucket>,
 }
 
-impl Default for Timeline {
+impl Default for Histogram {
     fn default() -> Self {
         Self { length: 60, buckets: BTreeMap::new() }
     }
 }
 
-impl Timeline {
+impl Histogram {
     /// Counts events at `time`, in seconds. Buckets of days begin at midnight of the zone that the times are in.
     pub fn add(&mut self, time: i64, events: u64, failures: u64) {
         let bucket = self.buckets.entry(time.div_euclid(self.length)).or_default();
@@ -247,12 +247,12 @@ mod tests {
 
     #[test]
     fn a_timeline_has_every_bucket_from_the_first_to_the_last() {
-        let mut timeline = Timeline::default();
+        let mut timeline = Histogram::default();
         timeline.add(0, 1, 0);
         timeline.add(7200, 2, 1);
         let bucket = |events, failures| Bucket { events, failures };
         assert_eq!(timeline.buckets(5), (vec![(0, bucket(1, 0)), (3600, bucket(0, 0)), (7200, bucket(2, 1))], 3600));
-        assert_eq!(Timeline::default().buckets(10).0, []);
+        assert_eq!(Histogram::default().buckets(10).0, []);
     }
 
     proptest! {
@@ -274,7 +274,7 @@ mod tests {
 
         #[test]
         fn a_timeline_loses_nothing(times in prop::collection::vec((-10_000_000i64..10_000_000, 1u64..4), 1..3000), limit in 2usize..200) {
-            let mut timeline = Timeline::default();
+            let mut timeline = Histogram::default();
             for (time, events) in &times {
                 timeline.add(*time, *events, events / 2);
             }
