@@ -1,12 +1,13 @@
 //! What is stored of addresses: the policy of their retention class, keyed hashes, and locations.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use once_cell::unsync::OnceCell;
 
+use super::warnings::Warnings;
 use super::{Host, Recorder};
 use crate::address::hash_key::{HashKey, HashKeyError};
 use crate::address::location::{Database, Location, LocationError, USUAL_PLACES};
@@ -36,8 +37,6 @@ pub(super) struct Key {
     /// The file as it was when the key was read.
     stamp: Option<Stamp>,
     key: OnceCell<HashKey>,
-    /// Whether the operator was told that there is no key.
-    is_told: bool,
 }
 
 impl Key {
@@ -69,58 +68,35 @@ impl Key {
 pub(super) struct SharedDatabase {
     path: PathBuf,
     database: OnceCell<Database>,
-    /// Why it is not used.
-    failure: RefCell<Option<Failure>>,
+    /// Set if it can't be used.
+    failure: Cell<Option<Failure>>,
 }
 
-#[derive(Debug)]
-struct Failure {
-    /// The file as it was then. `None` if there was no file.
-    stamp: Option<Stamp>,
-    /// The cause, for the operator.
-    cause: String,
-    /// Whether the operator was told.
-    is_told: bool,
-}
+/// The file as it was when it could not be used. `None` if there was no file.
+type Failure = Option<Stamp>;
 
 impl SharedDatabase {
     fn new(path: &Path) -> Self {
         Self { path: path.to_owned(), ..Self::default() }
     }
 
-    /// One that turned out to be damaged, which the operator was told.
-    fn damaged(path: &Path, cause: String) -> Self {
-        let failure = Failure { stamp: Disk.stamp(path), cause, is_told: true };
-        Self { failure: RefCell::new(Some(failure)), ..Self::new(path) }
+    /// One that turned out to be damaged.
+    fn damaged(path: &Path) -> Self {
+        Self { failure: Cell::new(Some(Disk.stamp(path))), ..Self::new(path) }
     }
 
     /// The database. Returns `None` if it can't be opened.
-    fn get(&self) -> Option<&Database> {
-        let has_failed_so = |stamp| self.failure.borrow().as_ref().is_some_and(|failure| failure.stamp == stamp);
-        if self.database.get().is_none() && has_failed_so(Disk.stamp(&self.path)) {
+    fn get(&self, warnings: &Warnings) -> Option<&Database> {
+        if self.database.get().is_none() && self.failure.get().is_some_and(|stamp| stamp == Disk.stamp(&self.path)) {
             return None;
         }
         let opened = self.database.get_or_try_init(|| Database::open(&self.path));
-        opened.map_err(|error| self.fail(error.to_string())).ok()
-    }
-
-    fn fail(&self, cause: String) {
-        let mut failure = self.failure.borrow_mut();
-        let is_told = failure.as_ref().is_some_and(|before| before.is_told && before.cause == cause);
-        *failure = Some(Failure { stamp: Disk.stamp(&self.path), cause, is_told });
-    }
-
-    /// Whether it has a failure that the operator was not told.
-    pub(super) fn is_untold(&self) -> bool {
-        self.failure.borrow().as_ref().is_some_and(|failure| !failure.is_told)
-    }
-
-    /// What the operator should be told of it, once for each cause.
-    pub(super) fn warning(&self) -> Option<String> {
-        let mut failure = self.failure.borrow_mut();
-        let failure = failure.as_mut().filter(|failure| !failure.is_told)?;
-        failure.is_told = true;
-        Some(format!("Locations are not stored: {}", failure.cause))
+        let failed = |error: LocationError| {
+            self.failure.set(Some(Disk.stamp(&self.path)));
+            let cause = error.to_string();
+            warnings.once(&self.path.to_string_lossy(), &cause, || format!("Locations are not stored: {cause}"));
+        };
+        opened.map_err(failed).ok()
     }
 }
 
@@ -134,8 +110,8 @@ impl Recorder {
 
     /// Looks whether the file of a host's key has changed since it was read, and reads it then. Returns `None` if it has not
     /// changed, `Some(Some((old, new)))` with the names of both keys if one has replaced the other, and `Some(None)` otherwise.
-    pub fn look_at_key(&mut self, host: &str) -> Option<Option<(String, String)>> {
-        let host = self.hosts.get_mut(host)?;
+    pub fn look_at_key(&mut self, name: &str) -> Option<Option<(String, String)>> {
+        let host = self.hosts.get_mut(name)?;
         let path = host.key.path.clone()?;
         let stamp = self.files.stamp(&path);
         if stamp == host.key.stamp {
@@ -144,7 +120,8 @@ impl Recorder {
         let read = HashKey::read(&*self.files, &path).ok().flatten();
         let both = host.key.get().zip(read.as_ref()).filter(|(old, new)| old != new).map(|(old, new)| (old.id(), new.id()));
         host.cache.forget_addresses();
-        host.key = Key { path: Some(path), stamp, key: read.map_or_else(OnceCell::new, OnceCell::with_value), is_told: false };
+        self.warnings.forget(&subject_of_key(name));
+        host.key = Key { path: Some(path), stamp, key: read.map_or_else(OnceCell::new, OnceCell::with_value) };
         Some(both)
     }
 
@@ -152,12 +129,11 @@ impl Recorder {
     pub(super) fn key(&mut self, name: &str, what: &str) -> Option<&HashKey> {
         let Self { hosts, files, warnings, .. } = self;
         let key = &mut hosts.get_mut(name)?.key;
-        if let Err(error) = key.get_or_make(&**files)
-            && !std::mem::replace(&mut key.is_told, true)
-        {
-            warnings.push(format!("{what} of {name} are not stored, as there is no key to hash them with: {error}"));
+        if let Err(error) = key.get_or_make(&**files) {
+            let line = || format!("{what} of {name} are not stored, as there is no key to hash them with: {error}");
+            warnings.once(&subject_of_key(name), "", line);
         }
-        hosts.get(name)?.key.get()
+        key.get()
     }
 
     /// The hash of an address, under a key that is made if there is none.
@@ -202,39 +178,39 @@ impl Recorder {
     pub(super) fn is_final(&self, name: &str, class: &str, stored: &StoredAddress) -> bool {
         let Some(host) = self.hosts.get(name) else { return false };
         let lacks_hash = stored.hash.is_none() && host.settings.retention.rules(class).addresses == Policy::Hash;
-        let lacks_location = stored.location.is_none() && host.database.as_ref().is_some_and(|database| database.get().is_none());
+        let lacks_location =
+            stored.location.is_none() && host.database.as_ref().is_some_and(|database| database.get(&self.warnings).is_none());
         stored.is_unreadable || !lacks_hash && !lacks_location
     }
 
     /// Counts an event of `host` whose address could not be read.
     pub fn count_unreadable(&mut self, host: &str) {
-        let unreadable = self.unreadable.entry(host.to_owned()).or_default();
-        unreadable.count = unreadable.count.saturating_add(1);
+        let count = self.unreadable.entry(host.to_owned()).or_default();
+        *count = count.saturating_add(1);
     }
 
     /// How many events of `host` had an address that could not be read, since the log was made.
     #[must_use]
     pub fn unreadable(&self, host: &str) -> u64 {
-        self.unreadable.get(host).map_or(0, |unreadable| unreadable.count)
+        self.unreadable.get(host).copied().unwrap_or_default()
     }
 
     fn report_unreadable(&mut self, host: &str, text: &str) {
-        let unreadable = self.unreadable.entry(host.to_owned()).or_default();
-        if !std::mem::replace(&mut unreadable.is_told, true) {
-            self.warnings.push(format!(
+        self.warnings.once(&format!("addresses of {host}"), "", || {
+            format!(
                 "The address of a client of {host} can't be read, it has the form \"{}\"; such addresses are counted and not stored. \
                  Check what the proxy in front of Prosody sends as the client's address.",
                 address::shape(text)
-            ));
-        }
+            )
+        });
     }
 
     /// The location of an address.
     fn location(&mut self, name: &str, address: IpAddr) -> Option<Location> {
         let shared = Rc::clone(self.hosts.get(name)?.database.as_ref()?);
-        shared.get()?.lookup(address).unwrap_or_else(|error| {
-            self.warnings.push(format!("Locations are not stored any more: {error}"));
-            self.drop_database(&shared.path, &error);
+        shared.get(&self.warnings)?.lookup(address).unwrap_or_else(|error| {
+            self.warnings.add(format!("Locations are not stored any more: {error}"));
+            self.drop_database(&shared.path);
             None
         })
     }
@@ -247,7 +223,7 @@ impl Recorder {
             Locations::File(path) => path.as_path(),
             Locations::Usual => Database::usual_place()?,
             Locations::Wanted => Database::usual_place().or_else(|| {
-                self.warnings.push(format!(
+                self.warnings.add(format!(
                     "Locations of {host} are not stored: there is no database at {}. Set audit_log_location_database to one.",
                     USUAL_PLACES.join(" or ")
                 ));
@@ -256,17 +232,22 @@ impl Recorder {
         };
         let shared = self.databases.entry(path.to_owned()).or_insert_with(|| Rc::new(SharedDatabase::new(path)));
         if !path.exists() {
-            shared.get();
+            shared.get(&self.warnings);
         }
         Some(Rc::clone(shared))
     }
 
     /// A database that is damaged in one place isn't asked again before its file has changed: it would warn at every event.
-    fn drop_database(&mut self, path: &Path, error: &LocationError) {
-        let damaged = Rc::new(SharedDatabase::damaged(path, error.to_string()));
+    fn drop_database(&mut self, path: &Path) {
+        let damaged = Rc::new(SharedDatabase::damaged(path));
         let used = self.databases.values_mut().chain(self.hosts.values_mut().filter_map(|host| host.database.as_mut()));
         used.filter(|shared| shared.path == path).for_each(|shared| *shared = Rc::clone(&damaged));
     }
+}
+
+/// The subject of warnings about the key of a host.
+pub(super) fn subject_of_key(host: &str) -> String {
+    format!("key of {host}")
 }
 
 /// How addresses are stored in entries of that type. A host that is not configured yet must not store them by accident.
@@ -276,9 +257,9 @@ fn policy_of(host: Option<&Host>, kind: &str) -> Policy {
 }
 
 /// What is stored of an address or its network in an entry of that type.
-pub(super) fn described(host: Option<&Host>, kind: &str, address: IpAddr, part: Part) -> Described {
+pub(super) fn described(host: Option<&Host>, warnings: &Warnings, kind: &str, address: IpAddr, part: Part) -> Described {
     let policy = policy_of(host, kind);
-    let location = || host?.database.as_ref()?.get()?.lookup(address).ok().flatten();
+    let location = || host?.database.as_ref()?.get(warnings)?.lookup(address).ok().flatten();
     match part {
         Part::Address => (policy.apply(address), location()),
         Part::Network => (policy.apply_to_network(address), location()),
@@ -408,7 +389,8 @@ mod tests {
         std::fs::rename(folder.join("new"), &path).unwrap();
         assert_eq!(country().as_deref(), Some("DE"));
         let warnings = recorder.take_warnings();
-        assert!(matches!(warnings.as_slice(), [line] if line.contains("places.mmdb")), "{warnings:?}");
+        // One line for the missing file, and one for the damaged one.
+        assert!(warnings.len() == 2 && warnings.iter().all(|line| line.contains("places.mmdb")), "{warnings:?}");
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

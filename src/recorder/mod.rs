@@ -5,6 +5,7 @@ mod cache;
 pub mod entries;
 pub mod summaries;
 pub mod trouble;
+mod warnings;
 
 use std::collections::HashMap;
 use std::io;
@@ -23,7 +24,8 @@ use crate::recorder::cache::Cache;
 use crate::recorder::trouble::Trouble;
 use crate::time::{date_time, whole_seconds};
 pub use addresses::StoredAddress;
-use addresses::{Key, SharedDatabase, described};
+use addresses::{Key, SharedDatabase, described, subject_of_key};
+use warnings::Warnings;
 
 /// The state of the audit log of one server.
 #[derive(Debug)]
@@ -38,8 +40,9 @@ pub struct Recorder {
     pub trouble: Trouble,
     /// What is not stored because it happens too often.
     pub flood: Control,
-    unreadable: HashMap<String, Unreadable>,
-    warnings: Vec<String>,
+    /// How many events of each host had an address that could not be read.
+    unreadable: HashMap<String, u64>,
+    warnings: Warnings,
 }
 
 impl Default for Recorder {
@@ -55,15 +58,6 @@ struct Host {
     database: Option<Rc<SharedDatabase>>,
     key: Key,
     cache: Cache,
-}
-
-/// Addresses of one host that could not be read.
-#[derive(Debug, Default)]
-struct Unreadable {
-    /// How many events had such an address.
-    count: u64,
-    /// Whether the operator was told.
-    is_told: bool,
 }
 
 /// What stands for a name that is no account.
@@ -97,7 +91,7 @@ impl Recorder {
             ids: ContextV7::new(),
             trouble: Trouble::default(),
             unreadable: HashMap::new(),
-            warnings: Vec::new(),
+            warnings: Warnings::default(),
         }
     }
 
@@ -107,6 +101,7 @@ impl Recorder {
         let database = self.database(host, &settings.locations);
         let placement = Placement::new(settings.layout);
         self.flood.configure(host, settings.flood, settings.repeats, &settings.retention);
+        self.warnings.forget(&subject_of_key(host));
         let key = Key::new(key);
         self.hosts.insert(host.to_owned(), Host { settings, placement, database, key, cache: Cache::default() });
         self.look_at_key(host);
@@ -136,7 +131,8 @@ impl Recorder {
             }
             None => {
                 self.hosts.clear();
-                self.databases.clear();
+                let Self { databases, warnings, .. } = self;
+                databases.drain().for_each(|(path, _)| warnings.forget(&path.to_string_lossy()));
             }
         }
     }
@@ -176,8 +172,9 @@ impl Recorder {
 
     /// The summaries of a host that are due, see [`Control::due`]; `unix` is the time in UNIX seconds.
     pub fn summaries(&mut self, host: &str, now: f64, unix: f64, closing: bool) -> Vec<FloodSummary> {
-        let known = self.hosts.get(host);
-        self.flood.due(host, now, closing, &|kind, address, part| described(known, kind, address, part), || id_at(&self.ids, unix))
+        let (known, warnings) = (self.hosts.get(host), &self.warnings);
+        self.flood
+            .due(host, now, closing, &|kind, address, part| described(known, warnings, kind, address, part), || id_at(&self.ids, unix))
     }
 
     /// Writes down what is being counted on a host, see [`Control::checkpoint`].
@@ -186,8 +183,8 @@ impl Recorder {
     ///
     /// [`io::Error`] where the file can't be written.
     pub fn checkpoint(&mut self, host: &str, path: &Path, now: f64, closing: bool) -> io::Result<()> {
-        let known = self.hosts.get(host);
-        self.flood.checkpoint(host, path, now, closing, &|kind, address, part| described(known, kind, address, part))
+        let (known, warnings) = (self.hosts.get(host), &self.warnings);
+        self.flood.checkpoint(host, path, now, closing, &|kind, address, part| described(known, warnings, kind, address, part))
     }
 
     /// The name of the retention class of an event type on `host`.
@@ -199,14 +196,12 @@ impl Recorder {
     /// Whether there is something that an operator should be told.
     #[must_use]
     pub fn is_warned(&self) -> bool {
-        !self.warnings.is_empty() || self.databases.values().any(|database| database.is_untold())
+        !self.warnings.is_empty()
     }
 
     /// What an operator should be told, since this was last asked.
     pub fn take_warnings(&mut self) -> Vec<String> {
-        let mut warnings = std::mem::take(&mut self.warnings);
-        warnings.extend(self.databases.values().filter_map(|database| database.warning()));
-        warnings
+        self.warnings.take()
     }
 
     fn host(&mut self, name: &str) -> &mut Host {
