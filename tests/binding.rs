@@ -198,7 +198,7 @@ fn any_bytes_in_any_place_are_stored_as_xml_text() {
 }
 
 #[test]
-fn what_lua_throws_never_leaves_the_log() {
+fn errors_in_lua_never_leave_the_log() {
     check(
         r#"
         local test = ...

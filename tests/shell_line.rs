@@ -25,7 +25,7 @@ proptest! {
 }
 
 #[test]
-fn what_broke_it_once_does_not() {
+fn inputs_that_once_broke_it() {
     for text in [
         "",
         "\"",

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_said_and_left_alone() {
+    fn a_file_without_a_key_is_reported_and_not_changed() {
         let folder = folder("damaged");
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("audit.key");

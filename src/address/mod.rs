@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shape_does_not_show_what_it_is_of() {
+    fn a_shape_does_not_reveal_the_text() {
         for (text, expected) in [("203.0.113.7;51008", "999.9.999.9;99999"), ("_Hidden\u{1b}ü日", "_aaaaaa?aa"), ("", "")] {
             assert_eq!(shape(text), expected);
         }
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_stored_is_cut_further_and_never_widened() {
+    fn a_stored_address_is_only_shortened_further() {
         let prefix = Policy::prefix(None, None);
         for (policy, stored, expected) in [
             (prefix, "203.0.113.80", Some("203.0.113.0/24")),
@@ -399,7 +399,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_port_changes_nothing(v4 in any::<u32>(), v6 in any::<u128>(), port in any::<u16>()) {
+        fn a_port_does_not_change_the_address(v4 in any::<u32>(), v6 in any::<u128>(), port in any::<u16>()) {
             let (v4, v6) = (Ipv4Addr::from(v4), Ipv6Addr::from(v6));
             prop_assert_eq!(parse(&format!("{v4}:{port}")), Some(IpAddr::V4(v4)));
             prop_assert_eq!(parse(&format!("[{v6}]:{port}")), Some(IpAddr::V6(v6).to_canonical()));

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_is_what_was_said() {
+    fn flags_become_a_filter() {
         let line = "--since 2d --until 2026-11-24T10:00 --zone +02:00 --type new-client,user-* --ip 203.0.113.7,2001:db8::/32 --source mod_audit \
             --client abc --country IT,de --actor nurse@* --class failures --text Foo --oldest-first --utc example.com";
         let filter = show(line).request.filter;
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_says_nothing_of_texts() {
+    fn the_recorded_request_hides_the_text_that_was_searched_for() {
         let show = Command::parse(["--text", "Tr0ub4dor --user=x", "--client", "a  b", "--user=juliet", "example.com"], NOON);
         let Ok(Command::Show(show)) = show else { panic!() };
         assert_eq!(
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn an_action_takes_nothing_but_a_host() {
+    fn an_action_takes_only_a_host() {
         for action in ["prune", "new-key", "events"] {
             let goes_with = |flag: &Flag| {
                 flag.name == "help" || flag.name == action || action == "prune" && matches!(flag.name, "trust-clock" | "host-data")
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_one_line_that_says_why() {
+    fn wrong_arguments_are_refused_in_one_line() {
         let errors: Vec<String> = [
             "",
             "--bom example.com",

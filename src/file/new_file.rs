@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use thiserror::Error;
 
+use super::ownership::folder_of;
+
 /// How many bytes are copied at once, if a copy is needed.
 const CHUNK: usize = 1 << 16;
 
@@ -157,10 +159,6 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
-fn folder_of(target: &Path) -> &Path {
-    target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
-}
-
 fn temporary_name(target: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(target.file_name().unwrap_or_default());
@@ -221,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_there_whole_and_for_its_owner() {
+    fn a_finished_file_is_complete_and_private() {
         let folder = Folder::new("whole");
         let target = folder.0.join("x.json");
         let mut file = NewFile::create(&target).unwrap();
@@ -234,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_stays_of_a_file_that_is_not_finished() {
+    fn an_unfinished_file_leaves_nothing() {
         let folder = Folder::new("dropped");
         NewFile::create(&folder.0.join("x")).unwrap().write(b"a").unwrap();
         assert_eq!(folder.names(), Vec::<String>::new());
@@ -264,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_ends_when_the_process_is_told_to_end() {
+    fn a_copy_is_interrupted_when_the_process_must_end() {
         let folder = Folder::new("stopped");
         let mut file = unlinked(&folder.0.join("x"));
         file.write(&vec![b'a'; 3 * CHUNK]).unwrap();
@@ -298,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_where_nothing_can_be_made_is_named() {
+    fn a_folder_that_cannot_be_written_is_named_in_the_error() {
         let error = NewFile::create(Path::new("/no/such/folder/x")).unwrap_err().to_string();
         assert!(error.starts_with("/no/such/folder/x: No such file"), "{error}");
         assert!(matches!(NewFile::create(Path::new("/")), Err(OutputError::Exists(_))));

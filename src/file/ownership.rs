@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_root_makes_belongs_to_the_owner_of_the_folder() {
+    fn files_that_root_makes_belong_to_the_owner_of_the_folder() {
         let Some(folder) = folder_of_other("made") else { return };
         let path = folder.join("file");
         make_file(OpenOptions::new().write(true), &path).unwrap();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_belongs_to_root_and_has_one_name_is_given() {
+    fn only_files_of_root_with_one_name_are_given_away() {
         let Some(folder) = folder_of_other("given") else { return };
         let elsewhere = folder.with_extension("elsewhere");
         let _ = fs::remove_dir_all(&elsewhere);

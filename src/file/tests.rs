@@ -42,7 +42,7 @@ fn a_file_is_made_once() {
 }
 
 #[test]
-fn appends_go_to_the_end_whoever_writes() {
+fn appends_of_two_handles_go_to_the_end() {
     on_each("appends", |files, folder| {
         let path = folder.join("a");
         let mut one = files.create_new(&path, Access::Append).unwrap();

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_before_is_of_another_account() {
+    fn earlier_entries_are_about_another_account() {
         let at = |id| Position::of(&row(id, NOON, ">"));
         let registered = Beginning::with(at(5), "user-registered");
         for end in ENDS {
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_counted_or_happened_before_is_of_another_account_too() {
+    fn earlier_events_in_late_entries_are_about_another_account() {
         let beginning = Beginning::at(NOON);
         let repeated = |first: &str| row(1, NOON + 9.0, &format!("><repeated count='3' {first}/>"));
         assert!(admits(&beginning, &repeated("first='2026-11-24T12:00:01Z'")));

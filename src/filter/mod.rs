@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lacks_a_field_fits_no_filter_of_it() {
+    fn an_entry_without_a_field_matches_no_filter_of_it() {
         let row = Row { with: None, xml: "<audit-event type='t'/>".to_owned(), ..row() };
         for filter in [
             Filter { users: patterns(&["*"]), ..Filter::default() },
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_found_by_what_happened_in_it() {
+    fn a_query_for_a_day_finds_the_events_of_that_day() {
         assert_eq!(position(NOON - 60.0, NOON), NOON - 60.0);
         assert_eq!(position(NOON - 90_000.0, NOON), NOON, "recorded another day");
         assert_eq!(position(NOON + 60.0, NOON), NOON, "not before it happens");

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_entry_is_refused() {
+    fn text_that_is_not_a_position_is_refused() {
         for text in ["", "x", "1000", "1000/", "1000//", "x/y", "inf/x", "d4565fa7-4d72-4749-b3d3-740edbf87770"] {
             assert_eq!(text.parse::<Position>(), Err(PositionError), "{text}");
         }

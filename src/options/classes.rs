@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_in_one_line_and_the_rest_is_used() {
+    fn each_wrong_value_is_one_line_and_the_others_are_used() {
         let good = || ("types", text("user-*"));
         let rows = [
             (text("7d"), "audit_log_classes is \"7d\""),

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_set_gives_the_defaults() {
+    fn without_options_the_defaults_are_used() {
         assert_eq!(read(&[]), (Settings::default(), vec![]));
     }
 
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn the_legacy_databases_are_named_once_each_with_what_to_use() {
+    fn options_for_legacy_databases_are_refused_with_a_replacement() {
         let (_, refused) = read(&[("geoip_ipv4_country", text("/usr/share/GeoIP/GeoIP.dat"))]);
         assert!(
             matches!(refused.as_slice(), [line] if line.contains("geoip_ipv4_country") && line.contains("audit_log_location_database"))

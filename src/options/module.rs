@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_log_reads_is_not_for_modules() {
+    fn options_of_the_log_are_not_for_modules() {
         assert_eq!(for_module("audit_log_ips", &Value::Nil), None);
         assert_eq!(for_module("audit_log_something", &Value::Nil), None);
     }

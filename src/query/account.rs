@@ -38,7 +38,7 @@ mod tests {
     const NOON: f64 = 1_795_521_600.0;
 
     #[test]
-    fn where_beginnings_expire_nothing_older_is_known_to_be_of_the_account() {
+    fn the_horizon_is_where_beginnings_of_accounts_expire() {
         let rules = |days: f64| Rules { expires_after: Period::Seconds(days * 86_400.0), ..Rules::default() };
         let class = |types: &str, days| {
             let types = TypePattern::new(types).into_iter().collect();

@@ -453,7 +453,7 @@ mod tests {
     fn nothing(_: &mut Log, _: usize) {}
 
     #[test]
-    fn what_comes_late_is_shown_where_it_comes() {
+    fn a_late_entry_is_shown_when_it_arrives() {
         let (mut log, follower) = (Log::default(), follower());
         log.record("events", NOON, NOON);
         log.hand_over(1, true);
@@ -499,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_ids_that_are_remembered_are_bounded() {
         let mut seen = SeenIds::default();
         (0..MOST_SEEN as u128 + 50).for_each(|id| assert!(seen.insert(Some(id))));
         assert_eq!((seen.order.len(), seen.ids.len()), (MOST_SEEN, MOST_SEEN));

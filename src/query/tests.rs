@@ -118,7 +118,7 @@ fn summary(number: usize, when: f64, users: &[&str], others: bool) -> Row {
 }
 
 #[test]
-fn what_sums_up_events_of_an_account_is_found_with_those_of_it_alone() {
+fn summaries_that_include_an_account_are_found_with_its_own_entries() {
     let mut store = Store::default();
     let day = "@events.2026-11-24";
     store.add(Some(day), row(0, NOON - 50.0, Some("juliet@example.com")));
@@ -213,7 +213,7 @@ fn each_class_expires_by_itself_wherever_its_entries_lie() {
 }
 
 #[test]
-fn what_was_recorded_later_than_it_happened_is_found_by_when_it_happened() {
+fn an_event_that_was_recorded_late_is_found_by_the_time_it_happened() {
     let mut store = Store::default();
     let hour = 3600.0;
     // The last two: the clock was set back by two hours.
@@ -302,7 +302,7 @@ fn of_one_second_the_newer_id_is_the_newer_entry() {
 }
 
 #[test]
-fn what_waits_in_the_journal_is_shown_once() {
+fn entries_in_the_journal_are_shown_once() {
     let mut store = Store::default();
     for number in 1..=2 {
         store.add(Some("@events.2026-11-24"), row_with_id(number, NOON - 3.0 + number as f64, None));
@@ -488,7 +488,7 @@ fn naive(rows: &[(Option<String>, Row)], request: &Request, cutoff: f64) -> Vec<
 
 proptest! {
     #[test]
-    fn a_query_equals_a_naive_one((store, journal, rows) in logs(), request in requests(), days in prop::option::of(1u32..6)) {
+    fn a_query_finds_the_same_as_a_naive_one((store, journal, rows) in logs(), request in requests(), days in prop::option::of(1u32..6)) {
         // The driver is asked for "@", and does not give what has nothing there: the log always has something.
         prop_assume!(request.filter.global != Some(true) || rows.iter().all(|(_, row)| row.with.is_some()));
         let expires_after = days.map_or(Period::Never, |days| Period::Seconds(f64::from(days) * DAY));
@@ -501,7 +501,7 @@ proptest! {
 
     /// The archive of the community's modules and the journal are in the order of writing, whatever the clock did.
     #[test]
-    fn a_clock_that_was_set_back_hides_nothing(entries in prop::collection::vec(0u32..2 * 86_400, 0..300), split in 0usize..300, (since, until) in (0u32..2 * 86_400, 0u32..2 * 86_400), oldest_first in any::<bool>()) {
+    fn entries_are_found_although_the_clock_was_set_back(entries in prop::collection::vec(0u32..2 * 86_400, 0..300), split in 0usize..300, (since, until) in (0u32..2 * 86_400, 0u32..2 * 86_400), oldest_first in any::<bool>()) {
         let mut entries = entries;
         entries.sort_by_key(|ago| u32::MAX - ago);
         let (mut store, mut journal, mut wanted) = (Store::default(), Vec::new(), Vec::new());

@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_secret() {
+    fn unknown_arguments_are_secret() {
         let create = find("user", "create").unwrap();
         assert_eq!((0..4).map(|place| create.hides(place)).collect::<Vec<_>>(), [false, true, false, true]);
         assert_eq!((create.form(3), create.least()), (None, 1));

@@ -182,7 +182,7 @@ mod tests {
         Known { hosts: Some(&|host| matches!(host, "example.com" | "muc.example.com" | "lan")), command: &|_, _| false };
 
     #[test]
-    fn what_has_the_form_is_shown() {
+    fn text_of_the_expected_form_is_shown() {
         let unknown = Known::default();
         for (form, known, text, shown) in [
             (Form::Jid, &unknown, "romeo@example.com", "romeo@example.com"),
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_a_password_has_no_form() {
+    fn text_that_may_be_a_password_has_no_form() {
         let unknown = Known::default();
         let passwords = [
             "T0psecretA",

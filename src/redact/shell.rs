@@ -534,7 +534,7 @@ RET\13\0\092"}"#,
     }
 
     #[test]
-    fn what_the_server_has_is_known() {
+    fn hosts_and_commands_of_the_server_are_known() {
         let hosts = |host: &str| host == "example.com";
         let commands = |section: &str, name: &str| section == "vault" && name == "open";
         let known = Known { hosts: Some(&hosts), command: &commands };

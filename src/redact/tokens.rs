@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_stands_for_its_text() {
+    fn a_string_of_lua_is_unescaped() {
         for (string, text) in [
             (r#""a""#, Some("a")),
             (r#""a\"b\\c""#, Some("a\"b\\c")),

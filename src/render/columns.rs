@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_of_a_column_counts() {
+    fn flags_determine_the_columns() {
         let columns = Columns { chosen: None, said: vec![(Column::Ip, false), (Column::Note, true)] };
         let said: Vec<Option<bool>> = columns.wanted().into_iter().map(|(_, shown)| shown).collect();
         assert_eq!(said, [Some(true), Some(true), None, Some(false), None, Some(true)]);

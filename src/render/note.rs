@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_reads_well() {
+    fn the_note_of_a_summary_says_how_often_when_and_for_whom() {
         let note = |attributes: &str| {
             let xml = format!(
                 "<audit-event><repeated {attributes}><sample user='a'/></repeated><authentication mechanism='PLAIN'/></audit-event>"
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_say_what_was_recorded() {
+    fn notes_contain_the_details_and_the_actor() {
         for (detail, note) in [
             ("<note>restarted by root</note>", "restarted by root"),
             ("<invite-used token='abc'/>", "invite-used: token=abc"),

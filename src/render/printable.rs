@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_is_shown_as_its_number() {
+    fn control_characters_are_shown_as_numbers() {
         assert_eq!(printable("a\u{1b}[2Jb\u{7}\u{9b}\u{202e}c\nd\u{200b}"), "a\\u{1b}[2Jb\\u{7}\\u{9b}\\u{202e}c d\\u{200b}");
         assert!(('\0'..=char::MAX).filter(|c| c.is_control()).all(steers));
     }

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_always_one() {
+    fn a_time_out_of_range_is_written_as_the_beginning_of_unix_time() {
         for (time, text) in [
             (1_795_521_600.9, "2026-11-24T12:00:00Z"),
             (-1.0, "1969-12-31T23:59:59Z"),

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_period_is_refused() {
+    fn text_that_is_not_a_period_is_refused() {
         for text in ["", "soon", "-1", "-1d", "d", "5m", "1 fortnight", "28d!", "1d 2h", "1.5h", "0x10", "28 d ays", "∞"] {
             assert_eq!(Period::parse(text), Err(PeriodError), "{text}");
         }

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_none_is_shown_as_it_is() {
+    fn an_impossible_time_is_shown_unchanged() {
         assert_eq!(Zone::Local.show(f64::INFINITY).0, "inf");
     }
 }

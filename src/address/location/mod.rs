@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_autonomous_system_is_found_where_the_database_has_it() {
+    fn the_autonomous_system_is_found_if_the_database_has_it() {
         let database = database(&places::flat()).unwrap();
         let found = database.lookup(parse("203.0.113.80").unwrap()).unwrap().unwrap();
         assert_eq!(
@@ -207,7 +207,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
         #[test]
-        fn a_damaged_database_gives_an_error_or_a_place_but_never_a_panic(
+        fn a_damaged_database_is_an_error_and_never_a_panic(
             damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
             address in any::<u32>(),
         ) {

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_separates_is_escaped() {
+    fn separators_are_escaped() {
         let hostile = |text: &str| StoredEvent { kind: text.to_owned(), client: Some(text.to_owned()), ..StoredEvent::default() };
         let line = Cef::new("h").entries(&[hostile("a|b=c\\d\ne src=1.2.3.4")]);
         let (header, extension) = read(line.trim_end_matches('\n'));

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_like_a_formula_is_none() {
+    fn a_cell_never_begins_like_a_formula() {
         for (text, shown) in [
             ("=1+2", "'=1+2"),
             ("+1", "'+1"),

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_none_is_told_the_names() {
+    fn an_unknown_format_is_refused_with_the_list_of_formats() {
         assert_eq!(
             "yaml\u{1b}".parse::<Format>().unwrap_err().to_string(),
             format!("\"yaml\\u{{1b}}\" is not a format; the formats are {}", names())

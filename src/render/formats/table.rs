@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_cut_in_a_file() {
+    fn cells_are_not_cut_in_a_file() {
         check(
             Columns::default(),
             None,
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_live_is_shown_at_once() {
+    fn a_live_table_shows_rows_at_once() {
         let mut table = Table::new(Columns::default(), Some(120), Zone::Utc).live(true);
         assert_eq!(table.lines(&sample()[2..]).lines().count(), 2);
         assert_eq!((table.lines(&sample()).lines().count(), table.rest()), (3, String::new()));
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_later_keeps_its_columns() {
+    fn later_rows_keep_the_columns_of_the_first() {
         let many: Vec<StoredEvent> = (0..HELD).map(|n| event(n as f64, "server-stopped", "", "<note>x</note>")).collect();
         let mut table = Table::new(Columns::default(), Some(80), Zone::Utc);
         let first = table.lines(&many);

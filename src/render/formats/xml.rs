@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_break_the_document_goes_in_as_text() {
+    fn content_that_could_break_the_document_is_written_as_text() {
         for (xml, good) in [
             ("<a/>", true),
             ("<a b='1' xml:lang='de'><c>x &amp; &#228;</c></a>", true),

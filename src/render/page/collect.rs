@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_country_of_an_account_is_none_that_is_new() {
+    fn the_first_country_of_an_account_is_not_a_new_one() {
         let login =
             |time: f64, country: &str| StoredEvent { user: Some("a@b".to_owned()), country: Some(country.to_owned()), ..event(time, "x") };
         for order in [[3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0]] {

@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_says_what_is_in_the_log() {
+    fn a_report_has_the_content_of_the_log() {
         expect![[r#"
             Audit log of example.com
             2026-11-24 11:00:00 to 2026-11-24 12:00:00, UTC
@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_says_what_the_log_suffers() {
+    fn a_report_shows_losses_crashes_and_gaps() {
         let kind = |ago: f64, kind: &str, inside: &str| {
             sample::event(ago, "events", None, &format!("<audit-event type='{kind}'>{inside}</audit-event>"))
         };
@@ -520,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_nothing_says_so() {
+    fn a_report_without_entries_says_so() {
         assert!(words(&page(&[])).contains("No entries"));
     }
 
@@ -528,7 +528,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn nothing_from_the_log_is_markup(mut events in prop::collection::vec(sample::any_event(), 1..12), kinds in prop::collection::vec(0usize..7, 12)) {
+        fn text_from_the_log_is_never_markup(mut events in prop::collection::vec(sample::any_event(), 1..12), kinds in prop::collection::vec(0usize..7, 12)) {
             let own = ["authentication-success", "new-client", "server-crashed", "audit-entries-lost", "audit-pruned", "shell-command", "x-refused"];
             for (event, kind) in events.iter_mut().zip(kinds) {
                 event.kind = own[kind].to_owned();

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_that_of_the_address_or_what_is_stored() {
+    fn the_network_of_an_event_is_that_of_its_address_or_the_stored_one() {
         let of = |ip: Option<&str>, hash: Option<&str>| {
             let (ip, ip_hash) = (ip.map(ToOwned::to_owned), hash.map(ToOwned::to_owned));
             network(&StoredEvent { ip, ip_hash, ..StoredEvent::default() })

@@ -273,7 +273,7 @@ mod tests {
         }
 
         #[test]
-        fn a_timeline_loses_nothing(times in prop::collection::vec((-10_000_000i64..10_000_000, 1u64..4), 1..3000), limit in 2usize..200) {
+        fn a_histogram_counts_every_event(times in prop::collection::vec((-10_000_000i64..10_000_000, 1u64..4), 1..3000), limit in 2usize..200) {
             let mut timeline = Histogram::default();
             for (time, events) in &times {
                 timeline.add(*time, *events, events / 2);
