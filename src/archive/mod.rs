@@ -11,5 +11,6 @@ pub mod retention;
 pub mod schedule;
 pub mod slices;
 mod slot;
+pub mod trust;
 
 pub use slot::{Archive, Layout, Slot};

@@ -105,6 +105,8 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("give_from_root", lua.create_function(store::embedded::give_from_root)?)?;
     native.set("patience", lua.create_function(store::patience::new)?)?;
     native.set("lock", lua.create_function(prune::lock)?)?;
+    store::add(lua, &native)?;
+    native.set("reading_slice", crate::query::SLICE)?;
     prune::pace::add(lua, &native)?;
     native.set("prune_schedule", lua.create_function(prune::schedule::new)?)?;
     native.set("sync", lua.create_function(prune::sync)?)?;

@@ -35,6 +35,12 @@ const DAY: f64 = 86_400.0;
 /// How often a partition is read again from its beginning if the row to continue after is gone.
 const MOST_RESTARTS: u8 = 20;
 
+/// How long a page may take to read, in seconds, if others wait for the loop.
+pub const PAGE: f64 = 0.004;
+
+/// How long a reading may hold the loop, in seconds, if others wait for it.
+pub const SLICE: f64 = 0.005;
+
 /// One reading of the log of one host.
 #[derive(Debug)]
 pub struct Query {

@@ -17,7 +17,7 @@ use crate::lua::read::{LuaFollower, LuaQuery, LuaRequest};
 use crate::lua::value::{Host, Number, Text, option, partition, partitions, path};
 use crate::options::{Settings, UnknownNames, Value, Write};
 use crate::query::account::horizon;
-use crate::query::{Conditions, Follower, Request};
+use crate::query::{Conditions, Follower, PAGE, Request};
 use crate::recorder::trouble::{Fate, Trouble};
 use crate::recorder::{Recorder, occurred};
 use crate::time::date_time;
@@ -90,11 +90,11 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     // warnings() -> list of lines
     functions.add("warnings", |recorder, ()| recorder.take_warnings())?;
 
-    // query(asked, archive users, waiting since | nil, now, seconds for a page | nil, whether the driver finds where a page
-    // begins, clock | nil) -> query
+    // query(asked, archive users, waiting since | nil, now, whether others wait for the loop, whether the driver finds where a
+    // page begins, clock | nil) -> query
     let recorder = functions.recorder();
-    type QueryArguments = (LuaUserDataRef<LuaRequest>, LuaTable, Option<f64>, f64, Option<f64>, bool, Option<LuaUserDataRef<Kept>>);
-    let query = lua.create_function(move |_, (asked, users, waiting_since, now, slice, seeks, kept): QueryArguments| {
+    type QueryArguments = (LuaUserDataRef<LuaRequest>, LuaTable, Option<f64>, f64, bool, bool, Option<LuaUserDataRef<Kept>>);
+    let query = lua.create_function(move |_, (asked, users, waiting_since, now, others_wait, seeks, kept): QueryArguments| {
         let recorder = recorder.borrow();
         let host = &asked.0.host;
         let retention = &recorder.settings(host).retention;
@@ -102,7 +102,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         let all = kept.is_some_and(|kept| kept.clock.keeps_more(&partitions(&users), retention, now));
         let retention = if all { retention.without_expiry() } else { retention.clone() };
         let request = with_hashes(&recorder, &asked);
-        Ok(LuaQuery::new(request, &users, waiting_since, Conditions { retention, now, slice, seeks }))
+        Ok(LuaQuery::new(request, &users, waiting_since, Conditions { retention, now, slice: others_wait.then_some(PAGE), seeks }))
     })?;
     functions.set("query", query)?;
     // account_horizon(host, now) -> since when the beginnings of accounts are in the log | nil

@@ -1,17 +1,16 @@
--- Addresses that expire before their entries: partitions are replaced by copies with less of them.
+-- Removes addresses that expire before their entries: a partition is replaced by a copy without them, or with less of them.
 
 local _, chunks = ...;
 local stores = chunks.driver;
 
--- What may hold an address, in elements of the log.
--- Texts that may have addresses in them: what a reading was asked for.
+-- Attributes with texts that may contain addresses, and attributes that are addresses, of the log's own elements.
 local ADDRESS_TEXTS = { filter = true; file = true };
 local ADDRESS_ATTRIBUTES = { address = true; ip = true; network = true; ["remote-ip"] = true };
 
 local ipairs, pairs, type = ipairs, pairs, type;
 local engine_of = stores.engine_of;
 
--- Leaves of an entry's addresses what cut(text) gives, and of those in texts what cut_text(text) gives.
+-- Replaces the addresses of an entry by what cut(text) returns, and texts with addresses by what cut_text(text) returns.
 local function narrow(stanza, cut, cut_text)
 	for name, value in pairs(stanza.attr) do
 		if ADDRESS_ATTRIBUTES[name] then
@@ -50,7 +49,7 @@ local function new(context, slices)
 	local recorder = context.recorder;
 	local call, each = slices.call, slices.each;
 
-	-- A copy of each partition with less of its addresses; then the originals go.
+	-- Makes a copy of each partition, with less of its addresses. Then the originals are removed.
 	local function cut(host, store, partitions, breathe, add, wish)
 		local copies, copied = {}, {};
 		for _, partition in ipairs(partitions) do
@@ -78,7 +77,7 @@ local function new(context, slices)
 				end
 			end, write);
 			if damaged > 0 then
-				-- What can't be read can't be copied, and is not for us to remove.
+				-- Rows that can't be read can't be copied, and must not be removed.
 				call(store, "delete", copy);
 				context.log("warn", ("Addresses of %s in %s were not removed: %d damaged entries there can't be copied"):format(host, partition, damaged));
 			else

@@ -3,9 +3,6 @@
 local native, chunks = ...;
 local driver, pages = chunks.driver, chunks.page;
 
--- How long a page may take, and how long the loop may be blocked, in seconds, if others wait for the loop.
-local PAGE, SLICE = 0.004, 0.005;
-
 local ipairs, pcall, require = ipairs, pcall, require;
 local max = math.max;
 local cause_of, is_embedded, seeks, read_page, users_of = driver.cause_of, driver.is_embedded, driver.seeks, pages.read_page, pages.users_of;
@@ -94,7 +91,7 @@ local function new(context)
 		local waiting = context.waiting(host);
 		local held_since = now();
 		local function breathe()
-			if pause and now() - held_since > SLICE then
+			if pause and now() - held_since > native.reading_slice then
 				pause();
 				held_since = now();
 			end
@@ -108,7 +105,7 @@ local function new(context)
 		-- The embedded driver has no index. To find a few entries of one user it would read a whole partition at once.
 		local without_index = pause and store and is_embedded(store);
 		local query = following and context.recorder.look(following, users, waiting.since ~= nil, now())
-			or context.recorder.query(asked, users, waiting.since, now(), pause and PAGE or nil, store ~= nil and seeks(store), context.clock(host));
+			or context.recorder.query(asked, users, waiting.since, now(), pause ~= nil, store ~= nil and seeks(store), context.clock(host));
 		while true do
 			local page = query:next_page();
 			if page then

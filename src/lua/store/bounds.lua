@@ -1,9 +1,9 @@
--- Bounds for everything of ours that waits for a database. The server has one loop, so everybody who logs in waits with us.
+-- Time limits for all work on a database. Prosody has one event loop, so every login waits while the log waits.
 --
--- All of our work on an SQL engine goes through here: stores are bound when they are opened (bind), and what we do to an
+-- All work of the log on an SQL engine goes through this file: stores are bound when they are opened (bind), and work on an
 -- engine without a store is done by transaction(). The numbers, and when a database is asked again, are the core's
--- (patience.rs). What they can't reach is a database or a disk that stops in the middle of an answer, and a slow answer of
--- MySQL or SQLite: LuaDBI then waits.
+-- (src/archive/patience.rs). There is no limit for a database or a disk that stops in the middle of an answer, and for a slow
+-- answer of MySQL or SQLite: LuaDBI waits.
 
 local native = ...;
 
@@ -12,15 +12,16 @@ local tonumber, type = tonumber, type;
 local find, match = string.find, string.match;
 local floor, max = math.floor, math.max;
 
--- The seconds after which a connection to PostgreSQL is given up whose other end is silent (a network that is gone).
+-- Settings of PostgreSQL's library: a connection is closed if the other end is silent for some seconds, since the network is
+-- gone.
 local SILENT = "tcp_user_timeout=3000 keepalives=1 keepalives_idle=5 keepalives_interval=1 keepalives_count=3";
 
--- What databases say when they gave up waiting. They may say it in other languages, too; then it stands as they say it.
+-- What databases report at a time limit. In another language it is reported as it is.
 local LOCKED = { "lock timeout", "Lock wait timeout" };
 local SLOW = { "statement timeout" };
 
--- COMPAT LuaDBI 0.7: a prepared statement that is collected after its connection takes the whole process with it, and
--- Prosody forgets a connection that is lost long before it forgets the statements. So they keep it, and go together.
+-- COMPAT LuaDBI 0.7: a prepared statement that is collected after its connection crashes the process. Prosody drops a lost
+-- connection long before its statements. So the table of statements keeps the connection.
 local function keep_connection(engine)
 	if engine and engine.conn and type(engine.prepared) == "table" then
 		engine.prepared.connection = engine.conn;
@@ -37,24 +38,23 @@ local function close_statements(engine)
 end
 
 -- By driver: { begin = function(engine, guard), at the beginning of each transaction; commit = function(engine), before it is
--- committed; restore = function(engine, guard), when our work is done }, each nil if there is nothing to do.
+-- committed; restore = function(engine, guard), when the work of the log is done }, each nil if there is nothing to do.
 local drivers = {};
 
--- For a transaction only: the connection is everybody's.
+-- For one transaction only, as other modules use the connection too.
 drivers.PostgreSQL = {
 	begin = function (engine, guard)
 		engine:update(("SELECT set_config('lock_timeout', '%d', true), set_config('statement_timeout', '%d', true);")
 			:format(guard.lock, guard.statement));
 	end;
-	-- COMPAT LuaDBI 0.7: it does not look at the answer to COMMIT. One that was cut off would count as done.
+	-- COMPAT LuaDBI 0.7: it ignores the answer to COMMIT. A commit that reached the time limit would count as done.
 	commit = function (engine)
 		engine:update("SELECT set_config('statement_timeout', '0', true);");
 	end;
 };
 
--- For the session, as there is nothing smaller. Locks only: LuaDBI takes the whole process with it when it reads the rows of a
--- query that max_statement_time has cut off. In whole seconds: MariaDB does not wait at all for a table at 0, MySQL has no 0,
--- and rows are locked for a moment by anybody.
+-- For the session, as there is no smaller scope. Locks only: LuaDBI crashes the process when it reads the rows of a query that
+-- max_statement_time has ended. In whole seconds: with 0 MariaDB does not wait at all for a table, and MySQL does not have 0.
 drivers.MySQL = {
 	begin = function (engine, guard)
 		if guard.set_on == engine.conn then
@@ -77,7 +77,7 @@ drivers.MySQL = {
 	end;
 };
 
--- Runs a PRAGMA, in LuaDBI or in lsqlite3: the number that it gives.
+-- pragma(conn, sql) -> the number that a PRAGMA returns, in LuaDBI or in lsqlite3
 local function pragma(conn, sql)
 	local value;
 	if conn.urows then
@@ -91,7 +91,7 @@ local function pragma(conn, sql)
 	return tonumber(value);
 end
 
--- SQLite asks for the lock again and again, and sleeps in between. Without that it says at once that the file is locked.
+-- With busy_timeout SQLite sleeps and tries again while the file is locked. With 0 it reports that at once.
 drivers.SQLite3 = {
 	begin = function (engine, guard)
 		if guard.set_on == engine.conn then
@@ -110,7 +110,7 @@ drivers.SQLite3 = {
 	end;
 };
 
--- Any other database: nothing is known of it.
+-- Any other database.
 local no_driver = {};
 
 local guards = setmetatable({}, { __mode = "k" });
@@ -124,7 +124,7 @@ local function any_of(text, patterns)
 	return false;
 end
 
--- What a failure means, if it is that the database did not answer; as it is, otherwise.
+-- explain(guard, err) -> a text if the database did not answer in time, and err otherwise
 local function explain(guard, err)
 	guard.failed = true;
 	if type(err) ~= "string" then
@@ -138,7 +138,7 @@ local function explain(guard, err)
 	return err;
 end
 
--- Ends a transaction's function: what it returned, and its last statement.
+-- Commits what a transaction's function did, and returns what it returned.
 local function finish(engine, driver, ...)
 	if driver.commit then
 		driver.commit(engine);
@@ -154,8 +154,8 @@ local function explained(guard, ok, err, ...)
 	return ok, err, ...;
 end
 
--- Connects as the engine does, with the bounds that the library of PostgreSQL knows: LuaDBI gives it the name of the database
--- as it is, and it may be a list of settings.
+-- Connects as the engine does, with the time limits that PostgreSQL's library has. LuaDBI passes the name of the database on as
+-- it is, and the library accepts a list of settings there.
 local function connect_bounded(guard, engine)
 	local params = engine.params;
 	local database = params.database;
@@ -166,7 +166,7 @@ local function connect_bounded(guard, engine)
 	params.database = settings.." "..SILENT;
 	local ok, done, err = pcall(guard.connect, engine);
 	if ok and not done and type(err) == "string" and find(err, "invalid connection option", 1, true) then
-		-- COMPAT libpq 11: it knows less.
+		-- COMPAT libpq 11: it has fewer settings.
 		params.database = settings;
 		ok, done, err = pcall(guard.connect, engine);
 	end
@@ -178,13 +178,13 @@ local function connect(guard, engine)
 	if engine.conn then
 		return true;
 	elseif guard.no_connection then
-		-- Prosody tries twice. Once is long enough.
+		-- Prosody tries twice. One attempt is long enough.
 		return nil, guard.no_connection;
 	end
 	local is_sqlite = engine.params.driver == "SQLite3";
 	local own, execute = rawget(engine, "execute"), engine.execute;
 	if is_sqlite then
-		-- COMPAT Prosody 13.0.6: it sets this when it connects, and goes on to read from the file.
+		-- COMPAT Prosody 13.0.6: it sets this when it connects, and then reads from the file.
 		engine.execute = function (self, sql, ...)
 			local wanted = match(sql, "^PRAGMA busy_timeout%s*=%s*(%d+)");
 			if wanted then
@@ -201,7 +201,7 @@ local function connect(guard, engine)
 	end
 	local problem = ok and err or not ok and done or "the database can't be reached";
 	if is_sqlite and engine.conn and problem ~= "database upgrade needed" then
-		-- Prosody would keep it, without its tables, and never make them.
+		-- Prosody would keep the connection without tables, and never make them.
 		close_statements(engine);
 		pcall(engine.conn.close, engine.conn);
 		engine.conn = nil;
@@ -248,8 +248,8 @@ local function leave(engine, guard, began, own_transaction, own_connect, ok, ...
 	return ...;
 end
 
--- Runs run(...), in which all transactions of an engine are bounded: what it returns | nil, message if the database is left
--- alone just now. run() must not yield: the engine is everybody's.
+-- within(engine, run, ...) -> what run(...) returns | nil, message: the database is left alone now. All transactions in it have
+-- time limits. run() must not yield, as other modules use the engine too.
 local function within(engine, run, ...)
 	local guard = guards[engine];
 	if not guard or guard.is_inside then
@@ -266,7 +266,7 @@ local function within(engine, run, ...)
 	return leave(engine, guard, began, own_transaction, own_connect, pcall(run, ...));
 end
 
--- As engine:transaction(run), bounded.
+-- As engine:transaction(run), with time limits.
 local function transaction(engine, run)
 	return within(engine, function ()
 		return engine:transaction(run);
@@ -280,9 +280,9 @@ local function users_of(result, err)
 	return result, err;
 end
 
--- A store of an engine as we use it: the same, bounded.
+-- bind(store, engine, now, may_wait) -> the store, with time limits
 --   now        function() -> seconds, of a clock that does not jump
---   may_wait   whether nobody else waits for this process
+--   may_wait   whether this is a process that nobody else waits for
 local function bind(store, engine, now, may_wait)
 	guards[engine] = guards[engine] or new_guard(engine, now, may_wait);
 	local function bounded(method)
@@ -304,11 +304,11 @@ return {
 	transaction = transaction;
 	keep_connection = keep_connection;
 	close_statements = close_statements;
-	-- raw(store) -> the store as Prosody gave it
+	-- raw(store) -> the store as Prosody opened it
 	raw = function (store)
 		return rawget(store, "unbounded") or store;
 	end;
-	-- is_inside(engine) -> whether this is called by something of ours that uses the engine
+	-- is_inside(engine) -> whether this is called inside within()
 	is_inside = function (engine)
 		return guards[engine] ~= nil and guards[engine].is_inside == true;
 	end;
@@ -317,7 +317,7 @@ return {
 		local guard = guards[engine];
 		return guard and guard.patience:wait(guard.now()) or 0;
 	end;
-	-- try_again(engine): the database is asked once more, whenever that was to be
+	-- try_again(engine): allows one more attempt now
 	try_again = function (engine)
 		if guards[engine] then
 			guards[engine].patience:try_again();

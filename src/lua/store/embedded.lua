@@ -1,23 +1,19 @@
--- The embedded driver, guarded: its files are looked at before it writes to them or reads them. What is looked for is decided in
--- the core (embedded.rs).
+-- Guards the embedded driver: its files are checked before it writes to them or reads them. What is checked is decided in the
+-- core (src/archive/embedded.rs).
 
 local native, chunks = ...;
 local local_of, is_embedded = chunks.driver.local_of, chunks.driver.is_embedded;
 
--- Files may change at any time, but to look at them costs about half as much as to append. For so many seconds, a slice of the
--- hand-over, they are believed.
-local SLICE = 0.008;
-
 local pcall, setmetatable, type = pcall, setmetatable, type;
 
--- Whether the driver maintains indexes: Prosody 13's does, where Lua can write them.
+-- Whether the driver maintains indexes: Prosody 13's does, if Lua has string.packsize.
 local keeps_indexes = type(string.packsize) == "function";
 
 -- context = {
 --   list_path   function(host, archive user) -> the file in which the driver keeps its entries | nil
 --   get_option  function(host, name), log, now  as the log's environment has them
 -- }
--- Gives guard(host, store) -> the store, or one that stands before it.
+-- Returns guard(host, store) -> the store, or one that checks its files.
 local function new(context)
 	local lists, is_root = native.lists(), native.is_root();
 	local told = {};
@@ -29,7 +25,7 @@ local function new(context)
 		end
 	end
 
-	-- Why the driver would store nothing of a host, though it says that it did | nil
+	-- dropped(host, callback, user) -> why the driver would store nothing of a host, and report success | nil
 	local function dropped(host, callback, user)
 		local ok, passed = pcall(callback, user, host, "audit");
 		if not ok or passed ~= false then
@@ -49,13 +45,13 @@ local function new(context)
 		local has_index = keeps_indexes and type(datamanager.list_open) == "function";
 		local guarded = setmetatable({ guards = store }, { __index = store });
 
-		-- Archive users whose files were looked at since then.
+		-- The archive users whose files were checked since then.
 		local looked_at, since = {}, 0;
 
-		-- Whether the driver may append: true, whether its files were looked at | nil, message
+		-- may_append(user, path) -> true, whether its files were checked now | nil, message
 		local function may_append(user, path)
 			local now = context.now();
-			if now - since > SLICE or now < since then
+			if now - since > native.trust.unchanged or now < since then
 				looked_at, since = {}, now;
 			end
 			if looked_at[user or false] then
@@ -74,7 +70,7 @@ local function new(context)
 			return true, true;
 		end
 
-		-- What has failed is looked at again before the next try.
+		-- After a failure the files are checked again.
 		local function appended(user, key, ...)
 			if not key then
 				looked_at[user or false] = nil;
@@ -95,7 +91,7 @@ local function new(context)
 			if not ok then
 				return nil, looked;
 			end
-			-- What was not there is made by the first append.
+			-- Files that were missing are created by the first append.
 			return done(user, looked and path, appended(user, store:append(user, ...)));
 		end
 

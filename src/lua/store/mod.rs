@@ -2,3 +2,16 @@
 
 pub(crate) mod embedded;
 pub(crate) mod patience;
+
+use mlua::prelude::*;
+
+use crate::archive::trust;
+
+/// Adds `trust = { searched =, refused =, unchanged = }`, with times in seconds.
+pub(crate) fn add(lua: &Lua, native: &LuaTable) -> LuaResult<()> {
+    let numbers = lua.create_table()?;
+    numbers.set("searched", trust::SEARCHED)?;
+    numbers.set("refused", trust::REFUSED)?;
+    numbers.set("unchanged", trust::UNCHANGED)?;
+    native.set("trust", numbers)
+}

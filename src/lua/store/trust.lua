@@ -1,24 +1,22 @@
--- Whether a store keeps what it takes. Some drivers say that they have stored an entry and have not, or not so that it can be
--- read again. So the first entry of each partition, and the first after each start or failure, is read back.
+-- Checks that a store keeps what it takes. Some drivers report that they stored an entry and did not, or stored it so that it
+-- can't be read. So the first entry of each partition, and the first after each start or failure, is read back.
 
 local native = ...;
 
 local ID = native.namespace.."\1id";
 
--- How many of a partition's last entries are looked at for the one that was just appended: another server may have appended too.
-local LAST = 10;
--- A store that did not give an entry back is not offered one for so many seconds; until then it is only looked for.
-local AGAIN = 600;
+-- The numbers are the core's (src/archive/trust.rs).
+local numbers = native.trust;
 
 local pcall, setmetatable, type = pcall, setmetatable, type;
 
--- Whether an entry is the one with this id: as far as a driver must keep it for the log to be of use.
+-- Whether an entry is the one that is wanted. Compares what a driver has to keep for the log to be of use.
 local function is_same(found, when, wanted)
 	return type(found) == "table" and type(found.attr) == "table" and type(when) == "number" and found.name == wanted.name
 		and found.attr[ID] == wanted.id and found.attr.type == wanted.type and type(found.tags) == "table" and #found.tags == wanted.children;
 end
 
--- Looks for an entry: whether it is there | nil, err
+-- look(store, query, wanted) -> whether the entry is there | nil, err
 local function look(store, query, wanted)
 	local ok, rows, err = pcall(store.find, store, wanted.partition, query);
 	if not ok then
@@ -29,7 +27,7 @@ local function look(store, query, wanted)
 		end
 		return nil, err;
 	end
-	for _ = 1, LAST do
+	for _ = 1, numbers.searched do
 		local read, key, found, when = pcall(rows);
 		if read and key == nil then
 			break;
@@ -41,7 +39,7 @@ local function look(store, query, wanted)
 end
 
 local function is_there(store, wanted)
-	local found, err = look(store, { reverse = true; limit = LAST }, wanted);
+	local found, err = look(store, { reverse = true; limit = numbers.searched }, wanted);
 	if found == false then
 		found, err = look(store, { key = wanted.key; limit = 1 }, wanted);
 	end
@@ -53,7 +51,7 @@ end
 --   driver_name  function(host) -> the name of the storage driver | nil
 -- }
 local function new(context)
-	-- By store: of which partitions an entry was read back, and what was not given back.
+	-- By store, the partitions of which an entry was read back, and the entry that the store did not give back.
 	local proven = setmetatable({}, { __mode = "k" });
 	local refused = setmetatable({}, { __mode = "k" });
 
@@ -70,10 +68,11 @@ local function new(context)
 		return ([[the storage driver %s said that it took an entry, and does not give it back; set storage = { audit = "%s" }]]):format(name, other);
 	end
 
-	-- Whether a store may be offered entries: true | nil, message. One that did not give an entry back is asked for it again.
+	-- stands(store) -> true: it may be offered entries | nil, message. A store that did not give an entry back is asked for it
+	-- again.
 	local function stands(store)
 		local wanted = refused[store];
-		if not wanted or context.now() - wanted.at > AGAIN then
+		if not wanted or context.now() - wanted.at > numbers.refused then
 			return true;
 		elseif is_there(store, wanted) then
 			accept(store, wanted.partition);
@@ -82,7 +81,7 @@ local function new(context)
 		return nil, wanted.problem;
 	end
 
-	-- To be called behind each append: true | nil, err
+	-- appended(host, store, partition, key, stanza) -> true | nil, err. Call it after each append.
 	local function appended(host, store, partition, key, stanza)
 		local of_store = proven[store];
 		if of_store and of_store[partition or false] then
