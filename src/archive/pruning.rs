@@ -1,9 +1,9 @@
-//! What is to be removed from an archive, and which of its partitions tell the truth.
+//! What to remove from an archive, and which of its partitions count.
 //!
-//! Two jobs copy partitions, as a store has no way to change an entry in place that all drivers share: cutting addresses (a
-//! copy's class has [`CUT`] before it) and moving the archive of the community's modules ([`OLD`]; a marker, [`MOVING`],
-//! stands beside the copies as long as they are not complete). A copy counts for nothing until what it was made from is gone.
-//! So each entry is there once at every moment, and a job that was interrupted is begun again.
+//! Two jobs copy partitions, since not all drivers can change an entry in place: the removal of addresses (the class of a copy
+//! begins with [`CUT`]), and the move of what the community's modules wrote ([`OLD`]; there is a marker, [`MOVING`], until the
+//! copies are complete). A copy does not count while its original is there. So each entry counts once at every moment, and a
+//! job that was interrupted starts again.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -14,36 +14,36 @@ use crate::time::day;
 
 pub use crate::archive::partition::{CUT, MOVING, OLD};
 
-/// Entries may still arrive for a day that is over, from a journal; after this many seconds, no more.
+/// Entries may arrive from a journal after their day is over, but not later than this many seconds.
 const LATE: f64 = 3600.0;
 
-/// What is to be done with the partitions of an archive.
+/// What to do with the partitions of an archive.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// Copies of which the original is still there, and copies of an old archive that is: they were not finished, and go.
+    /// Copies whose originals are still there. They are not complete, and are removed.
     pub unfinished: Vec<Partition>,
-    /// Markers of moves; they go after the unfinished copies.
+    /// Markers of moves. They are removed after the unfinished copies.
     pub markers: Vec<Partition>,
-    /// All of whose entries have expired, by class, oldest first.
+    /// Partitions all of whose entries have expired, by class, oldest first.
     pub expired: BTreeMap<String, Vec<Partition>>,
-    /// Where addresses have expired, oldest first.
+    /// Partitions whose addresses have expired, oldest first.
     pub cut: Vec<Partition>,
-    /// Of classes with a limit, what has not expired: the partition in use first, then the others, written last first.
+    /// Partitions of classes with a limit that have not expired: the one in use first, then the others, the last written first.
     pub limited: BTreeMap<String, Vec<Partition>>,
-    /// When there is something to do again, in UNIX seconds, if nothing happens until then.
+    /// When something expires next, in UNIX seconds.
     pub next: Option<f64>,
 }
 
 impl Plan {
-    /// The plan for an archive with these partitions at `now`, in UNIX seconds. `old_is_empty` says that nothing lies under
-    /// archive user `nil`.
+    /// The plan for an archive with these partitions at `now`, in UNIX seconds. `old_is_empty` says that archive user `nil` has
+    /// no entries.
     #[must_use]
     pub fn new(partitions: &[Partition], retention: &Retention, old_is_empty: bool, now: f64) -> Self {
         Self::with_times(partitions, retention, old_is_empty, now, &Timeline::default(), &HashSet::new())
     }
 
-    /// The same where it is known when entries were written whose clock was wrong, and which partitions are written to now. If
-    /// that is not known of a class, it is the last of the day.
+    /// The plan if it is known when entries were written under a wrong clock, and which partitions take entries now. If none is
+    /// known of a class, it is the last partition of the day.
     #[must_use]
     pub fn with_times(
         partitions: &[Partition],
@@ -104,14 +104,14 @@ impl Plan {
     }
 }
 
-/// When a partition is due to be replaced by a copy in which addresses are cut, in UNIX seconds; nothing where it never is.
+/// Returns when the addresses of a partition expire, in UNIX seconds, or `None` if they never do.
 #[must_use]
 pub fn cut_due(partition: &Partition, retention: &Retention) -> Option<f64> {
     let expiry = retention.rules(partition.home()).addresses_expire.filter(|_| !partition.is_cut())?;
     Some(partition.end() + LATE + expiry.after.seconds())
 }
 
-/// The partitions that hold entries, of those that a store lists: no markers, and no copies that are not finished.
+/// The partitions that count, of those that a store lists: no markers, and no unfinished copies.
 #[must_use]
 pub fn visible(partitions: &[Partition], old_is_empty: bool) -> Vec<Partition> {
     let moving = |partition: &&Partition| partition.is_marker() && !old_is_empty;
@@ -125,8 +125,8 @@ pub fn visible(partitions: &[Partition], old_is_empty: bool) -> Vec<Partition> {
     partitions.iter().filter(holds).cloned().collect()
 }
 
-/// How many of the oldest partitions of a class can go, so that the rest still holds at least `limit` entries. `counts` are
-/// their numbers of entries, newest first.
+/// Returns how many of the oldest partitions of a class can be removed, so that the others have at least `limit` entries.
+/// `counts` are their numbers of entries, newest first.
 ///
 /// ```
 /// use audit_core::archive::pruning::surplus;
