@@ -114,21 +114,21 @@ struct Slice {
 }
 
 /// How far the search for entries has got that both the store and the journal have.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Recognition {
     /// The store has no entry that waits.
-    #[default]
     Done,
     Wanted,
+    /// At archive user `nil`. It is looked at before the store is listed: an append of a module that was reloaded may still be on
+    /// its way, and make a partition.
+    LookingAtNil,
     Listing,
     Looking(Looks),
 }
 
 /// The partitions that are still to be looked at.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Looks {
-    /// Whether archive user `nil` was looked at.
-    is_begun: bool,
     /// By class and day, the newest partition first.
     sequences: VecDeque<VecDeque<String>>,
     /// How many entries of the first sequence were seen.
@@ -223,11 +223,12 @@ impl HandOver {
                         return (!is_over).then_some(Step::Learn(self.unread.start..to));
                     }
                     self.recognised.clear();
-                    self.recognition = if self.days.is_empty() { Recognition::Done } else { Recognition::Listing };
+                    self.recognition = if self.days.is_empty() { Recognition::Done } else { Recognition::LookingAtNil };
                 }
+                Recognition::LookingAtNil => return Some(Step::Look { partition: None, limit: RECOGNISED }),
                 Recognition::Listing => return Some(Step::List),
                 Recognition::Looking(looks) => match looks.next() {
-                    Some(partition) => return Some(Step::Look { partition, limit: RECOGNISED }),
+                    Some(partition) => return Some(Step::Look { partition: Some(partition), limit: RECOGNISED }),
                     None => self.recognition = Recognition::Done,
                 },
                 Recognition::Done => break,
@@ -257,15 +258,17 @@ impl HandOver {
     pub fn listed(&mut self, sequences: impl IntoIterator<Item = Vec<String>>) {
         if matches!(self.recognition, Recognition::Listing) {
             let sequences = sequences.into_iter().map(VecDeque::from).collect();
-            self.recognition = Recognition::Looking(Looks { sequences, ..Looks::default() });
+            self.recognition = Recognition::Looking(Looks { sequences, seen: 0 });
         }
     }
 
     /// Reports the ids of the entries that a [`Step::Look`] found, and how many entries it found, with an id or without.
     pub fn looked(&mut self, ids: impl IntoIterator<Item = String>, entries: usize) {
         self.recognised.extend(ids);
-        if let Recognition::Looking(looks) = &mut self.recognition {
-            looks.saw(entries);
+        match &mut self.recognition {
+            Recognition::LookingAtNil => self.recognition = Recognition::Listing,
+            Recognition::Looking(looks) => looks.seen = looks.seen.saturating_add(entries),
+            _ => {}
         }
     }
 
@@ -323,13 +326,10 @@ impl HandOver {
 }
 
 impl Looks {
-    fn next(&mut self) -> Option<Option<String>> {
-        if !self.is_begun {
-            return Some(None);
-        }
+    fn next(&mut self) -> Option<String> {
         while let Some(sequence) = self.sequences.front_mut() {
             match sequence.pop_front().filter(|_| self.seen < RECOGNISED) {
-                Some(partition) => return Some(Some(partition)),
+                Some(partition) => return Some(partition),
                 None => {
                     self.sequences.pop_front();
                     self.seen = 0;
@@ -337,13 +337,6 @@ impl Looks {
             }
         }
         None
-    }
-
-    fn saw(&mut self, entries: usize) {
-        if self.is_begun {
-            self.seen = self.seen.saturating_add(entries);
-        }
-        self.is_begun = true;
     }
 }
 
