@@ -53,6 +53,8 @@ const CHUNKS: &[(&str, &str)] = &[
     ("log/entry", include_str!("log/entry.lua")),
     ("log/classes", include_str!("log/classes.lua")),
     ("hand_over/writer", include_str!("hand_over/writer.lua")),
+    ("hand_over/pending", include_str!("hand_over/pending.lua")),
+    ("hand_over/slice", include_str!("hand_over/slice.lua")),
     ("hand_over/queue", include_str!("hand_over/queue.lua")),
     ("log/flood", include_str!("log/flood.lua")),
     ("clock/clock", include_str!("clock/clock.lua")),

@@ -1,0 +1,48 @@
+-- Entries that wait in a journal, made from its records.
+
+local native, chunks = ...;
+local decode = chunks.stanza.decode;
+
+local tonumber, tostring = tonumber, tostring;
+local floor, max, min = math.floor, math.max, math.min;
+
+-- item_of(stanza_mt, at) -> the entry that native code has opened last, recorded at that time: { at, stanza, with } | nil
+local function item_of(stanza_mt, at)
+	local stanza = at and decode(stanza_mt);
+	if stanza then
+		return { at = at; stanza = stanza; with = stanza.attr.user or native.host_wide };
+	end
+end
+
+-- of(stanza_mt, snapshot) -> the entries that wait, as a query reads them: { since = UNIX time | nil: nothing waits, page =, damaged = }
+--   page(limit, behind | nil, oldest_first) -> rows as a query takes them, number of records that are no entries
+local function of(stanza_mt, snapshot)
+	local count, damaged = snapshot:count();
+	local function item_of_index(index)
+		local _, payload = snapshot:get(index);
+		return payload and item_of(stanza_mt, native.open(payload));
+	end
+	local function page(limit, behind, oldest_first)
+		local rows, n, skipped = {}, 0, 0;
+		local step = oldest_first and 1 or -1;
+		local first = behind and tonumber(behind) + step or oldest_first and 1 or count;
+		for index = first, oldest_first and min(count, first + limit - 1) or max(1, first - limit + 1), step do
+			local item = item_of_index(index);
+			if item then
+				rows[n + 1], rows[n + 2], rows[n + 3], rows[n + 4] = tostring(index), floor(item.at), item.with, tostring(item.stanza);
+				n = n + 4;
+			else
+				skipped = skipped + 1;
+			end
+		end
+		return rows, skipped;
+	end
+	local oldest;
+	for index = 1, count do
+		oldest = item_of_index(index);
+		if oldest then break; end
+	end
+	return { since = oldest and floor(oldest.at); page = page; damaged = damaged };
+end
+
+return { item_of = item_of; of = of };

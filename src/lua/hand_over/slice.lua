@@ -1,0 +1,175 @@
+-- One slice of the hand-over: does the steps that the core asks for (src/journal/hand_over.rs), until the slice is over.
+
+local native, chunks = ...;
+local collector, sql, stores = chunks.collector, chunks.sql, chunks.driver;
+
+local ID = native.namespace.."\1id";
+
+local assert, error, pairs, pcall, select = assert, error, pairs, pcall, select;
+local setmetatable, type = setmetatable, type;
+local cause_of = stores.cause_of;
+local ascii = native.ascii;
+
+-- in_ascii(stanza_mt, stanza) -> a copy in ASCII, for a driver that refuses the entry as it is: a database may have an encoding
+-- that lacks a character.
+local function in_ascii(stanza_mt, stanza)
+	local copy = setmetatable({ name = ascii(stanza.name); attr = {}; tags = {} }, stanza_mt);
+	for name, value in pairs(stanza.attr) do
+		copy.attr[name] = ascii(value);
+	end
+	for i = 1, #stanza do
+		local child = stanza[i];
+		if type(child) == "string" then
+			copy[i] = ascii(child);
+		else
+			copy[i] = in_ascii(stanza_mt, child);
+			copy.tags[#copy.tags + 1] = copy[i];
+		end
+	end
+	return copy;
+end
+
+-- new(context, take) -> run_slice(queue, store)
+--   context = { stanza_mt, now, writer, handed_over } as queue.lua has them
+--   take    = function(queue, count) -> the next items that wait, the sequence behind them
+local function new(context, take)
+	local now, stanza_mt, writer = context.now, context.stanza_mt, context.writer;
+
+	-- Reads the ids of the newest entries of an archive user.
+	local function look_at(queue, store, user, limit)
+		local rows, err = store:find(user, { reverse = true; limit = limit });
+		local ids, count = {}, 0;
+		if rows then
+			for _, stanza in rows do
+				ids[#ids + 1] = stanza.attr[ID];
+				count = count + 1;
+			end
+		elseif err ~= nil and err ~= "item-not-found" then
+			error(err, 0);
+		end
+		queue.journal:looked(ids, count);
+	end
+
+	-- Reads what is needed to recognise entries that the store has already.
+	local function recognise(queue, store, step, user, limit)
+		if step == "list" then
+			local users, problem = chunks.page.users_of(store);
+			if not users then
+				error(problem, 0);
+			end
+			queue.journal:listed(users);
+		else
+			look_at(queue, store, user, limit);
+		end
+	end
+
+	local function put(queue, store, item)
+		local key, err = writer.put(queue.host, store, item.at, item.stanza, item.with);
+		if key then
+			return true;
+		end
+		return nil, err;
+	end
+
+	-- Appends items to a store, in order -> how many it took, why it took no more | nil, when the last was appended | nil: not
+	-- in one transaction. `batch` has the bounds that journal:next_step() returned.
+	local function store_items(queue, store, items, batch)
+		local engine = stores.engine_of(store);
+		if engine and #items > 0 then
+			local count, appended, unknown;
+			local ok = pcall(function ()
+				assert(sql.in_one_transaction(engine, function ()
+					if appended then
+						-- The connection was lost, and Prosody runs this again. The commit may have been done.
+						unknown = true;
+						error("the connection was lost", 0);
+					end
+					count = 0;
+					repeat
+						local done, err = put(queue, store, items[count + 1]);
+						if not done then
+							error(cause_of(err), 0);
+						end
+						count = count + 1;
+					until count == #items or now() > batch.deadline and (count >= batch.at_least or now() > batch.latest);
+					appended = now();
+				end));
+			end);
+			if ok then
+				return count, nil, appended;
+			elseif unknown then
+				sql.undo(engine);
+				return 0, "the connection was lost";
+			end
+			-- Entries are appended one at a time, to get as far as possible and to find the one that is refused.
+			sql.undo(engine);
+		end
+		for i = 1, #items do
+			local ok, done, err = pcall(put, queue, store, items[i]);
+			if not ok or not done then
+				if ok then done = err; end
+				sql.undo(engine);
+				local item = items[i];
+				local payload = queue.journal:get(item.sequence);
+				local plain = payload and payload:find("[\128-\255]")
+					and { at = item.at; stanza = in_ascii(stanza_mt, item.stanza); with = ascii(item.with) };
+				local taken = plain and select(2, pcall(put, queue, store, plain)) == true;
+				if not taken then
+					sql.undo(engine);
+					return i - 1, done == nil and "the storage driver refused without saying why" or done;
+				end
+			end
+			if now() > batch.deadline then
+				return i;
+			end
+		end
+		return #items;
+	end
+
+	-- Appends a batch to the store, and releases from the journal what it took -> number of entries, problem | nil
+	local function hand_over_batch(queue, store, size, batch)
+		local items, behind = take(queue, size);
+		local done, problem, appended = store_items(queue, store, items, batch);
+		sql.keep_connection(stores.engine_of(store));
+		queue.journal:release(done < #items and items[done + 1].sequence or behind);
+		queue.journal:handed_over(appended or now(), #items, done);
+		return done, problem;
+	end
+
+	-- Runs one slice: true | nil, err
+	local function run_slice(queue, store)
+		local journal, began, entries = queue.journal, now(), 0;
+		local problem;
+		local lent = false;
+		repeat
+			local step, a, b, c, d = journal:next_step(now());
+			if step == "batch" then
+				if not lent and (stores.is_embedded(store) or stores.engine_of(store)) then
+					-- These don't yield.
+					collector.lend();
+					lent = true;
+				end
+				local done;
+				done, problem = hand_over_batch(queue, store, a, { at_least = b, deadline = c, latest = d });
+				entries = entries + done;
+			elseif step == "failed" then
+				problem = a;
+			elseif step == "list" or step == "look" then
+				local ok, err = pcall(recognise, queue, store, step, a, b);
+				if not ok then
+					sql.undo(stores.engine_of(store));
+					problem = cause_of(err);
+				end
+			end
+		until not step or problem ~= nil;
+		context.handed_over(queue.host, entries, now() - began);
+		if problem ~= nil then
+			return nil, problem;
+		end
+		return true;
+	end
+
+	return run_slice;
+end
+
+return { new = new };
