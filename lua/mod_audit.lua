@@ -168,6 +168,20 @@ end
 
 moduleapi.audit, moduleapi.audit_admits = audit, audit_admits;
 
+-- For how long hosts begin to hand over what waits when the server or this module ends, in seconds.
+local LAST = 0.25;
+
+-- Hands over what waits, for at most so many seconds on each host. Of many hosts, some keep it in their journals for the next start.
+local function hand_over_last(seconds)
+	local deadline = time.monotonic() + LAST;
+	for _, host in ipairs(audit_log.awake()) do
+		audit_log.sum_up(host);
+		if time.monotonic() < deadline or not audit_log.is_safe(host) then
+			audit_log.flush(host, seconds);
+		end
+	end
+end
+
 function module.unload()
 	if not module.reloading then
 		module:fire_event("audit-stopping"); -- the last moment to record something
@@ -176,10 +190,7 @@ function module.unload()
 		moduleapi.audit, moduleapi.audit_admits = nil, nil;
 	end
 	audit_log.stop();
-	for host in pairs(hosts) do
-		audit_log.sum_up(host);
-		audit_log.flush(host, 0.05);
-	end
+	hand_over_last(0.05);
 	-- Entries that still wait in the files of journals are handed over after the next start.
 	audit_log.close();
 end
@@ -257,16 +268,15 @@ end);
 -- The embedded driver reads a whole partition before it appends the first entry. So the first slice of the hand-over runs before
 -- the first turn of the loop, while nobody is connected. A driver that waits continues by itself later.
 module:hook("server-started", function ()
-	for host in pairs(audited_hosts) do
+	for _, host in ipairs(audit_log.awake()) do
 		coroutine.resume(coroutine.create(audit_log.flush), host, 0);
 	end
 end, -1000);
 
 -- After the modules that record the stop of the server.
 module:hook("server-stopped", function ()
-	for host in pairs(audited_hosts) do
-		audit_log.sum_up(host);
-		audit_log.flush(host, 2);
+	hand_over_last(2);
+	for _, host in ipairs(audit_log.awake()) do
 		audit_log.finish(host);
 	end
 end, -1000);

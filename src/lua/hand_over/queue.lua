@@ -469,6 +469,11 @@ local function new(context)
 		return queue_of(host).attached == true;
 	end
 
+	local function is_safe(host)
+		local queue = queues[host];
+		return queue and queue.attached and queue.journal:in_memory() == 0 or false;
+	end
+
 	-- Checks the journal of a host, for when nothing happens that would. Its files are closed after a while without use.
 	local function look(host)
 		local queue = queues[host];
@@ -483,7 +488,7 @@ local function new(context)
 	end
 
 	return {
-		owns_journal = owns_journal; finish = finish; lose = lose; look = look;
+		owns_journal = owns_journal; finish = finish; lose = lose; look = look; is_safe = is_safe;
 		queue_of = queue_of; is_empty = is_empty; add = add; added = added; look_after = look_after; flush = flush; close = close;
 		waiting = waiting; state = state; touch = touch;
 		-- awake() -> list of the hosts whose journals are in use

@@ -611,8 +611,18 @@ local function new(environment)
 		flush = queues.flush;
 		-- look(host): looks after its journal, whose files somebody may have changed
 		look = queues.look;
-		-- awake() -> list of the hosts on which something happened lately, or waits: look() is for these
-		awake = queues.awake;
+		-- awake() -> list of the hosts on which something happened lately, waits or is counted; on others there is nothing to do
+		awake = function ()
+			local found, seen = queues.awake(), {};
+			for i = 1, #found do seen[found[i]] = true; end
+			local counting = recorder.counting();
+			for i = 1, #counting do
+				if not seen[counting[i]] then found[#found + 1] = counting[i]; end
+			end
+			return found;
+		end;
+		-- is_safe(host) -> whether all that waits is in a file
+		is_safe = queues.is_safe;
 		-- finish(host): counts what has room nowhere, and says so; for when the process ends
 		finish = queues.finish;
 		-- close(host | nil): lets go of journals; what waits in their files is offered again when they are opened next
