@@ -103,6 +103,31 @@ describe("many hosts", function ()
 		assert.equal(recorded + 1, recorded_on(first));
 	end);
 
+	it("end soon although their store is slow, and keep what waits", function ()
+		local hosts, appended = {}, 0;
+		for i = 1, 30 do
+			hosts[i] = module_api.host { audit_log_write = "journal" };
+			hosts[i]:load("audit");
+			hosts[i].behaviour.append = function ()
+				local until_then = monotonic() + 0.1;
+				repeat until monotonic() > until_then;
+				appended = appended + 1;
+				return "key-"..appended;
+			end;
+			modulemanager.get_module(hosts[i].name, "audit").module:audit(nil, "test-event");
+		end
+		local began = monotonic();
+		module_api.fire_global("server-stopped");
+		local took, waiting = monotonic() - began, 0;
+		for _, host in ipairs(hosts) do
+			waiting = waiting + module_api.log().log.waiting(host.name);
+			host.behaviour.append = nil;
+			host:unload("audit");
+		end
+		assert.is_true(took < 2, took.." seconds");
+		assert.is_true(appended > 0 and waiting >= 30 - appended, ("%d stored, %d wait"):format(appended, waiting));
+	end);
+
 	it("continue when one of them unloads the log", function ()
 		local other = module_api.host();
 		other:load(table.unpack(names));
