@@ -10,7 +10,7 @@ use std::io::{self, Write};
 
 use audit_core::entry::{Row, StoredEvent};
 use audit_core::render::formats::FORMATS;
-use audit_core::render::{Options, Renderer, page, renderer, statistics};
+use audit_core::render::{Options, Renderer, renderer, report, statistics};
 
 /// Noon of the last day.
 const NOON: f64 = 1_795_521_600.0;
@@ -183,7 +183,7 @@ fn options() -> Options {
 fn named(name: &str) -> Option<Box<dyn Renderer>> {
     match name {
         "stats" => Some(statistics(&options())),
-        "page" => Some(page(&options(), NOON)),
+        "page" => Some(report(&options(), NOON)),
         name => Some(renderer(name.parse().ok()?, &options())),
     }
 }

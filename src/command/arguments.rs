@@ -118,7 +118,7 @@ impl Arguments {
             return Err(UsageError("--bom is for --format csv only".to_owned()));
         }
         show.made = match (self.stats, &self.report) {
-            (_, Some(_)) => Made::Page { at: now },
+            (_, Some(_)) => Made::Report { at: now },
             (true, None) => Made::Stats,
             (false, None) => Made::Entries,
         };

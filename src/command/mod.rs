@@ -82,7 +82,7 @@ pub enum Made {
     /// Statistics.
     Stats,
     /// The report, an HTML page.
-    Page {
+    Report {
         /// When it is made, in UNIX seconds.
         at: f64,
     },
@@ -512,7 +512,7 @@ mod tests {
         let stats = show("--stats --output a.txt example.com");
         assert_eq!((stats.made, stats.output.as_deref()), (Made::Stats, Some("a.txt")));
         let report = show("--report a.html --since 2d example.com");
-        assert_eq!((report.made, report.output.as_deref()), (Made::Page { at: 7.0 }, Some("a.html")));
+        assert_eq!((report.made, report.output.as_deref()), (Made::Report { at: 7.0 }, Some("a.html")));
     }
 
     #[test]

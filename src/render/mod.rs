@@ -8,7 +8,7 @@
 //! | [`note`] | the details of an entry, in words |
 //! | [`taxonomy`] | the registry of what event types mean to OCSF, ECS, CEF and syslog |
 //! | [`totals`] | statistics: counting in bounded memory, and the text for a terminal |
-//! | [`page`] | the report: the same as an HTML page |
+//! | [`page`](mod@page) | the report: the same as an HTML page |
 //!
 //! *Invariant*: a renderer keeps no entries. It returns each entry as text at once. (A table holds back the first few rows, as
 //! text, until it knows its columns.)
@@ -121,6 +121,6 @@ pub fn statistics(options: &Options) -> Box<dyn Renderer> {
 /// A renderer for the report: totals and the newest entries behind each of them, as one HTML page that is written at the end.
 /// `made` is when it is made, in UNIX seconds.
 #[must_use]
-pub fn page(options: &Options, made: f64) -> Box<dyn Renderer> {
+pub fn report(options: &Options, made: f64) -> Box<dyn Renderer> {
     Box::new(page::Report::new(&options.host, options.zone, made))
 }

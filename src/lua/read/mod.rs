@@ -14,7 +14,7 @@ use crate::filter::beginning::Beginning;
 use crate::lua::value::number;
 use crate::query::{Conditions, Follower, Look, Page, Position, Query, ReadFrom, Request, Steps};
 use crate::render::columns::Column;
-use crate::render::{Options, Renderer, page, renderer, statistics};
+use crate::render::{Options, Renderer, renderer, report, statistics};
 use crate::time::zone::Zone;
 
 /// A request for entries, and how they are shown.
@@ -31,7 +31,7 @@ impl LuaUserData for LuaRequest {
         fields.add_field_method_get("format", |_, this| {
             Ok(match this.0.made {
                 Made::Entries | Made::Stats => this.0.format.name(),
-                Made::Page { .. } => "report",
+                Made::Report { .. } => "report",
             })
         });
     }
@@ -77,7 +77,7 @@ pub(crate) fn writing(
     Ok(LuaRenderer(match made {
         Made::Entries => renderer(format, &options),
         Made::Stats => statistics(&options),
-        Made::Page { at } => page(&options, at),
+        Made::Report { at } => report(&options, at),
     }))
 }
 

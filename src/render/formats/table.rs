@@ -22,7 +22,7 @@ const OFFSET: usize = 7;
 
 /// A table of events with one header, written piece by piece.
 ///
-/// The first [`HELD`] rows are held back. They determine which columns there are, and how wide. If a later row has a value for a
+/// The first rows are held back. They determine which columns there are, and how wide. If a later row has a value for a
 /// missing column, it is shown in the note. A later cell that is wider extends to the right if the terminal has room, and is cut
 /// otherwise.
 #[derive(Debug)]
