@@ -324,7 +324,7 @@ if in_server then
 	module:hook("server-started", function ()
 		local found = library "reading/leftovers".find();
 		if #found > 0 then
-			module:log("warn", "There are logs of hosts that are not configured: %s. Nothing in them is removed before you ask for it: "
+			module:log("warn", "There are logs of hosts that are not configured: %s. They are not pruned. To prune one: "
 				.."prosodyctl mod_audit --host-data --prune HOST", table.concat(found, ", "));
 		end
 	end);

@@ -18,7 +18,7 @@ return function (audit_log, statistics)
 		local seconds = host_module:metric("counter", "handover", "seconds", "Time spent in handing audit events to the store", {});
 		local waiting = host_module:metric("gauge", "waiting", "", "Audit events in the journal that the store has not taken yet", {});
 		local oldest = host_module:metric("gauge", "oldest_waiting", "seconds", "Age of the oldest of them", {});
-		local lost = host_module:metric("gauge", "lost", "", "Audit events that could be stored nowhere", {});
+		local lost = host_module:metric("gauge", "lost", "", "Audit events that were lost", {});
 		local suppressed = host_module:metric("counter", "suppressed", "", "Audit events that flood control counted and did not store", { "type" });
 		local unreadable = host_module:metric("gauge", "unreadable_addresses", "", "Audit events with a client address that could not be read", {});
 		local types, type_count, suppressed_before = {}, 0, {};

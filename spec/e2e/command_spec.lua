@@ -135,8 +135,8 @@ server.each_series(describe, pending, function (series)
 			prosody:stop();
 			local _, out = ctl(host);
 			assert.same({ 0, 1 }, { count(out, "expired"), count(out, "of%-an%-older%-log") });
-			assert.equal(host..": removed 2 entries of class events that have expired, of 2020-01-01 to 2020-01-01\n"
-				..host..": moved 1 entries of an older log to where the others are\n", (select(2, ctl("--prune", host))));
+			assert.equal(host..": removed 2 entries of class events that have expired, from 2020-01-01 to 2020-01-01\n"
+				..host..": moved 1 entries of an older log to partitions\n", (select(2, ctl("--prune", host))));
 			assert.equal(host..": nothing has expired\n", (select(2, ctl("--prune", host))));
 			assert.equal(1, count(select(2, ctl(host)), "of%-an%-older%-log"));
 			-- The server's own daily task does the same.
@@ -149,7 +149,7 @@ server.each_series(describe, pending, function (series)
 				end
 			]], host);
 			assert.is_truthy(process.wait_until(function ()
-				return prosody:log():find("Audit events of example.test: removed 1 entries of class events that have expired, of 2020-01-02", 1, true);
+				return prosody:log():find("Audit events of example.test: removed 1 entries of class events that have expired, from 2020-01-02", 1, true);
 			end, 10));
 		end);
 

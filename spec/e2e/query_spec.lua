@@ -241,7 +241,7 @@ server.each_series(describe, pending, function (series)
 			]], host);
 			local status, out, err = ctl("--prune");
 			assert.equal(0, status, err);
-			assert.is_truthy(out:find("of class events that have expired, of 2020-01-01", 1, true), out);
+			assert.is_truthy(out:find("of class events that have expired, from 2020-01-01", 1, true), out);
 			assert.is_truthy(prosody:log():find("admin/xmpp:prosody.im/audit:request", 1, true));
 			prosody:eval("require 'core.modulemanager'.unload('*', 'admin_shell'); require 'core.modulemanager'.unload('*', 'admin_socket')");
 			status, out, err = ctl("--prune");

@@ -67,7 +67,7 @@ server.each_series(describe, pending, function (series)
 		it("prunes", function ()
 			local status, out = ask("prune", host);
 			assert.equal(0, status);
-			assert.is_truthy(out:find("of class events that have expired, of 2020-01-01", 1, true), out);
+			assert.is_truthy(out:find("of class events that have expired, from 2020-01-01", 1, true), out);
 		end);
 
 		it("refuses wrong arguments", function ()

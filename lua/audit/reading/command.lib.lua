@@ -53,7 +53,7 @@ local function activate_unconfigured(host)
 	-- A log in a database has no files that could be found.
 	local _, driver_name = storagemanager.get_driver(host, "audit");
 	if driver_name ~= "internal" then return; end
-	return fail("There is no log of %q%s", host, #found > 0 and "; of hosts that are not configured there are "..table.concat(found, ", ") or "");
+	return fail("There is no log of %q%s", host, #found > 0 and "; logs of hosts that are not configured: "..table.concat(found, ", ") or "");
 end
 
 local function all_hosts()
@@ -288,7 +288,7 @@ local function new_keys(names)
 		local old, new, problem = core.new_key(datamanager.getpath(nil, host, "audit", "key", true));
 		if new then
 			record_new_key(host, old, new);
-			print(("%s: addresses are hashed with the new key %s. Hashes of before%s match none of those to come."):format(host, new,
+			print(("%s: addresses are hashed with the new key %s. Older hashes%s do not match new ones."):format(host, new,
 				old and " (key "..old..")" or ""));
 		else
 			status = fail("The key of %s can't be replaced: %s", host, problem);

@@ -115,7 +115,7 @@ return function (audit, forms)
 			local is_other, problem = audit_log.is_other_account(state.all, state.since, state.began, pause);
 			if is_other == nil then error(problem, 0); end
 			if is_other then
-				return { status = "completed"; error = { message = "This account is another one now. Ask again." } };
+				return { status = "completed"; error = { message = "This account belongs to somebody else now. Ask again." } };
 			end
 		end
 		return forms.page(state, "Recent activity of "..own, OWN_COLUMNS, pause, new_cut(own));

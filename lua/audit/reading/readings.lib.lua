@@ -129,9 +129,9 @@ function readings.record(host, reading)
 end
 
 local prune_lines = {
-	expired = "removed %d entries of class %s that have expired, of %s to %s";
-	limit = "removed %d entries of class %s beyond its limit, of %s to %s";
-	addresses = "cut the addresses in %d entries of class %s, of %s to %s";
+	expired = "removed %d entries of class %s that have expired, from %s to %s";
+	limit = "removed %d entries of class %s beyond its limit, from %s to %s";
+	addresses = "cut the addresses in %d entries of class %s, from %s to %s";
 };
 
 local function date_of(at)
@@ -145,7 +145,7 @@ function readings.pruned(results)
 		table.insert(lines, (prune_lines[result.reason]:format(result.count, result.class, date_of(result.from), date_of(result.till))));
 	end
 	if results.moved > 0 then
-		table.insert(lines, ("moved %d entries of an older log to where the others are"):format(results.moved));
+		table.insert(lines, ("moved %d entries of an older log to partitions"):format(results.moved));
 	end
 	return lines;
 end
@@ -154,7 +154,7 @@ end
 function readings.describe(host, results)
 	local lines = readings.pruned(results);
 	if results.held then
-		table.insert(lines, ("nothing that has expired is removed, as %s (--trust-clock: the clock is right)"):format(results.held));
+		table.insert(lines, ("expired entries are not removed, as %s (if the clock is right, use --trust-clock)"):format(results.held));
 	elseif #lines == 0 then
 		return host..": nothing has expired";
 	end

@@ -100,7 +100,7 @@ end
 
 function commands:prune(target, ...) --luacheck: ignore 212/self
 	if select("#", ...) > 0 then
-		return nil, "This takes a host and nothing else: what has expired is what the options say";
+		return nil, "This takes only a host: the options say what expires";
 	end
 	local command, wrong = core.command({ "--prune"; "--"; tostring(target) }, time.now());
 	if not command then
@@ -119,7 +119,7 @@ end
 
 local help = {
 	show = "Show entries of the audit log of a host or an account, newest first";
-	stats = "Show totals of them: by type, account, network and country, and over time";
+	stats = "Show totals of the log: by type, account, network and country, and over time";
 	prune = "Remove entries that have expired";
 };
 

@@ -105,10 +105,10 @@ describe("a reading", function ()
 			{ reason = "addresses", count = 1, class = "events", from = 0, till = 0 };
 		};
 		assert.same({
-			"removed 3 entries of class events that have expired, of 1970-01-01 to 1970-01-02";
-			"removed 2 entries of class few beyond its limit, of an unknown day to an unknown day";
-			"cut the addresses in 1 entries of class events, of 1970-01-01 to 1970-01-01";
-			"moved 4 entries of an older log to where the others are";
+			"removed 3 entries of class events that have expired, from 1970-01-01 to 1970-01-02";
+			"removed 2 entries of class few beyond its limit, from an unknown day to an unknown day";
+			"cut the addresses in 1 entries of class events, from 1970-01-01 to 1970-01-01";
+			"moved 4 entries of an older log to partitions";
 		}, readings.pruned(results));
 		assert.equal("h: nothing has expired", readings.describe("h", { moved = 0 }));
 		assert.is_truthy(readings.describe("h", { moved = 0, held = "the clock has jumped" }):find("--trust-clock", 1, true));

@@ -87,7 +87,7 @@ describe("the shell's section audit", function ()
 		assert.same({ true, host.name..": nothing has expired" }, { run("prune", host.name) });
 		local ok, problem = run("prune", host.name, "--since=2d");
 		assert.is_nil(ok);
-		assert.matches("^This takes a host and nothing else", problem);
+		assert.matches("^This takes only a host", problem);
 		assert.is_nil((run("prune", "nowhere.test")));
 	end);
 end);
