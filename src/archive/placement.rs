@@ -101,6 +101,8 @@ impl Placement {
         let slot = self.archive.slot(class, now);
         let room = rules.room();
         let Some(partition) = slot.partition else {
+            // What is appended now is not in the partition.
+            known.entries = None;
             return if slot.fresh {
                 Step::Survey { partition: None, most: 1 }
             } else {
@@ -254,6 +256,23 @@ mod tests {
         assert_eq!(placement.step("failures", &rules(None), NOON, None), Step::Append { partition: None, when: 1_795_521_600, left: None });
         assert!(placement.full("events", NOON));
         assert_eq!(placement.step("events", &rules(None), NOON, None), Step::List, "it is full");
+    }
+
+    #[test]
+    fn entries_under_archive_user_nil_do_not_fill_a_partition() {
+        let (mut placement, rules, partition) = (Placement::new(Layout::Single), rules(None), Some("@events.2026-11-24".to_owned()));
+        placement.surveyed("events", NOON, None, 0);
+        assert!(placement.full("events", NOON));
+        placement.listed(vec![], NOON);
+        assert_eq!(placement.step("events", &rules, NOON, Some(0)), Step::Survey { partition: partition.clone(), most: 500 });
+        placement.surveyed("events", NOON, None, 0);
+        placement.pruned();
+        for appended in [0, 400, 400] {
+            let step = placement.step("events", &rules, NOON, Some(appended));
+            assert!(matches!(step, Step::Append { partition: None, .. }), "{step:?}");
+        }
+        assert!(placement.full("events", NOON));
+        assert_eq!(placement.step("events", &rules, NOON, Some(400)), Step::Survey { partition, most: 500 });
     }
 
     #[test]

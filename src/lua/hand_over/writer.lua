@@ -14,8 +14,8 @@ local function new(recorder, classes, trust, rolled)
 	-- Asks where an entry goes, and looks up what is needed for that: a slot { second, partition, when, left, used } | nil, err.
 	-- It holds until the second is over, for `left` more entries.
 	local function ask(host, class, store, at)
-		local slot = class.slot or class.host.slot;
-		local appended = slot and slot.used;
+		local slot = class.slot;
+		local appended = slot and slot.used or class.host.slot and 0 or nil;
 		while true do
 			local step, partition, a, b = recorder.place(host, class.name, at, appended);
 			if slot then
