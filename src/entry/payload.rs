@@ -14,7 +14,7 @@ const VALUE: u8 = 3;
 const TEXT: u8 = 4;
 const END: u8 = 5;
 /// Between the namespace and the local name of an attribute.
-pub(crate) const SEPARATOR: u8 = 6;
+pub const SEPARATOR: u8 = 6;
 
 /// Begins a payload of an entry that was recorded at `at`, in UNIX seconds. It is written in milliseconds.
 pub(crate) fn begin(payload: &mut Vec<u8>, at: f64) {
@@ -125,7 +125,8 @@ pub fn parts(payload: &[u8]) -> Parts<'_> {
 }
 
 /// Where the element of a payload begins.
-pub(crate) fn begin_of(payload: &[u8]) -> usize {
+#[must_use]
+pub fn begin_of(payload: &[u8]) -> usize {
     payload.iter().position(|byte| *byte == 0).map_or(payload.len(), |end| end.saturating_add(1))
 }
 
@@ -138,37 +139,43 @@ pub struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     /// The parts from a position on, which another reader gave.
-    pub(crate) const fn from(payload: &'a [u8], position: usize) -> Self {
+    #[must_use]
+    pub const fn from(payload: &'a [u8], position: usize) -> Self {
         Self { payload, position }
     }
 
     /// Where the next part begins.
-    pub(crate) const fn position(&self) -> usize {
+    #[must_use]
+    pub const fn position(&self) -> usize {
         self.position
     }
 
     /// Whether everything was read. If it was not, what follows is damaged.
-    pub(crate) const fn is_at_end(&self) -> bool {
+    #[must_use]
+    pub const fn is_at_end(&self) -> bool {
         self.position == self.payload.len()
     }
 
     /// The mark of the next part.
-    pub(crate) fn mark(&self) -> Option<u8> {
+    fn mark(&self) -> Option<u8> {
         self.payload.get(self.position).copied()
     }
 
     /// Whether the next part is a text.
-    pub(crate) fn is_text_next(&self) -> bool {
+    #[must_use]
+    pub fn is_text_next(&self) -> bool {
         self.mark() == Some(TEXT)
     }
 
     /// Whether the next part is an attribute.
-    pub(crate) fn is_attribute_next(&self) -> bool {
+    #[must_use]
+    pub fn is_attribute_next(&self) -> bool {
         self.mark() == Some(ATTRIBUTE)
     }
 
     /// Whether the next part ends the element.
-    pub(crate) fn is_close_next(&self) -> bool {
+    #[must_use]
+    pub fn is_close_next(&self) -> bool {
         self.mark() == Some(END)
     }
 

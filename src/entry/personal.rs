@@ -1,13 +1,16 @@
-//! Which parts of an entry hold an address, or identify a person.
+//! Which parts of an entry hold an address. When addresses expire before their entries, these parts are narrowed or removed.
 
 /// Elements whose text is an address or a network.
 pub const ADDRESS_ELEMENTS: &[&str] = &["remote-ip"];
 
-/// Elements whose text stands for an address, and lets who has the key find it: they go when addresses go.
+/// Elements whose text stands for an address. With the key, the address can be found.
 pub const HASH_ELEMENTS: &[&str] = &["ip-hash"];
 
-/// Attributes that hold an address or a network, in any element.
+/// Attributes of any element that hold an address or a network.
 pub const ADDRESS_ATTRIBUTES: &[&str] = &["address", "ip", "network", "remote-ip"];
 
-/// Attributes that may have addresses among other text, with the element that has them: what a reading was asked for.
-pub const ADDRESS_TEXTS: &[(&str, &str)] = &[("query", "filter"), ("query", "file")];
+/// Attributes of the element [`TEXT_ELEMENT`] that may have addresses among other text.
+pub const TEXT_ATTRIBUTES: &[&str] = &["filter", "file"];
+
+/// The element that says what a reading asked for.
+pub const TEXT_ELEMENT: &str = "query";

@@ -229,3 +229,106 @@ fn written(stored: &StoredAddress) -> Written {
     }
     Written { bytes, address, is_unreadable: stored.is_unreadable }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Policy;
+    use crate::address::hash_key::HashKey;
+    use crate::archive::retention::{Retention, Rules};
+    use crate::entry::payload::{attribute_of, element_of};
+    use crate::entry::xml::Element;
+    use crate::file::Disk;
+    use crate::options::Settings;
+
+    const TIME: Time = Time { at: 1_795_521_600.25, now: 7.0 };
+
+    fn recorder(addresses: Policy) -> Recorder {
+        let mut recorder = Recorder::default();
+        let retention = Retention::new(Rules { addresses, ..Rules::default() }, vec![]);
+        recorder.configure("example.com", Settings { retention, ..Settings::default() }, None);
+        recorder
+    }
+
+    fn made(recorder: &mut Recorder, host: &str, event: &Event<'_>) -> Element {
+        let mut payload = Vec::new();
+        let id = recorder.entry(host, event, &mut Details::default(), TIME, false, &mut payload).unwrap();
+        assert_eq!(attribute_of(&payload, "id").unwrap().as_bytes(), id);
+        element_of(&payload).unwrap()
+    }
+
+    fn with_ip(ip: &[u8]) -> Event<'_> {
+        let session = Session { ip: Some(ip), ..Session::default() };
+        Event { session: Some(session), actor: Some(Actor { ip: Some(ip), ..Actor::default() }), ..Event::default() }
+    }
+
+    fn ips(element: &Element) -> Vec<Option<String>> {
+        ["session", "actor"].map(|name| element.child(name)?.child("remote-ip").map(Element::text)).to_vec()
+    }
+
+    #[test]
+    fn an_address_is_stored_as_the_policy_says_each_time() {
+        let mut recorder = recorder(Policy::new(Some(24), None));
+        for _ in 0..3 {
+            let element = made(&mut recorder, "example.com", &with_ip(b"203.0.113.80"));
+            assert_eq!(ips(&element), [Some("203.0.113.0/24".to_owned()), Some("203.0.113.0/24".to_owned())]);
+            // A host that is not configured must not store addresses by accident.
+            assert_eq!(ips(&made(&mut recorder, "other.example", &with_ip(b"203.0.113.80"))), [None, None]);
+        }
+        // What is remembered goes with the options.
+        recorder.configure("example.com", Settings::default(), None);
+        let element = made(&mut recorder, "example.com", &with_ip(b"203.0.113.80"));
+        assert_eq!(ips(&element), [Some("203.0.113.80".to_owned()), Some("203.0.113.80".to_owned())]);
+    }
+
+    #[test]
+    fn each_event_with_an_address_that_cannot_be_read_is_counted() {
+        let mut recorder = recorder(Policy::Full);
+        for _ in 0..3 {
+            assert_eq!(ips(&made(&mut recorder, "example.com", &with_ip(b"_hidden"))), [None, None]);
+        }
+        assert_eq!((recorder.unreadable("example.com"), recorder.take_warnings().len()), (6, 1));
+    }
+
+    #[test]
+    fn hashes_follow_their_key() {
+        let folder = std::env::temp_dir().join(format!("audit-entries-{}", std::process::id()));
+        let path = folder.join("audit.key");
+        let mut recorder = recorder(Policy::Hash);
+        let retention = Retention::new(Rules { addresses: Policy::Hash, ..Rules::default() }, vec![]);
+        recorder.configure("example.com", Settings { retention, ..Settings::default() }, Some(path.clone()));
+        let mut hash = || made(&mut recorder, "example.com", &with_ip(b"203.0.113.80")).child("session").unwrap().child("ip-hash").cloned();
+        let first = hash();
+        assert!(first.is_some() && hash() == first);
+        HashKey::replace(&Disk, &path).unwrap();
+        recorder.look_at_key("example.com");
+        let second = made(&mut recorder, "example.com", &with_ip(b"203.0.113.80")).child("session").unwrap().child("ip-hash").cloned();
+        assert!(second.is_some() && second != first);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn an_alias_becomes_an_element_and_nothing_else_does() {
+        let mut recorder = recorder(Policy::Full);
+        // Flood control puts the host behind a name.
+        for alias in [&b"@0a1b:00ff:10"[..], b"@0a1b:00ff:10@example.com"] {
+            let element = made(&mut recorder, "example.com", &Event { user: Some(alias), ..Event::default() });
+            let name = element.child("unknown-name").unwrap();
+            assert_eq!((element.attribute("user"), name.attribute("key"), name.attribute("length")), (None, Some("0a1b"), Some("10")));
+            assert_eq!(name.text(), "00ff");
+        }
+        for user in ["@x:00ff:10", "@0a1b:00ff", "@0a1b:00ff:+1", "@0a1b:00ff:1:2"] {
+            let element = made(&mut recorder, "example.com", &Event { user: Some(user.as_bytes()), ..Event::default() });
+            assert_eq!((element.attribute("user"), element.child("unknown-name")), (Some(user), None));
+        }
+    }
+
+    #[test]
+    fn what_flood_control_counts_has_no_entry() {
+        let mut recorder = recorder(Policy::Full);
+        let event = Event { user: Some(b"juliet@example.com"), kind: Some(b"authentication-failure"), ..with_ip(b"203.0.113.80") };
+        let mut made = |asks| recorder.entry("example.com", &event, &mut Details::default(), TIME, asks, &mut Vec::new()).is_some();
+        assert_eq!((0..10).filter(|_| made(true)).count(), 5);
+        assert!(made(false));
+    }
+}

@@ -141,14 +141,18 @@ pub(super) fn write_location(location: &Location, payload: &mut Vec<u8>) {
 }
 
 impl Alias {
-    /// Reads an alias as it is written in the place of a JID.
+    /// Reads an alias as it is written in the place of a JID, or in the place of the name in one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.strip_prefix('@')?.split(':');
+        let text = text.strip_prefix('@')?;
+        let mut parts = text.split_once('@').map_or(text, |(alias, _host)| alias).split(':');
         let (key, hash, length) = (parts.next()?, parts.next()?, parts.next()?);
         let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let is_one = parts.next().is_none() && is_hex(key) && is_hex(hash) && !length.starts_with('+');
-        is_one.then(|| Some(Self { key: key.to_owned(), hash: hash.to_owned(), length: length.parse().ok()? }))?
+        let is_number = length.bytes().all(|byte| byte.is_ascii_digit());
+        if parts.next().is_some() || !is_hex(key) || !is_hex(hash) || !is_number {
+            return None;
+        }
+        Some(Self { key: key.to_owned(), hash: hash.to_owned(), length: length.parse().ok()? })
     }
 
     /// Writes the element that stands in an entry for the name.

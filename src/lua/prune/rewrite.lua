@@ -1,11 +1,10 @@
 -- Removes addresses that expire before their entries: a partition is replaced by a copy without them, or with less of them.
 
-local _, chunks = ...;
+local native, chunks = ...;
 local stores = chunks.driver;
 
--- Attributes with texts that may contain addresses, and attributes that are addresses, of the log's own elements.
-local ADDRESS_TEXTS = { filter = true; file = true };
-local ADDRESS_ATTRIBUTES = { address = true; ip = true; network = true; ["remote-ip"] = true };
+-- Which parts of an entry hold an address: sets of names.
+local personal = native.personal;
 
 local ipairs, pairs, type = ipairs, pairs, type;
 local engine_of = stores.engine_of;
@@ -13,9 +12,9 @@ local engine_of = stores.engine_of;
 -- Replaces the addresses of an entry by what cut(text) returns, and texts with addresses by what cut_text(text) returns.
 local function narrow(stanza, cut, cut_text)
 	for name, value in pairs(stanza.attr) do
-		if ADDRESS_ATTRIBUTES[name] then
+		if personal.address_attributes[name] then
 			stanza.attr[name] = cut(value);
-		elseif ADDRESS_TEXTS[name] and stanza.name == "query" then
+		elseif personal.text_attributes[name] and stanza.name == personal.text_element then
 			stanza.attr[name] = cut_text(value);
 		end
 	end
@@ -24,12 +23,12 @@ local function narrow(stanza, cut, cut_text)
 		local child = stanza[i];
 		stanza[i] = nil;
 		if type(child) == "table" then
-			if child.name == "remote-ip" then
+			if personal.address_elements[child.name] then
 				local left = cut(child:get_text() or "");
 				for k = #child, 1, -1 do child[k] = nil; end
 				child[1], child.tags = left, {};
 				child = left and child;
-			elseif child.name == "ip-hash" then
+			elseif personal.hash_elements[child.name] then
 				child = nil;
 			else
 				narrow(child, cut, cut_text);
