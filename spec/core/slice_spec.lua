@@ -1,0 +1,172 @@
+-- A slice of the hand-over to a store: src/lua/hand_over/slice.lua, with real journal files.
+
+local st = require "util.stanza";
+local support = require "support.log";
+local journals = require "support.journal";
+
+local new_store, noon, NAMESPACE = support.new_store, support.noon, support.NAMESPACE;
+local numbers, count_to = journals.numbers, journals.count_to;
+
+describe("what waits in a journal", function ()
+	local journal = journals.new("slice");
+	before_each(journal.begin);
+	after_each(journal.finish);
+
+	local function journaled(options, store)
+		return journal:log(options, store);
+	end
+
+	local function audit(log, first, last)
+		journal:audit(log, first, last);
+	end
+
+	it("stores an entry in ASCII if the store can't hold its characters", function ()
+		local log = journaled();
+		local append = log.store.append;
+		log.store.append = function (self, user, key, value, ...)
+			if tostring(value):find("[\128-\255]") then return nil, "invalid byte sequence for this encoding"; end
+			return append(self, user, key, value, ...);
+		end;
+		log.log.audit("example.com", "r\195\182meo@example.com", "mod_test", "t");
+		log.log.audit("example.com", nil, "mod_test", "t");
+		log:pass(0.3);
+		local rows = log.store:rows("@events.2026-11-24");
+		assert.same({ 2, "r\\u{f6}meo@example.com", "r\\u{f6}meo@example.com" }, { #rows, rows[1].with, rows[1].value.attr.user });
+	end);
+
+	it("recognises what the store took although it reported a failure", function ()
+		local log = journaled();
+		local append = log.store.append;
+		log.store.append = function (...) append(...); return nil, "connection lost"; end;
+		audit(log, 1, 1);
+		log:pass(0.3);
+		log.store.append = append;
+		audit(log, 2, 3);
+		log:pass(5);
+		assert.equal("1 2 3", numbers(log));
+	end);
+
+	it("recognises that also for entries that were written directly", function ()
+		local log = journaled({ audit_log_write = "direct" });
+		local append = log.store.append;
+		log.store.append = function (...) append(...); error("connection lost"); end;
+		audit(log, 1, 1);
+		log.store.append = append;
+		audit(log, 2, 2);
+		log:pass(5);
+		assert.equal("1 2", numbers(log));
+	end);
+
+	it("waits as long as it can't know what the store has already", function ()
+		local log = journaled();
+		audit(log, 1, 3);
+		log:pass(0.3);
+		audit(log, 4, 4);
+		log.log.close();
+		local again = journaled(nil, log.store);
+		local find = again.store.find;
+		again.store.find = function () return nil, "database is locked"; end;
+		again.log.open("example.com");
+		again:pass(10);
+		assert.equal("1 2 3", numbers(again));
+		again.store.find = find;
+		again:pass(60);
+		assert.equal("1 2 3 4", numbers(again));
+	end);
+
+	it("may hold what the store has already: only the last partitions are read for that", function ()
+		local store = new_store();
+		local function append(part, id)
+			local stanza = st.stanza("audit-event", { type = "t", [NAMESPACE.."\1id"] = id });
+			store:append("@events.2026-11-24"..(part > 1 and "."..part or ""), nil, stanza, noon, "@");
+		end
+		for part = 1, 20 do
+			for _ = 1, 500 do append(part); end
+		end
+		local log = journaled(nil, store);
+		audit(log, 1, 400);
+		log:pass(60);
+		-- As if the server had been killed before the journal let go of what the store has taken.
+		for i = 1, 150 do
+			append(i <= 100 and 21 or 22, (assert(log.audit("example.com", nil, "mod_test", "t"))));
+		end
+		log.log.close();
+		local read, find = {}, store.find;
+		function store.find(self, user, query)
+			read[tostring(user)] = true;
+			return find(self, user, query);
+		end
+		local again = journaled(nil, store);
+		again.log.open("example.com");
+		again.audit("example.com", nil, "mod_test", "last");
+		again:pass(60);
+		assert.equal(0, again.log.waiting("example.com"));
+		assert.same({ 500, 51 }, { #store:rows("@events.2026-11-24.21"), #store:rows("@events.2026-11-24.22") });
+		read["nil"] = nil;
+		assert.same({ ["@events.2026-11-24.21"] = true, ["@events.2026-11-24.22"] = true }, read);
+	end);
+
+	it("is handed over in large transactions, with pauses, if a commit takes long", function ()
+		local log = journaled();
+		local engine, append = { transactions = 0 }, log.store.append;
+		function engine:transaction(run)
+			self.transactions = self.transactions + 1;
+			run();
+			log.time = log.time + 0.05; -- the commit
+			return true;
+		end
+		log.store.append = function (...) return engine and append(...); end;
+		audit(log, 1, 1000);
+		local began = log.time;
+		local last = 1000;
+		while log.log.waiting("example.com") > 0 do
+			log:pass(0.01);
+			-- New events do not shorten a pause.
+			if last < 1050 then
+				last = last + 1;
+				audit(log, last, last);
+			end
+		end
+		assert.equal(count_to(last), numbers(log));
+		assert.is_true(engine.transactions >= 5 and engine.transactions <= 12, engine.transactions.." transactions");
+		assert.is_true(log.time - began > engine.transactions * 0.2 - 0.3, ("only %.2f s"):format(log.time - began));
+	end);
+
+	it("is handed over in small transactions if appending takes long", function ()
+		local log = journaled();
+		local engine, append = { longest = 0 }, log.store.append;
+		function engine:transaction(run)
+			local began = log.time;
+			run();
+			self.longest = math.max(self.longest, log.time - began);
+			return true;
+		end
+		log.store.append = function (...)
+			log.time = log.time + (engine and 0.001);
+			return append(...);
+		end;
+		audit(log, 1, 100);
+		while log.log.waiting("example.com") > 0 do log:pass(0.01); end
+		assert.equal(count_to(100), numbers(log));
+		assert.is_true(engine.longest < 0.0105, engine.longest.." seconds");
+	end);
+
+	it("is not stored twice if the answer to a commit was lost", function ()
+		local log = journaled();
+		local engine, append = { lose = true }, log.store.append;
+		-- As Prosody's engine does with a connection that is gone: it begins again.
+		function engine:transaction(run)
+			local ok = pcall(run);
+			if self.lose then
+				self.lose = false;
+				ok = pcall(run);
+			end
+			return ok, not ok and "failed" or nil;
+		end
+		log.store.append = function (...) return engine and append(...); end;
+		audit(log, 1, 30);
+		log:pass(5);
+		assert.equal(count_to(30), numbers(log));
+		assert.equal("the connection was lost", log.lines[1]:match("the connection was lost"));
+	end);
+end);
