@@ -158,6 +158,8 @@ mod tests {
             for (step, wanted, single) in steps {
                 now += step;
                 latest = latest.max(now);
+                // A budget knows only the times at which it is asked.
+                budget.tokens(now);
                 let count = if single {
                     (0..wanted).filter(|_| budget.take_single(1, now)).count()
                 } else {
