@@ -92,7 +92,7 @@ server.each_series(describe, pending, function (series)
 		assert.is_true(open_files(prosody) <= files + 2, ("%d files, %d with one host"):format(open_files(prosody), files));
 
 		record(prosody, "first");
-		assert.is_true(open_files(prosody) <= files + 60, open_files(prosody).." files");
+		assert.is_true(open_files(prosody) <= files + 110, open_files(prosody).." files");
 		assert.is_truthy(process.wait_until(function () return stored(prosody, "first") == COUNT; end, 30, 0.5));
 		-- Journals are closed when nothing happens.
 		assert.is_truthy(process.wait_until(function () return open_files(prosody) <= files + 2; end, 40, 0.5));

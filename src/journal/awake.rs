@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 /// The largest number of journals that have files open at a time. A process has a limit, often 1,024 files for all that it does.
-const MOST: usize = 16;
+const MOST: usize = 32;
 /// A journal without pending entries is closed after this time without use, in seconds.
 const IDLE: f64 = 5.0;
 
