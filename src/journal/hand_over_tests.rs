@@ -110,6 +110,8 @@ impl World {
             }
             behind += 1;
         }
+        // What was recognised is released first. Otherwise each crash would leave more to recognise.
+        self.first = items.first().copied().unwrap_or(behind);
         let mut done = 0;
         for sequence in &items {
             if fault == Fault::Refuses(done) {

@@ -129,6 +129,10 @@ local function new(context, take)
 	-- Appends a batch to the store, and releases from the journal what it took -> number of entries, problem | nil
 	local function hand_over_batch(queue, store, size, batch)
 		local items, behind = take(queue, size);
+		if queue.journal:recognises() then
+			-- What was recognised is released first. Otherwise each crash would leave more to recognise.
+			queue.journal:release(items[1] and items[1].sequence or behind);
+		end
 		local done, problem, appended = store_items(queue, store, items, batch);
 		sql.keep_connection(stores.engine_of(store));
 		queue.journal:release(done < #items and items[done + 1].sequence or behind);
