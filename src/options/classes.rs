@@ -331,6 +331,16 @@ mod tests {
     }
 
     #[test]
+    fn a_class_may_keep_prefixes_when_the_rest_keeps_nothing() {
+        let classes = table(&[("accounts", table(&[("types", text("user-*")), ("ips_expire_to", text("prefix"))]))]);
+        let others = [("audit_log_ips_expire_after", text("7d")), ("audit_log_ips_expire_to", text("none"))];
+        let (retention, refused) = read(classes, &others);
+        assert_eq!(refused, Vec::<String>::new());
+        let to = |class| retention.rules(class).addresses_expire.map(|expiry: AddressExpiry| expiry.to);
+        assert_eq!((to("accounts"), to("events")), (Some(Policy::prefix(None, None)), Some(Policy::None)));
+    }
+
+    #[test]
     fn a_class_may_keep_more_of_an_address_than_the_rest() {
         let classes = table(&[("failures", table(&[("ips", text("full"))]))]);
         let (retention, _) = read(classes, &[("audit_log_ips", Value::Boolean(false))]);
@@ -345,7 +355,12 @@ mod tests {
             (text("7d"), "audit_log_classes is \"7d\""),
             (table(&[("accounts", text("7d"))]), "has accounts = \"7d\""),
             (table(&[("accounts", table(&[good(), ("expires_after", text("soon"))]))]), "class accounts has expires_after = \"soon\""),
-            (table(&[("accounts", table(&[good(), ("limit", Value::Number(0.5))]))]), "class accounts has limit = 0.5"),
+            (
+                table(&[("accounts", table(&[good(), ("limit", Value::Number(0.5))]))]),
+                "has limit = 0.5, which is not allowed: use a whole number from 1.",
+            ),
+            (table(&[("accounts", table(&[good(), ("limit", Value::Number(0.0))]))]), "class accounts has limit = 0"),
+            (table(&[("accounts", table(&[good(), ("limit", Value::Number(2.5))]))]), "class accounts has limit = 2.5"),
             (table(&[("accounts", table(&[good(), ("limit", text("many"))]))]), "class accounts has limit = \"many\""),
             (
                 table(&[("accounts", table(&[good(), ("ips_expire_after", text("soon"))]))]),
@@ -355,7 +370,7 @@ mod tests {
             (table(&[("accounts", table(&[good(), ("ips", text("some"))]))]), "class accounts has ips = \"some\""),
             (
                 table(&[("accounts", table(&[good(), ("expire_after", text("7d"))]))]),
-                "class accounts has expire_after = \"7d\", but there is no such field",
+                "has expire_after = \"7d\", but there is no such field: use types, expires_after, limit, ips, ips_expire_after, ips_expire_to.",
             ),
             (table(&[("accounts", table(&[("types", list(&[text("user-*"), text("a b")]))]))]), "class accounts has types = \"a b\""),
             (table(&[("accounts", table(&[]))]), "class accounts has types = nil"),
