@@ -109,7 +109,6 @@ impl Journal {
     pub(super) fn note(&mut self) {
         if self.is_attached {
             let waiting = u64::try_from(self.pending.len()).unwrap_or(u64::MAX);
-            self.unnoted = 0;
             self.ledger.mark(Progress { released: self.first(), end: self.end, waiting, counted: self.counted });
         }
     }

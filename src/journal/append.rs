@@ -14,8 +14,6 @@ use super::{Active, Held, Journal};
 const FLUSHED: usize = 200;
 /// For how long an append does not check its file again, in seconds. Checking costs as much as writing.
 const PAUSE: f64 = 0.05;
-/// How many entries the ledger may be behind. To write to it takes more than half as long as to write the entry.
-const UNNOTED: u32 = 64;
 
 /// The result of appending an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +29,8 @@ pub enum Appended {
 }
 
 impl Journal {
-    /// Appends an entry of event type `kind` that arrived at the UNIX time `at`. This is one `write` to a segment.
-    ///
-    /// The ledger follows at the latest after 64 entries or with the first entry that is 50 ms later, and with all else that the journal
-    /// does. If the process dies before, and a segment is deleted before the next start, the entries of that time are not counted as
-    /// lost.
+    /// Appends an entry of event type `kind` that arrived at the UNIX time `at`. This is one `write` to a segment, and a small one to
+    /// the ledger.
     ///
     /// An entry can't be written if the disk or the journal is full ([`Limits::bytes`](super::Limits::bytes)), or if the payload is
     /// larger than [`PAYLOAD`]. Then no part of it stays in the file, and [`trouble`](Self::trouble) returns the reason. Each append
@@ -47,8 +42,7 @@ impl Journal {
             return Appended::Refused;
         };
         let mut most = FLUSHED;
-        let is_due = (at - self.looked).abs() >= PAUSE;
-        if is_due {
+        if (at - self.looked).abs() >= PAUSE {
             self.looked = at;
             if !self.is_intact() {
                 self.rescue();
@@ -73,10 +67,7 @@ impl Journal {
         };
         self.end = end;
         self.pending.push_back((sequence, place));
-        self.unnoted = self.unnoted.saturating_add(1);
-        if is_due || place.is_none() || self.unnoted >= UNNOTED {
-            self.note();
-        }
+        self.note();
         if place.is_some() { Appended::Durable(sequence) } else { Appended::Volatile(sequence) }
     }
 

@@ -120,8 +120,6 @@ pub struct Journal {
     now: f64,
     /// When an append last checked its file, in UNIX seconds.
     looked: f64,
-    /// How many entries were appended since the ledger was last written.
-    unnoted: u32,
     ledger: Ledger,
     writing: Option<String>,
     releasing: Option<String>,
@@ -198,7 +196,6 @@ impl Journal {
             counted: 0,
             now: 0.0,
             looked: 0.0,
-            unnoted: 0,
             ledger: Ledger::new(ledger::beside(base)),
             writing: None,
             releasing: None,
@@ -322,7 +319,6 @@ impl Journal {
             self.is_resting = !active.torn || active.file.set_len(size).is_ok();
         }
         self.reader = None;
-        self.note();
         self.ledger.rest();
     }
 
@@ -344,7 +340,6 @@ impl Journal {
 impl Drop for Journal {
     fn drop(&mut self) {
         if self.is_attached {
-            self.note();
             self.owner.leave(&self.base);
         }
     }
