@@ -4,6 +4,11 @@ use super::budget::Size;
 use crate::archive::retention::{FAILURE_TYPES, TypePattern};
 use crate::catalogue::{Cause, cause_of};
 
+/// How long after the first counted event the caller looks for windows that have ended, in seconds.
+pub const FIRST_LOOK: f64 = 0.25;
+/// How often it looks after that, and writes a checkpoint, in seconds.
+pub const LOOK: f64 = 1.0;
+
 /// The limit for each user and each other server, as a multiple of the limit for failures.
 const OF_USERS: u32 = 4;
 /// The same for peers without an account, for each network.

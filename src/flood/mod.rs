@@ -50,7 +50,7 @@ pub use budget::ENTRIES_A_MINUTE;
 pub use control::{Control, Verdict};
 pub use count::{Described, Part};
 pub use event::{Account, Event, weight};
-pub use limits::{Burst, Repeats, is_unauthenticated};
+pub use limits::{Burst, FIRST_LOOK, LOOK, Repeats, is_unauthenticated};
 pub use merge::Describe;
 pub use summary::{FloodSummary, Often, Sample};
 pub use table::{ACTOR_KEYS, KEYS};

@@ -7,11 +7,13 @@ use mlua::prelude::*;
 
 use crate::NAMESPACE;
 use crate::address::hash_key::HashKey;
+use crate::archive::clock;
 use crate::catalogue::{ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
 use crate::command::{Command, FLAGS, Flag, Group, Lowercase, Stringprep, help, nearest};
 use crate::entry::text::{Kind, ascii, clean, clean_jid, clean_name};
 use crate::entry::{limits, personal};
 use crate::file::Disk;
+use crate::flood;
 use crate::lua::read::LuaRequest;
 use crate::lua::signals;
 use crate::lua::value::{option, path};
@@ -25,6 +27,7 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     exports.set("namespace", NAMESPACE)?;
     exports.set("personal", personal_parts(lua)?)?;
     exports.set("host_wide", limits::HOST_WIDE)?;
+    exports.set("timing", timing(lua)?)?;
     exports.set("attribute_limit", limits::ATTRIBUTE)?;
     exports.set("text_limit", limits::TEXT)?;
     exports
@@ -255,6 +258,16 @@ fn is_terminal(_: &Lua, name: LuaString) -> LuaResult<bool> {
 fn terminal_width() -> Option<usize> {
     let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
     asked.or_else(|| terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0))
+}
+
+/// The times at which Lua does what the core decides, in seconds.
+fn timing(lua: &Lua) -> LuaResult<LuaTable> {
+    let timing = lua.create_table()?;
+    timing.set("clock_save", clock::SAVE)?;
+    timing.set("clock_step", clock::STEP)?;
+    timing.set("flood_first_look", flood::FIRST_LOOK)?;
+    timing.set("flood_look", flood::LOOK)?;
+    Ok(timing)
 }
 
 /// `new_key(path) -> name of the old key | nil, name of the new key | nil, message`

@@ -67,6 +67,8 @@ const CHUNKS: &[(&str, &str)] = &[
     ("prune/schedule", include_str!("prune/schedule.lua")),
     ("read/read", include_str!("read/read.lua")),
     ("read/names", include_str!("read/names.lua")),
+    ("log/hosts", include_str!("log/hosts.lua")),
+    ("log/record", include_str!("log/record.lua")),
     ("log/log", include_str!("log/log.lua")),
 ];
 

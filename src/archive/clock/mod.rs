@@ -26,6 +26,10 @@ use reading::OUTAGE;
 pub use reading::{ClockCheck, ClockReading, Jump, SLACK, Witnesses};
 pub use timeline::{Span, Timeline};
 
+/// How often the state of a clock is saved for the next process, in seconds.
+pub const SAVE: f64 = 300.0;
+/// A change of the wall clock against the monotonic clock after which the clocks of all hosts are checked, in seconds.
+pub const STEP: f64 = 600.0;
 /// The difference may grow by [`SLACK`] within this time, in seconds, because clocks drift.
 const ANCHOR: f64 = 86_400.0;
 /// 2026-01-01. This program did not exist before, so an earlier time is wrong.

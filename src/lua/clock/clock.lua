@@ -2,8 +2,7 @@
 
 local native = ...;
 
--- How often what is known is kept for the next process, in seconds.
-local SAVE = 300;
+local save_interval = native.timing.clock_save;
 
 local pairs = pairs;
 
@@ -87,7 +86,7 @@ local function new(context)
 			take(clock:look_at(users, at, uptime, boot, known.elsewhere));
 		end
 		tell(host, known, uptime, writes);
-		if writes and (not known.saved or uptime - known.saved > SAVE) then
+		if writes and (not known.saved or uptime - known.saved > save_interval) then
 			save(known, uptime);
 		end
 		return clock, is_settled;

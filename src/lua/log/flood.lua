@@ -1,11 +1,9 @@
 -- Flood control as the server's events meet it: what is asked before an entry is built, and the timer that ends windows.
 -- The recorder decides.
 
-local _, chunks = ...;
+local native, chunks = ...;
 
--- How soon after the first event that was counted one looks for windows that are over, and how often then; seconds. What is
--- being counted is written down as often.
-local SOON, OFTEN = 0.25, 1;
+local first_look, look_interval = native.timing.flood_first_look, native.timing.flood_look;
 -- How many event types of a host are remembered with how the recorder knows them.
 local MAX_TYPES = 1000;
 -- The type of events that were counted by flood control, and whose count is lost.
@@ -63,7 +61,7 @@ local function new(context)
 
 	local function start()
 		ticking = true;
-		context.schedule(SOON, tick);
+		context.schedule(first_look, tick);
 	end
 
 	-- An event was counted.
@@ -142,7 +140,7 @@ local function new(context)
 		end
 		ticking = next(recorder.counting()) ~= nil;
 		if ticking then
-			context.schedule(OFTEN, tick);
+			context.schedule(look_interval, tick);
 		end
 	end
 

@@ -1,18 +1,11 @@
--- The Lua half of the binding. Everything that calls a store is in Lua and not in Rust: a driver may yield, a yield can't
--- cross Rust, and a driver's errors must arrive as they are.
+-- The audit log of a server, put together from its parts. All calls of a store are in Lua, not in Rust: a driver may yield, a
+-- yield can't cross Rust, and the errors of a driver must arrive unchanged.
 
 local native, chunks = ...;
-local entries, stanzas, stores_of_hosts = chunks.entry, chunks.stanza, chunks.driver;
+local stanzas = chunks.stanza;
 
--- A step of the clock that is worth a look, in seconds.
-local STEP = 600;
-
-local error, getmetatable, ipairs, pairs, pcall, rawget = error, getmetatable, ipairs, pairs, pcall, rawget;
-local require, setmetatable, type = require, setmetatable, type;
-local decode, detail, field = stanzas.decode, stanzas.detail, entries.field;
-local kind_of, outcomes = entries.kind_of, native.outcomes;
-local DURABLE = outcomes.durable;
-local cause_of, condition_of = stores_of_hosts.cause_of, stores_of_hosts.condition_of;
+local ipairs, pairs, pcall, require = ipairs, pairs, pcall, require;
+local cause_of, detail = chunks.driver.cause_of, stanzas.detail;
 
 local function nothing() end
 
@@ -48,17 +41,12 @@ local function nothing() end
 -- State lies in the object that this returns: a module may be reloaded, the library stays.
 local function new(environment)
 	local recorder = native.recorder();
-	local make, mended = entries.new(recorder);
 	local stanza_mt, log, now = environment.stanza_mt, environment.log, environment.now;
-	local recorded = environment.recorded or nothing;
-	local configured, direct, troubled = {}, {}, {};
+	-- What recording an event needs, and what records events itself.
+	local parts = {};
 	local queues, flood, prunes, reading, clocks;
 	local monotonic = environment.monotonic or now;
 	local owner = environment.schedule and environment.journals_lock and native.owner(environment.journals_lock) or nil;
-	-- Without timers there is no flood control.
-	local never_counts = environment.schedule == nil;
-	-- By how much the clock and the one that does not jump differ.
-	local difference;
 	local strangers = chunks.strangers.new(recorder, environment.exists);
 
 	local function tell(level, lines)
@@ -67,35 +55,8 @@ local function new(environment)
 		end
 	end
 
-	local function configure(host)
-		configured[host] = true;
-		local refused, is_direct, hashes_names = recorder.configure(host, function (name)
-			return environment.get_option(host, name);
-		end, environment.key_path and environment.key_path(host));
-		direct[host] = is_direct;
-		strangers.configure(host, hashes_names);
-		tell("error", refused);
-		tell("warn", recorder.warnings());
-	end
-
-	local function ensure_configured(host)
-		if not configured[host] then
-			configure(host);
-		end
-	end
-
-	local classes = chunks.classes.new(recorder, ensure_configured);
-	local guard = chunks.embedded.new { list_path = environment.list_path; get_option = environment.get_option; log = log, now = now };
-	local trust = chunks.trust.new {
-		now = now;
-		driver_name = function (host)
-			local storage = environment.get_option(host, "storage");
-			if type(storage) == "table" then
-				storage = storage.audit;
-			end
-			return storage or environment.get_option(host, "default_storage") or "internal";
-		end;
-	};
+	local hosts = chunks.hosts.new(environment, recorder, strangers, monotonic, tell);
+	local classes, ensure_configured, store_of, trust = hosts.classes, hosts.ensure_configured, hosts.store_of, hosts.trust;
 	local writer = chunks.writer.new(recorder, classes, trust, function (host, partition, count, is_limited)
 		prunes.known(host, partition, count);
 		if is_limited then
@@ -103,219 +64,11 @@ local function new(environment)
 		end
 	end);
 
-	-- stores[host] is the host's archive store. Only what works is kept: a failure is tried again at the next event.
-	local function open(stores, host)
-		local ok, store, err = pcall(environment.open_store, host);
-		if not ok then
-			return nil, store;
-		elseif not store then
-			return nil, err;
-		elseif store.name == "null" or type(store.caps) == "function" then
-			-- The null driver: its every field is a function that refuses.
-			return nil, "no storage driver for archives is configured or loaded";
-		end
-		if type(store.users) ~= "function" then
-			recorder.use_single(host);
-			classes.forget(host);
-		end
-		store = stores_of_hosts.bind(guard(host, store), monotonic, environment.retry ~= nil);
-		stores[host] = store;
-		return store;
-	end
-	local stores = setmetatable({}, {
-		__index = function (self, host)
-			return (open(self, host));
-		end;
-	});
-
-	-- The store of a host | nil, err
-	local function store_of(host)
-		local store = rawget(stores, host);
-		if store then
-			return store;
-		end
-		return open(stores, host);
-	end
-
-	-- An entry that is lost.
-	local function failed(host, err, at, event_type)
-		troubled[host] = true;
-		local line = recorder.failed(host, cause_of(err), nil, at);
-		if line then
-			log("error", line);
-		end
-		queues.lose(host, event_type, at);
-		return nil, condition_of(err);
-	end
-
-	-- Hands an entry to the store at once, which was opened: true | nil, err
-	local function write(host, at)
-		local stanza = decode(stanza_mt);
-		local store, err = store_of(host);
-		if not store then
-			return nil, err;
-		end
-		local key;
-		key, err = writer.put(host, store, at, stanza, stanza.attr.user or native.host_wide);
-		if not key then
-			trust.doubt(store);
-			return nil, err;
-		end
-		if troubled[host] then
-			troubled[host] = nil;
-			local line = recorder.stored(host);
-			if line then
-				log("info", line);
-			end
-		end
-		return true;
-	end
-
-	-- Whether entries go to the store at once, as far as it takes them. `offered` says that a store may have this one already.
-	local function goes_at_once(host, queue, offered)
-		return not queue.journal or (direct[host] and not offered or not queue.attached) and queues.is_empty(queue);
-	end
-
-	-- Keeps an entry: writes it to the store, or gives it to the journal. True | nil, condition. Without a payload it is the one that was
-	-- made last. `is_kept` says that the caller keeps what there is no room for, so that it is not lost.
-	local function keep(host, at, payload, event_type, offered, is_kept)
-		local queue = queues.queue_of(host);
-		local at_once = goes_at_once(host, queue, offered);
-		if at_once then
-			if payload then
-				native.open(payload);
-			else
-				recorder.open_made();
-				-- A driver may yield, and then others are made.
-				payload = queue.journal and recorder.payload();
-			end
-			local ok, done, err = pcall(write, host, at);
-			if not ok then
-				done, err = nil, done;
-			end
-			if done then
-				recorded(host, event_type);
-				return true;
-			elseif not queue.journal then
-				if is_kept then
-					return nil, condition_of(err);
-				end
-				return failed(host, err, at, event_type);
-			end
-			-- What the store does not take waits, and is offered again.
-		end
-		if not queues.add(queue, at, payload, event_type, at_once or offered, is_kept) then
-			return nil, "resource-constraint";
-		end
-		recorded(host, event_type);
-		return true;
-	end
-
-	-- Looks at the clocks of all hosts if the time has jumped since an event before: what was written meanwhile is to be known.
-	local function watch_clock(at, clock)
-		local since = at - clock;
-		if difference and since - difference < STEP and difference - since < STEP then
-			return;
-		end
-		local is_first = difference == nil;
-		difference = since;
-		if not is_first then
-			clocks.look_at_all();
-		end
-	end
-
-	-- Whether an administrator did it, who could also stop the log. `actor.administers` says so of an ad-hoc command.
-	local function administers(actor)
-		return actor.kind == "admin-shell" or actor.administers;
-	end
-
-	local function record(host, user, source, event_type, session, actor, custom, timestamp, admitted)
-		if not configured[host] then
-			configure(host);
-		end
-		user = strangers.of_jid(host, event_type, user) or user;
-		local queue, at, clock = queues.queue_of(host), now(), monotonic();
-		if clocks then
-			watch_clock(at, clock);
-		end
-		local is_admitted = admitted or never_counts or actor and administers(actor);
-		local appends = queue.attached and not direct[host] or not goes_at_once(host, queue, false);
-		if appends and queue.journal then
-			queues.touch(queue, at);
-		end
-		local id, outcome, sequence, is_warned, is_amiss = make(host, user, source, event_type, session, actor, custom, timestamp,
-			at, clock, is_admitted, appends, queue.telling);
-		local kind = kind_of(event_type);
-		if outcome == DURABLE and not is_amiss then
-			queues.added(queue, at, sequence);
-			recorded(host, kind);
-		elseif outcome == outcomes.counted then
-			flood.counted();
-			return nil, "counted";
-		elseif outcome == outcomes.made then
-			if is_warned then
-				tell("warn", recorder.warnings());
-			end
-			local kept, condition = keep(host, at, nil, kind, false);
-			return kept and id or nil, condition;
-		elseif queues.look_after(queue, at, outcome, is_amiss, queue.telling) then
-			queues.added(queue, at, sequence);
-			recorded(host, kind);
-		else
-			return nil, "resource-constraint";
-		end
-		if is_warned then
-			tell("warn", recorder.warnings());
-		end
-		return id;
-	end
-
-	-- Records an event of `host`.
-	--   audit(host, user, source, event_type, extra, admitted) -> the entry's id | nil, condition
-	-- Where flood control only counts the event there is no id, and the condition is "counted". `admitted` says that flood control
-	-- was asked already, by admits().
-	--
-	-- `extra` may have session (a session of Prosody's, or a table with its fields id, type, ip, client_id), custom (a list
-	-- of stanzas to add), timestamp (when it happened, if not now) and actor (who did it: a table with kind, jid, session
-	-- and caused_by; with administers, nothing of what the actor does is only counted). Raises for what only a programmer can do
-	-- wrong: no host, host "*", an item of `custom` that is no stanza. Never for anything else.
-	local function audit(host, user, source, event_type, extra, admitted)
-		if type(host) ~= "string" or host == "*" then
-			error("cannot log audit events for global", 2);
-		end
-		local session, actor, custom, timestamp;
-		if type(extra) == "table" then
-			session, actor, custom, timestamp = extra.session, extra.actor, extra.custom, extra.timestamp;
-			if type(session) ~= "table" then
-				session = nil;
-			end
-			if type(actor) ~= "table" then
-				actor = nil;
-			end
-			if custom ~= nil then
-				if type(custom) ~= "table" then
-					error("extra.custom is no list of stanzas but a "..type(custom), 2);
-				end
-				for i = 1, #custom do
-					if getmetatable(custom[i]) ~= stanza_mt then
-						error("extra.custom["..i.."] is no stanza but a "..type(custom[i]), 2);
-					end
-				end
-			end
-		end
-		local ok, id, condition = pcall(record, host, user, source, event_type, session, actor, custom, timestamp, admitted);
-		if not ok then
-			-- What was made by hand may hold anything.
-			local has_mended, texts = pcall(mended, custom);
-			if has_mended and texts then
-				ok, id, condition = pcall(record, host, user, source, event_type, session, actor, texts, timestamp, admitted);
-			end
-		end
-		if ok then
-			return id, condition;
-		end
-		return failed(host, id, now(), type(event_type) == "string" and event_type or "unknown");
-	end
+	local recording = chunks.record.new {
+		environment = environment, recorder = recorder, strangers = strangers, hosts = hosts, writer = writer;
+		monotonic = monotonic, tell = tell, parts = parts;
+	};
+	local audit, keep = recording.audit, recording.keep;
 
 	-- Asks flood control about an event before it is described, which costs more than counting it.
 	--   admits(host, username | nil, source, event_type, session, condition) -> whether it is to be recorded; if not it was counted
@@ -325,30 +78,9 @@ local function new(environment)
 		return flood.admitted(host, username, source, event_type, session and session.ip, condition);
 	end
 
-	-- The element that describes a session in an event: session_extra(session) -> stanza. What is stored of its address is what
-	-- the default class of session.host says, as nobody knows yet which event it is for.
-	local function session_extra(session)
-		local host = type(session.host) == "string" and session.host or "";
-		if host ~= "" then
-			ensure_configured(host);
-		end
-		local is_warned = recorder.session(host, field(session.id), field(session.type), field(session.ip), field(session.client_id));
-		local stanza = decode(stanza_mt);
-		if is_warned then
-			tell("warn", recorder.warnings());
-		end
-		return stanza;
-	end
-
 	-- Forgets what is known of a host, or of all: its store, its options, where its entries go. What waits stays.
 	local function forget(host)
-		if host then
-			stores[host], configured[host] = nil, nil;
-		else
-			for name in pairs(stores) do stores[name] = nil; end
-			configured = {};
-		end
-		classes.forget(host);
+		hosts.forget(host);
 		strangers.forget(host);
 		flood.forget(host);
 		prunes.forget(host);
@@ -386,6 +118,8 @@ local function new(environment)
 			end;
 		};
 	end
+
+	parts.clocks = clocks;
 
 	prunes = chunks.prune.new {
 		stanza_mt = stanza_mt, log = log, now = now;
@@ -486,6 +220,8 @@ local function new(environment)
 		end;
 	};
 
+	parts.queues, parts.flood = queues, flood;
+
 	reading = chunks.read.new {
 		now = now;
 		retry = environment.retry;
@@ -547,9 +283,9 @@ local function new(environment)
 	return {
 		audit = audit;
 		admits = admits;
-		session_extra = session_extra;
-		stores = stores;
-		configure = configure;
+		session_extra = recording.session_extra;
+		stores = hosts.stores;
+		configure = hosts.configure;
 		forget = forget;
 		-- read(asked, out, view), cells(asked, columns, pause): read.lua describes them; what is asked comes from command()
 		read = for_host(reading.write);
@@ -564,9 +300,7 @@ local function new(environment)
 		prune = prune;
 		-- events(host | "*") -> what there is to be recorded, as text, with the classes of the host
 		events = function (host)
-			if not configured[host] then
-				configure(host);
-			end
+			ensure_configured(host);
 			return recorder.events(host);
 		end;
 		-- prune_soon(host, seconds): prunes it then, and whenever something has expired
@@ -638,30 +372,11 @@ local function new(environment)
 	};
 end
 
-local exports = {
-	version = native.version;
-	uptime = native.uptime;
-	written_elsewhere = native.written_elsewhere;
-	period = native.period;
-	option = native.option;
-	command = chunks.names.command;
-	nearest = native.nearest;
-	help = native.help;
-	event_types = native.event_types;
-	shell_line = native.shell_line;
-	shell_commands = native.shell_commands;
-	shows_field = native.shows_field;
-	field_value = native.field_value;
-	terminal_width = native.terminal_width;
-	new_key = native.new_key;
-	give_from_root = native.give_from_root;
-	is_terminal = native.is_terminal;
-	exit_on_interrupt = native.exit_on_interrupt;
-	writing = chunks.read.writing;
-	new_file = native.new_file;
-	flags = native.flags;
-	new = new;
-};
+local exports = { command = chunks.names.command; writing = chunks.read.writing; new = new };
+for name in ([[version uptime written_elsewhere period option nearest help event_types shell_line shell_commands shows_field
+	field_value terminal_width new_key give_from_root is_terminal exit_on_interrupt new_file flags]]):gmatch("%S+") do
+	exports[name] = native[name];
+end
 
 -- The metatable of stanzas is Prosody's, and Prosody may not be here yet when the library is loaded.
 local stanza_mt;

@@ -1,0 +1,229 @@
+-- From an event to its entry: in the journal, in the store, or counted.
+
+local native, chunks = ...;
+local drivers, entries = chunks.driver, chunks.entry;
+
+local error, getmetatable, pcall, type = error, getmetatable, pcall, type;
+local decode, field, kind_of, outcomes = chunks.stanza.decode, entries.field, entries.kind_of, native.outcomes;
+local step = native.timing.clock_step;
+local DURABLE = outcomes.durable;
+local cause_of, condition_of = drivers.cause_of, drivers.condition_of;
+
+local function nothing() end
+
+-- new(context) -> { audit =, keep =, session_extra = }
+--   context = {
+--     environment, recorder, strangers, hosts, writer, monotonic, tell    as log.lua has them
+--     parts = { queues =, flood =, clocks = | nil }, which are made later
+--   }
+local function new(context)
+	local environment, recorder, strangers, tell = context.environment, context.recorder, context.strangers, context.tell;
+	local monotonic, parts, writer = context.monotonic, context.parts, context.writer;
+	local ensure_configured, is_direct = context.hosts.ensure_configured, context.hosts.is_direct;
+	local store_of, trust = context.hosts.store_of, context.hosts.trust;
+	local stanza_mt, log, now = environment.stanza_mt, environment.log, environment.now;
+	local recorded = environment.recorded or nothing;
+	local make, mended = entries.new(recorder);
+	local troubled = {};
+	-- Without timers there is no flood control.
+	local never_counts = environment.schedule == nil;
+	-- By how much the clock and the one that does not jump differ.
+	local difference;
+
+	-- An entry that is lost.
+	local function failed(host, err, at, event_type)
+		troubled[host] = true;
+		local line = recorder.failed(host, cause_of(err), nil, at);
+		if line then
+			log("error", line);
+		end
+		parts.queues.lose(host, event_type, at);
+		return nil, condition_of(err);
+	end
+
+	-- Hands an entry to the store at once, which was opened: true | nil, err
+	local function write(host, at)
+		local stanza = decode(stanza_mt);
+		local store, err = store_of(host);
+		if not store then
+			return nil, err;
+		end
+		local key;
+		key, err = writer.put(host, store, at, stanza, stanza.attr.user or native.host_wide);
+		if not key then
+			trust.doubt(store);
+			return nil, err;
+		end
+		if troubled[host] then
+			troubled[host] = nil;
+			local line = recorder.stored(host);
+			if line then
+				log("info", line);
+			end
+		end
+		return true;
+	end
+
+	-- Whether entries go to the store at once, as far as it takes them. `offered` says that a store may have this one already.
+	local function goes_at_once(host, queue, offered)
+		return not queue.journal or (is_direct(host) and not offered or not queue.attached) and parts.queues.is_empty(queue);
+	end
+
+	-- Keeps an entry: writes it to the store, or gives it to the journal. True | nil, condition. Without a payload it is the one that was
+	-- made last. `is_kept` says that the caller keeps what there is no room for, so that it is not lost.
+	local function keep(host, at, payload, event_type, offered, is_kept)
+		local queue = parts.queues.queue_of(host);
+		local at_once = goes_at_once(host, queue, offered);
+		if at_once then
+			if payload then
+				native.open(payload);
+			else
+				recorder.open_made();
+				-- A driver may yield, and then others are made.
+				payload = queue.journal and recorder.payload();
+			end
+			local ok, done, err = pcall(write, host, at);
+			if not ok then
+				done, err = nil, done;
+			end
+			if done then
+				recorded(host, event_type);
+				return true;
+			elseif not queue.journal then
+				if is_kept then
+					return nil, condition_of(err);
+				end
+				return failed(host, err, at, event_type);
+			end
+			-- What the store does not take waits, and is offered again.
+		end
+		if not parts.queues.add(queue, at, payload, event_type, at_once or offered, is_kept) then
+			return nil, "resource-constraint";
+		end
+		recorded(host, event_type);
+		return true;
+	end
+
+	-- Looks at the clocks of all hosts if the time has jumped since an event before: what was written meanwhile is to be known.
+	local function watch_clock(at, clock)
+		local since = at - clock;
+		if difference and since - difference < step and difference - since < step then
+			return;
+		end
+		local is_first = difference == nil;
+		difference = since;
+		if not is_first then
+			parts.clocks.look_at_all();
+		end
+	end
+
+	-- Whether an administrator did it, who could also stop the log. `actor.administers` says so of an ad-hoc command.
+	local function administers(actor)
+		return actor.kind == "admin-shell" or actor.administers;
+	end
+
+	local function record(host, user, source, event_type, session, actor, custom, timestamp, admitted)
+		ensure_configured(host);
+		user = strangers.of_jid(host, event_type, user) or user;
+		local queue, at, clock = parts.queues.queue_of(host), now(), monotonic();
+		if parts.clocks then
+			watch_clock(at, clock);
+		end
+		local is_admitted = admitted or never_counts or actor and administers(actor);
+		local appends = queue.attached and not is_direct(host) or not goes_at_once(host, queue, false);
+		if appends and queue.journal then
+			parts.queues.touch(queue, at);
+		end
+		local id, outcome, sequence, is_warned, is_amiss = make(host, user, source, event_type, session, actor, custom, timestamp,
+			at, clock, is_admitted, appends, queue.telling);
+		local kind = kind_of(event_type);
+		if outcome == DURABLE and not is_amiss then
+			parts.queues.added(queue, at, sequence);
+			recorded(host, kind);
+		elseif outcome == outcomes.counted then
+			parts.flood.counted();
+			return nil, "counted";
+		elseif outcome == outcomes.made then
+			if is_warned then
+				tell("warn", recorder.warnings());
+			end
+			local kept, condition = keep(host, at, nil, kind, false);
+			return kept and id or nil, condition;
+		elseif parts.queues.look_after(queue, at, outcome, is_amiss, queue.telling) then
+			parts.queues.added(queue, at, sequence);
+			recorded(host, kind);
+		else
+			return nil, "resource-constraint";
+		end
+		if is_warned then
+			tell("warn", recorder.warnings());
+		end
+		return id;
+	end
+
+	-- Records an event of `host`.
+	--   audit(host, user, source, event_type, extra, admitted) -> the entry's id | nil, condition
+	-- Where flood control only counts the event there is no id, and the condition is "counted". `admitted` says that flood control
+	-- was asked already, by admits().
+	--
+	-- `extra` may have session (a session of Prosody's, or a table with its fields id, type, ip, client_id), custom (a list
+	-- of stanzas to add), timestamp (when it happened, if not now) and actor (who did it: a table with kind, jid, session
+	-- and caused_by; with administers, nothing of what the actor does is only counted). Raises for what only a programmer can do
+	-- wrong: no host, host "*", an item of `custom` that is no stanza. Never for anything else.
+	local function audit(host, user, source, event_type, extra, admitted)
+		if type(host) ~= "string" or host == "*" then
+			error("cannot log audit events for global", 2);
+		end
+		local session, actor, custom, timestamp;
+		if type(extra) == "table" then
+			session, actor, custom, timestamp = extra.session, extra.actor, extra.custom, extra.timestamp;
+			if type(session) ~= "table" then
+				session = nil;
+			end
+			if type(actor) ~= "table" then
+				actor = nil;
+			end
+			if custom ~= nil then
+				if type(custom) ~= "table" then
+					error("extra.custom is no list of stanzas but a "..type(custom), 2);
+				end
+				for i = 1, #custom do
+					if getmetatable(custom[i]) ~= stanza_mt then
+						error("extra.custom["..i.."] is no stanza but a "..type(custom[i]), 2);
+					end
+				end
+			end
+		end
+		local ok, id, condition = pcall(record, host, user, source, event_type, session, actor, custom, timestamp, admitted);
+		if not ok then
+			-- What was made by hand may hold anything.
+			local has_mended, texts = pcall(mended, custom);
+			if has_mended and texts then
+				ok, id, condition = pcall(record, host, user, source, event_type, session, actor, texts, timestamp, admitted);
+			end
+		end
+		if ok then
+			return id, condition;
+		end
+		return failed(host, id, now(), type(event_type) == "string" and event_type or "unknown");
+	end
+
+	-- The element that describes a session in an event: session_extra(session) -> stanza. What is stored of its address is what
+	-- the default class of session.host says, as nobody knows yet which event it is for.
+	local function session_extra(session)
+		local host = type(session.host) == "string" and session.host or "";
+		if host ~= "" then
+			ensure_configured(host);
+		end
+		local is_warned = recorder.session(host, field(session.id), field(session.type), field(session.ip), field(session.client_id));
+		local stanza = decode(stanza_mt);
+		if is_warned then
+			tell("warn", recorder.warnings());
+		end
+		return stanza;
+	end
+
+	return { audit = audit; keep = keep; session_extra = session_extra };
+end
+
+return { new = new };
