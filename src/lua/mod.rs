@@ -55,6 +55,7 @@ const CHUNKS: &[(&str, &str)] = &[
     ("hand_over/writer", include_str!("hand_over/writer.lua")),
     ("hand_over/pending", include_str!("hand_over/pending.lua")),
     ("hand_over/slice", include_str!("hand_over/slice.lua")),
+    ("hand_over/reports", include_str!("hand_over/reports.lua")),
     ("hand_over/queue", include_str!("hand_over/queue.lua")),
     ("log/flood", include_str!("log/flood.lua")),
     ("clock/clock", include_str!("clock/clock.lua")),

@@ -3,7 +3,9 @@
 local native, chunks = ...;
 local decode = chunks.stanza.decode;
 
-local tonumber, tostring = tonumber, tostring;
+local ID = native.namespace.."\1id";
+
+local error, tonumber, tostring = error, tonumber, tostring;
 local floor, max, min = math.floor, math.max, math.min;
 
 -- item_of(stanza_mt, at) -> the entry that native code has opened last, recorded at that time: { at, stanza, with } | nil
@@ -12,6 +14,41 @@ local function item_of(stanza_mt, at)
 	if stanza then
 		return { at = at; stanza = stanza; with = stanza.attr.user or native.host_wide };
 	end
+end
+
+-- item_at(stanza_mt, journal, sequence) -> the entry of a sequence | nil, why it can't be read now
+local function item_at(stanza_mt, journal, sequence)
+	local is_there, at, err = journal:open(sequence);
+	if err or not is_there then
+		return nil, err;
+	end
+	local item = item_of(stanza_mt, at);
+	if not item then
+		journal:spoil(sequence);
+	end
+	return item;
+end
+
+-- take(stanza_mt, journal, count) -> the next entries that wait, without those that the store has already, and the sequence
+-- behind them
+local function take(stanza_mt, journal, count)
+	local items = {};
+	local recognises = journal:recognises();
+	local sequence, last = journal:first(), journal:next();
+	while sequence < last and #items < count do
+		local item, err = item_at(stanza_mt, journal, sequence);
+		if err then
+			-- The file can't be read now. Its entries are not gone.
+			if #items > 0 then break; end
+			error(err, 0);
+		end
+		if item and not (recognises and journal:is_recognised(item.stanza.attr[ID])) then
+			item.sequence = sequence;
+			items[#items + 1] = item;
+		end
+		sequence = sequence + 1;
+	end
+	return items, sequence;
 end
 
 -- of(stanza_mt, snapshot) -> the entries that wait, as a query reads them: { since = UNIX time | nil: nothing waits, page =, damaged = }
@@ -45,4 +82,4 @@ local function of(stanza_mt, snapshot)
 	return { since = oldest and floor(oldest.at); page = page; damaged = damaged };
 end
 
-return { item_of = item_of; of = of };
+return { item_at = item_at; of = of; take = take };

@@ -2,15 +2,11 @@
 -- (src/journal/hand_over.rs); here it is done, since a driver may yield.
 
 local native, chunks = ...;
-local collector, pending, sql, stores = chunks.collector, chunks.pending, chunks.sql, chunks.driver;
+local collector, pending, stores = chunks.collector, chunks.pending, chunks.driver;
 
-local ID = native.namespace.."\1id";
-
-local error, pairs, pcall = error, pairs, pcall;
+local pairs, pcall = pairs, pcall;
 local huge = math.huge;
-local cause_of = stores.cause_of;
 local outcomes = native.outcomes;
-local item_of = pending.item_of;
 
 -- The queues of all hosts.
 --   context = {
@@ -28,6 +24,8 @@ local function new(context)
 	local queues = {};
 	local stanza_mt, log, now, recorder = context.stanza_mt, context.log, context.now, context.recorder;
 	local trust = context.trust;
+
+	local reports = chunks.reports.new(context);
 
 	local turns = native.turns();
 	local run;
@@ -85,24 +83,6 @@ local function new(context)
 		end
 	end
 
-	-- Reports entries that were found to be missing.
-	local function tell_missing(queue)
-		local line = recorder.missing(queue.host, queue.journal:missing());
-		if line then
-			log("error", line);
-		end
-	end
-
-	-- Reports, once, that the number of lost entries can't be written to its file.
-	local function tell_of_losses_file(queue)
-		local is_kept, problem = queue.journal:is_kept();
-		if problem and not queue.told_of_losses_file then
-			log("error", ("The number of audit events of %s that are lost can't be written down: %s. A crash would take it."):format(queue.host,
-				problem));
-		end
-		queue.told_of_losses_file = not is_kept;
-	end
-
 	-- Takes the files of a journal, and tries again later if that fails. Entries in memory have other sequences then.
 	local attach;
 	function attach(queue)
@@ -127,8 +107,8 @@ local function new(context)
 		if queue.told then
 			log("info", ("The journal of the audit events of %s can be used now."):format(queue.host));
 		end
-		tell_missing(queue);
-		tell_of_losses_file(queue);
+		reports.missing(queue);
+		reports.losses_file(queue);
 		if journal:has_work() then
 			schedule(queue, 0);
 		end
@@ -167,45 +147,11 @@ local function new(context)
 		local journal = queue.journal;
 		journal:look(now());
 		journal:settle();
-		tell_missing(queue);
-		tell_of_losses_file(queue);
+		reports.missing(queue);
+		reports.losses_file(queue);
 	end
 
-	-- The entry of a sequence: item | nil, why it can't be read now
-	local function item_at(queue, sequence)
-		local is_there, at, err = queue.journal:open(sequence);
-		if err or not is_there then
-			return nil, err;
-		end
-		local item = item_of(stanza_mt, at);
-		if not item then
-			queue.journal:spoil(sequence);
-		end
-		return item;
-	end
-
-	-- The next entries that wait, without those that the store has already, and the sequence behind them.
-	local function take(queue, count)
-		local journal, items = queue.journal, {};
-		local recognises = journal:recognises();
-		local sequence, last = journal:first(), journal:next();
-		while sequence < last and #items < count do
-			local item, err = item_at(queue, sequence);
-			if err then
-				-- The file can't be read now. Its entries are not gone.
-				if #items > 0 then break; end
-				error(err, 0);
-			end
-			if item and not (recognises and journal:is_recognised(item.stanza.attr[ID])) then
-				item.sequence = sequence;
-				items[#items + 1] = item;
-			end
-			sequence = sequence + 1;
-		end
-		return items, sequence;
-	end
-
-	local run_slice = chunks.slice.new(context, take);
+	local run_slice = chunks.slice.new(context, function (queue, count) return pending.take(stanza_mt, queue.journal, count); end);
 
 	local function hand_over(queue)
 		local store, err = context.store_of(queue.host);
@@ -217,11 +163,6 @@ local function new(context)
 			return nil, doubt;
 		end
 		return run_slice(queue, store);
-	end
-
-	-- Where entries wait that the store does not take.
-	local function place_of(queue)
-		return queue.journal:in_memory() > 0 and "memory" or "journal";
 	end
 
 	-- Makes an entry of what was lost.
@@ -239,20 +180,6 @@ local function new(context)
 			journal:tell(journal:next() > before and before or nil);
 		else
 			journal:not_told();
-		end
-	end
-
-	-- After a slice that failed.
-	local function report_failure(queue, err)
-		local store = context.store_of(queue.host);
-		queue.problem = store and trust.problem_of(store) or cause_of(err);
-		if store then
-			trust.doubt(store);
-			sql.give_up_without_tables(store, queue.problem);
-		end
-		local line = recorder.failed(queue.host, queue.problem, place_of(queue), now());
-		if line then
-			log("error", line);
 		end
 	end
 
@@ -283,9 +210,9 @@ local function new(context)
 		if not queue.journal then
 			return true; -- closed meanwhile
 		end
-		tell_missing(queue);
+		reports.missing(queue);
 		if not done then
-			report_failure(queue, err);
+			reports.failure(queue, err);
 			schedule(queue, pause);
 			return true;
 		end
@@ -298,34 +225,8 @@ local function new(context)
 			schedule(queue, pause);
 			return false;
 		end
-		local line = recorder.stored(queue.host);
-		if line then
-			log("info", line);
-		end
+		reports.stored(queue);
 		return true;
-	end
-
-	-- Reports a driver that has not answered for too long. Nothing is handed over on that host until it does.
-	local function watch_driver(queue)
-		local at = now();
-		local seconds = queue.journal:unanswered(at);
-		if seconds then
-			queue.problem = ("the storage driver has not answered for %d seconds"):format(seconds);
-			local line = recorder.failed(queue.host, queue.problem, place_of(queue), at);
-			if line then
-				log("error", line);
-			end
-		end
-	end
-
-	local function tell_of_journal(queue, place, at)
-		-- That it has no files was said.
-		if not queue.attached and place then return; end
-		local cause = "the journal can't be written ("..(queue.journal:trouble() or "no reason given")..")";
-		local line = recorder.failed(queue.host, cause, place, at);
-		if line then
-			log("error", line);
-		end
 	end
 
 	-- Called if an entry went to the journal, but not to its file, or if another program has changed the files. Returns whether the
@@ -335,13 +236,13 @@ local function new(context)
 			mend(queue);
 		end
 		if outcome == outcomes.refused then
-			tell_of_journal(queue, is_kept and "memory", at);
+			reports.journal(queue, is_kept and "memory", at);
 			if not is_kept then
 				recorder.lose(queue.host, 1);
 			end
 			return false;
 		elseif is_amiss and queue.journal:in_memory() > 0 or not is_amiss and outcome == outcomes.volatile then
-			tell_of_journal(queue, "memory", at);
+			reports.journal(queue, "memory", at);
 		end
 		return true;
 	end
@@ -401,7 +302,7 @@ local function new(context)
 		local cause = journal:trouble();
 		local lost, unrecorded, is_kept = journal:give_up(now());
 		recorder.lose(host, lost);
-		tell_missing(queue);
+		reports.missing(queue);
 		journal:rest();
 		local line = recorder.ended(host, unrecorded, is_kept, cause or queue.problem);
 		if line then
@@ -455,9 +356,9 @@ local function new(context)
 		if not queue or not queue.journal then
 			return { waiting = 0; lost = 0; problem = queue and queue.problem; longest = 0 };
 		end
-		watch_driver(queue);
+		reports.silent_driver(queue);
 		local journal = queue.journal;
-		local oldest = not is_empty(queue) and item_at(queue, journal:first()) or nil;
+		local oldest = not is_empty(queue) and pending.item_at(stanza_mt, journal, journal:first()) or nil;
 		return {
 			waiting = journal:count(); oldest = oldest and oldest.at;
 			lost = journal:lost(); problem = queue.problem; longest = journal:longest();

@@ -1,0 +1,82 @@
+-- What the hand-over reports: lines in Prosody's log about a journal and a store of a host.
+
+local _, chunks = ...;
+local sql, cause_of = chunks.sql, chunks.driver.cause_of;
+
+-- new(context) -> reports. `context` is that of queue.lua; each function takes a queue of it.
+local function new(context)
+	local log, now, recorder, trust = context.log, context.now, context.recorder, context.trust;
+
+	local function tell_failed(queue, cause, place, at)
+		local line = recorder.failed(queue.host, cause, place, at);
+		if line then
+			log("error", line);
+		end
+	end
+
+	-- Reports entries that were found to be missing.
+	local function tell_missing(queue)
+		local line = recorder.missing(queue.host, queue.journal:missing());
+		if line then
+			log("error", line);
+		end
+	end
+
+	-- Reports, once, that the number of lost entries can't be written to its file.
+	local function tell_of_losses_file(queue)
+		local is_kept, problem = queue.journal:is_kept();
+		if problem and not queue.told_of_losses_file then
+			log("error", ("The number of audit events of %s that are lost can't be written down: %s. A crash would take it."):format(queue.host,
+				problem));
+		end
+		queue.told_of_losses_file = not is_kept;
+	end
+
+	-- Where entries wait that the store does not take.
+	local function place_of(queue)
+		return queue.journal:in_memory() > 0 and "memory" or "journal";
+	end
+
+	-- After a slice that failed.
+	local function report_failure(queue, err)
+		local store = context.store_of(queue.host);
+		queue.problem = store and trust.problem_of(store) or cause_of(err);
+		if store then
+			trust.doubt(store);
+			sql.give_up_without_tables(store, queue.problem);
+		end
+		tell_failed(queue, queue.problem, place_of(queue), now());
+	end
+
+	-- Reports a driver that has not answered for too long. Nothing is handed over on that host until it does.
+	local function watch_driver(queue)
+		local at = now();
+		local seconds = queue.journal:unanswered(at);
+		if seconds then
+			queue.problem = ("the storage driver has not answered for %d seconds"):format(seconds);
+			tell_failed(queue, queue.problem, place_of(queue), at);
+		end
+	end
+
+	local function tell_of_journal(queue, place, at)
+		-- That it has no files was said.
+		if not queue.attached and place then return; end
+		local cause = "the journal can't be written ("..(queue.journal:trouble() or "no reason given")..")";
+		tell_failed(queue, cause, place, at);
+	end
+
+	-- The store has taken all that waited.
+	local function tell_stored(queue)
+		local line = recorder.stored(queue.host);
+		if line then
+			log("info", line);
+		end
+	end
+
+	return {
+		missing = tell_missing, losses_file = tell_of_losses_file, failure = report_failure, stored = tell_stored;
+		silent_driver = watch_driver, journal = tell_of_journal;
+	};
+end
+
+return { new = new };
