@@ -75,10 +75,10 @@ impl Plan {
                 plan.expired.entry(class).or_default().push(partition);
                 continue;
             }
-            plan.due(expires, now);
+            plan.due(expires);
             if let Some(due) = cut_due(&partition, retention) {
                 let due = due + shift;
-                if due <= now { plan.cut.push(partition.clone()) } else { plan.due(due, now) }
+                if due <= now { plan.cut.push(partition.clone()) } else { plan.due(due) }
             }
             if rules.limit.is_some() {
                 plan.limited.entry(class).or_default().push(partition);
@@ -97,9 +97,10 @@ impl Plan {
         plan
     }
 
-    fn due(&mut self, at: f64, now: f64) {
-        if at.is_finite() && at > now && self.next.is_none_or(|next| at < next) {
-            self.next = Some(at);
+    /// Notes that something expires at this time, in UNIX seconds.
+    fn due(&mut self, at: f64) {
+        if at.is_finite() {
+            self.next = Some(self.next.map_or(at, |next| next.min(at)));
         }
     }
 }
@@ -211,6 +212,15 @@ mod tests {
     }
 
     #[test]
+    fn the_next_expiry_is_the_earliest_one() {
+        let retention = retention(Rules { expires_after: Period::Seconds(5.0 * DAY), ..Rules::default() });
+        let next = |all: &[&str]| Plan::new(&partitions(all), &retention, true, NOON).next;
+        let first: Partition = "@events.2026-11-22".parse().unwrap();
+        assert_eq!(next(&["@events.2026-11-22", "@events.2026-11-23", "@limited.2026-11-24"]), Some(first.end() + 5.0 * DAY));
+        assert_eq!(next(&["@limited.2026-11-24"]), None, "it never expires");
+    }
+
+    #[test]
     fn addresses_of_a_day_are_cut_once() {
         let expiry = AddressExpiry { after: Period::Seconds(DAY), to: Policy::None };
         let rules = Rules { addresses_expire: Some(expiry), ..Rules::default() };
@@ -254,7 +264,8 @@ mod tests {
 
     #[test]
     fn what_was_written_under_a_wrong_clock_expires_by_when_it_was_written() {
-        let rules = Rules { expires_after: Period::Seconds(2.0 * DAY), ..Rules::default() };
+        let addresses = AddressExpiry { after: Period::Seconds(DAY), to: Policy::None };
+        let rules = Rules { expires_after: Period::Seconds(2.0 * DAY), addresses_expire: Some(addresses), ..Rules::default() };
         let all = partitions(&["@events.1970-01-01", "@events.2035-11-24", "@events.2026-11-24", "@events.2026-11-26"]);
         let mut clock = Clock::default();
         let reading = |wall: f64, passed: f64| ClockReading { wall, uptime: passed, boot: None };
@@ -264,11 +275,11 @@ mod tests {
         let now = reading(NOON + DAY + 2.0, 200.0 + DAY + 2.0);
         assert!(clock.is_trusted());
         clock.look_at_partitions(&all, &now, &Witnesses::default());
-        let expired = |now: f64| {
-            let plan = Plan::with_times(&all, &Retention::new(rules, vec![]), true, now, &clock.timeline(now), &HashSet::new());
-            plan.expired.values().flat_map(|expired| names(expired)).collect::<Vec<_>>()
-        };
+        let plan = |now: f64| Plan::with_times(&all, &Retention::new(rules, vec![]), true, now, &clock.timeline(now), &HashSet::new());
+        let expired = |now: f64| plan(now).expired.values().flat_map(|expired| names(expired)).collect::<Vec<_>>();
+        assert_eq!(names(&plan(NOON + 1.5 * DAY).cut), Vec::<String>::new());
         assert_eq!(expired(NOON + 2.0 * DAY), Vec::<String>::new());
+        assert_eq!(names(&plan(NOON + 2.4 * DAY).cut), ["@events.1970-01-01", "@events.2026-11-24", "@events.2035-11-24"]);
         assert_eq!(expired(NOON + 3.5 * DAY), ["@events.1970-01-01", "@events.2026-11-24", "@events.2035-11-24"]);
     }
 
