@@ -209,6 +209,37 @@ fn entries_in_memory_get_their_place_after_those_on_disk() {
 }
 
 #[test]
+fn an_entry_with_losses_is_recognised_after_it_got_another_sequence() {
+    let folder = Folder::new();
+    let mut owner = folder.open(Limits::default());
+    append(&mut owner, 0..3);
+    assert!(owner.is_attached() && !owner.is_empty());
+    let mut journal = Journal::detached(&folder.base(), Limits::default());
+    journal.lose("test", 7, NOON);
+    assert_eq!(journal.take_lost().unwrap().count, 7);
+    assert_eq!(journal.append(b"seven are lost", "lost", NOON), Appended::Volatile(0));
+    journal.tell(Some(0));
+    assert!(journal.losses().unrecorded().is_some());
+    owner.close();
+    journal.attach(NOON).unwrap();
+    assert_eq!(journal.get(3).unwrap().as_deref(), Some(&b"seven are lost"[..]));
+    assert_eq!(journal.losses().unrecorded(), None, "it is on disk");
+}
+
+/// The ledger may be of another journal, or be made by hand.
+#[test]
+fn no_more_entries_are_missing_than_there_was_room_for() {
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.base().parent().unwrap()).unwrap();
+    let mut ledger = Ledger::new(ledger::beside(&folder.base()));
+    ledger.open();
+    ledger.mark(ledger::Progress { released: 0, end: 1 << 40, waiting: 1 << 40, counted: 0 });
+    drop(ledger);
+    let mut journal = folder.open(Limits { bytes: 100 * HEADER as u64, volatile: 7, ..Limits::default() });
+    assert_eq!((journal.take_missing(), journal.end()), (107, 1 << 40));
+}
+
+#[test]
 fn losses_are_kept_until_the_entry_with_them_is_safe() {
     let folder = Folder::new();
     let limits = Limits { volatile: 1, ..Limits::default() };
