@@ -322,7 +322,7 @@ impl Journal {
         self.ledger.rest();
     }
 
-    /// Whether a file is open.
+    /// Whether no file is open.
     #[must_use]
     pub const fn is_resting(&self) -> bool {
         self.active.is_none() && self.reader.is_none() && self.ledger.is_resting()

@@ -226,6 +226,79 @@ fn an_entry_with_losses_is_recognised_after_it_got_another_sequence() {
     assert_eq!(journal.losses().unrecorded(), None, "it is on disk");
 }
 
+#[test]
+fn losses_that_got_no_entry_are_taken_again() {
+    let folder = Folder::new();
+    let mut journal = folder.open(Limits::default());
+    append(&mut journal, 0..1);
+    journal.lose("test", 7, NOON);
+    assert_eq!(journal.take_lost().unwrap().count, 7);
+    assert_eq!(journal.take_lost(), None);
+    journal.not_told();
+    assert_eq!(journal.take_lost().unwrap().count, 7);
+    // Released entries before the one with the losses do not make it safe.
+    journal.limits.bytes = 0;
+    assert_eq!(journal.append(b"seven are lost", "lost", NOON), Appended::Volatile(1));
+    journal.tell(Some(1));
+    journal.release(1);
+    assert_eq!(journal.losses().unrecorded().unwrap().count, 7);
+    journal.release(2);
+    assert_eq!(journal.losses().unrecorded(), None);
+}
+
+#[test]
+fn the_ledger_says_what_survives() {
+    let folder = Folder::new();
+    let mut journal = Journal::detached(&folder.base(), Limits::default());
+    assert!(!journal.is_kept(), "there is no file");
+    for number in 0..2 {
+        assert_eq!(journal.append(b"x", "test", NOON), Appended::Volatile(number));
+    }
+    assert_eq!(journal.give_up(NOON), 2);
+    journal.attach(NOON).unwrap();
+    journal.set_counted(5);
+    assert!(journal.is_kept() && journal.ledger_trouble().is_none());
+    drop(journal);
+    let mut journal = folder.open(Limits::default());
+    assert_eq!(journal.counted(), 5);
+    let path = ledger::beside(&folder.base());
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    journal.set_counted(6);
+    assert_eq!(journal.look(NOON), Vec::<u64>::new());
+    assert!(!journal.is_kept());
+    assert!(journal.ledger_trouble().unwrap().contains("audit_journal.losses: not a file"), "{:?}", journal.ledger_trouble());
+}
+
+#[test]
+fn an_append_checks_its_file_again_after_a_pause() {
+    let folder = Folder::new();
+    let mut journal = folder.open(Limits::default());
+    append(&mut journal, 0..1);
+    std::fs::remove_file(folder.segments().pop().unwrap()).unwrap();
+    assert_eq!(journal.append(&payload(1), "test", NOON + 0.04), Appended::Durable(1));
+    assert_eq!(folder.segments().len(), 0, "the file was not checked");
+    assert_eq!(journal.append(&payload(2), "test", NOON + 0.06), Appended::Durable(2));
+    assert_eq!(folder.segments().len(), 1);
+    assert_eq!(contents(&mut journal), (0..3).map(entry).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_release_counts_entries_without_records_and_writes_nothing_if_nothing_is_released() {
+    let folder = Folder::new();
+    let mut journal = folder.open(Limits::default());
+    append(&mut journal, 0..3);
+    let bytes = journal.bytes();
+    journal.release(0);
+    assert_eq!(journal.bytes(), bytes);
+    std::fs::write(folder.segments().pop().unwrap(), "").unwrap();
+    assert_eq!(journal.look(NOON), [0, 1, 2]);
+    journal.release(2);
+    assert!(journal.is_amiss(), "the last one is gone");
+    journal.release(3);
+    assert!(!journal.is_amiss());
+}
+
 /// The ledger may be of another journal, or be made by hand.
 #[test]
 fn no_more_entries_are_missing_than_there_was_room_for() {
