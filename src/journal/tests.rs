@@ -1184,6 +1184,7 @@ fn one_that_rests_has_no_file_open_and_goes_on_where_it_was() {
         journal.rest();
         assert!(journal.is_resting() && journal.look(NOON).is_empty() && journal.is_resting());
         assert_eq!(journal.get(number - 1).unwrap(), Some(payload(number - 1)));
+        assert!(!journal.is_resting());
         append(&mut journal, number..number + 1);
     }
     assert_eq!((folder.segments().len(), contents(&mut journal).len()), (1, 6));
@@ -1200,6 +1201,29 @@ fn one_that_rests_has_no_file_open_and_goes_on_where_it_was() {
     drop(journal);
     let mut journal = folder.open(Limits::default());
     assert_eq!((contents(&mut journal), journal.losses().total()), (vec![entry(6)], 0));
+}
+
+#[test]
+fn after_a_rest_a_segment_without_an_incomplete_record_goes_on() {
+    let folder = Folder::new();
+    let mut journal = folder.open(Limits::default());
+    append(&mut journal, 0..1);
+    for (torn, segments) in [(false, 1), (true, 2)] {
+        // A torn one can't be truncated, so that another is begun.
+        journal.active = Some(Active { torn, ..full() });
+        journal.rest();
+        append(&mut journal, segments..segments + 1);
+        assert_eq!(folder.segments().len() as u64, segments);
+    }
+}
+
+#[test]
+fn only_an_entry_whose_record_is_gone_is_restored() {
+    let folder = Folder::new();
+    let mut journal = folder.open(Limits::default());
+    append(&mut journal, 0..1);
+    journal.restore(0, b"other", "test", NOON);
+    assert_eq!((journal.in_memory(), journal.get(0).unwrap()), (0, Some(payload(0))));
 }
 
 #[test]
