@@ -1,14 +1,16 @@
 //! The file system.
 
+use std::borrow::Borrow;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use super::lock::{Lock, LockError};
+use super::lock::{Lock, LockError, is_held};
 use super::ownership::{give_from_root, make_file, make_folder};
-use super::{Access, Files, HeldLock, OpenFile, Stamp};
+use super::{Access, FileId, Files, HeldLock, OpenFile, Stamp, Status};
 
 /// The file system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,8 +30,16 @@ impl Files for Disk {
         Ok(Box::new(make_file(&mut options(access), path).map(|file| DiskFile { file, access })?))
     }
 
-    fn stamp(&self, path: &Path) -> Option<Stamp> {
-        fs::metadata(path).ok().map(|metadata| stamp_of(&metadata))
+    fn status(&self, path: &Path) -> io::Result<Status> {
+        fs::metadata(path).map(|metadata| status_of(&metadata))
+    }
+
+    fn is_missing(&self, path: &Path) -> bool {
+        fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    }
+
+    fn is_folder(&self, path: &Path) -> bool {
+        path.is_dir()
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -57,46 +67,48 @@ impl Files for Disk {
     }
 
     fn lock(&self, path: &Path) -> Result<HeldLock, LockError> {
-        Ok(Box::new(Lock::take(path)?))
+        Ok(Box::new(DiskFile { file: Lock::take(path)?, access: Access::Write }))
+    }
+
+    fn is_locked(&self, path: &Path) -> bool {
+        is_held(path)
     }
 }
 
+/// A file, or a [`Lock`].
 #[derive(Debug)]
-struct DiskFile {
-    file: File,
+struct DiskFile<F> {
+    file: F,
     access: Access,
 }
 
-impl OpenFile for DiskFile {
+impl<F: Borrow<File> + fmt::Debug> OpenFile for DiskFile<F> {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut file: &File = self.file.borrow();
         if self.access == Access::Write {
-            self.file.seek(SeekFrom::End(0))?;
+            file.seek(SeekFrom::End(0))?;
         }
-        self.file.write_all(bytes)
+        file.write_all(bytes)
     }
 
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_all_at(bytes, offset)
+        self.file.borrow().write_all_at(bytes, offset)
     }
 
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(bytes, offset)
-    }
-
-    fn length(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+    fn read_some_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.borrow().read_at(bytes, offset)
     }
 
     fn set_length(&mut self, length: u64) -> io::Result<()> {
-        self.file.set_len(length)
+        self.file.borrow().set_len(length)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.file.sync_all()
+        self.file.borrow().sync_all()
     }
 
-    fn stamp(&self) -> io::Result<Stamp> {
-        Ok(stamp_of(&self.file.metadata()?))
+    fn status(&self) -> io::Result<Status> {
+        self.file.borrow().metadata().map(|metadata| status_of(&metadata))
     }
 }
 
@@ -106,6 +118,17 @@ fn options(access: Access) -> OpenOptions {
     options
 }
 
-fn stamp_of(metadata: &Metadata) -> Stamp {
-    Stamp { file: (metadata.dev(), metadata.ino()), written: (metadata.mtime(), metadata.mtime_nsec()) }
+fn status_of(metadata: &Metadata) -> Status {
+    Status {
+        stamp: Stamp { file: FileId(metadata.dev(), metadata.ino()), written: (metadata.mtime(), metadata.mtime_nsec()) },
+        length: metadata.len(),
+        is_plain: metadata.is_file(),
+        is_named: metadata.nlink() > 0,
+    }
+}
+
+/// A file to which every write fails for lack of space, and which can't be truncated.
+#[cfg(test)]
+pub(crate) fn full() -> Box<dyn OpenFile> {
+    Box::new(DiskFile { file: options(Access::Append).open("/dev/full").unwrap(), access: Access::Append })
 }

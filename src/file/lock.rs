@@ -1,5 +1,6 @@
 //! Lock files, which one process at a time can hold.
 
+use std::borrow::Borrow;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -53,9 +54,11 @@ impl Lock {
             TryLockError::Error(source) => LockError::Io { path: path.to_owned(), source },
         })
     }
+}
 
+impl Borrow<File> for Lock {
     /// The locked file.
-    pub(crate) const fn file(&self) -> &File {
+    fn borrow(&self) -> &File {
         &self.0
     }
 }
@@ -73,4 +76,22 @@ pub(crate) fn is_held(path: &Path) -> bool {
     let locked = file.try_lock_shared();
     // Closing the file lets go of it.
     matches!(locked, Err(TryLockError::WouldBlock))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_process_does_not_keep_the_lock() {
+        let path = std::env::temp_dir().join(format!("audit-lock-{}", std::process::id()));
+        let lock = Lock::take(&path).unwrap();
+        let child = lock.0.try_clone().unwrap();
+        assert!(matches!(Lock::take(&path), Err(LockError::Held(_))) && is_held(&path));
+        drop(lock);
+        assert!(!is_held(&path));
+        drop(Lock::take(&path).unwrap());
+        drop(child);
+        std::fs::remove_file(path).unwrap();
+    }
 }

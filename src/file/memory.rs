@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::lock::LockError;
-use super::{Access, Files, HeldLock, OpenFile, Stamp};
+use super::{Access, FileId, Files, HeldLock, OpenFile, Stamp, Status};
 
 /// Files in memory. A clone is another handle of the same files, as another process has one. All folders exist.
 ///
@@ -49,7 +49,7 @@ pub enum Operation {
     Append,
     /// [`OpenFile::write_at`].
     WriteAt,
-    /// [`OpenFile::read_at`].
+    /// [`OpenFile::read_at`] and [`OpenFile::read_some_at`].
     ReadAt,
     /// [`OpenFile::set_length`].
     SetLength,
@@ -60,7 +60,8 @@ pub enum Operation {
 #[derive(Debug, Default)]
 struct State {
     names: BTreeMap<PathBuf, SharedBytes>,
-    locked: BTreeSet<PathBuf>,
+    /// The numbers of the locked files.
+    locked: BTreeSet<u64>,
     faults: Vec<(Operation, ErrorKind, usize)>,
     /// How many more bytes fit. `None` if there is no end.
     room: Option<usize>,
@@ -85,12 +86,27 @@ impl Memory {
         self.0.borrow_mut().faults.push((operation, kind, times));
     }
 
-    /// Lets this many more bytes be written. A write that does not fit is done in part, and fails. `None` removes the limit.
+    /// Lets no operation fail any more, unless there is no room.
+    pub fn heal(&self) {
+        self.0.borrow_mut().faults.clear();
+    }
+
+    /// Lets files grow by this many more bytes together. A write that does not fit is done in part, and fails. Bytes can always be
+    /// overwritten. `None` removes the limit.
     pub fn set_room(&self, room: Option<usize>) {
         self.0.borrow_mut().room = room;
     }
 
-    /// Takes back what was written since the last [`OpenFile::sync`] of each file, as a power cut may.
+    /// Writes all that was written so far to the disk, for the files whose paths fulfil `is_chosen`. A kernel does so now and then.
+    pub fn write_back(&self, is_chosen: impl Fn(&Path) -> bool) {
+        for (_, content) in self.0.borrow().names.iter().filter(|(path, _)| is_chosen(path)) {
+            let mut content = content.borrow_mut();
+            content.synced = content.bytes.clone();
+        }
+    }
+
+    /// Takes back what was written since the last [`OpenFile::sync`] or [`write_back`](Self::write_back) of each file, as a power cut
+    /// may. The names of files stay.
     pub fn cut_power(&self) {
         for content in self.0.borrow().names.values() {
             let mut content = content.borrow_mut();
@@ -119,6 +135,17 @@ impl Memory {
         state.count
     }
 
+    fn status_of(&self, content: &SharedBytes) -> Status {
+        let is_named = self.0.borrow().names.values().any(|named| Rc::ptr_eq(named, content));
+        let content = content.borrow();
+        Status {
+            stamp: Stamp { file: FileId(0, content.number), written: (i64::try_from(content.written).unwrap_or(i64::MAX), 0) },
+            length: u64::try_from(content.bytes.len()).unwrap_or(u64::MAX),
+            is_plain: true,
+            is_named,
+        }
+    }
+
     /// How many of `wanted` bytes fit.
     fn take_room(&self, wanted: usize) -> usize {
         let mut state = self.0.borrow_mut();
@@ -131,7 +158,7 @@ impl Memory {
 impl Files for Memory {
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn OpenFile>> {
         self.check(Operation::Open)?;
-        Ok(Box::new(MemoryFile { files: self.clone(), content: self.find(path)?, access }))
+        Ok(Box::new(MemoryFile { files: self.clone(), content: self.find(path)?, access, is_lock: false }))
     }
 
     fn create_new(&self, path: &Path, access: Access) -> io::Result<Box<dyn OpenFile>> {
@@ -143,11 +170,19 @@ impl Files for Memory {
         let bytes = Bytes { bytes: Vec::new(), synced: Vec::new(), number: self.next(), written: self.next() };
         let content = Rc::new(RefCell::new(bytes));
         self.0.borrow_mut().names.insert(path.to_owned(), Rc::clone(&content));
-        Ok(Box::new(MemoryFile { files: self.clone(), content, access }))
+        Ok(Box::new(MemoryFile { files: self.clone(), content, access, is_lock: false }))
     }
 
-    fn stamp(&self, path: &Path) -> Option<Stamp> {
-        self.find(path).ok().map(|content| stamp_of(&content.borrow()))
+    fn status(&self, path: &Path) -> io::Result<Status> {
+        self.find(path).map(|content| self.status_of(&content))
+    }
+
+    fn is_missing(&self, path: &Path) -> bool {
+        self.find(path).is_err()
+    }
+
+    fn is_folder(&self, path: &Path) -> bool {
+        self.find(path).is_err()
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -188,26 +223,21 @@ impl Files for Memory {
     fn give_from_root(&self, _: &Path) {}
 
     fn lock(&self, path: &Path) -> Result<HeldLock, LockError> {
-        self.check(Operation::Lock).map_err(|source| LockError::Io { path: path.to_owned(), source })?;
-        if !self.0.borrow_mut().locked.insert(path.to_owned()) {
+        let error = |source| LockError::Io { path: path.to_owned(), source };
+        self.check(Operation::Lock).map_err(error)?;
+        if self.find(path).is_err() {
+            self.create_new(path, Access::Write).map_err(error)?;
+        }
+        let content = self.find(path).map_err(error)?;
+        let number = content.borrow().number;
+        if !self.0.borrow_mut().locked.insert(number) {
             return Err(LockError::Held(path.to_owned()));
         }
-        if self.find(path).is_err() {
-            self.create_new(path, Access::Write).map_err(|source| LockError::Io { path: path.to_owned(), source })?;
-        }
-        Ok(Box::new(MemoryLock { files: self.clone(), path: path.to_owned() }))
+        Ok(Box::new(MemoryFile { files: self.clone(), content, access: Access::Write, is_lock: true }))
     }
-}
 
-#[derive(Debug)]
-struct MemoryLock {
-    files: Memory,
-    path: PathBuf,
-}
-
-impl Drop for MemoryLock {
-    fn drop(&mut self) {
-        self.files.0.borrow_mut().locked.remove(&self.path);
+    fn is_locked(&self, path: &Path) -> bool {
+        self.find(path).is_ok_and(|content| self.0.borrow().locked.contains(&content.borrow().number))
     }
 }
 
@@ -216,6 +246,16 @@ struct MemoryFile {
     files: Memory,
     content: SharedBytes,
     access: Access,
+    /// Whether it is unlocked when this is dropped.
+    is_lock: bool,
+}
+
+impl Drop for MemoryFile {
+    fn drop(&mut self) {
+        if self.is_lock {
+            self.files.0.borrow_mut().locked.remove(&self.content.borrow().number);
+        }
+    }
 }
 
 impl MemoryFile {
@@ -223,8 +263,10 @@ impl MemoryFile {
         if self.access == Access::Read {
             return Err(ErrorKind::PermissionDenied.into());
         }
-        let written = bytes.get(..self.files.take_room(bytes.len())).unwrap_or(bytes);
         let mut content = self.content.borrow_mut();
+        let overwritten = content.bytes.len().saturating_sub(offset).min(bytes.len());
+        let fits = overwritten.saturating_add(self.files.take_room(bytes.len().saturating_sub(overwritten)));
+        let written = bytes.get(..fits).unwrap_or(bytes);
         content.written = self.files.next();
         let end = offset.saturating_add(written.len());
         let length = content.bytes.len().max(end);
@@ -248,17 +290,11 @@ impl OpenFile for MemoryFile {
         self.write(bytes, usize::try_from(offset).map_err(io::Error::other)?)
     }
 
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    fn read_some_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         self.files.check(Operation::ReadAt)?;
         let content = self.content.borrow();
         let start = usize::try_from(offset).map_err(io::Error::other)?;
-        let found = content.bytes.get(start..start.saturating_add(bytes.len()));
-        bytes.copy_from_slice(found.ok_or(ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn length(&self) -> io::Result<u64> {
-        u64::try_from(self.content.borrow().bytes.len()).map_err(io::Error::other)
+        content.bytes.get(start..).unwrap_or_default().read(bytes)
     }
 
     fn set_length(&mut self, length: u64) -> io::Result<()> {
@@ -276,11 +312,7 @@ impl OpenFile for MemoryFile {
         Ok(())
     }
 
-    fn stamp(&self) -> io::Result<Stamp> {
-        Ok(stamp_of(&self.content.borrow()))
+    fn status(&self) -> io::Result<Status> {
+        Ok(self.files.status_of(&self.content))
     }
-}
-
-fn stamp_of(content: &Bytes) -> Stamp {
-    Stamp { file: (0, content.number), written: (i64::try_from(content.written).unwrap_or(i64::MAX), 0) }
 }

@@ -56,6 +56,11 @@ fn appends_of_two_handles_go_to_the_end() {
         assert_eq!(content(&*one), b"abcx");
         let mut four = [0; 4];
         assert_eq!(kind(other.read_at(&mut four, 1)), ErrorKind::UnexpectedEof);
+        assert_eq!((other.read_some_at(&mut four, 9).unwrap(), other.read_some_at(&mut four, 1).unwrap()), (0, 3));
+        assert_eq!(&four[..3], b"bcx");
+        let mut all = Vec::new();
+        std::io::Read::read_to_end(&mut Reader::new(&*other), &mut all).unwrap();
+        assert_eq!(all, b"abcx");
         one.sync().unwrap();
     });
 }
@@ -85,9 +90,24 @@ fn an_open_file_stays_the_same_file() {
         files.rename(&other, &path).unwrap();
         file.append(b"er").unwrap();
         assert_eq!((content(&*file), read(files, &path, 9).unwrap()), (b"older".to_vec(), Some(b"new".to_vec())));
-        assert!(!file.stamp().unwrap().is_same_file(&files.stamp(&path).unwrap()));
+        assert!(!file.stamp().unwrap().is_same_file(&files.stamp(&path).unwrap()) && !files.is_at(&*file, &path));
+        let new = files.open(&path, Access::Read).unwrap();
+        assert!(files.is_at(&*new, &path) && !files.is_at(&*new, &other));
+        let status = files.status(&path).unwrap();
+        assert_eq!((status, status.length, status.is_plain, status.is_named), (new.status().unwrap(), 3, true, true));
         files.remove(&path).unwrap();
-        assert_eq!((files.stamp(&path), content(&*file).len()), (None, 5));
+        assert_eq!((files.stamp(&path), content(&*file).len(), new.status().unwrap().is_named), (None, 5, false));
+        assert_eq!((kind(files.status(&path)), files.is_at(&*new, &path)), (ErrorKind::NotFound, false));
+    });
+}
+
+#[test]
+fn folders_and_files_are_told_apart() {
+    on_each("folders", |files, folder| {
+        let path = folder.join("a");
+        assert!(files.is_folder(folder) && files.is_missing(&path));
+        files.create_new(&path, Access::Append).unwrap();
+        assert!(!files.is_folder(&path) && !files.is_missing(&path));
     });
 }
 
@@ -106,11 +126,22 @@ fn a_second_name_is_of_the_same_file_and_never_takes_the_place_of_another() {
 fn a_lock_is_held_by_one_until_it_is_dropped() {
     on_each("locked", |files, folder| {
         let path = folder.join("a.lock");
-        let held = files.lock(&path).unwrap();
+        assert!(!files.is_locked(&path));
+        let mut held = files.lock(&path).unwrap();
         assert!(matches!(files.lock(&path), Err(LockError::Held(held)) if held == path));
+        assert!(files.is_locked(&path) && files.is_at(&*held, &path));
+        held.append(b"of").unwrap();
+        held.append(b" one").unwrap();
+        assert_eq!(read(files, &path, 9).unwrap(), Some(b"of one".to_vec()));
         drop(held);
-        files.lock(&path).unwrap();
-        assert!(files.stamp(&path).is_some());
+        assert!(!files.is_locked(&path));
+        let held = files.lock(&path).unwrap();
+        // The lock is of the file, not of the name.
+        files.remove(&path).unwrap();
+        assert!(!files.is_locked(&path) && !files.is_at(&*held, &path));
+        let other = files.lock(&path).unwrap();
+        drop(held);
+        assert!(files.is_locked(&path) && files.is_at(&*other, &path));
     });
 }
 
@@ -156,7 +187,20 @@ fn memory_runs_out_of_room_and_loses_what_was_not_synced() {
     assert_eq!(content(&*file), b"abcde", "as much as there was room for");
     files.cut_power();
     assert_eq!(content(&*file), b"abc");
+    let mut anywhere = files.open(Path::new("/a"), Access::Write).unwrap();
+    anywhere.write_at(b"xyz", 0).unwrap();
+    assert_eq!(kind(anywhere.write_at(b"xyz", 2)), ErrorKind::StorageFull, "only what is there can be overwritten");
+    files.write_back(|path| path == Path::new("/b"));
+    files.cut_power();
+    assert_eq!(content(&*file), b"abc");
+    anywhere.write_at(b"xyz", 0).unwrap();
+    files.write_back(|_| true);
+    files.cut_power();
+    assert_eq!(content(&*file), b"xyz");
     files.set_room(None);
+    files.fail(Operation::Append, ErrorKind::Other, 1);
+    files.heal();
+    file.append(b"x").unwrap();
     files.fail(Operation::Append, ErrorKind::Other, 2);
     assert!(file.append(b"x").is_err() && file.append(b"x").is_err() && file.append(b"x").is_ok());
 }

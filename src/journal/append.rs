@@ -1,10 +1,8 @@
 //! Writing to the last segment, and beginning the next one.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, ErrorKind};
 
-use crate::file::ownership::{make_file, make_folder};
+use crate::file::{Access, OpenFile, whole};
 
 use super::record::{HEADER, PAYLOAD, RecordKind, encode};
 use super::segment::{Extent, Segment, folder, path_of};
@@ -162,7 +160,7 @@ impl Journal {
     fn make_ready(&mut self, length: u64, sequence: u64) -> Result<(), String> {
         self.wake();
         if let (Some(active), Some(segment)) = (&mut self.active, self.segments.back()) {
-            if active.torn && active.file.set_len(segment.bytes).is_ok() {
+            if active.torn && active.file.set_length(segment.bytes).is_ok() {
                 active.torn = false;
             }
             if !active.torn && (!segment.used || segment.bytes.saturating_add(length) <= self.limits.segment) {
@@ -178,13 +176,13 @@ impl Journal {
     fn wake(&mut self) {
         let Some(segment) = self.segments.back().copied().filter(|_| self.is_resting) else { return };
         self.is_resting = false;
-        let opened = OpenOptions::new().read(true).append(true).open(path_of(&self.base, segment.first));
-        let is_the_same = |file: &File| {
-            let Ok(found) = file.metadata() else { return false };
-            found.is_file() && found.len() >= segment.bytes && (found.dev(), found.ino()) == segment.id
+        let opened = self.files.open(&path_of(&self.base, segment.first), Access::Append);
+        let is_the_same = |file: &dyn OpenFile| {
+            let Ok(found) = file.status() else { return false };
+            found.is_plain && found.length >= segment.bytes && found.stamp.file() == segment.id
         };
         match opened {
-            Ok(file) if is_the_same(&file) => {
+            Ok(file) if is_the_same(&*file) => {
                 self.active = Some(Active { file, torn: false });
                 // What somebody else has appended is skipped.
                 self.is_intact();
@@ -199,25 +197,22 @@ impl Journal {
         let error = |error: io::Error| format!("{}: {error}", path.display());
         if let Some(last) = self.segments.back().copied().filter(|last| last.first >= sequence) {
             // It has no pending entry, and can't be written to.
-            std::fs::remove_file(path_of(&self.base, last.first)).or_else(ignore_missing).map_err(error)?;
+            whole::remove(&*self.files, &path_of(&self.base, last.first)).map_err(error)?;
             self.segments.pop_back();
             self.bytes = self.bytes.saturating_sub(last.bytes);
             self.active = None;
             self.is_resting = false;
         }
-        let mut options = OpenOptions::new();
-        options.read(true).append(true);
-        let file = make_file(&mut options, &path).or_else(|found| match found.kind() {
+        let make = || self.files.create_new(&path, Access::Append);
+        let file = make().or_else(|found| match found.kind() {
             // The first segment of all. A folder that was moved is not created again, as the open files can still be used.
-            ErrorKind::NotFound if self.segments.is_empty() => {
-                make_folder(folder(&self.base)).and_then(|()| make_file(&mut options, &path))
-            }
+            ErrorKind::NotFound if self.segments.is_empty() => self.files.make_folder(folder(&self.base)).and_then(|()| make()),
             // Somebody else has created a file with this name.
-            ErrorKind::AlreadyExists => std::fs::remove_file(&path).and_then(|()| make_file(&mut options, &path)),
+            ErrorKind::AlreadyExists => self.files.remove(&path).and_then(|()| make()),
             _ => Err(found),
         });
         let file = file.map_err(error)?;
-        let id = file.metadata().map(|metadata| (metadata.dev(), metadata.ino())).map_err(error)?;
+        let id = file.stamp().map_err(error)?.file();
         self.segments.push_back(Segment { first: sequence, bytes: 0, used: false, id });
         self.active = Some(Active { file, torn: false });
         self.is_resting = false;
@@ -231,8 +226,8 @@ impl Journal {
         let (Some(active), Some(segment)) = (&mut self.active, self.segments.back_mut()) else {
             return Err(format!("{}: no segment is open", self.base.display()));
         };
-        if let Err(error) = active.file.write_all(&self.record) {
-            active.torn = active.file.set_len(segment.bytes).is_err();
+        if let Err(error) = active.file.append(&self.record) {
+            active.torn = active.file.set_length(segment.bytes).is_err();
             return Err(format!("{}: {error}", path_of(&self.base, segment.first).display()));
         }
         let length = u64::try_from(self.record.len()).unwrap_or(u64::MAX);
@@ -265,15 +260,11 @@ impl Journal {
                 break;
             }
             let path = path_of(&self.base, oldest.first);
-            std::fs::remove_file(&path).or_else(ignore_missing).map_err(|error| format!("{}: {error}", path.display()))?;
+            whole::remove(&*self.files, &path).map_err(|error| format!("{}: {error}", path.display()))?;
             self.reader = self.reader.take().filter(|(first, _)| *first != oldest.first);
             self.bytes = self.bytes.saturating_sub(oldest.bytes);
             self.segments.pop_front();
         }
         Ok(())
     }
-}
-
-fn ignore_missing(error: io::Error) -> io::Result<()> {
-    if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }

@@ -4,12 +4,12 @@
 //! It is a file of fixed size, `<base>.losses`, that is written in place, so it can be written even if the disk is full. Nothing waits
 //! for the disk. Each part has two slots, which are written in turn. If one write is incomplete, the other slot is still valid.
 
-use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use crate::file::ownership::{folder_of, make_file, make_folder};
+use crate::file::ownership::folder_of;
+use crate::file::{Access, FileId, Files, OpenFile};
 use crate::journal::losses::Lost;
 
 /// The first bytes of a slot.
@@ -56,10 +56,11 @@ impl Progress {
 /// The file, and what was written last.
 #[derive(Debug)]
 pub(super) struct Ledger {
+    files: Rc<dyn Files>,
     path: PathBuf,
-    file: Option<File>,
-    /// Device and inode of the file that was open last.
-    id: Option<(u64, u64)>,
+    file: Option<Box<dyn OpenFile>>,
+    /// The file that was open last.
+    id: Option<FileId>,
     mark: Progress,
     lost: Option<Lost>,
     writes: u64,
@@ -73,8 +74,9 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(super) fn new(files: Rc<dyn Files>, path: PathBuf) -> Self {
         Self {
+            files,
             path,
             file: None,
             id: None,
@@ -93,7 +95,7 @@ impl Ledger {
     /// something to write.
     pub(super) fn open(&mut self) -> (Option<Progress>, Option<Lost>) {
         (self.is_marked, self.is_kept) = (false, false);
-        if std::fs::symlink_metadata(&self.path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        if self.files.is_missing(&self.path) {
             (self.is_marked, self.is_kept) = (true, true);
             return (None, None);
         }
@@ -144,7 +146,7 @@ impl Ledger {
 
     /// Creates the file again if somebody has removed or replaced it. Then writes what could not be written before.
     pub(super) fn look(&mut self) {
-        if self.file.as_ref().is_some_and(|file| !is_at(file, &self.path)) {
+        if self.file.as_ref().is_some_and(|file| !self.files.is_at(&**file, &self.path)) {
             (self.is_marked, self.is_kept) = (false, false);
             self.file = None;
         }
@@ -162,9 +164,9 @@ impl Ledger {
 
     /// Opens the file again. If it is another file now, both parts are written again.
     fn reopen(&mut self) -> bool {
-        let found = OpenOptions::new().read(true).write(true).open(&self.path).and_then(|file| Ok((file.metadata()?, file)));
+        let found = self.files.open(&self.path, Access::Write).and_then(|file| Ok((file.status()?, file)));
         match found {
-            Ok((metadata, file)) if self.id == Some(id_of(&metadata)) && metadata.len() >= SIZE as u64 => {
+            Ok((status, file)) if self.id == Some(status.stamp.file()) && status.length >= SIZE as u64 => {
                 self.file = Some(file);
                 true
             }
@@ -178,9 +180,9 @@ impl Ledger {
     /// Opens the file and returns its content.
     fn open_file(&mut self) -> Option<Vec<u8>> {
         self.file = None;
-        match open(&self.path, self.id.is_none()) {
+        match open(&*self.files, &self.path, self.id.is_none()) {
             Ok((file, bytes, is_new)) => {
-                self.id = file.metadata().ok().map(|metadata| id_of(&metadata));
+                self.id = file.stamp().ok().map(|stamp| stamp.file());
                 self.file = Some(file);
                 self.trouble = None;
                 if is_new {
@@ -211,7 +213,7 @@ impl Ledger {
     }
 
     fn write_part(&mut self, part: usize, (at, length): (u64, usize), content: &[u8]) -> bool {
-        let (Some(file), Some(is_second)) = (&self.file, self.is_second.get_mut(part)) else { return false };
+        let (Some(file), Some(is_second)) = (&mut self.file, self.is_second.get_mut(part)) else { return false };
         self.writes = self.writes.saturating_add(1);
         let size = u32::try_from(content.len()).unwrap_or(u32::MAX).to_le_bytes();
         let mut checksum = crc32fast::Hasher::new();
@@ -227,7 +229,7 @@ impl Ledger {
         let written = if self.buffer.len() > length {
             Err(io::Error::other("the losses do not fit into the ledger"))
         } else {
-            file.write_all_at(&self.buffer, at.saturating_add(slot))
+            file.write_at(&self.buffer, at.saturating_add(slot))
         };
         match written {
             Ok(()) => self.trouble = None,
@@ -242,43 +244,25 @@ pub(super) fn beside(base: &Path) -> PathBuf {
     base.with_extension("losses")
 }
 
-fn id_of(metadata: &Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
-}
-
-/// Whether an open file is still the file at a path.
-pub(super) fn is_at(file: &File, path: &Path) -> bool {
-    let same = |open: std::fs::Metadata| {
-        let there = std::fs::metadata(path).ok()?;
-        Some(open.nlink() > 0 && (there.dev(), there.ino()) == (open.dev(), open.ino()))
-    };
-    file.metadata().ok().and_then(same).unwrap_or(false)
-}
-
 /// The file, its content, and whether it was short: it may have been made anew.
-fn open(path: &Path, is_first: bool) -> io::Result<(File, Vec<u8>, bool)> {
-    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(io::Error::other("not a file"));
-    }
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    let file = options.open(path).or_else(|error| match error.kind() {
+fn open(files: &dyn Files, path: &Path, is_first: bool) -> io::Result<(Box<dyn OpenFile>, Vec<u8>, bool)> {
+    let mut file = files.open(path, Access::Write).or_else(|error| match error.kind() {
         ErrorKind::NotFound => {
             // A folder that was moved is not created again.
             if is_first {
-                make_folder(folder_of(path))?;
+                files.make_folder(folder_of(path))?;
             }
-            make_file(&mut options, path)
+            files.create_new(path, Access::Write)
         }
         _ => Err(error),
     })?;
-    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(SIZE);
+    let length = usize::try_from(file.length()?).unwrap_or(usize::MAX).min(SIZE);
     let mut bytes = vec![0; length];
-    file.read_exact_at(&mut bytes, 0)?;
+    file.read_at(&mut bytes, 0)?;
     if length < SIZE {
         // The space is allocated now, because later the disk may be full.
         bytes.resize(SIZE, 0);
-        file.write_all_at(&bytes, 0)?;
+        file.write_at(&bytes, 0)?;
     }
     Ok((file, bytes, length < SIZE))
 }
@@ -302,6 +286,7 @@ fn parse(slot: &[u8]) -> Option<(u64, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file::Disk;
     use crate::journal::losses::Losses;
 
     const MARK: Progress = Progress { released: 7, end: 9, waiting: 2, counted: 5 };
@@ -312,6 +297,10 @@ mod tests {
         let path = folder.join(format!("ledger-{}-{name}", std::process::id()));
         let _ = std::fs::remove_file(&path);
         path
+    }
+
+    fn at(path: &Path) -> Ledger {
+        Ledger::new(Rc::new(Disk), path.to_owned())
     }
 
     fn lost(kinds: usize) -> Option<Lost> {
@@ -326,16 +315,16 @@ mod tests {
     #[test]
     fn the_last_write_is_read() {
         let path = scratch("told");
-        let mut ledger = Ledger::new(path.clone());
+        let mut ledger = at(&path);
         assert_eq!(ledger.open(), (None, None));
         for number in 0..5 {
             ledger.mark(Progress { end: 9 + number, ..MARK });
             ledger.keep(lost(usize::try_from(number).unwrap()));
         }
         assert!(ledger.is_written() && ledger.trouble().is_none());
-        assert_eq!(Ledger::new(path.clone()).open(), (Some(Progress { end: 13, ..MARK }), lost(4)));
+        assert_eq!(at(&path).open(), (Some(Progress { end: 13, ..MARK }), lost(4)));
         ledger.keep(None);
-        assert_eq!(Ledger::new(path.clone()).open().1, None);
+        assert_eq!(at(&path).open().1, None);
         assert_eq!(std::fs::metadata(&path).unwrap().len(), SIZE as u64);
         std::fs::remove_file(path).unwrap();
     }
@@ -343,7 +332,7 @@ mod tests {
     #[test]
     fn after_an_incomplete_write_the_one_before_is_read() {
         let path = scratch("torn");
-        let mut ledger = Ledger::new(path.clone());
+        let mut ledger = at(&path);
         ledger.open();
         ledger.mark(MARK);
         ledger.keep(lost(1));
@@ -355,29 +344,29 @@ mod tests {
                 let mut torn = bytes.clone();
                 torn[slot + 30] ^= 1;
                 std::fs::write(&path, torn).unwrap();
-                Ledger::new(path.clone()).open().0.unwrap().end
+                at(&path).open().0.unwrap().end
             })
             .collect();
         seen.sort_unstable();
         assert_eq!(seen, [9, 10]);
         std::fs::write(&path, "not a ledger").unwrap();
-        let mut ledger = Ledger::new(path.clone());
+        let mut ledger = at(&path);
         assert_eq!(ledger.open(), (None, None));
         ledger.mark(MARK);
-        assert_eq!(Ledger::new(path.clone()).open().0, Some(MARK));
+        assert_eq!(at(&path).open().0, Some(MARK));
         std::fs::remove_file(path).unwrap();
     }
 
     #[test]
     fn a_removed_ledger_is_created_again() {
         let path = scratch("removed");
-        let mut ledger = Ledger::new(path.clone());
+        let mut ledger = at(&path);
         ledger.open();
         ledger.mark(MARK);
         ledger.keep(lost(3));
         std::fs::remove_file(&path).unwrap();
         ledger.look();
-        assert_eq!(Ledger::new(path.clone()).open(), (Some(MARK), lost(3)));
+        assert_eq!(at(&path).open(), (Some(MARK), lost(3)));
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
         ledger.look();
@@ -391,12 +380,12 @@ mod tests {
     #[test]
     fn the_largest_losses_fit() {
         let path = scratch("room");
-        let mut ledger = Ledger::new(path.clone());
+        let mut ledger = at(&path);
         ledger.open();
         ledger.mark(MARK);
         ledger.keep(lost(200));
         assert!(ledger.is_written(), "{:?}", ledger.trouble());
-        assert_eq!(Ledger::new(path.clone()).open().1, lost(200));
+        assert_eq!(at(&path).open().1, lost(200));
         std::fs::remove_file(path).unwrap();
     }
 }

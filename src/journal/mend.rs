@@ -1,12 +1,9 @@
 //! Repair of segments that were deleted, truncated or replaced while the journal is open.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::ErrorKind;
 
-use crate::file::ownership::make_file;
+use crate::file::Access;
 
-use super::ledger::is_at;
 use super::losses::UNREADABLE;
 use super::record::{RecordKind, encode};
 use super::segment::{Extent, Segment, folder, moved, path_of, read, with_ending};
@@ -24,10 +21,10 @@ impl Journal {
             self.owner.look();
         }
         // If the whole folder was moved, the open files can still be used.
-        if self.is_attached && folder(&self.base).is_dir() {
+        if self.is_attached && self.files.is_folder(folder(&self.base)) {
             self.ledger.look();
             let last = self.segments.back().map(|segment| path_of(&self.base, segment.first));
-            let is_there = self.active.as_ref().zip(last).is_none_or(|(active, path)| is_at(&active.file, &path));
+            let is_there = self.active.as_ref().zip(last).is_none_or(|(active, path)| self.files.is_at(&*active.file, &path));
             if !is_there || !self.is_intact() {
                 self.rescue();
             }
@@ -97,14 +94,14 @@ impl Journal {
     /// Whether the active segment still has a name and is not too short. Bytes that somebody else has appended are skipped.
     pub(super) fn is_intact(&mut self) -> bool {
         let (Some(active), Some(segment)) = (&self.active, self.segments.back_mut()) else { return true };
-        let Ok(metadata) = active.file.metadata() else { return true };
-        let more = metadata.len().saturating_sub(segment.bytes);
+        let Ok(status) = active.file.status() else { return true };
+        let more = status.length.saturating_sub(segment.bytes);
         if more > 0 && !active.torn {
             segment.bytes = segment.bytes.saturating_add(more);
             self.bytes = self.bytes.saturating_add(more);
         }
         // Only a regular file has a length.
-        !metadata.is_file() || metadata.nlink() > 0 && metadata.len() >= segment.bytes
+        !status.is_plain || status.is_named && status.length >= segment.bytes
     }
 
     /// Reads the entries of the active segment into memory, as far as they can be read, and removes the segment.
@@ -115,11 +112,11 @@ impl Journal {
         let mut others = None;
         for (sequence, place) in self.pending.range_mut(begin..) {
             let Some(at) = place.take() else { continue };
-            let mut found = read(&active.file, *sequence, at);
+            let mut found = read(&*active.file, *sequence, at);
             if !matches!(found, Ok(Some(_)))
-                && let Some(other) = others.get_or_insert_with(|| moved(&path)).get(sequence)
+                && let Some(other) = others.get_or_insert_with(|| moved(&*self.files, &path)).get(sequence)
             {
-                found = read(&active.file, *sequence, *other);
+                found = read(&*active.file, *sequence, *other);
             }
             match found {
                 Ok(Some(payload)) => {
@@ -129,7 +126,7 @@ impl Journal {
             }
         }
         self.bytes = self.bytes.saturating_sub(segment.bytes);
-        let _ = std::fs::remove_file(path);
+        let _ = self.files.remove(&path);
         self.find_written();
     }
 
@@ -139,14 +136,14 @@ impl Journal {
         for index in 0..closed {
             let Some(segment) = self.segments.get(index).copied() else { continue };
             let path = path_of(&self.base, segment.first);
-            let found = std::fs::metadata(&path);
-            let id = found.as_ref().ok().map(|found| (found.dev(), found.ino()));
-            if found.is_ok_and(|found| found.is_file() && found.len() >= segment.bytes) && id == Some(segment.id) {
+            let found = self.files.status(&path).ok();
+            let id = found.map(|found| found.stamp.file());
+            if found.is_some_and(|found| found.is_plain && found.length >= segment.bytes) && id == Some(segment.id) {
                 continue;
             }
-            let file = match File::open(&path) {
+            let file = match self.files.open(&path, Access::Read) {
                 Ok(file) => Some(file),
-                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(error) if error.kind() == ErrorKind::NotFound || found.is_some_and(|found| !found.is_plain) => None,
                 Err(_) => continue,
             };
             self.reader = None;
@@ -158,8 +155,8 @@ impl Journal {
                     break;
                 }
                 let Some(at) = *place else { continue };
-                if file.as_ref().is_none_or(|file| !matches!(read(file, *sequence, at), Ok(Some(_)))) {
-                    *place = others.get_or_insert_with(|| moved(&path)).get(sequence).copied();
+                if file.as_ref().is_none_or(|file| !matches!(read(&**file, *sequence, at), Ok(Some(_)))) {
+                    *place = others.get_or_insert_with(|| moved(&*self.files, &path)).get(sequence).copied();
                     self.gone = self.gone.saturating_add(usize::from(place.is_none()));
                 }
             }
@@ -203,15 +200,15 @@ impl Journal {
             bytes.extend_from_slice(&self.record);
         }
         let (path, beside) = (path_of(&self.base, segment.first), with_ending(&self.base, ".new"));
-        let _ = std::fs::remove_file(&beside);
-        let made = make_file(OpenOptions::new().write(true), &beside);
+        let _ = self.files.remove(&beside);
+        let made = self.files.create_new(&beside, Access::Append);
         let written = made.and_then(|mut file| {
-            file.write_all(&bytes)?;
-            std::fs::rename(&beside, &path)?;
-            file.metadata()
+            file.append(&bytes)?;
+            self.files.rename(&beside, &path)?;
+            file.status()
         });
-        let metadata = written.map_err(|error| {
-            let _ = std::fs::remove_file(&beside);
+        let status = written.map_err(|error| {
+            let _ = self.files.remove(&beside);
             format!("{}: {error}", beside.display())
         })?;
         self.reader = None;
@@ -224,9 +221,9 @@ impl Journal {
             }
         }
         if let Some(rebuilt) = self.segments.get_mut(index) {
-            *rebuilt = Segment { first: segment.first, bytes: metadata.len(), used: true, id: (metadata.dev(), metadata.ino()) };
+            *rebuilt = Segment { first: segment.first, bytes: status.length, used: true, id: status.stamp.file() };
         }
-        self.bytes = self.bytes.saturating_sub(segment.bytes).saturating_add(metadata.len());
+        self.bytes = self.bytes.saturating_sub(segment.bytes).saturating_add(status.length);
         Ok(())
     }
 

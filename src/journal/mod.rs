@@ -36,9 +36,10 @@ mod snapshot;
 pub mod turns;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
+use crate::file::{Disk, Files, OpenFile};
 use crate::journal::losses::Losses;
 
 pub use append::Appended;
@@ -92,6 +93,7 @@ impl Default for Limits {
 /// ```
 #[derive(Debug)]
 pub struct Journal {
+    files: Rc<dyn Files>,
     base: PathBuf,
     limits: Limits,
     /// The pending entries with the positions of their records. Without a position, the entry is in `memory`, or its record is gone.
@@ -109,7 +111,7 @@ pub struct Journal {
     active: Option<Active>,
     /// Whether the last segment is whole, and may be opened again to be written to.
     is_resting: bool,
-    reader: Option<(u64, File)>,
+    reader: Option<(u64, Box<dyn OpenFile>)>,
     record: Vec<u8>,
     losses: Losses,
     /// The sequence of the entry that records the losses, while it is only in memory.
@@ -145,7 +147,7 @@ impl Held {
 /// The last segment, open for writing.
 #[derive(Debug)]
 struct Active {
-    file: File,
+    file: Box<dyn OpenFile>,
     /// Whether it may end with an incomplete record that could not be removed.
     torn: bool,
 }
@@ -161,7 +163,16 @@ impl Journal {
     /// Returns [`JournalError::Locked`] if the journal has another owner, and [`JournalError::Io`] if the lock can't be created or a
     /// segment can't be read.
     pub fn open(base: &Path, limits: Limits, now: f64) -> Result<Self, JournalError> {
-        let mut journal = Self::detached(base, limits);
+        Self::open_on(Rc::new(Disk), base, limits, now)
+    }
+
+    /// The same with other files than those of the disk.
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`open`](Self::open).
+    pub fn open_on(files: Rc<dyn Files>, base: &Path, limits: Limits, now: f64) -> Result<Self, JournalError> {
+        let mut journal = Self::detached_under(base, limits, Owner::on(files, &with_ending(base, ".lock")));
         journal.attach(now)?;
         Ok(journal)
     }
@@ -172,10 +183,13 @@ impl Journal {
         Self::detached_under(base, limits, Owner::new(&with_ending(base, ".lock")))
     }
 
-    /// The same for one of several journals with one owner.
+    /// The same for one of several journals with one owner, which says where the files are.
     #[must_use]
     pub fn detached_under(base: &Path, limits: Limits, owner: Owner) -> Self {
+        let files = owner.files();
         Self {
+            ledger: Ledger::new(Rc::clone(&files), ledger::beside(base)),
+            files,
             base: base.to_owned(),
             limits,
             pending: VecDeque::new(),
@@ -196,7 +210,6 @@ impl Journal {
             counted: 0,
             now: 0.0,
             looked: 0.0,
-            ledger: Ledger::new(ledger::beside(base)),
             writing: None,
             releasing: None,
             owner,
@@ -221,7 +234,8 @@ impl Journal {
         if self.is_attached {
             return Ok(());
         }
-        let scanned = self.owner.enter(&self.base).and_then(|()| scan(&self.base).inspect_err(|_| self.owner.leave(&self.base)));
+        let scanned =
+            self.owner.enter(&self.base).and_then(|()| scan(&*self.files, &self.base).inspect_err(|_| self.owner.leave(&self.base)));
         let scan = scanned.inspect_err(|error| self.writing = Some(error.to_string()))?;
         let (mark, lost) = self.ledger.open();
         if let Some(lost) = lost {
@@ -315,8 +329,8 @@ impl Journal {
     /// Closes all files until they are needed again, for when nothing happens for a while: a process may have only so many open.
     pub fn rest(&mut self) {
         let size = self.segments.back().map_or(0, |segment| segment.bytes);
-        if let Some(active) = self.active.take() {
-            self.is_resting = !active.torn || active.file.set_len(size).is_ok();
+        if let Some(mut active) = self.active.take() {
+            self.is_resting = !active.torn || active.file.set_length(size).is_ok();
         }
         self.reader = None;
         self.ledger.rest();
@@ -345,5 +359,7 @@ impl Drop for Journal {
     }
 }
 
+#[cfg(test)]
+mod simulated_tests;
 #[cfg(test)]
 mod tests;

@@ -4,27 +4,27 @@
 //! file that is locked lists the journals that its owner has, one a line. It is empty if they could not be written down: then
 //! all journals are taken to be the owner's.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::rc::Rc;
 
-use crate::file::lock::{Lock, LockError, is_held};
+use crate::file::lock::LockError;
+use crate::file::{Disk, Files, HeldLock, whole};
 
 use super::error::JournalError;
-use super::ledger::is_at;
 use super::segment::{folder, with_ending};
 
 /// The right to change journals, shared by all that have it. It is held as long as there is a journal that was
 /// [attached](super::Journal::attach) under it, or since [`hold`](Self::hold).
 #[derive(Clone, Debug)]
-pub struct Owner(Arc<Mutex<State>>);
+pub struct Owner(Rc<RefCell<State>>);
 
 #[derive(Debug)]
 struct State {
+    files: Rc<dyn Files>,
     path: PathBuf,
-    lock: Option<Lock>,
+    lock: Option<HeldLock>,
     is_held: bool,
     journals: BTreeSet<PathBuf>,
 }
@@ -33,7 +33,18 @@ impl Owner {
     /// By a lock file, which is made when it is needed. Nothing is locked yet.
     #[must_use]
     pub fn new(path: &Path) -> Self {
-        Self(Arc::new(Mutex::new(State { path: path.to_owned(), lock: None, is_held: false, journals: BTreeSet::new() })))
+        Self::on(Rc::new(Disk), path)
+    }
+
+    /// The same with other files than those of the disk. The journals of this owner are in them, too.
+    #[must_use]
+    pub fn on(files: Rc<dyn Files>, path: &Path) -> Self {
+        let state = State { files, path: path.to_owned(), lock: None, is_held: false, journals: BTreeSet::new() };
+        Self(Rc::new(RefCell::new(state)))
+    }
+
+    pub(super) fn files(&self) -> Rc<dyn Files> {
+        Rc::clone(&self.0.borrow().files)
     }
 
     /// Takes the lock before there is a journal, and keeps it until [`release`](Self::release).
@@ -42,7 +53,7 @@ impl Owner {
     ///
     /// [`JournalError::Locked`] if another process has it, [`JournalError::Io`] if the file can't be made.
     pub fn hold(&self) -> Result<(), JournalError> {
-        let mut state = self.state();
+        let mut state = self.0.borrow_mut();
         state.take()?;
         state.is_held = true;
         Ok(())
@@ -50,7 +61,7 @@ impl Owner {
 
     /// Lets go of the lock, unless a journal needs it.
     pub fn release(&self) {
-        let mut state = self.state();
+        let mut state = self.0.borrow_mut();
         state.is_held = false;
         state.tidy();
     }
@@ -58,9 +69,9 @@ impl Owner {
     /// Adds a journal to those that this process has.
     pub(super) fn enter(&self, base: &Path) -> Result<(), JournalError> {
         let own = with_ending(base, ".lock");
-        let mut state = self.state();
+        let mut state = self.0.borrow_mut();
         // COMPAT 0.1: locks a file beside each journal. In a server that was not started again it does so still.
-        if own != state.path && is_held(&own) {
+        if own != state.path && state.files.is_locked(&own) {
             return Err(JournalError::Locked { path: own });
         }
         state.take()?;
@@ -72,7 +83,7 @@ impl Owner {
 
     /// Takes a journal away from them.
     pub(super) fn leave(&self, base: &Path) {
-        let mut state = self.state();
+        let mut state = self.0.borrow_mut();
         state.journals.remove(base);
         if !state.tidy() {
             state.write();
@@ -81,31 +92,22 @@ impl Owner {
 
     /// Locks another file if somebody has removed or replaced this one.
     pub(super) fn look(&self) {
-        let mut state = self.state();
+        let mut state = self.0.borrow_mut();
         // If the whole folder was moved away, the lock goes with it.
-        if state.lock.as_ref().is_some_and(|lock| !is_at(lock.file(), &state.path))
-            && folder(&state.path).is_dir()
-            && let Ok(lock) = Lock::take(&state.path)
+        if state.lock.as_ref().is_some_and(|lock| !state.files.is_at(&**lock, &state.path))
+            && state.files.is_folder(folder(&state.path))
+            && let Ok(lock) = state.files.lock(&state.path)
         {
             state.lock = Some(lock);
             state.write();
         }
-    }
-
-    #[cfg(test)]
-    pub(super) fn file(&self) -> File {
-        self.state().lock.as_ref().unwrap().file().try_clone().unwrap()
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
     fn take(&mut self) -> Result<(), JournalError> {
         if self.lock.is_none() {
-            let lock = Lock::take(&self.path).map_err(|error| match error {
+            let lock = self.files.lock(&self.path).map_err(|error| match error {
                 LockError::Held(path) => JournalError::Locked { path },
                 LockError::Io { path, source } => JournalError::Io { path, source },
             })?;
@@ -125,21 +127,19 @@ impl State {
     }
 
     /// Writes all journals down.
-    fn write(&self) {
-        let Some(lock) = &self.lock else { return };
+    fn write(&mut self) {
+        let Some(lock) = &mut self.lock else { return };
         let lines: String = self.journals.iter().map(|base| line(base)).collect();
-        let mut file = lock.file();
-        let written = file.set_len(0).and_then(|()| std::io::Seek::rewind(&mut file)).and_then(|()| file.write_all(lines.as_bytes()));
-        if written.is_err() {
-            let _ = file.set_len(0);
+        if lock.set_length(0).and_then(|()| lock.append(lines.as_bytes())).is_err() {
+            let _ = lock.set_length(0);
         }
     }
 
     /// Writes one more journal down.
-    fn add(&self, base: &Path) {
-        let Some(lock) = &self.lock else { return };
-        if lock.file().write_all(line(base).as_bytes()).is_err() {
-            let _ = lock.file().set_len(0);
+    fn add(&mut self, base: &Path) {
+        let Some(lock) = &mut self.lock else { return };
+        if lock.append(line(base).as_bytes()).is_err() {
+            let _ = lock.set_length(0);
         }
     }
 }
@@ -148,13 +148,12 @@ impl State {
 /// opens a journal in just that moment is refused and tries again, so this is for when nothing else tells.
 #[must_use]
 pub fn is_owned(lock: &Path, base: &Path) -> bool {
-    is_held(&with_ending(base, ".lock")) || is_held(lock) && lists(lock, base)
+    Disk.is_locked(&with_ending(base, ".lock")) || Disk.is_locked(lock) && lists(&Disk, lock, base)
 }
 
-fn lists(lock: &Path, base: &Path) -> bool {
-    let mut text = String::new();
-    let read = File::open(lock).and_then(|mut file| file.read_to_string(&mut text));
-    read.is_err() || text.is_empty() || text.split_inclusive('\n').any(|found| found == line(base))
+fn lists(files: &dyn Files, lock: &Path, base: &Path) -> bool {
+    let Ok(Some(text)) = whole::read(files, lock, usize::MAX) else { return true };
+    text.is_empty() || text.split_inclusive(|byte| *byte == b'\n').any(|found| found == line(base).as_bytes())
 }
 
 /// How a journal is written down: in one line, whatever its path has.

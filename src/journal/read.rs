@@ -1,7 +1,9 @@
 //! Reading pending entries, from the segments and from memory.
 
-use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::rc::Rc;
+
+use crate::file::{Access, OpenFile};
 
 use super::error::JournalError;
 use super::segment::{Extent, moved, path_of, read};
@@ -57,7 +59,7 @@ impl Journal {
     pub fn snapshot(&self) -> Snapshot {
         if !self.is_attached {
             // The entries in the files, which belong to another process, and then those in memory.
-            let mut snapshot = Snapshot::read(&self.base).unwrap_or_default();
+            let mut snapshot = Snapshot::read_from(&*self.files, &self.base).unwrap_or_default();
             let next = snapshot.pending.back().map_or(0, |(sequence, _)| sequence.saturating_add(1));
             for (sequence, held) in (next..).zip(self.memory.values()) {
                 snapshot.pending.push_back((sequence, None));
@@ -65,7 +67,8 @@ impl Journal {
             }
             return snapshot;
         }
-        let used = self.segments.iter().filter_map(|segment| Some((segment.first, File::open(path_of(&self.base, segment.first)).ok()?)));
+        let open = |first| Some((first, self.files.open(&path_of(&self.base, first), Access::Read).ok()?));
+        let used = self.segments.iter().filter_map(|segment| open(segment.first));
         let memory = self.memory.iter().map(|(sequence, held)| (*sequence, held.payload.clone()));
         Snapshot { pending: self.pending.clone(), files: used.collect(), memory: memory.collect(), damaged: 0 }
     }
@@ -87,8 +90,9 @@ impl Journal {
         let following = self.segments.partition_point(|segment| segment.first <= sequence);
         let first = following.checked_sub(1).and_then(|index| self.segments.get(index)).map_or(0, |segment| segment.first);
         let path = path_of(&self.base, first);
+        let files = Rc::clone(&self.files);
         let content = self.file(first).and_then(|file| match read(file, sequence, place)? {
-            None => moved(&path).get(&sequence).map_or(Ok(None), |place| read(file, sequence, *place)),
+            None => moved(&*files, &path).get(&sequence).map_or(Ok(None), |place| read(file, sequence, *place)),
             found => Ok(found),
         });
         content.or_else(|source| match source.kind() {
@@ -98,16 +102,16 @@ impl Journal {
     }
 
     /// The file of the segment that begins with sequence `first`, for reading.
-    fn file(&mut self, first: u64) -> io::Result<&File> {
+    fn file(&mut self, first: u64) -> io::Result<&dyn OpenFile> {
         if let Some(active) = &self.active
             && self.segments.back().is_some_and(|segment| segment.first == first)
         {
-            return Ok(&active.file);
+            return Ok(&*active.file);
         }
         let opened = match self.reader.take() {
             Some((of, file)) if of == first => file,
-            _ => File::open(path_of(&self.base, first))?,
+            _ => self.files.open(&path_of(&self.base, first), Access::Read)?,
         };
-        Ok(&self.reader.insert((first, opened)).1)
+        Ok(&*self.reader.insert((first, opened)).1)
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::num::NonZeroU32;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+use crate::file::{Access, FileId, Files, OpenFile, Reader};
 
 use super::error::JournalError;
 use super::ledger::Progress;
@@ -33,8 +33,7 @@ pub(super) struct Segment {
     pub(super) bytes: u64,
     /// Whether it has anything else than acknowledgements.
     pub(super) used: bool,
-    /// The device and inode of the file.
-    pub(super) id: (u64, u64),
+    pub(super) id: FileId,
 }
 
 /// The result of reading all segments of a journal.
@@ -42,7 +41,7 @@ pub(super) struct Scan {
     pub(super) pending: VecDeque<(u64, Option<Extent>)>,
     pub(super) segments: VecDeque<Segment>,
     /// The open files of the segments, by first sequence.
-    pub(super) files: Vec<(u64, File)>,
+    pub(super) files: Vec<(u64, Box<dyn OpenFile>)>,
     pub(super) end: u64,
     /// The highest acknowledgement, if there is one.
     pub(super) released: Option<u64>,
@@ -82,7 +81,7 @@ impl Scan {
     }
 }
 
-pub(super) fn scan(base: &Path) -> Result<Scan, JournalError> {
+pub(super) fn scan(files: &dyn Files, base: &Path) -> Result<Scan, JournalError> {
     let mut scan = Scan {
         pending: VecDeque::new(),
         segments: VecDeque::new(),
@@ -93,11 +92,11 @@ pub(super) fn scan(base: &Path) -> Result<Scan, JournalError> {
         trailing: 0,
         tail: Tail::Whole,
     };
-    let firsts = list(base)?;
+    let firsts = list(files, base)?;
     for (index, first) in firsts.iter().copied().enumerate() {
         let path = path_of(base, first);
         let error = |source| JournalError::Io { path: path.clone(), source };
-        let file = match open_segment(&path) {
+        let file = match files.open(&path, Access::Read) {
             Ok(file) => file,
             // The owner has deleted a segment that it no longer needs.
             Err(gone) if gone.kind() == ErrorKind::NotFound => continue,
@@ -106,7 +105,7 @@ pub(super) fn scan(base: &Path) -> Result<Scan, JournalError> {
         let next = firsts.get(index.saturating_add(1)).copied().unwrap_or(u64::MAX);
         let mut used = false;
         scan.end = scan.end.max(first);
-        let mut records = Records::new(&file);
+        let mut records = Records::new(Reader::new(&*file));
         let mut damaged_before = 0;
         while let Some(record) = records.next().map_err(error)? {
             match record.kind {
@@ -135,7 +134,7 @@ pub(super) fn scan(base: &Path) -> Result<Scan, JournalError> {
         scan.tail = records.tail();
         scan.damaged = scan.damaged.saturating_add(records.damaged());
         scan.trailing = records.damaged().saturating_sub(damaged_before);
-        let id = file.metadata().map(|metadata| (metadata.dev(), metadata.ino())).unwrap_or_default();
+        let id = file.stamp().map(|stamp| stamp.file()).unwrap_or_default();
         scan.segments.push_back(Segment { first, bytes: records.offset(), used: used || records.damaged() > 0, id });
         scan.files.push((first, file));
     }
@@ -143,19 +142,18 @@ pub(super) fn scan(base: &Path) -> Result<Scan, JournalError> {
 }
 
 /// The first sequences of all segments, in order.
-pub(super) fn list(base: &Path) -> Result<Vec<u64>, JournalError> {
+pub(super) fn list(files: &dyn Files, base: &Path) -> Result<Vec<u64>, JournalError> {
     let folder = folder(base);
     let error = |source| JournalError::Io { path: folder.to_owned(), source };
-    let files = match std::fs::read_dir(folder) {
-        Ok(files) => files,
+    let names = match files.list(folder) {
+        Ok(names) => names,
         Err(missing) if missing.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(other) => return Err(error(other)),
     };
     let name = base.file_name().unwrap_or_default().as_bytes();
     let mut firsts = Vec::new();
-    for file in files {
-        let file = file.map_err(error)?.file_name();
-        let digits = file.as_bytes().strip_prefix(name).and_then(|rest| rest.strip_prefix(b"."));
+    for found in names {
+        let digits = found.as_bytes().strip_prefix(name).and_then(|rest| rest.strip_prefix(b"."));
         firsts.extend(digits.and_then(parse_first));
     }
     firsts.sort_unstable();
@@ -181,15 +179,10 @@ pub(super) fn folder(base: &Path) -> &Path {
     base.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
-fn open_segment(path: &Path) -> io::Result<File> {
-    // Opening a pipe would wait for its writer.
-    if std::fs::metadata(path)?.is_file() { File::open(path) } else { Err(io::Error::other("not a file")) }
-}
-
 /// Reads the content of the record at a position of a file. Returns `None` if that is not the record of this entry.
-pub(super) fn read(file: &File, sequence: u64, place: Extent) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn read(file: &dyn OpenFile, sequence: u64, place: Extent) -> io::Result<Option<Vec<u8>>> {
     let mut record = vec![0; usize::try_from(place.length.get()).unwrap_or_default()];
-    match file.read_exact_at(&mut record, u64::from(place.offset)) {
+    match file.read_at(&mut record, u64::from(place.offset)) {
         Err(short) if short.kind() == ErrorKind::UnexpectedEof => return Ok(None),
         other => other?,
     }
@@ -202,10 +195,10 @@ pub(super) fn read(file: &File, sequence: u64, place: Extent) -> io::Result<Opti
 
 /// The positions of all entries that can be read from a segment. Entries are not where they were written if somebody has emptied or
 /// truncated the file, and more was appended before that was noticed.
-pub(super) fn moved(path: &Path) -> BTreeMap<u64, Extent> {
+pub(super) fn moved(files: &dyn Files, path: &Path) -> BTreeMap<u64, Extent> {
     let mut places = BTreeMap::new();
-    let Ok(file) = File::open(path) else { return places };
-    let mut records = Records::new(&file);
+    let Ok(file) = files.open(path, Access::Read) else { return places };
+    let mut records = Records::new(Reader::new(&*file));
     while let Ok(Some(record)) = records.next() {
         if let (RecordKind::Entry(sequence), Some(place)) = (record.kind, Extent::new(record.offset, record.payload.len())) {
             places.insert(sequence, place);

@@ -1,8 +1,9 @@
 //! The pending entries of a journal at one moment, for this process or another.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
 use std::path::Path;
+
+use crate::file::{Disk, Files, OpenFile};
 
 use super::error::JournalError;
 use super::record::Tail;
@@ -17,7 +18,7 @@ pub type PendingEntry = (u64, Vec<u8>);
 pub struct Snapshot {
     pub(super) pending: VecDeque<(u64, Option<Extent>)>,
     /// The open segments, by first sequence.
-    pub(super) files: Vec<(u64, File)>,
+    pub(super) files: Vec<(u64, Box<dyn OpenFile>)>,
     /// The entries without a record.
     pub(super) memory: BTreeMap<u64, Vec<u8>>,
     pub(super) damaged: u64,
@@ -41,7 +42,16 @@ impl Snapshot {
     /// assert!(snapshot.is_empty() && snapshot.damaged() == 0);
     /// ```
     pub fn read(base: &Path) -> Result<Self, JournalError> {
-        let scan = scan(base)?;
+        Self::read_from(&Disk, base)
+    }
+
+    /// The same with other files than those of the disk.
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`read`](Self::read).
+    pub fn read_from(files: &dyn Files, base: &Path) -> Result<Self, JournalError> {
+        let scan = scan(files, base)?;
         let damaged = scan.damaged.saturating_sub(u64::from(scan.tail == Tail::Torn));
         Ok(Self { pending: scan.pending, files: scan.files, memory: BTreeMap::new(), damaged })
     }
@@ -78,7 +88,7 @@ impl Snapshot {
     fn content(&self, sequence: u64, place: Extent) -> Option<Vec<u8>> {
         let following = self.files.partition_point(|(first, _)| *first <= sequence);
         let (_, file) = self.files.get(following.checked_sub(1)?)?;
-        read(file, sequence, place).ok().flatten()
+        read(&**file, sequence, place).ok().flatten()
     }
 }
 

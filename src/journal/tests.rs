@@ -1,23 +1,28 @@
 use super::record::{RecordKind, Records, encode};
 use super::segment::{list, path_of};
 use super::*;
+use crate::file::Memory;
 use proptest::prelude::*;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-const NOON: f64 = 1_795_521_600.0;
+pub(super) const NOON: f64 = 1_795_521_600.0;
 
-/// A folder for one test. It is removed when dropped.
-struct Folder(PathBuf);
+/// A folder for one test, on the disk or in memory. It is removed when dropped.
+struct Folder(PathBuf, Rc<dyn Files>);
 
 impl Folder {
     fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("target/scratch/journal-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        Self(Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
+        Self(Path::new(env!("CARGO_MANIFEST_DIR")).join(name), Rc::new(Disk))
+    }
+
+    fn in_memory() -> Self {
+        Self(PathBuf::from("/simulated"), Rc::new(Memory::default()))
     }
 
     fn base(&self) -> PathBuf {
@@ -25,7 +30,7 @@ impl Folder {
     }
 
     fn open(&self, limits: Limits) -> Journal {
-        Journal::open(&self.base(), limits, NOON).unwrap()
+        Journal::open_on(Rc::clone(&self.1), &self.base(), limits, NOON).unwrap()
     }
 
     /// Runs `act` while the folder of the journal has another name, so that its files can't be found.
@@ -37,7 +42,7 @@ impl Folder {
     }
 
     fn segments(&self) -> Vec<PathBuf> {
-        list(&self.base()).unwrap().into_iter().map(|first| path_of(&self.base(), first)).collect()
+        list(&*self.1, &self.base()).unwrap().into_iter().map(|first| path_of(&self.base(), first)).collect()
     }
 }
 
@@ -49,23 +54,23 @@ impl Drop for Folder {
 
 /// A file to which every write fails for lack of space. It can't be truncated either.
 fn full() -> Active {
-    Active { file: OpenOptions::new().append(true).open("/dev/full").unwrap(), torn: false }
+    Active { file: crate::file::full(), torn: false }
 }
 
-fn contents(journal: &mut Journal) -> Vec<PendingEntry> {
+pub(super) fn contents(journal: &mut Journal) -> Vec<PendingEntry> {
     let sequences: Vec<u64> = journal.pending(0).collect();
     sequences.into_iter().filter_map(|sequence| Some((sequence, journal.get(sequence).unwrap()?))).collect()
 }
 
-fn entry(number: u64) -> PendingEntry {
+pub(super) fn entry(number: u64) -> PendingEntry {
     (number, payload(number))
 }
 
-fn payload(number: u64) -> Vec<u8> {
+pub(super) fn payload(number: u64) -> Vec<u8> {
     format!("<audit-event n='{number}'/>").into_bytes()
 }
 
-fn append(journal: &mut Journal, numbers: std::ops::Range<u64>) {
+pub(super) fn append(journal: &mut Journal, numbers: std::ops::Range<u64>) {
     for number in numbers {
         assert_eq!(journal.append(&payload(number), "test", NOON), Appended::Durable(number));
     }
@@ -304,7 +309,7 @@ fn a_release_counts_entries_without_records_and_writes_nothing_if_nothing_is_rel
 fn no_more_entries_are_missing_than_there_was_room_for() {
     let folder = Folder::new();
     std::fs::create_dir_all(folder.base().parent().unwrap()).unwrap();
-    let mut ledger = Ledger::new(ledger::beside(&folder.base()));
+    let mut ledger = Ledger::new(Rc::clone(&folder.1), ledger::beside(&folder.base()));
     ledger.open();
     ledger.mark(ledger::Progress { released: 0, end: 1 << 40, waiting: 1 << 40, counted: 0 });
     drop(ledger);
@@ -419,6 +424,7 @@ fn what_is_still_in_memory_is_written_again_when_its_segment_is_emptied() {
 fn a_reader_misses_nothing_while_the_owner_is_busy() {
     let folder = Folder::new();
     let mut journal = folder.open(Limits { segment: 2000, ..Limits::default() });
+    let base = folder.base();
     let released = AtomicU32::new(0);
     let appended = AtomicU32::new(0);
     std::thread::scope(|scope| {
@@ -426,7 +432,7 @@ fn a_reader_misses_nothing_while_the_owner_is_busy() {
             let mut rounds = 0;
             while appended.load(Ordering::SeqCst) < 20_000 {
                 let upto = u64::from(appended.load(Ordering::SeqCst));
-                let (entries, damaged) = read_pending(&folder.base()).unwrap();
+                let (entries, damaged) = read_pending(&base).unwrap();
                 let from = u64::from(released.load(Ordering::SeqCst));
                 let must: Vec<u64> = (from..upto).collect();
                 let seen: Vec<u64> = entries.iter().map(|(sequence, _)| *sequence).collect();
@@ -492,7 +498,7 @@ fn segments_can_be_deleted_by_hand() {
     let mut journal = folder.open(limits);
     append(&mut journal, 0..30);
     let paths = folder.segments();
-    let (second, last) = (list(&folder.base()).unwrap()[1], *list(&folder.base()).unwrap().last().unwrap());
+    let (second, last) = (list(&Disk, &folder.base()).unwrap()[1], *list(&Disk, &folder.base()).unwrap().last().unwrap());
     std::fs::remove_file(&paths[0]).unwrap();
     let found = contents(&mut journal);
     assert_eq!(found, (second..30).map(entry).collect::<Vec<_>>());
@@ -513,6 +519,28 @@ fn segments_can_be_deleted_by_hand() {
     for missing in [last - second + 1, 0] {
         let mut journal = folder.open(limits);
         assert_eq!((journal.take_missing(), journal.first(), journal.end(), journal.losses().total()), (missing, 31, 31, 31));
+    }
+}
+
+#[test]
+fn what_is_no_file_in_place_of_a_segment_is_noticed() {
+    type Make = fn(&Path);
+    let rows: [(&str, Make); 2] = [
+        ("a folder", |path| std::fs::create_dir(path).unwrap()),
+        // To open it would wait for its writer.
+        ("a pipe", |path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success())),
+    ];
+    for (name, make) in rows {
+        let folder = Folder::new();
+        let mut journal = folder.open(Limits { segment: 300, ..Limits::default() });
+        append(&mut journal, 0..30);
+        let second = list(&Disk, &folder.base()).unwrap()[1];
+        let path = &folder.segments()[0];
+        std::fs::remove_file(path).unwrap();
+        make(path);
+        assert_eq!(journal.look(NOON), (0..second).collect::<Vec<_>>(), "{name}");
+        journal.settle();
+        assert_eq!((journal.take_missing(), contents(&mut journal)), (second, (second..30).map(entry).collect()), "{name}");
     }
 }
 
@@ -686,19 +714,10 @@ fn the_sequence_of_a_released_entry_without_a_record_is_not_used_again() {
     assert_eq!((journal.len(), journal.first(), journal.end(), journal.losses().total()), (0, 3, 3, 1));
 }
 
-#[test]
-fn a_child_process_does_not_keep_the_lock() {
-    let folder = Folder::new();
-    let journal = folder.open(Limits::default());
-    let child = journal.owner.file();
-    journal.close();
-    folder.open(Limits::default());
-    drop(child);
-}
-
 /// Fills all room, then makes room: no record is incomplete, and all durable entries are there.
-fn fill(base: &Path, make_room: impl FnOnce()) {
-    let mut journal = Journal::open(base, Limits { volatile: 3, ..Limits::default() }, NOON).unwrap();
+fn fill(files: &Rc<dyn Files>, base: &Path, make_room: impl FnOnce()) {
+    let open = |limits| Journal::open_on(Rc::clone(files), base, limits, NOON).unwrap();
+    let mut journal = open(Limits { volatile: 3, ..Limits::default() });
     let content = |number: u64| vec![b'a' + (number % 26) as u8; 777];
     let mut expected = Vec::new();
     let first_refused = loop {
@@ -710,8 +729,8 @@ fn fill(base: &Path, make_room: impl FnOnce()) {
         assert!(expected.len() < 10_000, "the disk does not fill");
     };
     let reason = journal.trouble().unwrap().to_owned();
-    assert!(reason.contains("No space left") || reason.contains("File too large"), "{reason}");
-    let on_disk: u64 = list(base).unwrap().iter().map(|first| std::fs::metadata(path_of(base, *first)).unwrap().len()).sum();
+    assert!(["No space left", "File too large", "no storage space"].iter().any(|full| reason.contains(full)), "{reason}");
+    let on_disk: u64 = list(&**files, base).unwrap().iter().map(|first| files.status(&path_of(base, *first)).unwrap().length).sum();
     assert_eq!(on_disk, journal.bytes(), "a part of a record was left");
     assert_eq!(journal.append(&content(first_refused + 1), "test", NOON), Appended::Volatile(first_refused + 1));
     make_room();
@@ -722,11 +741,20 @@ fn fill(base: &Path, make_room: impl FnOnce()) {
     expected.push((first_refused + 2, b"room again".to_vec()));
     assert_eq!(contents(&mut journal), expected);
     drop(journal);
-    let mut journal = Journal::open(base, Limits::default(), NOON).unwrap();
+    let mut journal = open(Limits::default());
     assert_eq!((contents(&mut journal), journal.losses().total()), (expected, 0));
     // All entries can be released even without room.
     journal.release(u64::MAX);
-    assert_eq!((journal.trouble(), read_pending(base).unwrap()), (None, (vec![], 0)));
+    let left = Snapshot::read_from(&**files, base).unwrap();
+    assert_eq!((journal.trouble(), left.len(), left.damaged()), (None, 0, 0));
+}
+
+#[test]
+fn a_full_simulated_disk_leaves_no_incomplete_record() {
+    let files = Memory::default();
+    let simulated: Rc<dyn Files> = Rc::new(files.clone());
+    files.set_room(Some(100_000));
+    fill(&simulated, Path::new("/audit/journal"), || files.set_room(None));
 }
 
 #[test]
@@ -747,7 +775,7 @@ fn a_full_disk_leaves_no_incomplete_record() {
     let _mounted = Mounted(&folder.0);
     let ballast = folder.0.join("ballast");
     std::fs::write(&ballast, vec![0; 40_000]).unwrap();
-    fill(&folder.base(), || std::fs::remove_file(&ballast).unwrap());
+    fill(&folder.1, &folder.base(), || std::fs::remove_file(&ballast).unwrap());
 }
 
 #[test]
@@ -1059,14 +1087,18 @@ proptest! {
 
     #[test]
     fn entries_that_were_not_released_are_there_once_and_in_order(steps in prop::collection::vec(step(), 0..60), segment in 100u64..4000) {
-        let folder = Folder::new();
-        let limits = Limits { segment, ..Limits::default() };
-        let Model { mut journal, pending, .. } = Model::run(&folder, limits, &steps);
-        let expected: Vec<_> = pending.into_iter().collect();
-        prop_assert_eq!(&contents(&mut journal), &expected);
-        prop_assert_eq!(read_pending(&folder.base()).unwrap(), (expected.clone(), 0));
-        drop(journal);
-        prop_assert_eq!(contents(&mut folder.open(limits)), expected);
+        for folder in [Folder::new(), Folder::in_memory()] {
+            let limits = Limits { segment, ..Limits::default() };
+            let Model { mut journal, pending, .. } = Model::run(&folder, limits, &steps);
+            let expected: Vec<_> = pending.into_iter().collect();
+            prop_assert_eq!(&contents(&mut journal), &expected);
+            let snapshot = Snapshot::read_from(&*folder.1, &folder.base()).unwrap();
+            let seen: Vec<_> = (0..snapshot.len()).filter_map(|index| snapshot.get(index)).collect();
+            let expected_there = expected.iter().cloned().map(|(sequence, content)| (sequence, Some(content)));
+            prop_assert_eq!((seen, snapshot.damaged()), (expected_there.collect(), 0));
+            drop(journal);
+            prop_assert_eq!(contents(&mut folder.open(limits)), expected);
+        }
     }
 
     #[test]
