@@ -50,7 +50,7 @@ impl Budget {
 
     /// The budget as the previous process saved it `ago` seconds ago.
     pub(super) fn resume(size: Size, tokens: f64, ago: f64, now: f64) -> Self {
-        let gained = if ago > 0.0 { ago * size.per_second } else { 0.0 };
+        let gained = ago.max(0.0) * size.per_second;
         let tokens = if tokens.is_finite() { tokens } else { 0.0 };
         Self { size, tokens: (tokens + gained).clamp(0.0, size.capacity), at: now }
     }

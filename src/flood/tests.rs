@@ -450,11 +450,11 @@ fn hostile_bytes_are_counted_and_cleaned() {
 #[test]
 fn the_number_of_types_is_bounded() {
     let mut log = Log::with(1, 60.0);
-    for n in 0..10_000 {
+    for n in 0..1000 {
         log.send(&format!("thing{n}-refused"), "romeo@example.com", "203.0.113.80");
     }
     log.tick(true);
-    assert_eq!(log.singles.len() as u64 + log.counted(), 10_000);
+    assert_eq!(log.singles.len() as u64 + log.counted(), 1000);
     assert_eq!(log.control.outcomes.len(), OUTCOMES + 1);
     assert_eq!(log.last().kind, OTHER_FAILURES);
 }
@@ -933,6 +933,11 @@ proptest! {
 }
 
 #[test]
+fn the_checkpoint_is_beside_the_journal() {
+    assert_eq!(crate::flood::beside(Path::new("/data/audit_journal")), Path::new("/data/audit_journal.flood"));
+}
+
+#[test]
 fn an_address_that_can_not_be_parsed_has_no_network() {
     assert_eq!(address::parse("").and_then(address::network_of), None);
 }
@@ -950,12 +955,12 @@ fn what_administrators_do_is_always_stored() {
 fn many_types_of_others_are_bounded_together() {
     let mut log = Log::with(1, 60.0);
     for n in 0..OUTCOMES * 3 {
-        for _ in 0..30 {
+        for _ in 0..12 {
             log.send(&format!("thing-{n}"), "romeo@example.com", "203.0.113.80");
         }
     }
     log.tick(true);
-    assert_eq!(log.singles.len() as u64 + log.counted(), OUTCOMES as u64 * 90);
+    assert_eq!(log.singles.len() as u64 + log.counted(), OUTCOMES as u64 * 36);
     assert_eq!((log.control.outcomes.len(), log.last().kind.as_str()), (OUTCOMES + 1, OTHERS));
     // Neither our own types nor failures lose their names by that.
     for kind in ["s2s-refused", "authentication-failure", "thing-refused"] {
