@@ -121,10 +121,13 @@ mod tests {
     #[test]
     fn singles_leave_something_to_summaries_and_those_to_the_last() {
         let mut budget = Budget::new(Size::FAILURES, 0.0);
+        assert!(budget.is_full(0.0));
         let singles = (0..1000).filter(|_| budget.take_single(1, 0.0)).count();
         assert_eq!((singles, budget.summaries(0.0, false), budget.summaries(0.0, true)), (300, 80, 100));
         budget.take(80);
         assert_eq!((budget.summaries(0.0, false), budget.summaries(0.0, true)), (0, 20));
+        assert!(!budget.is_full(1.0) && budget.is_full(100.0));
+        let mut budget = Budget { tokens: 20.0, at: 0.0, ..budget };
         assert!(!budget.take_single(1, 1.0) && budget.summaries(1.0, false) == 10);
     }
 

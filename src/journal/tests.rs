@@ -276,6 +276,16 @@ fn the_ledger_says_what_survives() {
 }
 
 #[test]
+fn a_journal_may_be_filled_to_the_last_byte() {
+    let folder = Folder::new();
+    let mut journal = folder.open(Limits::default());
+    append(&mut journal, 0..1);
+    journal.limits.bytes = journal.bytes() + (HEADER + payload(1).len()) as u64;
+    append(&mut journal, 1..2);
+    assert_eq!((journal.bytes(), journal.append(b"", "test", NOON)), (journal.limits.bytes, Appended::Volatile(2)));
+}
+
+#[test]
 fn an_append_checks_its_file_again_after_a_pause() {
     let folder = Folder::new();
     let mut journal = folder.open(Limits::default());
@@ -298,6 +308,7 @@ fn a_release_counts_entries_without_records_and_writes_nothing_if_nothing_is_rel
     assert_eq!(journal.bytes(), bytes);
     std::fs::write(folder.segments().pop().unwrap(), "").unwrap();
     assert_eq!(journal.look(NOON), [0, 1, 2]);
+    assert_eq!(journal.append(&payload(3), "test", NOON), Appended::Volatile(3), "not before the others");
     journal.release(2);
     assert!(journal.is_amiss(), "the last one is gone");
     journal.release(3);
