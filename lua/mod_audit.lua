@@ -171,7 +171,7 @@ moduleapi.audit, moduleapi.audit_admits = audit, audit_admits;
 -- For how long hosts begin to hand over what waits when the server or this module ends, in seconds.
 local LAST = 0.25;
 
--- Hands over what waits, for at most so many seconds on each host. Of many hosts, some keep it in their journals for the next start.
+-- Hands over what waits, for at most this many seconds on each host. With many hosts, the rest stays in their journals for the next start.
 local function hand_over_last(seconds)
 	local deadline = time.monotonic() + LAST;
 	for _, host in ipairs(audit_log.awake()) do

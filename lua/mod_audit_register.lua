@@ -30,7 +30,7 @@ function module.add_host(module)
 
 	-- Refused registrations --
 
-	-- Sessions of which the server's answer tells the outcome.
+	-- Sessions whose outcome is known from the server's answer.
 	local asking = setmetatable({}, { __mode = "k" });
 
 	local function refuse(event, username, condition, text)

@@ -64,7 +64,7 @@ pub struct StoredEvent {
     pub stored: f64,
     /// The entry's own identifier; entries of the community's modules have none.
     pub id: Option<String>,
-    /// The retention class in whose partition it lies. A row does not say so: whoever reads partitions fills it in.
+    /// The retention class in whose partition it lies. A row does not have it: the caller that reads partitions sets it.
     pub class: Option<String>,
     /// The account that it concerns; nothing for an event of the whole host.
     pub user: Option<String>,
@@ -267,12 +267,12 @@ impl Repeated {
     }
 }
 
-/// The value of an attribute; nothing where it is empty.
+/// The value of an attribute. Returns `None` if it is empty.
 fn text_of(element: &Element, attribute: &str) -> Option<String> {
     element.attribute(attribute).filter(|value| !value.is_empty()).map(ToOwned::to_owned)
 }
 
-/// The text of a child; nothing where it is empty.
+/// The text of a child. Returns `None` if it is empty.
 fn text_in(element: &Element, child: &str) -> Option<String> {
     element.child(child).map(Element::text).filter(|text| !text.is_empty())
 }

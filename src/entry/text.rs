@@ -97,7 +97,7 @@ fn is_printable(bytes: &[u8]) -> bool {
     bytes.iter().fold(true, |is_printable, byte| is_printable & (byte.wrapping_sub(b' ') <= b'~' - b' '))
 }
 
-/// Gives `bytes` as a bare JID that every store returns as it was given; nothing where they name no account.
+/// Returns `bytes` as a bare JID that every store returns unchanged, or `None` if they name no account.
 ///
 /// A resource is left out. Otherwise like [`clean`] for an attribute, but where it is too long the localpart is cut, so
 /// that the domain stays readable.

@@ -79,7 +79,7 @@ pub trait Files: fmt::Debug {
     /// What the system says; `AlreadyExists` if there is something of that name.
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Removes a file. Whoever has it open keeps it.
+    /// Removes a file. A process that has it open can still use it.
     ///
     /// # Errors
     ///

@@ -81,7 +81,7 @@ impl<T> Frequent<T> {
         }
     }
 
-    /// Counts values of which only the number is known.
+    /// Counts values when only their number is known.
     pub(super) fn miss(&mut self, count: u64) {
         self.missed = self.missed.saturating_add(count);
     }

@@ -144,8 +144,8 @@ impl State {
     }
 }
 
-/// Whether a process has the journal at `base`, as the lock file at `lock` says. Looks by taking the lock for a moment: whoever
-/// opens a journal in just that moment is refused and tries again, so this is for when nothing else tells.
+/// Whether a process has the journal at `base`, according to the lock file at `lock`. This takes the lock for a moment. A process that
+/// opens a journal at that moment is refused and tries again, so call this only if there is no other way to know.
 #[must_use]
 pub fn is_owned(lock: &Path, base: &Path) -> bool {
     Disk.is_locked(&with_ending(base, ".lock")) || Disk.is_locked(lock) && lists(&Disk, lock, base)

@@ -14,7 +14,7 @@
 //! | `help() -> text` | the help of that command |
 //! | `event_types() -> list` | the registry of event types: name, module, meaning, since, details |
 //! | `shell_line(line, hosts, commands) -> text` | a line of Prosody's shell, without what is secret in it |
-//! | `shell_commands() -> list` | the names of the commands of which it is known what they take |
+//! | `shell_commands() -> list` | the names of the commands whose arguments are known |
 //! | `shows_field(name, type) -> boolean` | whether the value of a form's field may be recorded |
 //! | `field_value(name, value, hosts) -> text` | what may be recorded of such a value |
 //! | `terminal_width() -> cells \| nil` | how wide the terminal at standard output is |

@@ -207,7 +207,7 @@ mod tests {
     use super::*;
     use crate::archive::retention::AddressExpiry;
 
-    /// Settings of which only the global rules are other than by default.
+    /// The defaults, except for the global rules.
     fn rules(rules: Rules) -> Settings {
         Settings { retention: Retention::new(rules, Vec::new()), ..Settings::default() }
     }

@@ -109,7 +109,7 @@ local function new(context)
 				context.record(host, "audit-clock-trusted", { shown = recorder.date_time(now()) }, actor);
 			end
 		end;
-		-- look_at_all() -> hosts of which the clock has just become one to be believed
+		-- look_at_all() -> the hosts whose clock has just become trusted
 		look_at_all = function ()
 			local settled, at, uptime, boot = {}, read();
 			for host in pairs(clocks) do

@@ -17,8 +17,8 @@ use crate::time::date_time;
 const LONGEST: usize = 1 << 20;
 /// How many files of a folder are looked at.
 const MOST_FILES: usize = 2000;
-/// Files that are written within so many seconds of the machine's start say nothing: the start may have written them, under a
-/// clock that NTP had not corrected yet.
+/// Files written within this many seconds of the machine's start are ignored: they may have been written during the start, before
+/// NTP corrected the clock.
 const START: f64 = 300.0;
 /// By how much the clock of this process may differ from the machine's, in seconds.
 const SAME: f64 = 600.0;

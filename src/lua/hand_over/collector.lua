@@ -1,9 +1,9 @@
--- Lua's garbage collector, while a store is given entries. All that a driver makes for an entry is garbage at once, 9 KiB of it
--- with the embedded one, and with Prosody's settings (a pause of 105, a step multiplier of 500) the collector does as much work
--- for that as the driver does. So it is given credit: what is made on credit hastens no collection, and goes with the next one.
+-- Lua's garbage collector during the hand-over. A driver makes temporary objects for each entry, 9 KiB with the embedded driver.
+-- With Prosody's settings (a pause of 105, a step multiplier of 500) the collector would work as long on them as the driver does.
+-- So the collector is given credit: objects made on credit do not trigger extra collections, and the next regular one frees them.
 
--- There is only as much as the heap may grow by, to this many times what it was when it had last been gone through; and for a
--- slice so many KiB.
+-- The credit is limited: the heap may grow to this many times its size after the last full collection, and one slice has at most
+-- this many KiB.
 local MOST_GROWTH, MOST_CREDIT = 1.25, 4096;
 
 local collectgarbage, floor, min, max, setmetatable = collectgarbage, math.floor, math.min, math.max, setmetatable;

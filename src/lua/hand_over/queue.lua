@@ -30,7 +30,7 @@ local function new(context)
 	local turns = native.turns();
 	local run;
 
-	-- The queues whose journals may have files open, and those of which something is pending.
+	-- The queues whose journals may have open files, and the queues with pending work.
 	local awake = native.awake();
 	local refused; -- why no journal can be used, as it was reported
 
@@ -365,7 +365,7 @@ local function new(context)
 		};
 	end
 
-	-- Whether what is added waits in a file, of which this process is the only writer.
+	-- Whether what is added waits in a file that only this process writes to.
 	local function owns_journal(host)
 		return queue_of(host).attached == true;
 	end

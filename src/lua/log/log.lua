@@ -9,36 +9,36 @@ local cause_of, detail = chunks.driver.cause_of, stanzas.detail;
 
 local function nothing() end
 
--- A new audit log.
+-- new(environment) -> log: a new audit log. All state is in the log, because a module may be reloaded while the library stays
+-- loaded.
 --   environment = {
---     stanza_mt   the metatable of util.stanza's stanzas
---     open_store  function(host) -> archive store | nil, err
---     get_option  function(host, name) -> the value in the configuration | nil
---     log         function(level, message)
---     now         function() -> UNIX time, with its fraction
---     monotonic   function() -> seconds, of a clock that does not jump; default: now
---     schedule    function(delay, run): runs run() in an async context, so many seconds later; without it there is no journal,
---                 and no flood control
---     pause       function(seconds): lets the server go on, in an async context; without it nothing pauses
---     uptime      function(now) -> seconds since the machine was started, the name of that start | nil; without it every clock
---                 is believed
---     clock_path  function(host) -> the file in which it is kept what is known of the clock | nil
---     clock_files     function(host) -> list of the log's own files and folders, whose times are compared with the clock
---     heartbeat       function(host) -> the last heartbeat of the server | nil
---     written_elsewhere   function(now, uptime) -> when others have written something last | nil
---     pruned      function(host, what was done | nil, message), after prune_soon(); of a failure only what lasts, and once
---     lock_path   function(host) -> the file by which one process at a time prunes a host | nil
---     list_path   function(host, archive user) -> the file in which the embedded driver keeps its entries
---     key_path    function(host) -> the file of the key by which addresses are hashed | nil
---     journal_path   function(host) -> where the journal of a host is | nil; without it events are written directly
---     readable_path  the same for a process that may only read it
---     journals_lock  path of the file by which one process at a time has the journals | nil: each has one beside it
---     retry       function(attempt, message) -> whether to read again: for a process that may wait for a lock
---     exists      function(host, username) -> whether there is such an account | nil: it can't be told without waiting
---     recorded    function(host, event_type): an event was taken; for statistics
---     handed_over function(host, entries, seconds): the store took so many, in so much of the loop's time
+--     stanza_mt    the metatable of util.stanza's stanzas
+--     open_store   function(host) -> archive store | nil, err
+--     get_option   function(host, name) -> the value in the configuration | nil
+--     log          function(level, message)
+--     now          function() -> UNIX time, with fractions of a second
+--     monotonic    function() -> seconds, of a clock that does not jump; default: now
+--     schedule     function(delay, run): calls run() in an async context after this many seconds. Without it there is no journal
+--                  and no flood control.
+--     pause        function(seconds): lets the server go on, in an async context; without it nothing pauses
+--     uptime       function(now) -> seconds since the machine was started, the name of that start | nil; without it the clock is
+--                  always trusted
+--     clock_path   function(host) -> the file for what is known about the clock | nil
+--     clock_files  function(host) -> list of the log's files and folders, whose times are compared with the clock
+--     heartbeat    function(host) -> the last heartbeat of the server | nil
+--     written_elsewhere   function(now, uptime) -> the last time at which other programs wrote a file | nil
+--     pruned       function(host, results | nil, message), called after prune_soon(). A failure is reported once, if it lasts.
+--     lock_path    function(host) -> the lock file that lets one process at a time prune a host | nil
+--     list_path    function(host, archive user) -> the file in which the embedded driver keeps its entries
+--     key_path     function(host) -> the file of the key that addresses are hashed with | nil
+--     journal_path    function(host) -> the path of the journal of a host | nil; without it entries go to the store directly
+--     readable_path   the same, for a process that may only read it
+--     journals_lock   path of the lock file of all journals | nil: each journal has a lock file beside it
+--     retry        function(attempt, message) -> whether to read again: for a process that may wait for a lock
+--     exists       function(host, username) -> whether there is such an account | nil: unknown without waiting
+--     recorded     function(host, event_type): an event was recorded; for statistics
+--     handed_over  function(host, entries, seconds): the store took this many entries, and the loop was held this long
 --   }
--- State lies in the object that this returns: a module may be reloaded, the library stays.
 local function new(environment)
 	local recorder = native.recorder();
 	local stanza_mt, log, now = environment.stanza_mt, environment.log, environment.now;
@@ -166,7 +166,7 @@ local function new(environment)
 
 	prunes.gave_up, prunes.soon = prune_soon, schedule.enforce_soon;
 
-	-- Looks whether somebody has replaced the key by which addresses are hashed, and says so in the log.
+	-- Checks whether the key that addresses are hashed with was replaced, and records that.
 	local function look_at_key(host)
 		ensure_configured(host);
 		local changed, old, key = recorder.look_at_key(host);
@@ -202,7 +202,7 @@ local function new(environment)
 	flood = chunks.flood.new {
 		log = log, now = now, monotonic = monotonic;
 		schedule = environment.schedule;
-		-- Who has the journal has this too.
+		-- The checkpoint is beside the journal, and belongs to the same process.
 		journal = environment.journal_path and function (host)
 			local queue = queues.queue_of(host);
 			if queue.journal then queues.touch(queue, now()); end
@@ -231,7 +231,7 @@ local function new(environment)
 		clock = function (host) return clocks and (clocks.look(host)); end;
 	};
 
-	-- A function of the reading half, for a host that may not have been configured yet.
+	-- Wraps a function that reads: the host may not have been configured yet.
 	local function for_host(read)
 		return function (asked, ...)
 			ensure_configured(asked.host);
@@ -244,8 +244,8 @@ local function new(environment)
 		owner:hold();
 	end
 
-	-- Opens the journal of a host and offers again what waits in it; and its store now, not at the first hand-over: to connect
-	-- to a database and make its tables takes longer than one slice may.
+	-- Opens the journal of a host, and offers what waits in it to the store again. The store is opened now, not at the first
+	-- hand-over: connecting to a database and making its tables takes longer than one slice may.
 	local function open_journal(host)
 		ensure_configured(host);
 		if clocks then
@@ -271,8 +271,8 @@ local function new(environment)
 		end
 	end
 
-	-- How it stands with a host: what queues.state gives, and suppressed = { [event type] = number of events that were counted
-	-- and not stored }, suppressed_lately = those of the last minute, unreadable_addresses = number of events with such a one.
+	-- The state of a host: what queues.state returns, and suppressed = { [event type] = number of events that were counted and
+	-- not stored }, suppressed_lately = those of the last minute, unreadable_addresses = events with an address that can't be read.
 	local function state(host)
 		local result = queues.state(host);
 		result.suppressed, result.suppressed_lately = flood.suppressed(host);
@@ -298,16 +298,16 @@ local function new(environment)
 		-- prune(host, wish) -> what was done | nil, message: prune.lua describes both. It pauses where the environment has a way to: then
 		-- it is for an async context.
 		prune = prune;
-		-- events(host | "*") -> what there is to be recorded, as text, with the classes of the host
+		-- events(host | "*") -> the registry of event types as text, with the classes of the host
 		events = function (host)
 			ensure_configured(host);
 			return recorder.events(host);
 		end;
-		-- prune_soon(host, seconds): prunes it then, and whenever something has expired
+		-- prune_soon(host, seconds): prunes a host after this many seconds, and then whenever something has expired
 		prune_soon = prune_soon;
-		-- longest_slice() -> how long pruning has held the loop at most, in seconds
+		-- longest_slice() -> the longest time for which pruning has held the loop, in seconds
 		longest_slice = prunes.longest;
-		-- stop(): whatever is being pruned is left as it is; it is taken up by whoever comes next
+		-- stop(): stops pruning where it is; the next start continues
 		stop = prunes.stop;
 		look_at_key = look_at_key;
 		-- look_at_clock(): notices that the clock has jumped, or has agreed for long enough
@@ -341,7 +341,7 @@ local function new(environment)
 		-- lost() -> how many events could not be stored, of all hosts
 		lost = recorder.lost;
 		open = open_journal;
-		-- flush(host, seconds): hands over now what waits, for so long at most
+		-- flush(host, seconds): hands over now what waits, for at most this long
 		flush = queues.flush;
 		-- look(host): looks after its journal, whose files somebody may have changed
 		look = queues.look;
@@ -357,9 +357,9 @@ local function new(environment)
 		end;
 		-- is_safe(host) -> whether all that waits is in a file
 		is_safe = queues.is_safe;
-		-- finish(host): counts what has room nowhere, and says so; for when the process ends
+		-- finish(host): counts and reports what neither the store nor the journal has room for; called when the process ends
 		finish = queues.finish;
-		-- close(host | nil): lets go of journals; what waits in their files is offered again when they are opened next
+		-- close(host | nil): closes journals; what waits in their files is offered to the store again after the next open
 		close = close;
 		-- sum_up(host): ends all windows of flood control as they stand
 		sum_up = flood.close;

@@ -48,7 +48,7 @@ local function new(context)
 		end);
 	end
 
-	-- Prunes a host after so many seconds.
+	-- Prunes a host after this many seconds.
 	function prune_soon(host, delay)
 		local at = context.schedule and plans:ask(host, monotonic(), delay);
 		if at then

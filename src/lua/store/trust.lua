@@ -51,7 +51,7 @@ end
 --   driver_name  function(host) -> the name of the storage driver | nil
 -- }
 local function new(context)
-	-- By store, the partitions of which an entry was read back, and the entry that the store did not give back.
+	-- For each store: the partitions from which an entry was read back, and the entry that the store did not return.
 	local proven = setmetatable({}, { __mode = "k" });
 	local refused = setmetatable({}, { __mode = "k" });
 
