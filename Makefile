@@ -4,6 +4,8 @@ LUA ?= 5.4
 PREFIX ?= /usr/local
 DESTDIR ?=
 CARGO ?= $(or $(shell command -v cargo 2>/dev/null),$(wildcard $(HOME)/.cargo/bin/cargo))
+# More flags for cargo, such as --offline or --target=TRIPLE.
+CARGO_FLAGS ?=
 
 ifeq ($(LUA),luajit)
 feature := luajit
@@ -21,6 +23,10 @@ endif
 # in the second: nothing has to be configured.
 module_folder = $(DESTDIR)$(PREFIX)/lib/prosody/modules
 library_folder = $(DESTDIR)$(PREFIX)/lib/lua/$(lua_version)
+share = $(DESTDIR)$(PREFIX)/share
+man_page = $(share)/man/man1/prosody-audit.1
+completions = $(share)/bash-completion/completions/prosodyctl.bash $(share)/zsh/site-functions/_prosodyctl \
+	$(share)/fish/vendor_completions.d/prosodyctl.fish
 modules = $(patsubst lua/%,$(module_folder)/%,$(wildcard lua/*.lua lua/audit/*.lua lua/audit/reading/*.lua))
 # Files that older versions installed. They would be found instead of the files in audit/.
 old_modules = $(module_folder)/audit.lib.lua $(addsuffix .lib.lua,$(addprefix $(module_folder)/audit_,accounts acting adhoc answers \
@@ -30,31 +36,71 @@ need_cargo = @test -n "$(CARGO)" || { echo "cargo was not found: install a Rust 
 
 .PHONY: all build install uninstall demo test test-all test-debian13 test-rust test-spec test-e2e lint bench bench-memory bench-login bench-rush bench-flood bench-month bench-hosts bench-query bench-render soak-crash soak-outage mutants fmt clean help
 
-all: build ## Build the library for the Lua that Prosody runs on (LUA=5.4; or 5.2, 5.3, luajit)
+all: build manual ## Build the library, manual page and completions for the Lua that Prosody runs on (LUA=5.4; or 5.2, 5.3, luajit)
 
 # Without cargo (often the case for root by sudo) the library that was built before is used.
+# Cargo says where it put the library: CARGO_TARGET_DIR, or its own configuration, may have changed that.
 build:
 	@test -n "$(CARGO)" || test -e $(built) || { echo "cargo was not found: install a Rust toolchain or give its path as CARGO=" >&2; exit 1; }
 	@if [ -n "$(CARGO)" ]; then \
-		"$(CARGO)" build --release --no-default-features --features $(feature),module && \
-		{ cmp -s target/release/libaudit_core.so $(built) || install -D -m 644 target/release/libaudit_core.so $(built); }; \
+		mkdir -p target && \
+		"$(CARGO)" build --release --lib --no-default-features --features $(feature),module $(CARGO_FLAGS) \
+			--message-format=json-render-diagnostics >target/build-$(feature).json && \
+		library=$$(sed -n 's/.*"filenames":\[[^]]*"\([^"]*libaudit_core\.so\)".*/\1/p' target/build-$(feature).json | tail -n 1) && \
+		{ test -n "$$library" || { echo "cargo did not say where it put the library" >&2; exit 1; }; } && \
+		{ cmp -s "$$library" $(built) || install -D -m 644 "$$library" $(built); }; \
 	fi
 
-# install(1) creates a new file, so a running server keeps the library that it has loaded.
-install: build ## Install modules and library below PREFIX=/usr/local (and DESTDIR)
-	install -d $(addprefix $(module_folder)/,audit audit/reading) $(library_folder)
+.PHONY: cargo deb dist test-packages test-trunk
+# Debian's cargo, if there is none. Only for what installs Debian's packages anyway.
+cargo:
+	@tools/setup cargo
+
+# The architecture of the package: amd64 or arm64, that of this machine if nothing is said.
+ARCH ?=
+deb: cargo ## Build the Debian package (ARCH=arm64 for another architecture) from what is committed, in target/deb
+	@CARGO="$(CARGO)" tools/deb $(ARCH)
+
+test-packages: cargo ## Test the packages in chroots of Debian 12 and 13: build, install, upgrade, remove (a quarter of an hour and more)
+	@CARGO="$(CARGO)" tools/packages
+
+test-trunk: test-setup ## Run the specs on a checkout of Prosody's trunk: DIR=PATH
+	@tools/trunk "$(DIR)"
+
+dist: ## Make the archive of a release: source with vendored crates, SBOM, checksums, in target/dist
+	$(need_cargo)
+	@CARGO="$(CARGO)" tools/dist
+
+.PHONY: manual
+manual: ## Write the manual page and the completions of shells to target/manual
+	@if [ -n "$(CARGO)" ]; then \
+		"$(CARGO)" run --quiet --no-default-features --features manual $(filter-out --target=%,$(CARGO_FLAGS)) --bin audit-manual -- target/manual; \
+	else \
+		test -e target/manual/prosody-audit.1 || { echo "cargo was not found: the manual page cannot be made" >&2; exit 1; }; \
+	fi
+
+# install(1) creates a new file, so a running server keeps the library that it has loaded. Files that an older version had are removed.
+install: build manual ## Install modules, library, manual page and completions below PREFIX=/usr/local (and DESTDIR)
+	install -d $(addprefix $(module_folder)/,audit audit/reading) $(library_folder) $(dir $(man_page) $(completions))
 	install -m 644 lua/*.lua $(module_folder)/
 	install -m 644 lua/audit/*.lua $(module_folder)/audit/
 	install -m 644 lua/audit/reading/*.lua $(module_folder)/audit/reading/
 	install -m 644 $(built) $(library_folder)/audit_core.so
+	install -m 644 target/manual/prosody-audit.1 $(man_page)
+	@set -- $(completions); for file in prosodyctl.bash _prosodyctl prosodyctl.fish; do \
+		echo "install -m 644 target/manual/$$file $$1"; install -m 644 "target/manual/$$file" "$$1" || exit; shift; \
+	done
 	@rm -f $(old_modules)
+	@find $(module_folder)/audit -name '*.lua' $(foreach file,$(modules),! -path '$(file)') -exec rm -f {} +
 
-uninstall: ## Remove what install installed
-	@rm -f $(modules) $(old_modules) $(library_folder)/audit_core.so
+uninstall: ## Remove what install installed; data and configuration stay
+	@rm -f $(modules) $(old_modules) $(library_folder)/audit_core.so $(man_page) $(completions)
 	@rmdir $(addprefix $(module_folder)/,audit/reading audit) 2>/dev/null || true
 	@echo "removed the modules from $(module_folder) and the library from $(library_folder)"
+	@echo "the recorded entries stay in Prosody's data, and your configuration is unchanged:"
+	@echo "remove the lines with audit modules from modules_enabled, and options that begin with audit_"
 
-demo: ## Start a Prosody in a scratch folder, log in with a real client, and show the audit log
+demo: cargo ## Start a Prosody in a scratch folder, log in with a real client, and show the audit log
 	$(need_cargo)
 	@tools/setup demo
 	@$(MAKE) --no-print-directory build LUA=5.4
@@ -82,23 +128,23 @@ test-e2e: test-setup ## Run the end-to-end specs on real servers
 	@CARGO="$(CARGO)" tools/test e2e
 
 .PHONY: test-setup
-test-setup:
+test-setup: cargo
 	$(need_cargo)
 	@tools/setup test
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@"$(CARGO)" run --quiet --no-default-features --example places -- target
 
-lint: ## Check format, clippy for each set of features, luacheck
+lint: cargo ## Check format, clippy for each set of features, luacheck
 	$(need_cargo)
 	@tools/setup test
 	"$(CARGO)" fmt --check
-	"$(CARGO)" clippy --quiet --all-targets --no-default-features -- -D warnings
+	"$(CARGO)" clippy --quiet --all-targets --no-default-features --features manual -- -D warnings
 	"$(CARGO)" clippy --quiet --all-targets --no-default-features --features lua54 -- -D warnings
 	"$(CARGO)" clippy --quiet --no-default-features --features lua54,module -- -D warnings
 	"$(CARGO)" clippy --quiet --no-default-features --features lua53,module -- -D warnings
 	"$(CARGO)" clippy --quiet --no-default-features --features lua52,module -- -D warnings
 	"$(CARGO)" clippy --quiet --no-default-features --features luajit,module -- -D warnings
-	luacheck --quiet lua spec examples tools/demo tools/test $(wildcard benches src/lua)
+	luacheck --quiet lua spec examples tools/demo tools/sbom tools/test $(wildcard benches src/lua)
 
 bench: ## Compare the CPU time of an event with an implementation in plain Lua
 	$(need_cargo)
@@ -175,6 +221,7 @@ fmt: ## Format the Rust code
 
 clean: ## Remove everything that was built, unpacked and downloaded
 	@test ! -e target/debian13 || tools/debian13 clean
+	@test ! -e target/packages || tools/packages clean
 	rm -rf target
 
 help: ## List these targets

@@ -25,8 +25,14 @@ end
 describe("make install", function ()
 	setup(function () make("install", "DESTDIR="..destination); end);
 
-	it("installs the modules and the library, and nothing else", function ()
-		local expected = { "./usr/local/lib/lua/5.4/audit_core.so" };
+	it("installs the modules, the library, the manual page and completions, and nothing else", function ()
+		local expected = {
+			"./usr/local/lib/lua/5.4/audit_core.so";
+			"./usr/local/share/bash-completion/completions/prosodyctl.bash";
+			"./usr/local/share/fish/vendor_completions.d/prosodyctl.fish";
+			"./usr/local/share/man/man1/prosody-audit.1";
+			"./usr/local/share/zsh/site-functions/_prosodyctl";
+		};
 		local _, sources = process.capture({ "sh", "-c", "cd \"$0\" && find . -name '*.lua'", process.root.."/lua" });
 		for path in sources:gmatch("%./([^\n]+)") do
 			table.insert(expected, "./usr/local/lib/prosody/modules/"..path);
@@ -63,7 +69,7 @@ describe("make install", function ()
 	it("removes what older versions installed, which would be found first", function ()
 		local folder = destination.."/usr/local/lib/prosody/modules/";
 		local before = installed();
-		for _, old in ipairs({ "audit.lib.lua", "audit_forms.lib.lua", "audit_readings.lib.lua" }) do
+		for _, old in ipairs({ "audit.lib.lua", "audit_forms.lib.lua", "audit_readings.lib.lua", "audit/reading/gone.lib.lua" }) do
 			process.write(folder..old, "error('an old library was loaded')");
 		end
 		make("install", "DESTDIR="..destination);
@@ -80,6 +86,39 @@ describe("make install", function ()
 	it("is undone by make uninstall", function ()
 		make("uninstall", "DESTDIR="..destination);
 		assert.same({}, installed());
+	end);
+end);
+
+describe("the library", function ()
+	if process.capture({ "sh", "-c", "test -n \"$CARGO\" || command -v cargo || test -x ~/.cargo/bin/cargo" }) ~= 0 then
+		pending("is found wherever cargo puts it: cargo is not here");
+		return;
+	end
+
+	-- The other folder begins as a copy of links, so that nothing is compiled again.
+	local elsewhere = process.new_folder("elsewhere");
+	local library = process.target.."/lua5.4/audit_core.so";
+
+	local function built_elsewhere(environment)
+		local before = lfs.attributes(process.target.."/release/libaudit_core.so", "modification");
+		process.run(("rm -rf %s/release && cp -al %s/release %s/ && rm -f %s"):format(
+			process.quote(elsewhere), process.quote(process.target), process.quote(elsewhere), process.quote(library)));
+		local status, out, err = process.capture({ "make", "-s", "-C", process.root, "build", "LUA=5.4" }, { env = environment, timeout = 900 });
+		assert.same({ 0, "" }, { status, out }, err);
+		assert.is_truthy(process.read(process.target.."/build-lua54.json"):find(elsewhere.."/release/libaudit_core.so", 1, true));
+		assert.equal("file", lfs.attributes(library, "mode"));
+		assert.equal(before, lfs.attributes(process.target.."/release/libaudit_core.so", "modification"));
+	end
+
+	setup(function () make("build", "LUA=5.4"); end);
+
+	it("is found where CARGO_TARGET_DIR is set", function ()
+		built_elsewhere({ CARGO_TARGET_DIR = elsewhere });
+	end);
+
+	it("is found where cargo's configuration has build.target-dir", function ()
+		-- A variable is how cargo takes its configuration from the environment.
+		built_elsewhere({ CARGO_TARGET_DIR = false; CARGO_BUILD_TARGET_DIR = elsewhere });
 	end);
 end);
 

@@ -2,6 +2,7 @@
 -- that of its series, or "13.0-newest": the newest 13.0.x in any of Debian's suites, with the C libraries of 13.0.
 --
 -- PROSODY_SERIES=0.12,13.0   the end-to-end specs on these only
+-- PROSODY_SERIES=trunk       on the checkout that tools/trunk has built
 -- AUDIT_TEST_SMOKE=13.0      on these only the end-to-end specs that releases.smoke names
 
 local lfs = require "lfs";
@@ -14,6 +15,10 @@ local releases = {
 	-- One spec or two for each of: login, accounts, the admin shell, the command, stores and the journal.
 	smoke = { "accounts", "auth", "command", "harness", "install", "shell", "status", "upgrade" };
 };
+
+if (os.getenv("PROSODY_SERIES") or ""):find("trunk", 1, true) then
+	table.insert(releases.all, "trunk");
+end
 
 local function first_line(name)
 	local text = process.read(releases.folder.."/"..name);
@@ -48,7 +53,7 @@ end
 
 -- The series as a number, to compare: 13.0 for "13.0-newest".
 function releases.number(name)
-	return tonumber(name:match("^%d+%.%d+"));
+	return tonumber(name:match("^%d+%.%d+")) or name:find("trunk") and 13.1 or nil;
 end
 
 local function is_among(name, list)

@@ -6,7 +6,7 @@ use super::FLAGS;
 use crate::render::{columns, formats};
 
 /// The usage, before the list of flags.
-const USAGE: &str = "\
+pub(crate) const USAGE: &str = "\
 Usage: prosodyctl mod_audit [FLAGS] HOST        show the log of a host, newest entries first
        prosodyctl mod_audit [FLAGS] USER@HOST   show the log of one account
        prosodyctl mod_audit --prune [HOST]      remove what has expired

@@ -3,6 +3,7 @@
 mod arguments;
 pub mod flags;
 mod help;
+pub mod manual;
 mod names;
 mod pairs;
 
@@ -14,6 +15,7 @@ use crate::render::formats::Format;
 use crate::time::zone::Zone;
 use arguments::{Arguments, quote, read_flag};
 pub use flags::{FLAGS, Flag, Group};
+pub(crate) use help::USAGE;
 pub use help::help;
 use names::read_target;
 pub use names::{Lowercase, Stringprep, nearest};
