@@ -24,6 +24,9 @@ process.write(folder.."/conf.d/rooms.cfg.lua", "Component 'rooms.capulet.example
 describe("the manual page", function ()
 	for _, command in ipairs({ "man --warnings -l", "man --warnings -E UTF-8 -l" }) do
 		it("has no warnings: "..command, function ()
+			if process.capture({ "sh", "-c", "command -v man" }) ~= 0 then
+				return pending("man is not installed");
+			end
 			local status, out, err = process.capture({ "env", "-C", folder, "sh", "-c", command.." ./prosody-audit.1" }, {
 				env = { MANWIDTH = "80"; LC_ALL = "C.UTF-8"; MANROFFSEQ = ""; };
 			});
