@@ -322,11 +322,17 @@ server.each_series(describe, pending, function (series)
 			shell:run("server:version()");
 			shell:close();
 			for _, name in ipairs { host, other } do
-				-- From the server, and before that from the host.
-				local found = lines(news(name), "module");
+				-- From the server, and before that from the host. A module that depends on it may be unloaded first.
+				local found, of_audit = lines(news(name), "module"), 0;
 				assert.equal("shell-command -", table.remove(found, 1));
-				assert.is_true(#found == 1 or #found == 2 and found[2] == found[1]);
-				assert.equal('module-unloaded <module name="audit"/>', found[1]);
+				for _, line in ipairs(found) do
+					if line == 'module-unloaded <module name="audit"/>' then
+						of_audit = of_audit + 1;
+					else
+						assert.matches('^module%-unloaded <module name="audit_%w+"/>$', line);
+					end
+				end
+				assert.is_true(of_audit == 1 or of_audit == 2, table.concat(found, "\n"));
 			end
 		end);
 	end);
