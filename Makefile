@@ -131,7 +131,7 @@ test-e2e: test-setup ## Run the end-to-end specs on real servers
 test-setup: cargo
 	$(need_cargo)
 	@tools/setup test
-	@$(MAKE) --no-print-directory build LUA=5.4
+	@$(MAKE) --no-print-directory build manual LUA=5.4
 	@"$(CARGO)" run --quiet --no-default-features --example places -- target
 
 lint: cargo ## Check format, clippy for each set of features, luacheck
