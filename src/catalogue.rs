@@ -52,7 +52,7 @@ pub struct EventType {
     pub cause: Cause,
     /// What happened, as a sentence that continues "recorded when".
     pub meaning: &'static str,
-    /// The first series of Prosody with which it is recorded.
+    /// The first series of Prosody that it is recorded on.
     pub since: Series,
     /// The elements that an entry may have besides `session`, `actor` and, in a summary, `repeated`.
     pub details: &'static [&'static str],

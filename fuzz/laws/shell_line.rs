@@ -62,7 +62,7 @@ fn check_command(command: &ShellCommand, secret: &str) {
         let escaped = quoted(secret, '"');
         assert_hidden(&format!("{{\"{section}\",\"{name}\",{listed}{escaped}}}"));
         assert_hidden(&format!("{{\"{section}\",\"{name}\",{listed}{escaped},\"a@b\"}}"));
-        // Words, one of which is the secret.
+        // Words. One of them is the secret.
         let word: String = secret.split_whitespace().collect();
         assert_hidden(&format!("{section} {name} {}{word}", "a@b ".repeat(place)));
         assert_hidden(&format!("{section} {name} {}{word} a@b", "a@b ".repeat(place)));

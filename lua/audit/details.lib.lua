@@ -42,7 +42,7 @@ function details.session_copy(session)
 	return { id = session.id, type = session.type, ip = session.ip, client_id = session.client_id, full_jid = session.full_jid };
 end
 
--- invite_of(event) -> the invite with which somebody registers or resets a password, as mod_invites has it | nil
+-- invite_of(event) -> the invite that somebody uses to register or to reset a password, as mod_invites has it | nil
 function details.invite_of(event)
 	local invite = event.validated_invite or type(event.session) == "table" and event.session.validated_invite;
 	return type(invite) == "table" and invite or nil;

@@ -16,8 +16,8 @@ describe("two values", function ()
 	for what, row in pairs {
 		["of the same content"] = { { "x", y = { 1 } }, { "x", y = { 1 } }, true };
 		["that differ inside"] = { { "x", y = { 1 } }, { "x", y = { 2 } }, false };
-		["of which the first has more"] = { { 1, 2 }, { 1 }, false };
-		["of which the second has more"] = { { 1 }, { 1, 2 }, false };
+		["if the first has more"] = { { 1, 2 }, { 1 }, false };
+		["if the second has more"] = { { 1 }, { 1, 2 }, false };
 		["of different types"] = { { 1 }, "1", false };
 		["that are functions"] = { { function () end }, { print }, true };
 		["that are false and nil"] = { { a = false }, {}, false };

@@ -120,7 +120,7 @@ describe("tools/setup cargo", function ()
 		return;
 	end
 
-	it("does nothing where a cargo is", function ()
+	it("does nothing if there is a cargo", function ()
 		local status, installed = setup_cargo({ "cargo" }, "cargo cargo-web");
 		assert.same({ 0, "" }, { status, installed });
 	end);

@@ -117,7 +117,7 @@ function lock_mt.__index:finish()
 	self.child:finish("KILL");
 end
 
--- Sends a signal to the server and its processes, of which there is one for each connection.
+-- Sends a signal to the server and its processes. It has one for each connection.
 local function signal_all(self, name)
 	local children = process.read(("/proc/%d/task/%d/children"):format(self.child.pid, self.child.pid)) or "";
 	return self.child:signal(name) and os.execute(("kill -%s %s 2>/dev/null"):format(name, children));

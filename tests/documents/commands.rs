@@ -20,7 +20,7 @@ fn arguments<'a>(words: &'a [String], start: &[&str]) -> Option<impl Iterator<It
     words.get(..start.len()).is_some_and(|first| first == start).then(|| words[start.len()..].iter().map(String::as_str))
 }
 
-/// The commands of the shell, and the flag with which `prosodyctl mod_audit` does the same.
+/// The commands of the shell, and the flag of `prosodyctl mod_audit` that does the same.
 const SHELL: &[(&str, Option<&str>)] = &[("show", None), ("stats", Some("--stats")), ("prune", Some("--prune"))];
 
 fn refused_commands(_: &str, document: &Document) -> Vec<String> {
