@@ -1,7 +1,7 @@
 //! Failures that only a simulated disk has on demand: short writes, full disks, read errors, power cuts.
 
 use super::segment::{list, path_of};
-use super::tests::{NOON, append, contents, entry, payload};
+use super::tests::{Entries, NOON, append, contents, entry, payload};
 use super::*;
 use crate::file::{Memory, Operation};
 use proptest::prelude::*;
@@ -211,37 +211,23 @@ struct World {
     disk: Memory,
     limits: Limits,
     journal: Journal,
-    given: BTreeMap<u64, Vec<u8>>,
+    entries: Entries,
     /// The entries that a store has.
     taken: BTreeMap<Vec<u8>, u64>,
     /// The entries that waited when all was written back, and were not released since.
     safe: BTreeMap<u64, Vec<u8>>,
-    written: u64,
-    clock: f64,
 }
 
 impl World {
     fn new(segment: u64) -> Self {
         let (disk, limits) = (Memory::default(), Limits { segment, volatile: 5, ..Limits::default() });
         let journal = attempt(&disk, limits).unwrap();
-        let (given, taken, safe) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { disk, limits, journal, given, taken, safe, written: 0, clock: NOON }
+        Self { disk, limits, journal, entries: Entries::default(), taken: BTreeMap::new(), safe: BTreeMap::new() }
     }
 
     fn step(&mut self, step: &Step) {
         match step {
-            Step::Append(length) => {
-                let mut content = format!("{:08}", self.written).into_bytes();
-                content.resize(8 + length, b'x');
-                self.written += 1;
-                self.clock += (*length % 3) as f64 * 0.04;
-                match self.journal.append(&content, "test", self.clock) {
-                    Appended::Durable(sequence) | Appended::Volatile(sequence) => {
-                        assert_eq!(self.given.insert(sequence, content), None, "a sequence is used again");
-                    }
-                    Appended::Refused => self.journal.lose("test", 1, NOON),
-                }
-            }
+            Step::Append(length) => self.entries.append(&mut self.journal, *length),
             Step::Release(share) => {
                 let count = self.journal.len() as u64 * share / 100;
                 let first: Vec<u64> = self.journal.pending(0).take(count as usize).collect();
@@ -250,7 +236,7 @@ impl World {
                     // It is read again later.
                     let Ok(content) = self.journal.get(sequence) else { break };
                     let content = content.expect("no record is damaged");
-                    assert_eq!(self.given.get(&sequence), Some(&content), "another entry than was given");
+                    assert_eq!(self.entries.given.get(&sequence), Some(&content), "another entry than was given");
                     *self.taken.entry(content).or_default() += 1;
                     upto = sequence + 1;
                 }
@@ -310,7 +296,7 @@ proptest! {
         prop_assert_eq!((world.journal.in_memory(), world.journal.trouble()), (0, None));
         world.restart();
         let waiting = contents(&mut world.journal);
-        prop_assert!(waiting.iter().all(|(sequence, content)| world.given.get(sequence) == Some(content)));
+        prop_assert!(waiting.iter().all(|(sequence, content)| world.entries.given.get(sequence) == Some(content)));
         let mut all = world.taken;
         for (_, content) in waiting {
             *all.entry(content).or_default() += 1;
@@ -318,10 +304,10 @@ proptest! {
         let (there, lost) = (all.len() as u64, world.journal.losses().total());
         // If an acknowledgement could not be written before the process died, released entries are offered again.
         let again: u64 = all.values().map(|times| times - 1).sum();
-        prop_assert!(there + lost >= world.written, "{there} + {lost} of {}", world.written);
+        prop_assert!(there + lost >= world.entries.written, "{there} + {lost} of {}", world.entries.written);
         let restarts = steps.iter().any(|step| matches!(step, Step::Kill | Step::End));
         if !restarts {
-            prop_assert_eq!((there + lost, again), (world.written, 0));
+            prop_assert_eq!((there + lost, again), (world.entries.written, 0));
         }
     }
 
@@ -338,7 +324,7 @@ proptest! {
         world.disk.cut_power();
         let mut journal = attempt(&world.disk, world.limits).unwrap();
         let found = contents(&mut journal);
-        prop_assert!(found.is_sorted() && found.iter().all(|(sequence, content)| world.given.get(sequence) == Some(content)));
+        prop_assert!(found.is_sorted() && found.iter().all(|(sequence, content)| world.entries.given.get(sequence) == Some(content)));
         prop_assert!(world.safe.iter().all(|(sequence, _)| found.iter().any(|(there, _)| there == sequence)), "what was on the disk is lost");
         let is_lost = |sequence: &&u64| !found.iter().any(|(there, _)| there == *sequence);
         let in_between = expected.iter().filter(is_lost).filter(|sequence| **sequence < journal.end()).count() as u64;

@@ -76,6 +76,34 @@ pub(super) fn append(journal: &mut Journal, numbers: std::ops::Range<u64>) {
     }
 }
 
+/// The entries that a test has appended. Each has other content.
+#[derive(Default)]
+pub(super) struct Entries {
+    /// How many there were, also those that were refused.
+    pub(super) written: u64,
+    /// What got a sequence.
+    pub(super) given: BTreeMap<u64, Vec<u8>>,
+    /// How many seconds after noon the last one came.
+    passed: f64,
+}
+
+impl Entries {
+    /// Appends one with `length` bytes and its number. If the journal refuses it, counts it as lost.
+    pub(super) fn append(&mut self, journal: &mut Journal, length: usize) {
+        let mut content = format!("{:08}", self.written).into_bytes();
+        content.resize(content.len() + length, b'x');
+        self.written += 1;
+        // Sometimes soon after the last one, so that the file is not checked.
+        self.passed += (length % 3) as f64 * 0.04;
+        match journal.append(&content, "test", NOON + self.passed) {
+            Appended::Durable(sequence) | Appended::Volatile(sequence) => {
+                assert_eq!(self.given.insert(sequence, content), None, "a sequence is used again");
+            }
+            Appended::Refused => journal.lose("test", 1, NOON),
+        }
+    }
+}
+
 #[test]
 fn appended_entries_are_there_after_the_owner_died() {
     let folder = Folder::new();
@@ -961,11 +989,9 @@ fn tamper(path: &Path, tampering: Tampering) {
 /// A journal to which anything can happen, and the entries that were appended.
 struct Tampered {
     journal: Journal,
-    given: BTreeMap<u64, Vec<u8>>,
+    entries: Entries,
     /// The released entries, and how often each was released.
     taken: BTreeMap<Vec<u8>, u32>,
-    written: u64,
-    clock: f64,
     limits: Limits,
 }
 
@@ -973,7 +999,7 @@ impl Tampered {
     fn look(&mut self, share: u64) {
         for sequence in self.journal.look(NOON) {
             if sequence % share == 0
-                && let Some(content) = self.given.get(&sequence)
+                && let Some(content) = self.entries.given.get(&sequence)
             {
                 self.journal.restore(sequence, content, "test", NOON);
             }
@@ -983,26 +1009,14 @@ impl Tampered {
 
     fn step(&mut self, folder: &Folder, event: &Event) {
         match event {
-            Event::Append(length) => {
-                let mut content = format!("{:08}", self.written).into_bytes();
-                content.resize(8 + length, b'x');
-                self.written += 1;
-                // Sometimes soon after the last append, so that the file is not checked.
-                self.clock += (*length % 3) as f64 * 0.04;
-                match self.journal.append(&content, "test", self.clock) {
-                    Appended::Durable(sequence) | Appended::Volatile(sequence) => {
-                        assert_eq!(self.given.insert(sequence, content), None, "a sequence is used again");
-                    }
-                    Appended::Refused => self.journal.lose("test", 1, NOON),
-                }
-            }
+            Event::Append(length) => self.entries.append(&mut self.journal, *length),
             Event::Release(share) => {
                 // As the hand-over does, which skips entries that can't be read.
                 let count = self.journal.len() as u64 * share / 100;
                 let first: Vec<u64> = self.journal.pending(0).take(count as usize).collect();
                 for sequence in first.iter().copied() {
                     let Some(content) = self.journal.get(sequence).unwrap() else { continue };
-                    assert_eq!(self.given.get(&sequence), Some(&content), "another entry than was given");
+                    assert_eq!(self.entries.given.get(&sequence), Some(&content), "another entry than was given");
                     *self.taken.entry(content).or_default() += 1;
                 }
                 let upto = first.last().map_or(self.journal.first(), |last| last + 1);
@@ -1063,7 +1077,7 @@ proptest! {
         let folder = Folder::new();
         let limits = Limits { segment, volatile: 5, ..Limits::default() };
         let mut tampered =
-            Tampered { journal: folder.open(limits), given: BTreeMap::new(), taken: BTreeMap::new(), written: 0, clock: NOON, limits };
+            Tampered { journal: folder.open(limits), entries: Entries::default(), taken: BTreeMap::new(), limits };
         for event in &events {
             tampered.step(&folder, event);
         }
@@ -1078,7 +1092,7 @@ proptest! {
         // If an acknowledgement is destroyed, released entries are offered again. Then they can be lost too.
         let again: u64 = all.values().map(|times| u64::from(*times) - 1).sum();
         let there = all.len() as u64;
-        prop_assert!(there + lost >= tampered.written, "{there} + {lost} of {}: {events:?}", tampered.written);
+        prop_assert!(there + lost >= tampered.entries.written, "{there} + {lost} of {}: {events:?}", tampered.entries.written);
         // A release between the replacement of a segment and its discovery is acknowledged in a file that is gone.
         let restarts = events.iter().any(|event| matches!(event, Event::Kill | Event::End));
         let destroys = events.iter().any(|event| match event {
@@ -1088,7 +1102,7 @@ proptest! {
             _ => false,
         });
         if !destroys || again == 0 && tampered.taken.is_empty() {
-            prop_assert_eq!((there + lost, again), (tampered.written, 0));
+            prop_assert_eq!((there + lost, again), (tampered.entries.written, 0));
         }
     }
 }
