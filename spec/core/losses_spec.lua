@@ -321,6 +321,48 @@ describe("what is lost", function ()
 		assert.same({ 1, 2, 3, 4, 5, 6, 7 }, (stored(log)));
 	end);
 
+	it("is read later from a file that can't be read when the server starts", function ()
+		local file = journal.path:gsub("journal$", "losses");
+		local log = journaled();
+		refuse(log);
+		block(log);
+		audit(log, 1, 1234);
+		log.log.finish("example.com");
+		kill(log);
+		unblock();
+		-- A link to a file on a disk that is not mounted.
+		os.rename(file, file..".elsewhere");
+		assert(lfs.link(file..".unmounted", file, true));
+		local again = journaled();
+		again.log.open("example.com");
+		local work = refuse(again);
+		assert.equal(3, audit(again, 1235, 1237));
+		assert.is_false(again.log.owns_journal("example.com"));
+		assert.equal(1, #lines(again, "The journal of the audit events of example.com can't be used: "..file..": "));
+		os.rename(file..".elsewhere", file..".unmounted");
+		again:pass(61);
+		work();
+		again:pass(61);
+		local numbers, lost, types = stored(again);
+		assert.same({ { 1235, 1236, 1237 }, 1234, { t = 1234 } }, { numbers, lost, types });
+		assert.equal(1, #lines(again, "can be used now"));
+	end);
+
+	it("is unknown if its file is damaged, which is said and kept", function ()
+		local file = journal.path:gsub("journal$", "losses");
+		journaled().log.open("example.com");
+		kill(journal.logs[1]);
+		local out = io.open(file, "w");
+		out:write("something else");
+		out:close();
+		local again = start_again();
+		assert.equal(1, #lines(again, "was damaged, and a new one was begun"));
+		assert.equal(1, #lines(again, "is kept as "..file..".damaged."));
+		assert.equal("something else", io.open(file..".damaged"):read("a"));
+		again.log.look("example.com");
+		assert.equal(1, #again.lines);
+	end);
+
 	it("by an error in our own code is counted, too", function ()
 		local log = journaled();
 		local raising = setmetatable({}, { __index = function () error("boom"); end });

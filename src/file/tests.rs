@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::whole::{Durability, create, read, remove, replace};
+use super::whole::{Durability, create, read, remove, replace, set_aside};
 use super::*;
 
 /// Runs a test on the disk and in memory, each with a folder of its own.
@@ -161,6 +161,49 @@ fn a_file_is_written_whole() {
         assert_eq!((read(files, &folder.join("b"), 9).unwrap(), files.stamp(&beside)), (Some(b"three".to_vec()), None));
         remove(files, &path).unwrap();
         remove(files, &path).unwrap();
+    });
+}
+
+#[test]
+fn a_file_that_can_not_be_read_now_is_not_taken_for_missing() {
+    let files = Memory::default();
+    let path = Path::new("/a");
+    replace(&files, path, Path::new("/a.new"), b"one", Durability::Relaxed).unwrap();
+    for operation in [Operation::Open, Operation::ReadAt] {
+        for error in [ErrorKind::PermissionDenied, ErrorKind::Interrupted, ErrorKind::Other] {
+            files.fail(operation, error, 1);
+            // A read that was interrupted is done again.
+            let expected = if (operation, error) == (Operation::ReadAt, ErrorKind::Interrupted) { None } else { Some(error) };
+            assert_eq!(read(&files, path, 9).err().map(|error| error.kind()), expected, "{operation:?}");
+        }
+    }
+    // It is made by another process between two looks.
+    files.fail(Operation::Open, ErrorKind::NotFound, 1);
+    assert_eq!(read(&files, path, 9).unwrap(), Some(b"one".to_vec()));
+}
+
+#[test]
+fn a_link_to_a_file_that_is_not_there_now_is_not_taken_for_missing() {
+    let folder = std::env::temp_dir().join(format!("audit-files-{}-link", std::process::id()));
+    Disk.make_folder(&folder).unwrap();
+    let (link, target) = (folder.join("link"), folder.join("disk that is not mounted/file"));
+    let _ = std::os::unix::fs::symlink(&target, &link);
+    assert_eq!(kind(read(&Disk, &link, 9)), ErrorKind::NotFound);
+    assert_eq!(read(&Disk, &target, 9).unwrap(), None);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_damaged_file_is_kept_under_another_name() {
+    on_each("aside", |files, folder| {
+        let (path, beside) = (folder.join("a"), folder.join("a.new"));
+        for content in [b"one", b"two"] {
+            replace(files, &path, &beside, content, Durability::Relaxed).unwrap();
+            let aside = set_aside(files, &path).unwrap();
+            assert_eq!((aside.clone(), files.is_missing(&path)), (folder.join("a.damaged"), true));
+            assert_eq!(read(files, &aside, 9).unwrap(), Some(content.to_vec()), "the newest one");
+        }
+        assert_eq!(kind(set_aside(files, &path)), ErrorKind::NotFound);
     });
 }
 

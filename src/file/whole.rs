@@ -1,7 +1,11 @@
 //! Files that are read and written in one piece: a reader finds the old content or the new one, never a part.
+//!
+//! All state of the log that is not in a journal's segments is in such files. One rule holds for all of them. A file that is not there
+//! may be made. A file that is there but can't be read now is never replaced: [`read`] returns an error, and the caller tries again
+//! later. A file that can be read but has the wrong content is kept under another name, see [`set_aside`].
 
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Access, Files};
 
@@ -14,21 +18,38 @@ pub enum Durability {
     Synced,
 }
 
-/// The content of a file. Returns `None` if there is no such file.
+/// The content of a file. Returns `None` if there is no such file. A link to a file that is not there is not "no such file": the
+/// disk with its target may not be mounted yet.
 ///
 /// # Errors
 ///
-/// What the system says; `InvalidData` if the file has more than `limit` bytes.
+/// What the system says; `InvalidData` if the file has more than `limit` bytes. Except for `InvalidData` the file may be well, and
+/// nothing may be put in its place.
 pub fn read(files: &dyn Files, path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
     let file = match files.open(path, Access::Read) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound && files.is_missing(path) => return Ok(None),
+        // It may have been made a moment ago.
+        Err(error) if error.kind() == ErrorKind::NotFound => files.open(path, Access::Read)?,
         Err(error) => return Err(error),
     };
     let length = usize::try_from(file.length()?).ok().filter(|length| *length <= limit);
     let mut content = vec![0; length.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, format!("longer than {limit} bytes")))?];
     file.read_at(&mut content, 0)?;
     Ok(Some(content))
+}
+
+/// Gives a file with wrong content the name `<path>.damaged`, so that another one can be made and somebody can look at this one. An
+/// older file of that name is replaced. Returns the new name.
+///
+/// # Errors
+///
+/// What the system says. Then the file keeps its name.
+pub fn set_aside(files: &dyn Files, path: &Path) -> io::Result<PathBuf> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".damaged");
+    let aside = PathBuf::from(aside);
+    files.rename(path, &aside).map(|()| aside)
 }
 
 /// Puts a file with this content in place of the one at `path`. It is written as `beside` first, in the same folder.

@@ -1,5 +1,7 @@
 //! Counts lost entries, and keeps the ledger up to date.
 
+use std::path::PathBuf;
+
 use super::Journal;
 use super::ledger::Progress;
 use super::losses::{Losses, Lost, UNREADABLE};
@@ -51,6 +53,12 @@ impl Journal {
     #[must_use]
     pub fn ledger_trouble(&self) -> Option<&str> {
         self.ledger.trouble()
+    }
+
+    /// The name under which the ledger is kept that was found by [`attach`](Self::attach), if it was damaged. What it had is unknown.
+    /// Only the first call returns it.
+    pub fn take_damaged_ledger(&mut self) -> Option<PathBuf> {
+        self.ledger.take_aside()
     }
 
     /// How many events flood control had counted that were in no entry, according to the ledger.

@@ -3,13 +3,15 @@
 //!
 //! It is a file of fixed size, `<base>.losses`, that is written in place, so it can be written even if the disk is full. Nothing waits
 //! for the disk. Each part has two slots, which are written in turn. If one write is incomplete, the other slot is still valid.
+//!
+//! A ledger that is there and can't be read now is not replaced: the journal is opened later. A damaged one is kept under another name.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::file::ownership::folder_of;
-use crate::file::{Access, FileId, Files, OpenFile};
+use crate::file::{Access, FileId, Files, OpenFile, whole};
 use crate::journal::losses::Lost;
 
 /// The first bytes of a slot.
@@ -22,6 +24,8 @@ const MARKS: (u64, usize) = (0, 64);
 const LOSSES: (u64, usize) = (128, 8000);
 /// The size of the file.
 const SIZE: usize = 128 + 2 * 8000;
+/// A longer file is no ledger.
+const LONGEST: usize = 1 << 20;
 
 /// The progress of a journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +74,8 @@ pub(super) struct Ledger {
     is_marked: bool,
     is_kept: bool,
     trouble: Option<String>,
+    /// The new name of a damaged file, until somebody asks for it.
+    aside: Option<PathBuf>,
     buffer: Vec<u8>,
 }
 
@@ -87,31 +93,47 @@ impl Ledger {
             is_marked: false,
             is_kept: false,
             trouble: None,
+            aside: None,
             buffer: Vec::new(),
         }
     }
 
-    /// Reads the file. Returns `None` for a part that can't be read. A missing file has nothing to say, and is created when there is
-    /// something to write.
-    pub(super) fn open(&mut self) -> (Option<Progress>, Option<Lost>) {
+    /// Reads the file. Returns `None` for a part that it does not have. A missing file has nothing to say, and is created when there
+    /// is something to write. A damaged file gets another name, see [`take_aside`](Self::take_aside).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`io::Error`] if the file is there and can't be read now, or is damaged and can't be renamed. It stays as it is.
+    pub(super) fn open(&mut self) -> io::Result<(Option<Progress>, Option<Lost>)> {
         (self.is_marked, self.is_kept) = (false, false);
-        if self.files.is_missing(&self.path) {
-            (self.is_marked, self.is_kept) = (true, true);
-            return (None, None);
+        let (bytes, is_too_long) = match whole::read(&*self.files, &self.path, LONGEST) {
+            Ok(Some(bytes)) => (bytes, false),
+            Ok(None) => {
+                (self.is_marked, self.is_kept) = (true, true);
+                return Ok((None, None));
+            }
+            // A folder of that name has nothing of ours. It is reported when something is to be written.
+            Err(_) if self.files.status(&self.path).is_ok_and(|status| !status.is_plain) => return Ok((None, None)),
+            Err(error) if error.kind() == ErrorKind::InvalidData => (Vec::new(), true),
+            Err(error) => return Err(error),
+        };
+        let (mark, lost) = (Part::read(&bytes, MARKS, Progress::decode), Part::read(&bytes, LOSSES, decode_lost));
+        if is_too_long || mark.is_damaged || lost.is_damaged {
+            self.aside = Some(whole::set_aside(&*self.files, &self.path)?);
+        } else {
+            self.id = self.files.stamp(&self.path).map(|stamp| stamp.file());
+            self.is_second = [mark.slot == Some(0), lost.slot == Some(0)];
+            (self.is_marked, self.is_kept) = (mark.content.is_some(), lost.content.is_some());
         }
-        let Some(bytes) = self.open_file() else { return (None, None) };
-        let (mark, mark_slot) = newest(&bytes, MARKS);
-        let (lost, lost_slot) = newest(&bytes, LOSSES);
-        self.is_second = [mark_slot == Some(0), lost_slot == Some(0)];
-        let mark = mark.and_then(|(writes, content)| Some((writes, Progress::decode(content)?)));
-        let lost = lost.and_then(|(writes, content)| Some((writes, serde_json::from_slice(content).ok()?)));
-        let writes = mark.as_ref().map_or(0, |(writes, _)| *writes).max(lost.as_ref().map_or(0, |(writes, _)| *writes));
-        self.writes = writes;
-        let (mark, lost): (_, Option<Option<Lost>>) = (mark.map(|(_, mark)| mark), lost.map(|(_, lost)| lost));
-        (self.is_marked, self.is_kept) = (mark.is_some(), lost.is_some());
-        (self.mark, self.lost) = (mark.unwrap_or_default(), lost.flatten());
-        self.rest();
-        (mark, self.lost.clone())
+        self.writes = mark.writes.max(lost.writes);
+        let lost = lost.content.flatten();
+        (self.mark, self.lost) = (mark.content.unwrap_or_default(), lost.clone());
+        Ok((mark.content, lost))
+    }
+
+    /// The new name of the file that was there, if it was damaged. Only the first call after [`open`](Self::open) returns it.
+    pub(super) fn take_aside(&mut self) -> Option<PathBuf> {
+        self.aside.take()
     }
 
     /// Writes the progress, if it has changed.
@@ -172,29 +194,23 @@ impl Ledger {
             }
             _ => {
                 (self.is_marked, self.is_kept) = (false, false);
-                self.open_file().is_some()
+                self.open_file()
             }
         }
     }
 
-    /// Opens the file and returns its content.
-    fn open_file(&mut self) -> Option<Vec<u8>> {
+    /// Opens the file for writing. What it has was read before, or is of somebody else.
+    fn open_file(&mut self) -> bool {
         self.file = None;
         match open(&*self.files, &self.path, self.id.is_none()) {
-            Ok((file, bytes, is_new)) => {
+            Ok(file) => {
                 self.id = file.stamp().ok().map(|stamp| stamp.file());
                 self.file = Some(file);
                 self.trouble = None;
-                if is_new {
-                    (self.is_marked, self.is_kept) = (false, false);
-                }
-                Some(bytes)
             }
-            Err(error) => {
-                self.trouble = Some(format!("{}: {error}", self.path.display()));
-                None
-            }
+            Err(error) => self.trouble = Some(format!("{}: {error}", self.path.display())),
         }
+        self.file.is_some()
     }
 
     /// Writes the parts that are not up to date.
@@ -244,8 +260,8 @@ pub(super) fn beside(base: &Path) -> PathBuf {
     base.with_extension("losses")
 }
 
-/// The file, its content, and whether it was short: it may have been made anew.
-fn open(files: &dyn Files, path: &Path, is_first: bool) -> io::Result<(Box<dyn OpenFile>, Vec<u8>, bool)> {
+/// The file, which is made if there is none. Its space is allocated now, because later the disk may be full.
+fn open(files: &dyn Files, path: &Path, is_first: bool) -> io::Result<Box<dyn OpenFile>> {
     let mut file = files.open(path, Access::Write).or_else(|error| match error.kind() {
         ErrorKind::NotFound => {
             // A folder that was moved is not created again.
@@ -256,22 +272,43 @@ fn open(files: &dyn Files, path: &Path, is_first: bool) -> io::Result<(Box<dyn O
         }
         _ => Err(error),
     })?;
-    let length = usize::try_from(file.length()?).unwrap_or(usize::MAX).min(SIZE);
-    let mut bytes = vec![0; length];
-    file.read_at(&mut bytes, 0)?;
+    let length = usize::try_from(file.length()?).unwrap_or(usize::MAX);
     if length < SIZE {
-        // The space is allocated now, because later the disk may be full.
-        bytes.resize(SIZE, 0);
-        file.write_at(&bytes, 0)?;
+        let missing = vec![0; SIZE.saturating_sub(length)];
+        file.write_at(&missing, u64::try_from(length).unwrap_or(u64::MAX))?;
     }
-    Ok((file, bytes, length < SIZE))
+    Ok(file)
 }
 
-/// The number and the content of the last complete write, and the slot it is in.
-fn newest(bytes: &[u8], (at, length): (u64, usize)) -> (Option<(u64, &[u8])>, Option<usize>) {
-    let slots = bytes.get(usize::try_from(at).unwrap_or(usize::MAX)..).unwrap_or_default().chunks_exact(length).take(2);
-    let found = slots.enumerate().filter_map(|(index, slot)| Some((index, parse(slot)?))).max_by_key(|(_, (writes, _))| *writes);
-    (found.map(|(_, write)| write), found.map(|(index, _)| index))
+/// What was found of a part.
+struct Part<T> {
+    /// The content of the last complete write.
+    content: Option<T>,
+    /// The number of that write, and the slot it is in.
+    writes: u64,
+    slot: Option<usize>,
+    /// Whether something was written that can't be read.
+    is_damaged: bool,
+}
+
+impl<T> Part<T> {
+    fn read(bytes: &[u8], (at, length): (u64, usize), decode: impl Fn(&[u8]) -> Option<T>) -> Self {
+        let begin = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+        let end = begin.saturating_add(length.saturating_mul(2)).min(bytes.len());
+        let slots = bytes.get(begin..end).unwrap_or_default().chunks(length);
+        let whole = slots.clone().enumerate().filter_map(|(slot, bytes)| {
+            let (writes, content) = parse(bytes)?;
+            Some((writes, slot, decode(content)?))
+        });
+        match whole.max_by_key(|(writes, ..)| *writes) {
+            Some((writes, slot, content)) => Self { content: Some(content), writes, slot: Some(slot), is_damaged: false },
+            None => Self { content: None, writes: 0, slot: None, is_damaged: slots.flatten().any(|byte| *byte != 0) },
+        }
+    }
+}
+
+fn decode_lost(content: &[u8]) -> Option<Option<Lost>> {
+    serde_json::from_slice(content).ok()
 }
 
 fn parse(slot: &[u8]) -> Option<(u64, &[u8])> {
@@ -316,15 +353,15 @@ mod tests {
     fn the_last_write_is_read() {
         let path = scratch("told");
         let mut ledger = at(&path);
-        assert_eq!(ledger.open(), (None, None));
+        assert_eq!(ledger.open().unwrap(), (None, None));
         for number in 0..5 {
             ledger.mark(Progress { end: 9 + number, ..MARK });
             ledger.keep(lost(usize::try_from(number).unwrap()));
         }
         assert!(ledger.is_written() && ledger.trouble().is_none());
-        assert_eq!(at(&path).open(), (Some(Progress { end: 13, ..MARK }), lost(4)));
+        assert_eq!(at(&path).open().unwrap(), (Some(Progress { end: 13, ..MARK }), lost(4)));
         ledger.keep(None);
-        assert_eq!(at(&path).open().1, None);
+        assert_eq!(at(&path).open().unwrap().1, None);
         assert_eq!(std::fs::metadata(&path).unwrap().len(), SIZE as u64);
         std::fs::remove_file(path).unwrap();
     }
@@ -333,7 +370,7 @@ mod tests {
     fn after_an_incomplete_write_the_one_before_is_read() {
         let path = scratch("torn");
         let mut ledger = at(&path);
-        ledger.open();
+        ledger.open().unwrap();
         ledger.mark(MARK);
         ledger.keep(lost(1));
         ledger.mark(Progress { end: 10, ..MARK });
@@ -344,16 +381,19 @@ mod tests {
                 let mut torn = bytes.clone();
                 torn[slot + 30] ^= 1;
                 std::fs::write(&path, torn).unwrap();
-                at(&path).open().0.unwrap().end
+                at(&path).open().unwrap().0.unwrap().end
             })
             .collect();
         seen.sort_unstable();
         assert_eq!(seen, [9, 10]);
         std::fs::write(&path, "not a ledger").unwrap();
         let mut ledger = at(&path);
-        assert_eq!(ledger.open(), (None, None));
+        assert_eq!(ledger.open().unwrap(), (None, None));
+        let aside = ledger.take_aside().unwrap();
+        assert_eq!((std::fs::read_to_string(&aside).unwrap().as_str(), ledger.take_aside()), ("not a ledger", None));
         ledger.mark(MARK);
-        assert_eq!(at(&path).open().0, Some(MARK));
+        assert_eq!((at(&path).open().unwrap().0, ledger.take_aside()), (Some(MARK), None));
+        std::fs::remove_file(aside).unwrap();
         std::fs::remove_file(path).unwrap();
     }
 
@@ -361,12 +401,12 @@ mod tests {
     fn a_removed_ledger_is_created_again() {
         let path = scratch("removed");
         let mut ledger = at(&path);
-        ledger.open();
+        ledger.open().unwrap();
         ledger.mark(MARK);
         ledger.keep(lost(3));
         std::fs::remove_file(&path).unwrap();
         ledger.look();
-        assert_eq!(at(&path).open(), (Some(MARK), lost(3)));
+        assert_eq!(at(&path).open().unwrap(), (Some(MARK), lost(3)));
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
         ledger.look();
@@ -381,11 +421,11 @@ mod tests {
     fn the_largest_losses_fit() {
         let path = scratch("room");
         let mut ledger = at(&path);
-        ledger.open();
+        ledger.open().unwrap();
         ledger.mark(MARK);
         ledger.keep(lost(200));
         assert!(ledger.is_written(), "{:?}", ledger.trouble());
-        assert_eq!(at(&path).open().1, lost(200));
+        assert_eq!(at(&path).open().unwrap().1, lost(200));
         std::fs::remove_file(path).unwrap();
     }
 }

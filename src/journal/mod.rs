@@ -40,16 +40,16 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::file::{Disk, Files, OpenFile};
-use crate::journal::losses::Losses;
+use crate::journal::losses::{Losses, Lost};
 
 pub use append::Appended;
 pub use error::JournalError;
-use ledger::Ledger;
+use ledger::{Ledger, Progress};
 pub use owner::{Owner, is_owned};
 use recent::Recent;
 pub use record::PAYLOAD;
 use record::{HEADER, Tail};
-use segment::{Extent, Segment, scan, with_ending};
+use segment::{Extent, Scan, Segment, scan, with_ending};
 pub use snapshot::{PendingEntry, Snapshot, read_pending};
 
 /// How much a journal may hold.
@@ -160,8 +160,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// Returns [`JournalError::Locked`] if the journal has another owner, and [`JournalError::Io`] if the lock can't be created or a
-    /// segment can't be read.
+    /// Returns [`JournalError::Locked`] if the journal has another owner, and [`JournalError::Io`] if the lock can't be created, or a
+    /// segment or the ledger can't be read.
     pub fn open(base: &Path, limits: Limits, now: f64) -> Result<Self, JournalError> {
         Self::open_on(Rc::new(Disk), base, limits, now)
     }
@@ -234,10 +234,8 @@ impl Journal {
         if self.is_attached {
             return Ok(());
         }
-        let scanned =
-            self.owner.enter(&self.base).and_then(|()| scan(&*self.files, &self.base).inspect_err(|_| self.owner.leave(&self.base)));
-        let scan = scanned.inspect_err(|error| self.writing = Some(error.to_string()))?;
-        let (mark, lost) = self.ledger.open();
+        let read = self.owner.enter(&self.base).and_then(|()| self.read_files().inspect_err(|_| self.owner.leave(&self.base)));
+        let (scan, (mark, lost)) = read.inspect_err(|error| self.writing = Some(error.to_string()))?;
         if let Some(lost) = lost {
             self.losses.resume(&lost);
         }
@@ -340,6 +338,13 @@ impl Journal {
     #[must_use]
     pub const fn is_resting(&self) -> bool {
         self.active.is_none() && self.reader.is_none() && self.ledger.is_resting()
+    }
+
+    /// Reads the segments and the ledger. Nothing may be written before both were read: what the ledger has would be lost.
+    fn read_files(&mut self) -> Result<(Scan, (Option<Progress>, Option<Lost>)), JournalError> {
+        let scan = scan(&*self.files, &self.base)?;
+        let told = self.ledger.open().map_err(|source| JournalError::Io { path: ledger::beside(&self.base), source })?;
+        Ok((scan, told))
     }
 
     /// Removes an entry from memory, because it has a record now.

@@ -123,6 +123,68 @@ fn a_journal_that_can_not_be_read_now_is_not_owned() {
     }
 }
 
+/// Before, a ledger that could not be opened for a moment was replaced by a new one.
+#[test]
+fn a_ledger_that_can_not_be_read_now_is_not_replaced() {
+    for operation in [Operation::Open, Operation::ReadAt] {
+        let disk = Memory::default();
+        let mut journal = open(&disk);
+        journal.lose("before", 7, NOON);
+        journal.set_counted(5);
+        drop(journal);
+        let mut journal = Journal::detached_under(&base(), Limits::default(), Owner::on(Rc::new(disk.clone()), Path::new("/lock")));
+        journal.lose("meanwhile", 2, NOON);
+        assert_eq!(journal.append(&payload(0), "test", NOON), Appended::Volatile(0));
+        disk.fail(operation, ErrorKind::PermissionDenied, 1);
+        let error = journal.attach(NOON).unwrap_err().to_string();
+        assert_eq!(error, "/example%2ecom/audit_journal.losses: permission denied", "{operation:?}");
+        assert!(!journal.is_attached() && !journal.is_kept() && journal.trouble() == Some(&*error));
+        // It can be read again.
+        journal.attach(NOON).unwrap();
+        let lost = journal.losses().unrecorded().unwrap();
+        assert_eq!((lost.types["before"], lost.types["meanwhile"], journal.counted(), journal.len()), (7, 2, 5, 1), "{operation:?}");
+        assert_eq!((journal.is_kept(), journal.take_damaged_ledger()), (true, None));
+        drop(journal);
+        let mut journal = open(&disk);
+        assert_eq!((journal.losses().unrecorded(), contents(&mut journal).len()), (Some(lost), 1));
+    }
+}
+
+#[test]
+fn a_damaged_ledger_is_kept_under_another_name() {
+    let path = ledger::beside(&base());
+    let longer = vec![0; (1 << 20) + 1];
+    for damaged in [&b"not a ledger"[..], &[7; 16_128], &longer] {
+        let disk = Memory::default();
+        append(&mut open(&disk), 0..2);
+        disk.remove(&path).unwrap();
+        disk.create_new(&path, crate::file::Access::Write).unwrap().append(damaged).unwrap();
+        // It is not replaced if it can't be kept.
+        disk.fail(Operation::Rename, ErrorKind::PermissionDenied, 1);
+        assert!(attempt(&disk, Limits::default()).is_err());
+        assert_eq!(length(&disk, &path), damaged.len() as u64);
+        let mut journal = open(&disk);
+        let aside = journal.take_damaged_ledger().unwrap();
+        assert_eq!((aside.to_str(), length(&disk, &aside)), (Some("/example%2ecom/audit_journal.losses.damaged"), damaged.len() as u64));
+        assert_eq!((contents(&mut journal).len(), journal.take_missing(), journal.is_kept()), (2, 0, true));
+        journal.lose("test", 3, NOON);
+        drop(journal);
+        let mut journal = open(&disk);
+        assert_eq!((journal.losses().unrecorded().unwrap().count, journal.take_damaged_ledger()), (3, None));
+    }
+}
+
+/// The disk was full when the ledger was made, or a power cut took what was written.
+#[test]
+fn an_empty_ledger_is_not_damaged() {
+    for zeros in [0, 100, 16_128] {
+        let disk = Memory::default();
+        disk.create_new(&ledger::beside(&base()), crate::file::Access::Write).unwrap().append(&vec![0; zeros]).unwrap();
+        let mut journal = open(&disk);
+        assert_eq!((journal.take_damaged_ledger(), journal.losses().total(), journal.is_kept()), (None, 0, true), "{zeros}");
+    }
+}
+
 #[test]
 fn a_power_cut_loses_only_what_was_not_written_back() {
     // The ledger, or the segments, or neither reached the disk since the last time that both did.

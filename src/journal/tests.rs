@@ -349,7 +349,7 @@ fn no_more_entries_are_missing_than_there_was_room_for() {
     let folder = Folder::new();
     std::fs::create_dir_all(folder.base().parent().unwrap()).unwrap();
     let mut ledger = Ledger::new(Rc::clone(&folder.1), ledger::beside(&folder.base()));
-    ledger.open();
+    ledger.open().unwrap();
     ledger.mark(ledger::Progress { released: 0, end: 1 << 40, waiting: 1 << 40, counted: 0 });
     drop(ledger);
     let mut journal = folder.open(Limits { bytes: 100 * HEADER as u64, volatile: 7, ..Limits::default() });

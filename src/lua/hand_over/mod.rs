@@ -7,6 +7,7 @@ mod steps;
 pub(crate) mod turns;
 
 use std::cell::{RefCell, RefMut};
+use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 
 use mlua::prelude::*;
@@ -192,6 +193,11 @@ impl LuaUserData for Owned {
             Ok(())
         });
         methods.add_method("lost", |_, this, ()| Ok(this.kept().journal()?.losses().total()));
+        // damaged_ledger() -> the name under which a damaged file of losses is kept | nil; only the first call after attach() returns it
+        methods.add_method("damaged_ledger", |lua, this, ()| {
+            let aside = this.kept().journal()?.take_damaged_ledger();
+            aside.map(|aside| lua.create_string(aside.as_os_str().as_bytes())).transpose()
+        });
         // missing() -> how many entries were found to be missing since this was asked last
         methods.add_method("missing", |_, this, ()| Ok(this.kept().journal()?.take_missing()));
         // has_lost() -> whether something is to be recorded; take_lost() -> what: { count, since, till, types = { [type] = count } }.

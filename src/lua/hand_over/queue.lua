@@ -107,8 +107,7 @@ local function new(context)
 		if queue.told then
 			log("info", ("The journal of the audit events of %s can be used now."):format(queue.host));
 		end
-		reports.missing(queue);
-		reports.losses_file(queue);
+		reports.files(queue);
 		if journal:has_work() then
 			schedule(queue, 0);
 		end
@@ -147,8 +146,7 @@ local function new(context)
 		local journal = queue.journal;
 		journal:look(now());
 		journal:settle();
-		reports.missing(queue);
-		reports.losses_file(queue);
+		reports.files(queue);
 	end
 
 	local run_slice = chunks.slice.new(context, function (queue, count) return pending.take(stanza_mt, queue.journal, count); end);

@@ -32,6 +32,22 @@ local function new(context)
 		queue.told_of_losses_file = not is_kept;
 	end
 
+	-- Reports that the file with the number of lost entries was damaged when the journal was opened.
+	local function tell_of_damage(queue)
+		local aside = queue.journal:damaged_ledger();
+		if aside then
+			log("error", ("The file with the number of lost audit events of %s was damaged, and a new one was begun: events that were lost "
+				.."before may be missing from the count. The damaged file is kept as %s."):format(queue.host, aside));
+		end
+	end
+
+	-- After the journal's files were looked at.
+	local function tell_of_files(queue)
+		tell_missing(queue);
+		tell_of_damage(queue);
+		tell_of_losses_file(queue);
+	end
+
 	-- Where entries wait that the store does not take.
 	local function place_of(queue)
 		return queue.journal:in_memory() > 0 and "memory" or "journal";
@@ -74,7 +90,7 @@ local function new(context)
 	end
 
 	return {
-		missing = tell_missing, losses_file = tell_of_losses_file, failure = report_failure, stored = tell_stored;
+		missing = tell_missing, files = tell_of_files, failure = report_failure, stored = tell_stored;
 		silent_driver = watch_driver, journal = tell_of_journal;
 	};
 end
