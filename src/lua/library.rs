@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use mlua::prelude::*;
 
 use crate::NAMESPACE;
-use crate::address::hash_key::HashKey;
+use crate::address::hash_key::{HashKey, HashKeyError};
 use crate::archive::clock;
 use crate::catalogue::{ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
 use crate::command::{Command, FLAGS, Flag, Group, Lowercase, Stringprep, help, nearest};
@@ -273,7 +273,12 @@ fn timing(lua: &Lua) -> LuaResult<LuaTable> {
 /// `new_key(path) -> name of the old key | nil, name of the new key | nil, message`
 pub(crate) fn new_key(_: &Lua, file: LuaString) -> LuaResult<(Option<String>, Option<String>, Option<String>)> {
     let file = file.as_bytes();
-    let old = HashKey::read(&Disk, path(&file)).ok().flatten().map(|key| key.id());
+    let old = match HashKey::read(&Disk, path(&file)) {
+        Ok(old) => old.map(|key| key.id()),
+        // It may be a good key.
+        Err(error @ HashKeyError::Io { .. }) => return Ok((None, None, Some(error.to_string()))),
+        Err(_) => None,
+    };
     Ok(match HashKey::replace(&Disk, path(&file)) {
         Ok(new) => (old, Some(new.id()), None),
         Err(error) => (old, None, Some(error.to_string())),

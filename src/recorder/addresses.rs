@@ -109,7 +109,8 @@ impl Recorder {
     }
 
     /// Looks whether the file of a host's key has changed since it was read, and reads it then. Returns `None` if it has not
-    /// changed, `Some(Some((old, new)))` with the names of both keys if one has replaced the other, and `Some(None)` otherwise.
+    /// changed, or can't be read now: the known key stays in use. Returns `Some(Some((old, new)))` with the names of both keys if one
+    /// has replaced the other, and `Some(None)` otherwise.
     pub fn look_at_key(&mut self, name: &str) -> Option<Option<(String, String)>> {
         let host = self.hosts.get_mut(name)?;
         let path = host.key.path.clone()?;
@@ -117,7 +118,19 @@ impl Recorder {
         if stamp == host.key.stamp {
             return None;
         }
-        let read = HashKey::read(&*self.files, &path).ok().flatten();
+        let read = match HashKey::read(&*self.files, &path) {
+            Ok(read) => read,
+            Err(error @ HashKeyError::Io { .. }) => {
+                if host.key.get().is_some() {
+                    let line =
+                        || format!("Addresses of {name} are hashed with the key that was read before, as it can't be read now: {error}");
+                    self.warnings.once(&subject_of_key(name), "unread", line);
+                }
+                return None;
+            }
+            // Without a usable key nothing is hashed. What the file has is not changed.
+            Err(_) => None,
+        };
         let both = host.key.get().zip(read.as_ref()).filter(|(old, new)| old != new).map(|(old, new)| (old.id(), new.id()));
         host.cache.forget_addresses();
         self.warnings.forget(&subject_of_key(name));
@@ -272,7 +285,9 @@ mod tests {
     use super::*;
     use crate::address::location::places;
     use crate::archive::retention::{Retention, RetentionClass, Rules, TypePattern};
+    use crate::file::{Memory, Operation};
     use crate::options::Settings;
+    use std::io::ErrorKind;
 
     fn recorder(settings: Settings) -> Recorder {
         let mut recorder = Recorder::default();
@@ -361,6 +376,35 @@ mod tests {
         recorder.configure("example.org", settings, None);
         assert_eq!(recorder.address("example.org", "events", b"203.0.113.80"), StoredAddress::default());
         std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_key_that_can_not_be_read_now_is_neither_forgotten_nor_replaced() {
+        let files = Memory::default();
+        let path = Path::new("/host/audit.key");
+        let rules = Rules { addresses: Policy::Hash, ..Rules::default() };
+        let settings = Settings { retention: Retention::new(rules, vec![]), ..Settings::default() };
+        let mut recorder = Recorder::new(Rc::new(files.clone()));
+        recorder.configure("example.com", settings.clone(), Some(path.to_owned()));
+        let hash = |recorder: &mut Recorder| recorder.address("example.com", "events", b"203.0.113.80").hash;
+        let first = hash(&mut recorder).unwrap();
+        let new = HashKey::replace(&files, path).unwrap();
+        files.fail(Operation::Open, ErrorKind::PermissionDenied, 2);
+        assert_eq!((recorder.look_at_key("example.com"), recorder.look_at_key("example.com")), (None, None));
+        assert_eq!(hash(&mut recorder), Some(first.clone()), "the known key is used");
+        assert!(
+            matches!(recorder.take_warnings().as_slice(), [line] if line.contains("can't be read now: /host/audit.key: permission denied"))
+        );
+        assert_eq!(recorder.look_at_key("example.com"), Some(Some((first.1, new.id()))), "the change is not missed");
+        // The same at the start of a server, which knows no key.
+        for operation in [Operation::Open, Operation::ReadAt] {
+            let mut recorder = Recorder::new(Rc::new(files.clone()));
+            files.fail(operation, ErrorKind::PermissionDenied, 2);
+            recorder.configure("example.com", settings.clone(), Some(path.to_owned()));
+            assert_eq!(hash(&mut recorder), None, "{operation:?}");
+            assert_eq!(recorder.take_warnings().len(), 1);
+            assert_eq!(hash(&mut recorder).unwrap().1, new.id(), "{operation:?}");
+        }
     }
 
     #[test]
