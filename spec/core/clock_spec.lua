@@ -1,6 +1,7 @@
 -- A clock that may be wrong: src/lua/clock/clock.lua.
 
 local core = require "audit_core";
+local lfs = require "lfs";
 local pruning = require "support.pruning";
 local support = require "support.log";
 
@@ -62,6 +63,42 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 			assert.is_truthy(line:find("events addresses", 1, true), line);
 			-- Entries with other times stay.
 			assert.equal(4, select(2, log:shown("--type=audit-clock-jumped"):gsub("\n%S+ %S+  audit%-clock", "")));
+		end);
+
+		it("stays in doubt as long as its file can't be read, which is not replaced", function ()
+			local file = os.tmpname();
+			local function on(log)
+				log.environment.clock_path = function () return file; end;
+				log.environment.schedule = function () end; -- it writes
+				log.log = core.new(log.environment);
+				return log;
+			end
+			local log = on(new { audit_log_expires_after = "15d" });
+			fill(log);
+			done(log);
+			step(log, 4000 * day);
+			assert.is_truthy(select(2, done(log)).held);
+			log.log.close();
+			-- The next process. The file is on a disk that is not mounted.
+			os.rename(file, file..".elsewhere");
+			assert(lfs.link(file..".unmounted", file, true));
+			local lines = #log.lines;
+			on(log);
+			for _ = 1, 2 do
+				local line, results = done(log);
+				assert.equal("", line);
+				assert.is_truthy(results.held:find("can't be read: "..file, 1, true), results.held);
+			end
+			assert.equal(lines + 1, #log.lines, "it is said once");
+			assert.is_truthy(log.lines[#log.lines]:find("Nothing is removed", 1, true));
+			log.log.close();
+			assert.equal("link", lfs.symlinkattributes(file, "mode"));
+			os.rename(file..".elsewhere", file..".unmounted");
+			on(log);
+			assert.is_truthy(select(2, done(log)).held:find("the clock has jumped", 1, true));
+			log.log.close();
+			os.remove(file);
+			os.remove(file..".unmounted");
 		end);
 
 		it("is noticed when an event is recorded, even if the clock is right again soon", function ()

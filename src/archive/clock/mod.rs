@@ -12,6 +12,7 @@
 //! If the clock differs, it is in doubt until it has agreed for long enough. Times at which the clock was wrong are remembered as
 //! [`Span`]s, with the number of seconds by which it was wrong.
 
+mod kept;
 mod reading;
 mod timeline;
 
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::archive::partition::Partition;
 use crate::archive::retention::Retention;
 use crate::time::day;
+pub use kept::KeptClock;
 use reading::OUTAGE;
 pub use reading::{ClockCheck, ClockReading, Jump, SLACK, Witnesses};
 pub use timeline::{Span, Timeline};

@@ -1,10 +1,10 @@
--- Whether the clock may be believed: what the core (clock.rs) is asked and told, and where it is kept.
+-- Whether the clock can be trusted. The core decides (src/archive/clock); here it is asked and told, and its answers are logged.
 
 local native = ...;
 
 local save_interval = native.timing.clock_save;
 
-local pairs = pairs;
+local pairs, select = pairs, select;
 
 -- The clocks of all hosts.
 --   context = {
@@ -39,9 +39,23 @@ local function new(context)
 		return known;
 	end
 
-	local function save(known, uptime)
+	local function save(host, known, uptime)
 		known.saved = uptime;
-		known.clock:save();
+		local aside = known.clock:save();
+		if aside then
+			log("error", ("The file with what was known of the clock of %s was damaged, and a new one was begun. The damaged file is kept as %s."):format(
+				host, aside));
+		end
+	end
+
+	-- Says once that the file can't be read. Nothing is removed as long as that lasts.
+	local function tell_unread(host, known, writes)
+		local problem = known.clock:unread();
+		if problem and writes and problem ~= known.unread then
+			log("error", ("Nothing is removed from the audit log of %s: what was known of the clock can't be read: %s. It is tried again."):format(
+				host, problem));
+		end
+		known.unread = problem;
 	end
 
 	-- Says what was found, and keeps it, if this process may; or as soon as it may.
@@ -51,7 +65,7 @@ local function new(context)
 			return;
 		end
 		known.found = nil;
-		save(known, uptime);
+		save(host, known, uptime);
 		if found.seen == "settled" then
 			log("info", ("The clock has agreed for long enough: what has expired is removed from the audit log of %s again"):format(host));
 		elseif found.is_told then
@@ -71,6 +85,7 @@ local function new(context)
 		local known = known_of(host, at, uptime, boot);
 		local clock = known.clock;
 		local is_settled = false;
+		tell_unread(host, known, writes);
 		local function take(seen, is_told, text, expected, shown)
 			if seen ~= "same" then
 				known.found = { seen = seen; is_told = is_told; text = text; expected = expected; shown = shown };
@@ -87,7 +102,7 @@ local function new(context)
 		end
 		tell(host, known, uptime, writes);
 		if writes and (not known.saved or uptime - known.saved > save_interval) then
-			save(known, uptime);
+			save(host, known, uptime);
 		end
 		return clock, is_settled;
 	end
@@ -105,7 +120,7 @@ local function new(context)
 		trust = function (host, actor)
 			local clock = look(host, nil, true);
 			if clock:trust() then
-				clock:save();
+				save(host, clocks[host], (select(2, read())));
 				context.record(host, "audit-clock-trusted", { shown = recorder.date_time(now()) }, actor);
 			end
 		end;
@@ -124,9 +139,9 @@ local function new(context)
 		close = function (host)
 			for name in pairs(clocks) do
 				if host == nil or name == host then
-					local clock = look(name);
+					look(name);
 					if context.writes then
-						clock:save();
+						save(name, clocks[name], (select(2, read())));
 					end
 					clocks[name] = nil;
 				end

@@ -1,20 +1,19 @@
 //! The clock of a host's log as an object of the glue, and what the machine says of the time.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::rc::Rc;
 use std::time::UNIX_EPOCH;
 
 use mlua::prelude::*;
 
-use crate::archive::clock::{Clock, ClockCheck, ClockReading, Witnesses};
+use crate::archive::clock::{ClockCheck, ClockReading, KeptClock, Witnesses};
 use crate::file::Disk;
-use crate::file::whole::{self, Durability};
 use crate::lua::value::partitions;
 use crate::lua::value::{Number, path};
 use crate::time::date_time;
 
-/// The longest file of a clock that is read, in bytes. Ours are far shorter.
-const LONGEST: usize = 1 << 20;
 /// How many files of a folder are looked at.
 const MOST_FILES: usize = 2000;
 /// Files written within this many seconds of the machine's start are ignored: they may have been written during the start, before
@@ -23,34 +22,31 @@ const START: f64 = 300.0;
 /// By how much the clock of this process may differ from the machine's, in seconds.
 const SAME: f64 = 600.0;
 
-/// What is known of the clock of a host's log, and the file in which it is kept.
-pub(crate) struct Kept {
-    pub(crate) clock: Clock,
-    path: Option<PathBuf>,
-}
+/// The clock of a host's log.
+pub(crate) struct LuaClock(pub(crate) KeptClock);
 
 /// `clock(path | nil) -> clock`
 pub(crate) fn open(lua: &Lua, file: Option<LuaString>) -> LuaResult<LuaAnyUserData> {
     let file = file.map(|file| path(&file.as_bytes()).to_owned());
-    let text = file.as_ref().and_then(|file| whole::read(&Disk, file, LONGEST).ok().flatten());
-    let clock = text.and_then(|text| Clock::parse(std::str::from_utf8(&text).ok()?)).unwrap_or_default();
-    lua.create_userdata(Kept { clock, path: file })
+    lua.create_userdata(LuaClock(KeptClock::open(Rc::new(Disk), file)))
 }
 
 type Moment = (f64, f64, Option<String>);
 type Told = (&'static str, bool, Option<String>, Option<String>, Option<String>);
 
-impl LuaUserData for Kept {
+impl LuaUserData for LuaClock {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // unread() -> why its file can't be read | nil: it was read, or there is none. Tries again.
+        methods.add_method_mut("unread", |_, this, ()| Ok(this.0.unread().map(ToOwned::to_owned)));
         // is_exact(now, uptime, boot | nil) -> whether the time that has passed since the last look is known
-        methods.add_method("is_exact", |_, this, moment: Moment| Ok(this.clock.is_exact(&reading(moment))));
+        methods.add_method("is_exact", |_, this, moment: Moment| Ok(this.0.is_exact(&reading(moment))));
         // look(now, uptime, boot | nil, heartbeat | nil, files | nil, elsewhere | nil, trust)
         //   -> "same" | "jumped" | "settled", whether to tell, text, expected, shown
         methods.add_method_mut(
             "look",
             |_, this, (wall, uptime, boot, heartbeat, files, elsewhere, trust): (f64, f64, Option<String>, Number, Number, Number, f64)| {
                 let witnesses = Witnesses { heartbeat: heartbeat.0, files: files.0, elsewhere: elsewhere.0 };
-                Ok(told(this.clock.look(&reading((wall, uptime, boot)), &witnesses, trust)))
+                Ok(told(this.0.look(&reading((wall, uptime, boot)), &witnesses, trust)))
             },
         );
         // look_at(archive users, now, uptime, boot | nil, elsewhere | nil) -> the same
@@ -58,22 +54,23 @@ impl LuaUserData for Kept {
             "look_at",
             |_, this, (users, wall, uptime, boot, elsewhere): (LuaTable, f64, f64, Option<String>, Number)| {
                 let witnesses = Witnesses { elsewhere: elsewhere.0, ..Witnesses::default() };
-                Ok(told(this.clock.look_at_partitions(&partitions(&users), &reading((wall, uptime, boot)), &witnesses)))
+                Ok(told(this.0.look_at_partitions(&partitions(&users), &reading((wall, uptime, boot)), &witnesses)))
             },
         );
         // note(partitions): those that were written to when the clock jumped
         methods.add_method_mut("note", |_, this, users: LuaTable| {
-            this.clock.note(&partitions(&users));
+            this.0.note(&partitions(&users));
             Ok(())
         });
         // doubt() -> why the clock may not be believed | nil
-        methods.add_method("doubt", |_, this, ()| Ok(this.clock.doubt().map(|jump| jump.describe())));
+        methods.add_method("doubt", |_, this, ()| Ok(this.0.doubt()));
         // remaining(trust) -> for how many more seconds it has to agree
-        methods.add_method("remaining", |_, this, trust: f64| Ok(this.clock.remaining(trust)));
+        methods.add_method("remaining", |_, this, trust: f64| Ok(this.0.remaining(trust)));
         // trust() -> whether it was in doubt, which it is no more
-        methods.add_method_mut("trust", |_, this, ()| Ok(this.clock.trust()));
-        // save() -> whether it could be kept for the next process
-        methods.add_method("save", |_, this, ()| Ok(this.path.as_ref().is_some_and(|path| keep(path, &this.clock.to_text()))));
+        methods.add_method_mut("trust", |_, this, ()| Ok(this.0.trust()));
+        // save(): keeps it for the next process -> the new name of the file that was there, if that one was damaged | nil
+        methods
+            .add_method_mut("save", |lua, this, ()| this.0.save().map(|aside| lua.create_string(aside.as_os_str().as_bytes())).transpose());
     }
 }
 
@@ -87,11 +84,6 @@ fn told(seen: ClockCheck) -> Told {
         ClockCheck::Settled => ("settled", true, None, None, None),
         ClockCheck::Jumped { jump, is_told } => ("jumped", is_told, Some(jump.describe()), date_time(jump.expected), date_time(jump.shown)),
     }
-}
-
-/// Writes the file. After a power cut the file of before is as good.
-fn keep(path: &Path, text: &str) -> bool {
-    whole::replace(&Disk, path, &path.with_extension("clock.new"), text.as_bytes(), Durability::Relaxed).is_ok()
 }
 
 /// `uptime(now) -> seconds since the machine was started, suspended or not, the name of that start | nil` or `nil`.

@@ -11,7 +11,7 @@ use mlua::prelude::*;
 use crate::catalogue;
 use crate::filter::pattern::Pattern;
 use crate::flood::is_unauthenticated;
-use crate::lua::clock::Kept;
+use crate::lua::clock::LuaClock;
 use crate::lua::functions::Functions;
 use crate::lua::read::{LuaFollower, LuaQuery, LuaRequest};
 use crate::lua::value::{Host, Number, Text, option, partition, partitions, path};
@@ -93,13 +93,13 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     // query(asked, archive users, waiting since | nil, now, whether others wait for the loop, whether the driver finds where a
     // page begins, clock | nil) -> query
     let recorder = functions.recorder();
-    type QueryArguments = (LuaUserDataRef<LuaRequest>, LuaTable, Option<f64>, f64, bool, bool, Option<LuaUserDataRef<Kept>>);
+    type QueryArguments = (LuaUserDataRef<LuaRequest>, LuaTable, Option<f64>, f64, bool, bool, Option<LuaUserDataRef<LuaClock>>);
     let query = lua.create_function(move |_, (asked, users, waiting_since, now, others_wait, seeks, kept): QueryArguments| {
         let recorder = recorder.borrow();
         let host = &asked.0.host;
         let retention = &recorder.settings(host).retention;
         // What is kept although its time is over by the clock is shown.
-        let all = kept.is_some_and(|kept| kept.clock.keeps_more(&partitions(&users), retention, now));
+        let all = kept.is_some_and(|kept| kept.0.keeps_more(&partitions(&users), retention, now));
         let retention = if all { retention.without_expiry() } else { retention.clone() };
         let request = with_hashes(&recorder, &asked);
         Ok(LuaQuery::new(request, &users, waiting_since, Conditions { retention, now, slice: others_wait.then_some(PAGE), seeks }))

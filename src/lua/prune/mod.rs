@@ -15,7 +15,7 @@ use crate::archive::moving::Move;
 use crate::archive::partition::Partition;
 use crate::archive::pruning::{Plan, surplus, visible};
 use crate::file::lock::Lock;
-use crate::lua::clock::Kept;
+use crate::lua::clock::LuaClock;
 use crate::lua::functions::Functions;
 use crate::lua::value::{Host, Text, names, partition, partitions};
 use crate::redact::HIDDEN;
@@ -24,7 +24,7 @@ use crate::time::period::Period;
 /// Adds the functions to a recorder's.
 pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     let recorder = functions.recorder();
-    type PlanArguments = (Host, LuaTable, bool, f64, Option<LuaUserDataRefMut<Kept>>);
+    type PlanArguments = (Host, LuaTable, bool, f64, Option<LuaUserDataRefMut<LuaClock>>);
     // plan(host, archive users, whether nil is empty, now, clock | nil) -> what is to be done; with a clock that is in doubt nothing
     // that depends on the time
     let plan = functions.lua().create_function(move |lua, (Host(host), users, old_is_empty, now, kept): PlanArguments| {
@@ -33,8 +33,8 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         let used: HashSet<Partition> = recorder.placement(&host).archive().in_use().cloned().collect();
         let retention = &recorder.settings(&host).retention;
         let (timeline, is_trusted) = kept.map_or((Timeline::default(), true), |mut kept| {
-            kept.clock.forget(&all, retention.last_cutoff(now));
-            (kept.clock.timeline(now), kept.clock.is_trusted())
+            kept.0.forget(&all, retention.last_cutoff(now));
+            (kept.0.timeline(now), kept.0.is_trusted())
         });
         let rules = if is_trusted { retention.clone() } else { retention.without_expiry() };
         let plan = Plan::with_times(&all, &rules, old_is_empty, now, &timeline, &used);
@@ -86,18 +86,18 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     // is_past(host, class, when, now, clock | nil) -> whether an entry has expired
     functions.add(
         "is_past",
-        |recorder, (Host(host), class, when, now, kept): (Host, String, f64, f64, Option<LuaUserDataRef<Kept>>)| {
-            let written = when + kept.map_or(0.0, |kept| kept.clock.timeline(now).shift_of_time(when));
+        |recorder, (Host(host), class, when, now, kept): (Host, String, f64, f64, Option<LuaUserDataRef<LuaClock>>)| {
+            let written = when + kept.map_or(0.0, |kept| kept.0.timeline(now).shift_of_time(when));
             recorder.settings(&host).retention.cutoff(&class, now).is_some_and(|cutoff| written < cutoff)
         },
     )?;
     // last_cutoff(host, now, clock | nil, oldest | nil) -> the time before which everything has expired that is stored under the time
     // of the oldest or later | nil
-    type Cutoff = (Host, f64, Option<LuaUserDataRef<Kept>>, Option<f64>);
+    type Cutoff = (Host, f64, Option<LuaUserDataRef<LuaClock>>, Option<f64>);
     functions.add("last_cutoff", |recorder, (Host(host), now, kept, oldest): Cutoff| {
         let oldest = oldest.unwrap_or(f64::NEG_INFINITY);
         let cutoff = recorder.settings(&host).retention.last_cutoff(now);
-        cutoff.filter(|cutoff| kept.is_none_or(|kept| !kept.clock.timeline(now).was_behind(oldest, *cutoff)))
+        cutoff.filter(|cutoff| kept.is_none_or(|kept| !kept.0.timeline(now).was_behind(oldest, *cutoff)))
     })?;
     // first_cutoff(host, now) -> the time before which something has expired | nil
     functions.add("first_cutoff", |recorder, (Host(host), now): (Host, f64)| recorder.settings(&host).retention.first_cutoff(now))?;
