@@ -400,10 +400,34 @@ describe("flood control", function ()
 		file:close();
 		module_api.complaints();
 		host:load("audit_auth");
-		assert.equal(1, #module_api.complaints("audit.flood"));
+		assert.equal(1, #module_api.complaints("audit.flood.damaged"));
+		local aside = checkpoint()..".damaged";
+		assert.equal("{ this is not it", io.open(aside):read("a"));
+		os.remove(aside);
 		fail(6);
 		module_api.pass(62);
 		assert.equal(1, (select(2, stored())));
+	end);
+
+	it("takes up later what it can't read when the server starts, and does not replace it", function ()
+		host = module_api.host();
+		leave("01a20e7e-d2b8-75d1-8370-6296c154b978", 17);
+		local file = checkpoint();
+		-- A link to a file on a disk that is not mounted.
+		os.rename(file, file..".elsewhere");
+		assert(lfs.link(file..".unmounted", file, true));
+		module_api.complaints();
+		host:load("audit_auth");
+		assert.equal(1, #module_api.complaints("can't be read now"));
+		fail(6);
+		module_api.pass(62);
+		assert.equal(1, (select(2, stored())));
+		assert.equal("link", lfs.symlinkattributes(file, "mode"));
+		os.rename(file..".elsewhere", file..".unmounted");
+		module_api.pass(62);
+		assert.equal(1 + 17, (select(2, stored())));
+		assert.same({}, module_api.complaints());
+		os.remove(file..".unmounted");
 	end);
 
 	it("stores a summary later if neither the store nor the journal took it", function ()

@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use super::summary::FloodSummary;
 use crate::file::Files;
@@ -17,6 +18,30 @@ const VERSION: u32 = 1;
 
 /// More than the largest size of a checkpoint, in bytes. A longer file is not read.
 const LIMIT: usize = 32 << 20;
+
+/// Why the counts of the previous process are not known.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The file can't be read now. It is not replaced before it was read.
+    #[error("{}: {source}", path.display())]
+    Unread {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// The file has the wrong content.
+    #[error("{} is damaged ({source}) and is kept as {}", path.display(), aside.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+        /// Its new name.
+        aside: PathBuf,
+    },
+}
 
 /// The open counts of a host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,9 +75,18 @@ impl Checkpoint {
         whole::replace(files, path, &beside(path), &serde_json::to_vec(self)?, Durability::Relaxed)
     }
 
-    /// Reads the file at `path`. Returns `None` if there is none.
-    pub(super) fn read(files: &dyn Files, path: &Path) -> io::Result<Option<Self>> {
-        whole::read(files, path, LIMIT)?.map(|text| Self::parse(&text)).transpose()
+    /// Reads the file at `path`. Returns `None` if there is none. A damaged file gets another name.
+    pub(super) fn read(files: &dyn Files, path: &Path) -> Result<Option<Self>, CheckpointError> {
+        let unread = |source| CheckpointError::Unread { path: path.to_owned(), source };
+        let parsed = match whole::read(files, path, LIMIT) {
+            Ok(text) => text.map(|text| Self::parse(&text)).transpose(),
+            Err(error) if error.kind() == ErrorKind::InvalidData => Err(error),
+            Err(error) => return Err(unread(error)),
+        };
+        parsed.or_else(|source| {
+            let aside = whole::set_aside(files, path).map_err(unread)?;
+            Err(CheckpointError::Damaged { path: path.to_owned(), source, aside })
+        })
     }
 
     pub(super) fn parse(text: &[u8]) -> io::Result<Self> {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use uuid::Uuid;
 
-use super::checkpoint::{Checkpoint, SavedBudget};
+use super::checkpoint::{Checkpoint, CheckpointError, SavedBudget};
 use super::count::Count;
 use super::event::Event;
 use super::facts::Facts;
@@ -272,11 +272,15 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// Returns [`io::Error`] if the file can't be written or removed. The next call tries again.
+    /// Returns [`io::Error`] if the file can't be written or removed, or was not read since [`restore`](Self::restore) failed to. The
+    /// next call tries again.
     pub fn checkpoint(&mut self, host: &str, path: &Path, now: f64, closing: bool, describe: &Describe<'_>) -> io::Result<()> {
         let Some(index) = self.host_index.get(host).copied() else { return Ok(()) };
         let Self { files, hosts, outcomes, tables, offset, .. } = self;
         let Some(host) = hosts.get_mut(index) else { return Ok(()) };
+        if host.unread {
+            return Err(io::Error::other("it has the counts of the previous process and could not be read yet"));
+        }
         if !host.changed && !closing {
             return Ok(());
         }
@@ -308,12 +312,13 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// Returns [`io::Error`] if the file exists but can't be read. The next checkpoint replaces it.
-    pub fn restore(&mut self, host: &str, path: &Path, now: f64) -> io::Result<usize> {
+    /// Returns [`CheckpointError::Unread`] if the file exists and can't be read now. Call this again later. Until then no other
+    /// checkpoint is written. Returns [`CheckpointError::Damaged`] if its content is wrong. Then it was renamed.
+    pub fn restore(&mut self, host: &str, path: &Path, now: f64) -> Result<usize, CheckpointError> {
         let index = self.host(host, now);
         let found = Checkpoint::read(&*self.files, path);
         if let Some(host) = self.hosts.get_mut(index) {
-            (host.written, host.changed) = (!matches!(found, Ok(None)), true);
+            host.found(&found);
         }
         let Some(checkpoint) = found? else { return Ok(0) };
         let mut restored: usize = 0;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::budget::{Budget, Size};
-use super::checkpoint::SavedBudget;
+use super::checkpoint::{Checkpoint, CheckpointError, SavedBudget};
 use super::count::Count;
 use super::lately::Lately;
 use super::limits::{Burst, Repeats};
@@ -33,6 +33,8 @@ pub(super) struct HostState {
     pub(super) changed: bool,
     /// Whether there may be a checkpoint on disk.
     pub(super) written: bool,
+    /// Whether there is one of the previous process that could not be read yet.
+    pub(super) unread: bool,
 }
 
 /// A budget of a host, with its name.
@@ -59,13 +61,22 @@ impl HostState {
             lately: Lately::default(),
             changed: false,
             written: false,
+            unread: false,
         }
+    }
+
+    /// Notes what came of reading the checkpoint of the previous process.
+    pub(super) fn found(&mut self, found: &Result<Option<Checkpoint>, CheckpointError>) {
+        self.unread = matches!(found, Err(CheckpointError::Unread { .. }));
+        (self.written, self.changed) = (matches!(found, Ok(Some(_))), true);
     }
 
     /// Takes over a budget that the previous process saved `ago` seconds ago.
     pub(super) fn resume(&mut self, saved: SavedBudget, ago: f64, now: f64) {
         if let Some(named) = self.budgets.iter_mut().find(|named| named.name == saved.name) {
-            named.budget = Budget::resume(named.budget.size(), saved.tokens, ago, now);
+            // This process may have used some of it before the file could be read.
+            let left = named.budget.tokens(now).min(Budget::resume(named.budget.size(), saved.tokens, ago, now).tokens(now));
+            named.budget = Budget::resume(named.budget.size(), left, 0.0, now);
         } else if self.left.len() < BUDGETS {
             // Its size is not known before the first event that it pays for.
             self.left.push((saved, now - ago.max(0.0)));

@@ -47,6 +47,7 @@ mod table;
 use std::path::{Path, PathBuf};
 
 pub use budget::ENTRIES_A_MINUTE;
+pub use checkpoint::CheckpointError;
 pub use control::{Control, Verdict};
 pub use count::{Described, Part};
 pub use event::{Account, Event, weight};

@@ -1,5 +1,6 @@
 use std::cell::Cell;
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::address::{self, Policy};
 use crate::archive::retention::TypePattern;
+use crate::file::{Memory, Operation};
 use crate::flood::outcome::{CLOSED, SUCCESS};
 use crate::flood::{Account, Described, ENTRIES_A_MINUTE, Part, Sample, frequent, weight};
 
@@ -526,7 +528,9 @@ fn a_broken_checkpoint_is_an_error_and_flood_control_goes_on() {
     for text in ["", "{", "[]", r#"{"version":2,"at":0,"tokens":0,"open":[]}"#, "\0\0\0"] {
         std::fs::write(&path, text).unwrap();
         let mut log = Log::with(1, 60.0);
-        assert!(log.control.restore(HOST, &path, 0.0).is_err(), "{text}");
+        let Err(CheckpointError::Damaged { aside, .. }) = log.control.restore(HOST, &path, 0.0) else { panic!("{text}") };
+        assert_eq!(std::fs::read_to_string(&aside).unwrap(), text);
+        std::fs::remove_file(aside).unwrap();
         assert!(log.fail("romeo@example.com", "203.0.113.80"));
         log.control.checkpoint(HOST, &path, 0.0, false, &describe).unwrap();
         assert!(!path.exists(), "it is not read again");
@@ -536,6 +540,48 @@ fn a_broken_checkpoint_is_an_error_and_flood_control_goes_on() {
     log.fail("a", "");
     log.fail("a", "");
     assert!(log.control.checkpoint(HOST, std::path::Path::new("/nowhere/x.flood"), 0.0, false, &describe).is_err());
+}
+
+/// Before, such a file was replaced, and what it had counted was lost.
+#[test]
+fn a_checkpoint_that_can_not_be_read_now_is_not_replaced() {
+    let files = Memory::default();
+    let path = std::path::Path::new("/host/audit.flood");
+    let on_files = || {
+        let mut log = Log::with(1, 60.0);
+        log.control = Control::new(std::rc::Rc::new(files.clone()));
+        log.control.configure(HOST, Some(Burst { burst: 1, window: 60.0 }), Repeats::default(), &Retention::default());
+        log.control.set_clock(0.0, UNIX);
+        log
+    };
+    let mut log = on_files();
+    for _ in 0..5 {
+        log.fail("romeo@example.com", "203.0.113.80");
+    }
+    log.control.checkpoint(HOST, path, 0.0, true, &describe).unwrap();
+    for operation in [Operation::Open, Operation::ReadAt] {
+        let mut next = on_files();
+        let before = files.stamp(path);
+        files.fail(operation, ErrorKind::PermissionDenied, 2);
+        for _ in 0..2 {
+            let error = next.control.restore(HOST, path, 0.0).unwrap_err();
+            assert_eq!(
+                (error.to_string().as_str(), matches!(error, CheckpointError::Unread { .. })),
+                ("/host/audit.flood: permission denied", true)
+            );
+            next.fail("juliet@example.com", "203.0.113.81");
+            assert!(next.control.checkpoint(HOST, path, 0.0, true, &describe).is_err());
+            assert_eq!(files.stamp(path), before, "{operation:?}");
+        }
+        // What was counted meanwhile is added.
+        assert_eq!((next.control.counted(HOST), next.control.restore(HOST, path, 0.0).unwrap(), next.control.counted(HOST)), (1, 1, 5));
+        if operation == Operation::Open {
+            continue;
+        }
+        assert_eq!(next.tick(true), 2);
+        next.control.checkpoint(HOST, path, 1000.0, false, &describe).unwrap();
+        assert!(files.is_missing(path));
+    }
 }
 
 #[test]

@@ -29,6 +29,9 @@ local function new(context)
 	-- outcomes[host][event_type] is how the recorder knows it, or false where all events of that type are stored.
 	local outcomes, type_count = {}, {};
 	local ticking, emitting, trouble = false, {}, {};
+	-- Hosts for which the file with the counts of an earlier process can't be read yet. The value is the number of events in it,
+	-- according to the journal.
+	local unread = {};
 	local tick;
 
 	local function tell_once(host, what, message)
@@ -98,6 +101,11 @@ local function new(context)
 		if context.journal then journal, path = context.journal(host); end
 		if not journal then return; end
 		local count = recorder.counted(host);
+		if unread[host] then
+			-- The file is not replaced before it was read. After a crash, the next process reports what is only in this number.
+			journal:set_counted(unread[host] + count);
+			return;
+		end
 		-- The journal has the number too. It must not have a higher one than the file, or a crash in between would count some twice.
 		if count < journal:counted() then journal:set_counted(count); end
 		if path then
@@ -144,14 +152,24 @@ local function new(context)
 		end
 	end
 
-	-- Takes up what another process was counting on a host when it died.
-	local function open(host)
+	-- Takes up what another process was counting on a host when it died. Tries again later if that can't be read now.
+	local open;
+	function open(host)
 		if not context.schedule or not context.journal then return; end
 		local journal, path = context.journal(host);
 		if not path then return; end
-		local before = recorder.counted(host);
-		local due, problem = recorder.restore(host, path, monotonic(), now());
-		local missing = journal:counted() - (recorder.counted(host) - before);
+		local before, saved = recorder.counted(host), unread[host] or journal:counted();
+		local due, problem, is_unread = recorder.restore(host, path, monotonic(), now());
+		if is_unread then
+			tell_once(host, "What flood control of %s was counting when the server ended can't be read now: %s. It is tried again.", problem);
+			unread[host] = saved;
+			context.schedule(look_interval, function ()
+				if unread[host] then open(host); end
+			end);
+			return;
+		end
+		unread[host] = nil;
+		local missing = saved - (recorder.counted(host) - before);
 		if missing > 0 then
 			log("error", ("%d events that flood control of %s had counted when the server ended are lost: %s"):format(missing, host,
 				problem or "what it counted could not be written down, or is gone"));
@@ -171,12 +189,14 @@ local function new(context)
 	local function close(host)
 		if host then
 			sum_up(host, true);
+			unread[host] = nil;
 			return;
 		end
 		local hosts = recorder.counting();
 		for i = 1, #hosts do
 			sum_up(hosts[i], true);
 		end
+		unread = {};
 	end
 
 	-- Options have changed.

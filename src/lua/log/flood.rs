@@ -2,7 +2,7 @@
 
 use mlua::prelude::*;
 
-use crate::flood::{Account, Event, FloodSummary, Verdict, beside};
+use crate::flood::{Account, CheckpointError, Event, FloodSummary, Verdict, beside};
 use crate::lua::functions::Functions;
 use crate::lua::value::{self, Host, Text};
 use crate::recorder::summaries::summary as write_summary;
@@ -42,13 +42,14 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         let path = beside(value::path(&path.as_bytes()));
         recorder.checkpoint(&host, &path, now, closing).err().map(|error| format!("{}: {error}", path.display()))
     })?;
-    // restore(host, path of the journal, now, unix) -> number of summaries that are due, message | nil
+    // restore(host, path of the journal, now, unix) -> number of summaries that are due, message | nil, whether the file can't be read
+    // now: then this has to be called again
     functions.add("restore", |recorder, (Host(host), path, now, unix): (Host, LuaString, f64, f64)| {
         let path = beside(value::path(&path.as_bytes()));
         recorder.flood.set_clock(now, unix);
         match recorder.flood.restore(&host, &path, now) {
-            Ok(number) => (number, None),
-            Err(error) => (0, Some(format!("{}: {error}", path.display()))),
+            Ok(number) => (number, None, false),
+            Err(error) => (0, Some(error.to_string()), matches!(error, CheckpointError::Unread { .. })),
         }
     })?;
     // counted(host) -> how many events are counted and in no stored summary
