@@ -1,7 +1,8 @@
 -- Records server-started, server-stopped (with the reason) and server-crashed, on each host that has this module.
 --
 -- While the server runs, the time is stored at every heartbeat. If the next start finds a heartbeat and no stop, the server has
--- crashed, and was last alive at that time.
+-- crashed, and was last alive at that time. A status that can't be read at the start is read again at each heartbeat, and not
+-- replaced before.
 
 module:set_global();
 
@@ -15,6 +16,9 @@ local os_time = os.time;
 local pairs, pcall, tonumber, tostring, type = pairs, pcall, tonumber, tostring, type;
 
 local prosody = prosody;
+
+-- A status that could not be read this many times is damaged, and is replaced.
+local MAX_ATTEMPTS = 10;
 
 function module.add_host(module)
 	local audit = new_audit(module, "audit");
@@ -34,6 +38,8 @@ function module.add_host(module)
 	-- Whether the store says that the server runs.
 	local running = false;
 	local write_failed = false;
+	-- Whether it is known what the store said before this start, and how many attempts to read it have failed.
+	local is_known, failed_attempts = true, 0;
 
 	-- An error raised by a driver is treated as a failure.
 	local function call(method, ...)
@@ -45,6 +51,7 @@ function module.add_host(module)
 
 	local function write_status(status)
 		running = status == "started";
+		if not is_known then return; end
 		local ok, err = call("set", { status = status; heartbeat = os_time() });
 		if not ok and store and not write_failed then
 			module:log("error", "The server's status could not be stored, it will be tried again: %s", err);
@@ -52,10 +59,30 @@ function module.add_host(module)
 		write_failed = not ok;
 	end
 
+	-- Reads the status of before this start, and records a crash. Returns an error if it can't be read.
 	local function read_status()
 		local state, err = call("get");
-		if type(state) == "table" then return state; end
-		return {}, err;
+		if type(state) ~= "table" and err then
+			failed_attempts = failed_attempts + 1;
+			if failed_attempts == 1 then
+				module:log("error", "The server's status could not be read, so it is not known yet whether it crashed. It will be tried again: %s", err);
+			elseif failed_attempts == MAX_ATTEMPTS then
+				module:log("error", "The server's status still can't be read and is replaced. It stays unknown whether the server crashed: %s", err);
+				is_known = true;
+			end
+			return err;
+		end
+		is_known = true;
+		if type(state) == "table" and state.status == "started" then
+			environment.crashed = true;
+			module:audit(nil, "server-crashed", { timestamp = tonumber(state.heartbeat) });
+		end
+	end
+
+	-- Writes the status, after it was known what it was before.
+	local function replace_status(status)
+		if not is_known then read_status(); end
+		write_status(status);
 	end
 
 	-- Contract with readers of the log: <note/> has no namespace.
@@ -68,32 +95,25 @@ function module.add_host(module)
 	local tasks = {};
 
 	function tasks.start()
-		local state, err = read_status();
-		if state.status == "started" then
-			environment.crashed = true;
-			module:audit(nil, "server-crashed", { timestamp = tonumber(state.heartbeat) });
-		end
-		local custom;
-		if err then
-			module:log("error", "The server's status could not be read, so it is not known whether it crashed: %s", err);
-			custom = { note("Status before the start could not be read: "..tostring(err)) };
-		end
+		is_known = false;
+		local err = read_status();
+		local custom = err and { note("Status before the start could not be read: "..tostring(err)) };
 		module:audit(nil, "server-started", { custom = custom });
 		write_status("started");
 	end
 
 	function tasks.heartbeat()
-		write_status("started");
+		replace_status("started");
 	end
 
 	function tasks.stop()
 		local reason = prosody.shutdown_reason;
 		module:audit(nil, "server-stopped", { custom = reason and { note(reason) } });
-		write_status("stopped");
+		replace_status("stopped");
 	end
 
 	function tasks.leave()
-		write_status("stopped");
+		replace_status("stopped");
 	end
 
 	-- Storage drivers may wait, which is not possible in events and timers.
@@ -137,10 +157,12 @@ function module.add_host(module)
 	end
 
 	function module.save()
-		return { crashed = environment.crashed, running = running };
+		return { crashed = environment.crashed, running = running, is_known = is_known };
 	end
 
 	function module.restore(state)
 		environment.crashed, running = state.crashed, state.running;
+		-- COMPAT 0.1: saved no is_known.
+		is_known = state.is_known ~= false;
 	end
 end

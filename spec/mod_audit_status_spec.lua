@@ -254,6 +254,58 @@ describe("mod_audit_status", function ()
 		end);
 	end
 
+	it("reads a status again that can't be read at the start, and does not replace it before", function ()
+		start();
+		local alive = host.values.audit_status[""];
+		crash();
+		module_api.pass(1000);
+		host.behaviour.get = function () return nil, "disk on fire"; end;
+		start();
+		module_api.pass(130);
+		host:reload("audit_status");
+		module_api.pass(60);
+		assert.equal(alive, host.values.audit_status[""]);
+		assert.equal("server-started server-started", types());
+		assert.is_false(prosody.hosts[host.name].modules.audit_status.crashed);
+		assert.is_true(#module_api.complaints("tried again") <= 2, "once for each load of the module");
+		host.behaviour.get = nil;
+		module_api.pass(60);
+		assert.equal("server-started server-started server-crashed", types());
+		assert.is_true(prosody.hosts[host.name].modules.audit_status.crashed);
+		assert.is_true(host.values.audit_status[""].heartbeat > alive.heartbeat);
+		for name, value in pairs(host:entries()[3].attr) do
+			if name:match("occurred$") then
+				assert.equal(os.date("!%Y-%m-%dT%H:%M:%S", alive.heartbeat), value:sub(1, 19));
+			end
+		end
+		module_api.pass(600);
+		assert.equal("server-started server-started server-crashed", types());
+	end);
+
+	it("leaves a status that could not be read until the server stops to the next start", function ()
+		start();
+		crash();
+		host.behaviour.get = function () return nil, "disk on fire"; end;
+		start();
+		stop("Upgrade");
+		host.behaviour.get = nil;
+		start();
+		assert.equal("server-started server-started server-stopped server-crashed server-started", types());
+	end);
+
+	it("replaces a status that never can be read", function ()
+		start();
+		local alive = host.values.audit_status[""];
+		crash();
+		host.behaviour.get = function () return nil, "it is no table"; end;
+		start();
+		module_api.complaints();
+		module_api.pass(1200);
+		assert.equal(1, #module_api.complaints("it is no table"));
+		assert.not_equal(alive, host.values.audit_status[""]);
+		assert.equal("server-started server-started", types());
+	end);
+
 	for name, set in pairs {
 		["returns an error"] = function () return nil, "disk full"; end;
 		["raises"] = function () error("disk full"); end;
