@@ -14,6 +14,10 @@ const GAP: &str = "  ";
 /// The smallest width of a column, in cells.
 const NARROWEST: usize = 8;
 
+/// The columns that a narrow terminal has no room for, in the order in which they give way. Their values are then in the note, as far
+/// as there is one.
+const GIVE_WAY: &[Column] = &[Column::Location, Column::Ip, Column::User, Column::Note];
+
 /// How many rows are held back until the columns are known.
 const HELD: usize = 50;
 
@@ -24,7 +28,7 @@ const OFFSET: usize = 7;
 ///
 /// The first rows are held back. They determine which columns there are, and how wide. If a later row has a value for a
 /// missing column, it is shown in the note. A later cell that is wider extends to the right if the terminal has room, and is cut
-/// otherwise.
+/// otherwise. The time and the event type tell events apart: all others give way before them ([`GIVE_WAY`]).
 #[derive(Debug)]
 pub struct Table {
     columns: Columns,
@@ -37,6 +41,8 @@ pub struct Table {
     held: Vec<TableRow>,
     /// The columns, once they are known.
     layout: Option<Vec<Laid>>,
+    /// The columns that the terminal has no room for, by the index of their cells.
+    without_room: Vec<usize>,
     /// The offset in the header, once it is known.
     offset: Option<String>,
 }
@@ -47,6 +53,8 @@ struct Laid {
     /// The index of its cell in a row.
     index: usize,
     width: usize,
+    /// Whether it was asked for. Then it does not give way.
+    asked: bool,
 }
 
 /// An event as cells, one for each column that may be shown.
@@ -61,7 +69,7 @@ impl Table {
     /// A table with these columns, for a terminal of `width` cells.
     #[must_use]
     pub const fn new(columns: Columns, width: Option<usize>, zone: Zone) -> Self {
-        Self { columns, width, zone, coloured: false, live: false, held: Vec::new(), layout: None, offset: None }
+        Self { columns, width, zone, coloured: false, live: false, held: Vec::new(), layout: None, without_room: Vec::new(), offset: None }
     }
 
     /// Sets whether event types are coloured.
@@ -102,7 +110,10 @@ impl Table {
     /// The header and the rows that were held back. `whole` says that there are no other rows.
     fn begun(&mut self, whole: bool) -> String {
         let held = std::mem::take(&mut self.held);
-        let layout = self.arrange(&held, whole);
+        let mut layout = self.arrange(&held, whole);
+        if let Some(terminal) = self.width {
+            self.without_room = give_way(&mut layout, terminal);
+        }
         let titles: Vec<String> = self.columns.wanted().into_iter().map(|(column, _)| self.title(column)).collect();
         let mut lines = String::new();
         let mut header = TableRow { cells: titles, colour: None, time: 0.0 };
@@ -169,32 +180,45 @@ impl Table {
             }
             if asked.unwrap_or(self.live || widest > 0) {
                 let least = if self.live { usual_width } else { 0 };
-                layout.push(Laid { column, index, width: widest.max(least).max(self.title(column).width()) });
+                let width = widest.max(least).max(self.title(column).width());
+                layout.push(Laid { column, index, width, asked: asked == Some(true) });
             }
         }
-        if let Some(terminal) = self.width {
-            give_way(&mut layout, terminal);
-        }
         layout
+    }
+
+    /// The values of a row that have no column, for the note or behind the row.
+    fn missing(&self, layout: &[Laid], row: &TableRow) -> String {
+        let (mut words, mut named) = (Vec::new(), Vec::new());
+        for (index, (column, asked)) in self.columns.wanted().into_iter().enumerate() {
+            let cell = row.cells.get(index).map_or("", String::as_str);
+            if cell.is_empty() || asked.is_some() || layout.iter().any(|laid| laid.index == index) {
+                continue;
+            }
+            if self.without_room.contains(&index) {
+                // There is little room for the name of a column, and the value shows what it is.
+                words.push(cell);
+            } else {
+                named.push(format!("{} {cell}", column.title().to_lowercase()));
+            }
+        }
+        let (words, named) = (words.join(" "), named.join(", "));
+        let both = [words, named].into_iter().filter(|text| !text.is_empty());
+        both.collect::<Vec<_>>().join("; ")
     }
 
     fn push_row(&self, lines: &mut String, layout: &[Laid], row: &TableRow) {
         let mut laid = layout.to_vec();
         let mut cells: Vec<String> = layout.iter().map(|laid| row.cells.get(laid.index).cloned().unwrap_or_default()).collect();
-        // Values without a column are in the note, or after the row.
-        let missing = self.columns.wanted().into_iter().enumerate().filter(|(index, (_, asked))| {
-            asked.is_none() && !layout.iter().any(|laid| laid.index == *index) && row.cells.get(*index).is_some_and(|cell| !cell.is_empty())
-        });
-        let missing: Vec<String> = missing
-            .map(|(index, (column, _))| format!("{} {}", column.title().to_lowercase(), row.cells.get(index).map_or("", String::as_str)))
-            .collect();
-        if !missing.is_empty() {
-            let missing = missing.join(", ");
+        let missing = self.missing(layout, row);
+        let has_room = self.width.is_none_or(|terminal| total(layout).saturating_add(GAP.len() + NARROWEST) <= terminal);
+        let has_note = layout.iter().any(|laid| laid.column == Column::Note);
+        if !missing.is_empty() && (has_note || has_room) {
             match layout.iter().zip(&mut cells).find(|(laid, _)| laid.column == Column::Note) {
                 Some((_, note)) if note.is_empty() => *note = missing,
                 Some((_, note)) => *note = format!("{missing}; {note}"),
                 None => {
-                    laid.push(Laid { column: Column::Note, index: usize::MAX, width: 0 });
+                    laid.push(Laid { column: Column::Note, index: usize::MAX, width: 0, asked: false });
                     cells.push(missing);
                 }
             }
@@ -213,7 +237,11 @@ impl Table {
             if index > 0 {
                 line.push_str(GAP);
             }
-            let cell = if self.width.is_some() { shortened(cell, column.width) } else { cell.clone() };
+            let cell = match (self.width, column.column) {
+                (None, _) => cell.clone(),
+                (Some(_), Column::Event) => shortened_inside(cell, column.width),
+                (Some(_), _) => shortened(cell, column.width),
+            };
             let padding = column.width.saturating_sub(cell.width());
             match row.colour.filter(|_| column.column == Column::Event) {
                 Some(colour) => line.extend([colour, &cell, "\u{1b}[0m"]),
@@ -242,14 +270,33 @@ fn total(layout: &[Laid]) -> usize {
     layout.iter().map(|column| column.width).sum::<usize>().saturating_add(gaps)
 }
 
-/// Makes columns narrower until a row fits the terminal. The widest column is narrowed first, the event type last. A time is never
-/// cut.
-fn give_way(layout: &mut [Laid], terminal: usize) {
+/// Makes columns narrower, or leaves them out, until a row fits the terminal. The widest column is narrowed first, and the event type
+/// after all others have given way. A time is never cut. Returns the columns that are left out, by the index of their cells.
+fn give_way(layout: &mut Vec<Laid>, terminal: usize) -> Vec<usize> {
+    let mut without_room = Vec::new();
+    let mut narrowed = layout.clone();
+    narrow(&mut narrowed, terminal, |column| !matches!(column, Column::Time | Column::Event));
+    for column in GIVE_WAY {
+        if total(&narrowed) <= terminal {
+            break;
+        }
+        let Some(at) = layout.iter().position(|laid| laid.column == *column && !laid.asked) else { continue };
+        without_room.push(layout.remove(at).index);
+        // The others may be wider again.
+        narrowed.clone_from(layout);
+        narrow(&mut narrowed, terminal, |column| !matches!(column, Column::Time | Column::Event));
+    }
+    narrow(&mut narrowed, terminal, |column| column == Column::Event);
+    *layout = narrowed;
+    without_room
+}
+
+/// Makes some columns narrower, the widest first, until a row fits the terminal or none can be narrower.
+fn narrow(layout: &mut [Laid], terminal: usize, may_give_way: impl Fn(Column) -> bool) {
     while total(layout) > terminal {
-        let can_give_way = |column: &&mut Laid| column.column != Column::Time && column.width > NARROWEST;
-        let widest = layout.iter_mut().filter(can_give_way).max_by_key(|column| (column.column != Column::Event, column.width));
-        let Some(column) = widest else { break };
-        column.width = column.width.saturating_sub(1);
+        let can_give_way = |laid: &&mut Laid| may_give_way(laid.column) && laid.width > NARROWEST;
+        let Some(widest) = layout.iter_mut().filter(can_give_way).max_by_key(|laid| laid.width) else { break };
+        widest.width = widest.width.saturating_sub(1);
     }
 }
 
@@ -283,9 +330,23 @@ pub(crate) fn shortened(text: &str, width: usize) -> String {
     short
 }
 
+/// `text` in at most `width` cells, without a piece before its last word: `authen…-failure`. Event types often differ in that word.
+fn shortened_inside(text: &str, width: usize) -> String {
+    let (begin, end) = text.rfind('-').map_or((text, ""), |at| text.split_at(at));
+    // The dash may go, too, but of the beginning something should be left.
+    let end = if end.width().saturating_add(1) < width { end } else { end.trim_start_matches('-') };
+    if text.width() <= width || end.is_empty() || end.width().saturating_add(1) > width {
+        return shortened(text, width);
+    }
+    let short = shortened(begin, width.saturating_sub(end.width()));
+    let short = if short.ends_with('…') { short } else { format!("{short}…") };
+    format!("{short}{end}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::EVENT_TYPES;
     use crate::entry::Row;
     use crate::render::printable::steers;
     use expect_test::{Expect, expect};
@@ -353,6 +414,107 @@ mod tests {
                 2026-11-24 11:58:50  server-stopped                                                       Received SIGTERM
             "#]],
         );
+    }
+
+    /// What the event column shows, in a table of these events.
+    fn shown_types(width: usize, events: &[StoredEvent]) -> Vec<String> {
+        let lines = whole(Table::new(Columns::default(), Some(width), Zone::Utc), events);
+        for line in lines.lines() {
+            assert!(line.width() <= width, "{width} {line:?}");
+        }
+        lines.lines().skip(1).map(|line| line.split_whitespace().nth(2).unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn success_and_failure_differ_on_every_terminal() {
+        for width in 40..=200 {
+            let events = sample();
+            let types = shown_types(width, &events);
+            assert!(types[0].ends_with("success") && types[1].ends_with("failure") && types[2] == "server-stopped", "{width} {types:?}");
+            // A time and an event type fit into 43 cells.
+            assert!(width < 43 || types[..2] == ["authentication-success", "authentication-failure"], "{width} {types:?}");
+        }
+    }
+
+    #[test]
+    fn all_event_types_differ_on_every_terminal() {
+        let session = "<session><remote-ip>2001:db8:1:2:3:4:5:6</remote-ip><location country='DE'/></session><note>something</note>";
+        let events: Vec<StoredEvent> =
+            EVENT_TYPES.iter().map(|kind| event(0.0, kind.name, "a-quite-long-name-of-an-account@example.com", session)).collect();
+        for width in 40..=200 {
+            let mut types = shown_types(width, &events);
+            types.sort();
+            types.dedup();
+            assert_eq!(types.len(), EVENT_TYPES.len(), "{width} {types:?}");
+        }
+    }
+
+    #[test]
+    fn columns_give_way_to_the_event_type() {
+        for (width, expected) in [
+            (
+                80,
+                expect![[r#"
+            TIME (UTC)           EVENT                   USER         ADDRESS     NOTE
+            2026-11-24 12:00:00  authentication-success  juliet@exa…  2001:db8:…  DE
+            2026-11-24 11:59:51  authentication-failure  a-quite-lo…  2001:db8:…  DE; SCRAM…
+            2026-11-24 11:58:50  server-stopped                                   Received …
+        "#]],
+            ),
+            (
+                60,
+                expect![[r#"
+            TIME (UTC)           EVENT                   NOTE
+            2026-11-24 12:00:00  authentication-success  juliet@example…
+            2026-11-24 11:59:51  authentication-failure  a-quite-long-n…
+            2026-11-24 11:58:50  server-stopped          Received SIGTE…
+        "#]],
+            ),
+            (
+                40,
+                expect![[r#"
+            TIME (UTC)           EVENT
+            2026-11-24 12:00:00  authentica…-success
+            2026-11-24 11:59:51  authentica…-failure
+            2026-11-24 11:58:50  server-stopped
+        "#]],
+            ),
+        ] {
+            check(Columns::default(), Some(width), &sample(), expected);
+        }
+        // What was asked for stays.
+        let columns = Columns { chosen: Some(vec![Column::Time, Column::Event, Column::User, Column::Ip]), ..Columns::default() };
+        check(
+            columns,
+            Some(60),
+            &sample(),
+            expect![[r#"
+            TIME (UTC)           EVENT                USER      ADDRESS
+            2026-11-24 12:00:00  authentica…-success  juliet@…  2001:db…
+            2026-11-24 11:59:51  authentica…-failure  a-quite…  2001:db…
+            2026-11-24 11:58:50  server-stopped
+        "#]],
+        );
+    }
+
+    #[test]
+    fn an_event_type_is_cut_before_its_last_word() {
+        for (text, width, expected) in [
+            ("authentication-failure", 22, "authentication-failure"),
+            ("authentication-failure", 15, "authen…-failure"),
+            ("authentication-failure", 10, "a…-failure"),
+            ("authentication-failure", 9, "a…failure"),
+            ("authentication-failure", 8, "…failure"),
+            ("authentication-failure", 7, "authen…"),
+            ("somethingverylong", 8, "somethi…"),
+            ("a-verylonglastword", 8, "a-veryl…"),
+            ("-", 8, "-"),
+            ("", 8, ""),
+        ] {
+            let short = shortened_inside(text, width);
+            assert_eq!(short, expected);
+            assert!(short.width() <= width);
+        }
     }
 
     #[test]
@@ -461,7 +623,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_row_never_outgrows_the_terminal(kind in "\\PC{0,40}", user in "\\PC{0,80}", width in 70usize..200) {
+        fn a_row_never_outgrows_the_terminal(kind in "\\PC{0,40}", user in "\\PC{0,80}", width in 40usize..200) {
             let mut event = sample().remove(0);
             (event.kind, event.user) = (kind, Some(user));
             let mut table = Table::new(Columns::default(), Some(width), Zone::Utc).live(true);
