@@ -21,7 +21,27 @@ function library(name)
 	return libraries[name];
 end
 
-local core = library "library" ();
+local core, missing = library "library" ();
+if not core then
+	-- Everything else is loaded as usual, and does nothing: one line is enough, however many hosts and modules there are.
+	missing = "The audit log can't be used: "..missing;
+	function module.command()
+		io.stderr:write(missing, "\n");
+		return 1;
+	end
+	if prosody.process_type ~= "prosodyctl" then
+		module:log("error", "%s", missing);
+		module:set_status("error", missing);
+	end
+	-- Other modules may call it in the middle of a login.
+	local function audit() return nil, "not-available"; end
+	moduleapi.audit = audit;
+	function module.unload()
+		if rawget(moduleapi, "audit") == audit then moduleapi.audit = nil; end
+	end
+	library = false; -- not nil: Prosody warns about names that do not exist
+	return;
+end
 local timers = library "timers";
 
 local function log_line(level, message)

@@ -6,6 +6,7 @@
 module:set_global();
 
 local library = module:depends("audit").library;
+if not library then return; end -- mod_audit has said why
 local acting = library "acting";
 local new_audit = library "audit";
 local configs = library "configuration";

@@ -4,6 +4,7 @@
 module:set_global();
 
 local library = module:depends("audit").library;
+if not library then return; end -- mod_audit has said why
 local new_audit = library "audit";
 
 local type = type;

@@ -1,4 +1,4 @@
--- Loads the native library audit_core from Lua's path, or from the folder of the modules.
+-- Loads the native library audit_core from Lua's path, or from the folder of the modules: library | nil, what is wrong.
 
 return function ()
 	local ok, library = pcall(require, "audit_core");
@@ -7,12 +7,19 @@ return function ()
 	end
 	local reason = (not tostring(library):find("module 'audit_core' not found", 1, true)) and tostring(library) or nil;
 	local lua_version = _VERSION:match("%d+%.%d+");
-	local directories = { (module.path or ""):match("^(.*)/") or "." };
+	local directories = {};
+	local function add(directory)
+		if not directories[directory] then
+			directories[directory] = true;
+			table.insert(directories, directory);
+		end
+	end
+	add((module.path or ""):match("^(.*)/") or ".");
 	if prosody.paths.installer then
-		table.insert(directories, prosody.paths.installer.."/lib/lua/"..lua_version);
+		add(prosody.paths.installer.."/lib/lua/"..lua_version);
 	end
 	for directory in (prosody.paths.plugins or ""):gmatch("[^;]+") do
-		table.insert(directories, (directory:gsub("/$", "")));
+		add((directory:gsub("/$", "")));
 	end
 	for _, directory in ipairs(directories) do
 		local path = directory.."/audit_core.so";
@@ -27,9 +34,9 @@ return function ()
 	end
 	local version = rawget(_G, "jit") and "jit" or lua_version;
 	if reason then
-		error(("the library audit_core can't be used by %s: %s; build and install it for this Lua: make install LUA=%s")
-			:format(_VERSION, reason:gsub("%s+", " "), version), 0);
+		return nil, ("the library audit_core can't be used by %s: %s; build and install it for this Lua with make install LUA=%s, "
+			.."and restart Prosody"):format(_VERSION, (reason:gsub("%s+", " ")), version);
 	end
-	error(("the library audit_core.so is not installed: it is neither on Lua's path nor in %s; make install LUA=%s puts it there")
-		:format(table.concat(directories, ", "), version), 0);
+	return nil, ("the library audit_core.so is not installed: it is neither on Lua's path nor in %s; install it with make install LUA=%s, "
+		.."and restart Prosody"):format(table.concat(directories, ", "), version);
 end

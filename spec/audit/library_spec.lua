@@ -13,10 +13,10 @@ describe("the native library", function ()
 			module = { path = %q };
 			prosody = { paths = { plugins = %q, installer = %q } };
 			%s
-			local ok, library = pcall(dofile(%q));
-			print(ok, ok and library.version or library);
-			print(ok and require "audit_core" == library);
-		]]):format(cpath or "", path or folder.."/mod_audit.lua", folder.."/plugins/;"..folder.."/more", folder.."/installer", more or "",
+			local library, problem = dofile(%q)();
+			print(library ~= nil, library and library.version or problem);
+			print(library ~= nil and require "audit_core" == library);
+		]]):format(cpath or "", path or folder.."/mod_audit.lua", folder..";"..folder.."/plugins/;"..folder.."/more", folder.."/installer", more or "",
 			process.root.."/lua/audit/library.lib.lua"));
 		local _, out, err = process.capture { "lua5.4", script };
 		assert.equal("", err);
@@ -56,6 +56,12 @@ describe("the native library", function ()
 		assert.is_truthy(message:find("^the library audit_core.so is not installed: "), message);
 		assert.is_truthy(message:find(folder.."/plugins", 1, true), message);
 		assert.is_truthy(message:find("make install LUA=5.4", 1, true), message);
+		-- Each folder is named once.
+		local folders = {};
+		for name in message:match("nor in (.-);"):gmatch("[^ ,]+") do
+			assert.is_nil(folders[name], message);
+			folders[name] = true;
+		end
 	end);
 
 	it("that is no library is an error with its reason", function ()
