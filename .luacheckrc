@@ -11,7 +11,7 @@ ignore = {
 -- What Prosody gives its modules.
 local module_globals = {
 	"module.command"; "module.unload"; "module.load"; "module.save"; "module.restore"; "module.add_host";
-	"module.environment"; "module.ready"; "module.host"; "module.audit"; "library";
+	"module.environment"; "module.ready"; "module.host"; "module.audit"; "library"; "log";
 };
 local module_read_globals = { "module"; "prosody"; "hosts" };
 

@@ -209,6 +209,7 @@ function module.unload()
 	if rawget(moduleapi, "audit") == audit then
 		moduleapi.audit, moduleapi.audit_admits = nil, nil;
 	end
+	module:shared("log").new_reading = nil;
 	audit_log.stop();
 	hand_over_last(0.05);
 	-- Entries that still wait in the files of journals are handed over after the next start.
@@ -336,6 +337,18 @@ function module.add_host(host_module)
 end
 
 -- Readers --
+
+local new_log = library "reading/query";
+
+-- log(host) -> the log of a host, for other modules to read | nil, "item-not-found". docs/module-api.md describes it.
+function log(host)
+	if type(host) ~= "string" or host == "*" then
+		error("log() takes the name of a host, not "..tostring(host), 2);
+	elseif not audited_hosts[host] then
+		return nil, "item-not-found";
+	end
+	return new_log(host);
+end
 
 if in_server then
 	library "reading/shell";

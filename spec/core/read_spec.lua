@@ -67,6 +67,39 @@ describe("reading", function ()
 		assert.is_truthy(log:read(print).problem:find("no connection", 1, true));
 	end);
 
+	it("gives lists of entries to a caller who takes some at a time, and says if the store fails in the middle", function ()
+		local log = new_log();
+		for i = 1, 500 do
+			log.time = noon + i;
+			log.audit(host, "juliet@example.com", "mod_test", "t"..i, { session = { ip = "203.0.113.80" } });
+		end
+		local function read()
+			local count, lists, reading = 0, 0, log.log.lists(assert(core.command({ host }, log.time)).asked);
+			repeat
+				local list = reading.next(function () end);
+				for _, found in ipairs(list or {}) do
+					assert.same({ "t"..(500 - count), "juliet@example.com", "203.0.113.80", "mod_test" },
+						{ found.type, found.user, found.ip, found.source });
+					count = count + 1;
+				end
+				lists = lists + 1;
+			until not list;
+			return count, lists, reading.conclude();
+		end
+		local count, lists, result = read();
+		assert.same({ 500, 500, 0, nil }, { count, result.shown, result.damaged, result.problem });
+		assert.is_true(lists > 3, lists.." lists");
+		local find, calls = log.store.find, 0;
+		function log.store.find(...)
+			calls = calls + 1;
+			if calls > 2 then return nil, "disk I/O error"; end
+			return find(...);
+		end
+		local fewer, _, failed = read();
+		assert.is_true(fewer > 0 and fewer < 500, fewer.." entries");
+		assert.equal("disk I/O error", failed.problem);
+	end);
+
 	it("stops when the reader stops", function ()
 		local log = new_log();
 		for i = 1, 5000 do

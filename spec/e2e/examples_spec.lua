@@ -1,4 +1,4 @@
--- The example for authors of modules (examples/), on real servers.
+-- The examples for authors of modules (examples/), on real servers.
 
 local client = require "support.client";
 local dump = require "support.dump";
@@ -58,6 +58,39 @@ server.each_series(describe, pending, function (series)
 			assert.equal(0, status);
 			assert.is_truthy(out:find("vcard-changed", 1, true), out);
 			assert.is_nil(prosody:log():match("[^\n]*vCard can't be recorded[^\n]*"));
+		end);
+	end);
+
+	describe("mod_login_report", function ()
+		local prosody;
+
+		setup(function ()
+			prosody = server.start {
+				series = series; modules = { "audit", "audit_auth", "login_report" };
+				plugin_paths = { process.root.."/lua", process.root.."/examples" }; config = { login_report_failures = 3 };
+			};
+			prosody:adduser(romeo, "secret");
+			prosody:adduser(juliet, "secret");
+		end);
+
+		teardown(function () prosody:stop(); end);
+
+		-- Runs its task of each hour.
+		local function report()
+			prosody:eval([[
+				for _, task in ipairs(module:context(...):get_host_items("task")) do
+					if task.name:find("failed logins", 1, true) then task:run(os.time()); end
+				end
+			]], host);
+		end
+
+		it("logs the accounts with many failed logins", function ()
+			for _ = 1, 3 do assert.is_false(client.login(prosody, romeo, "wrong").ok); end
+			assert.is_false(client.login(prosody, juliet, "wrong").ok);
+			assert.is_true(client.login(prosody, juliet, "secret").ok);
+			report();
+			assert.is_truthy(prosody:wait_log("3 failed logins of "..romeo.." in the last hour"));
+			assert.is_nil(prosody:log():match("failed logins of "..juliet));
 		end);
 	end);
 end);

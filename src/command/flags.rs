@@ -41,6 +41,30 @@ impl Group {
     }
 }
 
+impl Flag {
+    /// The field that stands for the flag in a query of another module. `None` for a flag that only the command has. Fields for
+    /// lists have names in the plural, except those for which one value is usual.
+    #[must_use]
+    pub fn field(&self) -> Option<String> {
+        let name = match self.name {
+            "type" => "types",
+            "source" => "sources",
+            "client" => "clients",
+            "country" => "countries",
+            "actor" => "actors",
+            "class" => "classes",
+            name => name,
+        };
+        matches!(self.group, Filter | Page).then(|| name.replace('-', "_"))
+    }
+
+    /// Whether its value is a list, with commas.
+    #[must_use]
+    pub fn takes_list(&self) -> bool {
+        self.value.is_some_and(|value| value.ends_with(",…"))
+    }
+}
+
 use Group::{Action, Filter, Page, View};
 
 const fn takes(name: &'static str, value: &'static str, group: Group, meaning: &'static str) -> Flag {

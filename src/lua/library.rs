@@ -180,7 +180,8 @@ fn read_command(
     Ok((Some(result), None))
 }
 
-/// `flags() -> list of { name, value | nil, negatable, meaning, group = "filter" | "page" | "view" | "action" }`
+/// `flags() -> list of { name, value | nil, negatable, meaning, group = "filter" | "page" | "view" | "action", list, field | nil }`. `list` is
+/// whether the value is a list. A flag with a field is also a field of a query of another module.
 fn flags(lua: &Lua, (): ()) -> LuaResult<Vec<LuaTable>> {
     let table = |flag: &Flag| {
         let table = lua.create_table()?;
@@ -195,6 +196,8 @@ fn flags(lua: &Lua, (): ()) -> LuaResult<Vec<LuaTable>> {
             Group::Action => "action",
         };
         table.set("group", group)?;
+        table.set("list", flag.takes_list())?;
+        table.set("field", flag.field())?;
         Ok(table)
     };
     FLAGS.iter().map(table).collect()

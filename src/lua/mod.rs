@@ -8,7 +8,7 @@
 //! | `option(name, value) -> boolean or seconds, message \| nil` | an option that a module reads; the message says that the value is refused |
 //! | `command(arguments, now) -> command \| nil, message` | the arguments of `prosodyctl mod_audit` |
 //! | `nearest(name, list of names) -> name \| nil` | the name that was meant |
-//! | `flags() -> list` | the flags of the command: name, value, negatable, meaning, group |
+//! | `flags() -> list` | the flags of the command: name, value, negatable, meaning, group, list, field |
 //! | `writing(asked, width, coloured) -> writing` | entries in the format that was asked for |
 //! | `new_file(path) -> file \| nil, message` | a file that appears whole or not at all |
 //! | `help() -> text` | the help of that command |

@@ -25,6 +25,7 @@ fn all() -> Vec<Made> {
         made("docs/options.md", "table: options", options()),
         made("docs/retention.md", "table: class fields", class_fields()),
         made("docs/reading.md", "table: flags", flags()),
+        made("docs/module-api.md", "table: query fields", query_fields()),
         made("docs/events.md", "table: events", events()),
         made("docs/events.md", "list: shown fields", shown_fields()),
         made("docs/formats.md", "table: formats", formats()),
@@ -66,6 +67,20 @@ fn flags() -> String {
         [code(&format!("--{name}{value}")), flag.meaning.to_owned()]
     });
     table(["Flag", "Meaning"], rows)
+}
+
+fn query_fields() -> String {
+    let rows = FLAGS.iter().filter_map(|flag| {
+        let value = match flag.name {
+            "since" | "until" => "time",
+            "limit" => "number",
+            _ if flag.value.is_none() => "`true` or `false`",
+            _ if flag.takes_list() => "text or list",
+            _ => "text",
+        };
+        Some([code(&flag.field()?), value.to_owned(), code(&format!("--{}", flag.name))])
+    });
+    table(["Field", "Value", "As the flag"], rows)
 }
 
 fn events() -> String {

@@ -132,7 +132,7 @@ local function flags_of_shell()
 			-- The shell refuses flags that it does not know.
 		elseif not flag.value then
 			spec.kv_params[name] = true;
-		elseif flag.value:find(",", 1, true) then
+		elseif flag.list then
 			spec.array_params[name] = true;
 		else
 			spec.value_params[name] = true;

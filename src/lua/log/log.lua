@@ -290,6 +290,8 @@ local function new(environment)
 		-- read(asked, out, view), cells(asked, columns, pause): read.lua describes them; what is asked comes from command()
 		read = for_host(reading.write);
 		cells = for_host(reading.cells);
+		-- lists(asked) -> a reading in parts: read.lua describes it
+		lists = for_host(reading.lists);
 		-- follower(asked) -> following, for view.following of read(), what came of it
 		follower = for_host(reading.follower);
 		-- of_account(asked, since, pause), is_other_account(asked, since, place, pause): read.lua describes them

@@ -14,6 +14,7 @@ use crate::filter::beginning::Beginning;
 use crate::lua::value::number;
 use crate::query::{Conditions, Follower, Look, Page, Position, Query, ReadFrom, Request, Steps};
 use crate::render::columns::Column;
+use crate::render::fields::{FIELDS, FieldValue, details};
 use crate::render::{Options, Renderer, renderer, report, statistics};
 use crate::time::zone::Zone;
 
@@ -199,6 +200,10 @@ impl LuaUserData for LuaQuery {
             let cells = |event: StoredEvent| columns.iter().map(|column| column.text(&event, Zone::Utc)).collect::<Vec<_>>();
             Ok(this.take().into_iter().map(cells).collect::<Vec<_>>())
         });
+        // tables(host) -> list of events, each a table with the fields of the schema; takes the events that are found
+        methods.add_method_mut("tables", |lua, this, host: String| {
+            this.take().iter().map(|event| fields_of(lua, event, &host)).collect::<LuaResult<Vec<_>>>()
+        });
         // is_taken() -> whether all events that are found were taken
         methods.add_method("is_taken", |_, this, ()| Ok(this.query.is_taken()));
         // shown() -> number of entries; damaged() -> number, text that says where the first are
@@ -210,6 +215,23 @@ impl LuaUserData for LuaQuery {
         // last() -> position of the last event that was found | nil
         methods.add_method("last", |_, this, ()| Ok(this.query.last().map(ToString::to_string)));
     }
+}
+
+/// An event as a table, with the names and values that it has as JSON.
+fn fields_of(lua: &Lua, event: &StoredEvent, host: &str) -> LuaResult<LuaTable> {
+    let table = lua.create_table()?;
+    for field in FIELDS {
+        match (field.of)(event, host) {
+            Some(FieldValue::Text(text)) => table.raw_set(field.name, &*text)?,
+            Some(FieldValue::Count(count)) => table.raw_set(field.name, count)?,
+            Some(FieldValue::Flag(flag)) => table.raw_set(field.name, flag)?,
+            None => {}
+        }
+    }
+    for (name, value) in details(event) {
+        table.raw_set(name, value)?;
+    }
+    Ok(table)
 }
 
 /// A renderer: entries in one format.

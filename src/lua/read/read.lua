@@ -78,26 +78,28 @@ local function new(context)
 		return store, users;
 	end
 
-	-- Reads what is asked for.
-	--   scan(asked, take, pause | nil, keeps | nil, following | nil) -> { shown =, damaged =, places = text, last = position | nil,
-	--     problem = message | nil: the store can't be read, but entries of the journal were }
-	-- take(query) is called when there may be events to take from the query, and returns false to stop. pause() is called when the
-	-- loop was blocked for long enough. keeps: take() keeps the events until the end. following: the result of recorder.follower();
-	-- only entries are read that are new since the last look, oldest first, and none in the first look.
-	local function scan(asked, take, pause, keeps, following)
-		local host = asked.host;
-		-- The journal is read first, so that no entry is missed. An entry that goes to the store in between is read twice, and
-		-- recognised by its id.
-		local waiting = context.waiting(host);
+	-- Notes how long the loop was held: breathe(pause | nil), which calls pause() when it was held for long enough.
+	local function new_breath()
 		local held_since = now();
-		local function breathe()
+		return function (pause)
 			if pause and now() - held_since > native.reading_slice then
 				pause();
 				held_since = now();
 			end
 		end
+	end
+
+	-- Begins to read what is asked for.
+	--   begin(asked, breathe, pause | nil, following | nil) -> query, advance, conclude
+	-- advance(pause) reads the next page, and returns whether there may be another one. Then there may be events to take from the
+	-- query. conclude() returns what scan() does. `following` is described there, too.
+	local function begin(asked, breathe, pause, following)
+		local host = asked.host;
+		-- The journal is read first, so that no entry is missed. An entry that goes to the store in between is read twice, and
+		-- recognised by its id.
+		local waiting = context.waiting(host);
 		local store, users = open(host);
-		breathe();
+		breathe(pause);
 		local problem;
 		if not store then
 			problem, users = users, {};
@@ -106,48 +108,96 @@ local function new(context)
 		local without_index = pause and store and is_embedded(store);
 		local query = following and context.recorder.look(following, users, waiting.since ~= nil, now())
 			or context.recorder.query(asked, users, waiting.since, now(), pause ~= nil, store ~= nil and seeks(store), context.clock(host));
-		while true do
+
+		local function advance(pause_now)
 			local page = query:next_page();
-			if page then
-				local began = now();
-				local rows, skipped = {}, 0;
-				if page.journal then
-					rows, skipped = waiting.page(page.limit, page.behind, page.oldest_first);
-				elseif not problem then
-					if without_index then
-						page.with = nil;
-					end
-					rows, skipped = patiently(read_page, store, page);
-					if not rows then
-						rows, skipped, problem = {}, 0, skipped;
-					elseif not following and not page.partition and #rows == 0 and is_embedded(store) then
-						-- The entries may have been moved since the store was listed.
-						local users_now;
-						users_now, problem = visible_users(store);
-						query:moved(users_now or {});
-					end
-				end
-				if rows.gone then
-					query:lost_place();
-				else
-					query:feed(rows, skipped, now() - began);
-				end
-				breathe();
+			if not page then
+				return false;
 			end
-			local going_on;
+			local began = now();
+			local rows, skipped = {}, 0;
+			if page.journal then
+				rows, skipped = waiting.page(page.limit, page.behind, page.oldest_first);
+			elseif not problem then
+				if without_index then
+					page.with = nil;
+				end
+				rows, skipped = patiently(read_page, store, page);
+				if not rows then
+					rows, skipped, problem = {}, 0, skipped;
+				elseif not following and not page.partition and #rows == 0 and is_embedded(store) then
+					-- The entries may have been moved since the store was listed.
+					local users_now;
+					users_now, problem = visible_users(store);
+					query:moved(users_now or {});
+				end
+			end
+			if rows.gone then
+				query:lost_place();
+			else
+				query:feed(rows, skipped, now() - began);
+			end
+			breathe(pause_now);
+			return true;
+		end
+
+		local function conclude()
+			local damaged, places = query:damaged();
+			return {
+				shown = query:shown(); damaged = damaged + waiting.damaged; places = places;
+				last = query:last(); problem = problem;
+			};
+		end
+
+		return query, advance, conclude;
+	end
+
+	-- Reads what is asked for.
+	--   scan(asked, take, pause | nil, keeps | nil, following | nil) -> { shown =, damaged =, places = text, last = position | nil,
+	--     problem = message | nil: the store can't be read, but entries of the journal were }
+	-- take(query) is called when there may be events to take from the query, and returns false to stop. pause() is called when the
+	-- loop was blocked for long enough. keeps: take() keeps the events until the end. following: the result of recorder.follower();
+	-- only entries are read that are new since the last look, oldest first, and none in the first look.
+	local function scan(asked, take, pause, keeps, following)
+		local breathe = new_breath();
+		local query, advance, conclude = begin(asked, breathe, pause, following);
+		local going_on, is_more;
+		repeat
+			is_more = advance(pause);
 			repeat
 				going_on = take(query) ~= false;
-				breathe();
+				breathe(pause);
 			until not going_on or query:is_taken() or keeps;
-			if not going_on or not page then
-				break;
+		until not going_on or not is_more;
+		return conclude();
+	end
+
+	-- Reads what is asked for, for a caller who takes some entries at a time: lists(asked) -> {
+	--   next      function(pause) -> list of entries, each a table with the fields of the schema | nil at the end
+	--   breathe   function(pause): for the caller to call between two entries, as they hold the loop too
+	--   conclude  function() -> what scan() returns, after the first next()
+	-- }
+	local function lists(asked)
+		local breathe = new_breath();
+		local query, advance, is_over;
+		local reading = { breathe = breathe };
+		function reading.next(pause)
+			if not query then
+				query, advance, reading.conclude = begin(asked, breathe, pause);
 			end
+			while not is_over or not query:is_taken() do
+				if query:is_taken() then
+					is_over = not advance(pause);
+				end
+				local list = query:tables(asked.host);
+				breathe(pause);
+				if list[1] then
+					return list;
+				end
+			end
+			return nil;
 		end
-		local damaged, places = query:damaged();
-		return {
-			shown = query:shown(); damaged = damaged + waiting.damaged; places = places;
-			last = query:last(); problem = problem;
-		};
+		return reading;
 	end
 
 	-- Writes the entries that are asked for, in a format.
@@ -243,7 +293,10 @@ local function new(context)
 		return following, scan(asked, function () end, nil, nil, following);
 	end
 
-	return { open = open; write = write; cells = cells; follower = follower; of_account = of_account; is_other_account = is_other_account };
+	return {
+		open = open; write = write; cells = cells; lists = lists;
+		follower = follower; of_account = of_account; is_other_account = is_other_account;
+	};
 end
 
 return { new = new; writing = new_writing };
