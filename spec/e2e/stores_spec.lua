@@ -453,3 +453,27 @@ describe("one data folder, written by Prosody 13, 0.12 and 13 again,", function 
 		end
 	end
 end);
+
+-- 13.0.6 changed the format of the index.
+it("one data folder, written by Prosody 13.0.1, the newest 13.0.x and 13.0.1 again: every entry is read", function ()
+	local newest, why = server.available("13.0-newest");
+	if not newest or not server.available("13.0") then return pending(why or "13.0.1 is not here"); end
+	local prosody = server.start { series = "13.0", modules = modules };
+	local ok, err = pcall(function ()
+		local all = {};
+		for i, series in ipairs { "13.0", "13.0-newest", "13.0" } do
+			if i > 1 then
+				prosody:change_series(series, true);
+				assert.same(all, only(shown(prosody), "%-thing$")); -- by prosodyctl, before the server
+				prosody:start();
+			end
+			all["time-"..i.."-thing"] = 10;
+			audit(prosody, 10, "time-"..i.."-thing");
+			flush(prosody);
+			assert.same(all, only(shown(prosody), "%-thing$"));
+		end
+		assert.same({}, errors(prosody));
+	end);
+	prosody:stop();
+	assert(ok, err);
+end);
