@@ -353,6 +353,10 @@ end
 if in_server then
 	library "reading/shell";
 
+	module:hook("server-started", function ()
+		library "exposure".warn(audited_hosts);
+	end);
+
 	-- The log of a host that is not configured any more is not pruned.
 	module:hook("server-started", function ()
 		local found = library "reading/leftovers".find();

@@ -112,10 +112,9 @@ local modulemanager = require "core.modulemanager";
 local storagemanager = require "core.storagemanager";
 
 local logs = {};
-local format = require "util.format".format;
 
-require "util.logger".add_simple_sink(function (name, level, message, ...)
-	logs[#logs+1] = { name = name, level = level, text = format(message, ...) };
+require "util.logger".add_simple_sink(function (name, level, text)
+	logs[#logs+1] = { name = name, level = level, text = text };
 end);
 
 -- Lines logged at "warn" or "error" since the last call that contain this text (without it: all).

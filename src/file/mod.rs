@@ -9,6 +9,7 @@ mod disk;
 pub mod lock;
 mod memory;
 pub mod new_file;
+pub mod others;
 pub mod ownership;
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,7 @@
 //! | `terminal_width() -> cells \| nil` | how wide the terminal at standard output is |
 //! | `uptime(now) -> seconds, boot \| nil` | how long the machine has been up, and the name of that start |
 //! | `written_elsewhere(now, uptime, folders, files) -> time \| nil` | when something was written last that is not ours |
+//! | `others_can_read(path) -> boolean` | whether other users of the machine can read a file, or the files in a folder |
 //! | `is_terminal("stdout" \| "stderr") -> boolean` | whether that is a terminal |
 //! | `exit_on_interrupt() -> boolean` | lets Ctrl-C end the process |
 //! | `version` | the version of this library |
@@ -107,6 +108,7 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("owner", lua.create_function(hand_over::owner)?)?;
     native.set("lists", lua.create_function(store::embedded::lists)?)?;
     native.set("is_root", lua.create_function(store::embedded::is_root)?)?;
+    native.set("others_can_read", lua.create_function(store::embedded::others_can_read)?)?;
     native.set("give_from_root", lua.create_function(store::embedded::give_from_root)?)?;
     native.set("patience", lua.create_function(store::patience::new)?)?;
     native.set("lock", lua.create_function(prune::lock)?)?;

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use mlua::prelude::*;
 
 use crate::archive::embedded::{Index, Lists};
-use crate::file::ownership;
+use crate::file::{others, ownership};
 use crate::lua::value;
 
 struct Files(RefCell<Lists>);
@@ -18,6 +18,11 @@ pub(crate) fn lists(lua: &Lua, (): ()) -> LuaResult<LuaAnyUserData> {
 /// `is_root() -> whether this process runs as root`
 pub(crate) fn is_root(_: &Lua, (): ()) -> LuaResult<bool> {
     Ok(ownership::is_root())
+}
+
+/// `others_can_read(path) -> boolean`, for a file, or the files in a folder
+pub(crate) fn others_can_read(_: &Lua, path: LuaString) -> LuaResult<bool> {
+    Ok(others::can_read(value::path(&path.as_bytes())))
 }
 
 /// `give_from_root(path)`: a file or folder of root's belongs to the owner of its folder then.
