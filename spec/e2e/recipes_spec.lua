@@ -334,7 +334,10 @@ with("logcheck", function ()
 		local security, system = out:match("^Security Events.-\n[=-]+\n(.-)\n\nSystem Events.-\n[=-]+\n(.*)$");
 		assert.is_truthy(security, out..err);
 		assert.is_truthy(security:find("can't be stored", 1, true), security);
-		assert.equal(0, count_of_lines(security), security);
+		-- If the store refuses for long enough, pruning reports it too.
+		for line in security:gmatch("[^\n]+") do
+			assert.is_truthy(line:find("can't be stored", 1, true) or line:find("can't be removed", 1, true), security);
+		end
 		assert.is_falsy(system:find("audit", 1, true), system);
 		assert.is_truthy(troubled:log():find("audit%S*\tinfo\t"), "nothing was there to be ignored");
 	end);
