@@ -112,26 +112,67 @@ server.each_series(describe, pending, function (series)
 	end
 end);
 
-it("the command of prosody-audit-follow writes what is recorded", function ()
-	local prosody = server.start { modules = { "audit", "audit_auth" } };
-	prosody:adduser("romeo@"..host, "secret");
+describe("the command of prosody-audit-follow", function ()
 	local unit = settings("prosody-audit-follow@.service");
 	local log = folder.."/"..host..".log";
-	local ctl = ("lua5.4 %s/prosodyctl --config %s"):format(prosody.program_folder, prosody.config_file);
-	local command = unit.ExecStart:gsub("prosodyctl", (ctl:gsub("%%", "%%%%")), 1):gsub("/var/log/prosody%-audit", (folder:gsub("%%", "%%%%")))
-		:gsub("%%i", host);
-	local follower = process.start {
-		folder = folder; command = { "sh", "-c", "exec "..command };
-		env = {
-			FORMAT = unit.Environment:match("^FORMAT=(%l+)$");
-			LUA_CPATH_5_4 = process.target.."/lua5.4/?.so;;"; LUA_PATH = false; LUA_PATH_5_4 = false;
+	local prosody, follower;
+
+	setup(function ()
+		prosody = server.start { modules = { "audit", "audit_auth" } };
+		prosody:adduser("romeo@"..host, "secret");
+		local ctl = ("lua5.4 %s/prosodyctl --config %s"):format(prosody.program_folder, prosody.config_file);
+		local command = unit.ExecStart:gsub("prosodyctl", (ctl:gsub("%%", "%%%%")), 1):gsub("/var/log/prosody%-audit", (folder:gsub("%%", "%%%%")))
+			:gsub("%%i", host);
+		follower = process.start {
+			folder = folder; command = { "sh", "-c", "exec "..command };
+			env = {
+				FORMAT = unit.Environment:match("^FORMAT=(%l+)$");
+				LUA_CPATH_5_4 = process.target.."/lua5.4/?.so;;"; LUA_PATH = false; LUA_PATH_5_4 = false;
+			};
 		};
-	};
-	assert.is_truthy(process.wait_until(function ()
-		raw.login(prosody, "romeo", "wrong");
-		return (process.read(log) or ""):find("authentication-failure", 1, true);
-	end, 15, 0.5), follower:output());
-	assert.is_truthy(process.read(log):match("^<%d+>1 "), process.read(log));
-	follower:finish("TERM", 10);
-	prosody:stop();
+	end);
+
+	teardown(function ()
+		follower:finish("TERM", 10);
+		prosody:stop();
+	end);
+
+	it("writes what is recorded", function ()
+		assert.is_truthy(process.wait_until(function ()
+			raw.login(prosody, "romeo", "wrong");
+			return (process.read(log) or ""):find("authentication-failure", 1, true);
+		end, 15, 0.5), follower:output());
+		assert.is_truthy(process.read(log):match("^<%d+>1 "), process.read(log));
+	end);
+
+	it("goes on behind logrotate, with each entry in one of the files", function ()
+		local here, why = recipes.available("logrotate");
+		if not here then
+			return pending(why);
+		end
+		local function record(number)
+			prosody:eval("module:context(...):audit(nil, 'numbered-'..select(2, ...))", host, number);
+			assert.is_truthy(process.wait_until(function () return process.read(log):find("numbered-"..number.." ", 1, true); end, 10, 0.1), number);
+		end
+		record(1);
+		local configuration, state = folder.."/logrotate.conf", folder.."/logrotate.state";
+		recipes.adapt("logrotate/prosody-audit", configuration, {
+			["/var/log/prosody-audit"] = folder; ["su prosody prosody"] = ("su %s %s"):format(process.first_line("id -un"), process.first_line("id -gn"));
+		});
+		process.run("chmod 600 "..process.quote(configuration));
+		local env = { LD_LIBRARY_PATH = recipes.libraries("logrotate") };
+		local program = recipes.folder.."/logrotate/usr/sbin/logrotate";
+		for round = 1, 2 do
+			local status, out, err = process.capture({ program, "--force", "--state", state, configuration }, { env = env });
+			assert.same({ 0, "", "" }, { status, out, err });
+			record(round + 1);
+		end
+		assert.is_truthy(process.read(log):match("^<%d+>1 %S+ %S+ %S+ %S+ numbered%-3 "), process.read(log));
+		local _, old = process.capture { "sh", "-c", 'zcat "$1".2.gz && cat "$1".1', "sh", log };
+		local all = old..process.read(log);
+		for number = 1, 3 do
+			assert.equal(1, select(2, all:gsub("numbered%-"..number.." ", "")), all);
+		end
+		assert.is_truthy(old:find("authentication-failure", 1, true));
+	end);
 end);
