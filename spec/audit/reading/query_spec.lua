@@ -169,6 +169,18 @@ describe("the log for other modules", function ()
 			assert.is_true(turns >= 7, turns.." turns");
 		end);
 
+		it("from a store that waits for its answers", function ()
+			local store = getmetatable(module:open_store("audit", "archive")).__index;
+			local find = store.find;
+			finally(function () store.find = find; end);
+			function store.find(...)
+				async.sleep(0);
+				return find(...);
+			end
+			assert.equal("third-happened second-event first-event", (types {}));
+			assert.equal("third-happened second-event first-event .", (called_with {}));
+		end);
+
 		it("once: after the end there is nothing", function ()
 			assert.same({ "third-happened", nil, nil }, { run(function ()
 				local entries = log:query { limit = 1 };
