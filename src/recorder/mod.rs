@@ -3,6 +3,7 @@
 mod addresses;
 mod cache;
 pub mod entries;
+mod removal;
 pub mod summaries;
 pub mod trouble;
 mod warnings;

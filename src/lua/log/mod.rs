@@ -97,10 +97,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     let query = lua.create_function(move |_, (asked, users, waiting_since, now, others_wait, seeks, kept): QueryArguments| {
         let recorder = recorder.borrow();
         let host = &asked.0.host;
-        let retention = &recorder.settings(host).retention;
-        // What is kept although its time is over by the clock is shown.
-        let all = kept.is_some_and(|kept| kept.0.keeps_more(&partitions(&users), retention, now));
-        let retention = if all { retention.without_expiry() } else { retention.clone() };
+        let retention = recorder.shown(host, &partitions(&users), now, kept.as_ref().map(|kept| &kept.0));
         let request = with_hashes(&recorder, &asked);
         Ok(LuaQuery::new(request, &users, waiting_since, Conditions { retention, now, slice: others_wait.then_some(PAGE), seeks }))
     })?;

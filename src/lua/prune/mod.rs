@@ -3,17 +3,15 @@
 pub(crate) mod pace;
 pub(crate) mod schedule;
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 
 use mlua::prelude::*;
 
 use crate::address::replaced;
-use crate::archive::clock::Timeline;
 use crate::archive::moving::Move;
 use crate::archive::partition::Partition;
-use crate::archive::pruning::{Plan, surplus, visible};
+use crate::archive::pruning::{surplus, visible};
 use crate::file::lock::Lock;
 use crate::lua::clock::LuaClock;
 use crate::lua::functions::Functions;
@@ -27,17 +25,11 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     type PlanArguments = (Host, LuaTable, bool, f64, Option<LuaUserDataRefMut<LuaClock>>);
     // plan(host, archive users, whether nil is empty, now, clock | nil) -> what is to be done; with a clock that is in doubt nothing
     // that depends on the time
-    let plan = functions.lua().create_function(move |lua, (Host(host), users, old_is_empty, now, kept): PlanArguments| {
+    let plan = functions.lua().create_function(move |lua, (Host(host), users, old_is_empty, now, mut kept): PlanArguments| {
         let mut recorder = recorder.borrow_mut();
         let all = partitions(&users);
-        let used: HashSet<Partition> = recorder.placement(&host).archive().in_use().cloned().collect();
+        let plan = recorder.plan(&host, &all, old_is_empty, now, kept.as_mut().map(|kept| &mut kept.0));
         let retention = &recorder.settings(&host).retention;
-        let (timeline, is_trusted) = kept.map_or((Timeline::default(), true), |mut kept| {
-            kept.0.forget(&all, retention.last_cutoff(now));
-            (kept.0.timeline(now), kept.0.is_trusted())
-        });
-        let rules = if is_trusted { retention.clone() } else { retention.without_expiry() };
-        let plan = Plan::with_times(&all, &rules, old_is_empty, now, &timeline, &used);
         let result = lua.create_table()?;
         result.set("unfinished", names(&plan.unfinished))?;
         result.set("markers", names(&plan.markers))?;
