@@ -246,6 +246,25 @@ pub fn attribute_of<'a>(payload: &'a [u8], name: &str) -> Option<&'a str> {
     of_root.filter(|(of, _)| *of == name).map(|(_, value)| value).last()
 }
 
+/// How many events an entry stands for: the `count` of its `<repeated/>`, and 1 if there is none.
+#[must_use]
+pub fn events_of(payload: &[u8]) -> u64 {
+    let mut parts = parts(payload);
+    let (mut depth, mut is_repeated) = (0_usize, false);
+    while let Some(part) = parts.next() {
+        match part {
+            Part::Open(name) => {
+                is_repeated = depth == 1 && local(name) == "repeated";
+                depth = depth.saturating_add(1);
+            }
+            Part::Attribute("count", count) if is_repeated => return count.parse().unwrap_or(1),
+            Part::Close => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    1
+}
+
 /// The element of a payload, without namespaces, as [`Element::parse`] reads it from XML; `None` if it is not whole.
 #[must_use]
 pub fn element_of(payload: &[u8]) -> Option<Element> {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::entry::payload::events_of;
+
 use super::Journal;
 use super::ledger::Progress;
 use super::losses::{Losses, Lost, UNREADABLE};
@@ -73,8 +75,8 @@ impl Journal {
         self.note();
     }
 
-    /// To be called when the process ends. Tries once more to write the entries in memory, and counts the rest as lost. Returns their
-    /// number.
+    /// To be called when the process ends. Tries once more to write the entries in memory, and counts the rest as lost. Returns the
+    /// number of their events: an entry may stand for several.
     pub fn give_up(&mut self, now: f64) -> u64 {
         self.look(now);
         self.settle();
@@ -86,8 +88,9 @@ impl Journal {
                 self.telling = None;
                 self.losses.refused();
             } else {
-                self.losses.add(&held.kind, 1, held.at);
-                lost += 1;
+                let events = events_of(&held.payload);
+                self.losses.add(&held.kind, events, held.at);
+                lost = events.saturating_add(lost);
             }
         }
         self.keep();

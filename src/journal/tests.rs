@@ -280,6 +280,17 @@ fn losses_that_got_no_entry_are_taken_again() {
 }
 
 #[test]
+fn an_entry_that_is_given_up_counts_as_the_events_that_it_stands_for() {
+    let folder = Folder::new();
+    let mut journal = Journal::detached(&folder.base(), Limits::default());
+    let summary = b"1795521600\0\x01audit-event\x02count\x039\x01session\x02count\x038\x05\x01repeated\x02count\x037\x05\x05";
+    for payload in [&summary[..], b"1795521600\0\x01audit-event\x05", b"damaged"] {
+        let Appended::Volatile(_) = journal.append(payload, "test", NOON) else { panic!() };
+    }
+    assert_eq!((journal.give_up(NOON), journal.losses().total()), (9, 9));
+}
+
+#[test]
 fn the_ledger_says_what_survives() {
     let folder = Folder::new();
     let mut journal = Journal::detached(&folder.base(), Limits::default());
