@@ -98,6 +98,9 @@ struct Base {
     span: Span,
     /// Whether the time since then is known exactly.
     exact: bool,
+    /// The part of the shift that is known exactly.
+    #[serde(default)]
+    known: f64,
 }
 
 impl Clock {
@@ -184,6 +187,8 @@ impl Clock {
     /// partitions of days that are impossible.
     pub fn look_at_partitions(&mut self, partitions: &[Partition], reading: &ClockReading, witnesses: &Witnesses) -> ClockCheck {
         let now = reading.wall;
+        // A process that has just started does not know which partitions were written to before.
+        self.note(partitions);
         let days = || partitions.iter().filter(|partition| !partition.is_marker());
         if std::mem::take(&mut self.alone) && self.is_trusted() && !self.settled {
             // Only partitions from before the first check.
@@ -258,15 +263,17 @@ impl Clock {
     #[must_use]
     pub fn timeline(&self, now: f64) -> Timeline {
         let mut spans = self.wrong.clone();
+        let mut current = None;
         if !self.is_trusted() {
             let before = self.base.as_ref().map_or(0.0, |base| base.span.shift);
             spans.extend(self.pending.iter().map(|span| Span { shift: span.shift - before, ..span.clone() }));
             if self.base.is_some() {
+                current = Some(spans.len());
                 spans.push(Span { from: self.began, to: now, shift: -before, after: self.after.clone() });
             }
         }
         let now = self.base.as_ref().filter(|_| !self.is_trusted()).map_or(now, |base| now - base.span.shift);
-        Timeline::new(spans, now)
+        Timeline::new(spans, current, now)
     }
 
     /// What the clock should show, if the time that has passed is known.
@@ -323,10 +330,11 @@ impl Clock {
         if let Some(base) = &mut self.base {
             base.span.shift += shift;
             base.exact &= jump.exact;
+            base.known += if jump.exact { shift } else { 0.0 };
         }
         if self.settled {
             let span = Span { from: self.known, to: end, shift, after: Vec::new() };
-            self.base = Some(Base { span, exact: jump.exact });
+            self.base = Some(Base { span, exact: jump.exact, known: if jump.exact { shift } else { 0.0 } });
         } else if self.seen.is_some() {
             self.pending.push(Span { from: self.began, to: end, shift, after: std::mem::take(&mut self.after) });
             if self.pending.len() > SPANS {
@@ -344,10 +352,13 @@ impl Clock {
         for span in std::mem::take(&mut self.pending) {
             self.remember(span);
         }
-        if let Some(Base { span, exact }) = self.base.take() {
+        if let Some(Base { span, exact, known }) = self.base.take() {
             // The clock may be later because the server was off. If it is earlier, it was wrong before.
             if exact || span.shift < 0.0 {
                 self.remember(span);
+            } else if known > 0.0 {
+                // It has jumped, too, and that part has nothing to do with the time that the server was off.
+                self.remember(Span { shift: known, ..span });
             }
         }
         self.doubt = None;

@@ -344,3 +344,32 @@ proptest! {
         prop_assert!(real - oldest <= expiry + 2.0 * DAY + 2.0 * SLACK, "kept since {} days", (real - oldest) / DAY);
     }
 }
+
+#[test]
+fn a_jump_during_the_doubt_after_an_outage_is_remembered() {
+    let mut clock = restarted(&settled());
+    assert!(is_jump(clock.look(&reading(NOON + 2.0 * DAY, 30.0, "b"), &NONE, TRUST)), "off for two days");
+    clock.look(&reading(NOON + 2.0 * DAY + YEAR + 60.0, 90.0, "b"), &NONE, TRUST);
+    for hour in 1..=25 {
+        let passed = 90.0 + f64::from(hour) * 3600.0;
+        clock.look(&reading(NOON + 2.0 * DAY + YEAR + passed - 30.0, passed, "b"), &NONE, TRUST);
+    }
+    assert!(clock.is_trusted());
+    // The year has not passed: what was written before the outage is younger by that.
+    let shift = clock.timeline(NOON + YEAR + 3.0 * DAY).shift(&named("@events.2026-11-24"));
+    assert!((shift - YEAR).abs() < 60.0, "{shift}");
+}
+
+#[test]
+fn what_is_written_while_the_clock_is_in_doubt_was_written_last() {
+    let mut clock = restarted(&settled());
+    clock.look(&reading(NOON + 2.0 * DAY, 30.0, "b"), &NONE, TRUST);
+    assert!(!clock.is_trusted());
+    let timeline = clock.timeline(NOON + 3.0 * DAY);
+    let mut partitions = ["@events.2026-11-26", "@events.2026-11-24.2", "@events.2026-11-24", "@events.2026-11-23"].map(named);
+    partitions.sort_by(|a, b| timeline.order(b).partial_cmp(&timeline.order(a)).unwrap());
+    assert_eq!(
+        partitions.map(|partition| partition.to_string()),
+        ["@events.2026-11-26", "@events.2026-11-24.2", "@events.2026-11-24", "@events.2026-11-23"]
+    );
+}

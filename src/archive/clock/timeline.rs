@@ -47,13 +47,15 @@ impl Span {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timeline {
     spans: Vec<Span>,
+    /// The index of the span that has not ended: the clock is in doubt.
+    current: Option<usize>,
     now: Option<f64>,
 }
 
 impl Timeline {
-    /// A timeline with these spans, on which it is `now`.
-    pub(super) const fn new(spans: Vec<Span>, now: f64) -> Self {
-        Self { spans, now: Some(now) }
+    /// A timeline with these spans, on which it is `now`. `current` is the index of the span that has not ended.
+    pub(super) const fn new(spans: Vec<Span>, current: Option<usize>, now: f64) -> Self {
+        Self { spans, current, now: Some(now) }
     }
 
     /// How many seconds later than the partition's name says its last entry may have been written. Negative if it was written earlier.
@@ -72,13 +74,18 @@ impl Timeline {
     #[must_use]
     pub fn order(&self, partition: &Partition) -> (f64, f64) {
         let shift = self.shift(partition);
-        let span = self.spans.iter().find(|span| shift != 0.0 && span.shift == shift && span.touches(partition));
-        let Some(span) = span else { return (partition.start(), f64::from(partition.number)) };
+        let mut spans = self.spans.iter().enumerate();
+        let span = spans.find(|(_, span)| shift != 0.0 && span.shift == shift && span.touches(partition));
+        let Some((index, span)) = span else { return (partition.start(), f64::from(partition.number)) };
         let midnight = |time: f64| (time / DAY).floor() * DAY;
         let began = span.from + shift;
         let day = midnight((partition.start() + shift).max(began));
         let before = span.after.iter().filter_map(|name| name.parse::<Partition>().ok());
         let before = before.filter(|before| before.home() == partition.home() && before.start() == day && midnight(began) == day);
+        if self.current == Some(index) {
+            // Everything else was written before.
+            return (day, f64::INFINITY);
+        }
         (day, before.map(|before| f64::from(before.number) - 0.5).reduce(f64::max).unwrap_or(0.0))
     }
 
