@@ -64,6 +64,7 @@ impl Journal {
             }
         };
         self.end = end;
+        self.since = self.since.min(at);
         self.pending.push_back((sequence, place));
         self.note();
         if place.is_some() { Appended::Durable(sequence) } else { Appended::Volatile(sequence) }
@@ -83,6 +84,9 @@ impl Journal {
             self.gone = self.gone.saturating_sub(without.saturating_sub(held));
         }
         self.pending.drain(..count);
+        if self.pending.is_empty() {
+            self.since = f64::INFINITY;
+        }
         self.recent.release(upto);
         if self.telling.is_some_and(|telling| telling < upto) {
             self.told();

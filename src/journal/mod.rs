@@ -103,6 +103,8 @@ pub struct Journal {
     recent: Recent,
     /// How many pending entries are neither on disk nor in memory, see [`Journal::look`].
     gone: usize,
+    /// No pending entry was recorded before this time.
+    since: f64,
     end: u64,
     /// Only entries from this sequence on may be appended to the last segment. Earlier ones would be out of order.
     written: u64,
@@ -196,6 +198,7 @@ impl Journal {
             memory: BTreeMap::new(),
             recent: Recent::new(limits.recent),
             gone: 0,
+            since: f64::INFINITY,
             end: 0,
             written: 0,
             segments: VecDeque::new(),
@@ -244,6 +247,7 @@ impl Journal {
         self.count_missing(scan.missing(mark.as_ref()).min(most));
         self.counted = mark.map_or(0, |mark| mark.counted);
         self.end = mark.map_or(scan.end, |mark| mark.end.max(scan.end));
+        self.since = self.since.min(scan.since);
         self.pending = scan.pending;
         self.segments = scan.segments;
         self.bytes = self.segments.iter().map(|segment| segment.bytes).fold(0, u64::saturating_add);

@@ -54,6 +54,12 @@ impl Journal {
         }
     }
 
+    /// A time before which no pending entry was recorded, see [`Snapshot::since`].
+    #[must_use]
+    pub fn since(&self) -> Option<f64> {
+        Some(self.since).filter(|_| !self.is_empty())
+    }
+
     /// The entries that are pending now, for reading page by page while others are appended and released.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -65,12 +71,13 @@ impl Journal {
                 snapshot.pending.push_back((sequence, None));
                 snapshot.memory.insert(sequence, held.payload.clone());
             }
+            snapshot.since = snapshot.since.into_iter().chain([self.since]).reduce(f64::min);
             return snapshot;
         }
         let open = |first| Some((first, self.files.open(&path_of(&self.base, first), Access::Read).ok()?));
         let used = self.segments.iter().filter_map(|segment| open(segment.first));
         let memory = self.memory.iter().map(|(sequence, held)| (*sequence, held.payload.clone()));
-        Snapshot { pending: self.pending.clone(), files: used.collect(), memory: memory.collect(), damaged: 0 }
+        Snapshot { pending: self.pending.clone(), files: used.collect(), memory: memory.collect(), damaged: 0, since: Some(self.since) }
     }
 
     fn drop_pending(&mut self, index: usize) {

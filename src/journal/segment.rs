@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::entry::payload::time_of;
 use crate::file::{Access, FileId, Files, OpenFile, Reader};
 
 use super::error::JournalError;
@@ -42,6 +43,8 @@ pub(super) struct Scan {
     pub(super) segments: VecDeque<Segment>,
     /// The open files of the segments, by first sequence.
     pub(super) files: Vec<(u64, Box<dyn OpenFile>)>,
+    /// No pending entry was recorded before this time.
+    pub(super) since: f64,
     pub(super) end: u64,
     /// The highest acknowledgement, if there is one.
     pub(super) released: Option<u64>,
@@ -86,6 +89,7 @@ pub(super) fn scan(files: &dyn Files, base: &Path) -> Result<Scan, JournalError>
         pending: VecDeque::new(),
         segments: VecDeque::new(),
         files: Vec::new(),
+        since: f64::INFINITY,
         end: 0,
         released: None,
         damaged: 0,
@@ -122,6 +126,7 @@ pub(super) fn scan(files: &dyn Files, base: &Path) -> Result<Scan, JournalError>
                     match Extent::new(record.offset, record.payload.len()).filter(|_| fits) {
                         _ if scan.released.is_some_and(|released| sequence < released) => {}
                         Some(place) => {
+                            scan.since = scan.since.min(time_of(record.payload).unwrap_or(f64::INFINITY));
                             scan.pending.push_back((sequence, Some(place)));
                             scan.end = scan.end.max(sequence.saturating_add(1));
                         }

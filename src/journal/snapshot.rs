@@ -22,6 +22,7 @@ pub struct Snapshot {
     /// The entries without a record.
     pub(super) memory: BTreeMap<u64, Vec<u8>>,
     pub(super) damaged: u64,
+    pub(super) since: Option<f64>,
 }
 
 impl Snapshot {
@@ -53,7 +54,7 @@ impl Snapshot {
     pub fn read_from(files: &dyn Files, base: &Path) -> Result<Self, JournalError> {
         let scan = scan(files, base)?;
         let damaged = scan.damaged.saturating_sub(u64::from(scan.tail == Tail::Torn));
-        Ok(Self { pending: scan.pending, files: scan.files, memory: BTreeMap::new(), damaged })
+        Ok(Self { pending: scan.pending, files: scan.files, memory: BTreeMap::new(), damaged, since: Some(scan.since) })
     }
 
     /// The number of entries.
@@ -66,6 +67,13 @@ impl Snapshot {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()
+    }
+
+    /// A time before which no entry in it was recorded, in UNIX seconds. It may be earlier than all of them. The first entry need not
+    /// be the earliest, because the clock may have been set back.
+    #[must_use]
+    pub fn since(&self) -> Option<f64> {
+        self.since.filter(|_| !self.is_empty())
     }
 
     /// The number of damaged records.

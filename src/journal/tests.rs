@@ -280,6 +280,24 @@ fn losses_that_got_no_entry_are_taken_again() {
 }
 
 #[test]
+fn nothing_that_waits_was_recorded_before_the_earliest_whatever_the_order() {
+    let folder = Folder::new();
+    let mut journal = folder.open(Limits::default());
+    assert_eq!((journal.since(), journal.snapshot().since()), (None, None));
+    for at in [NOON, NOON - 86_400.0, NOON + 5.0] {
+        let Appended::Durable(_) = journal.append(format!("{at}\0\x01audit-event\x05").as_bytes(), "test", at) else { panic!() };
+    }
+    let earliest = Some(NOON - 86_400.0);
+    assert_eq!((journal.since(), journal.snapshot().since()), (earliest, earliest));
+    assert_eq!(Snapshot::read(&folder.base()).unwrap().since(), earliest, "of another process");
+    drop(journal);
+    let mut journal = folder.open(Limits::default());
+    assert_eq!((journal.since(), journal.snapshot().since()), (earliest, earliest));
+    journal.release(3);
+    assert_eq!(journal.since(), None);
+}
+
+#[test]
 fn an_entry_that_is_given_up_counts_as_the_events_that_it_stands_for() {
     let folder = Folder::new();
     let mut journal = Journal::detached(&folder.base(), Limits::default());

@@ -87,6 +87,8 @@ impl LuaUserData for Reader {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // count() -> entries, damaged records
         methods.add_method("count", |_, this, ()| Ok((this.0.len(), this.0.damaged())));
+        // since() -> a time before which none of them was recorded | nil: there are none
+        methods.add_method("since", |_, this, ()| Ok(this.0.since().filter(|time| time.is_finite())));
         // get(index) -> sequence, payload | nil where it has none on disk; index is from 1
         methods.add_method("get", |lua, this, index: usize| {
             Ok(match index.checked_sub(1).and_then(|index| this.0.get(index)) {
@@ -143,6 +145,8 @@ impl LuaUserData for Owned {
         });
         // count() -> how many entries wait; in_memory() -> how many of them are in memory only
         methods.add_method("count", |_, this, ()| Ok(this.kept().journal()?.len()));
+        // since() -> a time before which none of them was recorded | nil: there are none
+        methods.add_method("since", |_, this, ()| Ok(this.kept().journal()?.since().filter(|time| time.is_finite())));
         methods.add_method("in_memory", |_, this, ()| Ok(this.kept().journal()?.in_memory()));
         // first() -> sequence of the first entry that waits; next() -> one above that of the last
         methods.add_method("first", |_, this, ()| Ok(this.kept().journal()?.first()));

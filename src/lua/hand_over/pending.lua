@@ -51,7 +51,8 @@ local function take(stanza_mt, journal, count)
 	return items, sequence;
 end
 
--- of(stanza_mt, snapshot) -> the entries that wait, as a query reads them: { since = UNIX time | nil: nothing waits, page =, damaged = }
+-- of(stanza_mt, snapshot) -> the entries that wait, as a query reads them: { since = UNIX time, page =, damaged = }
+--   since    no entry was recorded before this time | nil: nothing waits
 --   page(limit, behind | nil, oldest_first) -> rows as a query takes them, number of records that are no entries
 local function of(stanza_mt, snapshot)
 	local count, damaged = snapshot:count();
@@ -74,12 +75,8 @@ local function of(stanza_mt, snapshot)
 		end
 		return rows, skipped;
 	end
-	local oldest;
-	for index = 1, count do
-		oldest = item_of_index(index);
-		if oldest then break; end
-	end
-	return { since = oldest and floor(oldest.at); page = page; damaged = damaged };
+	local since = snapshot:since();
+	return { since = since and floor(since); page = page; damaged = damaged };
 end
 
 return { item_at = item_at; of = of; take = take };

@@ -347,7 +347,7 @@ local function new(context)
 		return pending.of(stanza_mt, snapshot);
 	end
 
-	-- How it stands with a host: { waiting, oldest = UNIX time | nil, lost, problem = text | nil, longest = seconds }. The last
+	-- How it stands with a host: { waiting, oldest = UNIX time | nil, since = a time before which none was recorded | nil, lost, problem = text | nil, longest = seconds }. The last
 	-- is the longest time that the loop was held by a slice, or that a driver took which yields.
 	local function state(host)
 		local queue = queues[host];
@@ -358,7 +358,7 @@ local function new(context)
 		local journal = queue.journal;
 		local oldest = not is_empty(queue) and pending.item_at(stanza_mt, journal, journal:first()) or nil;
 		return {
-			waiting = journal:count(); oldest = oldest and oldest.at;
+			waiting = journal:count(); oldest = oldest and oldest.at; since = journal:since();
 			lost = journal:lost(); problem = queue.problem; longest = journal:longest();
 		};
 	end

@@ -142,7 +142,7 @@ local function new(environment)
 		open = open_listed;
 		oldest_waiting = function (host)
 			-- In a process that only reads, the journal is another one's.
-			return queues.state(host).oldest or not environment.schedule and queues.waiting(host).since or nil;
+			return queues.state(host).since or not environment.schedule and queues.waiting(host).since or nil;
 		end;
 		recorder = recorder, classes = classes;
 		clock = function (host, users)

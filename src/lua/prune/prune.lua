@@ -19,7 +19,7 @@ local detail = stanzas.detail;
 --     lock                     function(host) -> lock | nil, message
 --     sync                     function(host, archive user): forces a file of the embedded driver to disk, instead of a pause
 --     open                     function(host) -> store, names of its archive users | nil, message
---     oldest_waiting           function(host) -> when the oldest entry was recorded that the store has not taken yet | nil
+--     oldest_waiting           function(host) -> a time before which no entry was recorded that the store has not taken yet | nil
 --     recorder, classes
 --     clock                    function(host, archive users) -> the clock, seconds until it is trusted again | nil: it is trusted
 --     trust_clock              function(host, actor | nil): an operator says that the clock is right
