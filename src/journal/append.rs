@@ -77,12 +77,10 @@ impl Journal {
     /// tries again. In the worst case, released entries are offered again after a crash. The caller recognises them by their ids.
     pub fn release(&mut self, upto: u64) {
         let count = self.pending.partition_point(|(sequence, _)| *sequence < upto);
-        if !self.memory.is_empty() || self.gone > 0 {
-            let kept = self.memory.split_off(&upto);
-            let held = std::mem::replace(&mut self.memory, kept).len();
-            let without = self.pending.range(..count).filter(|(_, place)| place.is_none()).count();
-            self.gone = self.gone.saturating_sub(without.saturating_sub(held));
-        }
+        let kept = self.memory.split_off(&upto);
+        let held = std::mem::replace(&mut self.memory, kept).len();
+        let without = self.pending.range(..count).filter(|(_, place)| place.is_none()).count();
+        self.gone = self.gone.saturating_sub(without.saturating_sub(held));
         self.pending.drain(..count);
         if self.pending.is_empty() {
             self.since = f64::INFINITY;

@@ -202,8 +202,9 @@ proptest! {
         world.add(1);
         let mut last = 0.0;
         for _ in 0..failures {
-            let pause = world.slice(Fault::Refuses(0)).unwrap().pause.unwrap();
-            prop_assert!(pause >= last && pause <= Backoff::LONGEST);
+            let After { more, pause } = world.slice(Fault::Refuses(0)).unwrap();
+            let pause = pause.unwrap();
+            prop_assert!(more && pause >= last && pause <= Backoff::LONGEST);
             prop_assert_eq!(world.hand_over.when(world.first, world.end()), When { delay: None, until: None });
             last = pause;
         }
@@ -219,7 +220,9 @@ fn entries_are_handed_over_soon_and_at_once_if_many_wait() {
     assert_eq!(hand_over.when(10, 11), When { delay: Some(DELAY), until: Some(210) });
     assert_eq!(hand_over.when(10, 210), When { delay: Some(DELAY), until: Some(210) });
     assert_eq!(hand_over.when(10, 211), When { delay: Some(0.0), until: None });
+    assert!(!hand_over.is_running());
     hand_over.begin(NOON);
+    assert!(hand_over.is_running());
     assert_eq!(hand_over.when(10, 211), When { delay: None, until: None }, "it runs");
     assert_eq!(hand_over.ended(NOON + 0.01, true, 200, 211), After { more: true, pause: Some(0.03) }.rounded());
     assert_eq!(hand_over.when(200, 411), When { delay: None, until: None }, "it rests");
@@ -232,6 +235,15 @@ impl After {
     /// With the pause that a computation with floating-point numbers gives.
     fn rounded(self) -> Self {
         Self { pause: self.pause.map(|_| REST * (NOON + 0.01 - NOON)), ..self }
+    }
+}
+
+#[test]
+fn a_slice_goes_on_until_its_time_is_over() {
+    let mut hand_over = HandOver::default();
+    hand_over.begin(0.0);
+    for (now, goes_on) in [(0.0, true), (SLICE, true), (SLICE + 0.001, false)] {
+        assert_eq!(hand_over.next_step(now, 0, 1).is_some(), goes_on, "{now}");
     }
 }
 
@@ -269,7 +281,7 @@ fn what_a_crash_left_in_both_is_recognised_beyond_full_partitions() {
     hand_over.looked(names(&["nil"]), 400);
     assert_eq!(hand_over.next_step(NOON, 0, 3), Some(Step::List));
     hand_over.listed([names(&["a.3", "a.2", "a"]), names(&[]), names(&["b"])]);
-    for (partition, entries) in [(Some("a.3"), 250), (Some("a.2"), 250), (Some("b"), 0)] {
+    for (partition, entries) in [(Some("a.3"), 250), (Some("a.2"), RECOGNISED - 250), (Some("b"), 0)] {
         assert_eq!(hand_over.next_step(NOON, 0, 3), look(partition));
         hand_over.looked(names(&[partition.unwrap()]), entries);
     }

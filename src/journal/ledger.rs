@@ -273,10 +273,8 @@ fn open(files: &dyn Files, path: &Path, is_first: bool) -> io::Result<Box<dyn Op
         _ => Err(error),
     })?;
     let length = usize::try_from(file.length()?).unwrap_or(usize::MAX);
-    if length < SIZE {
-        let missing = vec![0; SIZE.saturating_sub(length)];
-        file.write_at(&missing, u64::try_from(length).unwrap_or(u64::MAX))?;
-    }
+    let missing = vec![0; SIZE.saturating_sub(length)];
+    file.write_at(&missing, u64::try_from(length).unwrap_or(u64::MAX))?;
     Ok(file)
 }
 
@@ -323,7 +321,7 @@ fn parse(slot: &[u8]) -> Option<(u64, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::file::Disk;
+    use crate::file::{Disk, Memory};
     use crate::journal::losses::Losses;
 
     const MARK: Progress = Progress { released: 7, end: 9, waiting: 2, counted: 5 };
@@ -358,7 +356,7 @@ mod tests {
             ledger.mark(Progress { end: 9 + number, ..MARK });
             ledger.keep(lost(usize::try_from(number).unwrap()));
         }
-        assert!(ledger.is_written() && ledger.trouble().is_none());
+        assert!(ledger.is_written() && ledger.trouble().is_none() && !ledger.is_resting());
         assert_eq!(at(&path).open().unwrap(), (Some(Progress { end: 13, ..MARK }), lost(4)));
         ledger.keep(None);
         assert_eq!(at(&path).open().unwrap().1, None);
@@ -427,5 +425,79 @@ mod tests {
         assert!(ledger.is_written(), "{:?}", ledger.trouble());
         assert_eq!(at(&path).open().unwrap().1, lost(200));
         std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn losses_that_do_not_fit_are_not_written() {
+        let lost = |length: usize| Some(Lost { count: 1, since: 0.0, until: 0.0, types: [("x".repeat(length), 1)].into() });
+        let room = LOSSES.1 - HEADER - serde_json::to_vec(&lost(0)).unwrap().len();
+        for (length, fits) in [(room, true), (room + 1, false), (room + 2, false)] {
+            let mut ledger = Ledger::new(Rc::new(Memory::default()), PathBuf::from("/audit.losses"));
+            ledger.open().unwrap();
+            ledger.mark(MARK);
+            ledger.keep(lost(length));
+            assert_eq!(ledger.is_written(), fits, "{length}");
+            assert_eq!(ledger.trouble(), if fits { None } else { Some("/audit.losses: the losses do not fit into the ledger") });
+        }
+    }
+
+    /// If its first write is incomplete, that one must still be there.
+    #[test]
+    fn the_next_process_leaves_the_last_write_as_it_is() {
+        for writes in 1..=2 {
+            let path = scratch("next");
+            let mut ledger = at(&path);
+            ledger.open().unwrap();
+            for number in 0..writes {
+                ledger.mark(Progress { end: 9 + number, ..MARK });
+                ledger.keep(lost(1 + usize::try_from(number).unwrap()));
+            }
+            let before = std::fs::read(&path).unwrap();
+            let mut next = at(&path);
+            next.open().unwrap();
+            next.mark(Progress { end: 20, ..MARK });
+            next.keep(lost(5));
+            let after = std::fs::read(&path).unwrap();
+            for (at, length) in [MARKS, LOSSES] {
+                let slot = usize::try_from(at).unwrap() + Part::read(&before, (at, length), |_| Some(())).slot.unwrap() * length;
+                assert!(before[slot..slot + length] == after[slot..slot + length], "{writes} {at}");
+            }
+            assert_eq!(at(&path).open().unwrap(), (Some(Progress { end: 20, ..MARK }), lost(5)));
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+
+    #[test]
+    fn after_a_rest_both_parts_are_written_only_if_the_file_is_another_or_is_short() {
+        type Change = fn(&Path);
+        let rows: [(&str, Change, bool); 3] = [
+            ("nothing", |_| {}, false),
+            ("truncated", |path| std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(100).unwrap(), true),
+            (
+                "replaced",
+                |path| {
+                    let beside = path.with_extension("beside");
+                    std::fs::write(&beside, vec![0; SIZE]).unwrap();
+                    std::fs::rename(beside, path).unwrap();
+                },
+                true,
+            ),
+        ];
+        for (name, change, expected) in rows {
+            let path = scratch("rest");
+            let mut ledger = at(&path);
+            ledger.open().unwrap();
+            ledger.mark(MARK);
+            ledger.keep(lost(1));
+            ledger.rest();
+            assert!(ledger.is_resting());
+            change(&path);
+            let losses = || std::fs::read(&path).unwrap().into_iter().skip(MARKS.1 * 2).collect::<Vec<u8>>();
+            let before = losses();
+            ledger.mark(Progress { end: 10, ..MARK });
+            assert_eq!(losses() != before, expected, "{name}");
+            assert_eq!(at(&path).open().unwrap(), (Some(Progress { end: 10, ..MARK }), lost(1)), "{name}");
+            std::fs::remove_file(path).unwrap();
+        }
     }
 }

@@ -370,6 +370,67 @@ fn a_release_counts_entries_without_records_and_writes_nothing_if_nothing_is_rel
     assert!(journal.is_amiss(), "the last one is gone");
     journal.release(3);
     assert!(!journal.is_amiss());
+    // The same if no entry is in memory.
+    let folder = Folder::new();
+    let mut journal = folder.open(Limits::default());
+    append(&mut journal, 0..3);
+    std::fs::write(folder.segments().pop().unwrap(), "").unwrap();
+    assert_eq!((journal.look(NOON), journal.in_memory()), (vec![0, 1, 2], 0));
+    journal.release(3);
+    assert!(!journal.is_amiss());
+}
+
+/// Those files are another process's.
+#[test]
+fn a_detached_journal_changes_no_file() {
+    let folder = Folder::new();
+    let mut owner = folder.open(Limits::default());
+    append(&mut owner, 0..3);
+    owner.lose("test", 1, NOON);
+    let read = || std::fs::read(ledger::beside(&folder.base())).unwrap();
+    let before = read();
+    let mut journal = Journal::detached(&folder.base(), Limits::default());
+    journal.lose("test", 7, NOON);
+    assert_eq!((journal.look(NOON), journal.is_attached()), (vec![], false));
+    assert!(before == read(), "the ledger was written");
+}
+
+#[test]
+fn the_first_entry_makes_the_folder() {
+    let folder = Folder::new();
+    let owner = Owner::new(&folder.0.join("audit.lock"));
+    let mut journal = Journal::detached_under(&folder.base(), Limits::default(), owner);
+    journal.attach(NOON).unwrap();
+    assert!(!folder.base().parent().unwrap().exists());
+    append(&mut journal, 0..1);
+}
+
+#[test]
+fn a_file_that_has_the_name_of_the_next_segment_is_replaced() {
+    let folder = Folder::new();
+    let mut journal = folder.open(Limits::default());
+    append(&mut journal, 0..3);
+    let next = path_of(&folder.base(), 3);
+    std::fs::write(&next, "of somebody else").unwrap();
+    journal.release(3);
+    assert_eq!((journal.trouble(), folder.segments()), (None, vec![next]));
+    append(&mut journal, 3..4);
+    drop(journal);
+    let mut journal = folder.open(Limits::default());
+    assert_eq!((contents(&mut journal), journal.losses().total()), (vec![entry(3)], 0));
+}
+
+#[test]
+fn a_segment_that_was_deleted_is_not_kept_open() {
+    let folder = Folder::new();
+    let mut journal = folder.open(Limits { segment: 300, ..Limits::default() });
+    append(&mut journal, 0..30);
+    let firsts = list(&Disk, &folder.base()).unwrap();
+    for (read, released, is_open) in [(firsts[0], firsts[1], false), (firsts[3], firsts[2], true)] {
+        assert!(journal.get(read).unwrap().is_some());
+        journal.release(released);
+        assert_eq!(journal.reader.is_some(), is_open, "{read}");
+    }
 }
 
 /// The ledger may be of another journal, or be made by hand.
