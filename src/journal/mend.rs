@@ -96,7 +96,7 @@ impl Journal {
         let (Some(active), Some(segment)) = (&self.active, self.segments.back_mut()) else { return true };
         let Ok(status) = active.file.status() else { return true };
         let more = status.length.saturating_sub(segment.bytes);
-        if more > 0 && !active.torn {
+        if !active.torn {
             segment.bytes = segment.bytes.saturating_add(more);
             self.bytes = self.bytes.saturating_add(more);
         }

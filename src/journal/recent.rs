@@ -90,7 +90,7 @@ mod tests {
         }
         assert_eq!(recent.whole(7), Some((&b"content"[..], "test", 1.5)));
         assert_eq!((recent.get(4), recent.get(8)), (None, None), "there is room for three");
-        // What is released makes room once it is half of all.
+        // What is released makes room once it is more than half of all.
         recent.release(6);
         recent.push(10, b"another", "test", 2.5);
         assert_eq!((recent.get(5), recent.get(10)), (None, None));
@@ -101,5 +101,11 @@ mod tests {
         assert_eq!(recent.get(11), None);
         recent.push(12, b"content", "test", 1.5);
         assert!(recent.get(12).is_some());
+        let mut recent = Recent::new(22);
+        recent.push(5, b"content", "test", 1.5);
+        recent.push(6, b"content", "test", 1.5);
+        recent.release(6);
+        recent.push(7, b"content", "test", 1.5);
+        assert_eq!((recent.get(6).is_some(), recent.get(7)), (true, None), "only a half is released");
     }
 }

@@ -210,6 +210,12 @@ mod tests {
         record
     }
 
+    fn acknowledgement(payload: &[u8]) -> Vec<u8> {
+        let mut record = Vec::new();
+        encode(&mut record, RecordKind::Acknowledgement(7), payload);
+        record
+    }
+
     fn read(input: impl Read) -> (Vec<u64>, u64, Tail) {
         let mut records = Records::new(input);
         let mut sequences = Vec::new();
@@ -247,6 +253,8 @@ mod tests {
             ("torn before a marker in its payload", entry(1, &MARKER.repeat(9))[..40].to_vec(), vec![], 1, Tail::Torn),
             ("no record at all", b"<audit-event/>".to_vec(), vec![], 1, Tail::Damaged),
             ("the last sequence", [&entry(u64::MAX, b"x")[..], &one].concat(), vec![1], 1, Tail::Whole),
+            ("an acknowledgement with a payload", [&acknowledgement(b"x")[..], &one].concat(), vec![1], 1, Tail::Whole),
+            ("an acknowledgement", [&acknowledgement(b"")[..], &one].concat(), vec![1], 0, Tail::Whole),
         ];
         for (name, bytes, sequences, damaged, tail) in rows {
             assert_eq!(read(&bytes[..]), (sequences, damaged, tail), "{name}");

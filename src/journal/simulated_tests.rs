@@ -3,7 +3,7 @@
 use super::segment::{list, path_of};
 use super::tests::{Entries, NOON, append, contents, entry, payload};
 use super::*;
-use crate::file::{Memory, Operation};
+use crate::file::{Access, Memory, Operation};
 use proptest::prelude::*;
 use std::io::ErrorKind;
 
@@ -62,6 +62,23 @@ fn a_torn_record_is_skipped_and_counted_by_the_next_start() {
 }
 
 #[test]
+fn a_torn_record_is_removed_as_soon_as_that_is_possible() {
+    let disk = Memory::default();
+    let mut journal = open(&disk);
+    append(&mut journal, 0..3);
+    disk.set_room(Some(30));
+    disk.fail(Operation::SetLength, ErrorKind::Other, usize::MAX);
+    disk.fail(Operation::Create, ErrorKind::StorageFull, usize::MAX);
+    assert_eq!(journal.append(&payload(3), "test", NOON), Appended::Volatile(3));
+    disk.heal();
+    disk.set_room(None);
+    assert!(journal.look(NOON).is_empty());
+    assert_eq!((journal.in_memory(), journal.bytes()), (0, length(&disk, &last_segment(&disk))));
+    let snapshot = Snapshot::read_from(&disk, &base()).unwrap();
+    assert_eq!((snapshot.len(), snapshot.damaged()), (4, 0));
+}
+
+#[test]
 fn without_room_entries_wait_in_memory_and_are_written_when_there_is_room() {
     let disk = Memory::default();
     let mut journal = open(&disk);
@@ -106,6 +123,34 @@ fn an_entry_that_can_not_be_read_now_stays_pending() {
     disk.fail(Operation::ReadAt, ErrorKind::Other, 1);
     assert!(matches!(journal.get(1), Err(JournalError::Io { .. })));
     assert_eq!((journal.get(1).unwrap(), journal.losses().total()), (Some(payload(1)), 0));
+}
+
+#[test]
+fn a_segment_that_can_not_be_opened_now_is_not_gone() {
+    let disk = Memory::default();
+    let mut journal = attempt(&disk, Limits { segment: 300, ..Limits::default() }).unwrap();
+    append(&mut journal, 0..30);
+    // Another file with the same content, so that the journal has to read it.
+    let path = path_of(&base(), 0);
+    let mut content = vec![0; usize::try_from(length(&disk, &path)).unwrap()];
+    disk.open(&path, Access::Read).unwrap().read_at(&mut content, 0).unwrap();
+    disk.remove(&path).unwrap();
+    disk.create_new(&path, Access::Append).unwrap().append(&content).unwrap();
+    disk.fail(Operation::Open, ErrorKind::Other, usize::MAX);
+    assert!(journal.look(NOON).is_empty());
+    disk.heal();
+    assert!(journal.look(NOON).is_empty());
+    assert_eq!(contents(&mut journal), (0..30).map(entry).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_segment_that_is_read_stays_open() {
+    let disk = Memory::default();
+    let mut journal = attempt(&disk, Limits { segment: 300, ..Limits::default() }).unwrap();
+    append(&mut journal, 0..30);
+    assert_eq!(journal.get(0).unwrap(), Some(payload(0)));
+    disk.fail(Operation::Open, ErrorKind::Other, usize::MAX);
+    assert_eq!(journal.get(1).unwrap(), Some(payload(1)));
 }
 
 #[test]

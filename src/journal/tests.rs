@@ -351,7 +351,7 @@ fn an_append_checks_its_file_again_after_a_pause() {
     assert_eq!(journal.append(&payload(1), "test", NOON + 0.04), Appended::Durable(1));
     assert_eq!(folder.segments().len(), 0, "the file was not checked");
     assert_eq!(journal.append(&payload(2), "test", NOON + 0.06), Appended::Durable(2));
-    assert_eq!(folder.segments().len(), 1);
+    assert_eq!((folder.segments().len(), journal.in_memory()), (1, 0));
     assert_eq!(contents(&mut journal), (0..3).map(entry).collect::<Vec<_>>());
 }
 
@@ -547,6 +547,58 @@ fn what_is_still_in_memory_is_written_again_when_its_segment_is_emptied() {
     assert_eq!(contents(&mut journal), (0..50).map(entry).collect::<Vec<_>>());
     drop(journal);
     assert_eq!(contents(&mut folder.open(Limits::default())), (0..50).map(entry).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_was_written_to_an_emptied_segment_is_found_where_it_is() {
+    let folder = Folder::new();
+    let mut journal = folder.open(Limits::default());
+    append(&mut journal, 0..3);
+    File::create(&folder.segments()[0]).unwrap();
+    append(&mut journal, 3..4);
+    assert_eq!(journal.look(NOON), [0, 1, 2]);
+    journal.settle();
+    assert_eq!((contents(&mut journal), journal.take_missing()), (vec![entry(3)], 3));
+}
+
+#[test]
+fn what_somebody_appends_to_a_segment_belongs_to_its_size() {
+    let folder = Folder::new();
+    let mut journal = folder.open(Limits::default());
+    append(&mut journal, 0..3);
+    let path = folder.segments().pop().unwrap();
+    OpenOptions::new().append(true).open(&path).unwrap().write_all(b"\nx\n").unwrap();
+    assert!(journal.look(NOON).is_empty());
+    append(&mut journal, 3..4);
+    assert_eq!(journal.bytes(), std::fs::metadata(&path).unwrap().len());
+    assert_eq!(contents(&mut journal), (0..4).map(entry).collect::<Vec<_>>());
+}
+
+#[test]
+fn before_its_first_entry_a_process_can_restore_those_of_an_earlier_segment() {
+    let folder = Folder::new();
+    let limits = Limits { segment: 300, ..Limits::default() };
+    append(&mut folder.open(limits), 0..30);
+    let mut journal = folder.open(limits);
+    std::fs::remove_file(&folder.segments()[0]).unwrap();
+    for sequence in journal.look(NOON) {
+        journal.restore(sequence, &payload(sequence), "test", NOON);
+    }
+    journal.settle();
+    assert_eq!((journal.trouble(), journal.in_memory()), (None, 0));
+    drop(journal);
+    let mut journal = folder.open(limits);
+    assert_eq!((contents(&mut journal), journal.take_missing()), ((0..30).map(entry).collect(), 0));
+}
+
+#[test]
+fn an_entry_that_is_none_is_counted_and_no_longer_waits() {
+    let folder = Folder::new();
+    let mut journal = folder.open(Limits::default());
+    append(&mut journal, 0..3);
+    journal.spoil(1);
+    journal.spoil(7);
+    assert_eq!((contents(&mut journal), journal.take_missing()), (vec![entry(0), entry(2)], 1));
 }
 
 #[test]
