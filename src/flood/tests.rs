@@ -143,8 +143,9 @@ fn the_first_events_of_a_window_are_stored_and_the_rest_is_one_summary() {
         assert_eq!(log.fail("romeo@example.com/phone", "203.0.113.80"), second < 5, "{second}");
     }
     log.pass(20);
-    assert_eq!(log.summaries.len(), 0, "the window lasts a minute");
+    assert_eq!((log.summaries.len(), log.control.counted(HOST)), (0, 35), "the window lasts a minute");
     log.pass(1);
+    assert_eq!(log.control.counted(HOST), 0);
     let summary = log.last().clone();
     assert_eq!((log.now, log.summaries.len(), log.counted()), (60.0, 1, 35));
     assert_eq!((summary.first - UNIX, summary.last - UNIX), (5.0, 39.0));
@@ -646,6 +647,9 @@ fn without_actor_and_address_types_of_other_modules_are_trusted() {
     let mut log = Log::with(1, 60.0);
     assert!((0..20_000).all(|_| log.tell("thing-happened", &Event { weight: 5, ..Event::default() })));
     assert_eq!((0..20_000).filter(|_| log.tell("room-destroyed", &Event::default())).count(), 7500, "our types have a budget");
+    assert_eq!(log.tick(false), 0, "the window lasts a minute");
+    log.pass(60);
+    assert_eq!((log.summaries.len(), log.counted()), (1, 12_500));
 }
 
 #[test]
@@ -752,6 +756,37 @@ fn budgets_of_classes_survive_a_restart() {
 }
 
 #[test]
+fn a_budget_that_was_not_needed_is_saved_until_it_would_be_full() {
+    let path = scratch();
+    let mut log = Log::with(5, 60.0);
+    log.control.configure(HOST, Some(Burst::default()), Repeats::default(), &limited(1000));
+    assert!(log.tell("new-client", &deed("romeo@example.com", "", None, 1)));
+    log.control.checkpoint(HOST, &path, 0.0, true, &describe).unwrap();
+    let saved = std::fs::read(&path).unwrap();
+    // It is saved only if the server stops, and if it was saved less than 120 seconds ago.
+    for (now, closing, expected) in [(107.0, true, true), (108.0, true, false), (0.0, false, false)] {
+        std::fs::write(&path, &saved).unwrap();
+        let mut next = Log::with(5, 60.0);
+        next.control.set_clock(0.0, UNIX + 12.0);
+        next.control.restore(HOST, &path, 0.0).unwrap();
+        next.control.checkpoint(HOST, &path, now, closing, &describe).unwrap();
+        assert_eq!(path.exists(), expected, "{now} {closing}");
+    }
+}
+
+#[test]
+fn a_summary_has_the_times_of_the_server_s_clock() {
+    let mut log = Log::with(1, 60.0);
+    log.control.set_clock(100.0, UNIX);
+    for now in [101.0, 102.0, 105.0] {
+        log.now = now;
+        log.fail("romeo@example.com", "203.0.113.80");
+    }
+    log.tick(true);
+    assert_eq!((log.last().first, log.last().last), (UNIX + 2.0, UNIX + 5.0));
+}
+
+#[test]
 fn a_summary_that_may_be_stored_keeps_its_id_and_one_that_failed_gets_another() {
     let path = scratch();
     let mut log = Log::with(1, 60.0);
@@ -759,6 +794,8 @@ fn a_summary_that_may_be_stored_keeps_its_id_and_one_that_failed_gets_another() 
         log.fail("romeo@example.com", "203.0.113.80");
     }
     assert!(log.control.tables.failures.counts().all(|count| count.id.is_none()));
+    // The checkpoint from before it has an id is replaced.
+    log.control.checkpoint(HOST, &path, 59.0, false, &describe).unwrap();
     log.now = 60.0;
     let first = log.control.due(HOST, log.now, false, &describe, new_id);
     // The server dies while storing it.

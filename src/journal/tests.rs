@@ -174,7 +174,8 @@ fn segments_are_begun_and_are_deleted_when_entries_are_released() {
     assert_eq!(journal.bytes(), size(&folder));
     assert_eq!(contents(&mut journal), (100..200).map(entry).collect::<Vec<_>>());
     drop(journal);
-    assert_eq!(contents(&mut folder.open(Limits::default())), (100..200).map(entry).collect::<Vec<_>>());
+    let mut journal = folder.open(Limits::default());
+    assert_eq!((journal.bytes(), contents(&mut journal)), (size(&folder), (100..200).map(entry).collect()));
 }
 
 #[test]
@@ -725,6 +726,105 @@ fn what_is_no_file_in_place_of_a_segment_is_noticed() {
     }
 }
 
+/// After a power cut, or if somebody puts an old copy in its place.
+#[test]
+fn with_an_old_ledger_only_what_has_no_record_is_missing() {
+    let rows: [(&str, u64, bool, u64); 4] = [
+        ("all entries are there", 0, false, 0),
+        ("some were released since", 2, false, 0),
+        ("all of the ledger's were released since", 3, false, 0),
+        ("one of the ledger's is damaged", 0, true, 1),
+    ];
+    for (name, released, damages, missing) in rows {
+        let folder = Folder::new();
+        let mut journal = folder.open(Limits::default());
+        append(&mut journal, 0..3);
+        let ledger = ledger::beside(&folder.base());
+        let old = std::fs::read(&ledger).unwrap();
+        journal.release(released);
+        append(&mut journal, 3..5);
+        drop(journal);
+        std::fs::write(ledger, old).unwrap();
+        if damages {
+            let path = folder.segments().pop().unwrap();
+            let at = places(&std::fs::read(&path).unwrap())[1].1;
+            OpenOptions::new().write(true).open(&path).unwrap().write_all_at(b"X", at as u64).unwrap();
+        }
+        let mut journal = folder.open(Limits::default());
+        let left: Vec<_> = (released..5).filter(|number| !damages || *number != 1).map(entry).collect();
+        assert_eq!((contents(&mut journal), journal.take_missing()), (left, missing), "{name}");
+    }
+}
+
+#[test]
+fn an_incomplete_record_whose_sequence_the_ledger_has_is_missing_once() {
+    let folder = Folder::new();
+    let mut journal = folder.open(Limits::default());
+    append(&mut journal, 0..4);
+    journal.release(3);
+    append(&mut journal, 4..5);
+    drop(journal);
+    cut(&folder.segments()[0], 1);
+    // It is older than the acknowledgement.
+    let mut ledger = Ledger::new(Rc::clone(&folder.1), ledger::beside(&folder.base()));
+    ledger.open();
+    ledger.mark(ledger::Progress { released: 0, end: 5, waiting: 5, counted: 0 });
+    drop(ledger);
+    let mut journal = folder.open(Limits::default());
+    assert_eq!((contents(&mut journal), journal.take_missing()), (vec![entry(3)], 1));
+}
+
+/// Somebody has renamed or edited files.
+#[test]
+fn records_that_are_not_in_their_place_are_damage() {
+    type Content<'a> = &'a [(u64, &'a [RecordKind])];
+    let one = RecordKind::Entry;
+    let rows: [(&str, Content<'_>, &[u64], u64); 5] = [
+        ("in their place", &[(0, &[one(0), one(1)]), (5, &[one(5), one(6)])], &[0, 1, 5, 6], 0),
+        ("before the first of its file", &[(5, &[one(4), one(5)])], &[5], 1),
+        ("the first of the next file", &[(0, &[one(0), one(5)]), (5, &[one(6)])], &[0, 6], 1),
+        ("twice", &[(0, &[one(0), one(1), one(1)])], &[0, 1], 1),
+        ("released before", &[(0, &[RecordKind::Acknowledgement(3), one(1), one(4)])], &[4], 0),
+    ];
+    for (name, files, expected, damaged) in rows {
+        let folder = Folder::new();
+        std::fs::create_dir_all(folder.base().parent().unwrap()).unwrap();
+        for (first, records) in files {
+            let mut bytes = Vec::new();
+            for kind in *records {
+                let mut record = Vec::new();
+                encode(&mut record, *kind, &if let RecordKind::Entry(number) = kind { payload(*number) } else { Vec::new() });
+                bytes.extend(record);
+            }
+            std::fs::write(path_of(&folder.base(), *first), bytes).unwrap();
+        }
+        let expected: Vec<_> = expected.iter().copied().map(entry).collect();
+        assert_eq!(read_pending(&folder.base()).unwrap(), (expected.clone(), damaged), "{name}");
+        let snapshot = Snapshot::read(&folder.base()).unwrap();
+        assert_eq!((snapshot.len(), snapshot.is_empty()), (expected.len(), false), "{name}");
+        assert_eq!(contents(&mut folder.open(Limits::default())), expected, "{name}");
+    }
+    assert!(Snapshot::read(&Folder::new().base()).unwrap().is_empty());
+}
+
+#[test]
+fn the_next_process_replaces_a_segment_that_has_no_waiting_entry() {
+    let folder = Folder::new();
+    append(&mut folder.open(Limits::default()), 0..3);
+    folder.open(Limits::default()).release(3);
+    let next = path_of(&folder.base(), 3);
+    assert_eq!(folder.segments(), std::slice::from_ref(&next));
+    // One without any entry stays as it is.
+    let written = Disk.stamp(&next);
+    folder.open(Limits::default());
+    assert_eq!(Disk.stamp(&next), written);
+    // One that has only damage does not.
+    std::fs::write(&next, "no record").unwrap();
+    folder.open(Limits::default());
+    assert_eq!(folder.segments().len(), 1);
+    assert_ne!(std::fs::read(&folder.segments()[0]).unwrap(), b"no record");
+}
+
 #[test]
 fn released_entries_are_not_missing() {
     let folder = Folder::new();
@@ -799,10 +899,13 @@ fn the_error_names_the_file_that_can_not_be_read() {
     }
     std::fs::remove_dir(path_of(&base, 7)).unwrap();
     // Other files do not belong to the journal.
+    append(&mut folder.open(Limits::default()), 0..3);
     for other in ["audit_journal.old", "audit_journal.00000000000000AA", "audit_journal2.0000000000000001", "audit_journal.1"] {
         std::fs::write(base.with_file_name(other), "x").unwrap();
     }
-    assert_eq!(folder.open(Limits::default()).losses().total(), 0);
+    let mut journal = folder.open(Limits::default());
+    assert_eq!((contents(&mut journal).len(), journal.losses().total()), (3, 0));
+    drop(journal);
     let error = Journal::open(&base.with_file_name("audit_journal.old").join("audit"), Limits::default(), NOON).unwrap_err();
     assert!(error.to_string().contains("audit_journal.old: "), "{error}");
 }

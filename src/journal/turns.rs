@@ -88,6 +88,15 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_waits_does_not_keep_others_from_asking() {
+        let mut turns = Turns::default();
+        assert_eq!(turns.ask("a", 0.0, 0.0), Some(Timer::Turn));
+        assert_eq!(turns.ask("b", 0.0, 0.5), Some(Timer::Host(0.5)));
+        assert_eq!(turns.ask("c", 0.0, 0.0), None, "the timer for a turn runs already");
+        assert_eq!([turns.take(), turns.take(), turns.take()], [Some(("a".to_owned(), true)), Some(("c".to_owned(), false)), None]);
+    }
+
+    #[test]
     fn after_a_clock_that_goes_back_a_turn_can_be_asked_for() {
         let mut turns = Turns::default();
         assert_eq!(turns.ask("a", 7200.0, 0.25), Some(Timer::Host(7200.25)));
