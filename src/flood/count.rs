@@ -90,6 +90,7 @@ impl Count {
     pub(super) fn restored(summary: FloodSummary, outcome: usize, hasher: &RandomState, offset: f64, pool: &mut Pool) -> Option<Self> {
         let id = if summary.id.is_empty() { None } else { Some(Uuid::parse_str(&summary.id).ok()?) };
         let many = restored_many(&summary, hasher, pool);
+        let has_networks = summary.often.iter().any(|often| often.network.is_some());
         let one = |name: Option<String>| Who::One { hash: name.as_ref().map(|name| hasher.hash_one(name.as_bytes())), jid: name };
         let samples = summary.samples.into_iter().take(SAMPLES);
         Some(Self {
@@ -99,7 +100,7 @@ impl Count {
             first: summary.first - offset,
             last: summary.last - offset,
             who: if summary.user.is_none() && summary.accounts > 0 { Who::Various } else { one(summary.user) },
-            origin: PeerOrigin::Stored(summary.remote_ip, summary.location),
+            origin: if has_networks { PeerOrigin::Various } else { PeerOrigin::Stored(summary.remote_ip, summary.location) },
             actor: if summary.actor.is_none() && summary.actors > 0 { Who::Various } else { one(summary.actor) },
             accounts: Distinct::restored(summary.accounts, summary.distinct_at_least),
             networks: Distinct::restored(summary.networks, summary.distinct_at_least),
@@ -116,7 +117,7 @@ impl Count {
     /// come before.
     pub(super) fn add(&mut self, facts: &Facts<'_>, now: f64, hasher: &RandomState, pool: &mut Pool) -> bool {
         let network_hash = facts.network.map(|network| hasher.hash_one(network));
-        if self.many.is_none() && self.number > 0 && self.differs(facts) {
+        if self.many.is_none() && self.differs(facts) {
             self.many = Some(Box::new(self.so_far(hasher, pool)));
         }
         self.number = self.number.saturating_add(1);
@@ -210,11 +211,7 @@ impl Count {
 
     /// Whether the account, network or actor of an event differs from that of the events before.
     fn differs(&self, facts: &Facts<'_>) -> bool {
-        let is_of_network = match &self.origin {
-            PeerOrigin::Address(address) if *address == facts.address => true,
-            origin => origin.network() == facts.network,
-        };
-        !(is_of_network && self.who.is_hash(facts.user_hash) && self.actor.is_hash(facts.actor_hash))
+        !(self.origin.network() == facts.network && self.who.is_hash(facts.user_hash) && self.actor.is_hash(facts.actor_hash))
     }
 
     /// The account, network and actor of the events so far, which are all the same.

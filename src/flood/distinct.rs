@@ -122,5 +122,11 @@ mod tests {
         a.absorb(Distinct::restored(10, false), &mut pool);
         assert_eq!(a.number(), (10, true));
         assert_eq!(Distinct::restored(3, false).number(), (3, false));
+        let mut both = Distinct::restored(3, false);
+        both.absorb(Distinct::restored(5, false), &mut pool);
+        assert_eq!(both.number(), (5, true));
+        let mut few = counted([1], &mut pool);
+        few.absorb(counted([1, 2], &mut 0), &mut pool);
+        assert_eq!(few.number(), (1, true), "the other one had no room for all");
     }
 }

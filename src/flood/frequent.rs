@@ -52,8 +52,8 @@ impl<T> Frequent<T> {
             self.lower(least, pool);
             count = count.saturating_sub(least);
         }
-        if count == 0 || *pool == 0 {
-            self.missed = self.missed.saturating_add(count);
+        // If something is left of it, another value was removed, or there was room.
+        if count == 0 {
             return false;
         }
         *pool = pool.saturating_sub(1);
@@ -73,11 +73,10 @@ impl<T> Frequent<T> {
                 self.counts.push(Counted { hash, count, value });
             }
         }
-        if self.counts.len() > KEPT {
-            let mut counts: Vec<u64> = self.counts.iter().map(|known| known.count).collect();
-            counts.sort_unstable_by(|a, b| b.cmp(a));
-            let least = counts.get(KEPT).copied().unwrap_or_default();
-            self.lower(least, pool);
+        let mut counts: Vec<u64> = self.counts.iter().map(|known| known.count).collect();
+        counts.sort_unstable_by(|a, b| b.cmp(a));
+        if let Some(least) = counts.get(KEPT) {
+            self.lower(*least, pool);
         }
     }
 
@@ -220,6 +219,35 @@ mod tests {
                 prop_assert!(frequent.all().any(|known| known.value == name) || count <= frequent.missed());
             }
             prop_assert_eq!(pool, before - frequent.len());
+        }
+    }
+
+    #[test]
+    fn a_value_that_finds_no_room_lowers_the_others() {
+        let mut pool = KEPT;
+        let mut frequent = Frequent::default();
+        assert!((0..KEPT as u64).all(|name| frequent.add(name, 2, &mut pool, || name)));
+        assert!(!frequent.add(1000, 1, &mut pool, || 1000));
+        assert_eq!((frequent.len(), frequent.missed(), pool), (KEPT, 1, 0));
+        assert!(frequent.all().all(|known| known.count == 1));
+        // One that came more often takes the place of those that came least.
+        assert!(frequent.add(1000, 5, &mut pool, || 1000));
+        assert_eq!((frequent.len(), frequent.missed(), pool), (1, 2, KEPT - 1));
+        assert_eq!(frequent.get_mut(1000).unwrap().count, 4);
+    }
+
+    #[test]
+    fn a_value_that_came_once_is_named_only_if_all_are() {
+        for (values, missed, expected) in
+            [(3, 0, (3, true)), (NAMED as u64, 0, (NAMED, true)), (NAMED as u64 + 1, 0, (2, false)), (3, 1, (2, false))]
+        {
+            let mut frequent = Frequent::default();
+            for name in (0..values).chain([0, 1]) {
+                frequent.add(name, 1, &mut POOL.clone(), || name);
+            }
+            frequent.miss(missed);
+            let (named, complete) = frequent.named();
+            assert_eq!((named.len(), complete), expected, "{values} {missed}");
         }
     }
 

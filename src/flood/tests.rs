@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 
 use super::*;
+use crate::address::location::Location;
 use crate::address::{self, Policy};
 use crate::archive::retention::TypePattern;
 use crate::file::{Memory, Operation};
 use crate::flood::outcome::{CLOSED, SUCCESS};
-use crate::flood::{Account, Described, ENTRIES_A_MINUTE, Part, Sample, frequent, weight};
+use crate::flood::{Account, Described, ENTRIES_A_MINUTE, Often, Part, Sample, frequent, weight};
 
 const HOST: &str = "example.com";
 const FAILURE: &str = "authentication-failure";
@@ -90,6 +91,17 @@ impl Log {
 
     fn fail(&mut self, user: &str, ip: &str) -> bool {
         self.send(FAILURE, user, ip)
+    }
+
+    fn fail_often(&mut self, times: usize, user: &str, ip: &str) {
+        for _ in 0..times {
+            self.fail(user, ip);
+        }
+    }
+
+    /// Leaves nothing for single failures. Then all are counted by network.
+    fn use_up_budget(&mut self) {
+        self.control.hosts[0].budgets[0].budget.take(350);
     }
 
     fn tick(&mut self, closing: bool) -> usize {
@@ -488,6 +500,169 @@ fn counts_of_a_process_that_died_are_due_at_the_next_start() {
     assert_ne!(next.last().id, counted[0].id, "it was not stored");
     next.control.checkpoint(HOST, &path, 1.0, false, &describe).unwrap();
     assert!(!path.exists());
+}
+
+type Feed = fn(&mut Log);
+
+/// What a restart must keep: accounts, networks and actors, one or several, known or not.
+const FEEDS: [(&str, Feed); 9] = [
+    ("an account and an address", |log| log.fail_often(3, "romeo@example.com", "203.0.113.80")),
+    ("an account that exists", |log| log.fail_often(4, "real@example.com", "203.0.113.80")),
+    ("no account", |log| log.fail_often(3, "", "203.0.113.80")),
+    ("neither account nor address", |log| log.fail_often(3, "", "")),
+    ("a network", |log| {
+        for n in 0..5 {
+            log.fail("romeo@example.com", &format!("203.0.113.{n}"));
+        }
+    }),
+    ("accounts", |log| {
+        log.use_up_budget();
+        for n in 0..9 {
+            log.fail(&format!("user{}@example.com", n % 3), "203.0.113.80");
+        }
+    }),
+    ("accounts of which one exists", |log| {
+        log.use_up_budget();
+        for n in 0..9 {
+            log.fail(["real@example.com", "romeo@example.com"][n % 2], "203.0.113.80");
+        }
+    }),
+    ("networks", |log| {
+        for n in 0..9 {
+            log.tell("user-password-changed", &deed("romeo@example.com", "romeo@example.com", Some(&format!("203.0.{}.7", n % 3)), 1));
+        }
+    }),
+    ("actors", |log| {
+        for n in 0..60 {
+            log.tell("s2s-established", &deed(&format!("host{}.example", n % 25), "", Some("203.0.113.7"), 1));
+        }
+    }),
+];
+
+fn described_with_location(_: &str, address: IpAddr, part: Part) -> Described {
+    let location = Location { country: Some("DE".to_owned()), ..Location::default() };
+    (describe("", address, part).0, Some(location).filter(|_| part != Part::NetworkAlone))
+}
+
+#[test]
+fn a_summary_after_a_restart_is_the_same_but_says_at_least() {
+    for (name, feed) in FEEDS {
+        let path = scratch();
+        let mut log = Log::with(1, 60.0);
+        feed(&mut log);
+        log.control.checkpoint(HOST, &path, 0.0, false, &described_with_location).unwrap();
+        let expected = log.control.due(HOST, 0.0, true, &described_with_location, new_id);
+        let mut next = Log::with(1, 60.0);
+        assert_eq!(next.control.restore(HOST, &path, 0.0).unwrap(), 1, "{name}");
+        let found = next.control.due(HOST, 0.0, true, &described_with_location, new_id);
+        let again = |summary: &FloodSummary| FloodSummary { at_least: true, id: String::new(), ..summary.clone() };
+        assert_eq!(found.iter().map(again).collect::<Vec<_>>(), expected.iter().map(again).collect::<Vec<_>>(), "{name}");
+        assert!(found[0].at_least && !expected[0].at_least);
+        assert_eq!(
+            (found[0].exists, found[0].remote_ip.is_some()),
+            (name.ends_with("an account that exists"), found[0].location.is_some())
+        );
+        next.control.settle(HOST, 1);
+        assert_eq!(next.control.pool, Pool::FULL, "{name}");
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+/// The one summary of what `first` left open before a restart, and of what `second` makes after it.
+fn merged(first: Feed, second: Feed) -> FloodSummary {
+    let path = scratch();
+    let mut log = Log::with(1, 60.0);
+    first(&mut log);
+    log.control.checkpoint(HOST, &path, 0.0, false, &describe).unwrap();
+    let mut next = Log::with(1, 60.0);
+    next.control.restore(HOST, &path, 0.0).unwrap();
+    std::fs::remove_file(path).unwrap();
+    second(&mut next);
+    next.now = 60.0;
+    let budget = &mut next.control.hosts[0].budgets[0].budget;
+    let room = budget.summaries(60.0, false);
+    budget.take(room - 1);
+    assert_eq!(next.tick(false), 1);
+    next.last().clone()
+}
+
+#[test]
+fn a_count_from_before_a_restart_is_merged_with_one_after_it() {
+    let account = |name: &str, count| Often { user: Some(format!("{name}@example.com")), count, ..Often::default() };
+    let network = |name: &str, count| Often { network: Some(name.to_owned()), count, ..Often::default() };
+    // The policy says how much of an address a checkpoint has.
+    let networks = [network("203.0.113.80", 2), network("198.51.100.0/24", 2)];
+    let same =
+        merged(|log| log.fail_often(3, "romeo@example.com", "203.0.113.80"), |log| log.fail_often(3, "romeo@example.com", "198.51.100.7"));
+    assert_eq!(
+        (same.user.as_deref(), same.accounts, same.count, same.at_least, same.others),
+        (Some("romeo@example.com"), 1, 4, true, false)
+    );
+    assert_eq!(same.often.len(), 2);
+    let others =
+        merged(|log| log.fail_often(3, "romeo@example.com", "203.0.113.80"), |log| log.fail_often(3, "juliet@example.com", "198.51.100.7"));
+    assert_eq!((others.user, others.count, others.at_least, others.others), (None, 4, true, false));
+    for expected in [account("romeo", 2), account("juliet", 2)].into_iter().chain(networks) {
+        assert!(others.often.contains(&expected), "{expected:?} of {:?}", others.often);
+    }
+    let none = merged(|log| log.fail_often(3, "", "203.0.113.80"), |log| log.fail_often(3, "", "198.51.100.7"));
+    assert_eq!((none.user, none.accounts, none.others, none.names), (None, 0, false, None));
+    let one = merged(|log| log.fail_often(3, "", "203.0.113.80"), |log| log.fail_often(3, "juliet@example.com", "198.51.100.7"));
+    assert_eq!((one.user, one.accounts, one.others), (None, 1, false));
+    assert!(one.often.contains(&account("juliet", 2)));
+}
+
+#[test]
+fn if_a_checkpoint_does_not_name_all_accounts_there_are_others() {
+    let path = scratch();
+    let often = r#""often":[{"user":"a@example.com","count":3}]"#;
+    for (named, others) in [
+        (format!(r#"{often},"others":true"#), true),
+        // As the first version wrote it.
+        (r#""often":[]"#.to_owned(), true),
+        (often.to_owned(), false),
+    ] {
+        let open = format!(r#"{{"type":"{FAILURE}","source":"mod_test","count":10,"accounts":5,"networks":1,{named}}}"#);
+        std::fs::write(&path, format!(r#"{{"version":1,"at":0.0,"tokens":400.0,"open":[{open}]}}"#)).unwrap();
+        let mut log = Log::with(1, 60.0);
+        assert_eq!(log.control.restore(HOST, &path, 0.0).unwrap(), 1);
+        log.tick(true);
+        assert_eq!((log.last().others, &log.last().names, log.last().accounts), (others, &None, 5), "{named}");
+    }
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_server_without_an_address_has_one_key() {
+    let mut log = Log::with(1, 60.0);
+    log.tell("s2s-established", &deed("host.example", "", None, 1));
+    assert_eq!(log.control.keys(), 1);
+    log.tell("room-created", &deed("romeo@host.example", "", None, 1));
+    assert_eq!(log.control.keys(), 3, "an account and its server");
+}
+
+/// Lists of names are the largest part of a count.
+#[test]
+fn a_count_of_one_account_and_network_keeps_no_lists() {
+    let mut log = Log::with(1, 60.0);
+    for n in 0..20 {
+        log.fail("romeo@example.com", &format!("203.0.113.{}", n / 2));
+    }
+    assert_eq!((log.control.counted(HOST), log.control.pool), (19, Pool::FULL));
+    log.fail("juliet@example.com", "203.0.113.80");
+    log.fail("juliet@example.com", "198.51.100.7");
+    assert_eq!(log.control.pool, Pool::FULL);
+}
+
+#[test]
+fn the_networks_of_a_count_are_named_from_its_first_event_on() {
+    let mut log = Log::with(1, 60.0);
+    for ip in ["203.0.113.1", "203.0.113.1", "203.0.113.1", "203.0.113.1", "203.0.113.1", "203.0.113.2", "198.51.100.7"] {
+        log.tell("user-password-changed", &deed("romeo@example.com", "romeo@example.com", Some(ip), 1));
+    }
+    log.tick(true);
+    let often: Vec<_> = log.last().often.iter().map(|often| (often.network.as_deref(), often.count)).collect();
+    assert_eq!(often, [(Some("203.0.113.0/24"), 2), (Some("198.51.100.0/24"), 1)]);
 }
 
 #[test]
