@@ -56,6 +56,15 @@ pub struct EventType {
     pub since: Series,
     /// The elements that an entry may have besides `session`, `actor` and, in a summary, `repeated`.
     pub details: &'static [&'static str],
+    /// Whether entries tell of the upkeep of the log itself: who read it, and what was removed. There are so many of them that they
+    /// are shown only if they are asked for.
+    pub housekeeping: bool,
+}
+
+impl EventType {
+    const fn housekeeping(self) -> Self {
+        Self { housekeeping: true, ..self }
+    }
 }
 
 use Cause::{Administrator, Moderator, RemoteServer, Server, Stranger, User};
@@ -69,7 +78,7 @@ const fn event(
     details: &'static [&'static str],
     meaning: &'static str,
 ) -> EventType {
-    EventType { name, module, cause, meaning, since, details }
+    EventType { name, module, cause, meaning, since, details, housekeeping: false }
 }
 
 /// Every event type, by module.
@@ -122,13 +131,13 @@ pub const EVENT_TYPES: &[EventType] = &[
     event("mod_audit_admin", "host-deactivated", Administrator, V0_12, &["host"], "a host was deactivated"),
     event("mod_audit", "audit-started", Server, V0_12, &[], "recording began on a host (by `mod_audit_admin`)"),
     event("mod_audit", "audit-options-changed", Administrator, V0_12, &["options"], "options of the log changed (by `mod_audit_admin`)"),
-    event("mod_audit", "audit-pruned", Server, V0_12, &["pruned"], "entries or their addresses were removed, as they had expired or a limit was exceeded: class, number, first and last time"),
+    event("mod_audit", "audit-pruned", Server, V0_12, &["pruned"], "entries or their addresses were removed, as they had expired or a limit was exceeded: class, number, first and last time").housekeeping(),
     event("mod_audit", "audit-clock-jumped", Server, V0_12, &["clock"], "the clock is probably wrong, so nothing is removed for a while: what it shows, and what was expected"),
     event("mod_audit", "audit-clock-trusted", Administrator, V0_12, &["clock"], "an operator confirmed that the clock is right (`prosodyctl mod_audit --prune --trust-clock`)"),
     event("mod_audit", "audit-key-replaced", Administrator, V0_12, &["key"], "the key that addresses are hashed with was replaced"),
     event("mod_audit", "audit-entries-lost", Server, V0_12, &["lost"], "entries could not be stored: how many, of which types, first and last time"),
-    event("mod_audit", "audit-queried", Administrator, V0_12, &["query"], "an administrator read the log: by which way, with which filter, how many entries"),
-    event("mod_audit", "audit-exported", Administrator, V0_12, &["query"], "the same, but to a file or in a format for programs"),
+    event("mod_audit", "audit-queried", Administrator, V0_12, &["query"], "an administrator read the log: who, by which way, with which filter, how many entries").housekeeping(),
+    event("mod_audit", "audit-exported", Administrator, V0_12, &["query"], "the same, but to a file or in a format for programs").housekeeping(),
 ];
 
 /// Returns the type of this name, or `None` if it is not in the registry.
@@ -141,6 +150,12 @@ pub fn find(name: &str) -> Option<&'static EventType> {
 #[must_use]
 pub fn cause_of(name: &str) -> Option<Cause> {
     find(name).map(|event| event.cause)
+}
+
+/// Whether entries of this type tell of the upkeep of the log itself, see [`EventType::housekeeping`].
+#[must_use]
+pub fn is_housekeeping(name: &str) -> bool {
+    find(name).is_some_and(|event| event.housekeeping)
 }
 
 /// The kinds of actors that an entry's `<actor/>` may have.
@@ -162,11 +177,12 @@ pub const UNKNOWN_ACTOR: &str = "unknown";
 pub fn listing<'a>(class_of: impl Fn(&str) -> &'a str) -> String {
     let rows = EVENT_TYPES.iter().map(|event| {
         let since = if event.since == V0_12 { String::new() } else { format!(" (since Prosody {})", event.since) };
+        let hidden = if event.housekeeping { "; shown only if it is asked for" } else { "" };
         [
             event.name.to_owned(),
             class_of(event.name).to_owned(),
             event.module.to_owned(),
-            format!("{}{since}", event.meaning.replace('`', "")),
+            format!("{}{hidden}{since}", event.meaning.replace('`', "")),
         ]
     });
     let titles = ["EVENT", "CLASS", "MODULE", "RECORDED WHEN"].map(ToOwned::to_owned);
@@ -212,6 +228,13 @@ mod tests {
     }
 
     #[test]
+    fn only_readings_and_removals_are_housekeeping() {
+        let names: Vec<&str> = EVENT_TYPES.iter().filter(|event| event.housekeeping).map(|event| event.name).collect();
+        assert_eq!(names, ["audit-pruned", "audit-queried", "audit-exported"]);
+        assert!(is_housekeeping("audit-queried") && !is_housekeeping("audit-entries-lost") && !is_housekeeping("x"));
+    }
+
+    #[test]
     fn the_listing_has_a_line_for_each_type() {
         let text = listing(|name| if name == "s2s-refused" { "failures" } else { "events" });
         assert_eq!(text.lines().count(), EVENT_TYPES.len() + 1);
@@ -220,6 +243,7 @@ mod tests {
             let words: Vec<&str> = line.split_whitespace().take(3).collect();
             assert_eq!(words, [event.name, if event.name == "s2s-refused" { "failures" } else { "events" }, event.module]);
             assert_eq!(line.contains("since Prosody 13.0"), event.since == V13_0, "{line}");
+            assert_eq!(line.contains("only if it is asked for"), event.housekeeping, "{line}");
         }
     }
 }

@@ -28,6 +28,25 @@ describe("reading", function ()
 		assert.same({ 1, 2 }, { shown, damaged });
 	end);
 
+	it("counts the upkeep of the log apart, whichever way it is read", function ()
+		local log = new_log();
+		for _, event_type in ipairs { "t", "audit-queried", "t", "audit-pruned", "audit-options-changed" } do
+			log.audit("example.com", nil, "mod_test", event_type);
+		end
+		local function result(...)
+			local read = log:read(function () end, ...);
+			return { read.shown, read.hidden };
+		end
+		assert.same({ 3, 2 }, result());
+		assert.same({ 5, 0 }, result("--all"));
+		assert.same({ 2, 0 }, result("--type=audit-queried,audit-pruned"));
+		assert.same({ 2, 1 }, result("--limit=2"));
+		assert.same({ 3, 2 }, result("--stats"));
+		local asked = core.command({ host }, noon).asked;
+		local cells, read = log.log.cells(asked, { "event" });
+		assert.same({ 3, 2 }, { #cells, read.hidden });
+	end);
+
 	it("reads only the entries of a page, on a driver that finds times by bisection", function ()
 		local log = new_log();
 		local find, rows_read = log.store.find, 0;

@@ -103,7 +103,7 @@ server.each_series(describe, pending, function (series)
 
 		for _, format in ipairs(formats) do
 			it("are what receivers of "..format.." take", function ()
-				local status, text, err = prosody:ctl("mod_audit", "--format", format, host);
+				local status, text, err = prosody:ctl("mod_audit", "--all", "--format", format, host);
 				assert.equal(0, status, err);
 				local file = prosody.folder.."/log."..format;
 				process.write(file, text);

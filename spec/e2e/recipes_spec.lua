@@ -48,9 +48,9 @@ setup(function ()
 	records("registration-refused", { ip = "203.0.113.10"; condition = "not-authorized" });
 	prosody:eval("flush_audit_log()");
 	local status, err;
-	status, syslog_text, err = prosody:ctl("mod_audit", "--oldest-first", "--format", "syslog", host);
+	status, syslog_text, err = prosody:ctl("mod_audit", "--all", "--oldest-first", "--format", "syslog", host);
 	assert.same({ 0, "" }, { status, err });
-	status, json_text, err = prosody:ctl("mod_audit", "--oldest-first", "--format", "json", host);
+	status, json_text, err = prosody:ctl("mod_audit", "--all", "--oldest-first", "--format", "json", host);
 	assert.same({ 0, "" }, { status, err });
 	for _, name in ipairs({ "198.51.100.66", "198.51.100.67" }) do
 		assert.is_truthy(json_text:find(name, 1, true) and syslog_text:find(name, 1, true), json_text);

@@ -27,6 +27,7 @@ pub(super) struct Arguments {
     output: Option<String>,
     report: Option<String>,
     stats: bool,
+    all: bool,
     no_colour: bool,
     pub(super) host_data: bool,
     pub(super) action: Option<&'static str>,
@@ -50,7 +51,8 @@ impl Arguments {
             }
             "since" => self.since = Some(read(flag, value)?),
             "until" => self.until = Some(read(flag, value)?),
-            "type" => filter.types.extend(words(flag, value)?.map(Pattern::new)),
+            "type" => read_types(filter, flag, value)?,
+            "all" => self.all = true,
             "user" => self.users.extend(words(flag, value)?.map(ToOwned::to_owned)),
             "ip" => read_addresses(filter, flag, value)?,
             "source" => filter.sources.extend(words(flag, value)?.map(Pattern::new)),
@@ -125,6 +127,7 @@ impl Arguments {
         show.output = self.output.or(self.report);
         let filter = &mut show.request.filter;
         (filter.since, filter.until) = (since, until);
+        filter.hides_housekeeping = !self.all;
         for user in &self.users {
             filter.users.push(Pattern::new(&read_user(user, &host, names)?));
         }
@@ -175,6 +178,18 @@ fn words<'a>(flag: &Flag, value: &'a str) -> Result<impl Iterator<Item = &'a str
         return Err(UsageError(format!("--{} is empty", flag.name)));
     }
     Ok(words())
+}
+
+/// Types that are wanted, and types behind a `!` that are not.
+fn read_types(filter: &mut Filter, flag: &Flag, value: &str) -> Result<(), UsageError> {
+    for word in words(flag, value)? {
+        match word.strip_prefix('!') {
+            Some("") => return Err(UsageError(format!("--{} has a ! without an event type behind it", flag.name))),
+            Some(excluded) => filter.excluded_types.push(Pattern::new(excluded)),
+            None => filter.types.push(Pattern::new(word)),
+        }
+    }
+    Ok(())
 }
 
 fn read_addresses(filter: &mut Filter, flag: &Flag, value: &str) -> Result<(), UsageError> {

@@ -84,7 +84,7 @@ const fn negatable(name: &'static str, group: Group, meaning: &'static str) -> F
 pub const FLAGS: &[Flag] = &[
     takes("since", "TIME", Filter, "not before this time: 2d, 36h, 2026-11-24, 2026-11-24T18:00, 2026-11-24T18:00:00+01:00"),
     takes("until", "TIME", Filter, "before this time; a date alone means midnight"),
-    takes("type", "TYPE,…", Filter, "event types, such as authentication-failure or user-*"),
+    takes("type", "TYPE,…", Filter, "event types, such as authentication-failure or user-*; with a ! before it, all but these"),
     takes("user", "USER,…", Filter, "accounts of the host, or whole JIDs; * stands for any characters"),
     takes("ip", "ADDRESS,…", Filter, "addresses or networks, such as 203.0.113.7 or 2001:db8::/32; a stored network matches if it overlaps"),
     takes("source", "MODULE,…", Filter, "the modules that recorded, such as mod_audit_auth"),
@@ -94,6 +94,7 @@ pub const FLAGS: &[Flag] = &[
     takes("class", "CLASS,…", Filter, "retention classes"),
     takes("text", "TEXT", Filter, "a text anywhere in the entry, in upper or lower case"),
     negatable("global", Filter, "only events of the whole host; --no-global hides them"),
+    switch("all", Filter, "also entries about who read the log and what was removed from it; without this, only --type shows them"),
     takes("limit", "N", Page, "at most N entries"),
     takes("after", "ID", Page, "only entries after the one with this id: the next page"),
     switch("oldest-first", Page, "the oldest entries first, instead of the newest"),

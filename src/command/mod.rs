@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn flags_become_a_filter() {
-        let line = "--since 2d --until 2026-11-24T10:00 --zone +02:00 --type new-client,user-* --ip 203.0.113.7,2001:db8::/32 --source mod_audit \
+        let line = "--since 2d --until 2026-11-24T10:00 --zone +02:00 --type new-client,user-*,!user-deleted --ip 203.0.113.7,2001:db8::/32 --source mod_audit \
             --client abc --country IT,de --actor nurse@* --class failures --text Foo --oldest-first --utc example.com";
         let filter = show(line).request.filter;
         let wanted = Filter {
@@ -266,6 +266,8 @@ mod tests {
             since: Some(NOON - 172_800.0),
             until: Some(NOON - 7_200.0),
             types: patterns(&["new-client", "user-*"]),
+            excluded_types: patterns(&["user-deleted"]),
+            hides_housekeeping: true,
             networks: vec![network("203.0.113.7").unwrap(), network("2001:db8::/32").unwrap()],
             sources: patterns(&["mod_audit"]),
             clients: patterns(&["abc"]),
@@ -284,6 +286,21 @@ mod tests {
         assert_eq!(show.asked, "--until=2026-11-24 --no-global");
         let show = self::show("--columns id,time example.com");
         assert_eq!(show.columns.chosen, Some(vec![Column::Id, Column::Time]));
+    }
+
+    #[test]
+    fn the_upkeep_of_the_log_is_shown_if_it_is_asked_for() {
+        for (line, hidden) in [
+            ("example.com", true),
+            ("--stats example.com", true),
+            ("--type !new-client example.com", true),
+            ("--type audit-* example.com", false),
+            ("--all example.com", false),
+            ("--all --type !new-client example.com", false),
+        ] {
+            assert_eq!(show(line).request.filter.hides("audit-queried"), hidden, "{line}");
+        }
+        assert_eq!(show("--type !audit-* --all example.com").asked, "--type=!audit-* --all");
     }
 
     #[test]
@@ -414,6 +431,7 @@ mod tests {
             "--ip 203.0.113 example.com",
             "--ip 203.0.113.7/33 example.com",
             "--type , example.com",
+            "--type user-*,! example.com",
             "--user a:b example.com",
             "--user @b example.com",
             "--actor a:b@c example.com",
@@ -472,6 +490,7 @@ mod tests {
             --ip 203.0.113 example.com              --ip has "203.0.113", which is not an address or a network such as 203.0.113.7 or 2001:db8::/32
             --ip 203.0.113.7/33 example.com         --ip has "203.0.113.7/33", which is not an address or a network such as 203.0.113.7 or 2001:db8::/32
             --type , example.com                    --type is empty
+            --type user-*,! example.com             --type has a ! without an event type behind it
             --user a:b example.com                  --user has "a:b", which is not the name of an account such as user or user@example.com
             --user @b example.com                   --user has "@b", which is not the name of an account such as user or user@example.com
             --actor a:b@c example.com               --actor has "a:b@c", which is not a JID such as user@example.com
@@ -530,7 +549,7 @@ mod tests {
             Which entries:
               --since TIME          not before this time: 2d, 36h, 2026-11-24, 2026-11-24T18:00, 2026-11-24T18:00:00+01:00
               --until TIME          before this time; a date alone means midnight
-              --type TYPE,…         event types, such as authentication-failure or user-*
+              --type TYPE,…         event types, such as authentication-failure or user-*; with a ! before it, all but these
               --user USER,…         accounts of the host, or whole JIDs; * stands for any characters
               --ip ADDRESS,…        addresses or networks, such as 203.0.113.7 or 2001:db8::/32; a stored network matches if it overlaps
               --source MODULE,…     the modules that recorded, such as mod_audit_auth
@@ -540,6 +559,7 @@ mod tests {
               --class CLASS,…       retention classes
               --text TEXT           a text anywhere in the entry, in upper or lower case
               --[no-]global         only events of the whole host; --no-global hides them
+              --all                 also entries about who read the log and what was removed from it; without this, only --type shows them
 
             How many of them:
               --limit N             at most N entries

@@ -7,6 +7,7 @@ pub mod position;
 use ipnet::IpNet;
 
 use crate::address;
+use crate::catalogue::is_housekeeping;
 use crate::entry::limits::HOST_WIDE;
 use crate::entry::xml::{Element, Node};
 use crate::entry::{Mention, Row, StoredEvent};
@@ -23,6 +24,10 @@ pub struct Filter {
     pub until: Option<f64>,
     /// Event types.
     pub types: Vec<Pattern>,
+    /// Event types that are not wanted.
+    pub excluded_types: Vec<Pattern>,
+    /// Whether entries about the upkeep of the log are hidden, unless `types` names them. See [`hides`](Self::hides).
+    pub hides_housekeeping: bool,
     /// Accounts, as bare JIDs.
     pub users: Vec<Pattern>,
     /// The host whose log it is. The first version of the community's module stored localparts only, which this completes.
@@ -96,6 +101,7 @@ impl Filter {
             && self.begins.as_ref().is_none_or(|begins| begins.admits(row, event))
             && self.global.is_none_or(|global| global == host_wide)
             && matches_any(&self.types, &event.kind)
+            && !self.excluded_types.iter().any(|pattern| pattern.matches(&event.kind))
             && (self.concerns(event) || self.is_of_name(event))
             && matches_any(&self.sources, &event.source)
             && has_match(&self.clients, event.client.as_deref())
@@ -103,6 +109,13 @@ impl Filter {
             && self.is_of_address(event)
             && self.is_of_actor(event)
             && self.text.as_ref().is_none_or(|text| Element::parse(&row.xml).is_ok_and(|entry| has_text(&entry, text)))
+    }
+
+    /// Whether an entry of this type is hidden, although it is wanted otherwise: it tells of the upkeep of the log, and was not asked
+    /// for. Such entries are counted, so that the reader knows of them.
+    #[must_use]
+    pub fn hides(&self, event_type: &str) -> bool {
+        self.hides_housekeeping && self.types.is_empty() && is_housekeeping(event_type)
     }
 
     fn concerns(&self, event: &StoredEvent) -> bool {
@@ -243,6 +256,9 @@ mod tests {
             (Filter { until: Some(NOON), ..host() }, false),
             (Filter { types: patterns(&["new-client", "authentication-*"]), ..host() }, true),
             (Filter { types: patterns(&["authentication"]), ..host() }, false),
+            (Filter { excluded_types: patterns(&["audit-*", "user-*"]), ..host() }, true),
+            (Filter { excluded_types: patterns(&["user-*", "*-failure"]), ..host() }, false),
+            (Filter { types: patterns(&["authentication-*"]), excluded_types: patterns(&["*-failure"]), ..host() }, false),
             (Filter { users: patterns(&["juliet@example.com"]), ..host() }, true),
             (Filter { users: patterns(&["romeo@example.com", "*t@example.com"]), ..host() }, true),
             (Filter { users: patterns(&["romeo@*"]), ..host() }, false),
@@ -273,6 +289,16 @@ mod tests {
         ] {
             assert_eq!(admits(&filter, &row()), wanted, "{filter:?}");
         }
+    }
+
+    #[test]
+    fn the_upkeep_of_the_log_is_hidden_unless_it_is_named() {
+        let filter = |types: &[&str]| Filter { types: patterns(types), hides_housekeeping: true, ..Filter::default() };
+        for (types, hidden) in [(&[][..], true), (&["audit-*"], false), (&["*"], false), (&["audit-queried", "user-*"], false)] {
+            assert_eq!(filter(types).hides("audit-queried"), hidden, "{types:?}");
+            assert!(!filter(types).hides("audit-options-changed") && !filter(types).hides("new-client"));
+        }
+        assert!(!Filter::default().hides("audit-queried"));
     }
 
     #[test]

@@ -215,7 +215,8 @@ impl Look {
             match StoredEvent::read(&row) {
                 Ok(event) => {
                     let wanted = wanted(&follower.request.filter, &row, event, task.class.as_deref(), &self.retention, self.now);
-                    self.held.extend(wanted.map(|event| (place, *event)));
+                    let shown = wanted.filter(|event| !follower.request.filter.hides(&event.kind));
+                    self.held.extend(shown.map(|event| (place, *event)));
                 }
                 Err(_) => self.damaged.add(1, || name_of(&task.from, Some(&row.key))),
             }
@@ -301,6 +302,11 @@ impl Steps for Look {
     fn take(&mut self) -> Vec<StoredEvent> {
         let count = self.found.len().min(LARGEST_PAGE);
         self.found.drain(..count).collect()
+    }
+
+    /// None: a look has no end at which their number could be told.
+    fn take_hidden(&mut self) -> Vec<StoredEvent> {
+        Vec::new()
     }
 
     fn is_taken(&self) -> bool {

@@ -59,6 +59,7 @@ pub struct Query {
     /// Since when entries wait in the journal.
     waiting_since: f64,
     found: VecDeque<StoredEvent>,
+    hidden: Vec<StoredEvent>,
     count: usize,
     last: Option<Position>,
     damaged: Damaged,
@@ -110,6 +111,7 @@ impl Query {
             met: HashSet::new(),
             waiting_since: waiting_since.map_or(f64::INFINITY, f64::floor),
             found: VecDeque::new(),
+            hidden: Vec::new(),
             count: 0,
             last: None,
             damaged: Damaged::default(),
@@ -259,6 +261,12 @@ impl Query {
         self.found.drain(..count).collect()
     }
 
+    /// The events that the filter hides ([`Filter::hides`]) and that were not taken yet. They come before the last event that was
+    /// found, so that their number does not depend on the size of pages.
+    pub fn take_hidden(&mut self) -> Vec<StoredEvent> {
+        std::mem::take(&mut self.hidden)
+    }
+
     /// Whether all events that are found were taken.
     #[must_use]
     pub fn is_taken(&self) -> bool {
@@ -300,6 +308,7 @@ impl Query {
                 continue;
             }
             match entry.content {
+                Content::Event(event) if self.request.filter.hides(&event.kind) => self.hidden.push(*event),
                 Content::Event(event) => {
                     self.found.push_back(*event);
                     self.count = self.count.saturating_add(1);

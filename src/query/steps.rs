@@ -18,6 +18,8 @@ pub trait Steps: std::fmt::Debug {
     fn moved(&mut self, page: &Page, users: Vec<String>);
     /// Events that are found, in order.
     fn take(&mut self) -> Vec<StoredEvent>;
+    /// Events that the filter hides, see [`Query::take_hidden`].
+    fn take_hidden(&mut self) -> Vec<StoredEvent>;
     /// Whether all events that are found were taken.
     fn is_taken(&self) -> bool;
     /// The entries that could not be read.
@@ -45,6 +47,10 @@ impl Steps for Query {
 
     fn take(&mut self) -> Vec<StoredEvent> {
         Self::take(self)
+    }
+
+    fn take_hidden(&mut self) -> Vec<StoredEvent> {
+        Self::take_hidden(self)
     }
 
     fn is_taken(&self) -> bool {

@@ -313,6 +313,36 @@ fn entries_in_the_journal_are_shown_once() {
 }
 
 #[test]
+fn the_upkeep_of_the_log_is_counted_apart_and_uses_up_no_limit() {
+    let mut store = Store::default();
+    let kinds = ["audit-queried", "a", "audit-pruned", "b", "audit-exported", "audit-options-changed", "audit-queried"];
+    let kind = |row: Row, kind: &str| Row { xml: row.xml.replacen(&format!("'t{}'", &row.key[1..]), &format!("'{kind}'"), 1), ..row };
+    for (number, name) in kinds.iter().enumerate() {
+        store.add(Some("@events.2026-11-24"), kind(row_with_id(number, NOON - 20.0 + number as f64, None), name));
+    }
+    // This one is in the store, too.
+    let journal = [kind(row_with_id(6, NOON - 14.0, None), "audit-queried")];
+    let hidden = |limit, types: &[&str]| {
+        let types = types.iter().map(|name| Pattern::new(name)).collect();
+        let request = Request { limit, ..filtered(|filter| (filter.hides_housekeeping, filter.types) = (true, types)) };
+        let (found, mut query, _) = store.read(request, Period::Never, &journal);
+        (found, query.take_hidden().into_iter().map(|event| event.kind).collect::<Vec<_>>())
+    };
+    let all = (vec!["audit-options-changed", "b", "a"], vec!["audit-queried", "audit-exported", "audit-pruned", "audit-queried"]);
+    for (limit, shown, passed) in [(None, 3, 4), (Some(1), 1, 1), (Some(2), 2, 2), (Some(3), 3, 3)] {
+        let (found, hidden) = hidden(limit, &[]);
+        assert_eq!((found, hidden), (own(&all.0[..shown]), own(&all.1[..passed])), "{limit:?}");
+    }
+    assert_eq!(hidden(Some(2), &["audit-*"]), (own(&["audit-queried", "audit-options-changed"]), Vec::new()));
+    // Whoever does not ask for it to be hidden gets all.
+    assert_eq!(store.read(self::all(), Period::Never, &journal).0.len(), kinds.len());
+}
+
+fn own(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
 fn a_day_is_only_opened_when_it_is_needed() {
     let days: Vec<String> = (10..=24).map(|day| format!("@events.2026-11-{day}")).collect();
     let rows: Vec<_> = days.iter().enumerate().map(|(n, day)| (Some(day.as_str()), n, NOON - DAY * (14 - n) as f64, None)).collect();
@@ -442,16 +472,18 @@ fn logs() -> impl Strategy<Value = (Store, Vec<Row>, Entries)> {
 fn requests() -> impl Strategy<Value = Request> {
     let range = (prop::option::of(0u32..6 * 86_400), prop::option::of(0u32..6 * 86_400));
     let who = (prop::option::of(any::<bool>()), 0usize..4);
-    (range, who, prop::option::of(0usize..200), any::<bool>(), 0usize..3, any::<bool>()).prop_map(
-        |((since, until), (global, users), limit, oldest_first, types, of_class)| {
+    (range, who, prop::option::of(0usize..200), any::<bool>(), (0usize..3, 0usize..3), any::<bool>()).prop_map(
+        |((since, until), (global, users), limit, oldest_first, (types, excluded), of_class)| {
             let users = [vec![], vec!["juliet@example.com"], vec!["*@example.com"], vec!["j*", "romeo@example.com"]][users].clone();
             let types = [vec![], vec!["*1*"], vec!["t1*", "t2*"]][types].clone();
+            let excluded_types = [vec![], vec!["*2*"], vec!["t10", "t3*"]][excluded].iter().map(|text| Pattern::new(text)).collect();
             let filter = Filter {
                 host: "example.com".to_owned(),
                 since: since.map(|ago| NOON - f64::from(ago)),
                 until: until.map(|ago| NOON - f64::from(ago)),
                 users: users.into_iter().map(Pattern::new).collect(),
                 types: types.into_iter().map(Pattern::new).collect(),
+                excluded_types,
                 classes: if of_class { vec![Pattern::new("fail*"), Pattern::new("events")] } else { vec![] },
                 global,
                 ..Filter::default()
@@ -478,6 +510,7 @@ fn naive(rows: &[(Option<String>, Row)], request: &Request, cutoff: f64) -> Vec<
                 && filter.global.is_none_or(|global| global == (with == "@"))
                 && (filter.users.is_empty() || with != "@" && filter.users.iter().any(|user| user.matches(with)))
                 && (filter.types.is_empty() || filter.types.iter().any(|wanted| wanted.matches(&kind)))
+                && !filter.excluded_types.iter().any(|excluded| excluded.matches(&kind))
                 && (filter.classes.is_empty() || filter.classes.iter().any(|wanted| wanted.matches(&class)))
         })
         .map(|(_, row)| (StoredEvent::read(row).unwrap().kind, Position::of(row)))

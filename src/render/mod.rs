@@ -40,6 +40,12 @@ pub trait Renderer: Send {
     /// The text of the next entries.
     fn entries(&mut self, events: &[StoredEvent]) -> String;
 
+    /// Takes note of entries that are hidden, as nobody asked for them. They are neither shown nor counted
+    /// like others.
+    fn note_hidden(&mut self, events: &[StoredEvent]) {
+        let _ = events;
+    }
+
     /// The text after the last entry. Most formats have none.
     fn end(&mut self) -> String {
         String::new()

@@ -86,7 +86,8 @@ fn query_fields() -> String {
 fn events() -> String {
     let rows = EVENT_TYPES.iter().map(|event| {
         let details: Vec<String> = event.details.iter().map(|detail| code(detail)).collect();
-        [code(event.name), code(event.module), event.meaning.to_owned(), event.since.to_string(), details.join(" ")]
+        let hidden = if event.housekeeping { "; shown only if it is asked for" } else { "" };
+        [code(event.name), code(event.module), format!("{}{hidden}", event.meaning), event.since.to_string(), details.join(" ")]
     });
     table(["Event type", "Module", "When", "Since Prosody", "Elements"], rows)
 }

@@ -55,10 +55,12 @@ local function page(state, title, columns, pause, change)
 		state.next = result.last;
 	end
 	table.insert(actions, "complete");
+	local hidden = readings.hidden(result.hidden);
 	local answer = {
 		status = #actions > 1 and "executing" or "completed"; actions = #actions > 1 and actions or nil;
 		other = result_form(title, columns, entries);
-		info = ("%d entries"):format(result.shown)..(#state.places > 1 and (" on page %d"):format(#state.places) or "");
+		info = ("%d entries"):format(result.shown)..(#state.places > 1 and (" on page %d"):format(#state.places) or "")
+			..(hidden and "; "..hidden or "");
 	};
 	if result.problem then
 		answer.warn = "The store can't be read now; what is shown still waits to be stored.";
@@ -99,6 +101,8 @@ for _, flag in ipairs(core.flags()) do
 	if flag.group == "filter" then
 		if flag.value then
 			table.insert(fields, { name = flag.name; type = "text-single"; label = flag.name..": "..flag.meaning });
+		elseif not flag.negatable then
+			table.insert(fields, { name = flag.name; type = "boolean"; label = flag.name..": "..flag.meaning; value = false });
 		else
 			table.insert(fields, {
 				name = flag.name; type = "list-single"; label = "events of the whole host"; value = "";
@@ -116,8 +120,8 @@ local function asked_of(host, values)
 	local arguments = { host, "--utc" };
 	for _, field in ipairs(fields) do
 		local value = values[field.name];
-		if field.name == "oldest-first" then
-			if value then table.insert(arguments, "--oldest-first"); end
+		if field.type == "boolean" then
+			if value then table.insert(arguments, "--"..field.name); end
 		elseif value == "only" and field.type == "list-single" then
 			table.insert(arguments, "--"..field.name);
 		elseif value == "none" and field.type == "list-single" then
@@ -211,7 +215,8 @@ return function (host_module)
 		for line in table.concat(text):gmatch("[^\n]*") do
 			form:text_tag("value", line);
 		end
-		return { status = "completed"; other = form:up(); info = ("%d entries"):format(result.shown) };
+		local hidden = readings.hidden(result.hidden);
+		return { status = "completed"; other = form:up(); info = ("%d entries"):format(result.shown)..(hidden and "; "..hidden or "") };
 	end
 
 	host_module:provides("adhoc", new_command(host_module, "Audit log", NODE.."log", log_handler, "admin"));

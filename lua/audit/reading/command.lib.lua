@@ -180,6 +180,11 @@ local function conclude(asked, result, problem)
 	elseif result.shown == 0 then
 		io.stderr:write("No audit events found.\n");
 	end
+	-- On standard error, so that every line of standard output is of an entry.
+	local hidden = readings.hidden(result.hidden);
+	if hidden then
+		io.stderr:write(hidden, "\n");
+	end
 	return 0;
 end
 

@@ -128,6 +128,13 @@ function readings.record(host, reading)
 	});
 end
 
+-- hidden(count) -> a line about the entries that a reading has passed over, as nobody asked for them | nil, if there are none
+function readings.hidden(count)
+	if count == 0 then return nil; end
+	return ("%d %s about who read the log and what was removed from it %s hidden; --all shows %s"):format(count,
+		count == 1 and "entry" or "entries", count == 1 and "is" or "are", count == 1 and "it" or "them");
+end
+
 local prune_lines = {
 	expired = "removed %d entries of class %s that have expired, from %s to %s";
 	limit = "removed %d entries of class %s beyond its limit, from %s to %s";

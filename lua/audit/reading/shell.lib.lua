@@ -85,7 +85,9 @@ local function read(self, totals, ...)
 	elseif result.damaged > 0 then
 		return nil, ("%d damaged entries are not shown: %s"):format(result.damaged, result.places);
 	end
-	return true, ("%d entries"):format(result.shown)..(result.shown == asked.limit and result.last and "; older ones: --after="..result.last or "");
+	local hidden = readings.hidden(result.hidden);
+	return true, ("%d entries"):format(result.shown)..(hidden and "; "..hidden or "")
+		..(result.shown == asked.limit and result.last and "; older ones: --after="..result.last or "");
 end
 
 local commands = {};

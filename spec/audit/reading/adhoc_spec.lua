@@ -62,6 +62,20 @@ describe("the ad-hoc command", function ()
 		assert.is_truthy(tostring(last):find(from, 1, true));
 	end);
 
+	it("hides the log of readings, and says how much, unless it is asked for", function ()
+		record(2);
+		local _, state = submit("log");
+		submit("log", { type = "thing" }, "next", state);
+		_, state = submit("log");
+		local answer = submit("log", {}, "next", state);
+		assert.equal("2 entries; 1 entry about who read the log and what was removed from it is hidden; --all shows it", answer.info);
+		_, state = submit("log");
+		answer = submit("log", { all = "1" }, "next", state);
+		assert.same({ "4 entries", "audit-queried" }, { answer.info, rows(answer)[1].event });
+		_, state = submit("summary");
+		assert.matches("^2 entries; 3 entries about", submit("summary", {}, "complete", state).info);
+	end);
+
 	it("for entries goes to the next page and back, and ends", function ()
 		record(5);
 		local _, state = submit("log");

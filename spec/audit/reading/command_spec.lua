@@ -71,6 +71,19 @@ describe("prosodyctl mod_audit", function ()
 		assert.equal("", err);
 	end);
 
+	it("says how many entries are hidden, on standard error", function ()
+		host:load("audit").module:audit(nil, "audit-queried");
+		assert.equal(0, run(host.name, "--utc"));
+		local hidden = "1 entry about who read the log and what was removed from it is hidden; --all shows it\n";
+		assert.same({ "", "No audit events found.\n"..hidden }, { out, err });
+		assert.equal(0, run(host.name, "--utc", "--stats"));
+		assert.equal("No audit events found.\n"..hidden, err);
+		assert.equal(0, run(host.name, "--utc", "--all", "--format=json"));
+		assert.is_truthy(out:find("audit-queried", 1, true) and err == "", err);
+		assert.equal(0, run(host.name, "--utc", "--type=!audit-*"));
+		assert.equal("No audit events found.\n", err);
+	end);
+
 	it("writes a new file, and nothing to standard output", function ()
 		host:load("audit").module:audit(nil, "test-event");
 		local path = require "support.process".new_folder("command").."/log.json";

@@ -138,6 +138,16 @@ describe("the log for other modules", function ()
 			end
 		end);
 
+		it("without those about readings, unless they are asked for", function ()
+			host:load("audit").module:audit(nil, "audit-queried");
+			local all = "third-happened second-event first-event";
+			assert.equal(all, (types {}));
+			assert.equal(all, (types { all = false }));
+			assert.equal("audit-queried "..all, (types { all = true }));
+			assert.equal("audit-queried", (types { types = "audit-*" }));
+			assert.equal("third-happened", (types { types = { "!*-event" } }));
+		end);
+
 		it("by times in fractions of a second, though entries have whole seconds", function ()
 			local when = host.appended[1].when;
 			assert.equal("first-event", (types { types = "first-event", ["until"] = when + 0.5 }));

@@ -32,6 +32,12 @@ describe("a reading", function ()
 		assert.same({ "prosodyctl", "--user=romeo --limit=5", "3", "root" }, { attr.through, attr.filter, attr.entries, attr.by });
 	end);
 
+	it("tells how many entries are hidden, if any are", function ()
+		assert.is_nil(readings.hidden(0));
+		assert.equal("1 entry about who read the log and what was removed from it is hidden; --all shows it", readings.hidden(1));
+		assert.matches("^3 entries .* are hidden; %-%-all shows them$", readings.hidden(3));
+	end);
+
 	it("that leaves the terminal is an export, with its format and file", function ()
 		readings.record(host.name, { through = "prosodyctl", entries = 3, exported = true, format = "csv", file = "/tmp/log.csv" });
 		local event_type, attr = query();

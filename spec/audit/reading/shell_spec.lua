@@ -51,7 +51,10 @@ describe("the shell's section audit", function ()
 	it("takes flags as text and as a table", function ()
 		record(5);
 		assert.matches("^2 entries; older ones: %-%-after=%x+%-", (select(2, run("show", host.name, "--limit=2"))));
-		assert.matches("^2 entries; older", (select(2, run("show", host.name, { limit = 2, utc = true }))));
+		-- The first reading is an entry, too, which is hidden.
+		assert.matches("^2 entries; 1 entry about .* is hidden; %-%-all shows it; older ones: %-%-after=%x+%-",
+			(select(2, run("show", host.name, { limit = 2, utc = true }))));
+		assert.matches("^2 entries; older", (select(2, run("show", host.name, { limit = 2, utc = true, all = true }))));
 		assert.same({ true, "5 entries" }, { run("show", host.name, { type = { "thing", "other" }, oldest_first = true }) });
 		assert.same({ true, "0 entries" }, { run("show", "user9@"..host.name) });
 	end);
@@ -65,6 +68,21 @@ describe("the shell's section audit", function ()
 		record(3);
 		assert.is_true((run("stats", host.name)));
 		assert.is_truthy(table.concat(printed, "\n"):find("thing%s+3"));
+	end);
+
+	it("hides the log of readings, and counts it, unless it is asked for", function ()
+		record(2);
+		run("show", host.name);
+		run("show", host.name, "--format=json");
+		local hidden = "2 entries; 2 entries about who read the log and what was removed from it are hidden; --all shows them";
+		assert.same({ true, hidden }, { run("show", host.name) });
+		assert.same({ true, "2 entries" }, { run("show", host.name, "--type=!audit-*") });
+		assert.same({ true, "4 entries" }, { run("show", host.name, "--type=audit-*") });
+		printed = {};
+		assert.is_true((run("stats", host.name)));
+		assert.is_nil(table.concat(printed):find("audit-", 1, true));
+		assert.is_true((run("stats", host.name, "--all")));
+		assert.is_truthy(table.concat(printed):find("audit-queried", 1, true));
 	end);
 
 	it("refuses flags that are for prosodyctl, by name", function ()

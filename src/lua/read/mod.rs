@@ -123,6 +123,7 @@ pub(crate) struct LuaQuery {
     query: Box<dyn Steps>,
     page: Option<Page>,
     shown: usize,
+    hidden: usize,
     seen_by: Option<Rc<RefCell<Follower>>>,
 }
 
@@ -139,7 +140,7 @@ impl LuaQuery {
     }
 
     fn of(query: impl Steps + 'static) -> Self {
-        Self { query: Box::new(query), page: None, shown: 0, seen_by: None }
+        Self { query: Box::new(query), page: None, shown: 0, hidden: 0, seen_by: None }
     }
 
     fn take(&mut self) -> Vec<StoredEvent> {
@@ -149,6 +150,13 @@ impl LuaQuery {
             let mut follower = follower.borrow_mut();
             events.iter().for_each(|event| follower.saw(event));
         }
+        events
+    }
+
+    /// Takes the events that the filter hides, and counts them.
+    fn take_hidden(&mut self) -> Vec<StoredEvent> {
+        let events = self.query.take_hidden();
+        self.hidden = self.hidden.saturating_add(events.len());
         events
     }
 }
@@ -198,16 +206,19 @@ impl LuaUserData for LuaQuery {
         methods.add_method_mut("cells", |_, this, names: Vec<String>| {
             let columns: Vec<Column> = names.iter().filter_map(|name| name.parse().ok()).collect();
             let cells = |event: StoredEvent| columns.iter().map(|column| column.text(&event, Zone::Utc)).collect::<Vec<_>>();
+            this.take_hidden();
             Ok(this.take().into_iter().map(cells).collect::<Vec<_>>())
         });
         // tables(host) -> list of events, each a table with the fields of the schema; takes the events that are found
         methods.add_method_mut("tables", |lua, this, host: String| {
+            this.take_hidden();
             this.take().iter().map(|event| fields_of(lua, event, &host)).collect::<LuaResult<Vec<_>>>()
         });
         // is_taken() -> whether all events that are found were taken
         methods.add_method("is_taken", |_, this, ()| Ok(this.query.is_taken()));
-        // shown() -> number of entries; damaged() -> number, text that says where the first are
+        // shown() -> number of entries; hidden() -> number of entries that are hidden unless they are asked for; damaged() -> number, text that says where the first are
         methods.add_method("shown", |_, this, ()| Ok(this.shown));
+        methods.add_method("hidden", |_, this, ()| Ok(this.hidden));
         methods.add_method("damaged", |_, this, ()| {
             let damaged = this.query.damaged();
             Ok((damaged.count, damaged.places.join("; ")))
@@ -250,6 +261,7 @@ impl LuaUserData for LuaRenderer {
                 }
                 events.reverse();
             }
+            this.0.note_hidden(&query.take_hidden());
             lua.create_string(this.0.entries(&events))
         });
         // ending() -> text; `end` is a keyword in Lua

@@ -144,7 +144,7 @@ local function new(context)
 		local function conclude()
 			local damaged, places = query:damaged();
 			return {
-				shown = query:shown(); damaged = damaged + waiting.damaged; places = places;
+				shown = query:shown(); hidden = query:hidden(); damaged = damaged + waiting.damaged; places = places;
 				last = query:last(); problem = problem;
 			};
 		end
@@ -153,8 +153,9 @@ local function new(context)
 	end
 
 	-- Reads what is asked for.
-	--   scan(asked, take, pause | nil, keeps | nil, following | nil) -> { shown =, damaged =, places = text, last = position | nil,
-	--     problem = message | nil: the store can't be read, but entries of the journal were }
+	--   scan(asked, take, pause | nil, keeps | nil, following | nil) -> { shown =, hidden = number of entries that are hidden unless
+	--     they are asked for, damaged =, places = text, last = position | nil, problem = message | nil: the store can't be read, but
+	--     entries of the journal were }
 	-- take(query) is called when there may be events to take from the query, and returns false to stop. pause() is called when the
 	-- loop was blocked for long enough. keeps: take() keeps the events until the end. following: the result of recorder.follower();
 	-- only entries are read that are new since the last look, oldest first, and none in the first look.
@@ -240,7 +241,7 @@ local function new(context)
 		end, view.pause, view.backwards, view.following);
 		if kept then
 			local text = writing:entries(kept, true);
-			result.shown = kept:shown();
+			result.shown, result.hidden = kept:shown(), kept:hidden();
 			put(text, result.shown);
 		end
 		if not view.writing then

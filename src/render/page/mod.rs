@@ -36,6 +36,9 @@ const NAMES: usize = 10;
 /// How many logins from new countries, and new clients, are listed.
 const ARRIVALS: usize = 10;
 
+/// The type of entries about what was removed.
+const PRUNED: &str = "audit-pruned";
+
 /// Collects entries, and writes the page at the end.
 #[derive(Debug)]
 pub struct Report {
@@ -57,6 +60,8 @@ pub struct Report {
     summaries: Recent,
     at_least: bool,
     prunings: Recent,
+    /// How many entries about the upkeep of the log were hidden.
+    hidden: u64,
     options: Recent,
     silences: Silences,
     newest: Recent,
@@ -85,6 +90,7 @@ impl Report {
             summaries: Recent::default(),
             at_least: false,
             prunings: Recent::default(),
+            hidden: 0,
             options: Recent::default(),
             silences: Silences::default(),
             newest: Recent::default(),
@@ -119,7 +125,7 @@ impl Report {
             "authentication-success" => self.travels.add(event),
             "new-client" => self.clients.add(event),
             "server-crashed" => self.crashes.add(event),
-            "audit-pruned" => self.prunings.add(event),
+            PRUNED => self.prunings.add(event),
             "audit-options-changed" | "audit-key-replaced" => self.options.add(event),
             "audit-entries-lost" => {
                 let lost = event.details.iter().find(|detail| detail.name == "lost").and_then(|lost| lost.attribute("count"));
@@ -264,7 +270,7 @@ impl Report {
     fn push_privileged(&self, page: &mut String) {
         page.push_str(
             "<section id=\"privileged\"><h2>Privileged actions</h2><p class=\"hint\">What only administrators can do, or what changes what \
-             somebody may do; readings of this log too.</p>\n",
+             somebody may do.</p>\n",
         );
         let table =
             Ranked { caption: "By kind", name: "Action", groups: &self.privileged, limit: 30, bars: "calm", nothing: "None in this time." };
@@ -294,9 +300,17 @@ impl Report {
 
     fn push_footer(&self, page: &mut String) {
         let (made, offset) = self.zone.show(self.made);
+        let hidden = match self.hidden {
+            0 => String::new(),
+            hidden => format!(
+                "<p>{} about who read the log and what was removed from it {} not counted; with <code>--all</code> they are.</p>",
+                counted(hidden, "entry", "entries"),
+                if hidden == 1 { "is" } else { "are" }
+            ),
+        };
         let _ = writeln!(
             page,
-            "<footer><p>Made {made} ({offset}) by prosody-audit {}.</p><p>Numbers count every event, also those that an entry sums up. \
+            "<footer><p>Made {made} ({offset}) by prosody-audit {}.</p>{hidden}<p>Numbers count every event, also those that an entry sums up. \
              Behind a number are its newest entries, {BEHIND} at most; <code>prosodyctl mod_audit</code> shows all of them.</p></footer>\n</body>\n</html>",
             env!("CARGO_PKG_VERSION")
         );
@@ -313,6 +327,12 @@ impl Renderer for Report {
             self.add(event);
         }
         String::new()
+    }
+
+    fn note_hidden(&mut self, events: &[StoredEvent]) {
+        self.hidden = self.hidden.saturating_add(events.len() as u64);
+        // What was removed tells how far the log can be relied on.
+        events.iter().filter(|event| event.kind == PRUNED).for_each(|event| self.prunings.add(event));
     }
 
     fn end(&mut self) -> String {
@@ -438,7 +458,7 @@ mod tests {
             New countries and clients What an account was not seen with before, within this report.
             Logins from another country None in this time.
             Clients used for the first time None in this time.
-            Privileged actions What only administrators can do, or what changes what somebody may do; readings of this log too.
+            Privileged actions What only administrators can do, or what changes what somebody may do.
             By kind None in this time.
             The log’s own health How far this log can be relied on, as the entries of this report tell.
             Nothing was lost Every event of this time could be stored. ✓
@@ -517,6 +537,25 @@ mod tests {
             ·
         "#]]
         .assert_eq(health);
+    }
+
+    #[test]
+    fn hidden_entries_are_not_counted_but_what_was_removed_is_told() {
+        let of = |kind: &str| {
+            sample::event(60.0, "events", None, &format!("<audit-event type='{kind}'><pruned class='failures'/></audit-event>"))
+        };
+        let mut page = Report::new("example.com", Zone::Utc, sample::NOON);
+        page.entries(&[of("new-client")]);
+        page.note_hidden(&[of("audit-queried"), of("audit-pruned")]);
+        let text = words(&page.end());
+        for line in [
+            "1 events\n",
+            "0 privileged actions\n",
+            "1 removal of expired entries",
+            "2 entries about who read the log and what was removed from it are not counted; with --all they are.",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
     }
 
     #[test]
