@@ -1,9 +1,12 @@
--- What an operator meets who reads the log for the first time: what is hidden.
+-- What an operator meets who reads the log for the first time: where files go, what is hidden, pipes.
 
+local json = require "dkjson";
+local lfs = require "lfs";
 local process = require "support.process";
 local server = require "support.server";
 
 local host = server.default_host;
+local FORMATS = { "table", "json", "csv", "xml", "ocsf", "ecs", "cef", "syslog" };
 
 -- Many entries, so that a pipe is full before all are written.
 local fill = [[
@@ -19,6 +22,11 @@ local function count(text, pattern)
 	return (select(2, text:gsub(pattern, "")));
 end
 
+-- The last line of a file of entries as JSON is the oldest.
+local function newest(text)
+	return (json.decode((text:match("^[^\n]+"))));
+end
+
 server.each_series(describe, pending, function (series)
 	local prosody;
 
@@ -32,6 +40,78 @@ server.each_series(describe, pending, function (series)
 	local function ctl(env, ...)
 		return prosody:ctl({ env = env, user = prosody.options.user }, "mod_audit", ...);
 	end
+
+	local function reading()
+		local _, out = prosody:ctl("mod_audit", "--type=audit-*", "--limit=1", "--format=json", host);
+		return newest(out);
+	end
+
+	describe("a file of prosodyctl mod_audit", function ()
+		after_each(server.stop_all);
+
+		it("is made where the caller is, and its place and size are told", function ()
+			start {};
+			local folder = process.new_folder("caller");
+			for name, arguments in pairs {
+				["log.jsonl"] = { host, "--output=log.jsonl", "--format=json" };
+				["stats.txt"] = { host, "--stats", "--output", "./stats.txt" };
+				["week.html"] = { host, "--report", "week.html" };
+			} do
+				local status, out, err = ctl({ PWD = folder }, table.unpack(arguments));
+				assert.same({ 0, "" }, { status, out }, err);
+				local path = folder.."/"..name;
+				local told, entries, bytes = err:match("Wrote ([^\n]+): (%d+) entries, ([%d,]+) bytes\n");
+				assert.same({ path, "3", tostring(#process.read(path)) }, { told, entries, ((bytes or ""):gsub(",", "")) }, err);
+				assert.equal(path, reading()["query.file"]);
+			end
+			for name in lfs.dir(prosody.data) do assert.is_nil(name:find("log.jsonl", 1, true) or name:find("week", 1, true), name); end
+		end);
+
+		it("is not made if it is not known where the caller is", function ()
+			start {};
+			for pwd, why in pairs { [false] = "PWD is not set", ["somewhere"] = "PWD is \"somewhere\"" } do
+				for _, flag in ipairs { "--output", "--report" } do
+					local status, out, err = ctl({ PWD = pwd }, flag, "log.txt", host);
+					assert.same({ 1, "", 1 }, { status, out, count(err, "\n") }, err);
+					assert.is_truthy(err:find(flag..": \"log.txt\" is relative", 1, true) and err:find(why, 1, true), err);
+				end
+			end
+			local path = process.new_folder("caller").."/log.txt";
+			assert.equal(0, (ctl({ PWD = false }, "--output", path, host)));
+			assert.is_truthy(lfs.attributes(path, "size") > 0);
+			for name in lfs.dir(prosody.data) do assert.is_nil(name:find("log.txt", 1, true), name); end
+		end);
+
+		it("that can't be made is an error that names the flag and the user who must be allowed to", function ()
+			local can, why = server.can_run_as("nobody");
+			if not can then return pending(why); end
+			start { user = "nobody" };
+			local folder = process.new_folder("caller"); -- which only the caller may open
+			for _, case in ipairs { { folder, "Permission denied" }, { folder.."/missing", "Permission denied" }, { "/missing", "No such file" } } do
+				for _, flag in ipairs { "--output", "--report" } do
+					local status, out, err = ctl({ PWD = case[1] }, flag, "log.txt", host);
+					assert.same({ 1, "", 1 }, { status, out, count(err, "\n") }, err);
+					assert.is_truthy(err:find(("%s: %s/log.txt: %s"):format(flag, case[1], case[2]), 1, true), err);
+					assert.is_truthy(err:find("prosodyctl runs as the user nobody", 1, true), err);
+				end
+			end
+			assert.same({ ".", ".." }, (function ()
+				local names = {};
+				for name in lfs.dir(folder) do table.insert(names, name); end
+				table.sort(names);
+				return names;
+			end)());
+		end);
+
+		it("of the name - is standard output", function ()
+			start {};
+			local status, out, err = ctl({ PWD = false }, "--output=-", "--format=json", "--all", host);
+			assert.same({ 0, 3, "" }, { status, count(out, "\n"), err });
+			status, out = ctl({ PWD = false }, "--report", "-", host);
+			assert.is_true(status == 0 and out:find("^<!DOCTYPE html>") ~= nil and out:find("</html>\n?$") ~= nil, out:sub(1, 200));
+			assert.same({ "report", nil }, { reading()["query.format"], reading()["query.file"] });
+		end);
+	end);
 
 	describe("the log of readings", function ()
 		after_each(server.stop_all);
@@ -101,6 +181,47 @@ server.each_series(describe, pending, function (series)
 			assert.is_truthy(process.wait_until(function () return child:output():find("at-last", 1, true); end, 10), child:output());
 			child:finish("INT");
 			assert.same({ 3, 0, 2 }, { count(child:output(), "\n"), count(child:output(), "audit%-"), count(child:output(), "\"thing%-") });
+		end);
+	end);
+
+	describe("a pipe whose reader goes away", function ()
+		lazy_setup(function () start({}, 2000); end);
+		lazy_teardown(server.stop_all);
+
+		-- `prosodyctl mod_audit … | READER` -> what the reader wrote, the status and standard error of prosodyctl, seconds
+		local function piped(reader, ...)
+			local command = process.quote_all { "lua5.4", prosody.program_folder.."/prosodyctl", "--config", prosody.config_file, "mod_audit", ... };
+			local env = { LUA_CPATH_5_4 = process.target.."/lua5.4/?.so;;"; LUA_PATH = false; LUA_PATH_5_4 = false };
+			local _, out, err = process.capture({ "sh", "-c", ("{ %s; echo \"status $?\" >&2; } | %s"):format(command, reader) }, { env = env });
+			return out, err;
+		end
+
+		for _, format in ipairs(FORMATS) do
+			it("is no error in the format "..format, function ()
+				local out, err = piped("head -1", "--format="..format, host);
+				assert.same({ 1, "status 0\n" }, { count(out, "\n"), err });
+			end);
+		end
+
+		it("is no error of totals, of a page, of help, nor if nothing is read at all", function ()
+			for _, arguments in ipairs { { "--stats", host }, { "--report=-", host }, { "--help" }, { "--events" } } do
+				assert.equal("status 0\n", (select(2, piped("true", table.unpack(arguments)))):match("[^\n]*\n$"));
+			end
+			local _, err = piped("true", "--format=json", host);
+			assert.equal("status 0\n", err);
+		end);
+
+		it("ends a reading that follows, although there is nothing new to write", function ()
+			for _, format in ipairs { "table", "json" } do
+				local out, err = piped("head -1", "--follow", "--limit=5", "--format="..format, host);
+				assert.same({ 1, "status 0\n" }, { count(out, "\n"), err });
+			end
+		end);
+
+		it("leaves an entry about the reading nevertheless", function ()
+			piped("head -1", "--format=json", "--type=thing-3", host);
+			local entry = reading();
+			assert.same({ "audit-exported", "--type=thing-3" }, { entry.type, entry["query.filter"] });
 		end);
 	end);
 end);

@@ -89,9 +89,9 @@ server.each_series(describe, pending, function (series)
 		end);
 
 		it("leaves an entry for each reading", function ()
-			local _, out = ask("show", host, "--type=audit-queried", "--text=thing-1", "--actor=admin-shell", "--limit=50");
-			assert.equal(2, count(out, "audit%-queried"), out);
-			assert.is_truthy(out:find("through=shell", 1, true), out);
+			local _, out = ask("show", host, "--type=audit-queried", "--text=thing-1", "--actor=admin-shell", "--limit=50", "--format=json");
+			assert.equal(2, count(out, "\"audit%-queried\""), out);
+			assert.equal(2, count(out, "\"query.through\":\"shell\""), out);
 		end);
 
 		it("lets others go first", function ()

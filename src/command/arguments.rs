@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::flags::{self, Flag, Group};
 use super::names::{read_actor, read_user};
+use super::output::Output;
 use super::pairs;
 use super::{Made, ShowCommand, Stringprep, UsageError};
 use crate::filter::pattern::Pattern;
@@ -124,7 +125,11 @@ impl Arguments {
             (true, None) => Made::Stats,
             (false, None) => Made::Entries,
         };
-        show.output = self.output.or(self.report);
+        show.output = match (&self.output, &self.report) {
+            (Some(file), _) => Output::of("output", file),
+            (None, Some(file)) => Output::of("report", file),
+            (None, None) => None,
+        };
         let filter = &mut show.request.filter;
         (filter.since, filter.until) = (since, until);
         filter.hides_housekeeping = !self.all;

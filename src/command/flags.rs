@@ -108,7 +108,7 @@ pub const FLAGS: &[Flag] = &[
     negatable("colour", View, "colours, on a terminal and unless NO_COLOR is set"),
     takes("format", "FORMAT", View, "the format, instead of a table"),
     switch("bom", View, "with --format csv: begin with a byte order mark, which Excel needs to recognise UTF-8"),
-    takes("output", "FILE", View, "write to a new file, which is created atomically"),
+    takes("output", "FILE", View, "write to a new file, which is created atomically; - is standard output"),
     switch("stats", View, "totals instead of entries: by type, account, network and country, and over time"),
     takes("report", "FILE", View, "the same as an HTML page, with the newest entries behind each number, in a new file"),
     switch("follow", View, "new entries as they are recorded, until you interrupt it"),

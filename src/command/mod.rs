@@ -5,6 +5,7 @@ pub mod flags;
 mod help;
 pub mod manual;
 mod names;
+pub mod output;
 mod pairs;
 
 use thiserror::Error;
@@ -19,6 +20,7 @@ pub(crate) use help::USAGE;
 pub use help::help;
 use names::read_target;
 pub use names::{Lowercase, Stringprep, nearest};
+use output::Output;
 
 /// What the command is to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,7 +66,7 @@ pub struct ShowCommand {
     /// What is made of the entries.
     pub made: Made,
     /// The file to write. `None` for standard output.
-    pub output: Option<String>,
+    pub output: Option<Output>,
     /// Whether to show new entries as they are recorded.
     pub follow: bool,
     /// Whether colours may be used.
@@ -280,8 +282,8 @@ mod tests {
         assert_eq!(filter, wanted);
         let show = show("--zone +02:00 --until 2026-11-24 --format json --output x.json --no-colour --no-global example.com");
         assert_eq!(
-            (show.request.filter.until, show.format, show.output.as_deref(), show.colour),
-            (Some(NOON - 50_400.0), Format::Json, Some("x.json"), false)
+            (show.request.filter.until, show.format, show.output, show.colour),
+            (Some(NOON - 50_400.0), Format::Json, Output::of("output", "x.json"), false)
         );
         assert_eq!(show.asked, "--until=2026-11-24 --no-global");
         let show = self::show("--columns id,time example.com");
@@ -531,9 +533,10 @@ mod tests {
         };
         assert_eq!(show("example.com").made, Made::Entries);
         let stats = show("--stats --output a.txt example.com");
-        assert_eq!((stats.made, stats.output.as_deref()), (Made::Stats, Some("a.txt")));
+        assert_eq!((stats.made, stats.output), (Made::Stats, Output::of("output", "a.txt")));
         let report = show("--report a.html --since 2d example.com");
-        assert_eq!((report.made, report.output.as_deref()), (Made::Report { at: 7.0 }, Some("a.html")));
+        assert_eq!((report.made, report.output), (Made::Report { at: 7.0 }, Output::of("report", "a.html")));
+        assert_eq!((show("--report - example.com").output, show("--output=- example.com").output), (None, None));
     }
 
     #[test]
@@ -578,7 +581,7 @@ mod tests {
               --[no-]colour         colours, on a terminal and unless NO_COLOR is set
               --format FORMAT       the format, instead of a table: table, json, csv, xml, ocsf, ecs, cef, syslog
               --bom                 with --format csv: begin with a byte order mark, which Excel needs to recognise UTF-8
-              --output FILE         write to a new file, which is created atomically
+              --output FILE         write to a new file, which is created atomically; - is standard output
               --stats               totals instead of entries: by type, account, network and country, and over time
               --report FILE         the same as an HTML page, with the newest entries behind each number, in a new file
               --follow              new entries as they are recorded, until you interrupt it

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::IsTerminal as _;
 
 use mlua::prelude::*;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::NAMESPACE;
 use crate::address::hash_key::{HashKey, HashKeyError};
@@ -56,6 +57,7 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     exports.set("help", lua.create_function(|_, ()| Ok(help()))?)?;
     exports.set("exit_on_interrupt", lua.create_function(|_, ()| Ok(signals::exit_on_interrupt()))?)?;
     exports.set("is_terminal", lua.create_function(is_terminal)?)?;
+    exports.set("is_pipe_closed", lua.create_function(is_pipe_closed)?)?;
     exports.set("terminal_width", lua.create_function(|_, ()| Ok(terminal_width()))?)?;
     Ok(exports)
 }
@@ -254,6 +256,16 @@ fn is_terminal(_: &Lua, name: LuaString) -> LuaResult<bool> {
         b"stderr" => std::io::stderr().is_terminal(),
         _ => false,
     })
+}
+
+/// `is_pipe_closed() -> boolean`. Whether standard output is a pipe that nobody reads any more.
+#[allow(clippy::unnecessary_wraps)] // As mlua calls it.
+fn is_pipe_closed(_: &Lua, (): ()) -> LuaResult<bool> {
+    let stdout = std::io::stdout();
+    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let is_ready = poll(&mut polled, Some(&at_once)).is_ok_and(|count| count > 0);
+    Ok(is_ready && polled.iter().any(|stdout| stdout.revents().contains(PollFlags::ERR)))
 }
 
 /// The width of the terminal, in cells. Returns `None` if standard output is not a terminal. `COLUMNS` takes precedence, as in

@@ -10,7 +10,7 @@
 //! | `nearest(name, list of names) -> name \| nil` | the name that was meant |
 //! | `flags() -> list` | the flags of the command: name, value, negatable, meaning, group, list, field |
 //! | `writing(asked, width, coloured) -> writing` | entries in the format that was asked for |
-//! | `new_file(path) -> file \| nil, message` | a file that appears whole or not at all |
+//! | `new_file(asked) -> file \| nil, message` | the file to write, which is created atomically |
 //! | `help() -> text` | the help of that command |
 //! | `event_types() -> list` | the registry of event types: name, module, meaning, since, details |
 //! | `shell_line(line, hosts, commands) -> text` | a line of Prosody's shell, without what is secret in it |
@@ -22,6 +22,7 @@
 //! | `written_elsewhere(now, uptime, folders, files) -> time \| nil` | when something was written last that is not ours |
 //! | `others_can_read(path) -> boolean` | whether other users of the machine can read a file, or the files in a folder |
 //! | `is_terminal("stdout" \| "stderr") -> boolean` | whether that is a terminal |
+//! | `is_pipe_closed() -> boolean` | whether standard output is a pipe that nobody reads any more |
 //! | `exit_on_interrupt() -> boolean` | lets Ctrl-C end the process |
 //! | `version` | the version of this library |
 

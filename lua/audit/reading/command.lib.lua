@@ -112,14 +112,15 @@ local function state_of_server(host)
 end
 
 -- Records the reading in the log. Only the server writes to its store; if it is stopped, we do.
-local function record(asked, shown, exported)
+local function record(asked, shown, file)
 	local reading = {
-		through = "prosodyctl"; filter = asked.asked; entries = shown; exported = exported; format = asked.format; file = asked.output;
+		through = "prosodyctl"; filter = asked.asked; entries = shown; exported = file ~= nil or asked.format ~= "table";
+		format = asked.format; file = file and file.path;
 		by = os.getenv("SUDO_USER") or os.getenv("USER") or os.getenv("LOGNAME");
 	};
 	local state = state_of_server(asked.host);
 	if state == "reachable" then
-		reading.action, reading.host, reading.exported = "record", asked.host, exported and "true" or nil;
+		reading.action, reading.host, reading.exported = "record", asked.host, reading.exported and "true" or nil;
 		reading.entries = ("%d"):format(shown);
 		local ok, problem, was_sent = link.ask(reading);
 		if not ok then
@@ -155,14 +156,18 @@ local function new_progress()
 	return progress;
 end
 
--- Writes without a buffer, so that a failure is known at once.
+-- The number of the error that says that nobody reads a pipe any more.
+local EPIPE = 32;
+
+-- Writes without a buffer, so that a failure is known at once: true | nil, message. Without a message nobody reads any more, as in
+-- `… | head`. That is no failure.
 local function to_stdout(text)
-	local ok, problem = io.stdout:write(text);
+	local ok, problem, number = io.stdout:write(text);
 	if ok then
-		ok, problem = io.stdout:flush();
+		ok, problem, number = io.stdout:flush();
 	end
 	if not ok then
-		return nil, "Standard output can't be written: "..tostring(problem);
+		return nil, number ~= EPIPE and "Standard output can't be written: "..tostring(problem) or nil;
 	end
 	return true;
 end
@@ -190,10 +195,10 @@ end
 
 local function show(asked)
 	local file, problem;
-	if asked.output then
-		file, problem = core.new_file(asked.output);
+	if asked.has_output then
+		file, problem = core.new_file(asked);
 		if not file then
-			return fail("--output: %s", problem);
+			return fail("%s", problem);
 		end
 	end
 	local write = file and function (text) return file:write(text); end or to_stdout;
@@ -209,18 +214,23 @@ local function show(asked)
 		each_page = progress and progress.each;
 	});
 	if progress then progress.done(); end
+	local size;
 	if file then
 		if problem or result.problem then
 			file:discard();
 		else
-			local _;
-			_, problem = file:finish();
+			size, problem = file:finish();
 		end
-		problem = problem and "--output: "..problem;
 	end
-	local status = conclude(asked, result, problem);
-	if not problem and not result.problem then
-		record(asked, result.shown, file ~= nil or asked.format ~= "table");
+	-- If the reader of a pipe has gone, there is nobody to report to.
+	local is_gone = result.stopped and not problem and not result.problem;
+	local status = is_gone and 0 or conclude(asked, result, problem);
+	if size then
+		io.stderr:write(("Wrote %s: %d %s, %s\n"):format(file.path, result.shown, result.shown == 1 and "entry" or "entries", size));
+	end
+	-- What went to standard output may have been read, even if not all of it could be written.
+	if size or not file and (result.shown > 0 or not problem and not result.problem) then
+		record(asked, result.shown, file);
 	end
 	return status;
 end
@@ -229,21 +239,29 @@ local function follow(asked)
 	local coloured = core.is_terminal("stdout") and (os.getenv("NO_COLOR") or "") == "";
 	local writing = core.writing(asked, core.terminal_width(), coloured);
 	local problem;
+	local is_gone = false;
 	local function out(text)
 		local ok;
 		ok, problem = to_stdout(text);
-		return ok and true or false;
+		is_gone = not ok;
+		return not is_gone;
 	end
 	local following, result = audit_log.follower(asked);
 	if asked.limit and not result.problem then
 		result = audit_log.read(asked, out, { backwards = true; writing = writing; saw = following });
 	end
-	record(asked, asked.limit and result.shown or 0, false);
-	while not problem and not result.problem do
+	record(asked, asked.limit and result.shown or 0);
+	-- A pipe that is closed is noticed also if there is nothing new to write.
+	while not is_gone and not result.problem and not core.is_pipe_closed() do
 		result = audit_log.read(asked, out, { writing = writing; following = following });
-		socket.sleep(LOOK_AGAIN);
+		if not is_gone then
+			socket.sleep(LOOK_AGAIN);
+		end
 	end
-	return conclude(asked, result, problem);
+	if problem or result.problem then
+		return conclude(asked, result, problem);
+	end
+	return 0;
 end
 
 local function prune(names, trust_clock)

@@ -10,11 +10,13 @@ require "core.configmanager".set("*", "log", {});
 local real_io, real_print = io, print;
 
 describe("prosodyctl mod_audit", function ()
-	local host, out, err;
+	local host, out, err, refusal;
 
 	before_each(function ()
 		host = module_api.host();
 		host:load("audit");
+		-- What standard output says to a write.
+		refusal = nil;
 	end);
 
 	-- Runs the command: its exit status. out and err are what it wrote.
@@ -22,13 +24,14 @@ describe("prosodyctl mod_audit", function ()
 		local function sink(list)
 			return {
 				write = function (self, ...)
+					if refusal and list.is_stdout then return nil, table.unpack(refusal); end
 					for i = 1, select("#", ...) do table.insert(list, (select(i, ...))); end
 					return self;
 				end;
 				flush = function (self) return self; end;
 			};
 		end
-		local printed, complained = {}, {};
+		local printed, complained = { is_stdout = true }, {};
 		_G.io = setmetatable({ stdout = sink(printed), stderr = sink(complained) }, { __index = real_io });
 		_G.print = function (text) table.insert(printed, tostring(text).."\n"); end
 		local ok, status = pcall(require "core.modulemanager".get_module("*", "audit").module.command, { ... });
@@ -84,12 +87,25 @@ describe("prosodyctl mod_audit", function ()
 		assert.equal("No audit events found.\n", err);
 	end);
 
+	it("is silent if nobody reads a pipe any more, and fails if it can't be written", function ()
+		host:load("audit").module:audit(nil, "test-event");
+		host:load("audit").module:audit(nil, "audit-queried");
+		refusal = { "Broken pipe", 32 };
+		for _, flag in ipairs { "--format=json", "--format=table", "--format=csv", "--stats", "--report=-", "--oldest-first" } do
+			assert.same({ 0, "" }, { run(host.name, flag), err }, flag);
+		end
+		refusal = { "No space left on device", 28 };
+		assert.same({ 1, "Standard output can't be written: No space left on device\n" }, { run(host.name), err });
+	end);
+
 	it("writes a new file, and nothing to standard output", function ()
 		host:load("audit").module:audit(nil, "test-event");
 		local path = require "support.process".new_folder("command").."/log.json";
 		assert.equal(0, run(host.name, "--output="..path, "--format=json"));
 		assert.equal("", out);
-		assert.is_truthy(require "support.process".read(path):find("test-event", 1, true));
+		local content = require "support.process".read(path);
+		assert.is_truthy(content:find("test-event", 1, true));
+		assert.equal(("Wrote %s: 1 entry, %d bytes\n"):format(path, #content), err);
 		-- An existing file is not replaced.
 		assert.equal(1, run(host.name, "--output="..path, "--format=json"));
 		assert.is_truthy(err:find(path, 1, true), err);

@@ -25,7 +25,8 @@ impl LuaUserData for LuaRequest {
     fn add_fields<F: LuaUserDataFields<Self>>(fields: &mut F) {
         fields.add_field_method_get("host", |_, this| Ok(this.0.host.clone()));
         fields.add_field_method_get("limit", |_, this| Ok(this.0.request.limit));
-        fields.add_field_method_get("output", |_, this| Ok(this.0.output.clone()));
+        // Whether a file is to be written.
+        fields.add_field_method_get("has_output", |_, this| Ok(this.0.output.is_some()));
         fields.add_field_method_get("follow", |_, this| Ok(this.0.follow));
         // The request, as flags.
         fields.add_field_method_get("asked", |_, this| Ok(this.0.asked.clone()));

@@ -1,47 +1,85 @@
-//! `--output`: a file that is created atomically.
+//! `--output` and `--report`: a file that is created atomically.
 
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mlua::prelude::*;
 
-use crate::file::new_file::NewFile;
+use super::LuaRequest;
+use crate::command::output::Output;
+use crate::file::new_file::{NewFile, OutputError};
+use crate::file::ownership::own_name;
 use crate::lua::signals;
+use crate::render::totals::tally::grouped;
 
-/// `new_file(path) -> file | nil, message`
-pub(crate) fn new_file(lua: &Lua, path: LuaString) -> LuaResult<(Option<LuaAnyUserData>, Option<String>)> {
-    match NewFile::create(Path::new(OsStr::from_bytes(&path.as_bytes()))) {
-        Ok(file) => Ok((Some(lua.create_userdata(Output(Some(file)))?), None)),
-        Err(error) => Ok((None, Some(error.to_string()))),
+/// `new_file(asked) -> file | nil, message`. Begins the file that `asked` names, which may be relative to the folder of the caller.
+pub(crate) fn new_file(lua: &Lua, asked: LuaUserDataRef<LuaRequest>) -> LuaResult<(Option<LuaAnyUserData>, Option<String>)> {
+    let Some(output) = &asked.0.output else { return Ok((None, Some("no file is to be written".to_owned()))) };
+    let caller = std::env::var_os("PWD").map(PathBuf::from);
+    let path = match output.path(caller.as_deref()) {
+        Ok(path) => path,
+        Err(error) => return Ok((None, Some(error.to_string()))),
+    };
+    match NewFile::create(&path) {
+        Ok(file) => Ok((Some(lua.create_userdata(LuaFile { file: Some(file), path, output: output.clone(), size: 0 })?), None)),
+        Err(error) => Ok((None, Some(not_made(output, &error)))),
+    }
+}
+
+fn not_made(output: &Output, error: &OutputError) -> String {
+    match error {
+        OutputError::Io { .. } => output.not_made(&error.to_string(), &own_name().unwrap_or_else(|| "that owns this process".to_owned())),
+        OutputError::Exists(_) | OutputError::Stopped(_) => output.problem(&error.to_string()),
     }
 }
 
 /// A file that is being written.
-pub(crate) struct Output(Option<NewFile>);
+pub(crate) struct LuaFile {
+    /// `None` if it is finished.
+    file: Option<NewFile>,
+    path: PathBuf,
+    output: Output,
+    /// How many bytes were written.
+    size: u64,
+}
 
-impl LuaUserData for Output {
+impl LuaFile {
+    /// What a call returns.
+    fn result<T>(&self, done: Option<Result<T, OutputError>>) -> (Option<T>, Option<String>) {
+        match done {
+            Some(Ok(value)) => (Some(value), None),
+            Some(Err(error)) => (None, Some(self.output.problem(&error.to_string()))),
+            None => (None, Some(self.output.problem("the file is finished"))),
+        }
+    }
+}
+
+impl LuaUserData for LuaFile {
+    fn add_fields<F: LuaUserDataFields<Self>>(fields: &mut F) {
+        fields.add_field_method_get("path", |lua, this| lua.create_string(bytes_of(&this.path)));
+    }
+
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // write(text) -> true | nil, message
         methods.add_method_mut("write", |_, this, text: LuaString| {
-            Ok(match this.0.as_mut().map(|file| file.write(&text.as_bytes())) {
-                Some(Ok(())) => (Some(true), None),
-                Some(Err(error)) => (None, Some(error.to_string())),
-                None => (None, Some("the file is finished".to_owned())),
-            })
+            let text = text.as_bytes();
+            this.size = this.size.saturating_add(text.len() as u64);
+            let done = this.file.as_mut().map(|file| file.write(&text).map(|()| true));
+            Ok(this.result(done))
         });
-        // finish() -> true | nil, message: gives the file its name; discard(): removes it
+        // finish() -> "12,345 bytes" | nil, message: gives the file its name; discard(): removes it
         methods.add_method_mut("finish", |_, this, ()| {
-            let finish = |file: NewFile| signals::held_back(|is_told| file.finish(is_told));
-            Ok(match this.0.take().map(finish) {
-                Some(Ok(())) => (Some(true), None),
-                Some(Err(error)) => (None, Some(error.to_string())),
-                None => (None, Some("the file is finished".to_owned())),
-            })
+            let size = format!("{} {}", grouped(this.size), if this.size == 1 { "byte" } else { "bytes" });
+            let done = this.file.take().map(|file| signals::held_back(|is_told| file.finish(is_told)).map(|()| size));
+            Ok(this.result(done))
         });
         methods.add_method_mut("discard", |_, this, ()| {
-            this.0 = None;
+            this.file = None;
             Ok(())
         });
     }
+}
+
+fn bytes_of(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
 }
