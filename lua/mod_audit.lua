@@ -384,8 +384,12 @@ if in_server then
 			if not audited_hosts[attr.host] then
 				return nil, "mod_audit is not loaded on "..tostring(attr.host);
 			end
-			attr.actor = { kind = "admin-shell" };
-			return readings.record(attr.host, attr);
+			-- Anybody who can open the socket can send any name.
+			local known_sources = { login = "login"; environment = "environment" };
+			return readings.record(attr.host, {
+				through = "prosodyctl"; filter = attr.filter; entries = attr.entries; exported = attr.exported; format = attr.format;
+				file = attr.file; by = attr.by; by_source = known_sources[attr.by_source]; claimed = true; actor = { kind = "admin-shell" };
+			});
 		end;
 	};
 end

@@ -1,7 +1,8 @@
--- What an operator meets who reads the log for the first time: where files go, what is hidden, pipes.
+-- What an operator meets who reads the log for the first time: where files go, who is recorded as reader, what is hidden, pipes.
 
 local json = require "dkjson";
 local lfs = require "lfs";
+local dump = require "support.dump";
 local process = require "support.process";
 local server = require "support.server";
 
@@ -110,6 +111,63 @@ server.each_series(describe, pending, function (series)
 			status, out = ctl({ PWD = false }, "--report", "-", host);
 			assert.is_true(status == 0 and out:find("^<!DOCTYPE html>") ~= nil and out:find("</html>\n?$") ~= nil, out:sub(1, 200));
 			assert.same({ "report", nil }, { reading()["query.format"], reading()["query.file"] });
+		end);
+	end);
+
+	describe("who reads the log", function ()
+		after_each(server.stop_all);
+
+		local function who()
+			local entry = reading();
+			return { entry["query.by"], entry["query.by-source"], entry["query.claimed"] };
+		end
+
+		local environments = {
+			{ { SUDO_USER = "alice"; USER = "root"; LOGNAME = "root" }, "alice" };
+			{ { SUDO_USER = false; USER = "bob"; LOGNAME = "bob" }, "bob" };
+			{ { SUDO_USER = false; USER = false; LOGNAME = false } };
+		};
+
+		-- As a login of the user number 1 would.
+		local function ctl_of_login(...)
+			local command = { "sh", "-c", "echo 1 > /proc/self/loginuid && exec \"$@\"", "sh", "lua5.4", prosody.program_folder.."/prosodyctl",
+				"--config", prosody.config_file, "mod_audit", ... };
+			return process.capture(command, { env = { LUA_CPATH_5_4 = process.target.."/lua5.4/?.so;;"; LUA_PATH = false; LUA_PATH_5_4 = false;
+				SUDO_USER = "mallory" } });
+		end
+
+		local function has_login()
+			return (process.read("/proc/self/loginuid") or ""):match("^%d+") ~= "4294967295";
+		end
+
+		it("is a claim if it is taken from the environment, and unknown otherwise", function ()
+			if has_login() then return pending("these tests run in a login, which comes before the environment"); end
+			start {};
+			for _, state in ipairs { "runs", "stopped" } do
+				if state == "stopped" then prosody:stop(); end
+				for _, case in ipairs(environments) do
+					assert.equal(0, (ctl(case[1], host)));
+					assert.same(case[2] and { case[2], "environment", "true" } or { "unknown" }, who(), state);
+				end
+			end
+		end);
+
+		it("is what the kernel remembers of the login, which is a claim only on the way through the admin socket", function ()
+			local may_set = process.capture { "sh", "-c", "echo 1 > /proc/self/loginuid" } == 0;
+			if has_login() or not may_set then return pending("the login uid can't be set here"); end
+			start {};
+			assert.equal(0, (ctl_of_login(host)));
+			assert.same({ "daemon", "login", "true" }, who());
+			prosody:stop();
+			assert.equal(0, (ctl_of_login(host)));
+			assert.same({ "daemon", "login" }, who());
+		end);
+
+		it("is unknown in the shell", function ()
+			start {};
+			prosody:shell(("audit:show(%q)"):format(host));
+			assert.same({ "unknown" }, who());
+			assert.equal("unknown", dump.of_type(prosody, host, "audit-queried")[1]:child("query").attr.by);
 		end);
 	end);
 

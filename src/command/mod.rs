@@ -7,6 +7,7 @@ pub mod manual;
 mod names;
 pub mod output;
 mod pairs;
+pub mod reader;
 
 use thiserror::Error;
 

@@ -10,10 +10,11 @@ use crate::NAMESPACE;
 use crate::address::hash_key::{HashKey, HashKeyError};
 use crate::archive::clock;
 use crate::catalogue::{ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
+use crate::command::reader::Reader;
 use crate::command::{Command, FLAGS, Flag, Group, Lowercase, Stringprep, help, nearest};
 use crate::entry::text::{Kind, ascii, clean, clean_jid, clean_name};
 use crate::entry::{limits, personal};
-use crate::file::Disk;
+use crate::file::{Disk, ownership};
 use crate::flood;
 use crate::lua::read::LuaRequest;
 use crate::lua::signals;
@@ -54,6 +55,7 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     exports.set("shows_field", lua.create_function(shows_field)?)?;
     exports.set("field_value", lua.create_function(redact_value)?)?;
     exports.set("flags", lua.create_function(flags)?)?;
+    exports.set("reader", lua.create_function(reader)?)?;
     exports.set("help", lua.create_function(|_, ()| Ok(help()))?)?;
     exports.set("exit_on_interrupt", lua.create_function(|_, ()| Ok(signals::exit_on_interrupt()))?)?;
     exports.set("is_terminal", lua.create_function(is_terminal)?)?;
@@ -256,6 +258,14 @@ fn is_terminal(_: &Lua, name: LuaString) -> LuaResult<bool> {
         b"stderr" => std::io::stderr().is_terminal(),
         _ => false,
     })
+}
+
+/// `reader() -> name, "login" | "environment" | nil`. Who runs this process, and how that is known.
+#[allow(clippy::unnecessary_wraps)] // As mlua calls it.
+fn reader(_: &Lua, (): ()) -> LuaResult<(String, Option<&'static str>)> {
+    let login_uid = std::fs::read_to_string("/proc/self/loginuid").ok();
+    let reader = Reader::find(login_uid.as_deref(), ownership::user_name, |name| std::env::var(name).ok());
+    Ok((reader.name, reader.source.name()))
 }
 
 /// `is_pipe_closed() -> boolean`. Whether standard output is a pipe that nobody reads any more.

@@ -9,6 +9,7 @@
 //! | `command(arguments, now) -> command \| nil, message` | the arguments of `prosodyctl mod_audit` |
 //! | `nearest(name, list of names) -> name \| nil` | the name that was meant |
 //! | `flags() -> list` | the flags of the command: name, value, negatable, meaning, group, list, field |
+//! | `reader() -> name, "login" \| "environment" \| nil` | who runs this process, and how that is known |
 //! | `writing(asked, width, coloured) -> writing` | entries in the format that was asked for |
 //! | `new_file(asked) -> file \| nil, message` | the file to write, which is created atomically |
 //! | `help() -> text` | the help of that command |

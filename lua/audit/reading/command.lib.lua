@@ -113,10 +113,10 @@ end
 
 -- Records the reading in the log. Only the server writes to its store; if it is stopped, we do.
 local function record(asked, shown, file)
+	local by, by_source = core.reader();
 	local reading = {
 		through = "prosodyctl"; filter = asked.asked; entries = shown; exported = file ~= nil or asked.format ~= "table";
-		format = asked.format; file = file and file.path;
-		by = os.getenv("SUDO_USER") or os.getenv("USER") or os.getenv("LOGNAME");
+		format = asked.format; file = file and file.path; by = by; by_source = by_source;
 	};
 	local state = state_of_server(asked.host);
 	if state == "reachable" then

@@ -115,11 +115,19 @@ end
 
 -- record(host, reading) -> the entry's id | nil, condition. Records who read the log, how, with which filter, and how many entries.
 -- reading = { through = "prosodyctl" | "shell" | "adhoc", filter = the flags, entries = number, exported = true if the entries were
--- written to a file or in a format for programs, format = | nil, file = | nil, by = name of an operator | nil, actor = | nil }
+-- written to a file or in a format for programs, format = | nil, file = | nil, by = name of the reader | nil, by_source = how that
+-- name is known: "login" | "environment" | nil, claimed = true if the name was only told to us, actor = | nil }
 function readings.record(host, reading)
 	local event_type = reading.exported and "audit-exported" or "audit-queried";
+	local by = reading.by;
+	-- A JID says who it is. It is better to record that somebody is unknown than nothing.
+	if not by and not (reading.actor and reading.actor.jid) then
+		by = "unknown";
+	end
+	local is_known = by ~= nil and by ~= "unknown";
 	local query = core.detail("query", {
-		through = reading.through; by = reading.by;
+		through = reading.through; by = by; ["by-source"] = is_known and reading.by_source or nil;
+		claimed = is_known and (reading.claimed or reading.by_source == "environment") and "true" or nil;
 		filter = stored(host, event_type, reading.filter);
 		entries = reading.entries; format = reading.format; file = stored(host, event_type, reading.file);
 	});

@@ -32,6 +32,24 @@ describe("a reading", function ()
 		assert.same({ "prosodyctl", "--user=romeo --limit=5", "3", "root" }, { attr.through, attr.filter, attr.entries, attr.by });
 	end);
 
+	it("says how it is known who reads, and what is only claimed", function ()
+		for _, case in ipairs {
+			{ { by = "alice", by_source = "login" }, { "alice", "login", nil } };
+			{ { by = "alice", by_source = "login", claimed = true }, { "alice", "login", "true" } };
+			{ { by = "alice", by_source = "environment" }, { "alice", "environment", "true" } };
+			{ { by = "unknown", by_source = "login", claimed = true }, { "unknown", nil, nil } };
+			{ {}, { "unknown", nil, nil } };
+			{ { actor = { kind = "admin-shell" } }, { "unknown", nil, nil } };
+			-- The actor says who it is.
+			{ { actor = { kind = "adhoc", jid = "admin@example.com/phone" } }, { nil, nil, nil } };
+		} do
+			case[1].through, case[1].entries = "prosodyctl", 0;
+			assert.is_string(readings.record(host.name, case[1]));
+			local _, attr = query();
+			assert.same(case[2], { attr.by, attr["by-source"], attr.claimed });
+		end
+	end);
+
 	it("tells how many entries are hidden, if any are", function ()
 		assert.is_nil(readings.hidden(0));
 		assert.equal("1 entry about who read the log and what was removed from it is hidden; --all shows it", readings.hidden(1));

@@ -85,6 +85,12 @@ describe("the shell's section audit", function ()
 		assert.is_truthy(table.concat(printed):find("audit-queried", 1, true));
 	end);
 
+	it("records that the reader is unknown", function ()
+		run("show", host.name);
+		local query = host:entries()[1]:get_child("query", "xmpp:prosody.im/audit");
+		assert.same({ "unknown", nil, nil }, { query.attr.by, query.attr["by-source"], query.attr.claimed });
+	end);
+
 	it("refuses flags that are for prosodyctl, by name", function ()
 		for _, flag in ipairs { "--output=/tmp/x", "--report", "--follow", "--no-colour" } do
 			local ok, problem = run("show", host.name, flag);

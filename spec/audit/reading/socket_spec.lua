@@ -35,6 +35,15 @@ describe("a request of prosodyctl", function ()
 		assert.is_truthy(tostring(entry):find("kind='admin-shell'", 1, true));
 	end);
 
+	it("to record a reading is only a claim about who read, and comes from prosodyctl", function ()
+		for source, known in pairs { login = "login", environment = "environment", passport = false } do
+			request { action = "record", host = host.name, through = "shell", by = "alice", by_source = source, entries = "1" };
+			local entries = host:entries();
+			local query = entries[#entries]:get_child("query", NAMESPACE).attr;
+			assert.same({ "prosodyctl", "alice", known or nil, "true" }, { query.through, query.by, query["by-source"], query.claimed });
+		end
+	end);
+
 	it("for a host without the log, or for nothing that is known, is refused with the reason", function ()
 		assert.same({ "error", "mod_audit is not loaded on nowhere.test" }, { request { action = "record", host = "nowhere.test" } });
 		assert.same({ "error", "mod_audit is not loaded on it" }, { request { action = "prune", host = "nowhere.test" } });
