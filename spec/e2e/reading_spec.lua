@@ -1,4 +1,4 @@
--- What an operator meets who reads the log for the first time: where files go, who is recorded as reader, what is hidden, pipes.
+-- What an operator meets who reads the log for the first time: where files go, who is recorded as reader, what is hidden, pipes, help.
 
 local json = require "dkjson";
 local lfs = require "lfs";
@@ -281,5 +281,41 @@ server.each_series(describe, pending, function (series)
 			local entry = reading();
 			assert.same({ "audit-exported", "--type=thing-3" }, { entry.type, entry["query.filter"] });
 		end);
+	end);
+
+	describe("the shell's help", function ()
+		lazy_setup(function () start {}; end);
+		lazy_teardown(server.stop_all);
+
+		it("has words for each flag, and only flags that make sense", function ()
+			local _, out = prosody:shell(series == "0.12" and "audit:help()" or "help audit");
+			local show, stats = out:match("(audit[: ]show.*)(audit[: ]stats.*)");
+			assert.is_truthy(show, out);
+			assert.is_truthy(show:find("%-%-limit N +at most N entries"), out);
+			assert.is_truthy(stats:find("%-%-since TIME +not before this time"), out);
+			assert.equal(count(out, "%-%-all +also entries about who read"), 2, out);
+			for _, flag in ipairs { "output", "report", "follow", "prune", "host-data", "bom", "new-key" } do
+				assert.is_nil(out:find("--"..flag.." ", 1, true), out);
+			end
+			for _, flag in ipairs { "columns", "format" } do
+				assert.equal(1, count(out, "%-%-"..flag.." "), out);
+			end
+			-- Nothing is a flag without words.
+			for line in out:gmatch("[^\n]+") do
+				assert.is_nil(line:find("^[| ]*%-%-%a[%w-]* *$") or line:find("^[| ]*%-%-[%w-]+ <[%w_]+>[, .]*$"), line);
+			end
+		end);
+
+		if series ~= "0.12" then
+			it("is right: flags are taken as they are typed", function ()
+				local status, out, err, _ = prosody:ctl("shell", "audit", "show", host, "--limit", "2", "--type", "thing-1,thing-2", "--utc", "--no-show-ip");
+				assert.equal(0, status, err);
+				assert.same({ 2, 0 }, { count(out, "thing%-"), count(out, "ADDRESS") }, out);
+				_, out, err = prosody:ctl("shell", "audit", "show", host, "--limt", "2");
+				assert.is_truthy((out..err):find("Unknown flag \"--limt\"", 1, true), out..err);
+				_, out, err = prosody:ctl("shell", "audit", "show", host, "--output", "x");
+				assert.is_truthy((out..err):find("--output is for prosodyctl mod_audit", 1, true), out..err);
+			end);
+		end
 	end);
 end);

@@ -1,5 +1,7 @@
 //! The flags of the command: one table that drives reading, help, the README, the shell's flags and the ad-hoc form.
 
+use super::pairs;
+
 /// A flag of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flag {
@@ -11,6 +13,8 @@ pub struct Flag {
     pub negatable: bool,
     /// Its group.
     pub group: Group,
+    /// Whether it makes sense only in a process of its own. The server's shell does not take it.
+    pub needs_process: bool,
     /// What it does.
     pub meaning: &'static str,
 }
@@ -68,15 +72,29 @@ impl Flag {
 use Group::{Action, Filter, Page, View};
 
 const fn takes(name: &'static str, value: &'static str, group: Group, meaning: &'static str) -> Flag {
-    Flag { name, value: Some(value), negatable: false, group, meaning }
+    Flag { name, value: Some(value), negatable: false, group, needs_process: false, meaning }
 }
 
 const fn switch(name: &'static str, group: Group, meaning: &'static str) -> Flag {
-    Flag { name, value: None, negatable: false, group, meaning }
+    Flag { name, value: None, negatable: false, group, needs_process: false, meaning }
 }
 
 const fn negatable(name: &'static str, group: Group, meaning: &'static str) -> Flag {
-    Flag { name, value: None, negatable: true, group, meaning }
+    Flag { name, value: None, negatable: true, group, needs_process: false, meaning }
+}
+
+impl Flag {
+    const fn needs_process(self) -> Self {
+        Self { needs_process: true, ..self }
+    }
+
+    /// The flag with its value, as help shows it: `--limit N`, `--[no-]global`.
+    #[must_use]
+    pub fn usage(&self) -> String {
+        let no = if self.negatable { "[no-]" } else { "" };
+        let value = self.value.map(|value| format!(" {value}")).unwrap_or_default();
+        format!("--{no}{}{value}", self.name)
+    }
 }
 
 /// Every flag of the command, in the order of the help.
@@ -105,13 +123,13 @@ pub const FLAGS: &[Flag] = &[
     negatable("show-ip", View, "the column with the address"),
     negatable("show-location", View, "the column with the country"),
     negatable("show-note", View, "the column with everything else"),
-    negatable("colour", View, "colours, on a terminal and unless NO_COLOR is set"),
+    negatable("colour", View, "colours, on a terminal and unless NO_COLOR is set").needs_process(),
     takes("format", "FORMAT", View, "the format, instead of a table"),
-    switch("bom", View, "with --format csv: begin with a byte order mark, which Excel needs to recognise UTF-8"),
-    takes("output", "FILE", View, "write to a new file, which is created atomically; - is standard output"),
+    switch("bom", View, "with --format csv: begin with a byte order mark, which Excel needs to recognise UTF-8").needs_process(),
+    takes("output", "FILE", View, "write to a new file, which is created atomically; - is standard output").needs_process(),
     switch("stats", View, "totals instead of entries: by type, account, network and country, and over time"),
-    takes("report", "FILE", View, "the same as an HTML page, with the newest entries behind each number, in a new file"),
-    switch("follow", View, "new entries as they are recorded, until you interrupt it"),
+    takes("report", "FILE", View, "the same as an HTML page, with the newest entries behind each number, in a new file").needs_process(),
+    switch("follow", View, "new entries as they are recorded, until you interrupt it").needs_process(),
     switch("host-data", Action, "for a host that is not configured any more: read or prune what is left of its log"),
     switch("prune", Action, "remove what has expired, on one host or on all"),
     switch("trust-clock", Action, "with --prune: trust the clock, although it has jumped"),
@@ -124,4 +142,41 @@ pub const FLAGS: &[Flag] = &[
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Flag> {
     FLAGS.iter().find(|flag| flag.name == name)
+}
+
+/// The flags that make sense in a command of the server's shell that shows entries (`stats` is false) or totals.
+pub fn of_shell(stats: bool) -> impl Iterator<Item = &'static Flag> {
+    FLAGS.iter().filter(move |flag| {
+        let is_action = matches!(flag.group, Action) || flag.name == "stats";
+        !is_action && !flag.needs_process && !(stats && pairs::exclude_each_other("stats", flag.name))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(stats: bool) -> Vec<&'static str> {
+        of_shell(stats).map(|flag| flag.name).collect()
+    }
+
+    #[test]
+    fn a_command_of_the_shell_has_the_flags_that_make_sense_for_it() {
+        let show = names(false);
+        assert!(["since", "all", "limit", "columns", "show-ip", "format"].iter().all(|name| show.contains(name)), "{show:?}");
+        for name in ["output", "report", "follow", "colour", "bom", "stats", "prune", "help"] {
+            assert!(!show.contains(&name), "{name}");
+        }
+        let missing: Vec<_> = show.into_iter().filter(|name| !names(true).contains(name)).collect();
+        assert_eq!(missing, ["columns", "show-user", "show-ip", "show-location", "show-note", "format"]);
+    }
+
+    #[test]
+    fn usage_shows_the_value_and_the_opposite() {
+        let usage = |name| find(name).unwrap().usage();
+        assert_eq!(
+            (usage("limit"), usage("global"), usage("utc")),
+            ("--limit N".to_owned(), "--[no-]global".to_owned(), "--utc".to_owned())
+        );
+    }
 }

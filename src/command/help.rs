@@ -1,8 +1,9 @@
-//! The help text of the command.
+//! The help text of the command, and of the shell's commands.
 
 use std::fmt::Write as _;
 
-use super::FLAGS;
+use super::flags::of_shell;
+use super::{FLAGS, Flag};
 use crate::render::{columns, formats};
 
 /// The usage, before the list of flags.
@@ -24,22 +25,39 @@ pub fn help() -> String {
         if group.replace(flag.group) != Some(flag.group) {
             let _ = write!(help, "\n\n{}:", flag.group.heading());
         }
-        let mut name = format!("--{}", flag.name);
-        if let Some(value) = flag.value {
-            name = format!("{name} {value}");
-        } else if flag.negatable {
-            name = format!("--[no-]{}", flag.name);
-        }
-        let _ = write!(help, "\n  {name:<21} {}", flag.meaning);
-        match flag.name {
-            "columns" => {
-                let _ = write!(help, ":\n{:24}{}", "", columns::names());
-            }
-            "format" => {
-                let _ = write!(help, ": {}", formats::names());
-            }
-            _ => {}
-        }
+        let _ = write!(help, "\n  {}", line(flag, "  "));
     }
     help
+}
+
+/// The flags of the shell's command for entries, or for totals (`stats`). Each line begins with `indent`.
+#[must_use]
+pub fn shell_help(stats: bool, indent: &str) -> String {
+    of_shell(stats).map(|flag| format!("{indent}{}", line(flag, indent))).collect::<Vec<_>>().join("\n")
+}
+
+/// What is said of a flag. `indent` is what its line begins with.
+fn line(flag: &Flag, indent: &str) -> String {
+    let more = match flag.name {
+        "columns" => format!(":\n{indent}{:22}{}", "", columns::names()),
+        "format" => format!(": {}", formats::names()),
+        _ => String::new(),
+    };
+    format!("{:<21} {}{more}", flag.usage(), flag.meaning)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_of_the_shell_is_told_its_flags_in_the_same_words() {
+        let (help, show) = (help(), shell_help(false, "    "));
+        let lines: Vec<&str> = show.lines().map(|line| line.strip_prefix("    ").unwrap()).collect();
+        assert!(lines.len() > of_shell(false).count(), "the columns have a line of their own");
+        for line in lines {
+            assert!(help.lines().any(|other| other.strip_prefix("  ") == Some(line)), "{line}");
+        }
+        assert_eq!(shell_help(true, "").lines().count(), of_shell(true).count());
+    }
 }

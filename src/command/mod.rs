@@ -18,7 +18,7 @@ use crate::time::zone::Zone;
 use arguments::{Arguments, quote, read_flag};
 pub use flags::{FLAGS, Flag, Group};
 pub(crate) use help::USAGE;
-pub use help::help;
+pub use help::{help, shell_help};
 use names::read_target;
 pub use names::{Lowercase, Stringprep, nearest};
 use output::Output;

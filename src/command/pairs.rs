@@ -27,6 +27,12 @@ const WITHOUT: &[(&str, &str, &str, &str)] = &[
     ("report", "oldest-first", "limit", "statistics have no order; with --limit, the order determines which entries are counted"),
 ];
 
+/// Whether two flags never go together.
+pub(super) fn exclude_each_other(one: &str, other: &str) -> bool {
+    let excludes = |one: &str, other: &str| APART.iter().any(|(name, others, _)| *name == one && others.contains(&other));
+    excludes(one, other) || excludes(other, one)
+}
+
 /// Why flags can't be combined, for the first such pair. `given` has the names of all flags, and `format` only if it is not the
 /// table.
 pub(super) fn refusal(given: &[&str]) -> Option<String> {

@@ -11,7 +11,7 @@ use crate::address::hash_key::{HashKey, HashKeyError};
 use crate::archive::clock;
 use crate::catalogue::{ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
 use crate::command::reader::Reader;
-use crate::command::{Command, FLAGS, Flag, Group, Lowercase, Stringprep, help, nearest};
+use crate::command::{Command, FLAGS, Flag, Group, Lowercase, Stringprep, help, nearest, shell_help};
 use crate::entry::text::{Kind, ascii, clean, clean_jid, clean_name};
 use crate::entry::{limits, personal};
 use crate::file::{Disk, ownership};
@@ -55,6 +55,7 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     exports.set("shows_field", lua.create_function(shows_field)?)?;
     exports.set("field_value", lua.create_function(redact_value)?)?;
     exports.set("flags", lua.create_function(flags)?)?;
+    exports.set("shell_help", lua.create_function(|_, (stats, indent): (bool, String)| Ok(shell_help(stats, &indent)))?)?;
     exports.set("reader", lua.create_function(reader)?)?;
     exports.set("help", lua.create_function(|_, ()| Ok(help()))?)?;
     exports.set("exit_on_interrupt", lua.create_function(|_, ()| Ok(signals::exit_on_interrupt()))?)?;
@@ -184,7 +185,7 @@ fn read_command(
     Ok((Some(result), None))
 }
 
-/// `flags() -> list of { name, value | nil, negatable, meaning, group = "filter" | "page" | "view" | "action", list, field | nil }`. `list` is
+/// `flags() -> list of { name, value | nil, negatable, needs_process, meaning, group = "filter" | "page" | "view" | "action", list, field | nil }`. `list` is
 /// whether the value is a list. A flag with a field is also a field of a query of another module.
 fn flags(lua: &Lua, (): ()) -> LuaResult<Vec<LuaTable>> {
     let table = |flag: &Flag| {
@@ -192,6 +193,7 @@ fn flags(lua: &Lua, (): ()) -> LuaResult<Vec<LuaTable>> {
         table.set("name", flag.name)?;
         table.set("value", flag.value)?;
         table.set("negatable", flag.negatable)?;
+        table.set("needs_process", flag.needs_process)?;
         table.set("meaning", flag.meaning)?;
         let group = match flag.group {
             Group::Filter => "filter",

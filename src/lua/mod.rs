@@ -8,7 +8,8 @@
 //! | `option(name, value) -> boolean or seconds, message \| nil` | an option that a module reads; the message says that the value is refused |
 //! | `command(arguments, now) -> command \| nil, message` | the arguments of `prosodyctl mod_audit` |
 //! | `nearest(name, list of names) -> name \| nil` | the name that was meant |
-//! | `flags() -> list` | the flags of the command: name, value, negatable, meaning, group, list, field |
+//! | `flags() -> list` | the flags of the command: name, value, negatable, needs_process, meaning, group, list, field |
+//! | `shell_help(stats, indent) -> text` | the flags of the shell's command for entries, or for totals |
 //! | `reader() -> name, "login" \| "environment" \| nil` | who runs this process, and how that is known |
 //! | `writing(asked, width, coloured) -> writing` | entries in the format that was asked for |
 //! | `new_file(asked) -> file \| nil, message` | the file to write, which is created atomically |

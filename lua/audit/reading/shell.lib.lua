@@ -13,7 +13,10 @@ local hosts = prosody.hosts;
 local LIMIT = 100;
 
 -- Flags that make sense only in a process of its own.
-local not_here = { output = true; report = true; follow = true; colour = true };
+local not_here = {};
+for _, flag in ipairs(core.flags()) do
+	not_here[flag.name] = flag.needs_process or nil;
+end
 
 -- arguments_of(target, ...) -> the arguments of the command. Flags are given as { since = "2d", type = { "a", "b" }, global = false }
 -- or as "--since=2d", …
@@ -51,7 +54,8 @@ local function read(self, totals, ...)
 	if totals then table.insert(list, "--stats"); end
 	for _, argument in ipairs(list) do
 		local name = tostring(argument):match("^%-%-([^=]+)");
-		if name and not_here[name:gsub("^no[-_]", "")] then
+		name = name and name:gsub("_", "-");
+		if name and (not_here[name] or not_here[name:gsub("^no%-", "")]) then
 			return nil, "--"..name.." is for prosodyctl mod_audit";
 		end
 	end
@@ -125,45 +129,23 @@ local help = {
 	prune = "Remove entries that have expired";
 };
 
--- The shell of Prosody 13 reads flags itself, and needs a list of them.
-local function flags_of_shell()
-	local spec = { value_params = {}; array_params = {}; kv_params = {} };
-	for _, flag in ipairs(core.flags()) do
-		local name = flag.name:gsub("%-", "_");
-		if flag.group == "action" or not_here[flag.name] then --luacheck: ignore 542
-			-- The shell refuses flags that it does not know.
-		elseif not flag.value then
-			spec.kv_params[name] = true;
-		elseif flag.list then
-			spec.array_params[name] = true;
-		else
-			spec.value_params[name] = true;
-		end
+-- What a command does, and the flags that it takes, in words.
+local function describe(name)
+	if name == "prune" then
+		return help.prune;
 	end
-	return spec;
-end
-
-local function describe_flags()
-	local lines = {};
-	for _, flag in ipairs(core.flags()) do
-		if flag.group ~= "action" and not not_here[flag.name] then
-			table.insert(lines, ("  --%s%s%s  %s"):format(flag.negatable and "[no-]" or "", flag.name, flag.value and " "..flag.value or "", flag.meaning));
-		end
-	end
-	return table.concat(lines, "\n");
+	return help[name].."\n\n    Flags:\n"..core.shell_help(name == "stats", "      ");
 end
 
 if module.may then
-	for name, description in pairs(help) do
-		local reads = name ~= "prune";
+	for name in pairs(help) do
 		module:add_item("shell-command", {
 			section = "audit";
 			section_desc = "Read the audit log";
 			name = name;
-			desc = description;
-			help = reads and description..".\n\n"..describe_flags() or nil;
-			args = { { name = reads and "target" or "host"; type = "string" } };
-			flags = reads and flags_of_shell() or nil;
+			-- The shell's own list of flags has no words about them, so it gets none. It passes them on as they were typed.
+			desc = describe(name);
+			args = { { name = name == "prune" and "host" or "target"; type = "string" } };
 			handler = commands[name];
 		});
 	end
@@ -173,9 +155,9 @@ else
 	function commands:help()
 		for _, name in ipairs { "show", "stats", "prune" } do
 			self.session.print(("audit:%s(\"%s\"%s) - %s"):format(name, name == "prune" and "example.com" or "user@example.com",
-				name == "prune" and "" or ", \"--since=2d\", …", help[name]));
+				name == "prune" and "" or ", \"--since=2d\", …", describe(name)));
+			self.session.print("");
 		end
-		self.session.print(describe_flags());
 		return true;
 	end
 	env.audit = commands;

@@ -56,6 +56,8 @@ describe("the shell's section audit", function ()
 			(select(2, run("show", host.name, { limit = 2, utc = true }))));
 		assert.matches("^2 entries; older", (select(2, run("show", host.name, { limit = 2, utc = true, all = true }))));
 		assert.same({ true, "5 entries" }, { run("show", host.name, { type = { "thing", "other" }, oldest_first = true }) });
+		-- As the shell of 13 passes on what was typed.
+		assert.same({ true, "5 entries" }, { run("show", host.name, "--type", "thing,other", "--oldest-first") });
 		assert.same({ true, "0 entries" }, { run("show", "user9@"..host.name) });
 	end);
 
@@ -68,6 +70,33 @@ describe("the shell's section audit", function ()
 		record(3);
 		assert.is_true((run("stats", host.name)));
 		assert.is_truthy(table.concat(printed, "\n"):find("thing%s+3"));
+	end);
+
+	it("describes each command with the flags that it takes, in words", function ()
+		local function help(name)
+			local global = require "core.modulemanager".get_module("*", "audit").module;
+			for _, item in ipairs(module.may and global:get_host_items("shell-command") or {}) do
+				if item.section == "audit" and item.name == name then
+					assert.is_nil(item.flags);
+					return item.desc;
+				end
+			end
+			run("help");
+			local all = table.concat(printed, "\n");
+			local from = assert(all:find("audit:"..name.."(", 1, true), all);
+			return all:sub(from, (all:find("audit:", from + 1, true) or 0) - 1);
+		end
+		local show, stats, prune = help("show"), help("stats"), help("prune");
+		for _, text in ipairs { show, stats } do
+			assert.is_truthy(text:find("%-%-limit N +at most N entries\n"), text);
+			assert.is_truthy(text:find("%-%-%[no%-%]global +only events of the whole host"), text);
+			for _, name in ipairs { "output", "report", "follow", "colour", "bom", "stats", "prune", "help" } do
+				assert.is_nil(text:find("--"..name.." ", 1, true) or text:find("]"..name.." ", 1, true), name);
+			end
+		end
+		assert.is_truthy(show:find("--columns A,B", 1, true) and show:find("--format FORMAT", 1, true), show);
+		assert.is_nil(stats:find("--columns", 1, true) or stats:find("--format", 1, true) or stats:find("show-ip", 1, true), stats);
+		assert.is_nil(prune:find("--", 1, true), prune);
 	end);
 
 	it("hides the log of readings, and counts it, unless it is asked for", function ()
@@ -92,7 +121,7 @@ describe("the shell's section audit", function ()
 	end);
 
 	it("refuses flags that are for prosodyctl, by name", function ()
-		for _, flag in ipairs { "--output=/tmp/x", "--report", "--follow", "--no-colour" } do
+		for _, flag in ipairs { "--output=/tmp/x", "--report", "--follow", "--no-colour", "--no_colour", "--bom" } do
 			local ok, problem = run("show", host.name, flag);
 			assert.is_nil(ok);
 			assert.is_truthy(problem:find(" is for prosodyctl mod_audit", 1, true), problem);
