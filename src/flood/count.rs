@@ -61,6 +61,8 @@ pub(super) struct Count {
     restored: bool,
     /// Whether the previous process may have stored the summary.
     offered: bool,
+    /// The times of the first and last event in that summary, in UNIX seconds. It must stay as it is, also if the clock jumps.
+    told: Option<(f64, f64)>,
 }
 
 impl Count {
@@ -82,6 +84,7 @@ impl Count {
             samples: Vec::new(),
             restored: false,
             offered: false,
+            told: None,
         }
     }
 
@@ -110,6 +113,7 @@ impl Count {
             samples: samples.map(|sample| SeenSample { hash: 0, sample, address: None }).collect(),
             restored: true,
             offered: id.is_some(),
+            told: id.map(|_| (summary.first, summary.last)),
         })
     }
 
@@ -250,6 +254,7 @@ impl Count {
             PeerOrigin::Stored(remote_ip, location) => (remote_ip.clone(), location.clone()),
             PeerOrigin::Address(None) | PeerOrigin::Various => (None, None),
         };
+        let (first, last) = self.told.unwrap_or((self.first + offset, self.last + offset));
         let ((accounts, more_accounts), (networks, more_networks)) = (self.accounts.number(), self.networks.number());
         let samples = self.samples.iter().map(|seen| {
             let network = seen.address.map_or_else(|| seen.sample.network.clone(), |address| describe(address, Part::NetworkAlone).0);
@@ -280,8 +285,8 @@ impl Count {
             remote_ip,
             location,
             count: self.number,
-            first: self.first + offset,
-            last: self.last + offset,
+            first,
+            last,
             accounts,
             networks,
             at_least: self.restored,

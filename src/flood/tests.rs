@@ -981,9 +981,12 @@ fn a_summary_that_may_be_stored_keeps_its_id_and_one_that_failed_gets_another() 
     for n in 0..5000 {
         next.fail(&format!("user{n}@example.com"), "203.0.113.80");
     }
+    // The clock is set back meanwhile. Under another time the store would not be known to have the summary.
+    next.control.set_clock(61.0, UNIX - 86_400.0);
     let again = next.control.due(HOST, 61.0, true, &describe, new_id);
     let offered: Vec<&FloodSummary> = again.iter().filter(|summary| summary.offered).collect();
     assert_eq!((offered.len(), &offered[0].id, offered[0].count), (1, &first[0].id, 3));
+    assert_eq!((offered[0].first, offered[0].last), (first[0].first, first[0].last));
     next.control.settle(HOST, 0);
     let third = next.control.due(HOST, 61.0, true, &describe, new_id);
     let id_of = |list: &[FloodSummary], offered| list.iter().find(|summary| summary.offered == offered).unwrap().id.clone();
