@@ -196,8 +196,7 @@ bench-query: ## Measure reading a log of a million entries on every store, with 
 
 bench-render: ## Measure showing entries in each format, without a store: entries per second, memory
 	$(need_cargo)
-	@"$(CARGO)" build --quiet --release --no-default-features --example render
-	@target/release/examples/render bench
+	@"$(CARGO)" run --quiet --release --no-default-features --example render -- bench
 
 soak-crash: ## Kill servers at random moments, 200 times on each store and series (an hour and more)
 	$(need_cargo)

@@ -108,9 +108,7 @@ impl Arguments {
         let zone = show.zone;
         let resolve = |moment: Option<Moment>| moment.map(|moment| moment.resolve(now, zone));
         let (since, until) = (resolve(self.since), resolve(self.until));
-        if let (Some(since), Some(until)) = (since, until)
-            && since >= until
-        {
+        if let Some((since, until)) = since.zip(until).filter(|(since, until)| since >= until) {
             let shown = |time| zone.show(time).0;
             return Err(UsageError(format!("--since is {}, and --until is {}: nothing is between", shown(since), shown(until))));
         }

@@ -43,12 +43,12 @@ pub fn clean(bytes: &[u8], kind: Kind) -> Cow<'_, str> {
     let limit = kind.limit();
     // More than the limit can't be kept, so a hostile megabyte isn't looked at either.
     let looked_at = bytes.get(..limit.saturating_add(4)).unwrap_or(bytes);
-    if bytes.len() <= limit
-        && let Ok(text) = std::str::from_utf8(bytes)
+    if bytes.len() <= limit {
         // Nearly every text is printable ASCII, which is seen without looking at characters.
-        && (is_printable(bytes) || text.chars().all(|c| is_kept(c, kind)))
-    {
-        return Cow::Borrowed(text);
+        let is_clean = |text: &&str| is_printable(bytes) || text.chars().all(|c| is_kept(c, kind));
+        if let Some(text) = std::str::from_utf8(bytes).ok().filter(is_clean) {
+            return Cow::Borrowed(text);
+        }
     }
     let lossy = String::from_utf8_lossy(looked_at);
     let mut cleaned = String::with_capacity(looked_at.len());

@@ -66,8 +66,12 @@ impl Element {
                 }
                 Event::Empty(start) => (Some(Self::start(&start).map_err(error)?), None),
                 Event::End(_) => (open.pop(), None),
-                Event::Text(text) => (None, Some(text.xml_content(XmlVersion::Implicit1_0).into_owned())),
-                Event::CData(data) => (None, Some(data.xml_content(XmlVersion::Implicit1_0).into_owned())),
+                Event::Text(text) => {
+                    (None, Some(text.xml_content(XmlVersion::Implicit1_0).map_err(|e| error(e.to_string()))?.into_owned()))
+                }
+                Event::CData(data) => {
+                    (None, Some(data.xml_content(XmlVersion::Implicit1_0).map_err(|e| error(e.to_string()))?.into_owned()))
+                }
                 Event::GeneralRef(reference) => (None, Some(resolve(&reference).map_err(error)?)),
                 Event::Eof => break,
                 Event::Decl(_) | Event::PI(_) | Event::Comment(_) | Event::DocType(_) => (None, None),
@@ -140,14 +144,14 @@ impl Element {
     }
 
     fn start(start: &BytesStart<'_>) -> Result<Self, String> {
-        let name = start.local_name().into_inner().to_owned();
+        let name = own_str(start.local_name().into_inner())?;
         let mut attributes = Vec::new();
         for attribute in start.attributes() {
             let attribute = attribute.map_err(|e| e.to_string())?;
             if attribute.key.as_namespace_binding().is_some() {
                 continue;
             }
-            let key = attribute.key.local_name().into_inner().to_owned();
+            let key = own_str(attribute.key.local_name().into_inner())?;
             let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|e| e.to_string())?.into_owned();
             attributes.push((key, value));
         }
@@ -163,6 +167,11 @@ impl Element {
     }
 }
 
+/// A name, which the reader gives as bytes.
+fn own_str(bytes: &[u8]) -> Result<String, String> {
+    std::str::from_utf8(bytes).map(ToOwned::to_owned).map_err(|e| e.to_string())
+}
+
 /// What a reference in a text stands for.
 ///
 /// # Errors
@@ -172,8 +181,8 @@ pub(crate) fn resolve(reference: &BytesRef<'_>) -> Result<String, String> {
     if let Some(character) = reference.resolve_char_ref().map_err(|e| e.to_string())? {
         return Ok(character.to_string());
     }
-    let name: &str = reference;
-    quick_xml::escape::resolve_xml_entity(name).map(ToOwned::to_owned).ok_or_else(|| format!("&{name}; is not defined"))
+    let name = reference.decode().map_err(|e| e.to_string())?;
+    quick_xml::escape::resolve_xml_entity(&name).map(ToOwned::to_owned).ok_or_else(|| format!("&{name}; is not defined"))
 }
 
 #[cfg(test)]

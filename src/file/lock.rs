@@ -1,11 +1,13 @@
 //! Lock files, which one process at a time can hold.
 
 use std::borrow::Borrow;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::file::ownership::{folder_of, give_from_root, make_file, make_folder};
@@ -48,11 +50,12 @@ impl Lock {
             }
             _ => Err(error),
         });
-        let locked = opened.map_err(TryLockError::Error).and_then(|file| file.try_lock().map(|()| Self(file)));
-        locked.map_err(|error| match error {
-            TryLockError::WouldBlock => LockError::Held(path.to_owned()),
-            TryLockError::Error(source) => LockError::Io { path: path.to_owned(), source },
-        })
+        let file = opened.map_err(|source| LockError::Io { path: path.to_owned(), source })?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self(file)),
+            Err(Errno::WOULDBLOCK) => Err(LockError::Held(path.to_owned())),
+            Err(error) => Err(LockError::Io { path: path.to_owned(), source: error.into() }),
+        }
     }
 }
 
@@ -66,16 +69,16 @@ impl Borrow<File> for Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         // Closing the file is not enough: a child of this process between `fork` and `exec` may have it open, too.
-        let _ = self.0.unlock();
+        let _ = flock(&self.0, FlockOperation::Unlock);
     }
 }
 
 /// Whether somebody has the lock. Looks by taking it for a moment.
 pub(crate) fn is_held(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
-    let locked = file.try_lock_shared();
+    let locked = flock(&file, FlockOperation::NonBlockingLockShared);
     // Closing the file lets go of it.
-    matches!(locked, Err(TryLockError::WouldBlock))
+    matches!(locked, Err(Errno::WOULDBLOCK))
 }
 
 #[cfg(test)]

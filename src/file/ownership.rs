@@ -100,9 +100,8 @@ fn effective_user() -> Option<u32> {
 }
 
 fn give_to_owner_of(folder: &Path, file: &File) {
-    if let (Ok(folder), Ok(own)) = (fs::metadata(folder), file.metadata())
-        && folder.uid() != own.uid()
-    {
+    let (Ok(folder), Ok(own)) = (fs::metadata(folder), file.metadata()) else { return };
+    if folder.uid() != own.uid() {
         // Only root may do this. For other users it is not an error.
         let _ = fchown(file, Some(folder.uid()), Some(folder.gid()));
     }

@@ -81,9 +81,8 @@ fn own_id(xml: &str) -> Option<&str> {
     let root = xml.split_once('>').map_or(xml, |(root, _)| root);
     let mut rest = root;
     while let Some((before, behind)) = rest.split_once("id=") {
-        if before.ends_with([':', ' ', '\t', '\n'])
-            && let Some(quote) = behind.chars().next().filter(|quote| matches!(quote, '\'' | '"'))
-        {
+        let is_attribute = before.ends_with([':', ' ', '\t', '\n']);
+        if let Some(quote) = behind.chars().next().filter(|quote| is_attribute && matches!(quote, '\'' | '"')) {
             return behind.get(1..)?.split_once(quote).map(|(id, _)| id).filter(|id| Uuid::try_parse(id).is_ok());
         }
         rest = behind;

@@ -101,7 +101,7 @@ impl<T> Frequent<T> {
         self.missed
     }
 
-    pub(super) const fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.counts.len()
     }
 

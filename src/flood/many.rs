@@ -153,9 +153,8 @@ impl Many {
         // An account that is known to exist must be in one list only.
         let both: Vec<u64> = self.existing.all().map(|known| known.hash).collect();
         for hash in both {
-            if let Some(again) = self.accounts.remove(hash, &mut pool.names)
-                && let Some(known) = self.existing.get_mut(hash)
-            {
+            let Some(again) = self.accounts.remove(hash, &mut pool.names) else { continue };
+            if let Some(known) = self.existing.get_mut(hash) {
                 known.count = known.count.saturating_add(again.count);
             }
         }

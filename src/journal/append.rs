@@ -113,10 +113,8 @@ impl Journal {
             let Some(held) = self.memory.remove(&sequence) else { break };
             match self.write_entry(sequence, &held.payload) {
                 Ok(place) => {
-                    if let Ok(index) = self.pending.binary_search_by_key(&sequence, |(sequence, _)| *sequence)
-                        && let Some(pending) = self.pending.get_mut(index)
-                    {
-                        pending.1 = Some(place);
+                    if let Some(known) = self.place_of(sequence) {
+                        *known = Some(place);
                     }
                     self.forget(sequence);
                 }

@@ -41,8 +41,7 @@ impl Journal {
 
     /// Takes the content of an entry whose record is gone.
     pub fn restore(&mut self, sequence: u64, payload: &[u8], kind: &str, at: f64) {
-        let found = self.pending.binary_search_by_key(&sequence, |(sequence, _)| *sequence);
-        let is_gone = found.is_ok_and(|index| matches!(self.pending.get(index), Some((_, None))));
+        let is_gone = matches!(self.place_of(sequence), Some(None));
         if is_gone && !self.memory.contains_key(&sequence) {
             self.memory.insert(sequence, Held { payload: payload.to_owned(), kind: kind.to_owned(), at });
             self.gone = self.gone.saturating_sub(1);
@@ -55,10 +54,10 @@ impl Journal {
             return;
         }
         for (sequence, place) in &self.pending {
-            if place.is_none()
-                && !self.memory.contains_key(sequence)
-                && let Some((payload, kind, at)) = self.recent.whole(*sequence)
-            {
+            if place.is_some() || self.memory.contains_key(sequence) {
+                continue;
+            }
+            if let Some((payload, kind, at)) = self.recent.whole(*sequence) {
                 self.memory.insert(*sequence, Held { payload: payload.to_owned(), kind: kind.to_owned(), at });
                 self.gone = self.gone.saturating_sub(1);
             }
@@ -113,10 +112,10 @@ impl Journal {
         for (sequence, place) in self.pending.range_mut(begin..) {
             let Some(at) = place.take() else { continue };
             let mut found = read(&*active.file, *sequence, at);
-            if !matches!(found, Ok(Some(_)))
-                && let Some(other) = others.get_or_insert_with(|| moved(&*self.files, &path)).get(sequence)
-            {
-                found = read(&*active.file, *sequence, *other);
+            if !matches!(found, Ok(Some(_))) {
+                if let Some(other) = others.get_or_insert_with(|| moved(&*self.files, &path)).get(sequence) {
+                    found = read(&*active.file, *sequence, *other);
+                }
             }
             match found {
                 Ok(Some(payload)) => {
@@ -171,9 +170,10 @@ impl Journal {
         let older: Vec<u64> = self.memory.range(..self.written).filter(|(_, held)| held.is_writable()).map(|(of, _)| *of).collect();
         for sequence in older {
             let index = self.segments.partition_point(|segment| segment.first <= sequence).saturating_sub(1);
-            if self.memory.contains_key(&sequence)
-                && let Err(reason) = self.rebuild(index)
-            {
+            if !self.memory.contains_key(&sequence) {
+                continue;
+            }
+            if let Err(reason) = self.rebuild(index) {
                 self.writing = Some(reason);
                 return;
             }
@@ -213,10 +213,8 @@ impl Journal {
         })?;
         self.reader = None;
         for (sequence, place) in places {
-            if let Ok(index) = self.pending.binary_search_by_key(&sequence, |(sequence, _)| *sequence)
-                && let Some(pending) = self.pending.get_mut(index)
-            {
-                pending.1 = place;
+            if let Some(known) = self.place_of(sequence) {
+                *known = place;
                 self.forget(sequence);
             }
         }

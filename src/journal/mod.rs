@@ -141,7 +141,7 @@ struct Held {
 
 impl Held {
     /// Whether it fits into a record.
-    const fn is_writable(&self) -> bool {
+    fn is_writable(&self) -> bool {
         self.payload.len() <= PAYLOAD
     }
 }
@@ -349,6 +349,12 @@ impl Journal {
         let scan = scan(&*self.files, &self.base)?;
         let told = self.ledger.open().map_err(|source| JournalError::Io { path: ledger::beside(&self.base), source })?;
         Ok((scan, told))
+    }
+
+    /// Where the record of a pending entry is, to change it. Returns `None` if no such entry is pending.
+    fn place_of(&mut self, sequence: u64) -> Option<&mut Option<Extent>> {
+        let index = self.pending.binary_search_by_key(&sequence, |(sequence, _)| *sequence).ok()?;
+        self.pending.get_mut(index).map(|(_, place)| place)
     }
 
     /// Removes an entry from memory, because it has a record now.

@@ -94,12 +94,12 @@ impl Owner {
     pub(super) fn look(&self) {
         let mut state = self.0.borrow_mut();
         // If the whole folder was moved away, the lock goes with it.
-        if state.lock.as_ref().is_some_and(|lock| !state.files.is_at(&**lock, &state.path))
-            && state.files.is_folder(folder(&state.path))
-            && let Ok(lock) = state.files.lock(&state.path)
-        {
-            state.lock = Some(lock);
-            state.write();
+        let is_gone = state.lock.as_ref().is_some_and(|lock| !state.files.is_at(&**lock, &state.path));
+        if is_gone && state.files.is_folder(folder(&state.path)) {
+            if let Ok(lock) = state.files.lock(&state.path) {
+                state.lock = Some(lock);
+                state.write();
+            }
         }
     }
 }

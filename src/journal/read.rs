@@ -82,10 +82,10 @@ impl Journal {
 
     fn drop_pending(&mut self, index: usize) {
         let dropped = self.pending.remove(index);
-        if let Some((sequence, None)) = dropped
-            && self.memory.remove(&sequence).is_none()
-        {
-            self.gone = self.gone.saturating_sub(1);
+        if let Some((sequence, None)) = dropped {
+            if self.memory.remove(&sequence).is_none() {
+                self.gone = self.gone.saturating_sub(1);
+            }
         }
         self.count_missing(1);
         self.keep();
@@ -110,9 +110,7 @@ impl Journal {
 
     /// The file of the segment that begins with sequence `first`, for reading.
     fn file(&mut self, first: u64) -> io::Result<&dyn OpenFile> {
-        if let Some(active) = &self.active
-            && self.segments.back().is_some_and(|segment| segment.first == first)
-        {
+        if let Some(active) = self.active.as_ref().filter(|_| self.segments.back().is_some_and(|segment| segment.first == first)) {
             return Ok(&*active.file);
         }
         let opened = match self.reader.take() {

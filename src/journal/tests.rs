@@ -1243,9 +1243,7 @@ struct Tampered {
 impl Tampered {
     fn look(&mut self, share: u64) {
         for sequence in self.journal.look(NOON) {
-            if sequence % share == 0
-                && let Some(content) = self.entries.given.get(&sequence)
-            {
+            if let Some(content) = self.entries.given.get(&sequence).filter(|_| sequence % share == 0) {
                 self.journal.restore(sequence, content, "test", NOON);
             }
         }

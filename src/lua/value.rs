@@ -15,7 +15,7 @@ pub(super) struct Text(Option<LuaString>);
 
 impl Text {
     /// The bytes of the string. Returns `None` for `nil`.
-    pub(super) fn bytes(&self) -> Option<mlua::BorrowedBytes> {
+    pub(super) fn bytes(&self) -> Option<mlua::BorrowedBytes<'_>> {
         self.0.as_ref().map(LuaString::as_bytes)
     }
 }

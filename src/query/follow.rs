@@ -341,10 +341,10 @@ impl SeenIds {
             return false;
         }
         self.order.push_back(id);
-        if self.order.len() > MOST_SEEN
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.ids.remove(&oldest);
+        if self.order.len() > MOST_SEEN {
+            if let Some(oldest) = self.order.pop_front() {
+                self.ids.remove(&oldest);
+            }
         }
         true
     }

@@ -86,10 +86,10 @@ impl Recorder {
     ) -> Option<Id> {
         let Time { at, now } = time;
         let known = self.known(host, event.kind(), event.source(), now, at);
-        if let Some(outcome) = known.and_then(|(_, outcome)| outcome).filter(|_| asks)
-            && self.flood.ask(outcome, &asked(event, details), now) != Verdict::Store
-        {
-            return None;
+        if let Some(outcome) = known.and_then(|(_, outcome)| outcome).filter(|_| asks) {
+            if self.flood.ask(outcome, &asked(event, details), now) != Verdict::Store {
+                return None;
+            }
         }
         let class = known.map(|(class, _)| class);
         let id = id_text(self, at);

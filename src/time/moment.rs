@@ -53,10 +53,10 @@ impl FromStr for Moment {
     /// A number alone is refused, as it could be seconds, days or a year.
     fn from_str(text: &str) -> Result<Self, MomentError> {
         let text = text.trim();
-        if !text.bytes().all(|byte| byte.is_ascii_digit())
-            && let Ok(Period::Seconds(seconds)) = Period::parse(text)
-        {
-            return Ok(Self::Ago(seconds));
+        if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            if let Ok(Period::Seconds(seconds)) = Period::parse(text) {
+                return Ok(Self::Ago(seconds));
+            }
         }
         if !is_dated(text) {
             return Err(MomentError);

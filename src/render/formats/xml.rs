@@ -1,6 +1,7 @@
 //! The entries as they are stored, in one well-formed XML document.
 
 use std::fmt::Write as _;
+use std::str::from_utf8;
 
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
@@ -90,11 +91,8 @@ fn is_element(xml: &str) -> bool {
             }
             Ok(Event::End(_)) => prefixes.pop().is_some(),
             Ok(Event::Text(text)) => {
-                if inside {
-                    !text.contains("]]>")
-                } else {
-                    text.trim().is_empty()
-                }
+                let Ok(text) = text.decode() else { return false };
+                if inside { !text.contains("]]>") } else { text.trim().is_empty() }
             }
             Ok(Event::GeneralRef(reference)) => inside && resolve(&reference).is_ok_and(|text| text.chars().all(is_xml)),
             Ok(Event::Eof) => return !inside && roots == 1,
@@ -109,13 +107,17 @@ fn is_element(xml: &str) -> bool {
 
 /// Whether a start tag can be copied into a document, inside elements with the given prefixes. Adds the prefixes that it declares.
 fn is_tag(tag: &BytesStart<'_>, prefixes: &mut Vec<Vec<String>>) -> bool {
-    let mut names = vec![tag.name().into_inner().to_owned()];
+    let Ok(whole) = from_utf8(tag) else { return false };
+    let Ok(name) = from_utf8(tag.name().into_inner()).map(ToOwned::to_owned) else { return false };
+    let mut names = vec![name];
     let mut declared = vec!["xml".to_owned()];
     for attribute in tag.attributes() {
         let Ok(attribute) = attribute else { return false };
-        let name = attribute.key.into_inner();
+        let (Ok(name), Ok(written)) = (from_utf8(attribute.key.into_inner()), from_utf8(&attribute.value)) else {
+            return false;
+        };
         let good = attribute.normalized_value(XmlVersion::Implicit1_0).is_ok_and(|value| value.chars().all(is_xml));
-        if !good || attribute.value.contains('<') {
+        if !good || written.contains('<') {
             return false;
         }
         match name.strip_prefix("xmlns:") {
@@ -125,7 +127,7 @@ fn is_tag(tag: &BytesStart<'_>, prefixes: &mut Vec<Vec<String>>) -> bool {
     }
     prefixes.push(declared);
     let is_declared = |prefix: &str| prefixes.iter().flatten().any(|declared| declared == prefix);
-    !tag.contains('\r')
+    !whole.contains('\r')
         && names.iter().all(|name| match name.split_once(':') {
             Some((prefix, name)) => is_name(prefix) && is_name(name) && is_declared(prefix),
             None => is_name(name),

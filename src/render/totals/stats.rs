@@ -206,13 +206,13 @@ mod tests {
 
     fn month() -> Vec<StoredEvent> {
         let row = |number: u32| {
-            let hostile = number.is_multiple_of(97);
+            let hostile = number % 97 == 0;
             StoredEvent {
                 time: sample::NOON - f64::from(number) * 3000.0,
-                kind: if number.is_multiple_of(3) { "authentication-failure" } else { "authentication-success" }.to_owned(),
+                kind: if number % 3 == 0 { "authentication-failure" } else { "authentication-success" }.to_owned(),
                 user: Some(if hostile { "\u{1b}[2Jmallory".to_owned() } else { format!("user{}@example.com", number % 17) }),
                 ip: Some(format!("203.0.{}.7", number % 13)),
-                country: Some(if number.is_multiple_of(2) { "DE" } else { "FR" }.to_owned()),
+                country: Some(if number % 2 == 0 { "DE" } else { "FR" }.to_owned()),
                 ..StoredEvent::default()
             }
         };

@@ -185,7 +185,7 @@ pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len().saturating_add(6));
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && digits.len().saturating_sub(index).is_multiple_of(3) {
+        if index > 0 && digits.len().saturating_sub(index) % 3 == 0 {
             text.push(',');
         }
         text.push(digit);
