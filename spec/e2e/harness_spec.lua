@@ -36,6 +36,12 @@ server.each_series(describe, pending, function (series)
 
 			it("is the series that was asked for", function ()
 				local version = prosody:eval("return prosody.version");
+				if series == "trunk" then
+					-- The name of a revision, or of a release that was checked out.
+					local built = process.read(releases.folder.."/trunk/usr/lib/prosody/prosody.version"):match("%S+");
+					assert.is_truthy(version:find(built, 1, true), version);
+					return;
+				end
 				assert.equal(releases.number(series), releases.number(version));
 				assert.equal(version, releases.title(series):match("^%S+"));
 			end);

@@ -53,7 +53,12 @@ end
 
 -- The series as a number, to compare: 13.0 for "13.0-newest".
 function releases.number(name)
-	return tonumber(name:match("^%d+%.%d+")) or name:find("trunk") and 13.1 or nil;
+	if name == "trunk" then
+		-- A checkout of a release says its number; that of a revision is after all of them.
+		name = first_line(name.."/usr/lib/prosody/prosody.version") or name;
+		return tonumber(name:match("^%d+%.%d+")) or 13.1;
+	end
+	return tonumber(name:match("^%d+%.%d+"));
 end
 
 local function is_among(name, list)
