@@ -767,7 +767,7 @@ fn an_incomplete_record_whose_sequence_the_ledger_has_is_missing_once() {
     cut(&folder.segments()[0], 1);
     // It is older than the acknowledgement.
     let mut ledger = Ledger::new(Rc::clone(&folder.1), ledger::beside(&folder.base()));
-    ledger.open();
+    ledger.open().unwrap();
     ledger.mark(ledger::Progress { released: 0, end: 5, waiting: 5, counted: 0 });
     drop(ledger);
     let mut journal = folder.open(Limits::default());
