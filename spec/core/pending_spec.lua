@@ -38,6 +38,25 @@ describe("what waits in a journal", function ()
 		assert.equal(2, log.log.waiting("example.com"));
 	end);
 
+	it("is reported if it can't be read, and the store is read all the same", function ()
+		local log = journaled();
+		audit(log, 1, 2);
+		log:pass(5);
+		audit(log, 3, 4);
+		local reader = new_log(nil, log.store);
+		-- There is a file in the place of the folder.
+		local file = journal:segments()[1];
+		reader.environment.readable_path = function () return file.."/journal"; end;
+		reader.log = core.new(reader.environment);
+		local result = reader:read(function () end);
+		assert.equal(2, result.shown);
+		assert.is_truthy(result.problem:find("what waits in the journal can't be read: ", 1, true), result.problem);
+		-- Pruning does not take it for an empty journal.
+		local results, problem = reader.log.prune("example.com");
+		assert.is_nil(results);
+		assert.is_truthy(problem:find("Not a directory", 1, true), problem);
+	end);
+
 	it("is read in pages, newest or oldest first", function ()
 		local log = journaled();
 		for i = 1, 50 do

@@ -155,7 +155,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal(3, count(out, "\"test%-failure\""), out);
 			assert.equal(3, count(out, "203.0.113.0/24"), out);
 			assert.equal(1, status);
-			assert.is_truthy(err:find("what is shown still waits to be stored", 1, true), err);
+			assert.is_truthy(err:find("what is shown is incomplete", 1, true), err);
 		end);
 
 		it("is itself an entry, whether the server runs or not", function ()

@@ -61,11 +61,13 @@ impl Journal {
     }
 
     /// The entries that are pending now, for reading page by page while others are appended and released.
+    /// [`Snapshot::problem`] says if some of them can't be read.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         if !self.is_attached {
             // The entries in the files, which belong to another process, and then those in memory.
-            let mut snapshot = Snapshot::read_from(&*self.files, &self.base).unwrap_or_default();
+            let incomplete = |error: JournalError| Snapshot { problem: Some(error.to_string()), ..Snapshot::default() };
+            let mut snapshot = Snapshot::read_from(&*self.files, &self.base).unwrap_or_else(incomplete);
             let next = snapshot.pending.back().map_or(0, |(sequence, _)| sequence.saturating_add(1));
             for (sequence, held) in (next..).zip(self.memory.values()) {
                 snapshot.pending.push_back((sequence, None));
@@ -74,10 +76,19 @@ impl Journal {
             snapshot.since = snapshot.since.into_iter().chain([self.since]).reduce(f64::min);
             return snapshot;
         }
-        let open = |first| Some((first, self.files.open(&path_of(&self.base, first), Access::Read).ok()?));
-        let used = self.segments.iter().filter_map(|segment| open(segment.first));
         let memory = self.memory.iter().map(|(sequence, held)| (*sequence, held.payload.clone()));
-        Snapshot { pending: self.pending.clone(), files: used.collect(), memory: memory.collect(), damaged: 0, since: Some(self.since) }
+        let mut snapshot =
+            Snapshot { pending: self.pending.clone(), memory: memory.collect(), since: Some(self.since), ..Snapshot::default() };
+        for first in self.segments.iter().map(|segment| segment.first) {
+            let path = path_of(&self.base, first);
+            match self.files.open(&path, Access::Read) {
+                Ok(file) => snapshot.files.push((first, file)),
+                // Somebody has removed it. What is lost by that is found and counted by the next look.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(source) => snapshot.problem = Some(JournalError::Io { path, source }.to_string()),
+            }
+        }
+        snapshot
     }
 
     fn drop_pending(&mut self, index: usize) {

@@ -154,6 +154,24 @@ fn a_segment_that_is_read_stays_open() {
 }
 
 #[test]
+fn a_snapshot_says_if_entries_are_missing_in_it() {
+    let disk = Memory::default();
+    let mut owner = open(&disk);
+    append(&mut owner, 0..2);
+    assert_eq!((owner.snapshot().len(), owner.snapshot().problem()), (2, None));
+    disk.fail(Operation::Open, ErrorKind::Other, 1);
+    assert!(owner.snapshot().problem().unwrap().contains("/example%2ecom/audit_journal.0000"));
+    // A journal that waits for another process.
+    let mut journal = Journal::detached_under(&base(), Limits::default(), Owner::on(Rc::new(disk.clone()), Path::new("/lock")));
+    let _ = journal.append(&payload(9), "test", NOON);
+    assert_eq!((journal.snapshot().len(), journal.snapshot().problem()), (3, None));
+    disk.fail(Operation::ReadAt, ErrorKind::Other, 1);
+    let snapshot = journal.snapshot();
+    assert_eq!((snapshot.len(), snapshot.get(0)), (1, Some((0, Some(payload(9))))), "what is in memory is there");
+    assert!(snapshot.problem().unwrap().contains("/example%2ecom/audit_journal.0000"));
+}
+
+#[test]
 fn a_journal_that_can_not_be_read_now_is_not_owned() {
     let disk = Memory::default();
     let mut journal = open(&disk);

@@ -23,6 +23,7 @@ pub struct Snapshot {
     pub(super) memory: BTreeMap<u64, Vec<u8>>,
     pub(super) damaged: u64,
     pub(super) since: Option<f64>,
+    pub(super) problem: Option<String>,
 }
 
 impl Snapshot {
@@ -54,7 +55,7 @@ impl Snapshot {
     pub fn read_from(files: &dyn Files, base: &Path) -> Result<Self, JournalError> {
         let scan = scan(files, base)?;
         let damaged = scan.damaged.saturating_sub(u64::from(scan.tail == Tail::Torn));
-        Ok(Self { pending: scan.pending, files: scan.files, memory: BTreeMap::new(), damaged, since: Some(scan.since) })
+        Ok(Self { pending: scan.pending, files: scan.files, memory: BTreeMap::new(), damaged, since: Some(scan.since), problem: None })
     }
 
     /// The number of entries.
@@ -80,6 +81,12 @@ impl Snapshot {
     #[must_use]
     pub const fn damaged(&self) -> u64 {
         self.damaged
+    }
+
+    /// Why entries may be missing here that wait: a file can't be read now. Returns `None` if all are here.
+    #[must_use]
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
     }
 
     /// The sequence and the content of the entry at this index. The content is `None` if the record is damaged.

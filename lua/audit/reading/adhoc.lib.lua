@@ -63,7 +63,7 @@ local function page(state, title, columns, pause, change)
 			..(hidden and "; "..hidden or "");
 	};
 	if result.problem then
-		answer.warn = "The store can't be read now; what is shown still waits to be stored.";
+		answer.warn = "The log can't be read completely now. Entries are missing here.";
 	elseif result.damaged > 0 then
 		answer.warn = ("%d damaged entries are not shown."):format(result.damaged);
 	end

@@ -178,7 +178,7 @@ local function conclude(asked, result, problem)
 		return fail("%s", problem);
 	elseif result.problem then
 		return fail("The audit log of %s can't be read: %s%s", asked.host, result.problem,
-			result.shown > 0 and "; what is shown still waits to be stored" or "");
+			result.shown > 0 and "; what is shown is incomplete" or "");
 	elseif result.damaged > 0 then
 		return fail("%d %s damaged and %s not shown%s", result.damaged, result.damaged == 1 and "entry is" or "entries are",
 			result.damaged == 1 and "is" or "are", result.places ~= "" and (": "..result.places) or "");

@@ -85,8 +85,8 @@ pub(crate) struct Reader(Snapshot);
 
 impl LuaUserData for Reader {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        // count() -> entries, damaged records
-        methods.add_method("count", |_, this, ()| Ok((this.0.len(), this.0.damaged())));
+        // count() -> entries, damaged records, why entries may be missing | nil
+        methods.add_method("count", |_, this, ()| Ok((this.0.len(), this.0.damaged(), this.0.problem().map(ToOwned::to_owned))));
         // since() -> a time before which none of them was recorded | nil: there are none
         methods.add_method("since", |_, this, ()| Ok(this.0.since().filter(|time| time.is_finite())));
         // get(index) -> sequence, payload | nil where it has none on disk; index is from 1

@@ -51,11 +51,12 @@ local function take(stanza_mt, journal, count)
 	return items, sequence;
 end
 
--- of(stanza_mt, snapshot) -> the entries that wait, as a query reads them: { since = UNIX time, page =, damaged = }
+-- of(stanza_mt, snapshot) -> the entries that wait, as a query reads them: { since = UNIX time, page =, damaged =, problem = }
 --   since    no entry was recorded before this time | nil: nothing waits
+--   problem  why entries may be missing | nil
 --   page(limit, behind | nil, oldest_first) -> rows as a query takes them, number of records that are no entries
 local function of(stanza_mt, snapshot)
-	local count, damaged = snapshot:count();
+	local count, damaged, problem = snapshot:count();
 	local function item_of_index(index)
 		local _, payload = snapshot:get(index);
 		return payload and item_of(stanza_mt, native.open(payload));
@@ -76,7 +77,7 @@ local function of(stanza_mt, snapshot)
 		return rows, skipped;
 	end
 	local since = snapshot:since();
-	return { since = since and floor(since); page = page; damaged = damaged };
+	return { since = since and floor(since); page = page; damaged = damaged; problem = problem };
 end
 
 return { item_at = item_at; of = of; take = take };

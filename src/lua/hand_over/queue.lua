@@ -324,8 +324,7 @@ local function new(context)
 		end
 	end
 
-	-- What waits on a host, whichever process has its journal: { since = UNIX time | nil: nothing waits, page =, damaged = }
-	--   page(limit, behind | nil, oldest_first) -> rows as a query takes them, number of records that are no entries
+	-- What waits on a host, whichever process has its journal: the result of pending.of(), in pending.lua
 	local function waiting(host)
 		local queue = queues[host];
 		local snapshot, problem;
@@ -338,11 +337,8 @@ local function new(context)
 				snapshot, problem = native.read_journal(path);
 			end
 		end
-		if problem then
-			log("warn", ("The journal of the audit events of %s can't be read: %s"):format(host, problem));
-		end
 		if not snapshot then
-			return { damaged = 0 };
+			return { damaged = 0; problem = problem };
 		end
 		return pending.of(stanza_mt, snapshot);
 	end

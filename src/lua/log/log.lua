@@ -4,7 +4,7 @@
 local native, chunks = ...;
 local stanzas = chunks.stanza;
 
-local ipairs, pairs, pcall, require = ipairs, pairs, pcall, require;
+local error, ipairs, pairs, pcall, require = error, ipairs, pairs, pcall, require;
 local cause_of, detail = chunks.driver.cause_of, stanzas.detail;
 
 local function nothing() end
@@ -141,8 +141,16 @@ local function new(environment)
 		end;
 		open = open_listed;
 		oldest_waiting = function (host)
-			-- In a process that only reads, the journal is another one's.
-			return queues.state(host).since or not environment.schedule and queues.waiting(host).since or nil;
+			local oldest = queues.state(host).since;
+			if not oldest and not environment.schedule then
+				-- In a process that only reads, the journal belongs to another process.
+				local waiting = queues.waiting(host);
+				if waiting.problem then
+					error(waiting.problem, 0);
+				end
+				oldest = waiting.since;
+			end
+			return oldest;
 		end;
 		recorder = recorder, classes = classes;
 		clock = function (host, users)

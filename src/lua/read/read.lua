@@ -145,7 +145,8 @@ local function new(context)
 			local damaged, places = query:damaged();
 			return {
 				shown = query:shown(); hidden = query:hidden(); damaged = damaged + waiting.damaged; places = places;
-				last = query:last(); problem = problem;
+				last = query:last();
+				problem = problem or waiting.problem and "what waits in the journal can't be read: "..waiting.problem;
 			};
 		end
 
@@ -154,8 +155,8 @@ local function new(context)
 
 	-- Reads what is asked for.
 	--   scan(asked, take, pause | nil, keeps | nil, following | nil) -> { shown =, hidden = number of entries that are hidden unless
-	--     they are asked for, damaged =, places = text, last = position | nil, problem = message | nil: the store can't be read, but
-	--     entries of the journal were }
+	--     they are asked for, damaged =, places = text, last = position | nil, problem = message | nil: the store or the
+	--     journal can't be read, so that entries are missing }
 	-- take(query) is called when there may be events to take from the query, and returns false to stop. pause() is called when the
 	-- loop was blocked for long enough. keeps: take() keeps the events until the end. following: the result of recorder.follower();
 	-- only entries are read that are new since the last look, oldest first, and none in the first look.
