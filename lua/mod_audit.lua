@@ -120,6 +120,8 @@ local existing = library "existing";
 local readings; -- loaded later, as it needs the log
 
 local statistics = module:shared("statistics");
+-- Survives a reload, as long as a hand-over waits for its driver.
+local slices = module:shared("slices");
 
 local audit_log = core.new {
 	stanza_mt = st.stanza_mt or getmetatable(st.stanza("audit-event"));
@@ -129,6 +131,7 @@ local audit_log = core.new {
 	now = time.now;
 	monotonic = time.monotonic;
 	schedule = in_server and schedule or nil;
+	slices = slices;
 	journal_path = in_server and journal_path or nil;
 	readable_path = journal_path;
 	journals_lock = prosody.paths.data.."/audit.lock";

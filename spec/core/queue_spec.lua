@@ -152,6 +152,54 @@ describe("the journal", function ()
 		assert.equal("1 2 3 4", numbers(log));
 	end);
 
+	-- A log that has begun a slice with a driver that yields, and was closed meanwhile. The next log has the same journal and store.
+	local function reloaded()
+		local slices = {};
+		local function open(store)
+			local log = journaled(nil, store);
+			log.environment.slices = slices;
+			log.log = core.new(log.environment);
+			return log;
+		end
+		local log = open();
+		local append, yields = log.store.append, true;
+		log.store.append = function (...)
+			if yields then coroutine.yield(); end
+			return append(...);
+		end;
+		audit(log, 1, 5);
+		table.remove(log.timers, 1).run();
+		local thread = coroutine.create(table.remove(log.timers, 1).run);
+		assert.is_true(coroutine.resume(thread));
+		yields = false;
+		log.log.close();
+		local again = open(log.store);
+		again.log.open("example.com");
+		return again, function () assert.is_true(coroutine.resume(thread)); end;
+	end
+
+	it("is stored once if an append is answered after the log was closed and the next one was opened", function ()
+		local again, answer = reloaded();
+		again:pass(10);
+		assert.equal("", numbers(again), "it waits for the answer");
+		answer();
+		again:pass(10);
+		assert.equal("1 2 3 4 5", numbers(again));
+		assert.same({}, again.lines);
+	end);
+
+	it("is handed over by the next log if a driver never answers", function ()
+		local again, answer = reloaded();
+		again:pass(59);
+		assert.equal("", numbers(again));
+		again:pass(5);
+		assert.equal("1 2 3 4 5", numbers(again));
+		answer();
+		assert.equal("1 2 3 4 5 1", numbers(again), "it has answered at last");
+		again:pass(60);
+		assert.equal("1 2 3 4 5 1", numbers(again), "and nothing more came from the closed log");
+	end);
+
 	it("is handed over in few slices, though entries are large", function ()
 		local children = {};
 		for i = 1, 190 do children[i] = core.detail("n", { v = i }); end

@@ -245,6 +245,26 @@ server.each_series(describe, pending, function (series)
 			assert_complete(prosody, 40);
 		end);
 
+		-- What an append does that was begun before a reload, and ends after the next log could have handed over the entry.
+		it("answers an append only after the module was reloaded", function ()
+			start_broken("waits");
+			crash.stream(prosody, { from = 1, count = 5, burst = 5 });
+			assert.is_truthy(process.wait_until(function ()
+				return prosody:eval("return module:shared('/*/storage_broken/state').answer ~= nil");
+			end));
+			prosody:eval([[
+				module:shared("/*/storage_broken/state").mode = "works";
+				local modulemanager = require "core.modulemanager";
+				assert(modulemanager.reload("*", "audit"));
+				assert(modulemanager.reload(..., "audit"));
+			]], host);
+			crash.stream(prosody, { from = 6, count = 5, burst = 5 });
+			socket.sleep(1);
+			assert.equal(10, (crash.waiting(prosody)), "the next log waits for the answer");
+			prosody:eval("module:shared('/*/storage_broken/state').answer();");
+			assert_complete(prosody, 10);
+		end);
+
 		it("never answers", function ()
 			start_broken("works");
 			crash.stream(prosody, { from = 1, count = 5, burst = 5 });

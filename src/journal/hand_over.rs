@@ -196,6 +196,16 @@ impl HandOver {
         }
     }
 
+    /// Returns for how many seconds to wait before a slice may begin, if a slice of another object began at `other` and has not
+    /// ended: that of the module before it was reloaded. An append of it may still be on its way, and this one would not
+    /// recognise the entry.
+    #[must_use]
+    pub fn wait_for(&self, other: Option<f64>, now: f64) -> f64 {
+        // A driver may never answer.
+        let is_awaited = other.is_some_and(|began| (now - began).abs() < UNANSWERED);
+        if is_awaited { DELAY } else { 0.0 }
+    }
+
     /// Whether a slice runs: a driver may yield to the rest of the server.
     #[must_use]
     pub const fn is_running(&self) -> bool {

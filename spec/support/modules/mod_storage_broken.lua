@@ -27,6 +27,15 @@ local behaviour = {
 		wait();
 		return nil, "remote-server-timeout";
 	end;
+	-- An append waits until a test calls state.answer().
+	waits = function (operation)
+		if operation == "append" then
+			local wait, done = async.waiter();
+			state.answer = done;
+			wait();
+		end
+		return true;
+	end;
 	-- Waits for an answer that never comes.
 	hangs = function ()
 		async.waiter()();

@@ -5,7 +5,7 @@ local native, chunks = ...;
 local collector, pending, stores = chunks.collector, chunks.pending, chunks.driver;
 
 local pairs, pcall = pairs, pcall;
-local huge = math.huge;
+local huge, max = math.huge, math.max;
 local outcomes = native.outcomes;
 
 -- The queues of all hosts.
@@ -19,9 +19,10 @@ local outcomes = native.outcomes;
 --     record_lost             function(host, lost) -> the id of an entry that says what was lost | nil
 --     attached                function(host): the journal has its files
 --     handed_over             function(host, entries, seconds)
+--     slices                  the slices that run, see log.lua
 --   }
 local function new(context)
-	local queues = {};
+	local queues, slices = {}, context.slices;
 	local stanza_mt, log, now, recorder = context.stanza_mt, context.log, context.now, context.recorder;
 	local trust = context.trust;
 
@@ -191,14 +192,19 @@ local function new(context)
 		if queue.attached then
 			mend(queue);
 		end
-		local wait = stores.wait(context.store_of(queue.host));
+		local journal, host, other = queue.journal, queue.host, slices[queue.host];
+		local wait = max(stores.wait(context.store_of(host)), journal:wait_for(other and other.began, now()));
 		if wait > 0 then
 			schedule(queue, wait);
 			return true;
 		end
-		local journal = queue.journal;
-		journal:begin(now());
+		local slice = { began = now() };
+		slices[host] = slice;
+		journal:begin(slice.began);
 		local ok, done, err = pcall(hand_over, queue);
+		if slices[host] == slice then
+			slices[host] = nil;
+		end
 		collector.settle();
 		if not ok then
 			done, err = nil, done;

@@ -7,6 +7,8 @@ local ID = native.namespace.."\1id";
 
 local assert, error, pairs, pcall, select = assert, error, pairs, pcall, select;
 local setmetatable, type = setmetatable, type;
+local CLOSED = "the journal was closed while the storage driver was at work";
+
 local cause_of = stores.cause_of;
 local ascii = native.ascii;
 
@@ -109,6 +111,9 @@ local function new(context, take)
 			if not ok or not done then
 				if ok then done = err; end
 				sql.undo(engine);
+				if not queue.journal then
+					return i - 1, CLOSED;
+				end
 				local item = items[i];
 				local payload = queue.journal:get(item.sequence);
 				local plain = payload and payload:find("[\128-\255]")
@@ -119,7 +124,10 @@ local function new(context, take)
 					return i - 1, done == nil and "the storage driver refused without saying why" or done;
 				end
 			end
-			if now() > batch.deadline then
+			if not queue.journal then
+				-- The next log hands over the rest.
+				return i, CLOSED;
+			elseif now() > batch.deadline then
 				return i;
 			end
 		end
@@ -135,6 +143,9 @@ local function new(context, take)
 		end
 		local done, problem, appended = store_items(queue, store, items, batch);
 		sql.keep_connection(stores.engine_of(store));
+		if not queue.journal then
+			return done, CLOSED;
+		end
 		queue.journal:release(done < #items and items[done + 1].sequence or behind);
 		queue.journal:handed_over(appended or now(), #items, done);
 		return done, problem;

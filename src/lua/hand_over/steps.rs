@@ -30,6 +30,7 @@ pub(super) fn add<M: LuaUserDataMethods<Owned>>(methods: &mut M) {
         Ok(())
     });
     // begin(now): a slice
+    methods.add_method("wait_for", |_, this, (other, now): (Option<f64>, f64)| Ok(this.kept().hand_over.wait_for(other, now)));
     methods.add_method("begin", |_, this, now: f64| {
         this.kept().hand_over.begin(now);
         Ok(())

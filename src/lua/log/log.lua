@@ -38,6 +38,8 @@ local function nothing() end
 --     exists       function(host, username) -> whether there is such an account | nil: unknown without waiting
 --     recorded     function(host, event_type): an event was recorded; for statistics
 --     handed_over  function(host, entries, seconds): the store took this many entries, and the loop was held this long
+--     slices       a table for the hand-overs that run, by host. The next log gets the same one when the module is reloaded: it
+--                  waits for what this log has begun | nil
 --   }
 local function new(environment)
 	local recorder = native.recorder();
@@ -194,7 +196,7 @@ local function new(environment)
 		owner = owner;
 		readable_path = environment.readable_path;
 		recorder = recorder, writer = writer, trust = trust, store_of = store_of;
-		handed_over = environment.handed_over or nothing;
+		handed_over = environment.handed_over or nothing, slices = environment.slices or {};
 		record_lost = function (host, lost)
 			local types = {};
 			for name, count in pairs(lost.types) do
