@@ -34,7 +34,7 @@ server.each_series(describe, pending, function (series)
 			end);
 
 			it("is named once when the server starts", function ()
-				prosody:wait_log("logs of hosts that are not configured: ");
+				assert.is_truthy(prosody:wait_log("logs of hosts that are not configured: ", 60));
 				local _, times = prosody:log():gsub("logs of hosts that are not configured: ", "");
 				assert.equal(1, times);
 				local names = prosody:log():match("not configured: ([^\n]-)%. ");
