@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use audit_core::redact::{COMMANDS, HIDDEN, Known, ShellCommand, shell_line};
+use audit_core::redact::{COMMANDS, HIDDEN, KnownNames, ShellCommand, shell_line};
 
 const MARK: &str = "hunter2";
 
@@ -168,9 +168,9 @@ fn redact(line: &str) -> String {
     // With and without the knowledge of the server.
     let hosts = |host: &str| host == "example.com";
     let commands = |section: &str, _: &str| section == "vault";
-    let known = shell_line(line, &Known { hosts: Some(&hosts), command: &commands });
+    let known = shell_line(line, &KnownNames { hosts: Some(&hosts), command: &commands });
     assert!(!known.contains(MARK), "{line:?} is redacted to {known:?}");
-    shell_line(line, &Known::default())
+    shell_line(line, &KnownNames::default())
 }
 
 fn assert_hidden(line: &str) {

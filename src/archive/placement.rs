@@ -15,7 +15,7 @@ use crate::time::{day, whole_seconds};
 
 /// What the writer has to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum PlacementStep {
     /// List the partitions of the store, and report them by [`Placement::listed`].
     List,
     /// Look for the newest entry of a partition or of archive user `nil`, and report it by [`Placement::surveyed`].
@@ -51,12 +51,12 @@ pub struct Placement {
     archive: Archive,
     /// The partitions that the store listed, and in which second.
     listed: Option<(i64, Vec<Partition>)>,
-    classes: HashMap<String, Known>,
+    classes: HashMap<String, KnownClass>,
 }
 
 /// What is known of a class.
 #[derive(Debug, Default)]
-struct Known {
+struct KnownClass {
     /// The last day for which it is known which partition takes entries.
     day: Option<NaiveDate>,
     /// How many entries that partition has.
@@ -83,7 +83,7 @@ impl Placement {
 
     /// The next step for an entry of `class` that was recorded at `now`, in UNIX seconds. `appended` is the number of entries
     /// that were appended since the last step of the class, or `None` if that is not known.
-    pub fn step(&mut self, class: &str, rules: &Rules, now: f64, appended: Option<u64>) -> Step {
+    pub fn step(&mut self, class: &str, rules: &Rules, now: f64, appended: Option<u64>) -> PlacementStep {
         let known = known(&mut self.classes, class);
         known.entries = known.entries.zip(appended).map(|(entries, more)| entries.saturating_add(more));
         let is_single = self.archive.uses_single();
@@ -93,7 +93,7 @@ impl Placement {
             if known.day.is_none_or(|day| today < day) {
                 match &self.listed {
                     Some((second, partitions)) if *second == whole_seconds(now) => self.archive.locate(class, now, partitions),
-                    _ => return Step::List,
+                    _ => return PlacementStep::List,
                 }
             }
             known.day = Some(today);
@@ -104,19 +104,21 @@ impl Placement {
             // What is appended now is not in the partition.
             known.entries = None;
             return if slot.fresh {
-                Step::Survey { partition: None, most: 1 }
+                PlacementStep::Survey { partition: None, most: 1 }
             } else {
-                Step::Append { partition: None, when: slot.when, left: None }
+                PlacementStep::Append { partition: None, when: slot.when, left: None }
             };
         };
         match known.entries.filter(|_| !slot.fresh) {
-            None => Step::Survey { partition: Some(partition), most: room },
+            None => PlacementStep::Survey { partition: Some(partition), most: room },
             Some(entries) if entries >= room => {
                 known.entries = Some(0);
                 self.archive.roll(class, now);
-                Step::Full { partition, entries, is_limited: rules.limit.is_some() }
+                PlacementStep::Full { partition, entries, is_limited: rules.limit.is_some() }
             }
-            Some(entries) => Step::Append { partition: Some(partition), when: slot.when, left: Some(room.saturating_sub(entries)) },
+            Some(entries) => {
+                PlacementStep::Append { partition: Some(partition), when: slot.when, left: Some(room.saturating_sub(entries)) }
+            }
         }
     }
 
@@ -125,22 +127,22 @@ impl Placement {
         self.listed = Some((whole_seconds(now), partitions));
     }
 
-    /// Reports the time of the newest entry where a [`Step::Survey`] pointed, and how many entries there are.
+    /// Reports the time of the newest entry where a [`PlacementStep::Survey`] pointed, and how many entries there are.
     pub fn surveyed(&mut self, class: &str, now: f64, newest: Option<f64>, entries: u64) {
         self.archive.resume(class, now, newest);
         known(&mut self.classes, class).entries = Some(entries);
     }
 
-    /// Notes that the driver has no room where the last [`Step::Append`] pointed. Returns whether there is another place.
+    /// Notes that the driver has no room where the last [`PlacementStep::Append`] pointed. Returns whether there is another place.
     pub fn full(&mut self, class: &str, now: f64) -> bool {
         self.archive.full(class, now)
     }
 }
 
-fn known<'a>(classes: &'a mut HashMap<String, Known>, class: &str) -> &'a mut Known {
+fn known<'a>(classes: &'a mut HashMap<String, KnownClass>, class: &str) -> &'a mut KnownClass {
     // `entry` would need an owned class each time.
     if !classes.contains_key(class) {
-        classes.insert(class.to_owned(), Known::default());
+        classes.insert(class.to_owned(), KnownClass::default());
     }
     classes.entry(class.to_owned()).or_default()
 }
@@ -178,19 +180,19 @@ mod tests {
         let mut appended = Some(0);
         for _ in 0..5000 {
             match placement.step(class, rules, now, appended) {
-                Step::List => {
+                PlacementStep::List => {
                     let names = store.keys().flatten().filter_map(|name| name.parse().ok());
                     placement.listed(names.collect(), now);
                 }
-                Step::Survey { partition, most } => {
+                PlacementStep::Survey { partition, most } => {
                     let rows = store.get(&partition).map_or(&[][..], |rows| rows.as_slice());
                     let entries = (rows.len() as u64).min(most);
                     placement.surveyed(class, now, rows.last().map(|when| *when as f64), entries);
                 }
-                Step::Full { partition, entries, .. } => {
+                PlacementStep::Full { partition, entries, .. } => {
                     assert!(entries >= rules.room() && store[&Some(partition)].len() as u64 >= entries);
                 }
-                Step::Append { partition, when, left } => {
+                PlacementStep::Append { partition, when, left } => {
                     assert!(left.is_none_or(|left| left > 0));
                     let rows = store.entry(partition.clone()).or_default();
                     if rows.len() < quota {
@@ -217,24 +219,28 @@ mod tests {
         let mut placement = Placement::new(Layout::Partitions);
         let rules = rules(None);
         let name = Some("@events.2026-11-24.2".to_owned());
-        assert_eq!(placement.step("events", &rules, NOON, None), Step::List);
+        assert_eq!(placement.step("events", &rules, NOON, None), PlacementStep::List);
         placement.listed(vec![name.as_ref().unwrap().parse().unwrap()], NOON);
-        assert_eq!(placement.step("events", &rules, NOON, Some(0)), Step::Survey { partition: name.clone(), most: 500 });
+        assert_eq!(placement.step("events", &rules, NOON, Some(0)), PlacementStep::Survey { partition: name.clone(), most: 500 });
         placement.surveyed("events", NOON, Some(NOON + 3.0), 498);
-        let append = |left| Step::Append { partition: name.clone(), when: 1_795_521_603, left: Some(left) };
+        let append = |left| PlacementStep::Append { partition: name.clone(), when: 1_795_521_603, left: Some(left) };
         assert_eq!(placement.step("events", &rules, NOON, Some(0)), append(2));
         assert_eq!(placement.step("events", &rules, NOON + 1.0, Some(1)), append(1));
         assert_eq!(
             placement.step("events", &rules, NOON + 1.0, Some(1)),
-            Step::Full { partition: "@events.2026-11-24.2".to_owned(), entries: 500, is_limited: false }
+            PlacementStep::Full { partition: "@events.2026-11-24.2".to_owned(), entries: 500, is_limited: false }
         );
         let next = Some("@events.2026-11-24.3".to_owned());
-        assert_eq!(placement.step("events", &rules, NOON + 1.0, Some(0)), Step::Survey { partition: next.clone(), most: 500 });
+        assert_eq!(placement.step("events", &rules, NOON + 1.0, Some(0)), PlacementStep::Survey { partition: next.clone(), most: 500 });
         placement.surveyed("events", NOON + 1.0, None, 0);
         let at = placement.step("events", &rules, NOON + 1.0, Some(0));
-        assert_eq!(at, Step::Append { partition: next.clone(), when: 1_795_521_603, left: Some(500) });
-        assert_eq!(placement.step("events", &rules, NOON + 2.0, None), Step::Survey { partition: next, most: 500 }, "nobody has counted");
-        assert_eq!(placement.step("failures", &rules, NOON + 1.0, None), Step::List, "another second");
+        assert_eq!(at, PlacementStep::Append { partition: next.clone(), when: 1_795_521_603, left: Some(500) });
+        assert_eq!(
+            placement.step("events", &rules, NOON + 2.0, None),
+            PlacementStep::Survey { partition: next, most: 500 },
+            "nobody has counted"
+        );
+        assert_eq!(placement.step("failures", &rules, NOON + 1.0, None), PlacementStep::List, "another second");
     }
 
     #[test]
@@ -242,20 +248,26 @@ mod tests {
         let mut placement = Placement::new(Layout::Partitions);
         placement.listed(vec![], NOON + 0.2);
         for class in ["events", "failures"] {
-            assert!(matches!(placement.step(class, &rules(None), NOON + 0.9, None), Step::Survey { .. }));
+            assert!(matches!(placement.step(class, &rules(None), NOON + 0.9, None), PlacementStep::Survey { .. }));
         }
-        assert!(matches!(placement.step("events", &rules(None), NOON + 86_400.0, None), Step::Survey { .. }), "a new day is empty");
-        assert_eq!(placement.step("events", &rules(None), NOON - 86_400.0, None), Step::List, "an old one may not be");
+        assert!(
+            matches!(placement.step("events", &rules(None), NOON + 86_400.0, None), PlacementStep::Survey { .. }),
+            "a new day is empty"
+        );
+        assert_eq!(placement.step("events", &rules(None), NOON - 86_400.0, None), PlacementStep::List, "an old one may not be");
     }
 
     #[test]
     fn archive_user_nil_needs_no_list_and_no_count() {
         let mut placement = Placement::new(Layout::Single);
-        assert_eq!(placement.step("events", &rules(None), NOON, None), Step::Survey { partition: None, most: 1 });
+        assert_eq!(placement.step("events", &rules(None), NOON, None), PlacementStep::Survey { partition: None, most: 1 });
         placement.surveyed("events", NOON, None, 0);
-        assert_eq!(placement.step("failures", &rules(None), NOON, None), Step::Append { partition: None, when: 1_795_521_600, left: None });
+        assert_eq!(
+            placement.step("failures", &rules(None), NOON, None),
+            PlacementStep::Append { partition: None, when: 1_795_521_600, left: None }
+        );
         assert!(placement.full("events", NOON));
-        assert_eq!(placement.step("events", &rules(None), NOON, None), Step::List, "it is full");
+        assert_eq!(placement.step("events", &rules(None), NOON, None), PlacementStep::List, "it is full");
     }
 
     #[test]
@@ -264,15 +276,15 @@ mod tests {
         placement.surveyed("events", NOON, None, 0);
         assert!(placement.full("events", NOON));
         placement.listed(vec![], NOON);
-        assert_eq!(placement.step("events", &rules, NOON, Some(0)), Step::Survey { partition: partition.clone(), most: 500 });
+        assert_eq!(placement.step("events", &rules, NOON, Some(0)), PlacementStep::Survey { partition: partition.clone(), most: 500 });
         placement.surveyed("events", NOON, None, 0);
         placement.pruned();
         for appended in [0, 400, 400] {
             let step = placement.step("events", &rules, NOON, Some(appended));
-            assert!(matches!(step, Step::Append { partition: None, .. }), "{step:?}");
+            assert!(matches!(step, PlacementStep::Append { partition: None, .. }), "{step:?}");
         }
         assert!(placement.full("events", NOON));
-        assert_eq!(placement.step("events", &rules, NOON, Some(400)), Step::Survey { partition, most: 500 });
+        assert_eq!(placement.step("events", &rules, NOON, Some(400)), PlacementStep::Survey { partition, most: 500 });
     }
 
     #[test]

@@ -23,7 +23,7 @@ const WATCH: f64 = 1.0;
 
 /// How much a prune does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
+pub enum PruneExtent {
     /// Everything.
     Full,
     /// Whole partitions only: those that have expired, and those above the limit of their class.
@@ -68,12 +68,12 @@ pub struct Failure {
 /// Times are in seconds. Those of [`ask`](Self::ask) and [`rings`](Self::rings) are of a clock that does not jump.
 #[derive(Debug, Default)]
 pub struct Schedule {
-    hosts: HashMap<String, Host>,
+    hosts: HashMap<String, HostSchedule>,
     tickets: u64,
 }
 
 #[derive(Debug, Default)]
-struct Host {
+struct HostSchedule {
     full: Option<f64>,
     limits: Option<f64>,
     failures: u32,
@@ -90,11 +90,11 @@ struct Running {
     at: f64,
 }
 
-impl Host {
-    fn due(&mut self, extent: Extent) -> &mut Option<f64> {
+impl HostSchedule {
+    fn due(&mut self, extent: PruneExtent) -> &mut Option<f64> {
         match extent {
-            Extent::Full => &mut self.full,
-            Extent::Limits => &mut self.limits,
+            PruneExtent::Full => &mut self.full,
+            PruneExtent::Limits => &mut self.limits,
         }
     }
 }
@@ -102,11 +102,11 @@ impl Host {
 impl Schedule {
     /// Asks for a prune `delay` seconds after `now`. Returns when the caller has to call [`rings`](Self::rings); `None` if an
     /// earlier prune does the same, or the daily task will.
-    pub fn ask(&mut self, host: &str, now: f64, delay: f64, extent: Extent) -> Option<f64> {
+    pub fn ask(&mut self, host: &str, now: f64, delay: f64, extent: PruneExtent) -> Option<f64> {
         let at = now + delay;
         let host = self.host(host);
         let is_covered = |due: Option<f64>| due.is_some_and(|due| due <= at);
-        if delay > LONGEST_DELAY || is_covered(host.full) || extent == Extent::Limits && is_covered(host.limits) {
+        if delay > LONGEST_DELAY || is_covered(host.full) || extent == PruneExtent::Limits && is_covered(host.limits) {
             return None;
         }
         *host.due(extent) = Some(at);
@@ -115,18 +115,18 @@ impl Schedule {
 
     /// Asks for a prune that enforces a limit. Returns the delay as well.
     pub fn ask_for_limits(&mut self, host: &str, now: f64) -> Option<(f64, f64)> {
-        self.ask(host, now, LIMIT_DELAY, Extent::Limits).map(|at| (at, LIMIT_DELAY))
+        self.ask(host, now, LIMIT_DELAY, PruneExtent::Limits).map(|at| (at, LIMIT_DELAY))
     }
 
     /// Returns whether the prune begins now that was asked for at this time: an earlier one may have been asked for since.
-    pub fn rings(&mut self, host: &str, at: f64, extent: Extent) -> bool {
+    pub fn rings(&mut self, host: &str, at: f64, extent: PruneExtent) -> bool {
         let host = self.host(host);
         let due = host.due(extent);
         #[allow(clippy::float_cmp)] // It is the same number.
         let is_current = due.is_some_and(|due| due == at);
         if is_current {
             *due = None;
-            if extent == Extent::Full {
+            if extent == PruneExtent::Full {
                 // It does what the other one would.
                 host.limits = None;
             }
@@ -215,10 +215,10 @@ impl Schedule {
         is_current
     }
 
-    fn host(&mut self, name: &str) -> &mut Host {
+    fn host(&mut self, name: &str) -> &mut HostSchedule {
         // `entry` would need an owned name each time.
         if !self.hosts.contains_key(name) {
-            self.hosts.insert(name.to_owned(), Host::default());
+            self.hosts.insert(name.to_owned(), HostSchedule::default());
         }
         self.hosts.entry(name.to_owned()).or_default()
     }
@@ -234,15 +234,15 @@ mod tests {
     #[test]
     fn an_earlier_prune_does_what_a_later_one_would() {
         let mut schedule = Schedule::default();
-        assert_eq!(schedule.ask(HOST, 100.0, 3600.0, Extent::Full), Some(3700.0));
-        assert_eq!(schedule.ask(HOST, 100.0, 3601.0, Extent::Full), None);
-        assert_eq!(schedule.ask(HOST, 100.0, 3601.0, Extent::Limits), None);
-        assert_eq!(schedule.ask(HOST, 100.0, 60.0, Extent::Full), Some(160.0));
-        assert!(!schedule.rings(HOST, 3700.0, Extent::Full));
-        assert!(schedule.rings(HOST, 160.0, Extent::Full));
-        assert!(!schedule.rings(HOST, 160.0, Extent::Full));
-        assert_eq!(schedule.ask(HOST, 100.0, 86_401.0, Extent::Full), None, "the daily task is earlier");
-        assert_eq!(schedule.ask("other.example", 100.0, 86_400.0, Extent::Full), Some(86_500.0));
+        assert_eq!(schedule.ask(HOST, 100.0, 3600.0, PruneExtent::Full), Some(3700.0));
+        assert_eq!(schedule.ask(HOST, 100.0, 3601.0, PruneExtent::Full), None);
+        assert_eq!(schedule.ask(HOST, 100.0, 3601.0, PruneExtent::Limits), None);
+        assert_eq!(schedule.ask(HOST, 100.0, 60.0, PruneExtent::Full), Some(160.0));
+        assert!(!schedule.rings(HOST, 3700.0, PruneExtent::Full));
+        assert!(schedule.rings(HOST, 160.0, PruneExtent::Full));
+        assert!(!schedule.rings(HOST, 160.0, PruneExtent::Full));
+        assert_eq!(schedule.ask(HOST, 100.0, 86_401.0, PruneExtent::Full), None, "the daily task is earlier");
+        assert_eq!(schedule.ask("other.example", 100.0, 86_400.0, PruneExtent::Full), Some(86_500.0));
     }
 
     #[test]
@@ -250,16 +250,16 @@ mod tests {
         let mut schedule = Schedule::default();
         assert_eq!(schedule.ask_for_limits(HOST, 10.0), Some((11.0, 1.0)));
         assert_eq!(schedule.ask_for_limits(HOST, 10.5), None);
-        assert_eq!(schedule.ask(HOST, 10.0, 60.0, Extent::Full), Some(70.0));
-        assert!(schedule.rings(HOST, 11.0, Extent::Limits) && schedule.rings(HOST, 70.0, Extent::Full));
+        assert_eq!(schedule.ask(HOST, 10.0, 60.0, PruneExtent::Full), Some(70.0));
+        assert!(schedule.rings(HOST, 11.0, PruneExtent::Limits) && schedule.rings(HOST, 70.0, PruneExtent::Full));
     }
 
     #[test]
     fn a_full_prune_does_what_one_for_limits_would() {
         let mut schedule = Schedule::default();
         assert_eq!(schedule.ask_for_limits(HOST, 10.0), Some((11.0, 1.0)));
-        assert_eq!(schedule.ask(HOST, 10.0, 0.0, Extent::Full), Some(10.0));
-        assert!(schedule.rings(HOST, 10.0, Extent::Full) && !schedule.rings(HOST, 11.0, Extent::Limits));
+        assert_eq!(schedule.ask(HOST, 10.0, 0.0, PruneExtent::Full), Some(10.0));
+        assert!(schedule.rings(HOST, 10.0, PruneExtent::Full) && !schedule.rings(HOST, 11.0, PruneExtent::Limits));
         assert_eq!(schedule.ask_for_limits(HOST, 10.5), Some((11.5, 1.0)), "a partition that is full since then");
     }
 
@@ -316,8 +316,8 @@ mod tests {
             let mut schedule = Schedule::default();
             let mut jobs = jobs.into_iter().cycle();
             let mut now = 0.0;
-            let mut timers: Vec<(f64, usize, Extent)> = vec![];
-            let mut waiting: Vec<(f64, usize, Extent)> = vec![];
+            let mut timers: Vec<(f64, usize, PruneExtent)> = vec![];
+            let mut waiting: Vec<(f64, usize, PruneExtent)> = vec![];
             let mut running: [Option<Job>; 3] = [None; 3];
             // By host and extent, the time at which a prune must have begun.
             let mut wanted: [[f64; 2]; 3] = [[f64::INFINITY; 2]; 3];
@@ -325,7 +325,7 @@ mod tests {
             let mut asked = asked.into_iter();
             for _ in 0..20_000 {
                 if let Some((host, delay, pass, limits)) = asked.next() {
-                    let extent = if limits { Extent::Limits } else { Extent::Full };
+                    let extent = if limits { PruneExtent::Limits } else { PruneExtent::Full };
                     if let Some(at) = schedule.ask(names[host], now, delay, extent) {
                         timers.push((at, host, extent));
                     }
@@ -345,7 +345,7 @@ mod tests {
                     if let Some((end, succeeds, ticket)) = *slot {
                         if schedule.watch(names[host], ticket, now) == Watch::Silent {
                             let (_, retry) = schedule.give_up(names[host]);
-                            timers.extend(schedule.ask(names[host], now, retry, Extent::Full).map(|at| (at, host, Extent::Full)));
+                            timers.extend(schedule.ask(names[host], now, retry, PruneExtent::Full).map(|at| (at, host, PruneExtent::Full)));
                             *slot = None;
                         } else if end <= now {
                             prop_assert!(schedule.ended(names[host], ticket));
@@ -353,7 +353,7 @@ mod tests {
                                 schedule.succeeded(names[host]);
                             } else {
                                 let retry = schedule.failed(names[host], false).retry;
-                                timers.extend(schedule.ask(names[host], now, retry, Extent::Full).map(|at| (at, host, Extent::Full)));
+                                timers.extend(schedule.ask(names[host], now, retry, PruneExtent::Full).map(|at| (at, host, PruneExtent::Full)));
                             }
                             *slot = None;
                         }
@@ -370,7 +370,7 @@ mod tests {
                             prop_assert_eq!(schedule.begin(names[host], now), None);
                             let (takes, succeeds, _) = jobs.next().unwrap();
                             running[host] = Some((now + takes, succeeds, ticket));
-                            if extent == Extent::Full {
+                            if extent == PruneExtent::Full {
                                 wanted[host][0] = f64::INFINITY;
                             }
                             wanted[host][1] = f64::INFINITY;

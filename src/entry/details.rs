@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::NAMESPACE;
 use crate::entry::limits::{BYTES, DEPTH, ELEMENTS};
 use crate::entry::payload;
-use crate::entry::text::{self, Kind};
+use crate::entry::text::{self, TextKind};
 
 /// What a module adds to an event, as it comes in: the parts of its elements, in order, with any bytes in them. The memory is used
 /// again for the next event.
@@ -93,7 +93,7 @@ impl Details {
         payload::begin_name(&mut self.bytes);
         self.take(|bytes| match name.iter().position(|byte| *byte == 1).map(|at| name.split_at(at)) {
             Some((namespace, [_, local @ ..])) if !namespace.is_empty() && !local.is_empty() => {
-                text::append(bytes, namespace, Kind::Attribute);
+                text::append(bytes, namespace, TextKind::Attribute);
                 bytes.push(payload::SEPARATOR);
                 text::append_name(bytes, local);
             }
@@ -101,7 +101,7 @@ impl Details {
         });
         payload::begin_value(&mut self.bytes);
         let begin = self.bytes.len();
-        self.take(|bytes| text::append(bytes, value, Kind::Attribute));
+        self.take(|bytes| text::append(bytes, value, TextKind::Attribute));
         if self.depth == 1 && self.children == 1 {
             match name {
                 b"condition" => self.condition = Some(begin..self.bytes.len()),
@@ -121,7 +121,7 @@ impl Details {
             return;
         }
         payload::begin_text(&mut self.bytes);
-        self.take(|bytes| text::append(bytes, text, Kind::Text));
+        self.take(|bytes| text::append(bytes, text, TextKind::Text));
     }
 
     /// Ends the element that was begun last.

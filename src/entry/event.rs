@@ -2,7 +2,7 @@
 
 use crate::NAMESPACE;
 use crate::entry::payload;
-use crate::entry::text::{self, Kind};
+use crate::entry::text::{self, TextKind};
 
 /// The root element of every entry.
 pub(crate) const ROOT: &str = "audit-event";
@@ -51,7 +51,7 @@ pub(crate) fn open(payload: &mut Vec<u8>, name: &[u8]) {
 /// Adds an attribute with a value from outside.
 pub(crate) fn attribute(payload: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     payload::begin_attribute(payload, name);
-    text::append(payload, value, Kind::Attribute);
+    text::append(payload, value, TextKind::Attribute);
 }
 
 /// The same, if there is a value that is not empty.
@@ -62,7 +62,7 @@ pub(crate) fn optional(payload: &mut Vec<u8>, name: &[u8], value: Option<&[u8]>)
 }
 
 /// Adds an element with a text from outside, and nothing else.
-pub(crate) fn leaf(payload: &mut Vec<u8>, name: &[u8], text: &[u8], kind: Kind) {
+pub(crate) fn leaf(payload: &mut Vec<u8>, name: &[u8], text: &[u8], kind: TextKind) {
     payload::open(payload, name);
     payload::begin_text(payload);
     text::append(payload, text, kind);
@@ -73,7 +73,7 @@ pub(crate) fn leaf(payload: &mut Vec<u8>, name: &[u8], text: &[u8], kind: Kind) 
 pub(crate) fn text(payload: &mut Vec<u8>, content: Option<&str>) {
     if let Some(content) = content {
         payload::begin_text(payload);
-        text::append(payload, content.as_bytes(), Kind::Text);
+        text::append(payload, content.as_bytes(), TextKind::Text);
     }
 }
 

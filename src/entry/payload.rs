@@ -311,7 +311,7 @@ mod tests {
     use super::*;
     use crate::entry::details::Details;
     use crate::entry::event::{self, Root};
-    use crate::entry::text::{Kind, clean, clean_name};
+    use crate::entry::text::{TextKind, clean, clean_name};
 
     #[test]
     fn a_time_is_written_in_milliseconds_and_stays_within_its_second() {
@@ -453,13 +453,13 @@ mod tests {
             }
             let name = local(&name).to_owned();
             element.attributes.retain(|(before, _)| *before != name);
-            element.attributes.push((name, clean(value, Kind::Attribute).into_owned()));
+            element.attributes.push((name, clean(value, TextKind::Attribute).into_owned()));
         }
         for child in &given.children {
             match (child, element.children.last_mut()) {
                 (Ok(child), _) => element.children.push(Node::Element(cleaned(child))),
-                (Err(text), Some(Node::Text(before))) => before.push_str(&clean(text, Kind::Text)),
-                (Err(text), _) => element.children.push(Node::Text(clean(text, Kind::Text).into_owned())),
+                (Err(text), Some(Node::Text(before))) => before.push_str(&clean(text, TextKind::Text)),
+                (Err(text), _) => element.children.push(Node::Text(clean(text, TextKind::Text).into_owned())),
             }
         }
         element
@@ -479,7 +479,7 @@ mod tests {
             prop_assert!(is_whole(&payload));
             prop_assert_eq!(time_of(&payload), Some(1_795_521_600.25));
             let element = element_of(&payload).unwrap();
-            prop_assert_eq!(element.attribute("user").unwrap(), clean(&bytes, Kind::Attribute));
+            prop_assert_eq!(element.attribute("user").unwrap(), clean(&bytes, TextKind::Attribute));
             prop_assert_eq!(element.into_elements().collect::<Vec<_>>(), given.iter().map(cleaned).collect::<Vec<_>>());
         }
 

@@ -9,14 +9,14 @@ const CUT: &str = "…";
 
 /// How white space is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TextKind {
     /// An attribute value: every white space character becomes a space, as an XML parser would read it back.
     Attribute,
     /// Text of an element: tabs and newlines stay, a carriage return becomes a newline, as an XML parser would read it back.
     Text,
 }
 
-impl Kind {
+impl TextKind {
     /// The longest value of this kind, in bytes.
     #[must_use]
     pub const fn limit(self) -> usize {
@@ -33,13 +33,13 @@ impl Kind {
 /// A text over the limit of its kind is cut at a character and ends with `…`.
 ///
 /// ```
-/// use audit_core::entry::text::{Kind, clean};
-/// assert_eq!(clean(b"a\x00b", Kind::Text), "a\u{fffd}b");
-/// assert_eq!(clean(b"two\r\nlines", Kind::Text), "two\nlines");
-/// assert_eq!(clean(b"two\r\nlines", Kind::Attribute), "two lines");
+/// use audit_core::entry::text::{TextKind, clean};
+/// assert_eq!(clean(b"a\x00b", TextKind::Text), "a\u{fffd}b");
+/// assert_eq!(clean(b"two\r\nlines", TextKind::Text), "two\nlines");
+/// assert_eq!(clean(b"two\r\nlines", TextKind::Attribute), "two lines");
 /// ```
 #[must_use]
-pub fn clean(bytes: &[u8], kind: Kind) -> Cow<'_, str> {
+pub fn clean(bytes: &[u8], kind: TextKind) -> Cow<'_, str> {
     let limit = kind.limit();
     // More than the limit can't be kept, so a hostile megabyte isn't looked at either.
     let looked_at = bytes.get(..limit.saturating_add(4)).unwrap_or(bytes);
@@ -71,7 +71,7 @@ pub fn clean(bytes: &[u8], kind: Kind) -> Cow<'_, str> {
 }
 
 /// Appends to `text` what [`clean`] gives for `bytes`.
-pub(crate) fn append(text: &mut Vec<u8>, bytes: &[u8], kind: Kind) {
+pub(crate) fn append(text: &mut Vec<u8>, bytes: &[u8], kind: TextKind) {
     if bytes.len() <= kind.limit() && is_printable(bytes) {
         text.extend_from_slice(bytes);
     } else {
@@ -111,16 +111,16 @@ fn is_printable(bytes: &[u8]) -> bool {
 pub fn clean_jid(bytes: &[u8]) -> Option<Cow<'_, str>> {
     let bytes = bytes.split(|byte| *byte == b'/').next().filter(|jid| !jid.is_empty() && *jid != b"@")?;
     if bytes.len() <= ATTRIBUTE {
-        return Some(clean(bytes, Kind::Attribute));
+        return Some(clean(bytes, TextKind::Attribute));
     }
     let Some((local, domain)) = bytes.iter().rposition(|byte| *byte == b'@').map(|at| bytes.split_at(at)) else {
-        return Some(clean(bytes, Kind::Attribute));
+        return Some(clean(bytes, TextKind::Attribute));
     };
-    let domain = clean(domain, Kind::Attribute);
+    let domain = clean(domain, TextKind::Attribute);
     if domain.len() > ATTRIBUTE / 2 {
-        return Some(clean(bytes, Kind::Attribute));
+        return Some(clean(bytes, TextKind::Attribute));
     }
-    let mut jid = clean(local, Kind::Attribute).into_owned();
+    let mut jid = clean(local, TextKind::Attribute).into_owned();
     let room = ATTRIBUTE.saturating_sub(domain.len());
     if jid.len() > room {
         cut(&mut jid, room);
@@ -134,7 +134,7 @@ pub fn clean_jid(bytes: &[u8]) -> Option<Cow<'_, str>> {
 /// A prefix (`xml:lang`) is kept. An empty name becomes `_`.
 #[must_use]
 pub fn clean_name(bytes: &[u8]) -> Cow<'_, str> {
-    let text = clean(bytes, Kind::Attribute);
+    let text = clean(bytes, TextKind::Attribute);
     let fits = |(index, c): (usize, char)| if index == 0 { is_name_start(c) } else { is_name(c) };
     if !text.is_empty() && text.char_indices().all(fits) {
         return text;
@@ -172,14 +172,14 @@ pub const fn is_xml(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
 }
 
-fn is_kept(c: char, kind: Kind) -> bool {
+fn is_kept(c: char, kind: TextKind) -> bool {
     c == replacement(c, kind)
 }
 
-fn replacement(c: char, kind: Kind) -> char {
+fn replacement(c: char, kind: TextKind) -> char {
     match (c, kind) {
-        ('\t' | '\n' | '\r', Kind::Attribute) => ' ',
-        ('\r', Kind::Text) => '\n',
+        ('\t' | '\n' | '\r', TextKind::Attribute) => ' ',
+        ('\r', TextKind::Text) => '\n',
         (c, _) if is_xml(c) => c,
         _ => char::REPLACEMENT_CHARACTER,
     }
@@ -224,19 +224,19 @@ mod tests {
             (b"a\r\nb\rc", "a\nb\nc"),
         ];
         for (input, expected) in rows {
-            assert_eq!(clean(input, Kind::Text), *expected, "{input:?}");
+            assert_eq!(clean(input, TextKind::Text), *expected, "{input:?}");
         }
     }
 
     #[test]
     fn white_space_of_an_attribute_is_what_a_parser_reads_back() {
-        assert_eq!(clean(b"a\tb\nc\rd\r\ne", Kind::Attribute), "a b c d e");
+        assert_eq!(clean(b"a\tb\nc\rd\r\ne", TextKind::Attribute), "a b c d e");
     }
 
     #[test]
     fn a_long_text_is_cut_at_a_character() {
         let long = "é".repeat(TEXT);
-        let text = clean(long.as_bytes(), Kind::Text);
+        let text = clean(long.as_bytes(), TextKind::Text);
         assert!(text.len() <= TEXT && text.ends_with("é…"), "{} bytes", text.len());
     }
 
@@ -268,12 +268,12 @@ mod tests {
     proptest! {
         #[test]
         fn cleaned_text_is_xml_bounded_and_stays_as_it_is(bytes in prop::collection::vec(any::<u8>(), 0..6000)) {
-            for kind in [Kind::Attribute, Kind::Text] {
+            for kind in [TextKind::Attribute, TextKind::Text] {
                 let once = clean(&bytes, kind);
                 prop_assert!(once.chars().all(is_xml) && once.len() <= kind.limit());
                 prop_assert_eq!(clean(once.as_bytes(), kind), once.as_ref());
             }
-            for (kind, expected) in [(Kind::Attribute, clean(&bytes, Kind::Attribute)), (Kind::Text, clean(&bytes, Kind::Text))] {
+            for (kind, expected) in [(TextKind::Attribute, clean(&bytes, TextKind::Attribute)), (TextKind::Text, clean(&bytes, TextKind::Text))] {
                 let mut appended = b"x".to_vec();
                 append(&mut appended, &bytes, kind);
                 prop_assert_eq!(&appended[1..], expected.as_bytes());
@@ -287,7 +287,7 @@ mod tests {
 
         #[test]
         fn good_text_is_left_alone(text in "[ -~à-ÿ]{0,200}") {
-            prop_assert_eq!(clean(text.as_bytes(), Kind::Text), text.as_str());
+            prop_assert_eq!(clean(text.as_bytes(), TextKind::Text), text.as_str());
         }
     }
 }

@@ -216,12 +216,12 @@ pub trait OpenFile: fmt::Debug {
 
 /// Reads an open file from its beginning to its end.
 #[derive(Debug)]
-pub struct Reader<'a> {
+pub struct FileReader<'a> {
     file: &'a dyn OpenFile,
     offset: u64,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> FileReader<'a> {
     /// Begins at the first byte of `file`.
     #[must_use]
     pub const fn new(file: &'a dyn OpenFile) -> Self {
@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl io::Read for Reader<'_> {
+impl io::Read for FileReader<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read_some_at(bytes, self.offset)?;
         self.offset = self.offset.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));

@@ -59,7 +59,7 @@ fn appends_of_two_handles_go_to_the_end() {
         assert_eq!((other.read_some_at(&mut four, 9).unwrap(), other.read_some_at(&mut four, 1).unwrap()), (0, 3));
         assert_eq!(&four[..3], b"bcx");
         let mut all = Vec::new();
-        std::io::Read::read_to_end(&mut Reader::new(&*other), &mut all).unwrap();
+        std::io::Read::read_to_end(&mut FileReader::new(&*other), &mut all).unwrap();
         assert_eq!(all, b"abcx");
         one.sync().unwrap();
     });

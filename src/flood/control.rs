@@ -10,13 +10,13 @@ use uuid::Uuid;
 
 use super::checkpoint::{Checkpoint, CheckpointError, SavedBudget};
 use super::count::Count;
-use super::event::Event;
+use super::event::FloodEvent;
 use super::facts::Facts;
 use super::host::HostState;
 use super::limits::{self, Burst, Repeats, is_unauthenticated};
 use super::many::Pool;
 use super::merge::{Describe, coarsen, summary_of};
-use super::outcome::{HostOutcome, Placement, Scene, counts_of};
+use super::outcome::{CountPlace, HostOutcome, Scene, counts_of};
 use super::summary::FloodSummary;
 use super::table::{ACTOR_KEYS, KEYS, Window, WindowTable, WindowTables};
 use crate::archive::retention::Retention;
@@ -55,16 +55,16 @@ pub struct Control {
     /// How many more hashes and names may be kept to tell accounts, networks and actors apart.
     pool: Pool,
     /// The last event for which the caller was asked to check the account.
-    asked: Option<Asked>,
+    asked: Option<OpenQuestion>,
     /// UNIX time minus the monotonic clock, in seconds.
     offset: f64,
     buffer: Vec<u8>,
 }
 
 #[derive(Debug)]
-struct Asked {
+struct OpenQuestion {
     outcome: usize,
-    place: Placement,
+    place: CountPlace,
     hash: u64,
     name: Vec<u8>,
 }
@@ -121,7 +121,7 @@ impl Control {
     }
 
     /// Decides whether an event is stored. If not, it is counted.
-    pub fn ask(&mut self, outcome: usize, event: &Event<'_>, now: f64) -> Verdict {
+    pub fn ask(&mut self, outcome: usize, event: &FloodEvent<'_>, now: f64) -> Verdict {
         let handle = outcome;
         let Self { hosts, outcomes, tables, hasher, pool, buffer, asked, .. } = self;
         let Some(outcome) = outcomes.get_mut(handle) else { return Verdict::Store };
@@ -129,9 +129,9 @@ impl Control {
         let facts = Facts::of(event, &host.name, buffer, hasher);
         let place = outcome.place(handle, event, &facts, &mut Scene { host, tables, hasher, pool, now });
         let window = match place {
-            Placement::Store => None,
-            Placement::Key(side, key) => tables.get_mut(side).get_mut(key),
-            Placement::Outcome => outcome.window.as_mut(),
+            CountPlace::Store => None,
+            CountPlace::Key(side, key) => tables.get_mut(side).get_mut(key),
+            CountPlace::Outcome => outcome.window.as_mut(),
         };
         let Some(window) = window else { return Verdict::Store };
         let count = window.count.get_or_insert_with(|| Box::new(Count::new(handle, &facts, now)));
@@ -141,7 +141,7 @@ impl Control {
         host.changed = true;
         match facts.user_hash.zip(facts.user).filter(|_| asks && host.questions.take_single(1, now)) {
             Some((hash, name)) => {
-                *asked = Some(Asked { outcome: handle, place, hash, name: name.to_vec() });
+                *asked = Some(OpenQuestion { outcome: handle, place, hash, name: name.to_vec() });
                 Verdict::CountedAsks
             }
             None => Verdict::Counted,
@@ -150,11 +150,11 @@ impl Control {
 
     /// Notes that the account of the last event exists. Call this after [`Verdict::CountedAsks`].
     pub fn exists(&mut self) {
-        let Some(Asked { outcome, place, hash, name }) = self.asked.take() else { return };
+        let Some(OpenQuestion { outcome, place, hash, name }) = self.asked.take() else { return };
         let window = match place {
-            Placement::Store => None,
-            Placement::Key(side, key) => self.tables.get_mut(side).get_mut(key),
-            Placement::Outcome => self.outcomes.get_mut(outcome).and_then(|outcome| outcome.window.as_mut()),
+            CountPlace::Store => None,
+            CountPlace::Key(side, key) => self.tables.get_mut(side).get_mut(key),
+            CountPlace::Outcome => self.outcomes.get_mut(outcome).and_then(|outcome| outcome.window.as_mut()),
         };
         if let Some(count) = window.and_then(|window| window.count.as_mut()) {
             count.exists(hash, &name, &mut self.pool);

@@ -14,11 +14,11 @@ use super::summary::{FloodSummary, Often, SAMPLES, Sample, shortened};
 use crate::address::location::Location;
 use crate::address::network_of;
 use crate::entry::names::Names;
-use crate::entry::text::{Kind, clean, clean_jid};
+use crate::entry::text::{TextKind, clean, clean_jid};
 
 /// Which part of an address to describe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum AddressPart {
     /// The address itself.
     Address,
     /// Its network.
@@ -157,7 +157,7 @@ impl Count {
             if self.samples.iter().all(|seen| seen.hash != hash) {
                 let user = facts.user.and_then(clean_jid).map(|user| shortened(user.into_owned()));
                 let condition = facts.condition.filter(|text| !text.is_empty());
-                let condition = condition.map(|text| shortened(clean(text, Kind::Attribute).into_owned()));
+                let condition = condition.map(|text| shortened(clean(text, TextKind::Attribute).into_owned()));
                 self.samples.push(SeenSample { hash, sample: Sample { user, network: None, condition }, address: facts.address });
             }
         }
@@ -247,17 +247,18 @@ impl Count {
     }
 
     /// The summary, without the type and the source.
-    pub(super) fn summary(&self, offset: f64, describe: &dyn Fn(IpAddr, Part) -> Described) -> FloodSummary {
+    pub(super) fn summary(&self, offset: f64, describe: &dyn Fn(IpAddr, AddressPart) -> Described) -> FloodSummary {
         let (remote_ip, location) = match &self.origin {
-            PeerOrigin::Address(Some(address)) => describe(*address, Part::Address),
-            PeerOrigin::Network(address) => describe(*address, Part::Network),
+            PeerOrigin::Address(Some(address)) => describe(*address, AddressPart::Address),
+            PeerOrigin::Network(address) => describe(*address, AddressPart::Network),
             PeerOrigin::Stored(remote_ip, location) => (remote_ip.clone(), location.clone()),
             PeerOrigin::Address(None) | PeerOrigin::Various => (None, None),
         };
         let (first, last) = self.told.unwrap_or((self.first + offset, self.last + offset));
         let ((accounts, more_accounts), (networks, more_networks)) = (self.accounts.number(), self.networks.number());
         let samples = self.samples.iter().map(|seen| {
-            let network = seen.address.map_or_else(|| seen.sample.network.clone(), |address| describe(address, Part::NetworkAlone).0);
+            let network =
+                seen.address.map_or_else(|| seen.sample.network.clone(), |address| describe(address, AddressPart::NetworkAlone).0);
             Sample { network, ..seen.sample.clone() }
         });
         let (mut often, mut others, mut names) = (Vec::new(), false, None);
@@ -266,7 +267,7 @@ impl Count {
                 (often, others, names) = many.accounts();
             }
             if matches!(self.origin, PeerOrigin::Various) {
-                often.extend(many.networks(|address| describe(address, Part::NetworkAlone).0));
+                often.extend(many.networks(|address| describe(address, AddressPart::NetworkAlone).0));
             }
             if matches!(self.actor, Who::Various) {
                 often.extend(many.actors());

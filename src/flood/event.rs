@@ -2,7 +2,7 @@
 
 /// The part of an event that flood control needs. The values may be any bytes.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Event<'a> {
+pub struct FloodEvent<'a> {
     /// The account that the event is about.
     pub account: Account<'a>,
     /// The peer's address.

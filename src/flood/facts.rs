@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::event::{Account, Event};
+use super::event::{Account, FloodEvent};
 use crate::address::{self, network_of};
 
 /// What counting needs to know about an event.
@@ -21,7 +21,7 @@ pub(super) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     /// Reads an event. `buffer` holds the JID if the event only has the account's name on `host`.
-    pub(super) fn of(event: &Event<'a>, host: &str, buffer: &'a mut Vec<u8>, hasher: &RandomState) -> Self {
+    pub(super) fn of(event: &FloodEvent<'a>, host: &str, buffer: &'a mut Vec<u8>, hasher: &RandomState) -> Self {
         let jid = match event.account {
             Account::Unknown | Account::Name(b"") => None,
             Account::Jid(jid) => Some(jid),

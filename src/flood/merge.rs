@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::hash::RandomState;
 use std::net::IpAddr;
 
-use super::count::{Count, Described, Part};
+use super::count::{AddressPart, Count, Described};
 use super::many::Pool;
 use super::outcome::HostOutcome;
 use super::summary::FloodSummary;
 use crate::catalogue::Cause;
 
 /// Returns what the host's policy stores of an address in an entry of this event type.
-pub type Describe<'a> = dyn Fn(&str, IpAddr, Part) -> Described + 'a;
+pub type Describe<'a> = dyn Fn(&str, IpAddr, AddressPart) -> Described + 'a;
 
 /// Merges counts until there are at most `room`, or one for each outcome. Merges those of one network first, then the smallest.
 pub(super) fn coarsen(counts: Vec<Count>, room: usize, hasher: &RandomState, pool: &mut Pool) -> Vec<Count> {

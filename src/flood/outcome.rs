@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 
 use super::count::Count;
-use super::event::Event;
+use super::event::FloodEvent;
 use super::facts::Facts;
 use super::host::{HostState, NamedBudget};
 use super::limits::TypeLimits;
@@ -39,7 +39,7 @@ pub(super) struct HostOutcome {
 
 /// Where an event goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Placement {
+pub(super) enum CountPlace {
     Store,
     Key(Side, u64),
     Outcome,
@@ -99,35 +99,35 @@ impl HostOutcome {
     }
 
     /// Decides where an event goes, and opens windows for it.
-    pub(super) fn place(&mut self, handle: usize, event: &Event<'_>, facts: &Facts<'_>, scene: &mut Scene<'_>) -> Placement {
+    pub(super) fn place(&mut self, handle: usize, event: &FloodEvent<'_>, facts: &Facts<'_>, scene: &mut Scene<'_>) -> CountPlace {
         let now = scene.now;
         if let Some(timeout) = self.repeat {
             // An address that can't be parsed is part of the key as it is.
             let text = if facts.address.is_none() { event.address } else { None };
             let key = scene.hasher.hash_one((handle, Level::Address, facts.user_hash, facts.address, text));
             if scene.tables.failures.open(key, now).is_some() {
-                return Placement::Key(Side::Failures, key);
+                return CountPlace::Key(Side::Failures, key);
             }
             self.remember(key, Window::new(handle, Level::Address, now, timeout, 1), scene);
         }
         match self.limits {
-            None => Placement::Store,
+            None => CountPlace::Store,
             Some(TypeLimits::Failures(burst)) => self.place_failure(handle, facts, burst, scene),
             Some(limits @ TypeLimits::Actors { .. }) => self.place_deed(handle, facts, event.weight.max(1), limits, scene),
         }
     }
 
     /// Decides about a failure, by account and network.
-    fn place_failure(&mut self, handle: usize, facts: &Facts<'_>, burst: Burst, scene: &mut Scene<'_>) -> Placement {
+    fn place_failure(&mut self, handle: usize, facts: &Facts<'_>, burst: Burst, scene: &mut Scene<'_>) -> CountPlace {
         let Burst { burst, window: length } = burst;
         let Scene { host, tables, hasher, now, .. } = scene;
         let (table, now) = (&mut tables.failures, *now);
-        let Some(NamedBudget { budget, .. }) = host.budgets.first_mut() else { return Placement::Store };
+        let Some(NamedBudget { budget, .. }) = host.budgets.first_mut() else { return CountPlace::Store };
         for level in [Level::Account, Level::Network] {
             let user = facts.user_hash.filter(|_| level == Level::Account);
             let key = hasher.hash_one((handle, level, user, facts.network));
             if let Some(window) = table.open(key, now) {
-                return if window.admits(burst, budget, now) { Placement::Store } else { Placement::Key(Side::Failures, key) };
+                return if window.admits(burst, budget, now) { CountPlace::Store } else { CountPlace::Key(Side::Failures, key) };
             }
             if !table.has_room(key, level, now) {
                 continue;
@@ -137,30 +137,30 @@ impl HostOutcome {
             // An event that can't be stored is counted by network. That makes fewer summaries.
             if admitted || level == Level::Network {
                 table.insert(key, window);
-                return if admitted { Placement::Store } else { Placement::Key(Side::Failures, key) };
+                return if admitted { CountPlace::Store } else { CountPlace::Key(Side::Failures, key) };
             }
         }
         let window = self.window.take().filter(|window| window.is_open(now));
         let window = self.window.insert(window.unwrap_or_else(|| Window::new(handle, Level::Outcome, now, length, 0)));
-        if window.admits(burst, budget, now) { Placement::Store } else { Placement::Outcome }
+        if window.admits(burst, budget, now) { CountPlace::Store } else { CountPlace::Outcome }
     }
 
     /// Decides about an event that an actor caused, by the actor and by its network or server.
-    fn place_deed(&mut self, handle: usize, facts: &Facts<'_>, weight: u32, limits: TypeLimits, scene: &mut Scene<'_>) -> Placement {
-        let TypeLimits::Actors { each, together, window: length, by_actor, trusts, .. } = limits else { return Placement::Store };
+    fn place_deed(&mut self, handle: usize, facts: &Facts<'_>, weight: u32, limits: TypeLimits, scene: &mut Scene<'_>) -> CountPlace {
+        let TypeLimits::Actors { each, together, window: length, by_actor, trusts, .. } = limits else { return CountPlace::Store };
         let Scene { host, tables, hasher, now, .. } = scene;
         let (table, now) = (&mut tables.actors, *now);
         let who = if by_actor { facts.who_hash() } else { None };
         let levels = [(Level::Account, who, each), (Level::Network, facts.group_hash(&host.name, hasher), together)];
         let keys = levels.map(|(level, hash, most)| hash.map(|hash| (level, hasher.hash_one((handle, level, hash)), most)));
         if trusts && keys.iter().all(Option::is_none) {
-            return Placement::Store;
+            return CountPlace::Store;
         }
         let mut last = None;
         for (level, key, most) in keys.into_iter().flatten() {
             let has_room = table.open(key, now).map(|window| window.has_room(weight, most));
             if has_room == Some(false) {
-                return Placement::Key(Side::Actors, key);
+                return CountPlace::Key(Side::Actors, key);
             } else if has_room.is_none() {
                 // If there is no room for a key, coarser keys and the budget decide.
                 if !table.has_room(key, level, now) {
@@ -177,14 +177,14 @@ impl HostOutcome {
                     window.admitted = window.admitted.saturating_add(weight);
                 }
             }
-            return Placement::Store;
+            return CountPlace::Store;
         }
         if let Some(key) = last {
-            return Placement::Key(Side::Actors, key);
+            return CountPlace::Key(Side::Actors, key);
         }
         let window = self.window.take().filter(|window| window.is_open(now));
         self.window = Some(window.unwrap_or_else(|| Window::new(handle, Level::Outcome, now, length, 0)));
-        Placement::Outcome
+        CountPlace::Outcome
     }
 
     /// Opens a window for a key of `audit_auth_repeat_*`. Forgets the oldest keys if there are too many.

@@ -13,15 +13,15 @@ use crate::address::{self, Policy};
 use crate::archive::retention::TypePattern;
 use crate::file::{Memory, Operation};
 use crate::flood::outcome::{CLOSED, SUCCESS};
-use crate::flood::{Account, Described, ENTRIES_A_MINUTE, Often, Part, Sample, frequent, weight};
+use crate::flood::{Account, AddressPart, Described, ENTRIES_A_MINUTE, Often, Sample, frequent, weight};
 
 const HOST: &str = "example.com";
 const FAILURE: &str = "authentication-failure";
 const UNIX: f64 = 1_795_521_600.0;
 
-fn describe(_: &str, address: IpAddr, part: Part) -> Described {
+fn describe(_: &str, address: IpAddr, part: AddressPart) -> Described {
     let policy = Policy::default();
-    (if part == Part::Address { policy.apply(address) } else { policy.apply_to_network(address) }, None)
+    (if part == AddressPart::Address { policy.apply(address) } else { policy.apply_to_network(address) }, None)
 }
 
 thread_local! {
@@ -45,7 +45,7 @@ struct Log {
     questions: usize,
 }
 
-fn event_user<'a>(event: &Event<'a>) -> &'a str {
+fn event_user<'a>(event: &FloodEvent<'a>) -> &'a str {
     if let Account::Jid(jid) = event.account { std::str::from_utf8(jid).unwrap_or_default() } else { "" }
 }
 
@@ -62,16 +62,16 @@ impl Log {
     }
 
     fn send(&mut self, kind: &str, user: &str, ip: &str) -> bool {
-        let event = Event {
+        let event = FloodEvent {
             account: Account::Jid(user.as_bytes()),
             address: Some(ip.as_bytes()),
             condition: Some(b"not-authorized"),
-            ..Event::default()
+            ..FloodEvent::default()
         };
         self.tell(kind, &event)
     }
 
-    fn tell(&mut self, kind: &str, event: &Event<'_>) -> bool {
+    fn tell(&mut self, kind: &str, event: &FloodEvent<'_>) -> bool {
         let verdict = match self.control.outcome(HOST, kind, "mod_test", self.now) {
             Some(outcome) => self.control.ask(outcome, event, self.now),
             None => Verdict::Store,
@@ -233,7 +233,7 @@ fn an_account_is_the_same_by_its_name_and_by_its_jid() {
         (Account::Jid(b"juliet@example.com/balcony"), false),
         (Account::Jid(b"juliet"), true),
     ] {
-        let event = Event { account, address: Some(b"203.0.113.80"), ..Event::default() };
+        let event = FloodEvent { account, address: Some(b"203.0.113.80"), ..FloodEvent::default() };
         assert_eq!(log.control.ask(outcome, &event, 0.0) == Verdict::Store, stored, "{account:?}");
     }
 }
@@ -446,7 +446,7 @@ fn hostile_bytes_are_counted_and_cleaned() {
     let outcome = log.control.outcome(HOST, FAILURE, "mod_test", 0.0).unwrap();
     for bytes in [all.as_slice(), long.as_bytes(), b"", b"/", b"@"] {
         for _ in 0..2 {
-            let event = Event { account: Account::Jid(bytes), address: Some(bytes), condition: Some(bytes), ..Event::default() };
+            let event = FloodEvent { account: Account::Jid(bytes), address: Some(bytes), condition: Some(bytes), ..FloodEvent::default() };
             let _ = log.control.ask(outcome, &event, 0.0);
         }
     }
@@ -539,9 +539,9 @@ const FEEDS: [(&str, Feed); 9] = [
     }),
 ];
 
-fn described_with_location(_: &str, address: IpAddr, part: Part) -> Described {
+fn described_with_location(_: &str, address: IpAddr, part: AddressPart) -> Described {
     let location = Location { country: Some("DE".to_owned()), ..Location::default() };
-    (describe("", address, part).0, Some(location).filter(|_| part != Part::NetworkAlone))
+    (describe("", address, part).0, Some(location).filter(|_| part != AddressPart::NetworkAlone))
 }
 
 #[test]
@@ -768,16 +768,16 @@ fn hosts_do_not_share_a_budget() {
         log.fail(&format!("user{n}@example.com"), "203.0.113.80");
     }
     let outcome = log.control.outcome("example.net", FAILURE, "mod_test", 0.0).unwrap();
-    assert_eq!(log.control.ask(outcome, &Event::default(), 0.0), Verdict::Store);
+    assert_eq!(log.control.ask(outcome, &FloodEvent::default(), 0.0), Verdict::Store);
     assert_eq!(log.control.counting(), [HOST]);
     assert_eq!(log.control.suppressed(HOST).collect::<Vec<_>>(), [(FAILURE, 700)]);
     assert_eq!(log.control.suppressed("example.net").count(), 0);
     assert_eq!((log.control.suppressed_lately(HOST, 59.0), log.control.suppressed_lately(HOST, 61.0)), (700, 0));
 }
 
-fn deed<'a>(actor: &'a str, user: &'a str, ip: Option<&'a str>, weight: u32) -> Event<'a> {
+fn deed<'a>(actor: &'a str, user: &'a str, ip: Option<&'a str>, weight: u32) -> FloodEvent<'a> {
     let account = if user.is_empty() { Account::Unknown } else { Account::Jid(user.as_bytes()) };
-    Event { account, address: ip.map(str::as_bytes), actor: Some(actor.as_bytes()), weight, ..Event::default() }
+    FloodEvent { account, address: ip.map(str::as_bytes), actor: Some(actor.as_bytes()), weight, ..FloodEvent::default() }
 }
 
 #[test]
@@ -820,8 +820,8 @@ fn the_actors_of_a_network_have_a_common_limit() {
 #[test]
 fn without_actor_and_address_types_of_other_modules_are_trusted() {
     let mut log = Log::with(1, 60.0);
-    assert!((0..20_000).all(|_| log.tell("thing-happened", &Event { weight: 5, ..Event::default() })));
-    assert_eq!((0..20_000).filter(|_| log.tell("room-destroyed", &Event::default())).count(), 7500, "our types have a budget");
+    assert!((0..20_000).all(|_| log.tell("thing-happened", &FloodEvent { weight: 5, ..FloodEvent::default() })));
+    assert_eq!((0..20_000).filter(|_| log.tell("room-destroyed", &FloodEvent::default())).count(), 7500, "our types have a budget");
     assert_eq!(log.tick(false), 0, "the window lasts a minute");
     log.pass(60);
     assert_eq!((log.summaries.len(), log.counted()), (1, 12_500));
@@ -892,12 +892,16 @@ fn strangers_can_not_fill_the_table_of_users() {
     }
     for n in 0..1000 {
         assert!(
-            log.tell("authentication-success", &Event { account: Account::Name(format!("user{n}").as_bytes()), ..Event::default() }),
+            log.tell(
+                "authentication-success",
+                &FloodEvent { account: Account::Name(format!("user{n}").as_bytes()), ..FloodEvent::default() }
+            ),
             "{n}"
         );
     }
-    let again =
-        (0..100).filter(|_| log.tell("authentication-success", &Event { account: Account::Name(b"user1"), ..Event::default() })).count();
+    let again = (0..100)
+        .filter(|_| log.tell("authentication-success", &FloodEvent { account: Account::Name(b"user1"), ..FloodEvent::default() }))
+        .count();
     assert_eq!(again, 19);
 }
 

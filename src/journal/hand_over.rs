@@ -38,7 +38,7 @@ const DAY: f64 = 86_400.0;
 
 /// The next thing to do in a slice.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
+pub enum SliceStep {
     /// Read when these entries of the journal were recorded, and report it by [`HandOver::learned`].
     Learn(Range<u64>),
     /// List the partitions of the store. Report those of [`HandOver::days`] by [`HandOver::listed`].
@@ -219,7 +219,7 @@ impl HandOver {
     }
 
     /// The next step of the slice, if entries from `first` to below `end` wait. `None` if the slice is over.
-    pub fn next_step(&mut self, now: f64, first: u64, end: u64) -> Option<Step> {
+    pub fn next_step(&mut self, now: f64, first: u64, end: u64) -> Option<SliceStep> {
         let slice = self.slice.as_mut()?;
         let deadline = slice.began + SLICE;
         let is_over = slice.is_used && now > deadline;
@@ -230,15 +230,15 @@ impl HandOver {
                     if !self.unread.is_empty() {
                         slice.is_used = true;
                         let to = self.unread.end.min(self.unread.start.saturating_add(LEARNED));
-                        return (!is_over).then_some(Step::Learn(self.unread.start..to));
+                        return (!is_over).then_some(SliceStep::Learn(self.unread.start..to));
                     }
                     self.recognised.clear();
                     self.recognition = if self.days.is_empty() { Recognition::Done } else { Recognition::LookingAtNil };
                 }
-                Recognition::LookingAtNil => return Some(Step::Look { partition: None, limit: RECOGNISED }),
-                Recognition::Listing => return Some(Step::List),
+                Recognition::LookingAtNil => return Some(SliceStep::Look { partition: None, limit: RECOGNISED }),
+                Recognition::Listing => return Some(SliceStep::List),
                 Recognition::Looking(looks) => match looks.next() {
-                    Some(partition) => return Some(Step::Look { partition: Some(partition), limit: RECOGNISED }),
+                    Some(partition) => return Some(SliceStep::Look { partition: Some(partition), limit: RECOGNISED }),
                     None => self.recognition = Recognition::Done,
                 },
                 Recognition::Done => break,
@@ -249,10 +249,10 @@ impl HandOver {
         }
         slice.is_used = true;
         slice.batch = now;
-        Some(Step::Batch(Batch { size: self.pace.size(), deadline, at_least: Pace::FEWEST_ROWS, latest: deadline + HOLD }))
+        Some(SliceStep::Batch(Batch { size: self.pace.size(), deadline, at_least: Pace::FEWEST_ROWS, latest: deadline + HOLD }))
     }
 
-    /// Reports when entries of the journal were recorded, up to the end of a [`Step::Learn`].
+    /// Reports when entries of the journal were recorded, up to the end of a [`SliceStep::Learn`].
     pub fn learned(&mut self, to: u64, times: impl IntoIterator<Item = f64>) {
         times.into_iter().for_each(|at| self.added(at));
         self.unread.start = self.unread.start.max(to);
@@ -272,7 +272,7 @@ impl HandOver {
         }
     }
 
-    /// Reports the ids of the entries that a [`Step::Look`] found, and how many entries it found, with an id or without.
+    /// Reports the ids of the entries that a [`SliceStep::Look`] found, and how many entries it found, with an id or without.
     pub fn looked(&mut self, ids: impl IntoIterator<Item = String>, entries: usize) {
         self.recognised.extend(ids);
         match &mut self.recognition {
@@ -294,7 +294,7 @@ impl HandOver {
         self.recognised.contains(id)
     }
 
-    /// Reports that the store took `done` of the `count` entries of a [`Step::Batch`], and appended the last of them at `now`.
+    /// Reports that the store took `done` of the `count` entries of a [`SliceStep::Batch`], and appended the last of them at `now`.
     /// The time of the commit does not count: it is as long for a small batch.
     pub fn handed_over(&mut self, now: f64, count: usize, done: usize) {
         let Some(slice) = &self.slice else { return };

@@ -65,25 +65,25 @@ impl World {
                 return Some(self.hand_over.ended(self.now, succeeded, self.first, self.end()));
             };
             match step {
-                Step::Learn(range) => {
+                SliceStep::Learn(range) => {
                     self.now += 0.000_01 * (range.end - range.start) as f64;
                     let times: Vec<f64> = range.clone().map(|sequence| self.journal[sequence as usize]).collect();
                     self.hand_over.learned(range.end, times);
                 }
-                Step::List if fault == Fault::IsUnreadable => succeeded = false,
-                Step::List => {
+                SliceStep::List if fault == Fault::IsUnreadable => succeeded = false,
+                SliceStep::List => {
                     let days = self.hand_over.days().into_iter().map(|at| vec![format!("{}", (at / DAY).floor())]);
                     let days: Vec<Vec<String>> = days.collect();
                     self.hand_over.listed(days);
                 }
-                Step::Look { partition, limit } => {
+                SliceStep::Look { partition, limit } => {
                     self.looks += 1;
                     let of_partition = self.store.iter().rev().filter(|(_, at)| partition == Some(format!("{}", (at / DAY).floor())));
                     let ids: Vec<String> = of_partition.take(limit).map(|(id, _)| id.to_string()).collect();
                     let count = ids.len();
                     self.hand_over.looked(ids, count);
                 }
-                Step::Batch(batch) => {
+                SliceStep::Batch(batch) => {
                     self.sizes.push(batch.size);
                     let (count, done) = self.append(batch, fault);
                     if fault == Fault::Crashes {
@@ -272,20 +272,20 @@ fn what_a_crash_left_in_both_is_recognised_beyond_full_partitions() {
     let mut hand_over = HandOver::default();
     hand_over.attached(0, 3);
     hand_over.begin(NOON);
-    assert_eq!(hand_over.next_step(NOON, 0, 3), Some(Step::Learn(0..3)));
+    assert_eq!(hand_over.next_step(NOON, 0, 3), Some(SliceStep::Learn(0..3)));
     hand_over.learned(3, [NOON, NOON + 1.0, NOON + DAY]);
     assert_eq!(hand_over.days(), [NOON + 1.0, NOON + DAY]);
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let look = |partition: Option<&str>| Some(Step::Look { partition: partition.map(ToOwned::to_owned), limit: RECOGNISED });
+    let look = |partition: Option<&str>| Some(SliceStep::Look { partition: partition.map(ToOwned::to_owned), limit: RECOGNISED });
     assert_eq!(hand_over.next_step(NOON, 0, 3), look(None));
     hand_over.looked(names(&["nil"]), 400);
-    assert_eq!(hand_over.next_step(NOON, 0, 3), Some(Step::List));
+    assert_eq!(hand_over.next_step(NOON, 0, 3), Some(SliceStep::List));
     hand_over.listed([names(&["a.3", "a.2", "a"]), names(&[]), names(&["b"])]);
     for (partition, entries) in [(Some("a.3"), 250), (Some("a.2"), RECOGNISED - 250), (Some("b"), 0)] {
         assert_eq!(hand_over.next_step(NOON, 0, 3), look(partition));
         hand_over.looked(names(&[partition.unwrap()]), entries);
     }
-    assert!(matches!(hand_over.next_step(NOON, 0, 3), Some(Step::Batch(_))));
+    assert!(matches!(hand_over.next_step(NOON, 0, 3), Some(SliceStep::Batch(_))));
     assert!(hand_over.recognises() && ["nil", "a.3", "b"].iter().all(|id| hand_over.is_recognised(id)) && !hand_over.is_recognised("x"));
     hand_over.ended(NOON, true, 3, 3);
     assert!(!hand_over.recognises(), "nothing waits");

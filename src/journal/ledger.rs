@@ -117,7 +117,7 @@ impl Ledger {
             Err(error) if error.kind() == ErrorKind::InvalidData => (Vec::new(), true),
             Err(error) => return Err(error),
         };
-        let (mark, lost) = (Part::read(&bytes, MARKS, Progress::decode), Part::read(&bytes, LOSSES, decode_lost));
+        let (mark, lost) = (FoundPart::read(&bytes, MARKS, Progress::decode), FoundPart::read(&bytes, LOSSES, decode_lost));
         if is_too_long || mark.is_damaged || lost.is_damaged {
             self.aside = Some(whole::set_aside(&*self.files, &self.path)?);
         } else {
@@ -279,7 +279,7 @@ fn open(files: &dyn Files, path: &Path, is_first: bool) -> io::Result<Box<dyn Op
 }
 
 /// What was found of a part.
-struct Part<T> {
+struct FoundPart<T> {
     /// The content of the last complete write.
     content: Option<T>,
     /// The number of that write, and the slot it is in.
@@ -289,7 +289,7 @@ struct Part<T> {
     is_damaged: bool,
 }
 
-impl<T> Part<T> {
+impl<T> FoundPart<T> {
     fn read(bytes: &[u8], (at, length): (u64, usize), decode: impl Fn(&[u8]) -> Option<T>) -> Self {
         let begin = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
         let end = begin.saturating_add(length.saturating_mul(2)).min(bytes.len());
@@ -459,7 +459,7 @@ mod tests {
             next.keep(lost(5));
             let after = std::fs::read(&path).unwrap();
             for (at, length) in [MARKS, LOSSES] {
-                let slot = usize::try_from(at).unwrap() + Part::read(&before, (at, length), |_| Some(())).slot.unwrap() * length;
+                let slot = usize::try_from(at).unwrap() + FoundPart::read(&before, (at, length), |_| Some(())).slot.unwrap() * length;
                 assert!(before[slot..slot + length] == after[slot..slot + length], "{writes} {at}");
             }
             assert_eq!(at(&path).open().unwrap(), (Some(Progress { end: 20, ..MARK }), lost(5)));

@@ -8,7 +8,7 @@ use std::ops::Range;
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     room: usize,
-    entries: VecDeque<Kept>,
+    entries: VecDeque<KeptRecord>,
     /// The contents and event types of the entries, one after the other.
     bytes: Vec<u8>,
     /// How many bytes at the beginning belong to no entry any more.
@@ -16,7 +16,7 @@ pub(super) struct Recent {
 }
 
 #[derive(Debug)]
-struct Kept {
+struct KeptRecord {
     sequence: u64,
     content: Range<usize>,
     /// Where the event type ends, which follows the content.
@@ -39,7 +39,7 @@ impl Recent {
         self.bytes.extend_from_slice(content);
         let content = used..self.bytes.len();
         self.bytes.extend_from_slice(kind.as_bytes());
-        self.entries.push_back(Kept { sequence, content, end, at });
+        self.entries.push_back(KeptRecord { sequence, content, end, at });
     }
 
     /// The content of an entry.
@@ -72,7 +72,7 @@ impl Recent {
         }
     }
 
-    fn find(&self, sequence: u64) -> Option<&Kept> {
+    fn find(&self, sequence: u64) -> Option<&KeptRecord> {
         let index = self.entries.binary_search_by_key(&sequence, |kept| kept.sequence).ok()?;
         self.entries.get(index)
     }

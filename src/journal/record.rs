@@ -55,13 +55,13 @@ pub(super) fn encode(record: &mut Vec<u8>, kind: RecordKind, payload: &[u8]) {
 /// Decodes a record. Returns `None` if `bytes` is anything else than exactly one whole record.
 pub(super) fn decode(bytes: &[u8]) -> Option<(RecordKind, &[u8])> {
     match look(bytes) {
-        Beginning::Record { kind, length } if HEADER.checked_add(length) == Some(bytes.len()) => Some((kind, bytes.get(HEADER..)?)),
+        RecordStart::Record { kind, length } if HEADER.checked_add(length) == Some(bytes.len()) => Some((kind, bytes.get(HEADER..)?)),
         _ => None,
     }
 }
 
 /// What the first of some bytes are.
-enum Beginning {
+enum RecordStart {
     Record {
         kind: RecordKind,
         length: usize,
@@ -71,12 +71,12 @@ enum Beginning {
     Damage,
 }
 
-fn look(bytes: &[u8]) -> Beginning {
+fn look(bytes: &[u8]) -> RecordStart {
     if !bytes.iter().zip(MARKER).all(|(byte, expected)| *byte == expected) {
-        return Beginning::Damage;
+        return RecordStart::Damage;
     }
     let Some(header) = bytes.first_chunk::<HEADER>() else {
-        return Beginning::Part;
+        return RecordStart::Part;
     };
     let [_, _, _, _, c0, c1, c2, c3, l0, l1, l2, l3, letter, sequence @ ..] = *header;
     let length = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);
@@ -85,15 +85,15 @@ fn look(bytes: &[u8]) -> Beginning {
         // The highest number is not used, because there must be a next one.
         b'e' if length <= PAYLOAD && sequence < u64::MAX => RecordKind::Entry(sequence),
         b'a' if length == 0 => RecordKind::Acknowledgement(sequence),
-        _ => return Beginning::Damage,
+        _ => return RecordStart::Damage,
     };
     let Some(checked) = bytes.get(8..HEADER.saturating_add(length)) else {
-        return Beginning::Part;
+        return RecordStart::Part;
     };
     if crc32fast::hash(checked) != u32::from_le_bytes([c0, c1, c2, c3]) {
-        return Beginning::Damage;
+        return RecordStart::Damage;
     }
-    Beginning::Record { kind, length }
+    RecordStart::Record { kind, length }
 }
 
 /// How a segment ends.
@@ -128,20 +128,20 @@ impl<R: Read> Records<R> {
     pub(super) fn next(&mut self) -> io::Result<Option<Record<'_>>> {
         let (kind, length) = loop {
             match look(self.rest()) {
-                Beginning::Record { kind, length } => break (kind, length),
-                Beginning::Part if !self.ended => self.fill()?,
-                Beginning::Part if self.rest().is_empty() => {
+                RecordStart::Record { kind, length } => break (kind, length),
+                RecordStart::Part if !self.ended => self.fill()?,
+                RecordStart::Part if self.rest().is_empty() => {
                     // Any markers after its beginning were part of its payload.
                     if let Some(damaged) = self.torn {
                         (self.damaged, self.tail) = (damaged, Tail::Torn);
                     }
                     return Ok(None);
                 }
-                Beginning::Part => {
+                RecordStart::Part => {
                     self.torn = self.torn.or(self.damaged.checked_add(1));
                     self.skip();
                 }
-                Beginning::Damage => self.skip(),
+                RecordStart::Damage => self.skip(),
             }
         };
         (self.tail, self.torn) = (Tail::Whole, None);

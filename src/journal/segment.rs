@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::entry::payload::time_of;
-use crate::file::{Access, FileId, Files, OpenFile, Reader};
+use crate::file::{Access, FileId, FileReader, Files, OpenFile};
 
 use super::error::JournalError;
 use super::ledger::Progress;
@@ -109,7 +109,7 @@ pub(super) fn scan(files: &dyn Files, base: &Path) -> Result<Scan, JournalError>
         let next = firsts.get(index.saturating_add(1)).copied().unwrap_or(u64::MAX);
         let mut used = false;
         scan.end = scan.end.max(first);
-        let mut records = Records::new(Reader::new(&*file));
+        let mut records = Records::new(FileReader::new(&*file));
         let mut damaged_before = 0;
         while let Some(record) = records.next().map_err(error)? {
             match record.kind {
@@ -203,7 +203,7 @@ pub(super) fn read(file: &dyn OpenFile, sequence: u64, place: Extent) -> io::Res
 pub(super) fn moved(files: &dyn Files, path: &Path) -> BTreeMap<u64, Extent> {
     let mut places = BTreeMap::new();
     let Ok(file) = files.open(path, Access::Read) else { return places };
-    let mut records = Records::new(Reader::new(&*file));
+    let mut records = Records::new(FileReader::new(&*file));
     while let Ok(Some(record)) = records.next() {
         if let (RecordKind::Entry(sequence), Some(place)) = (record.kind, Extent::new(record.offset, record.payload.len())) {
             places.insert(sequence, place);

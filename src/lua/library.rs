@@ -12,7 +12,7 @@ use crate::archive::clock;
 use crate::catalogue::{ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
 use crate::command::reader::Reader;
 use crate::command::{Command, FLAGS, Flag, Group, Lowercase, Stringprep, help, nearest, shell_help};
-use crate::entry::text::{Kind, ascii, clean, clean_jid, clean_name};
+use crate::entry::text::{TextKind, ascii, clean, clean_jid, clean_name};
 use crate::entry::{limits, personal};
 use crate::file::{Disk, ownership};
 use crate::flood;
@@ -20,7 +20,7 @@ use crate::lua::read::LuaRequest;
 use crate::lua::signals;
 use crate::lua::value::{option, path};
 use crate::options::{ModuleValue, for_module, period};
-use crate::redact::{COMMANDS, Known, field_value, is_shown_field, shell_line};
+use crate::redact::{COMMANDS, KnownNames, field_value, is_shown_field, shell_line};
 
 /// The functions, as a table.
 pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
@@ -32,9 +32,11 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     exports.set("timing", timing(lua)?)?;
     exports.set("attribute_limit", limits::ATTRIBUTE)?;
     exports.set("text_limit", limits::TEXT)?;
-    exports
-        .set("clean_attribute", lua.create_function(|lua, text: LuaString| cleaned(lua, text, |bytes| clean(bytes, Kind::Attribute)))?)?;
-    exports.set("clean_text", lua.create_function(|lua, text: LuaString| cleaned(lua, text, |bytes| clean(bytes, Kind::Text)))?)?;
+    exports.set(
+        "clean_attribute",
+        lua.create_function(|lua, text: LuaString| cleaned(lua, text, |bytes| clean(bytes, TextKind::Attribute)))?,
+    )?;
+    exports.set("clean_text", lua.create_function(|lua, text: LuaString| cleaned(lua, text, |bytes| clean(bytes, TextKind::Text)))?)?;
     exports.set("clean_jid", lua.create_function(read_jid)?)?;
     exports.set("clean_name", lua.create_function(|lua, text: LuaString| cleaned(lua, text, clean_name))?)?;
     exports.set("ascii", lua.create_function(|_, text: LuaString| Ok(ascii(&text.to_string_lossy())))?)?;
@@ -238,14 +240,14 @@ fn redact_line(_: &Lua, (line, hosts, commands): (LuaString, Option<LuaTable>, O
         let section = commands.as_ref().and_then(|commands| commands.raw_get::<LuaTable>(section).ok());
         section.is_some_and(|section| matches!(section.raw_get(name), Ok(LuaValue::Function(_))))
     };
-    let known = Known { hosts: if hosts.is_some() { Some(&is_host) } else { None }, command: &is_command };
+    let known = KnownNames { hosts: if hosts.is_some() { Some(&is_host) } else { None }, command: &is_command };
     Ok(shell_line(&line.to_string_lossy(), &known))
 }
 
 /// `field_value(name, value, hosts | nil) -> text`. The part of a field's value that may be recorded.
 fn redact_value(_: &Lua, (name, value, hosts): (LuaString, LuaString, Option<LuaTable>)) -> LuaResult<String> {
     let is_host = |host: &str| has_key(hosts.as_ref(), host);
-    let known = Known { hosts: if hosts.is_some() { Some(&is_host) } else { None }, ..Known::default() };
+    let known = KnownNames { hosts: if hosts.is_some() { Some(&is_host) } else { None }, ..KnownNames::default() };
     Ok(field_value(&name.to_string_lossy(), &value.to_string_lossy(), &known))
 }
 

@@ -13,7 +13,7 @@ use crate::address::hash_key::{HashKey, HashKeyError};
 use crate::address::location::{Database, Location, LocationError, USUAL_PLACES};
 use crate::address::{self, Policy};
 use crate::file::{Disk, Files, Stamp};
-use crate::flood::{Described, Part};
+use crate::flood::{AddressPart, Described};
 use crate::options::Locations;
 use crate::redact::HIDDEN;
 
@@ -69,11 +69,11 @@ pub(super) struct SharedDatabase {
     path: PathBuf,
     database: OnceCell<Database>,
     /// Set if it can't be used.
-    failure: Cell<Option<Failure>>,
+    failure: Cell<Option<UnusableFile>>,
 }
 
 /// The file as it was when it could not be used. `None` if there was no file.
-type Failure = Option<Stamp>;
+type UnusableFile = Option<Stamp>;
 
 impl SharedDatabase {
     fn new(path: &Path) -> Self {
@@ -270,13 +270,13 @@ fn policy_of(host: Option<&Host>, kind: &str) -> Policy {
 }
 
 /// What is stored of an address or its network in an entry of that type.
-pub(super) fn described(host: Option<&Host>, warnings: &Warnings, kind: &str, address: IpAddr, part: Part) -> Described {
+pub(super) fn described(host: Option<&Host>, warnings: &Warnings, kind: &str, address: IpAddr, part: AddressPart) -> Described {
     let policy = policy_of(host, kind);
     let location = || host?.database.as_ref()?.get(warnings)?.lookup(address).ok().flatten();
     match part {
-        Part::Address => (policy.apply(address), location()),
-        Part::Network => (policy.apply_to_network(address), location()),
-        Part::NetworkAlone => (policy.apply_to_network(address), None),
+        AddressPart::Address => (policy.apply(address), location()),
+        AddressPart::Network => (policy.apply_to_network(address), location()),
+        AddressPart::NetworkAlone => (policy.apply_to_network(address), None),
     }
 }
 

@@ -10,13 +10,13 @@ const ADDRESSES: usize = 1024;
 /// What is remembered of a host. It is forgotten with the host's options.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    kinds: HashMap<Vec<u8>, Known>,
+    kinds: HashMap<Vec<u8>, KnownType>,
     classes: Vec<Class>,
 }
 
 /// What is known of an event type.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Known {
+pub(super) struct KnownType {
     /// The place of its class.
     pub(super) class: usize,
     /// How flood control knows it; `None` in it if all its events are stored.
@@ -41,17 +41,17 @@ pub(super) struct Written {
 }
 
 impl Cache {
-    pub(super) fn kind(&self, kind: &[u8]) -> Option<Known> {
+    pub(super) fn kind(&self, kind: &[u8]) -> Option<KnownType> {
         self.kinds.get(kind).copied()
     }
 
     /// Takes note of an event type, of the class with that name.
-    pub(super) fn set_kind(&mut self, kind: &[u8], class: &str, outcome: Option<usize>) -> Known {
+    pub(super) fn set_kind(&mut self, kind: &[u8], class: &str, outcome: Option<usize>) -> KnownType {
         let place = self.place(class);
         if self.kinds.len() >= KINDS {
             self.kinds.clear();
         }
-        let known = Known { class: place, outcome };
+        let known = KnownType { class: place, outcome };
         self.kinds.insert(kind.to_owned(), known);
         known
     }

@@ -4,7 +4,7 @@ use crate::catalogue::{ACTOR_KINDS, UNKNOWN_ACTOR};
 use crate::entry::details::Details;
 use crate::entry::event::{self, Root, attribute, leaf, optional};
 use crate::entry::payload;
-use crate::entry::text::{Kind, clean, clean_jid};
+use crate::entry::text::{TextKind, clean, clean_jid};
 use crate::flood::{self, Account, Verdict, weight};
 use crate::recorder::cache::Written;
 use crate::recorder::summaries::write_location;
@@ -29,7 +29,7 @@ pub struct Event<'a> {
     /// The session that it is about.
     pub session: Option<Session<'a>>,
     /// Who did it.
-    pub actor: Option<Actor<'a>>,
+    pub actor: Option<EventActor<'a>>,
     /// When it happened, in UNIX seconds, if not now.
     pub timestamp: Option<f64>,
 }
@@ -49,7 +49,7 @@ pub struct Session<'a> {
 
 /// What is known of who did it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Actor<'a> {
+pub struct EventActor<'a> {
     /// One of [`ACTOR_KINDS`]; another one counts as unknown.
     pub kind: Option<&'a [u8]>,
     /// The account.
@@ -125,7 +125,7 @@ impl Recorder {
         let Self { hosts, flood, .. } = self;
         let known = hosts.get_mut(host)?;
         let found = known.cache.kind(kind).unwrap_or_else(|| {
-            let (name, source) = (clean(kind, Kind::Attribute), clean(source, Kind::Attribute));
+            let (name, source) = (clean(kind, TextKind::Attribute), clean(source, TextKind::Attribute));
             flood.set_clock(now, unix);
             let outcome = flood.outcome(host, &name, &source, now);
             let class = known.settings.retention.class_of(&name).to_owned();
@@ -140,12 +140,12 @@ impl Recorder {
         optional(payload, b"type", session.kind);
         self.with_address(host, class, session.ip, |written| payload.extend_from_slice(&written.bytes));
         if let Some(client) = session.client.filter(|client| !client.is_empty()) {
-            leaf(payload, b"client", client, Kind::Attribute);
+            leaf(payload, b"client", client, TextKind::Attribute);
         }
         payload::close(payload);
     }
 
-    fn write_actor(&mut self, host: &str, class: Option<usize>, actor: &Actor<'_>, payload: &mut Vec<u8>) {
+    fn write_actor(&mut self, host: &str, class: Option<usize>, actor: &EventActor<'_>, payload: &mut Vec<u8>) {
         event::open(payload, b"actor");
         let kind = ACTOR_KINDS.iter().find(|kind| Some(kind.as_bytes()) == actor.kind).copied().unwrap_or(UNKNOWN_ACTOR);
         attribute(payload, b"kind", kind.as_bytes());
@@ -195,8 +195,8 @@ impl<'a> Event<'a> {
 }
 
 /// What flood control is asked about an event.
-fn asked<'a>(event: &Event<'a>, details: &'a Details) -> flood::Event<'a> {
-    flood::Event {
+fn asked<'a>(event: &Event<'a>, details: &'a Details) -> flood::FloodEvent<'a> {
+    flood::FloodEvent {
         account: event.user.map_or(Account::Unknown, Account::Jid),
         address: event.session.and_then(|session| session.ip).or_else(|| event.actor.and_then(|actor| actor.ip)),
         condition: details.condition(),
@@ -216,7 +216,7 @@ fn id_text(recorder: &Recorder, at: f64) -> Id {
 fn written(stored: &StoredAddress) -> Written {
     let mut bytes = Vec::new();
     if let Some(remote_ip) = &stored.remote_ip {
-        leaf(&mut bytes, b"remote-ip", remote_ip.as_bytes(), Kind::Attribute);
+        leaf(&mut bytes, b"remote-ip", remote_ip.as_bytes(), TextKind::Attribute);
     } else if let Some((hash, key)) = &stored.hash {
         payload::open(&mut bytes, b"ip-hash");
         attribute(&mut bytes, b"key", key.as_bytes());
@@ -259,7 +259,7 @@ mod tests {
 
     fn with_ip(ip: &[u8]) -> Event<'_> {
         let session = Session { ip: Some(ip), ..Session::default() };
-        Event { session: Some(session), actor: Some(Actor { ip: Some(ip), ..Actor::default() }), ..Event::default() }
+        Event { session: Some(session), actor: Some(EventActor { ip: Some(ip), ..EventActor::default() }), ..Event::default() }
     }
 
     fn ips(element: &Element) -> Vec<Option<String>> {

@@ -16,7 +16,7 @@ use std::rc::Rc;
 use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::archive::Layout;
-use crate::archive::placement::{Placement, Step};
+use crate::archive::placement::{Placement, PlacementStep};
 use crate::archive::retention::Rules;
 use crate::file::{Disk, Files};
 use crate::flood::{Control, FloodSummary};
@@ -161,7 +161,7 @@ impl Recorder {
     }
 
     /// The next step for an entry of `class`, see [`Placement::step`].
-    pub fn place(&mut self, host: &str, class: &str, now: f64, appended: Option<u64>) -> Step {
+    pub fn place(&mut self, host: &str, class: &str, now: f64, appended: Option<u64>) -> PlacementStep {
         let host = self.host(host);
         host.placement.step(class, host.settings.retention.rules(class), now, appended)
     }

@@ -3,7 +3,7 @@
 use crate::address::location::Location;
 use crate::entry::event::{self, Root, attribute, leaf, optional};
 use crate::entry::payload;
-use crate::entry::text::Kind;
+use crate::entry::text::TextKind;
 use crate::flood::FloodSummary;
 use crate::recorder::{Alias, occurred};
 use crate::time::{date_time, whole_seconds};
@@ -27,7 +27,7 @@ pub fn summary(summary: &FloodSummary, unix: f64, payload: &mut Vec<u8>) -> f64 
     if summary.remote_ip.is_some() || summary.location.is_some() {
         event::open(payload, b"session");
         if let Some(remote_ip) = &summary.remote_ip {
-            leaf(payload, b"remote-ip", remote_ip.as_bytes(), Kind::Attribute);
+            leaf(payload, b"remote-ip", remote_ip.as_bytes(), TextKind::Attribute);
         }
         if let Some(location) = &summary.location {
             write_location(location, payload);

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::{HIDDEN, Known};
+use super::{HIDDEN, KnownNames};
 use crate::time::moment::Moment;
 use crate::time::period::Period;
 
@@ -100,7 +100,7 @@ impl Form {
     }
 
     /// The part of `text` that may be shown. Returns `None` if `text` does not have this form.
-    pub(super) fn shown<'a>(self, text: &'a str, known: &Known<'_>) -> Option<Cow<'a, str>> {
+    pub(super) fn shown<'a>(self, text: &'a str, known: &KnownNames<'_>) -> Option<Cow<'a, str>> {
         let fits = match self {
             Self::Secret => false,
             Self::Jid => return jid(text, |host| is_own_host(host, known)),
@@ -141,11 +141,11 @@ fn is_localpart(text: &str) -> bool {
 }
 
 /// A host of this server. If its hosts are not known, anything in the form of a domain.
-fn is_own_host(text: &str, known: &Known<'_>) -> bool {
+fn is_own_host(text: &str, known: &KnownNames<'_>) -> bool {
     known.hosts.map_or_else(|| is_domain(text), |is_host| text != "*" && is_host(text))
 }
 
-fn is_known_host(text: &str, known: &Known<'_>) -> bool {
+fn is_known_host(text: &str, known: &KnownNames<'_>) -> bool {
     known.hosts.is_some_and(|is_host| text != "*" && is_host(text))
 }
 
@@ -178,12 +178,12 @@ fn has_few_digits(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    const OWN: Known<'static> =
-        Known { hosts: Some(&|host| matches!(host, "example.com" | "muc.example.com" | "lan")), command: &|_, _| false };
+    const OWN: KnownNames<'static> =
+        KnownNames { hosts: Some(&|host| matches!(host, "example.com" | "muc.example.com" | "lan")), command: &|_, _| false };
 
     #[test]
     fn text_of_the_expected_form_is_shown() {
-        let unknown = Known::default();
+        let unknown = KnownNames::default();
         for (form, known, text, shown) in [
             (Form::Jid, &unknown, "romeo@example.com", "romeo@example.com"),
             (Form::Jid, &unknown, "r.o-m_e+o@muc.example.com", "r.o-m_e+o@muc.example.com"),
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn text_that_may_be_a_password_has_no_form() {
-        let unknown = Known::default();
+        let unknown = KnownNames::default();
         let passwords = [
             "T0psecretA",
             "T0psecretC-horse-battery",

@@ -17,26 +17,26 @@ pub const HIDDEN: &str = "***";
 
 /// What the server knows about the words in a line.
 #[derive(Clone, Copy)]
-pub struct Known<'a> {
+pub struct KnownNames<'a> {
     /// Whether a name is a host of this server. `None` if that is not known. Then anything in the form of a domain may be one.
     pub hosts: Option<&'a dyn Fn(&str) -> bool>,
     /// Whether the shell has a command with this section and name.
     pub command: &'a dyn Fn(&str, &str) -> bool,
 }
 
-impl Default for Known<'_> {
+impl Default for KnownNames<'_> {
     fn default() -> Self {
         Self { hosts: None, command: &|_, _| false }
     }
 }
 
-impl std::fmt::Debug for Known<'_> {
+impl std::fmt::Debug for KnownNames<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Known")
+        f.write_str("KnownNames")
     }
 }
 
-impl Known<'_> {
+impl KnownNames<'_> {
     /// Whether there is a command with this section and name, in the table here or on the server.
     fn has(&self, section: &str, name: &str) -> bool {
         commands::find(section, name).is_some() || (self.command)(section, name)
@@ -63,12 +63,12 @@ pub fn is_shown_field(name: &str, kind: Option<&str>) -> bool {
 /// The part of a value that may be recorded, for a field with [`is_shown_field`].
 ///
 /// ```
-/// use audit_core::redact::{Known, field_value};
-/// assert_eq!(field_value("accountjid", "romeo@example.com", &Known::default()), "romeo@example.com");
-/// assert_eq!(field_value("accountjid", "Tr0ub4dor&3", &Known::default()), "***");
+/// use audit_core::redact::{KnownNames, field_value};
+/// assert_eq!(field_value("accountjid", "romeo@example.com", &KnownNames::default()), "romeo@example.com");
+/// assert_eq!(field_value("accountjid", "Tr0ub4dor&3", &KnownNames::default()), "***");
 /// ```
 #[must_use]
-pub fn field_value(name: &str, value: &str, known: &Known<'_>) -> String {
+pub fn field_value(name: &str, value: &str, known: &KnownNames<'_>) -> String {
     let form = match name {
         "accountjid" | "accountjids" => Form::Jid,
         "delay" => Form::Number,
@@ -108,13 +108,13 @@ mod tests {
             ("username", "romeo", HIDDEN),
             ("password", "romeo@example.com", HIDDEN),
         ] {
-            assert_eq!(field_value(name, value, &Known::default()), shown, "{name} {value}");
+            assert_eq!(field_value(name, value, &KnownNames::default()), shown, "{name} {value}");
         }
     }
 
     #[test]
     fn known_can_be_printed() {
-        assert_eq!(format!("{:?}", Known::default()), "Known");
+        assert_eq!(format!("{:?}", KnownNames::default()), "KnownNames");
     }
 
     #[test]

@@ -9,13 +9,13 @@ use std::borrow::Cow;
 use super::commands::{self, ShellCommand};
 use super::forms::Form;
 use super::tokens::{Token, TokenKind, tokens, unescaped};
-use super::{HIDDEN, Known};
+use super::{HIDDEN, KnownNames};
 
 /// The line as it may be recorded.
 ///
 /// ```
-/// use audit_core::redact::{Known, shell_line};
-/// let known = Known::default();
+/// use audit_core::redact::{KnownNames, shell_line};
+/// let known = KnownNames::default();
 /// assert_eq!(shell_line(r#"user:create("romeo@example.com", "secret")"#, &known), r#"user:create("romeo@example.com", ***)"#);
 /// assert_eq!(shell_line(r#"user:create("romeo@example.com" "secret")"#, &known), "user:create(***)");
 /// assert_eq!(shell_line(r#"{"user","password","romeo@example.com","secret"}"#, &known), "user password romeo@example.com ***");
@@ -23,7 +23,7 @@ use super::{HIDDEN, Known};
 /// assert_eq!(shell_line("Tr0ub4dor&3", &known), "***");
 /// ```
 #[must_use]
-pub fn shell_line(line: &str, known: &Known<'_>) -> String {
+pub fn shell_line(line: &str, known: &KnownNames<'_>) -> String {
     let line = line.trim();
     if line.is_empty() {
         return String::new();
@@ -51,7 +51,7 @@ enum Argument<'a> {
 }
 
 /// Reads `section:command(argument, …)`. Returns `None` if the line does not begin with `name:name`.
-fn call(tokens: &[Token<'_>], known: &Known<'_>) -> Option<String> {
+fn call(tokens: &[Token<'_>], known: &KnownNames<'_>) -> Option<String> {
     let mut rest = tokens;
     let section = take(&mut rest, Token::is_identifier)?.text;
     take(&mut rest, |token| token.is_symbol(":"))?;
@@ -140,7 +140,7 @@ fn table<'a>(rest: &mut &[Token<'a>]) -> Option<Argument<'a>> {
 
 /// The arguments of a call as they may be recorded. Returns `None` if they are not those that the command takes, as they may be in
 /// the wrong order.
-fn shown_call(command: &ShellCommand, given: &[Argument<'_>], known: &Known<'_>) -> Option<String> {
+fn shown_call(command: &ShellCommand, given: &[Argument<'_>], known: &KnownNames<'_>) -> Option<String> {
     if given.len() < command.least() {
         return None;
     }
@@ -169,7 +169,7 @@ fn shown_call(command: &ShellCommand, given: &[Argument<'_>], known: &Known<'_>)
 
 /// A flag of the command as it may be recorded, from `name=value`, or `name` and the next argument. Also returns whether the next
 /// argument is its value.
-fn flag(command: &ShellCommand, flag: &str, next: Option<&str>, known: &Known<'_>) -> Option<(String, bool)> {
+fn flag(command: &ShellCommand, flag: &str, next: Option<&str>, known: &KnownNames<'_>) -> Option<(String, bool)> {
     let (name, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
     let shown = |form: Form, value| if form == Form::Secret { Some(Cow::Borrowed(HIDDEN)) } else { form.shown(value, known) };
     match (command.flag(&name.replace('_', "-"))?, value, next) {
@@ -196,7 +196,7 @@ fn argument_list(tokens: &[Token<'_>]) -> Option<Vec<String>> {
 }
 
 /// A command whose words are separate arguments.
-fn listed(list: &[String], known: &Known<'_>) -> String {
+fn listed(list: &[String], known: &KnownNames<'_>) -> String {
     let Some((heading, rest)) = heading(&list.iter().map(String::as_str).collect::<Vec<_>>(), known) else {
         return HIDDEN.to_owned();
     };
@@ -213,7 +213,7 @@ fn listed(list: &[String], known: &Known<'_>) -> String {
 }
 
 /// The arguments of a list as they may be recorded. Returns `None` if they are not those that the command takes.
-fn shown_list(command: &ShellCommand, arguments: &[&str], known: &Known<'_>) -> Option<String> {
+fn shown_list(command: &ShellCommand, arguments: &[&str], known: &KnownNames<'_>) -> Option<String> {
     let mut shown = Vec::new();
     let mut place: usize = 0;
     let mut at = arguments.iter();
@@ -239,7 +239,7 @@ fn shown_list(command: &ShellCommand, arguments: &[&str], known: &Known<'_>) -> 
 
 /// A line of words, typed as in another shell. Prosody does not run it, and it is not certain where a word ends, so only the words
 /// of a command are shown.
-fn words(line: &str, known: &Known<'_>) -> String {
+fn words(line: &str, known: &KnownNames<'_>) -> String {
     let words: Vec<&str> = line.split_whitespace().collect();
     match heading(&words, known) {
         None => HIDDEN.to_owned(),
@@ -249,7 +249,7 @@ fn words(line: &str, known: &Known<'_>) -> String {
 }
 
 /// The words of a command, and how many words are left. Returns `None` if the first word does not begin a command.
-fn heading(words: &[&str], known: &Known<'_>) -> Option<(String, usize)> {
+fn heading(words: &[&str], known: &KnownNames<'_>) -> Option<(String, usize)> {
     let (section, rest) = words.split_first()?;
     if commands::SIMPLE.contains(section) {
         let topics = rest.iter().take_while(|word| *section == "help" && is_section(word)).count();
@@ -276,7 +276,7 @@ mod tests {
     use expect_test::expect;
 
     fn redacted(line: &str) -> String {
-        shell_line(line, &Known::default())
+        shell_line(line, &KnownNames::default())
     }
 
     #[test]
@@ -537,7 +537,7 @@ RET\13\0\092"}"#,
     fn hosts_and_commands_of_the_server_are_known() {
         let hosts = |host: &str| host == "example.com";
         let commands = |section: &str, name: &str| section == "vault" && name == "open";
-        let known = Known { hosts: Some(&hosts), command: &commands };
+        let known = KnownNames { hosts: Some(&hosts), command: &commands };
         for (line, shown) in [
             (r#"user:create("bob@example.com", "pw")"#, r#"user:create("bob@example.com", ***)"#),
             (r#"user:password("p@ss.word")"#, "user:password(***)"),

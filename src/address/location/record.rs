@@ -138,7 +138,7 @@ fn country_code(text: &str) -> Option<String> {
 
 /// A name, cleaned for an entry. Returns `None` if it is empty.
 fn shown(name: &str) -> Option<String> {
-    Some(name.trim()).filter(|name| !name.is_empty() && *name != "-").map(|name| clean(name.as_bytes(), text::Kind::Text).into_owned())
+    Some(name.trim()).filter(|name| !name.is_empty() && *name != "-").map(|name| clean(name.as_bytes(), text::TextKind::Text).into_owned())
 }
 
 fn letters(text: &str, count: usize) -> Option<String> {

@@ -31,7 +31,7 @@ pub(crate) fn open(lua: &Lua, file: Option<LuaString>) -> LuaResult<LuaAnyUserDa
     lua.create_userdata(LuaClock(KeptClock::open(Rc::new(Disk), file)))
 }
 
-type Moment = (f64, f64, Option<String>);
+type ReadingArguments = (f64, f64, Option<String>);
 type Told = (&'static str, bool, Option<String>, Option<String>, Option<String>);
 
 impl LuaUserData for LuaClock {
@@ -39,7 +39,7 @@ impl LuaUserData for LuaClock {
         // unread() -> why its file can't be read | nil: it was read, or there is none. Tries again.
         methods.add_method_mut("unread", |_, this, ()| Ok(this.0.unread().map(ToOwned::to_owned)));
         // is_exact(now, uptime, boot | nil) -> whether the time that has passed since the last look is known
-        methods.add_method("is_exact", |_, this, moment: Moment| Ok(this.0.is_exact(&reading(moment))));
+        methods.add_method("is_exact", |_, this, moment: ReadingArguments| Ok(this.0.is_exact(&reading(moment))));
         // look(now, uptime, boot | nil, heartbeat | nil, files | nil, elsewhere | nil, trust)
         //   -> "same" | "jumped" | "settled", whether to tell, text, expected, shown
         methods.add_method_mut(
@@ -74,7 +74,7 @@ impl LuaUserData for LuaClock {
     }
 }
 
-fn reading((wall, uptime, boot): Moment) -> ClockReading {
+fn reading((wall, uptime, boot): ReadingArguments) -> ClockReading {
     ClockReading { wall, uptime, boot }
 }
 

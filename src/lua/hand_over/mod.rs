@@ -70,7 +70,7 @@ impl LuaUserData for Shared {
 /// `read_journal(path) -> snapshot | nil, message`
 pub(crate) fn read(lua: &Lua, path: LuaString) -> LuaResult<(Option<LuaAnyUserData>, Option<String>)> {
     match Snapshot::read(value::path(&path.as_bytes())) {
-        Ok(snapshot) => Ok((Some(lua.create_userdata(Reader(snapshot))?), None)),
+        Ok(snapshot) => Ok((Some(lua.create_userdata(LuaSnapshot(snapshot))?), None)),
         Err(error) => Ok((None, Some(error.to_string()))),
     }
 }
@@ -81,9 +81,9 @@ pub(crate) fn is_owned(_: &Lua, (lock, path): (LuaString, LuaString)) -> LuaResu
 }
 
 /// What is pending in a journal at one moment.
-pub(crate) struct Reader(Snapshot);
+pub(crate) struct LuaSnapshot(Snapshot);
 
-impl LuaUserData for Reader {
+impl LuaUserData for LuaSnapshot {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // count() -> entries, damaged records, why entries may be missing | nil
         methods.add_method("count", |_, this, ()| Ok((this.0.len(), this.0.damaged(), this.0.problem().map(ToOwned::to_owned))));
@@ -186,7 +186,7 @@ impl LuaUserData for Owned {
             Ok(())
         });
         // snapshot() -> snapshot
-        methods.add_method("snapshot", |lua, this, ()| lua.create_userdata(Reader(this.kept().journal()?.snapshot())));
+        methods.add_method("snapshot", |lua, this, ()| lua.create_userdata(LuaSnapshot(this.kept().journal()?.snapshot())));
         // trouble() -> why it can't be written | nil
         methods.add_method("trouble", |_, this, ()| Ok(this.kept().journal()?.trouble().map(ToOwned::to_owned)));
 

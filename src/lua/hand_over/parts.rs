@@ -24,14 +24,14 @@ pub(crate) const ALL: [(&str, u8); 6] =
 type Pair = Option<(BString, BString)>;
 
 /// What part() gives: what it is, a name or a text, the text of an element that has nothing else in it, and attributes.
-type Given = (u8, Option<BString>, Option<BString>, [Pair; 4]);
+type PartResult = (u8, Option<BString>, Option<BString>, [Pair; 4]);
 
 /// The payload that is being read, shared by all that give one to read.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Opened(Rc<RefCell<Reading>>);
+pub(crate) struct Opened(Rc<RefCell<OpenPayload>>);
 
 #[derive(Debug, Default)]
-struct Reading {
+struct OpenPayload {
     payload: Vec<u8>,
     position: usize,
     depth: usize,
@@ -49,7 +49,7 @@ impl Opened {
     }
 
     /// The next part; `None` if it is damaged.
-    fn part(&self) -> Option<Given> {
+    fn part(&self) -> Option<PartResult> {
         let reading = &mut *self.0.borrow_mut();
         let mut parts = Parts::from(&reading.payload, reading.position);
         let part = match parts.next() {

@@ -2,7 +2,7 @@
 
 use mlua::prelude::*;
 
-use crate::archive::placement::Step;
+use crate::archive::placement::PlacementStep;
 use crate::lua::functions::Functions;
 use crate::lua::value::{Host, Number, partitions};
 
@@ -14,14 +14,14 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     //    | "survey", partition | nil, most: look for the newest entry and count up to `most`, call surveyed(), and ask again
     //    | "full", partition, number of entries, whether its class has a limit: ask again
     let recorder = functions.recorder();
-    type Asked = (Host, String, f64, Option<u64>);
-    let place = functions.lua().create_function(move |lua, (Host(host), class, now, appended): Asked| {
+    type PlaceArguments = (Host, String, f64, Option<u64>);
+    let place = functions.lua().create_function(move |lua, (Host(host), class, now, appended): PlaceArguments| {
         let step = recorder.borrow_mut().place(&host, &class, now, appended);
         match step {
-            Step::List => "list".into_lua_multi(lua),
-            Step::Survey { partition, most } => ("survey", partition, most).into_lua_multi(lua),
-            Step::Full { partition, entries, is_limited } => ("full", partition, entries, is_limited).into_lua_multi(lua),
-            Step::Append { partition, when, left } => ("append", partition, when, left).into_lua_multi(lua),
+            PlacementStep::List => "list".into_lua_multi(lua),
+            PlacementStep::Survey { partition, most } => ("survey", partition, most).into_lua_multi(lua),
+            PlacementStep::Full { partition, entries, is_limited } => ("full", partition, entries, is_limited).into_lua_multi(lua),
+            PlacementStep::Append { partition, when, left } => ("append", partition, when, left).into_lua_multi(lua),
         }
     })?;
     functions.set("place", place)?;

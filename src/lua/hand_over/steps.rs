@@ -5,7 +5,7 @@ use mlua::prelude::*;
 use super::{Kept, Owned};
 use crate::archive::placement::written_on;
 use crate::entry::payload::time_of;
-use crate::journal::hand_over::Step;
+use crate::journal::hand_over::SliceStep;
 use crate::lua::value::{Text, names, partitions};
 
 pub(super) fn add<M: LuaUserDataMethods<Owned>>(methods: &mut M) {
@@ -47,7 +47,7 @@ pub(super) fn add<M: LuaUserDataMethods<Owned>>(methods: &mut M) {
         let (first, end) = kept.range()?;
         match kept.hand_over.next_step(now, first, end) {
             None => ().into_lua_multi(lua),
-            Some(Step::Learn(range)) => {
+            Some(SliceStep::Learn(range)) => {
                 let to = range.end;
                 match kept.times(range) {
                     Ok(times) => {
@@ -57,9 +57,9 @@ pub(super) fn add<M: LuaUserDataMethods<Owned>>(methods: &mut M) {
                     Err(problem) => ("failed", problem).into_lua_multi(lua),
                 }
             }
-            Some(Step::List) => "list".into_lua_multi(lua),
-            Some(Step::Look { partition, limit }) => ("look", partition, limit).into_lua_multi(lua),
-            Some(Step::Batch(batch)) => ("batch", batch.size, batch.at_least, batch.deadline, batch.latest).into_lua_multi(lua),
+            Some(SliceStep::List) => "list".into_lua_multi(lua),
+            Some(SliceStep::Look { partition, limit }) => ("look", partition, limit).into_lua_multi(lua),
+            Some(SliceStep::Batch(batch)) => ("batch", batch.size, batch.at_least, batch.deadline, batch.latest).into_lua_multi(lua),
         }
     });
     methods.add_method("listed", |_, this, users: LuaTable| {

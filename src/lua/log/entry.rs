@@ -9,12 +9,12 @@ use mlua::BString;
 use mlua::prelude::*;
 
 use crate::entry::details::Details;
-use crate::entry::text::{Kind, clean};
+use crate::entry::text::{TextKind, clean};
 use crate::lua::functions::Functions;
 use crate::lua::hand_over::parts::Opened;
 use crate::lua::hand_over::{Kept, Owned, outcome};
 use crate::lua::value::Host;
-use crate::recorder::entries::{Actor, Event, Session, Time};
+use crate::recorder::entries::{Event, EventActor, Session, Time};
 
 /// What the caller says of an event, as bits of one number.
 const HAS_SESSION: u8 = 1;
@@ -116,9 +116,9 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
 
     // record(host, user, source, event type, id, type, ip and client of the session, time, clock of flood control, timestamp | nil,
     // bits) -> id | nil, what became of it, sequence, whether there are warnings, whether something is amiss in the journal
-    type Given = (BString, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, f64, f64, Option<f64>, u8);
+    type EntryArguments = (BString, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, f64, f64, Option<f64>, u8);
     let (state, recorder) = (Rc::clone(&incoming), functions.recorder());
-    let record = lua.create_function(move |_, event: Given| {
+    let record = lua.create_function(move |_, event: EntryArguments| {
         let (host, user, source, kind, id, session_kind, ip, client, at, clock, timestamp, bits) = event;
         let (mut incoming, mut recorder) = (state.borrow_mut(), recorder.borrow_mut());
         let host = std::str::from_utf8(&host).unwrap_or_default();
@@ -129,7 +129,7 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
             source: slice(&source),
             kind: slice(&kind),
             session: (bits & HAS_SESSION != 0).then_some(session),
-            actor: actor.as_ref().map(|[kind, jid, ip, caused_by]| Actor {
+            actor: actor.as_ref().map(|[kind, jid, ip, caused_by]| EventActor {
                 kind: slice(kind),
                 jid: slice(jid),
                 ip: slice(ip),
@@ -146,7 +146,7 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
         let (became, sequence, is_amiss) = match journal.as_mut().filter(|journal| journal.is_open()) {
             None => (outcome::MADE, 0, false),
             Some(journal) => {
-                let kind = clean(event.kind(), Kind::Attribute);
+                let kind = clean(event.kind(), TextKind::Attribute);
                 journal.append(payload, &kind, at, bits & IS_KEPT != 0)
             }
         };

@@ -2,7 +2,7 @@
 
 use mlua::prelude::*;
 
-use crate::flood::{Account, CheckpointError, Event, FloodSummary, Verdict, beside};
+use crate::flood::{Account, CheckpointError, FloodEvent, FloodSummary, Verdict, beside};
 use crate::lua::functions::Functions;
 use crate::lua::value::{self, Host, Text};
 use crate::recorder::summaries::summary as write_summary;
@@ -19,7 +19,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     functions.add("admits", |recorder, (outcome, name, address, condition, now): (usize, Text, Text, Text, f64)| {
         let (name, address, condition) = (name.bytes(), address.bytes(), condition.bytes());
         let account = name.as_deref().map_or(Account::Unknown, Account::Name);
-        let event = Event { account, address: address.as_deref(), condition: condition.as_deref(), ..Event::default() };
+        let event = FloodEvent { account, address: address.as_deref(), condition: condition.as_deref(), ..FloodEvent::default() };
         let verdict = recorder.flood.ask(outcome, &event, now);
         (verdict == Verdict::Store, verdict == Verdict::CountedAsks)
     })?;

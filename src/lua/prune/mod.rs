@@ -143,7 +143,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
 /// `lock(path) -> lock | nil, message`
 pub(crate) fn lock(lua: &Lua, path: LuaString) -> LuaResult<(Option<LuaAnyUserData>, Option<String>)> {
     match Lock::take(crate::lua::value::path(&path.as_bytes())) {
-        Ok(lock) => Ok((Some(lua.create_userdata(Held(Some(lock)))?), None)),
+        Ok(lock) => Ok((Some(lua.create_userdata(LuaLock(Some(lock)))?), None)),
         Err(error) => Ok((None, Some(error.to_string()))),
     }
 }
@@ -171,9 +171,9 @@ impl LuaUserData for Moving {
 }
 
 /// A lock, until it is released.
-struct Held(Option<Lock>);
+struct LuaLock(Option<Lock>);
 
-impl LuaUserData for Held {
+impl LuaUserData for LuaLock {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         methods.add_method_mut("release", |_, this, ()| {
             this.0 = None;

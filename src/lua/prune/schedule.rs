@@ -2,7 +2,7 @@
 
 use mlua::prelude::*;
 
-use crate::archive::schedule::{Extent, Schedule, Turn, Watch};
+use crate::archive::schedule::{PruneExtent, Schedule, Turn, Watch};
 use crate::lua::value::Host;
 
 /// `prune_schedule() -> schedule`
@@ -10,10 +10,10 @@ pub(crate) fn new(lua: &Lua, (): ()) -> LuaResult<LuaAnyUserData> {
     lua.create_userdata(Schedule::default())
 }
 
-const fn extent(limits: Option<bool>) -> Extent {
+const fn extent(limits: Option<bool>) -> PruneExtent {
     match limits {
-        Some(true) => Extent::Limits,
-        _ => Extent::Full,
+        Some(true) => PruneExtent::Limits,
+        _ => PruneExtent::Full,
     }
 }
 

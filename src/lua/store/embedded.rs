@@ -8,11 +8,11 @@ use crate::archive::embedded::{Index, Lists};
 use crate::file::{others, ownership};
 use crate::lua::value;
 
-struct Files(RefCell<Lists>);
+struct LuaLists(RefCell<Lists>);
 
 /// `lists() -> lists`
 pub(crate) fn lists(lua: &Lua, (): ()) -> LuaResult<LuaAnyUserData> {
-    lua.create_userdata(Files(RefCell::default()))
+    lua.create_userdata(LuaLists(RefCell::default()))
 }
 
 /// `is_root() -> whether this process runs as root`
@@ -31,7 +31,7 @@ pub(crate) fn give_from_root(_: &Lua, path: LuaString) -> LuaResult<()> {
     Ok(())
 }
 
-impl LuaUserData for Files {
+impl LuaUserData for LuaLists {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // before_append(path of the list, whether its folder is its store's own, whether the driver keeps indexes)
         //   -> whether an index was removed | nil, message: the driver must not append

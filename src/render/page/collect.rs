@@ -64,7 +64,7 @@ fn shortened(text: &str) -> String {
 
 /// The newest of the entries behind a number.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Recent {
+pub(super) struct RecentEvents {
     lines: Vec<EntryLine>,
     /// How many entries there were.
     pub(super) entries: u64,
@@ -72,7 +72,7 @@ pub(super) struct Recent {
     pub(super) events: u64,
 }
 
-impl Recent {
+impl RecentEvents {
     pub(super) fn add(&mut self, event: &StoredEvent) {
         self.entries = self.entries.saturating_add(1);
         self.events = self.events.saturating_add(event.count());
@@ -101,7 +101,7 @@ impl Recent {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Groups {
     pub(super) counts: Counts,
-    recent: HashMap<String, Recent>,
+    recent: HashMap<String, RecentEvents>,
 }
 
 impl Groups {
@@ -120,7 +120,7 @@ impl Groups {
 
     /// The entries behind a name.
     pub(super) fn behind(&self, name: &str) -> &[EntryLine] {
-        self.recent.get(name).map_or(&[], Recent::lines)
+        self.recent.get(name).map_or(&[], RecentEvents::lines)
     }
 }
 
@@ -128,7 +128,7 @@ impl Groups {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Times {
     length: i64,
-    recent: HashMap<i64, Recent>,
+    recent: HashMap<i64, RecentEvents>,
 }
 
 impl Times {
@@ -137,7 +137,7 @@ impl Times {
         if self.length != timeline.length() {
             self.length = timeline.length();
             let length = self.length;
-            let mut longer: HashMap<i64, Recent> = HashMap::new();
+            let mut longer: HashMap<i64, RecentEvents> = HashMap::new();
             for (begin, recent) in self.recent.drain() {
                 merge(longer.entry(begin.div_euclid(length).saturating_mul(length)).or_default(), recent);
             }
@@ -151,14 +151,14 @@ impl Times {
     pub(super) fn behind(&self, begin: i64, length: i64) -> Vec<&EntryLine> {
         let within = |other: &&i64| (begin..begin.saturating_add(length)).contains(*other);
         let mut lines: Vec<&EntryLine> =
-            self.recent.keys().filter(within).filter_map(|begin| self.recent.get(begin)).flat_map(Recent::lines).collect();
+            self.recent.keys().filter(within).filter_map(|begin| self.recent.get(begin)).flat_map(RecentEvents::lines).collect();
         lines.sort_by(|a, b| b.time.total_cmp(&a.time));
         lines.truncate(BEHIND);
         lines
     }
 }
 
-fn merge(into: &mut Recent, other: Recent) {
+fn merge(into: &mut RecentEvents, other: RecentEvents) {
     into.lines.extend(other.lines);
     into.lines.sort_by(|a, b| b.time.total_cmp(&a.time));
     into.lines.truncate(BEHIND_TIME);
@@ -266,7 +266,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_newest_are_kept_in_whatever_order_they_come(times in prop::collection::vec(0u32..1000, 0..60)) {
-            let mut recent = Recent::default();
+            let mut recent = RecentEvents::default();
             for time in &times {
                 recent.add(&event(f64::from(*time), "x"));
             }

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 use super::Report;
-use super::collect::Recent;
+use super::collect::RecentEvents;
 use super::markup::{counted, push_behind};
 
 impl Report {
     pub(super) fn push_health(&self, page: &mut String) {
         page.push_str("<section id=\"health\"><h2>The log’s own health</h2><p class=\"hint\">How far this log can be relied on, as the entries of this report tell.</p>\n<dl class=\"state\">\n");
-        let none = |recent: &Recent| recent.entries == 0;
-        let state = |page: &mut String, class: &str, title: String, words: &str, recent: &Recent| {
+        let none = |recent: &RecentEvents| recent.entries == 0;
+        let state = |page: &mut String, class: &str, title: String, words: &str, recent: &RecentEvents| {
             let mark = match class {
                 "good" => "✓",
                 "note" => "·",

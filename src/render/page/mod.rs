@@ -18,7 +18,7 @@ use crate::render::totals::stats::period;
 use crate::render::totals::tally::grouped;
 use crate::render::totals::{Totals, clock, network};
 use crate::time::zone::Zone;
-use collect::{BEHIND, EntryLine, Groups, Recent, Silences, Times, Travels};
+use collect::{BEHIND, EntryLine, Groups, RecentEvents, Silences, Times, Travels};
 use markup::{Ranked, counted, foreign, percent, push_behind, push_chart, push_lines, text};
 
 const HEAD: &str = include_str!("page.html");
@@ -52,19 +52,19 @@ pub struct Report {
     failing_networks: Groups,
     failing_accounts: Groups,
     travels: Travels,
-    clients: Recent,
+    clients: RecentEvents,
     privileged: Groups,
-    crashes: Recent,
-    lost: Recent,
+    crashes: RecentEvents,
+    lost: RecentEvents,
     lost_events: u64,
-    summaries: Recent,
+    summaries: RecentEvents,
     at_least: bool,
-    prunings: Recent,
+    prunings: RecentEvents,
     /// How many entries about the upkeep of the log were hidden.
     hidden: u64,
-    options: Recent,
+    options: RecentEvents,
     silences: Silences,
-    newest: Recent,
+    newest: RecentEvents,
 }
 
 impl Report {
@@ -82,18 +82,18 @@ impl Report {
             failing_networks: Groups::default(),
             failing_accounts: Groups::default(),
             travels: Travels::default(),
-            clients: Recent::default(),
+            clients: RecentEvents::default(),
             privileged: Groups::default(),
-            crashes: Recent::default(),
-            lost: Recent::default(),
+            crashes: RecentEvents::default(),
+            lost: RecentEvents::default(),
             lost_events: 0,
-            summaries: Recent::default(),
+            summaries: RecentEvents::default(),
             at_least: false,
-            prunings: Recent::default(),
+            prunings: RecentEvents::default(),
             hidden: 0,
-            options: Recent::default(),
+            options: RecentEvents::default(),
             silences: Silences::default(),
-            newest: Recent::default(),
+            newest: RecentEvents::default(),
         }
     }
 
