@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod embedded;
+pub mod limits;
 pub mod moving;
 pub mod partition;
 pub mod patience;

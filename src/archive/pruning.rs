@@ -126,30 +126,12 @@ pub fn visible(partitions: &[Partition], old_is_empty: bool) -> Vec<Partition> {
     partitions.iter().filter(holds).cloned().collect()
 }
 
-/// Returns how many of the oldest partitions of a class can be removed, so that the others have at least `limit` entries.
-/// `counts` are their numbers of entries, newest first.
-///
-/// ```
-/// use audit_core::archive::pruning::surplus;
-/// assert_eq!(surplus(200, &[40, 100, 100, 100]), 1);
-/// ```
-#[must_use]
-pub fn surplus(limit: u64, counts: &[u64]) -> usize {
-    let mut held = 0u64;
-    for (index, count) in counts.iter().enumerate() {
-        if held >= limit && index > 0 {
-            return counts.len().saturating_sub(index);
-        }
-        held = held.saturating_add(*count);
-    }
-    0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::address::Policy;
     use crate::archive::clock::{Clock, ClockReading, Witnesses};
+    use crate::archive::limits::{Limit, LimitStep, PartitionSizes};
     use crate::archive::retention::{AddressExpiry, RetentionClass, Rules, TypePattern};
     use crate::archive::{Archive, Layout};
     use crate::time::period::Period;
@@ -283,22 +265,6 @@ mod tests {
         assert_eq!(expired(NOON + 3.5 * DAY), ["@events.1970-01-01", "@events.2026-11-24", "@events.2035-11-24"]);
     }
 
-    #[test]
-    fn a_limit_lets_whole_partitions_go_while_the_rest_is_enough() {
-        for (limit, counts, dropped) in [
-            (0, &[][..], 0),
-            (0, &[5], 0),
-            (100, &[100, 100], 1),
-            (100, &[99, 100, 100], 1),
-            (100, &[99, 1, 100], 1),
-            (100, &[0, 99, 1000, 7], 1),
-            (1000, &[100, 100, 100], 0),
-            (1, &[0, 0, 1, 1, 1], 2),
-        ] {
-            assert_eq!(surplus(limit, counts), dropped, "{limit} {counts:?}");
-        }
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -346,10 +312,15 @@ mod tests {
                         store.remove(partition);
                     }
                     for (name, own) in &plan.limited {
-                        let counts: Vec<u64> = own.iter().map(|partition| store[partition].len() as u64).collect();
-                        let keep = own.len() - surplus(retention.rules(name).limit.unwrap(), &counts);
-                        for partition in &own[keep..] {
-                            store.remove(partition);
+                        let mut limit = Limit::new("", retention.rules(name).limit.unwrap(), own.clone());
+                        let mut sizes = PartitionSizes::default();
+                        while let Some(step) = limit.next_step(&sizes) {
+                            match step {
+                                LimitStep::Count(partition) => limit.counted(&mut sizes, store[&partition].len() as u64),
+                                LimitStep::Remove(partition) => {
+                                    store.remove(&partition);
+                                }
+                            }
                         }
                     }
                 }

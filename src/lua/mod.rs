@@ -1,13 +1,13 @@
-//! The binding: what `require "audit_core"` gives to Lua.
+//! The binding: the table that `require "audit_core"` returns to Lua.
 //!
 //! | export | |
 //! |---|---|
-//! | `new(environment) -> log` | an audit log; `glue.lua` describes both tables |
-//! | `detail(name, attr, text, children) -> stanza` | something to add to an event |
+//! | `new(environment) -> log` | an audit log; `log/log.lua` describes both tables |
+//! | `detail(name, attr, text, children) -> stanza` | an element to add to an event |
 //! | `period(value) -> seconds \| nil, allowed` | a length of time as Prosody's options write it |
 //! | `option(name, value) -> boolean or seconds, message \| nil` | an option that a module reads; the message says that the value is refused |
 //! | `command(arguments, now) -> command \| nil, message` | the arguments of `prosodyctl mod_audit` |
-//! | `nearest(name, list of names) -> name \| nil` | the name that was meant |
+//! | `nearest(name, list of names) -> name \| nil` | the most similar name |
 //! | `flags() -> list` | the flags of the command: name, value, negatable, needs_process, meaning, group, list, field |
 //! | `shell_help(stats, indent) -> text` | the flags of the shell's command for entries, or for totals |
 //! | `reader() -> name, "login" \| "environment" \| nil` | who runs this process, and how that is known |
@@ -21,7 +21,7 @@
 //! | `field_value(name, value, hosts) -> text` | what may be recorded of such a value |
 //! | `terminal_width() -> cells \| nil` | how wide the terminal at standard output is |
 //! | `uptime(now) -> seconds, boot \| nil` | how long the machine has been up, and the name of that start |
-//! | `written_elsewhere(now, uptime, folders, files) -> time \| nil` | when something was written last that is not ours |
+//! | `written_elsewhere(now, uptime, folders, files) -> time \| nil` | when another program last wrote a file |
 //! | `others_can_read(path) -> boolean` | whether other users of the machine can read a file, or the files in a folder |
 //! | `is_terminal("stdout" \| "stderr") -> boolean` | whether that is a terminal |
 //! | `is_pipe_closed() -> boolean` | whether standard output is a pipe that nobody reads any more |
@@ -43,8 +43,8 @@ use mlua::prelude::*;
 
 use crate::lua::hand_over::parts::Opened;
 
-/// The embedded Lua, in the order in which it is loaded; each chunk is given a table of what those before it returned, by
-/// the name of its file. Everything that calls a store is here, since a driver may yield and a yield can't cross Rust.
+/// The embedded Lua, in the order in which it is loaded. Each chunk gets a table with the results of the chunks before it, by file
+/// name. All calls of a store are in Lua, because a driver may yield and a yield can't cross Rust.
 const CHUNKS: &[(&str, &str)] = &[
     ("log/stanza", include_str!("log/stanza.lua")),
     ("store/bounds", include_str!("store/bounds.lua")),
@@ -92,7 +92,7 @@ fn recorder(lua: &Lua, opened: &Opened) -> LuaResult<LuaTable> {
 ///
 /// # Errors
 ///
-/// [`LuaError`] where Lua is out of memory.
+/// Returns [`LuaError`] if Lua is out of memory.
 pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     let native = library::functions(lua)?;
     let opened = Opened::default();
@@ -119,6 +119,7 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("reading_slice", crate::query::SLICE)?;
     prune::pace::add(lua, &native)?;
     native.set("prune_schedule", lua.create_function(prune::schedule::new)?)?;
+    native.set("limits", lua.create_function(prune::limits::new)?)?;
     native.set("sync", lua.create_function(prune::sync)?)?;
     native.set("clock", lua.create_function(clock::open)?)?;
     native.set("uptime", lua.create_function(clock::uptime)?)?;

@@ -1,5 +1,6 @@
-//! What the pruning in Lua asks of the core: plans, and names of partitions.
+//! Pruning, as functions of the recorder for the embedded Lua.
 
+pub(crate) mod limits;
 pub(crate) mod pace;
 pub(crate) mod schedule;
 
@@ -11,7 +12,7 @@ use mlua::prelude::*;
 use crate::address::replaced;
 use crate::archive::moving::Move;
 use crate::archive::partition::Partition;
-use crate::archive::pruning::{surplus, visible};
+use crate::archive::pruning::visible;
 use crate::file::lock::Lock;
 use crate::lua::clock::LuaClock;
 use crate::lua::functions::Functions;
@@ -23,8 +24,8 @@ use crate::time::period::Period;
 pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     let recorder = functions.recorder();
     type PlanArguments = (Host, LuaTable, bool, f64, Option<LuaUserDataRefMut<LuaClock>>);
-    // plan(host, archive users, whether nil is empty, now, clock | nil) -> what is to be done; with a clock that is in doubt nothing
-    // that depends on the time
+    // plan(host, archive users, whether nil is empty, now, clock | nil) -> what to do. If the clock is in doubt, the plan has nothing
+    // that depends on the time.
     let plan = functions.lua().create_function(move |lua, (Host(host), users, old_is_empty, now, mut kept): PlanArguments| {
         let mut recorder = recorder.borrow_mut();
         let all = partitions(&users);
@@ -54,23 +55,20 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     })?;
     functions.set("plan", plan)?;
 
-    // surplus(host, class, sizes, newest first) -> how many of the oldest partitions can go
-    functions.add("surplus", |recorder, (Host(host), class, sizes): (Host, String, Vec<u64>)| {
-        let limit = recorder.settings(&host).retention.rules(&class).limit;
-        limit.map_or(0, |limit| surplus(limit, &sizes))
-    })?;
+    // limit(host, class) -> how many entries the class keeps | nil: it has no limit
+    functions.add("limit", |recorder, (Host(host), class): (Host, String)| recorder.settings(&host).retention.rules(&class).limit)?;
     // room(host, class) -> how many entries a partition takes, whether the class has a limit
     functions.add("room", |recorder, (Host(host), class): (Host, String)| {
         let settings = recorder.settings(&host);
         let rules = settings.retention.rules(&class);
         (rules.room(), rules.limit.is_some())
     })?;
-    // narrow(host, class, address) -> what is left of it when addresses have expired | nil
+    // narrow(host, class, address) -> the part of it that stays when addresses have expired | nil
     functions.add("narrow", |recorder, (Host(host), class, text): (Host, String, Text)| {
         let expiry = recorder.settings(&host).retention.rules(&class).addresses_expire?;
         expiry.to.narrow(std::str::from_utf8(&text.bytes()?).ok()?)
     })?;
-    // narrow_text(host, class, text) -> a text with what is left of the addresses in it | nil
+    // narrow_text(host, class, text) -> the text, with each address in it replaced by the part that stays | nil
     functions.add("narrow_text", |recorder, (Host(host), class, text): (Host, String, LuaString)| {
         let expiry = recorder.settings(&host).retention.rules(&class).addresses_expire?;
         Some(replaced(&text.to_string_lossy(), |address| expiry.to.narrow(address).unwrap_or_else(|| HIDDEN.to_owned())))
@@ -83,8 +81,8 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
             recorder.settings(&host).retention.cutoff(&class, now).is_some_and(|cutoff| written < cutoff)
         },
     )?;
-    // last_cutoff(host, now, clock | nil, oldest | nil) -> the time before which everything has expired that is stored under the time
-    // of the oldest or later | nil
+    // last_cutoff(host, now, clock | nil, oldest | nil) -> the time before which entries of every class have expired, if no entry is
+    // stored under an earlier time than `oldest` | nil
     type Cutoff = (Host, f64, Option<LuaUserDataRef<LuaClock>>, Option<f64>);
     functions.add("last_cutoff", |recorder, (Host(host), now, kept, oldest): Cutoff| {
         let oldest = oldest.unwrap_or(f64::NEG_INFINITY);
@@ -98,7 +96,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         .add("in_use", |recorder, Host(host): Host| names(&recorder.placement(&host).archive().in_use().cloned().collect::<Vec<_>>()))?;
     // clock_trust(host) -> for how many seconds a clock must agree
     functions.add("clock_trust", |recorder, Host(host): Host| recorder.settings(&host).clock_trust.seconds())?;
-    // clock_way_out(host) -> how removing goes on, in words
+    // clock_way_out(host) -> a sentence that says when entries are removed again
     functions.add("clock_way_out", |recorder, Host(host): Host| {
         let by_hand = format!("prosodyctl mod_audit --prune --trust-clock {host}");
         match recorder.settings(&host).clock_trust {
@@ -122,7 +120,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         let (partition, when) = moving.0.place(&class, recorder.room(&host, &class), when);
         (partition.to_owned(), when)
     })?;
-    // cut_name(partition) -> the name of its copy with less of its addresses
+    // cut_name(partition) -> the name of its copy in which addresses are shortened or removed
     functions.add("cut_name", |_, name: Text| partition(&name).map(|partition| partition.cut().to_string()))?;
     // home(partition) -> the class whose entries it holds
     functions.add("home", |_, name: Text| partition(&name).map(|partition| partition.home().to_owned()))?;

@@ -1,5 +1,5 @@
--- Removes what has expired, removes addresses (rewrite.lua), and moves what is under archive user nil into partitions
--- (older.lua). What to do is decided in the core (src/archive/pruning.rs); here it is done, in slices (slices.lua).
+-- Removes expired entries and addresses (rewrite.lua), and moves the entries of archive user nil to partitions (older.lua). The core
+-- decides what to remove (src/archive/pruning.rs). The work is done in slices (slices.lua).
 
 local native, chunks = ...;
 local stanzas, stores = chunks.stanza, chunks.driver;
@@ -32,10 +32,9 @@ local function new(context)
 	local turn = chunks.turn.new(context, slices, plans);
 	local call, each, edge = slices.call, slices.each, slices.edge;
 	local cut, prune_old = chunks.rewrite.new(context, slices), chunks.older.new(context, slices);
-	-- The number of entries of full partitions: counts[host][partition].
-	local counts = {};
+	local limits = native.limits();
 
-	-- How many entries a partition has, and the times of its first and last.
+	-- The number of entries of a partition, and the times of the first and the last.
 	local function survey(store, partition, breathe)
 		local first, last;
 		local count, damaged = each(store, partition, breathe, function (_, _, when)
@@ -78,9 +77,7 @@ local function new(context)
 			end
 		end
 		local deleted = call(store, "delete", partition);
-		if counts[host] then
-			counts[host][partition] = nil;
-		end
+		limits:removed(host, partition);
 		breathe();
 		return count or tonumber(deleted) or 0, tonumber(first), tonumber(last);
 	end
@@ -92,22 +89,20 @@ local function new(context)
 		end
 	end
 
-	-- Removes the oldest partitions of a class that are above its limit.
+	-- Removes the oldest partitions of a class that are above its limit. Which ones is decided in the core (src/archive/limits.rs).
 	local function enforce_limit(host, store, class, partitions, breathe, add)
-		local known, sizes = counts[host] or {}, {};
-		counts[host] = known;
-		for i, partition in ipairs(partitions) do
-			local size = i > 1 and known[partition] or survey(store, partition, breathe);
-			sizes[i] = size;
-			if i > 1 then
-				known[partition] = size;
+		local entries = recorder.limit(host, class);
+		if not entries then return; end
+		local limit = limits:enforce(host, entries, partitions);
+		local step, partition = limit:next();
+		while step do
+			if step == "count" then
+				limit:counted((survey(store, partition, breathe)));
+			else
+				drop_all(host, store, class, "limit", { partition }, breathe, add);
 			end
+			step, partition = limit:next();
 		end
-		local oldest = {};
-		for i = #partitions, #partitions - recorder.surplus(host, class, sizes) + 1, -1 do
-			oldest[#oldest + 1] = partitions[i];
-		end
-		drop_all(host, store, class, "limit", oldest, breathe, add);
 	end
 
 	local function record(host, results, actor)
@@ -208,7 +203,7 @@ local function new(context)
 		local results, add = new_results();
 		local ok, err = pcall(work, host, wish, results, add, breathe);
 		done();
-		-- Also after a failure: what was removed is gone.
+		-- Also after a failure: some entries may have been removed before.
 		record(host, results, wish.actor);
 		if not ok then
 			return nil, cause_of(err);
@@ -220,13 +215,8 @@ local function new(context)
 		run = run;
 		plans = plans;
 		-- known(host, partition, count): a partition is full
-		known = function (host, partition, count)
-			counts[host] = counts[host] or {};
-			counts[host][partition] = count;
-		end;
-		forget = function (host)
-			if host then counts[host] = nil; else counts = {}; end
-		end;
+		known = function (host, partition, count) limits:full(host, partition, count); end;
+		forget = function (host) limits:forget(host); end;
 		-- stop(): prunes end at their next pause
 		stop = slices.stop;
 		-- longest() -> the longest slice, in seconds
