@@ -14,7 +14,7 @@ local here = arg[0]:match("^(.*)/") or ".";
 local root = here .. "/..";
 local xmlns_audit = "xmpp:prosody.im/audit";
 local target_ratio, memory_limit, suppressed_limit = 0.25, 1.1, 3;
--- Of an event until audit() returns, with the journal, as a part of plain Lua on a counting store.
+-- The target: the CPU time of an event until audit() returns, journal included, as a fraction of that of plain Lua on a counting store.
 local journal_target = 0.15;
 
 local function fail(message)
@@ -295,8 +295,8 @@ local function summary(values)
 	return { median = median, min = values[1], max = values[#values] };
 end
 
--- The same for a log with a journal: entries are handed over between slices of events, and that is not counted. What the
--- collector has to do for it is, where it falls into a slice of events.
+-- The same for a log with a journal. Entries are handed over between slices of events, and that time is not counted. Garbage of the
+-- hand-over that is collected within a slice of events does count.
 local function drive_journaled(log, host, events, n)
 	local slice, spent = 200, 0;
 	collectgarbage();
@@ -324,7 +324,7 @@ local function wipe(store)
 	end
 end
 
--- Runs what a log puts off when its entries are handed over.
+-- Runs the timers of a log, which hand over its entries.
 local function put_off() end
 
 local function compare(kind, n, events_of, journaled)

@@ -9,7 +9,7 @@ local st = require "util.stanza";
 
 local xmlns = "xmpp:prosody.im/audit";
 local days, accounts = 28, 2000;
--- The number of entries in a partition: Rules::room in src/retention.rs.
+-- The number of entries in a partition: Rules::room in src/archive/retention.rs.
 local room = 500;
 -- On SQL, the number of entries in one transaction.
 local batch = 500;

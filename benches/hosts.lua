@@ -37,7 +37,7 @@ local kinds = {
 	all = { label = "all modules", modules = run.all_modules() };
 };
 
--- What the file that Prosody installs enables, on both series.
+-- The modules that the configuration file of Prosody's package enables, on both series.
 local usual = {
 	"disco"; "roster"; "saslauth"; "tls"; "blocklist"; "bookmarks"; "carbons"; "dialback"; "limits"; "pep"; "private"; "smacks"; "vcard4";
 	"vcard_legacy"; "csi_simple"; "invites"; "invites_adhoc"; "invites_register"; "ping"; "register"; "time"; "uptime"; "version"; "mam";

@@ -219,7 +219,8 @@ function module.unload()
 	audit_log.close();
 end
 
--- The same by an event, for code that does not depend on this module. The event is one table, as Prosody's own events are.
+-- Records an event of Prosody's event system in the same way, for code that does not depend on this module. The event is one table, like
+-- Prosody's own events.
 local function on_audit(event)
 	if type(event) ~= "table" then
 		module:log("warn", "The event \"audit\" was fired without a table; nothing is recorded");

@@ -1,5 +1,5 @@
--- What is happening to an account now, and who does it. Prosody fires several events for one registration or removal; with this,
--- it becomes one entry.
+-- Remembers that an account is being registered or removed now, and who does it. Prosody fires several events for one registration or
+-- removal, which become one entry.
 --
 -- local accounts = library "accounts" (audit);
 -- accounts.begin("removing", "romeo", { … })    -- "registering" or "removing"

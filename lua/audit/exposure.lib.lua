@@ -1,5 +1,5 @@
--- Whether other users of the machine can read the log. What this module writes itself is for Prosody's user only (0600). What a
--- storage driver writes has the permissions of Prosody's umask, and Prosody 13.0.0 to 13.0.6 does not set one.
+-- Checks whether other users of the machine can read the log. Files that this module writes itself can only be read by Prosody's user
+-- (0600). Files of a storage driver have the permissions of Prosody's umask, and Prosody 13.0.0 to 13.0.6 does not set one.
 
 local core = require "audit_core";
 
@@ -36,7 +36,7 @@ function exposure.find(hosts)
 	end
 end
 
--- warn(hosts): says it in the server's log, once
+-- warn(hosts): logs a warning once
 function exposure.warn(hosts)
 	local found = exposure.find(hosts);
 	if found then

@@ -1,4 +1,4 @@
--- Reading entries that wait in a journal: src/lua/hand_over/pending.lua.
+-- How entries are read that wait in a journal, src/lua/hand_over/pending.lua. Uses real journal files.
 
 local core = require "audit_core";
 local support = require "support.log";

@@ -1,4 +1,5 @@
--- Between an event and its store: src/lua/hand_over/queue.lua, with real journal files.
+-- The queue of a host, src/lua/hand_over/queue.lua: an event is written to the journal and handed over to the store a moment later.
+-- Uses real journal files.
 
 local core = require "audit_core";
 local support = require "support.log";

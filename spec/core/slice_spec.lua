@@ -1,4 +1,5 @@
--- A slice of the hand-over to a store: src/lua/hand_over/slice.lua, with real journal files.
+-- One slice of the hand-over, src/lua/hand_over/slice.lua: appends waiting entries to the store, and recognises entries that the
+-- store has already. Uses real journal files.
 
 local st = require "util.stanza";
 local support = require "support.log";
@@ -7,7 +8,7 @@ local journals = require "support.journal";
 local new_store, noon, NAMESPACE = support.new_store, support.noon, support.NAMESPACE;
 local numbers, count_to = journals.numbers, journals.count_to;
 
-describe("what waits in a journal", function ()
+describe("a slice of the hand-over", function ()
 	local journal = journals.new("slice");
 	before_each(journal.begin);
 	after_each(journal.finish);
@@ -57,7 +58,7 @@ describe("what waits in a journal", function ()
 		assert.equal("1 2", numbers(log));
 	end);
 
-	it("waits as long as it can't know what the store has already", function ()
+	it("waits as long as it is unknown what the store has already", function ()
 		local log = journaled();
 		audit(log, 1, 3);
 		log:pass(0.3);
@@ -74,7 +75,7 @@ describe("what waits in a journal", function ()
 		assert.equal("1 2 3 4", numbers(again));
 	end);
 
-	it("may hold what the store has already: only the last partitions are read for that", function ()
+	it("reads only the last partitions to recognise what the store has already", function ()
 		local store = new_store();
 		local function append(part, id)
 			local stanza = st.stanza("audit-event", { type = "t", [NAMESPACE.."\1id"] = id });
@@ -106,7 +107,7 @@ describe("what waits in a journal", function ()
 		assert.same({ ["@events.2026-11-24.21"] = true, ["@events.2026-11-24.22"] = true }, read);
 	end);
 
-	it("is handed over in large transactions, with pauses, if a commit takes long", function ()
+	it("uses large transactions, with pauses, if a commit takes long", function ()
 		local log = journaled();
 		local engine, append = { transactions = 0 }, log.store.append;
 		function engine:transaction(run)
@@ -132,7 +133,7 @@ describe("what waits in a journal", function ()
 		assert.is_true(log.time - began > engine.transactions * 0.2 - 0.3, ("only %.2f s"):format(log.time - began));
 	end);
 
-	it("is handed over in small transactions if appending takes long", function ()
+	it("uses small transactions if appending takes long", function ()
 		local log = journaled();
 		local engine, append = { longest = 0 }, log.store.append;
 		function engine:transaction(run)
@@ -151,7 +152,7 @@ describe("what waits in a journal", function ()
 		assert.is_true(engine.longest < 0.0105, engine.longest.." seconds");
 	end);
 
-	it("is not stored twice if the answer to a commit was lost", function ()
+	it("stores nothing twice if the answer to a commit was lost", function ()
 		local log = journaled();
 		local engine, append = { lose = true }, log.store.append;
 		-- As Prosody's engine does with a connection that is gone: it begins again.

@@ -37,7 +37,7 @@ function methods:use_journal()
 	module_api.log().log.forget(self.host.name);
 end
 
--- In an async context, for so many seconds: what f returned.
+-- Runs f in an async context and waits for it, for at most this many seconds -> what f returned
 local function run(f, seconds)
 	local result;
 	require "util.async".runner(function () result = f(); end):run(true);

@@ -18,14 +18,14 @@ use crate::entry::limits::HOST_WIDE;
 use crate::entry::names::Names;
 use crate::entry::xml::{Element, XmlError};
 
-/// What a store gives back for one entry.
+/// One entry as a store returns it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
     /// The archive's key.
     pub key: String,
     /// The time under which it was appended, in UNIX seconds.
     pub when: f64,
-    /// The archive's `with`; drivers give nothing or an empty string where there is none.
+    /// The archive's `with`; drivers return `nil` or an empty string if there is none.
     pub with: Option<String>,
     /// The entry.
     pub xml: String,

@@ -70,7 +70,7 @@ pub fn clean(bytes: &[u8], kind: TextKind) -> Cow<'_, str> {
     Cow::Owned(cleaned)
 }
 
-/// Appends to `text` what [`clean`] gives for `bytes`.
+/// Appends the result of [`clean`] for `bytes` to `text`.
 pub(crate) fn append(text: &mut Vec<u8>, bytes: &[u8], kind: TextKind) {
     if bytes.len() <= kind.limit() && is_printable(bytes) {
         text.extend_from_slice(bytes);
@@ -79,7 +79,7 @@ pub(crate) fn append(text: &mut Vec<u8>, bytes: &[u8], kind: TextKind) {
     }
 }
 
-/// Appends to `text` what [`clean_name`] gives for `bytes`.
+/// Appends the result of [`clean_name`] for `bytes` to `text`.
 pub(crate) fn append_name(text: &mut Vec<u8>, bytes: &[u8]) {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if bytes.len() <= ATTRIBUTE

@@ -1,4 +1,4 @@
-//! A small XML tree, read from what a store gives back.
+//! A small XML tree, read from the XML that a store returns.
 
 use quick_xml::Reader;
 use quick_xml::XmlVersion;
@@ -158,7 +158,7 @@ impl Element {
         Ok(Self { name, attributes, children: Vec::new() })
     }
 
-    /// quick-xml gives a text in pieces, split at each entity; here it is one again.
+    /// quick-xml returns a text in pieces, split at each entity. Here they are joined.
     fn push_text(&mut self, text: String) {
         match self.children.last_mut() {
             Some(Node::Text(before)) => before.push_str(&text),

@@ -328,7 +328,8 @@ impl Journal {
     /// Closes the journal, so that another owner can open it. Dropping it does the same.
     pub fn close(self) {}
 
-    /// Closes all files until they are needed again, for when nothing happens for a while: a process may have only so many open.
+    /// Closes all files until they are needed again. Call this if nothing happens for a while, as a process may only open a limited
+    /// number of files.
     pub fn rest(&mut self) {
         let size = self.segments.back().map_or(0, |segment| segment.bytes);
         if let Some(mut active) = self.active.take() {

@@ -1,5 +1,5 @@
-//! The functions of a recorder, as Lua calls them: plain functions over one shared state. A method of a userdata costs twice
-//! as much.
+//! Adds functions to a recorder's table for Lua. They are plain functions that share one state, because calling a method of a userdata
+//! would take twice as long.
 
 use std::cell::RefCell;
 use std::rc::Rc;

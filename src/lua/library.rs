@@ -289,7 +289,7 @@ fn terminal_width() -> Option<usize> {
     asked.or_else(|| terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0))
 }
 
-/// The times at which Lua does what the core decides, in seconds.
+/// How often the embedded Lua does certain things, in seconds. The core defines the numbers.
 fn timing(lua: &Lua) -> LuaResult<LuaTable> {
     let timing = lua.create_table()?;
     timing.set("clock_save", clock::SAVE)?;
@@ -304,7 +304,7 @@ pub(crate) fn new_key(_: &Lua, file: LuaString) -> LuaResult<(Option<String>, Op
     let file = file.as_bytes();
     let old = match HashKey::read(&Disk, path(&file)) {
         Ok(old) => old.map(|key| key.id()),
-        // It may be a good key.
+        // It may be a valid key, so it is not replaced.
         Err(error @ HashKeyError::Io { .. }) => return Ok((None, None, Some(error.to_string()))),
         Err(_) => None,
     };

@@ -73,7 +73,7 @@ impl Store {
         Query::new(request, conditions, self.0.keys().flatten().cloned(), journal.first().map(|row| row.when))
     }
 
-    /// Reads as the glue does: the event types found, and how many pages it took.
+    /// Reads as the embedded Lua does: the event types found, and how many pages it took.
     fn read(&self, request: Request, expires_after: Period, journal: &[Row]) -> (Vec<String>, Query, usize) {
         self.read_all(self.query(request, expires_after, journal), journal)
     }

@@ -93,7 +93,8 @@ end
 
 local existing = module:shared("/*/audit/log").existing;
 
--- Whether a name that was searched for may be stored. It may be a password: somebody looks for one that was typed as a name.
+-- Whether a name that was searched for may be stored. It may be a password that somebody typed as a name, and that an operator now
+-- searches for.
 local function may_store_name(host, name)
 	local is_there = not name:find("*", 1, true) and existing.exists(host, (name:gsub("@[^@]*$", "")));
 	return is_there or is_there == nil and prosody.process_type ~= "prosodyctl";

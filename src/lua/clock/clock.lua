@@ -10,11 +10,11 @@ local pairs, select = pairs, select;
 --   context = {
 --     log, now            as the log's environment has them
 --     uptime              function(now) -> seconds since the machine was started, name of that start | nil; or nil
---     path                function(host) -> the file in which it is kept | nil
---     writes              whether it is kept and told, as long as nobody says so: not in a process that only reads
+--     path                function(host) -> the file in which the state of the clock is kept | nil
+--     writes              whether this process may write the file and log, unless a call says otherwise
 --     heartbeat           function(host) -> the last heartbeat of the server | nil
 --     files               function(host) -> list of the log's own files and folders
---     elsewhere           function(now, uptime) -> when others have written something last under this clock | nil
+--     elsewhere           function(now, uptime) -> when another program last wrote a file under this clock | nil
 --     recorder
 --     ensure_configured   function(host)
 --     record              function(host, event type, attributes, actor | nil): makes an entry
@@ -23,7 +23,7 @@ local function new(context)
 	local log, now, recorder = context.log, context.now, context.recorder;
 	local clocks = {};
 
-	-- What is known of a host's clock. Called before anything is written, which changes the times of files.
+	-- The state of a host's clock. Must be called before the log writes a file, because writing changes the times of files.
 	local function known_of(host, at, uptime, boot)
 		local known = clocks[host];
 		if not known then
@@ -58,7 +58,7 @@ local function new(context)
 		known.unread = problem;
 	end
 
-	-- Says what was found, and keeps it, if this process may; or as soon as it may.
+	-- Logs and saves the result of a check as soon as this process may write.
 	local function tell(host, known, uptime, writes)
 		local found = known.found;
 		if not found or not writes then
@@ -80,7 +80,7 @@ local function new(context)
 		return at, context.uptime(at);
 	end
 
-	-- The clock of a host, and whether it has just become one to be believed. `at` and so on are what read() gives.
+	-- The clock of a host, and whether it has just become trusted. `at`, `uptime` and `boot` are the results of read().
 	local function look_at(host, users, writes, at, uptime, boot)
 		local known = known_of(host, at, uptime, boot);
 		local clock = known.clock;
@@ -107,7 +107,7 @@ local function new(context)
 		return clock, is_settled;
 	end
 
-	-- look(host, archive users | nil, whether this process may write) -> the clock, whether it has just become one to be believed
+	-- look(host, archive users | nil, whether this process may write) -> the clock, whether it has just become trusted
 	local function look(host, users, writes)
 		return look_at(host, users, writes or context.writes, read());
 	end
@@ -135,7 +135,7 @@ local function new(context)
 			end
 			return settled;
 		end;
-		-- close(host | nil): keeps what is known
+		-- close(host | nil): saves the state
 		close = function (host)
 			for name in pairs(clocks) do
 				if host == nil or name == host then

@@ -1,4 +1,4 @@
-//! The clock of a host's log as an object of the glue, and what the machine says of the time.
+//! The clock of a host's log as an object of the embedded Lua, and other sources for the time on this machine.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -62,11 +62,11 @@ impl LuaUserData for LuaClock {
             this.0.note(&partitions(&users));
             Ok(())
         });
-        // doubt() -> why the clock may not be believed | nil
+        // doubt() -> why the clock is not trusted | nil
         methods.add_method("doubt", |_, this, ()| Ok(this.0.doubt()));
         // remaining(trust) -> for how many more seconds it has to agree
         methods.add_method("remaining", |_, this, trust: f64| Ok(this.0.remaining(trust)));
-        // trust() -> whether it was in doubt, which it is no more
+        // trust(): ends the doubt -> whether it was in doubt
         methods.add_method_mut("trust", |_, this, ()| Ok(this.0.trust()));
         // save(): keeps it for the next process -> the new name of the file that was there, if that one was damaged | nil
         methods
@@ -88,7 +88,7 @@ fn told(seen: ClockCheck) -> Told {
 
 /// `uptime(now) -> seconds since the machine was started, suspended or not, the name of that start | nil` or `nil`.
 ///
-/// There is no name if the clock of this process is not the machine's, as under a library that changes it.
+/// There is no name if this process does not use the clock of the machine, for example in a test with libfaketime.
 pub(crate) fn uptime(_: &Lua, now: f64) -> LuaResult<(Option<f64>, Option<String>)> {
     let Some(uptime) = up() else { return Ok((None, None)) };
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
@@ -107,8 +107,9 @@ pub(crate) fn newest_file(_: &Lua, paths: Vec<LuaString>) -> LuaResult<Option<f6
     Ok(paths.iter().flat_map(|file| times(path(&file.as_bytes()))).reduce(f64::max))
 }
 
-/// `written_elsewhere(now, uptime, folders that much is written to, files that a person writes) -> time | nil`: when something
-/// was written last, before the machine was started or, of what a person writes, at any time but when it was started.
+/// `written_elsewhere(now, uptime, folders that programs often write to, files that only a person writes) -> time | nil`: the last
+/// time of writing. Of the folders, only times before the machine was started count. Of the files, also times after the start, except
+/// for those of the first minutes.
 pub(crate) fn written_elsewhere(
     _: &Lua,
     (now, uptime, folders, files): (f64, f64, Vec<LuaString>, Vec<LuaString>),
@@ -120,7 +121,7 @@ pub(crate) fn written_elsewhere(
     Ok(before.chain(by_hand).reduce(f64::max))
 }
 
-/// When a file was written last; of a folder, when the files in it were.
+/// When a file was written last. For a folder, the times of the files in it.
 fn times(path: &Path) -> Vec<f64> {
     let inside = fs::read_dir(path).into_iter().flatten().take(MOST_FILES).filter_map(|entry| entry.ok()?.metadata().ok());
     let all = fs::metadata(path).into_iter().chain(inside).filter(fs::Metadata::is_file);

@@ -12,7 +12,7 @@ pub(crate) fn new(lua: &Lua, (): ()) -> LuaResult<LuaAnyUserData> {
 
 impl LuaUserData for Awake {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        // touch(host, now) -> host | nil: one whose journal is to rest() now
+        // touch(host, now) -> host | nil: the caller must call rest() of this host's journal
         methods.add_method_mut("touch", |_, this, (Host(host), now): (Host, f64)| Ok(this.touch(&host, now)));
         // is_idle(host, now) -> whether its journal may rest
         methods.add_method("is_idle", |_, this, (Host(host), now): (Host, f64)| Ok(this.is_idle(&host, now)));

@@ -11,10 +11,11 @@ local collectgarbage, floor, min, max, setmetatable = collectgarbage, math.floor
 -- Lua 5.3 and 5.4 count what was made since the last step; collectgarbage("step", n) adds n KiB to that, and n may be negative.
 local can_lend = _VERSION == "Lua 5.3" or _VERSION == "Lua 5.4";
 
--- How large the heap was then, in KiB | nil: not known yet.
+-- The size of the heap after the last full collection, in KiB. nil if it is not known yet.
 local size;
 
--- A finalizer runs when the heap has been gone through. It makes its successor; how large the heap is Lua does not say in it.
+-- A finalizer runs at the end of each full collection, and creates the next one. The size of the heap can't be read in a finalizer,
+-- so it is read later.
 local is_through, sentinel = false, {};
 function sentinel.__gc()
 	is_through = true;
@@ -26,7 +27,7 @@ end
 
 local lent, lent_at = 0, 0;
 
--- Lends until settle(). Nothing that may yield to the rest of the server comes between the two.
+-- Gives the collector credit until settle() is called. No code in between may yield.
 local function lend()
 	if not can_lend or lent > 0 then
 		return;
@@ -42,7 +43,7 @@ local function lend()
 	end
 end
 
--- Takes back what was not used.
+-- Takes back the credit that was not used.
 local function settle()
 	local used = max(0, floor(collectgarbage("count") - lent_at));
 	if lent > used then

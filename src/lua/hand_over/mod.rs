@@ -18,7 +18,7 @@ use crate::journal::{Appended, Journal, JournalError, Limits, Owner, Snapshot};
 use crate::lua::hand_over::parts::Opened;
 use crate::lua::value;
 
-/// How many bytes of entries a journal keeps in memory beside its file: those of some hundred, which are handed over soon.
+/// How many bytes of entries a journal also keeps in memory: some hundred entries, which are handed over soon.
 const RECENT: usize = 512 << 10;
 /// How many entries at the end of a journal are searched for one that a crash may have left there: more than are added in one turn of
 /// the loop.
@@ -30,20 +30,20 @@ pub(crate) struct Owned {
     opened: Opened,
 }
 
-/// The same, as those have it who append entries.
+/// The journal and the state of its hand-over, shared with the functions that append entries.
 pub(crate) struct Kept {
     journal: Option<Journal>,
     hand_over: HandOver,
 }
 
-/// `journal(path, owner) -> journal`: without its files yet, see `attach`
+/// `journal(path, owner) -> journal`. The journal opens its files in attach().
 pub(crate) fn open(lua: &Lua, (path, owner): (LuaString, LuaUserDataRef<Shared>), opened: Opened) -> LuaResult<LuaAnyUserData> {
     let limits = Limits { recent: RECENT, ..Limits::default() };
     let journal = Journal::detached_under(value::path(&path.as_bytes()), limits, owner.0.clone());
     lua.create_userdata(Owned { kept: Rc::new(RefCell::new(Kept { journal: Some(journal), hand_over: HandOver::default() })), opened })
 }
 
-/// `owner(path of a lock file) -> owner`: of all journals that are opened with it
+/// `owner(path of a lock file) -> owner`, for all journals that share the lock file
 pub(crate) fn owner(lua: &Lua, path: LuaString) -> LuaResult<LuaAnyUserData> {
     lua.create_userdata(Shared(Owner::new(value::path(&path.as_bytes()))))
 }
@@ -80,7 +80,7 @@ pub(crate) fn is_owned(_: &Lua, (lock, path): (LuaString, LuaString)) -> LuaResu
     Ok(crate::journal::is_owned(value::path(&lock.as_bytes()), value::path(&path.as_bytes())))
 }
 
-/// What is pending in a journal at one moment.
+/// The pending entries of a journal at one moment.
 pub(crate) struct LuaSnapshot(Snapshot);
 
 impl LuaUserData for LuaSnapshot {
@@ -102,7 +102,7 @@ impl LuaUserData for LuaSnapshot {
 impl LuaUserData for Owned {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // attach(now) -> true | nil, message | nil: not while a slice runs, pause before the next attempt, whether to report it.
-        // Takes the files. What was appended before waits in memory, and has another sequence from then on.
+        // Opens the files. Entries that were appended before wait in memory, and get other sequences.
         methods.add_method("attach", |_, this, now: f64| {
             let Kept { journal, hand_over } = &mut *this.kept();
             if let Some(pause) = hand_over.attach_pause() {
@@ -121,15 +121,15 @@ impl LuaUserData for Owned {
             })
         });
         methods.add_method("is_attached", |_, this, ()| Ok(this.kept().journal()?.is_attached()));
-        // append(payload, event type, time, whether the caller keeps what is refused) -> what became of it (native.outcomes), sequence,
-        // whether something is amiss that look() may mend. What is refused is counted, if the caller does not keep it.
+        // append(payload, event type, time, whether the caller keeps a refused entry) -> the result (native.outcomes), sequence, whether
+        // look() must be called, as the files are not as they should be. A refused entry is counted as lost, unless the caller keeps it.
         methods.add_method("append", |_, this, (payload, kind, at, is_kept): (LuaString, LuaString, f64, Option<bool>)| {
             let mut kept = this.kept();
             kept.journal()?;
             Ok(kept.append(&payload.as_bytes(), &kind.to_string_lossy(), at, is_kept.unwrap_or(false)))
         });
-        // look(now): looks whether somebody has changed the files, and takes what is still in memory. settle() must follow: what is
-        // gone is counted, and the rest is written again.
+        // look(now): checks whether somebody has changed the files, and finds entries that are still in memory. Call settle() afterwards:
+        // it counts entries that are gone as lost, and writes the others again.
         methods.add_method("look", |_, this, now: f64| {
             this.kept().journal()?.look(now);
             Ok(())
@@ -156,8 +156,8 @@ impl LuaUserData for Owned {
             Ok(payload) => Ok((payload.map(|payload| lua.create_string(payload)).transpose()?, None)),
             Err(error) => Ok((None, Some(error.to_string()))),
         });
-        // open(sequence) -> whether there is one, when it was recorded | nil: it is no entry, message | nil: it can't be read now.
-        // native.part() gives its parts.
+        // open(sequence) -> whether there is such an entry, when it was recorded | nil: the record is not an entry, message | nil: it
+        // can't be read now. Afterwards native.part() returns its parts.
         methods.add_method("open", |_, this, sequence: u64| {
             let opened = this.kept().journal()?.read(sequence, |payload| this.opened.open(payload));
             Ok(match opened {
@@ -175,12 +175,12 @@ impl LuaUserData for Owned {
             let mut is_it = |sequence: u64| journal.read(sequence, |payload| attribute_of(payload, "id") == Some(&id));
             Ok(waiting.into_iter().rev().any(|sequence| matches!(is_it(sequence), Ok(Some(true)))))
         });
-        // spoil(sequence): its content is no entry
+        // spoil(sequence): counts an entry as lost, because its content is not an entry
         methods.add_method("spoil", |_, this, sequence: u64| {
             this.kept().journal()?.spoil(sequence);
             Ok(())
         });
-        // release(to): all before it were taken by the store
+        // release(to): the store has taken all entries before this sequence
         methods.add_method("release", |_, this, to: u64| {
             this.kept().journal()?.release(to);
             Ok(())
@@ -204,8 +204,8 @@ impl LuaUserData for Owned {
         });
         // missing() -> how many entries were found to be missing since this was asked last
         methods.add_method("missing", |_, this, ()| Ok(this.kept().journal()?.take_missing()));
-        // has_lost() -> whether something is to be recorded; take_lost() -> what: { count, since, till, types = { [type] = count } }.
-        // tell(sequence | nil: the store has it) or not_told() must follow.
+        // has_lost() -> whether there are losses to record; take_lost() -> the losses: { count, since, till, types = { [type] =
+        // count } }. Call tell(sequence | nil: the store has the entry) or not_told() afterwards.
         methods.add_method("has_lost", |_, this, ()| Ok(this.kept().journal()?.losses().is_open()));
         methods.add_method("take_lost", |lua, this, ()| {
             let Some(lost) = this.kept().journal()?.take_lost() else { return Ok(None) };
@@ -256,20 +256,20 @@ impl LuaUserData for Owned {
     }
 }
 
-/// What became of an event, or of an entry that was appended.
+/// The result of recording an event or appending an entry.
 pub(crate) mod outcome {
     /// It is in the journal's file.
     pub(crate) const DURABLE: u8 = 0;
     /// It is in the journal's memory only.
     pub(crate) const VOLATILE: u8 = 1;
-    /// There was room for it nowhere.
+    /// There was no room for it.
     pub(crate) const REFUSED: u8 = 2;
     /// Flood control has counted it.
     pub(crate) const COUNTED: u8 = 3;
-    /// Its entry was made, and is in no journal.
+    /// Its entry was made, but not appended to a journal.
     pub(crate) const MADE: u8 = 4;
 
-    /// All of them with their names, for Lua.
+    /// The names of all results, for Lua.
     pub(crate) const ALL: [(&str, u8); 5] =
         [("durable", DURABLE), ("volatile", VOLATILE), ("refused", REFUSED), ("counted", COUNTED), ("made", MADE)];
 }
@@ -286,8 +286,8 @@ impl Owned {
 }
 
 impl Kept {
-    /// Appends an entry: what became of it, its sequence, and whether something is amiss that [`Journal::look`] may mend. What is
-    /// refused is counted, if the caller does not keep it. A journal that is closed has room for nothing.
+    /// Appends an entry. Returns the result, the sequence, and whether [`Journal::look`] must be called. A refused entry is counted as
+    /// lost, unless the caller keeps it. A closed journal refuses every entry.
     pub(crate) fn append(&mut self, payload: &[u8], kind: &str, at: f64, is_kept: bool) -> (u8, u64, bool) {
         let Some(journal) = &mut self.journal else { return (outcome::REFUSED, 0, false) };
         let (outcome, sequence) = match journal.append(payload, kind, at) {

@@ -1,5 +1,4 @@
-//! The element of an entry, part by part, for Lua to make a stanza of it. To make tables from here would cost twice as much as to
-//! give Lua what they hold.
+//! Returns the parts of an entry one by one, so that Lua can make a stanza of them. Making the tables in Rust would take twice as long.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -9,7 +8,7 @@ use mlua::prelude::*;
 
 use crate::entry::payload::{Part, Parts, SEPARATOR, begin_of, time_of};
 
-/// What part() gives.
+/// The kinds of parts that part() returns.
 const END: u8 = 0;
 const OPEN: u8 = 1;
 const LEAF: u8 = 2;
@@ -17,16 +16,16 @@ const ATTRIBUTES: u8 = 3;
 const TEXT: u8 = 4;
 const CLOSE: u8 = 5;
 
-/// All of them with their names.
+/// The names of all kinds.
 pub(crate) const ALL: [(&str, u8); 6] =
     [("end", END), ("open", OPEN), ("leaf", LEAF), ("attributes", ATTRIBUTES), ("text", TEXT), ("close", CLOSE)];
 
 type Pair = Option<(BString, BString)>;
 
-/// What part() gives: what it is, a name or a text, the text of an element that has nothing else in it, and attributes.
+/// The result of part(): the kind, a name or a text, the text of an element that has nothing else in it, and attributes.
 type PartResult = (u8, Option<BString>, Option<BString>, [Pair; 4]);
 
-/// The payload that is being read, shared by all that give one to read.
+/// The payload that is being read. All functions that open a payload share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Opened(Rc<RefCell<OpenPayload>>);
 
@@ -38,7 +37,7 @@ struct OpenPayload {
 }
 
 impl Opened {
-    /// Opens a payload: when its entry was recorded, if it is one.
+    /// Opens a payload. Returns when its entry was recorded, or `None` if it is not an entry.
     pub(crate) fn open(&self, payload: &[u8]) -> Option<f64> {
         let mut reading = self.0.borrow_mut();
         reading.payload.clear();
@@ -48,7 +47,7 @@ impl Opened {
         time_of(payload)
     }
 
-    /// The next part; `None` if it is damaged.
+    /// The next part. Returns `None` if it is damaged.
     fn part(&self) -> Option<PartResult> {
         let reading = &mut *self.0.borrow_mut();
         let mut parts = Parts::from(&reading.payload, reading.position);
@@ -82,7 +81,7 @@ impl Opened {
     }
 }
 
-/// The next attributes, up to four, behind one that was read already.
+/// The next attributes, up to four, including one that was read already.
 fn attributes(parts: &mut Parts<'_>, first: Option<(&str, &str)>) -> [Pair; 4] {
     let pair = |(name, value): (&str, &str)| {
         let mut name = BString::from(name);

@@ -1,4 +1,4 @@
--- Entries that wait in a journal, made from its records.
+-- Reads the entries that wait in a journal.
 
 local native, chunks = ...;
 local decode = chunks.stanza.decode;
@@ -8,7 +8,8 @@ local ID = native.namespace.."\1id";
 local error, tonumber, tostring = error, tonumber, tostring;
 local floor, max, min = math.floor, math.max, math.min;
 
--- item_of(stanza_mt, at) -> the entry that native code has opened last, recorded at that time: { at, stanza, with } | nil
+-- item_of(stanza_mt, at) -> the entry that was opened last by the native library: { at, stanza, with } | nil. `at` is when it was
+-- recorded.
 local function item_of(stanza_mt, at)
 	local stanza = at and decode(stanza_mt);
 	if stanza then
@@ -29,8 +30,8 @@ local function item_at(stanza_mt, journal, sequence)
 	return item;
 end
 
--- take(stanza_mt, journal, count) -> the next entries that wait, without those that the store has already, and the sequence
--- behind them
+-- take(stanza_mt, journal, count) -> the next entries that wait, without those that the store has already, and the sequence after
+-- the last of them
 local function take(stanza_mt, journal, count)
 	local items = {};
 	local recognises = journal:recognises();
@@ -38,7 +39,7 @@ local function take(stanza_mt, journal, count)
 	while sequence < last and #items < count do
 		local item, err = item_at(stanza_mt, journal, sequence);
 		if err then
-			-- The file can't be read now. Its entries are not gone.
+			-- The file can't be read now. Its entries must not count as lost.
 			if #items > 0 then break; end
 			error(err, 0);
 		end

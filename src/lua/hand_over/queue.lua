@@ -1,5 +1,5 @@
--- The journal of each host, and the task that hands its entries over to the store. What to do next is decided in the core
--- (src/journal/hand_over.rs); here it is done, since a driver may yield.
+-- The journal of each host, and the task that hands its entries over to the store. The core decides what to do next
+-- (src/journal/hand_over.rs). The calls of the store are here, because a driver may yield.
 
 local native, chunks = ...;
 local collector, pending, stores = chunks.collector, chunks.pending, chunks.driver;
@@ -75,7 +75,7 @@ local function new(context)
 		end
 	end
 
-	-- Schedules the next slice. Until `ask_from` is added the answer would be the same, as long as the clock does not go back.
+	-- Schedules the next slice. The answer of the journal stays the same until the entry `ask_from` is added or the clock goes back.
 	local function plan(queue)
 		local pause, ask_from = queue.journal:when();
 		queue.ask_from, queue.asked_at = ask_from or huge, now();
@@ -84,7 +84,7 @@ local function new(context)
 		end
 	end
 
-	-- Takes the files of a journal, and tries again later if that fails. Entries in memory have other sequences then.
+	-- Opens the files of a journal, and tries again later if that fails. Afterwards the entries in memory have other sequences.
 	local attach;
 	function attach(queue)
 		local journal = queue.journal;
@@ -93,7 +93,7 @@ local function new(context)
 		end
 		local attached, err, pause, is_news = journal:attach(now());
 		if not attached then
-			-- The lock is that of all hosts.
+			-- All hosts share one lock, so the same failure is reported only once.
 			if is_news and err ~= refused then
 				queue.told, refused = true, context.owner and err or nil;
 				log("error", ("The journal of the audit events of %s can't be used: %s. It is tried again; until then events are written to the "
@@ -164,7 +164,7 @@ local function new(context)
 		return run_slice(queue, store);
 	end
 
-	-- Makes an entry of what was lost.
+	-- Records how many entries were lost.
 	local function record_lost(queue)
 		local journal = queue.journal;
 		local lost = journal:take_lost();
@@ -233,8 +233,8 @@ local function new(context)
 		return true;
 	end
 
-	-- Called if an entry went to the journal, but not to its file, or if another program has changed the files. Returns whether the
-	-- entry waits. If there was no room, it was counted, unless the caller keeps it.
+	-- Called if an entry was added to the journal but not written to its file, or if another program has changed the files. Returns
+	-- whether the entry waits. If there was no room for it, it was counted as lost, unless the caller keeps it.
 	local function look_after(queue, at, outcome, is_amiss, is_kept)
 		if is_amiss then
 			mend(queue);
@@ -274,7 +274,7 @@ local function new(context)
 		return true;
 	end
 
-	-- Counts events that became no entry.
+	-- Counts events as lost.
 	local function lose(host, event_type, at, count)
 		local queue = queue_of(host);
 		recorder.lose(host, count or 1);
@@ -285,7 +285,7 @@ local function new(context)
 		end
 	end
 
-	-- Hands over now what waits, for at most this many seconds.
+	-- Hands over waiting entries now, for at most this many seconds.
 	local function flush(host, seconds)
 		local queue = queues[host];
 		local deadline = now() + seconds;
@@ -349,8 +349,8 @@ local function new(context)
 		return pending.of(stanza_mt, snapshot);
 	end
 
-	-- How it stands with a host: { waiting, oldest = UNIX time | nil, since = a time before which none was recorded | nil, lost, problem = text | nil, longest = seconds }. The last
-	-- is the longest time that the loop was held by a slice, or that a driver took which yields.
+	-- The state of a host: { waiting, oldest = UNIX time | nil, since = a time before which none was recorded | nil, lost, problem =
+	-- text | nil, longest = seconds }. `longest` is the duration of the longest slice, including the time for which the driver yielded.
 	local function state(host)
 		local queue = queues[host];
 		if not queue or not queue.journal then
@@ -365,7 +365,7 @@ local function new(context)
 		};
 	end
 
-	-- Whether what is added waits in a file that only this process writes to.
+	-- Whether this process owns the journal, so that new entries are written to its files.
 	local function owns_journal(host)
 		return queue_of(host).attached == true;
 	end
@@ -375,7 +375,7 @@ local function new(context)
 		return queue and queue.attached and queue.journal:in_memory() == 0 or false;
 	end
 
-	-- Checks the journal of a host, for when nothing happens that would. Its files are closed after a while without use.
+	-- Checks the files of a journal, also if no event does. Closes them if they were not used for a while.
 	local function look(host)
 		local queue = queues[host];
 		if queue and queue.attached then

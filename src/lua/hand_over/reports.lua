@@ -1,9 +1,9 @@
--- What the hand-over reports: lines in Prosody's log about a journal and a store of a host.
+-- Writes the messages of the hand-over to Prosody's log.
 
 local _, chunks = ...;
 local sql, cause_of = chunks.sql, chunks.driver.cause_of;
 
--- new(context) -> reports. `context` is that of queue.lua; each function takes a queue of it.
+-- new(context) -> reports. `context` is that of queue.lua. Each function takes a queue, as queue.lua makes it.
 local function new(context)
 	local log, now, recorder, trust = context.log, context.now, context.recorder, context.trust;
 
@@ -48,7 +48,7 @@ local function new(context)
 		tell_of_losses_file(queue);
 	end
 
-	-- Where entries wait that the store does not take.
+	-- Where entries wait that the store refuses.
 	local function place_of(queue)
 		return queue.journal:in_memory() > 0 and "memory" or "journal";
 	end
@@ -75,13 +75,13 @@ local function new(context)
 	end
 
 	local function tell_of_journal(queue, place, at)
-		-- That it has no files was said.
+		-- It was reported already that the journal has no files.
 		if not queue.attached and place then return; end
 		local cause = "the journal can't be written ("..(queue.journal:trouble() or "no reason given")..")";
 		tell_failed(queue, cause, place, at);
 	end
 
-	-- The store has taken all that waited.
+	-- Reports that the store has taken all entries that waited, if a failure was reported before.
 	local function tell_stored(queue)
 		local line = recorder.stored(queue.host);
 		if line then

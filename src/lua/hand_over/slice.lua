@@ -1,4 +1,4 @@
--- One slice of the hand-over: does the steps that the core asks for (src/journal/hand_over.rs), until the slice is over.
+-- Runs one slice of the hand-over: carries out the steps that the core returns (src/journal/hand_over.rs), until there are no more.
 
 local native, chunks = ...;
 local collector, sql, stores = chunks.collector, chunks.sql, chunks.driver;
@@ -12,8 +12,8 @@ local CLOSED = "the journal was closed while the storage driver was at work";
 local cause_of = stores.cause_of;
 local ascii = native.ascii;
 
--- in_ascii(stanza_mt, stanza) -> a copy in ASCII, for a driver that refuses the entry as it is: a database may have an encoding
--- that lacks a character.
+-- in_ascii(stanza_mt, stanza) -> a copy in ASCII. It is used if the driver refuses the entry, because a database may have an encoding
+-- without some of the characters.
 local function in_ascii(stanza_mt, stanza)
 	local copy = setmetatable({ name = ascii(stanza.name); attr = {}; tags = {} }, stanza_mt);
 	for name, value in pairs(stanza.attr) do
@@ -33,7 +33,7 @@ end
 
 -- new(context, take) -> run_slice(queue, store)
 --   context = { stanza_mt, now, writer, handed_over } as queue.lua has them
---   take    = function(queue, count) -> the next items that wait, the sequence behind them
+--   take    = function(queue, count) -> the next items that wait, the sequence after the last of them
 local function new(context, take)
 	local now, stanza_mt, writer = context.now, context.stanza_mt, context.writer;
 
@@ -73,8 +73,8 @@ local function new(context, take)
 		return nil, err;
 	end
 
-	-- Appends items to a store, in order -> how many it took, why it took no more | nil, when the last was appended | nil: not
-	-- in one transaction. `batch` has the bounds that journal:next_step() returned.
+	-- Appends items to a store, in order. Returns how many were appended, an error | nil, and the time of the last append if all were
+	-- in one transaction. `batch` has the limits that journal:next_step() returned.
 	local function store_items(queue, store, items, batch)
 		local engine = stores.engine_of(store);
 		if engine and #items > 0 then
@@ -103,7 +103,7 @@ local function new(context, take)
 				sql.undo(engine);
 				return 0, "the connection was lost";
 			end
-			-- Entries are appended one at a time, to get as far as possible and to find the one that is refused.
+			-- The transaction failed. Append the entries one at a time, up to the one that is refused.
 			sql.undo(engine);
 		end
 		for i = 1, #items do
@@ -134,11 +134,11 @@ local function new(context, take)
 		return #items;
 	end
 
-	-- Appends a batch to the store, and releases from the journal what it took -> number of entries, problem | nil
+	-- Appends a batch to the store and releases the appended entries from the journal -> number of entries, problem | nil
 	local function hand_over_batch(queue, store, size, batch)
 		local items, behind = take(queue, size);
 		if queue.journal:recognises() then
-			-- What was recognised is released first. Otherwise each crash would leave more to recognise.
+			-- Entries that the store has already are released first. Otherwise there would be more of them after each crash.
 			queue.journal:release(items[1] and items[1].sequence or behind);
 		end
 		local done, problem, appended = store_items(queue, store, items, batch);
@@ -160,7 +160,7 @@ local function new(context, take)
 			local step, a, b, c, d = journal:next_step(now());
 			if step == "batch" then
 				if not lent and (stores.is_embedded(store) or stores.engine_of(store)) then
-					-- These don't yield.
+					-- These drivers don't yield.
 					collector.lend();
 					lent = true;
 				end

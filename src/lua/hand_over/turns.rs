@@ -12,7 +12,7 @@ pub(crate) fn new(lua: &Lua, (): ()) -> LuaResult<LuaAnyUserData> {
 
 impl LuaUserData for Turns {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        // ask(host, now, delay) -> delay of the timer that is needed | nil: none, for which time it is | nil: for a turn
+        // ask(host, now, delay) -> delay of a new timer | nil: no timer is needed, the time that it is for | nil: for a turn
         methods.add_method_mut("ask", |_, this, (Host(host), now, delay): (Host, f64, f64)| {
             Ok(match this.ask(&host, now, delay) {
                 None => (None, None),

@@ -1,4 +1,4 @@
--- Appends entries to a store. Where each goes, and under which time, is decided in the core (src/archive/placement.rs).
+-- Appends entries to a store. The core decides into which partition and with which time (src/archive/placement.rs).
 
 local native, chunks = ...;
 local cause_of, newest, users_of = chunks.driver.cause_of, chunks.page.newest, chunks.page.users_of;
@@ -7,12 +7,12 @@ local OCCURRED = native.namespace.."\1occurred";
 
 local floor, huge = math.floor, math.huge;
 
--- A writer over a recorder, the classes of events, and what is known of stores (trust.lua).
+-- new(recorder, classes, trust, rolled) -> writer
 --   writer.put(host, store, at, stanza, with) -> the driver's key | nil, err; `at` is when the entry was recorded
 -- `rolled(host, partition, number of entries, whether its class has a limit)` is called when a partition is full.
 local function new(recorder, classes, trust, rolled)
-	-- Asks where an entry goes, and looks up what is needed for that: a slot { second, partition, when, left, used } | nil, err.
-	-- It holds until the second is over, for `left` more entries.
+	-- Asks the core where to append an entry, and reads from the store what the core needs to know: a slot { second, partition, when,
+	-- left, used } | nil, err. The slot is valid for `left` entries within that second.
 	local function ask(host, class, store, at)
 		local slot = class.slot;
 		local appended = slot and slot.used or class.host.slot and 0 or nil;
@@ -23,7 +23,7 @@ local function new(recorder, classes, trust, rolled)
 			end
 			if step == "append" then
 				slot = { second = floor(at); partition = partition; when = a; left = b or huge; used = 0 };
-				-- Archive user nil is one place for all classes.
+				-- All classes share archive user nil.
 				class.slot, class.host.slot = partition and slot or nil, not partition and slot or nil;
 				return slot;
 			elseif step == "list" then

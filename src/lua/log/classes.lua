@@ -1,14 +1,14 @@
--- The retention class of each event type, as the recorder says, looked up once: an event must not pay for it.
+-- Remembers the retention class of each event type, so that the recorder is not asked for every event.
 
--- So many event types are remembered: they come from code, but from anybody's.
+-- The largest number of event types that are remembered. Any module may use types of its own.
 local MAX_TYPES = 256;
 
 -- The classes of all hosts.
 --   classes.of(host, event_type) -> class
 --   classes.forget(host | nil)
--- A class is one table for each host and class: { name, host = what its classes share }. Others keep in it what they know of
--- the class, which is forgotten with it.
--- `ensure_configured(host)` sees to it that the recorder knows the options of a host.
+-- A class is one table for each host and class: { name, host = a table that all classes of the host share }. Other files store what
+-- they know about the class in these tables. It is forgotten together with the class.
+-- `ensure_configured(host)` makes sure that the recorder knows the options of a host.
 local function new(recorder, ensure_configured)
 	local hosts = {};
 

@@ -1,22 +1,22 @@
--- An event on its way into the core, which makes its entry: nothing of it is kept in Lua, and no table is made for it.
+-- Passes an event to the core, which makes its entry. No Lua table is made for an event, and nothing of it stays in Lua.
 
 local native, chunks = ...;
 
 local next, pairs, tostring, type = next, pairs, tostring, type;
 local good_word = chunks.stanza.good_word;
 
--- What record() is told of an event, each one bit.
+-- Flags for record(), one bit each.
 local bits_of = native.event_bits;
 local HAS_SESSION, IS_ADMITTED, APPENDS, IS_KEPT = bits_of.has_session, bits_of.is_admitted, bits_of.appends, bits_of.is_kept;
 
--- A field of a session as text; whatever is no string counts as nothing.
+-- Returns a field of a session if it is a string, and nil otherwise.
 local function field(value)
 	if type(value) == "string" then
 		return value;
 	end
 end
 
--- A stanza with texts where it has other values: those that are made by hand may hold anything.
+-- Returns a copy of a stanza in which all values are strings. A stanza that was not made by util.stanza may have any values in it.
 local function with_texts(stanza)
 	local attr = {};
 	for name, value in pairs(stanza.attr) do
@@ -39,7 +39,7 @@ local function new(recorder)
 
 	local add;
 
-	-- What does not fit into one call.
+	-- Values that do not fit into one call of the core.
 	local function add_rest(stanza, last)
 		if last ~= nil then
 			for name, value in next, stanza.attr, last do
@@ -58,7 +58,8 @@ local function new(recorder)
 		end
 	end
 
-	-- Adds an element of an event: whether there was room for it. Raises if it holds anything but strings and numbers.
+	-- Adds an element to an event. Returns whether there was room for it. Raises an error if it has values other than strings and
+	-- numbers.
 	function add(stanza)
 		local attr, text = stanza.attr, stanza[1];
 		local name1, value1 = next(attr);
@@ -117,7 +118,7 @@ local function new(recorder)
 		return record(host, user, source, event_type, id, kind, ip, client, at, clock, timestamp, bits + HAS_SESSION);
 	end
 
-	-- After make() has raised: what is to be tried in the place of `custom` | nil: that was not why
+	-- Call this after make() has raised an error. Returns another list to try instead of `custom`, or nil if that was not the cause.
 	local function mended(custom)
 		recorder.forget_event();
 		if not is_adding then

@@ -1,5 +1,5 @@
-//! An event on its way from Lua into the journal. A call with plain values costs a tenth of what a table costs that the collector
-//! must go through, so an event comes in by a few such calls, and nothing of it stays in Lua.
+//! Takes an event from Lua and writes its entry to the journal. An event is passed in a few calls with plain values, because that takes
+//! a tenth of the time of making tables that Lua's garbage collector must free. Nothing of the event stays in Lua.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,23 +16,23 @@ use crate::lua::hand_over::{Kept, Owned, outcome};
 use crate::lua::value::Host;
 use crate::recorder::entries::{Event, EventActor, Session, Time};
 
-/// What the caller says of an event, as bits of one number.
+/// Flags of an event, as bits of one number.
 const HAS_SESSION: u8 = 1;
-/// Flood control is not to be asked.
+/// Flood control must not be asked.
 const IS_ADMITTED: u8 = 2;
-/// The entry goes to the journal at once.
+/// The entry is appended to the journal at once.
 const APPENDS: u8 = 4;
-/// The caller keeps what is refused.
+/// The caller keeps an entry that is refused.
 const IS_KEPT: u8 = 8;
 
-/// All of them with their names, for Lua.
+/// The names of all flags, for Lua.
 pub(crate) const BITS: [(&str, u8); 4] =
     [("has_session", HAS_SESSION), ("is_admitted", IS_ADMITTED), ("appends", APPENDS), ("is_kept", IS_KEPT)];
 
-/// Bytes from Lua. To copy them costs half as much as to hold on to the string.
+/// Bytes from Lua. Copying them takes half as long as keeping a reference to the string.
 type Bytes = Option<BString>;
 
-/// The event that is coming in.
+/// The event that is being passed.
 #[derive(Default)]
 struct Incoming {
     details: Details,
@@ -48,12 +48,12 @@ impl Incoming {
     }
 }
 
-/// Adds the functions. Those that describe an event come before record(), which forgets what they said.
+/// Adds the functions. Functions that describe an event must be called before record(), which forgets the description.
 pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
     let lua = functions.lua();
     let incoming = Rc::new(RefCell::new(Incoming::default()));
 
-    // forget(): forgets what was said of an event that could not be recorded
+    // forget(): forgets the description of an event that could not be recorded
     let state = Rc::clone(&incoming);
     let forget = lua.create_function(move |_, ()| {
         state.borrow_mut().forget();
@@ -61,8 +61,8 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
     })?;
     functions.set("forget_event", forget)?;
 
-    // element(name, whether it goes on, text | nil, name of an attribute | nil, value, …) -> whether there was room for it. One
-    // that goes on is ended by close().
+    // element(name, whether more follows, text | nil, name of an attribute | nil, value, …) -> whether there was room for it. If more
+    // follows, close() must be called at its end.
     type Pair = (Bytes, Bytes);
     type Element = (BString, bool, Option<LuaString>, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes);
     let state = Rc::clone(&incoming);
@@ -84,7 +84,7 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
         Ok(has_room)
     })?;
     functions.set("element", element)?;
-    // attribute(name, value): a further one of the element that goes on
+    // attribute(name, value): another attribute of the open element
     let state = Rc::clone(&incoming);
     let attribute = lua.create_function(move |_, (name, value): (BString, BString)| {
         state.borrow_mut().details.attribute(&name, &value);

@@ -1,12 +1,12 @@
--- Flood control as the server's events meet it: what is asked before an entry is built, and the timer that ends windows.
--- The recorder decides.
+-- Flood control: asks the core before an entry is made whether to store the event or only count it, and has the timer that ends the
+-- windows of counting.
 
 local native, chunks = ...;
 
 local first_look, look_interval = native.timing.flood_first_look, native.timing.flood_look;
--- How many event types of a host are remembered with how the recorder knows them.
+-- The largest number of event types of a host whose numbers in the recorder are remembered.
 local MAX_TYPES = 1000;
--- The type of events that were counted by flood control, and whose count is lost.
+-- The type under which events are counted as lost that flood control had counted.
 local COUNTED = "counted";
 
 local next, pcall, tostring = next, pcall, tostring;
@@ -26,7 +26,7 @@ local good_word = chunks.stanza.good_word;
 local function new(context)
 	local log, now, monotonic, recorder = context.log, context.now, context.monotonic, context.recorder;
 	local admits, exists = recorder.admits, context.exists;
-	-- outcomes[host][event_type] is how the recorder knows it, or false where all events of that type are stored.
+	-- outcomes[host][event_type] is the number of the outcome in the recorder, or false if all events of that type are stored.
 	local outcomes, type_count = {}, {};
 	local ticking, emitting, trouble = false, {}, {};
 	-- Hosts for which the file with the counts of an earlier process can't be read yet. The value is the number of events in it,
@@ -72,7 +72,7 @@ local function new(context)
 		if not ticking then start(); end
 	end
 
-	-- Whether an event of an account of this host is to be stored; if not it has been counted.
+	-- Returns whether to store an event. If this returns false, the event was counted.
 	local function admitted(host, username, source, event_type, ip, condition)
 		local outcome = outcome_of(host, event_type, source);
 		if not outcome then
@@ -106,7 +106,8 @@ local function new(context)
 			journal:set_counted(unread[host] + count);
 			return;
 		end
-		-- The journal has the number too. It must not have a higher one than the file, or a crash in between would count some twice.
+		-- The journal also has the number of counted events. It is lowered before the file is written and raised after that. So a crash
+		-- in between counts no event twice.
 		if count < journal:counted() then journal:set_counted(count); end
 		if path then
 			problem = recorder.checkpoint(host, path, monotonic(), closing);
@@ -118,13 +119,13 @@ local function new(context)
 		tell_once(host, "What flood control of %s counts can't be written down: %s", problem and problem..". "..consequence);
 	end
 
-	-- Stores the summaries of a host that are due; all of them where it is closing.
+	-- Stores the summaries of a host that are due, or all of them if the host is closing.
 	local function sum_up(host, closing)
 		if emitting[host] then return; end -- a driver that yields
 		emitting[host] = true;
 		local summaries = recorder.summaries(host, monotonic(), now(), closing);
 		if #summaries > 0 then
-			-- With their ids: should the server die now, the next one knows which of them were stored.
+			-- The file has their ids. If the server dies now, the next start can find out which of them were stored.
 			write_down(host, false);
 		end
 		local stored, problem = 0, nil;
@@ -152,7 +153,7 @@ local function new(context)
 		end
 	end
 
-	-- Takes up what another process was counting on a host when it died. Tries again later if that can't be read now.
+	-- Continues with the counts that an earlier process had when it ended. Tries again later if they can't be read now.
 	local open;
 	function open(host)
 		if not context.schedule or not context.journal then return; end
@@ -178,14 +179,14 @@ local function new(context)
 			log("error", ("What flood control of %s was counting when the server ended is lost: %s"):format(host, problem));
 		end
 		if due == 0 then
-			-- What the file said of the budget is known now.
+			-- The budgets in the file were read, so the file can be replaced.
 			write_down(host, false);
 		elseif not ticking then
 			start();
 		end
 	end
 
-	-- Ends the windows of a host as they stand, or of all.
+	-- Ends all windows of a host, or of all hosts, before their time.
 	local function close(host)
 		if host then
 			sum_up(host, true);

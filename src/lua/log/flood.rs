@@ -1,4 +1,4 @@
-//! What the glue asks of flood control: functions of the recorder.
+//! Flood control, as functions of the recorder for the embedded Lua.
 
 use mlua::prelude::*;
 
@@ -7,15 +7,15 @@ use crate::lua::functions::Functions;
 use crate::lua::value::{self, Host, Text};
 use crate::recorder::summaries::summary as write_summary;
 
-/// Adds the functions. `now` is always the clock of flood control, and `unix` the time that it is then.
+/// Adds the functions. `now` is always a time of the monotonic clock, and `unix` the UNIX time at that moment.
 pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     // outcome(host, event type, module that reports it, now, unix) -> number of the outcome | nil: all of that type are stored
     functions.add("outcome", |recorder, (Host(host), kind, source, now, unix): (Host, String, String, f64, f64)| {
         recorder.flood.set_clock(now, unix);
         recorder.flood.outcome(&host, &kind, &source, now)
     })?;
-    // admits(outcome, name of an account of the host, address, condition, now) -> whether it is to be stored, and if not whether it
-    // should be asked if there is such an account
+    // admits(outcome, name of an account of the host, address, condition, now) -> whether to store it. If not: whether the caller
+    // should check that there is such an account.
     functions.add("admits", |recorder, (outcome, name, address, condition, now): (usize, Text, Text, Text, f64)| {
         let (name, address, condition) = (name.bytes(), address.bytes(), condition.bytes());
         let account = name.as_deref().map_or(Account::Unknown, Account::Name);
@@ -35,7 +35,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         recorder.flood.set_clock(now, unix);
         recorder.summaries(&host, now, unix, closing).into_iter().map(|summary| Shown::new(summary, unix)).collect::<Vec<_>>()
     })?;
-    // settle(host, stored): the first so many of them are stored
+    // settle(host, number): that many of the summaries, from the first on, are stored
     functions.add("settle", |recorder, (Host(host), stored): (Host, usize)| recorder.flood.settle(&host, stored))?;
     // checkpoint(host, path of the journal, now, whether the host is closing) -> message | nil
     functions.add("checkpoint", |recorder, (Host(host), path, now, closing): (Host, LuaString, f64, bool)| {

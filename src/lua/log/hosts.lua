@@ -1,4 +1,4 @@
--- What the log knows of each host: its options, its store, its retention classes.
+-- The state of each host: its options, its store, its retention classes.
 
 local _, chunks = ...;
 local drivers = chunks.driver;
@@ -44,7 +44,7 @@ local function new(environment, recorder, strangers, monotonic, tell)
 			return storage or environment.get_option(host, "default_storage") or "internal";
 		end;
 	};
-	-- stores[host] is the host's archive store. Only what works is kept: a failure is tried again at the next event.
+	-- stores[host] is the host's archive store. If a store can't be opened, the next event tries again.
 	local function open(stores, host)
 		local ok, store, err = pcall(environment.open_store, host);
 		if not ok then
@@ -52,7 +52,7 @@ local function new(environment, recorder, strangers, monotonic, tell)
 		elseif not store then
 			return nil, err;
 		elseif store.name == "null" or type(store.caps) == "function" then
-			-- The null driver: its every field is a function that refuses.
+			-- This is the null driver. Each of its methods refuses.
 			return nil, "no storage driver for archives is configured or loaded";
 		end
 		if type(store.users) ~= "function" then

@@ -44,7 +44,7 @@ local function nothing() end
 local function new(environment)
 	local recorder = native.recorder();
 	local stanza_mt, log, now = environment.stanza_mt, environment.log, environment.now;
-	-- What recording an event needs, and what records events itself.
+	-- The parts that record.lua needs and that need record.lua. They are set below.
 	local parts = {};
 	local queues, flood, prunes, reading, clocks;
 	local monotonic = environment.monotonic or now;
@@ -72,7 +72,7 @@ local function new(environment)
 	};
 	local audit, keep = recording.audit, recording.keep;
 
-	-- Asks flood control about an event before it is described, which costs more than counting it.
+	-- Asks flood control about an event before the details of the event are collected, which takes longer than counting it.
 	--   admits(host, username | nil, source, event_type, session, condition) -> whether it is to be recorded; if not it was counted
 	local function admits(host, username, source, event_type, session, condition)
 		ensure_configured(host);
@@ -307,8 +307,7 @@ local function new(environment)
 		-- of_account(asked, since, pause), is_other_account(asked, since, place, pause): read.lua describes them
 		of_account = for_host(reading.of_account);
 		is_other_account = for_host(reading.is_other_account);
-		-- prune(host, wish) -> what was done | nil, message: prune.lua describes both. It pauses where the environment has a way to: then
-		-- it is for an async context.
+		-- prune(host, wish) -> what was done | nil, message: see prune.lua. If the environment has pause(), call it in an async context.
 		prune = prune;
 		-- events(host | "*") -> the registry of event types as text, with the classes of the host
 		events = function (host)

@@ -1,4 +1,4 @@
-//! What the glue asks of the recorder, as plain functions over one shared state: a method of a userdata costs twice as much.
+//! The recorder, as plain functions for the embedded Lua that share one state. Calling a method of a userdata would take twice as long.
 
 pub(crate) mod entry;
 pub(crate) mod flood;
@@ -48,13 +48,13 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     })?;
     // events(host) -> the registry of event types as text, with the classes of the host
     functions.add("events", |recorder, Host(host): Host| catalogue::listing(|event_type| recorder.class_of(&host, event_type)))?;
-    // unreadable(host) -> how many events had one
+    // unreadable(host) -> how many events had an address that can't be read
     functions.add("unreadable", |recorder, Host(host): Host| recorder.unreadable(&host))?;
-    // alias(host, name) -> what stands for a name that is no account
+    // alias(host, name) -> the text that replaces a name that is not an account
     functions.add("alias", |recorder, (Host(host), name): (Host, LuaString)| recorder.alias(&host, &name.to_string_lossy()).to_string())?;
-    // is_unauthenticated(event type) -> whether peers can cause it who are not authenticated
+    // is_unauthenticated(event type) -> whether unauthenticated peers can cause it
     functions.add("is_unauthenticated", |_, kind: String| is_unauthenticated(&kind))?;
-    // asked(host, event type, filter) -> what a reading was asked for, with no more of addresses than may be stored
+    // asked(host, event type, filter) -> the filter of a reading, with only as much of addresses as may be stored
     functions.add("asked", |recorder, (Host(host), kind, filter): (Host, String, LuaString)| {
         recorder.asked(&host, &kind, &filter.to_string_lossy())
     })?;
@@ -120,7 +120,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     Ok(())
 }
 
-/// What is asked for. An address means its hash, too, and a name means what stands for it where names are stored as hashes.
+/// The request. An address in it also matches its hash, and a name also matches its alias, if names are stored as hashes.
 fn with_hashes(recorder: &Recorder, asked: &LuaRequest) -> Request {
     let mut request = asked.0.request.clone();
     let whole = request.filter.networks.iter().filter(|network| network.prefix_len() == network.max_prefix_len());

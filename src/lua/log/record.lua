@@ -1,4 +1,4 @@
--- From an event to its entry: in the journal, in the store, or counted.
+-- Records events: makes an entry of an event and gives it to the journal or the store, or lets flood control count the event.
 
 local native, chunks = ...;
 local drivers, entries = chunks.driver, chunks.entry;
@@ -27,10 +27,10 @@ local function new(context)
 	local troubled = {};
 	-- Without timers there is no flood control.
 	local never_counts = environment.schedule == nil;
-	-- By how much the clock and the one that does not jump differ.
+	-- The difference between the wall clock and the monotonic clock.
 	local difference;
 
-	-- An entry that is lost.
+	-- Counts an entry that is lost.
 	local function failed(host, err, at, event_type)
 		troubled[host] = true;
 		local line = recorder.failed(host, cause_of(err), nil, at);
@@ -41,7 +41,7 @@ local function new(context)
 		return nil, condition_of(err);
 	end
 
-	-- Hands an entry to the store at once, which was opened: true | nil, err
+	-- Appends an entry to the store, which is open already, without the journal: true | nil, err
 	local function write(host, at)
 		local stanza = decode(stanza_mt);
 		local store, err = store_of(host);
@@ -64,13 +64,13 @@ local function new(context)
 		return true;
 	end
 
-	-- Whether entries go to the store at once, as far as it takes them. `offered` says that a store may have this one already.
+	-- Whether the entry goes to the store directly. `offered` says that the store may have the entry already.
 	local function goes_at_once(host, queue, offered)
 		return not queue.journal or (is_direct(host) and not offered or not queue.attached) and parts.queues.is_empty(queue);
 	end
 
-	-- Keeps an entry: writes it to the store, or gives it to the journal. True | nil, condition. Without a payload it is the one that was
-	-- made last. `is_kept` says that the caller keeps what there is no room for, so that it is not lost.
+	-- Writes an entry to the store or to the journal: true | nil, condition. Without a payload, it is the entry that was made last.
+	-- `is_kept` says that the caller keeps the entry if there is no room for it. Then it does not count as lost.
 	local function keep(host, at, payload, event_type, offered, is_kept)
 		local queue = parts.queues.queue_of(host);
 		local at_once = goes_at_once(host, queue, offered);
@@ -79,7 +79,7 @@ local function new(context)
 				native.open(payload);
 			else
 				recorder.open_made();
-				-- A driver may yield, and then others are made.
+				-- If the driver yields, other entries may be made meanwhile.
 				payload = queue.journal and recorder.payload();
 			end
 			local ok, done, err = pcall(write, host, at);
@@ -95,7 +95,7 @@ local function new(context)
 				end
 				return failed(host, err, at, event_type);
 			end
-			-- What the store does not take waits, and is offered again.
+			-- If the store refuses the entry, it waits in the journal and is offered again later.
 		end
 		if not parts.queues.add(queue, at, payload, event_type, at_once or offered, is_kept) then
 			return nil, "resource-constraint";
@@ -104,7 +104,8 @@ local function new(context)
 		return true;
 	end
 
-	-- Looks at the clocks of all hosts if the time has jumped since an event before: what was written meanwhile is to be known.
+	-- Checks the clocks of all hosts if the time has jumped since the last event, so that it is known which entries were written
+	-- while the clock was wrong.
 	local function watch_clock(at, clock)
 		local since = at - clock;
 		if difference and since - difference < step and difference - since < step then
@@ -117,7 +118,7 @@ local function new(context)
 		end
 	end
 
-	-- Whether an administrator did it, who could also stop the log. `actor.administers` says so of an ad-hoc command.
+	-- Whether the actor is an administrator, who could also stop the log. For ad-hoc commands, `actor.administers` says so.
 	local function administers(actor)
 		return actor.kind == "admin-shell" or actor.administers;
 	end
@@ -163,13 +164,13 @@ local function new(context)
 
 	-- Records an event of `host`.
 	--   audit(host, user, source, event_type, extra, admitted) -> the entry's id | nil, condition
-	-- Where flood control only counts the event there is no id, and the condition is "counted". `admitted` says that flood control
-	-- was asked already, by admits().
+	-- If flood control only counts the event, this returns nil, "counted". `admitted` says that admits() was called before, so that
+	-- flood control is not asked again.
 	--
 	-- `extra` may have session (a session of Prosody's, or a table with its fields id, type, ip, client_id), custom (a list
 	-- of stanzas to add), timestamp (when it happened, if not now) and actor (who did it: a table with kind, jid, session
-	-- and caused_by; with administers, nothing of what the actor does is only counted). Raises for what only a programmer can do
-	-- wrong: no host, host "*", an item of `custom` that is no stanza. Never for anything else.
+	-- and caused_by; with administers, flood control does not apply). Raises an error only for mistakes of the programmer: no host,
+	-- host "*", or an item of `custom` that is not a stanza.
 	local function audit(host, user, source, event_type, extra, admitted)
 		if type(host) ~= "string" or host == "*" then
 			error("cannot log audit events for global", 2);
@@ -196,7 +197,7 @@ local function new(context)
 		end
 		local ok, id, condition = pcall(record, host, user, source, event_type, session, actor, custom, timestamp, admitted);
 		if not ok then
-			-- What was made by hand may hold anything.
+			-- A stanza that was not made by util.stanza may have any values in it.
 			local has_mended, texts = pcall(mended, custom);
 			if has_mended and texts then
 				ok, id, condition = pcall(record, host, user, source, event_type, session, actor, texts, timestamp, admitted);
@@ -208,8 +209,8 @@ local function new(context)
 		return failed(host, id, now(), type(event_type) == "string" and event_type or "unknown");
 	end
 
-	-- The element that describes a session in an event: session_extra(session) -> stanza. What is stored of its address is what
-	-- the default class of session.host says, as nobody knows yet which event it is for.
+	-- session_extra(session) -> the element that describes a session in an event. The event is not known here, so the address policy
+	-- of the default class of session.host is used.
 	local function session_extra(session)
 		local host = type(session.host) == "string" and session.host or "";
 		if host ~= "" then

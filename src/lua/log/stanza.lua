@@ -1,11 +1,11 @@
--- Stanzas made by hand: util.stanza's builder costs four times as much. What it checks is checked here, and more: every
--- text is valid XML 1.0 and bounded.
+-- Builds stanzas as plain tables, because the builder of util.stanza takes four times as long. This file makes the same checks, and
+-- also makes sure that every text is valid XML 1.0 of limited length.
 
 local native = ...;
 
 local NAMESPACE = native.namespace;
 
--- How many words are remembered as good, and how long one may be, in bytes.
+-- How many words are remembered as valid, and how long such a word may be, in bytes.
 local MAX_WORDS, MAX_WORD = 1024, 128;
 
 local next, setmetatable, tostring, type = next, setmetatable, tostring, type;
@@ -16,7 +16,7 @@ local TEXT, CLOSE = native.parts.text, native.parts.close;
 local clean_attribute, clean_name, clean_text = native.clean_attribute, native.clean_name, native.clean_text;
 local attribute_limit, text_limit = native.attribute_limit, native.text_limit;
 
--- Most text is short and printable ASCII: good as it is, which a pattern finds for less than a call into Rust costs.
+-- Most text is short printable ASCII, which is valid as it is. A Lua pattern finds that faster than a call into Rust.
 local function good_attribute(value)
 	if type(value) ~= "string" then
 		value = tostring(value);
@@ -27,8 +27,8 @@ local function good_attribute(value)
 	return clean_attribute(value);
 end
 
--- Words and sentences that come again and again, such as event types and the texts of failures, are remembered once they
--- were found good: looking them up costs a tenth of looking at them. The memory is bounded, as some come from outside.
+-- Texts that occur often, such as event types and error texts, are remembered once they were found to be valid: looking one up
+-- takes a tenth of the time of checking it. The number of remembered texts is limited, because some come from outside.
 local good_words, word_count = {}, 0;
 
 local function remember(word)
@@ -58,7 +58,7 @@ local function good_text(text)
 	return clean_text(text);
 end
 
--- Names come from code, so there are few of them.
+-- The names of elements and attributes come from code, so there are few of them.
 local good_names, name_count = {}, 0;
 
 local function good_name(name)
@@ -77,15 +77,15 @@ local function good_name(name)
 	return clean_name(name);
 end
 
--- Something to add to an event: an element in the log's namespace.
+-- Makes an element in the log's namespace, to be added to an event.
 --   detail(name, attr, text, children) -> stanza
--- Values of `attr` become strings; one that is "" is left out, and so is such a text. The table becomes the stanza's own,
--- as in util.stanza; `children` are details too. Nothing raises, whatever bytes the values hold.
+-- Values of `attr` are converted to strings. Empty values and empty text are left out. The table `attr` is used by the stanza and
+-- must not be used again, as in util.stanza. `children` are results of detail(). It never raises an error, whatever the values are.
 local function detail(stanza_mt, name, attr, text, children)
 	if attr then
 		for key, value in next, attr do
 			if not good_names[key] and good_name(key) ~= key then
-				-- Names that need mending make for another table: a table must not grow while it is walked.
+				-- If a name must be corrected, a new table is made: fields must not be added to a table during pairs().
 				local mended = {};
 				for bad_key, bad_value in next, attr do
 					mended[good_name(bad_key)] = bad_value;
@@ -132,7 +132,7 @@ local function attributes(name1, value1, name2, value2, name3, value3, name4, va
 	return {};
 end
 
--- Adds what an element has in it, up to its end: whether that was reached.
+-- Adds the content of an element, up to its end. Returns whether the end was reached.
 local function fill(stanza, stanza_mt)
 	local tags, n, n_tags = stanza.tags, 0, 0;
 	while true do
@@ -163,7 +163,7 @@ local function fill(stanza, stanza_mt)
 	end
 end
 
--- The element that was opened (native.open, and others), as a stanza | nil: it is damaged
+-- Returns the element that was opened by native.open() or a similar function as a stanza, or nil if it is damaged.
 local function decode(stanza_mt)
 	local what, name, text, name1, value1, name2, value2, name3, value3, name4, value4 = part();
 	if what ~= OPEN and what ~= LEAF then

@@ -1,7 +1,8 @@
--- Names that are no accounts, where they are to be stored as keyed hashes: a password that is typed as the user name is one.
+-- Replaces names that are no accounts by keyed hashes, if the options say so: such a name may be a password that somebody typed into
+-- the field for the name.
 --
--- Of such a name an alias is made, "@key:hash:length", that goes through flood control as a user does: equal names have equal
--- aliases. In the entry that the core makes, the alias becomes an element.
+-- The name is replaced by an alias, "@key:hash:length". Equal names have equal aliases, so flood control can use the alias like a user
+-- name. In the entry, the alias becomes an element.
 
 local _, chunks = ...;
 
@@ -11,12 +12,12 @@ local MAX_ALIASES, MAX_TYPES = 2000, 256;
 local pcall, type = pcall, type;
 local good_word = chunks.stanza.good_word;
 
---   exists(host, username) -> whether there is such an account | nil: it can't be told without waiting
+--   exists(host, username) -> whether there is such an account | nil: unknown without waiting
 local function new(recorder, exists)
 	local hashing, aliases, counts = {}, {}, {};
 	local types, type_count = {}, 0;
 
-	-- Events of others are about accounts that there are, or were: who deletes one leaves its name.
+	-- Other event types are about accounts that exist or existed, so their names are stored as they are.
 	local function may_be_unknown(event_type)
 		local known = types[event_type];
 		if known == nil then
@@ -69,7 +70,7 @@ local function new(recorder, exists)
 		hashing[host], aliases[host] = exists ~= nil and hashes_names or nil, nil;
 	end
 
-	-- The key may be another one.
+	-- The key may have been replaced.
 	local function forget(host)
 		if host then
 			aliases[host] = nil;

@@ -1,4 +1,4 @@
--- Prunes archive user nil, where the community's modules wrote.
+-- Prunes archive user nil, where the community's modules stored their entries.
 
 local native, chunks = ...;
 local stanzas, stores = chunks.stanza, chunks.driver;
@@ -16,8 +16,8 @@ local function new(context, slices)
 	local now, recorder = context.now, context.recorder;
 	local call, each, edge = slices.call, slices.each, slices.edge;
 
-	-- Archive user nil of the embedded driver: its entries are moved to partitions, as each removal would write all of it again.
-	-- Where they go is decided in the core (src/archive/moving.rs).
+	-- Moves the entries of archive user nil to partitions. This is for the embedded driver, which would rewrite all entries for each
+	-- removal. The core decides into which partitions (src/archive/moving.rs).
 	local function move_old(host, store, users, at, breathe, add, wish, clock)
 		local move, moved, last_key = recorder.new_move(users), 0, nil;
 		local marker = move:marker(at);
@@ -41,7 +41,7 @@ local function new(context, slices)
 		local _, damaged = each(store, nil, breathe, copy);
 		if damaged == 0 then
 			slices.settle(host, store, move:made(), breathe, wish.settle);
-			-- Entries may have been added meanwhile. From here on nothing pauses.
+			-- Entries may have been added meanwhile. There must be no pause from here on.
 			local newest, key = edge(store, nil, true);
 			if newest and key ~= last_key then
 				local rows = call(store, "find", nil, { after = last_key });
@@ -60,8 +60,8 @@ local function new(context, slices)
 		return damaged == 0 and moved or 0;
 	end
 
-	-- Archive user nil of an SQL store. Entries that are older than any class keeps are removed by time, a span at once. Those that
-	-- only their own class does not keep are removed by key.
+	-- Removes expired entries of archive user nil of an SQL store. Entries that have expired in every class are removed by time. Then
+	-- entries that have expired only in their own class are removed by key.
 	local function prune_rows(host, store, at, breathe, add, clock)
 		local oldest = edge(store, nil, false);
 		local cutoff = recorder.last_cutoff(host, at, clock, oldest);

@@ -1,4 +1,5 @@
--- Removes addresses that expire before their entries: a partition is replaced by a copy without them, or with less of them.
+-- Removes addresses that expire before their entries. A partition is replaced by a copy without addresses, or with only a prefix of
+-- each address.
 
 local native, chunks = ...;
 local stores = chunks.driver;
@@ -9,7 +10,7 @@ local personal = native.personal;
 local ipairs, pairs, type = ipairs, pairs, type;
 local engine_of = stores.engine_of;
 
--- Replaces the addresses of an entry by what cut(text) returns, and texts with addresses by what cut_text(text) returns.
+-- Replaces each address in an entry by the result of cut(text), and each text with addresses in it by that of cut_text(text).
 local function narrow(stanza, cut, cut_text)
 	for name, value in pairs(stanza.attr) do
 		if personal.address_attributes[name] then
@@ -48,7 +49,7 @@ local function new(context, slices)
 	local recorder = context.recorder;
 	local call, each = slices.call, slices.each;
 
-	-- Makes a copy of each partition, with less of its addresses. Then the originals are removed.
+	-- Makes the copies, then removes the originals.
 	local function cut(host, store, partitions, breathe, add, wish)
 		local copies, copied = {}, {};
 		for _, partition in ipairs(partitions) do

@@ -1,9 +1,9 @@
--- Long work on a store, in slices that hold the server's loop for a moment each.
+-- Splits long work on a store into short slices, with pauses between them in which the server continues.
 
 local native, chunks = ...;
 local driver, sql = chunks.driver, chunks.sql;
 
--- The numbers are the core's (src/archive/slices.rs).
+-- The numbers are defined in the core (src/archive/slices.rs).
 local limits = native.slices;
 
 local STOPPED = "the module is being unloaded";
@@ -12,7 +12,7 @@ local error, ipairs, pcall = error, ipairs, pcall;
 local max = math.max;
 local cause_of, engine_of, in_one_transaction, is_embedded = driver.cause_of, driver.engine_of, sql.in_one_transaction, driver.is_embedded;
 
--- Slices over a clock.
+-- new(context) -> slices
 --   context = {
 --     now      as the log's environment has it
 --     pause    function(seconds) | nil: lets the server go on; without it nothing else waits
@@ -23,8 +23,8 @@ local function new(context)
 	local now, pause = context.now, context.pause;
 	local stopped, longest = false, 0;
 
-	-- breathe(at once | nil, seconds | nil): pauses if the loop was held for a slice, and calls go_on() before and after the pause,
-	-- which raises if the work is to end.
+	-- breathe(at once | nil, seconds | nil): pauses if the loop was held for the length of a slice. Calls go_on() before and after the
+	-- pause. go_on() raises an error if the work must end.
 	local function new_breath(go_on)
 		local since = now();
 		local function breathe(at_once, seconds)
@@ -46,7 +46,7 @@ local function new(context)
 		return breathe;
 	end
 
-	-- After a failure: waits to try again, or raises a text if it is not tried again.
+	-- After a failure: waits before the next attempt, or raises the error as text if there is none.
 	local function wait_or_raise(attempt, problem)
 		local message = cause_of(problem);
 		if not context.retry or not context.retry(attempt, message) then
@@ -82,7 +82,7 @@ local function new(context)
 			if not rows then break; end
 			local in_page, in_a_row, going_on = 0, 0, true;
 			while going_on do
-				-- A row that is no XML makes the SQL driver's iterator raise; the next call gives the next row.
+				-- A row that is no XML makes the SQL driver's iterator raise; the next call returns the next row.
 				local ok, key, stanza, when, with = pcall(rows);
 				if ok and key == nil then
 					break;

@@ -1,4 +1,4 @@
--- Reads the log of a host page by page, and passes on what was found.
+-- Reads the log of a host page by page. The core decides which page to read next (src/query).
 
 local native, chunks = ...;
 local driver, pages = chunks.driver, chunks.page;
@@ -289,7 +289,7 @@ local function new(context)
 		return result.last ~= nil and result.last ~= place;
 	end
 
-	-- follower(asked) -> following, which has taken note of how far the log has got, what scan() gives
+	-- follower(asked) -> following, result of scan(). `following` remembers the end of the log.
 	local function follower(asked)
 		local following = context.recorder.follower(asked);
 		return following, scan(asked, function () end, nil, nil, following);

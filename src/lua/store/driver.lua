@@ -1,4 +1,4 @@
--- What is known of a storage driver, and what its failures mean.
+-- Recognises storage drivers, and translates their errors.
 
 local _, chunks = ...;
 local bounds = chunks.bounds;
@@ -17,7 +17,7 @@ local function cause_of(err)
 	if err == nil then
 		return "the storage driver refused without saying why";
 	end
-	-- With a line number of Lua or the address of an object, each failure would be another cause.
+	-- Line numbers of Lua and addresses of objects are removed, so that the same failure always has the same text.
 	return (tostring(err):gsub("%S+%.lua:%d+: ", ""):gsub("0x%x+", "0x…"));
 end
 

@@ -1,5 +1,5 @@
--- Guards the embedded driver: its files are checked before it writes to them or reads them. What is checked is decided in the
--- core (src/archive/embedded.rs).
+-- Checks the files of the embedded driver before the driver writes or reads them. The checks are in the core
+-- (src/archive/embedded.rs).
 
 local native, chunks = ...;
 local local_of, is_embedded = chunks.driver.local_of, chunks.driver.is_embedded;

@@ -1,4 +1,4 @@
-//! The files of the embedded driver, as an object of the glue.
+//! The files of the embedded driver, as an object of the embedded Lua.
 
 use std::cell::RefCell;
 
@@ -25,7 +25,7 @@ pub(crate) fn others_can_read(_: &Lua, path: LuaString) -> LuaResult<bool> {
     Ok(others::can_read(value::path(&path.as_bytes())))
 }
 
-/// `give_from_root(path)`: a file or folder of root's belongs to the owner of its folder then.
+/// `give_from_root(path)`: gives a file or folder that belongs to root to the owner of its folder.
 pub(crate) fn give_from_root(_: &Lua, path: LuaString) -> LuaResult<()> {
     ownership::give_from_root(value::path(&path.as_bytes()));
     Ok(())
@@ -51,7 +51,7 @@ impl LuaUserData for LuaLists {
                 Err(error) => (None, Some(error.to_string())),
             })
         });
-        // after_root(path of the list, whether its folder is its store's own): its files belong to the owner of their folder
+        // after_root(path of the list, whether its folder is its store's own): gives its files to the owner of their folder
         methods.add_method("after_root", |_, this, (path, own_folder): (LuaString, bool)| {
             this.0.borrow().after_root(value::path(&path.as_bytes()), own_folder);
             Ok(())

@@ -1,4 +1,4 @@
-//! The patience with a database as an object of the glue.
+//! How long to wait for a database, as an object of the embedded Lua.
 
 use mlua::prelude::*;
 

@@ -5,12 +5,12 @@ local native = ...;
 
 local ID = native.namespace.."\1id";
 
--- The numbers are the core's (src/archive/trust.rs).
+-- The numbers are defined in the core (src/archive/trust.rs).
 local numbers = native.trust;
 
 local pcall, setmetatable, type = pcall, setmetatable, type;
 
--- Whether an entry is the one that is wanted. Compares what a driver has to keep for the log to be of use.
+-- Whether an entry is the wanted one. Compares only the parts that the log needs.
 local function is_same(found, when, wanted)
 	return type(found) == "table" and type(found.attr) == "table" and type(when) == "number" and found.name == wanted.name
 		and found.attr[ID] == wanted.id and found.attr.type == wanted.type and type(found.tags) == "table" and #found.tags == wanted.children;
@@ -68,7 +68,7 @@ local function new(context)
 		return ([[the storage driver %s said that it took an entry, and does not give it back; set storage = { audit = "%s" }]]):format(name, other);
 	end
 
-	-- stands(store) -> true: it may be offered entries | nil, message. A store that did not give an entry back is asked for it
+	-- stands(store) -> true: entries may be appended | nil, message. If the store did not return an entry, this asks for the entry
 	-- again.
 	local function stands(store)
 		local wanted = refused[store];
