@@ -187,8 +187,8 @@ fn read_command(
     Ok((Some(result), None))
 }
 
-/// `flags() -> list of { name, value | nil, negatable, needs_process, meaning, group = "filter" | "page" | "view" | "action", list, field | nil }`. `list` is
-/// whether the value is a list. A flag with a field is also a field of a query of another module.
+/// `flags() -> list of { name, value | nil, negatable, needs_process, meaning, group = "filter" | "page" | "view" | "action", list,
+/// field | nil }`. `list` is whether the value is a list. A flag with a field is also a field of a query of another module.
 fn flags(lua: &Lua, (): ()) -> LuaResult<Vec<LuaTable>> {
     let table = |flag: &Flag| {
         let table = lua.create_table()?;
