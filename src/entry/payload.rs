@@ -249,9 +249,8 @@ pub fn attribute_of<'a>(payload: &'a [u8], name: &str) -> Option<&'a str> {
 /// How many events an entry stands for: the `count` of its `<repeated/>`, and 1 if there is none.
 #[must_use]
 pub fn events_of(payload: &[u8]) -> u64 {
-    let mut parts = parts(payload);
     let (mut depth, mut is_repeated) = (0_usize, false);
-    while let Some(part) = parts.next() {
+    for part in parts(payload) {
         match part {
             Part::Open(name) => {
                 is_repeated = depth == 1 && local(name) == "repeated";
