@@ -210,6 +210,15 @@ soak-outage: ## Make each store fail for a minute while clients log in, on each 
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/outage.lua
 
+.PHONY: simulate simulate-faults
+simulate: ## Simulate clock, disk, store and process failing together (SEEDS=10000 FIRST=0 SECONDS= FAILURES=3): see docs/simulation.md
+	$(need_cargo)
+	@"$(CARGO)" test --quiet --no-default-features --profile simulation --test simulation -- --ignored --nocapture simulate
+
+simulate-faults: ## Put real faults back into a copy, one at a time, and see whether the simulation finds them (half an hour)
+	$(need_cargo)
+	@CARGO="$(CARGO)" tools/simulate-faults
+
 mutants: ## Change the core in small ways and see whether a test notices (by hand, hours; PARTS="journal redact" for less)
 	$(need_cargo)
 	@CARGO="$(CARGO)" tools/mutants $(PARTS)

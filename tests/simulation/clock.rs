@@ -1,0 +1,48 @@
+//! Simulated time: how much has really passed, and what the clocks of the machine show.
+
+use audit_core::archive::clock::ClockReading;
+
+#[derive(Debug)]
+pub struct Clock {
+    /// How much time has passed since the beginning of the run, in seconds.
+    pub passed: f64,
+    /// What the clock shows minus that.
+    offset: f64,
+    /// When the machine was started.
+    started: f64,
+    pub boots: u32,
+}
+
+impl Clock {
+    pub const fn new(began: f64) -> Self {
+        Self { passed: 0.0, offset: began, started: -50.0, boots: 1 }
+    }
+
+    /// What the clock shows, in UNIX seconds.
+    pub fn wall(&self) -> f64 {
+        (self.passed + self.offset).max(0.0)
+    }
+
+    /// The seconds since the machine was started.
+    pub fn uptime(&self) -> f64 {
+        self.passed - self.started
+    }
+
+    pub fn reading(&self) -> ClockReading {
+        ClockReading { wall: self.wall(), uptime: self.uptime(), boot: Some(format!("boot {}", self.boots)) }
+    }
+
+    /// Sets the clock. Returns by how much it really changed: it shows nothing before 1970.
+    pub fn jump(&mut self, by: f64) -> f64 {
+        let before = self.wall();
+        self.offset = (self.offset + by).max(-self.passed);
+        self.wall() - before
+    }
+
+    /// The machine is off for these seconds.
+    pub fn boot(&mut self, off: f64) {
+        self.passed += off;
+        self.started = self.passed - 20.0;
+        self.boots += 1;
+    }
+}

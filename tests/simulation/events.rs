@@ -1,0 +1,78 @@
+//! What is reported, and with which options the log runs.
+
+use audit_core::address::Policy;
+use audit_core::archive::retention::{AddressExpiry, Retention, RetentionClass, Rules, TypePattern};
+use audit_core::options::{Locations, Settings};
+use audit_core::time::period::Period;
+
+pub const HOST: &str = "example.com";
+
+/// An event type, the module that reports it, and whether only an administrator can cause it: then each event is stored.
+pub struct Kind {
+    pub name: &'static str,
+    pub source: &'static str,
+    pub is_by_admin: bool,
+}
+
+const fn kind(name: &'static str, source: &'static str, is_by_admin: bool) -> Kind {
+    Kind { name, source, is_by_admin }
+}
+
+pub const EVENTS: [Kind; 6] = [
+    kind("authentication-success", "mod_audit_auth", false),
+    kind("authentication-failure", "mod_audit_auth", false),
+    kind("user-registered", "mod_audit_register", false),
+    kind("s2s-refused", "mod_audit_s2s", false),
+    kind("shell-command", "mod_audit_admin", true),
+    kind("something-refused", "mod_other", false),
+];
+
+pub const KINDS: u64 = EVENTS.len() as u64;
+
+/// The account with a number. Some have names that nobody would choose for a good reason.
+pub fn user(number: u32) -> Vec<u8> {
+    match number {
+        4 => b"\xff\x00<a&'\"]]>\n@example.com".to_vec(),
+        _ => format!("user{number}@example.com").into_bytes(),
+    }
+}
+
+pub fn address(number: u32) -> String {
+    format!("198.{}.{}.7", 18 + number / 256 % 2, number % 256)
+}
+
+pub const CONFIGURATIONS: u64 = 4;
+
+/// The options with a number.
+pub fn settings(number: usize) -> Settings {
+    const DAY: f64 = 86_400.0;
+    let days = |days: f64| Period::Seconds(days * DAY);
+    let class = |name: &str, types: &[&str], rules: Rules| RetentionClass {
+        name: name.to_owned(),
+        types: types.iter().filter_map(|text| TypePattern::new(text)).collect(),
+        rules,
+    };
+    let failures = ["authentication-failure", "*-refused"];
+    let retention = match number {
+        0 => Retention::default(),
+        1 => {
+            let rules = Rules { expires_after: days(2.0), ..Rules::default() };
+            let cut = Some(AddressExpiry { after: days(1.0), to: Policy::None });
+            let classes = vec![
+                class("failures", &failures, Rules { limit: Some(200), ..rules }),
+                class("admins", &["shell-command"], Rules { expires_after: days(20.0), addresses_expire: cut, ..rules }),
+            ];
+            Retention::new(rules, classes)
+        }
+        2 => {
+            let rules = Rules { expires_after: Period::Never, limit: Some(150), ..Rules::default() };
+            Retention::new(rules, vec![class("failures", &failures, rules)])
+        }
+        _ => {
+            let cut = Some(AddressExpiry { after: days(3.0), to: Policy::None });
+            let rules = Rules { expires_after: days(7.0), addresses_expire: cut, ..Rules::default() };
+            Retention::new(rules, Vec::new())
+        }
+    };
+    Settings { retention, locations: Locations::Off, ..Settings::default() }
+}

@@ -1,0 +1,69 @@
+//! Scripts that failed once, made shorter by `shrink.rs`. Each must pass.
+
+use audit_core::file::Operation;
+
+use crate::script::{Action, Between, Driver, Errno, Script, Setup};
+use crate::world::World;
+
+fn passes(setup: Setup, actions: &[Action]) {
+    let world = World::run(&Script { setup, actions: actions.to_vec() });
+    assert_eq!(world.problem, None);
+}
+
+const fn setup(driver: Driver, options: usize, began: f64) -> Setup {
+    Setup { driver, quota: None, options, is_small: false, recent: 0, began }
+}
+
+/// Three events were counted, and their summary was given up as one lost event.
+#[test]
+fn a_summary_that_finds_no_room_when_the_process_ends_counts_as_its_events() {
+    let actions = [Action::Event(4, 0, 0), Action::Room(3000), Action::Flood(5, 13, 1, 2), Action::Options(0)];
+    passes(Setup { quota: Some(150), recent: 524_288, ..setup(Driver::Embedded, 0, 1_798_761_500.0) }, &actions);
+}
+
+/// After an outage of two days the newest partition was taken for the oldest.
+#[test]
+fn a_limit_keeps_what_was_written_after_an_outage() {
+    passes(
+        setup(Driver::Sql, 0, 1_798_761_500.0),
+        &[
+            Action::Flood(4, 195, 3, 2),
+            Action::Pass(0.1),
+            Action::PowerCut(1_768_458_066_578_451_668, 172_800.0),
+            Action::Options(2),
+            Action::Pass(120.0),
+            Action::Flood(5, 167, 200, 1),
+        ],
+    );
+}
+
+/// The first entry that waited was taken for the earliest.
+#[test]
+fn a_reading_during_a_hand_over_shows_each_entry_once_after_the_clock_was_set_back() {
+    passes(
+        Setup { quota: Some(150), recent: 4000, ..setup(Driver::Embedded, 3, 100.0) },
+        &[
+            Action::Event(5, 0, 0),
+            Action::Pass(1.0),
+            Action::Event(2, 0, 0),
+            Action::Jump(-86_400.0),
+            Action::Event(5, 0, 0),
+            Action::Read(false, true, Between::Events),
+        ],
+    );
+}
+
+/// The summary was made again under another time, and was not recognised.
+#[test]
+fn a_summary_that_the_store_has_is_not_stored_again_after_a_jump_of_the_clock() {
+    passes(
+        Setup { quota: Some(150), recent: 4000, ..setup(Driver::Embedded, 2, 1_795_521_600.0) },
+        &[
+            Action::Flood(0, 16, 3, 1),
+            Action::Fail(Operation::Remove, Errno::Io, 1000),
+            Action::Pass(3600.0),
+            Action::PowerCut(14_943_192_328_336_346_743, 172_800.0),
+            Action::Jump(-3_456_000.0),
+        ],
+    );
+}
