@@ -42,9 +42,12 @@ local function new(context, take)
 		local rows, err = store:find(user, { reverse = true; limit = limit });
 		local ids, count = {}, 0;
 		if rows then
-			for _, stanza in rows do
-				ids[#ids + 1] = stanza.attr[ID];
+			while count < limit do
+				-- An entry that can't be read is not one that waits.
+				local ok, key, stanza = pcall(rows);
+				if ok and key == nil then break; end
 				count = count + 1;
+				ids[#ids + 1] = ok and stanza.attr[ID] or nil;
 			end
 		elseif err ~= nil and err ~= "item-not-found" then
 			error(err, 0);

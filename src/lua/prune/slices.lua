@@ -133,16 +133,29 @@ local function new(context)
 		end
 	end
 
-	-- When the first or last entry of an archive user was stored, and its key.
+	-- When the first or last entry of an archive user was stored, and its key. Rows that can't be read are passed over. Raises if there
+	-- are too many of them.
 	local function edge(store, user, reverse)
-		local time, id;
-		local rows = call(store, "find", user, { limit = 1; reverse = reverse });
-		if rows then
-			for key, _, when in rows do
-				time, id = time or when, id or key;
+		local problem;
+		for _, limit in ipairs({ 1, limits.damaged }) do
+			local rows = call(store, "find", user, { limit = limit; reverse = reverse });
+			local time, id, ended = nil, nil, not rows;
+			-- To its end, as the driver closes what it has opened then.
+			for _ = 0, limit do
+				if ended then break; end
+				local ok, key, _, when = pcall(rows);
+				ended = ok and key == nil;
+				if not ok then
+					problem = key;
+				else
+					time, id = time or when, id or key;
+				end
+			end
+			if id or not problem then
+				return time, id;
 			end
 		end
-		return time, id;
+		error(cause_of(problem), 0);
 	end
 
 	-- Makes sure that what the embedded driver has written is on disk: waits for the kernel, or forces it.

@@ -4,10 +4,61 @@
 local native, chunks = ...;
 local local_of, is_embedded = chunks.driver.local_of, chunks.driver.is_embedded;
 
-local pcall, setmetatable, type = pcall, setmetatable, type;
+local error, getmetatable, pcall, setmetatable, type = error, getmetatable, pcall, setmetatable, type;
 
 -- Whether the driver maintains indexes: Prosody 13's does, if Lua has string.packsize.
 local keeps_indexes = type(string.packsize) == "function";
+
+-- An item that stands for one that can't be read. The driver's iterator raises for it, as it has no content, and goes on.
+local function unreadable(read, list, i)
+	for distance = 1, #list do
+		local neighbour = read(list, i - distance) or read(list, i + distance);
+		if neighbour then
+			return { key = "unreadable-"..i; when = neighbour.when };
+		end
+	end
+	return nil;
+end
+
+-- COMPAT Prosody 13: where one item of a list is damaged, the driver takes that for the end of the list. All entries behind it would
+-- be missing without a word, also from what pruning copies.
+local watching = setmetatable({}, { __mode = "k" });
+
+local function watch(list)
+	local mt = type(list) == "table" and list.index and getmetatable(list);
+	if not mt then
+		return list;
+	end
+	if not watching[mt] then
+		local read = mt.__index;
+		watching[mt] = {
+			__index = function (of_list, i)
+				local item = read(of_list, i);
+				if not item and type(i) == "number" and i >= 1 and i <= #of_list then
+					return unreadable(read, of_list, i);
+				end
+				return item;
+			end;
+			__len = mt.__len, __close = mt.__close;
+		};
+	end
+	return setmetatable(list, watching[mt]);
+end
+
+-- Calls find() of a driver with an index. It does not yield.
+local function find_watched(datamanager, store, user, query)
+	local list_open = datamanager.list_open;
+	function datamanager.list_open(...)
+		local list, err, number = list_open(...);
+		return watch(list), err, number;
+	end
+	local ok, rows, err = pcall(store.find, store, user, query);
+	datamanager.list_open = list_open;
+	if not ok then
+		error(rows, 0);
+	end
+	return rows, err;
+end
 
 -- context = {
 --   list_path   function(host, archive user) -> the file in which the driver keeps its entries | nil
@@ -106,6 +157,9 @@ local function new(context)
 				elseif problem then
 					tell_once(host, "warn", "Some of the stored audit events of %s can't be read, as an index lacks them: "..problem:gsub("%%", "%%%%"));
 				end
+			end
+			if has_index then
+				return done(user, path, find_watched(datamanager, store, user, query));
 			end
 			return done(user, path, store:find(user, query));
 		end
