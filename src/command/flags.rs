@@ -148,7 +148,7 @@ pub fn find(name: &str) -> Option<&'static Flag> {
 pub fn of_shell(stats: bool) -> impl Iterator<Item = &'static Flag> {
     FLAGS.iter().filter(move |flag| {
         let is_action = matches!(flag.group, Action) || flag.name == "stats";
-        !is_action && !flag.needs_process && !(stats && pairs::exclude_each_other("stats", flag.name))
+        !(is_action || flag.needs_process || stats && pairs::exclude_each_other("stats", flag.name))
     })
 }
 

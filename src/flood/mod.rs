@@ -41,6 +41,7 @@ mod many;
 mod merge;
 mod origin;
 mod outcome;
+mod saved;
 mod summary;
 mod table;
 

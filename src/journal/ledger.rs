@@ -79,6 +79,9 @@ pub(super) struct Ledger {
     buffer: Vec<u8>,
 }
 
+/// What a ledger says of the process before: how far it came, and what it lost.
+pub(super) type Told = (Option<Progress>, Option<Lost>);
+
 impl Ledger {
     pub(super) fn new(files: Rc<dyn Files>, path: PathBuf) -> Self {
         Self {
@@ -104,7 +107,7 @@ impl Ledger {
     /// # Errors
     ///
     /// Returns [`io::Error`] if the file is there and can't be read now, or is damaged and can't be renamed. It stays as it is.
-    pub(super) fn open(&mut self) -> io::Result<(Option<Progress>, Option<Lost>)> {
+    pub(super) fn open(&mut self) -> io::Result<Told> {
         (self.is_marked, self.is_kept) = (false, false);
         let (bytes, is_too_long) = match whole::read(&*self.files, &self.path, LONGEST) {
             Ok(Some(bytes)) => (bytes, false),

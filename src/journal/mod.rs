@@ -40,11 +40,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::file::{Disk, Files, OpenFile};
-use crate::journal::losses::{Losses, Lost};
+use crate::journal::losses::Losses;
 
 pub use append::Appended;
 pub use error::JournalError;
-use ledger::{Ledger, Progress};
+use ledger::Ledger;
 pub use owner::{Owner, is_owned};
 use recent::Recent;
 pub use record::PAYLOAD;
@@ -346,7 +346,7 @@ impl Journal {
     }
 
     /// Reads the segments and the ledger. Nothing may be written before both were read: what the ledger has would be lost.
-    fn read_files(&mut self) -> Result<(Scan, (Option<Progress>, Option<Lost>)), JournalError> {
+    fn read_files(&mut self) -> Result<(Scan, ledger::Told), JournalError> {
         let scan = scan(&*self.files, &self.base)?;
         let told = self.ledger.open().map_err(|source| JournalError::Io { path: ledger::beside(&self.base), source })?;
         Ok((scan, told))
