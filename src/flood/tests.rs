@@ -2,7 +2,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
@@ -12,6 +12,7 @@ use crate::address::location::Location;
 use crate::address::{self, Policy};
 use crate::archive::retention::TypePattern;
 use crate::file::{Memory, Operation};
+use crate::flood::checkpoint::{Checkpoint, CheckpointError};
 use crate::flood::outcome::{CLOSED, SUCCESS};
 use crate::flood::{Account, AddressPart, Described, ENTRIES_A_MINUTE, Often, Sample, frequent, weight};
 
