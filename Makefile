@@ -44,7 +44,7 @@ build:
 	@test -n "$(CARGO)" || test -e $(built) || { echo "cargo was not found: install a Rust toolchain or give its path as CARGO=" >&2; exit 1; }
 	@if [ -n "$(CARGO)" ]; then \
 		mkdir -p target && \
-		"$(CARGO)" build --release --lib --no-default-features --features $(feature),module $(CARGO_FLAGS) \
+		"$(CARGO)" build --release --lib --no-default-features --features $(feature),module,storage $(CARGO_FLAGS) \
 			--message-format=json-render-diagnostics >target/build-$(feature).json && \
 		library=$$(sed -n 's/.*"filenames":\[[^]]*"\([^"]*libaudit_core\.so\)".*/\1/p' target/build-$(feature).json | tail -n 1) && \
 		{ test -n "$$library" || { echo "cargo did not say where it put the library" >&2; exit 1; }; } && \
@@ -138,12 +138,13 @@ lint: cargo ## Check format, clippy for each set of features, luacheck
 	$(need_cargo)
 	@tools/setup test
 	"$(CARGO)" fmt --check
-	"$(CARGO)" clippy --quiet --all-targets --no-default-features --features manual -- -D warnings
-	"$(CARGO)" clippy --quiet --all-targets --no-default-features --features lua54 -- -D warnings
+	"$(CARGO)" clippy --quiet --all-targets --no-default-features --features manual,storage -- -D warnings
+	"$(CARGO)" clippy --quiet --all-targets --no-default-features --features lua54,storage -- -D warnings
+	"$(CARGO)" clippy --quiet --no-default-features --features lua54,module,storage -- -D warnings
 	"$(CARGO)" clippy --quiet --no-default-features --features lua54,module -- -D warnings
-	"$(CARGO)" clippy --quiet --no-default-features --features lua53,module -- -D warnings
-	"$(CARGO)" clippy --quiet --no-default-features --features lua52,module -- -D warnings
-	"$(CARGO)" clippy --quiet --no-default-features --features luajit,module -- -D warnings
+	"$(CARGO)" clippy --quiet --no-default-features --features lua53,module,storage -- -D warnings
+	"$(CARGO)" clippy --quiet --no-default-features --features lua52,module,storage -- -D warnings
+	"$(CARGO)" clippy --quiet --no-default-features --features luajit,module,storage -- -D warnings
 	luacheck --quiet lua spec examples tools/demo tools/sbom tools/test $(wildcard benches src/lua)
 
 bench: ## Compare the CPU time of an event with an implementation in plain Lua

@@ -27,6 +27,8 @@ pub mod query;
 pub mod recorder;
 pub mod redact;
 pub mod render;
+#[cfg(feature = "storage")]
+pub mod storage;
 pub mod time;
 pub mod wildcard;
 

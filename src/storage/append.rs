@@ -1,0 +1,89 @@
+//! Adding items and changing them.
+
+use rusqlite::params;
+use rusqlite::types::{ToSql, Value as Sql};
+
+use super::database::{Database, LARGEST_PLACE};
+use super::key::Key;
+use super::{Archive, Change, Item, NewItem, Query, StorageError};
+
+impl Database {
+    /// Appends an item, and returns its key. `new_key` is the key of an item that has none.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite reports. Then nothing has changed.
+    pub fn append(&mut self, archive: &Archive<'_>, item: &NewItem<'_>, new_key: &str) -> Result<String, StorageError> {
+        let text = item.key.unwrap_or(new_key);
+        self.write(|database| {
+            let range = database.range_to_write(archive)?;
+            let connection = database.connection()?;
+            if let Some(key) = item.key {
+                let mut remove = connection.prepare_cached("DELETE FROM item WHERE id BETWEEN ? AND ? AND key = ?")?;
+                remove.execute(params![range.first, range.last, Key::parse(key)])?;
+            }
+            let newest: Option<i64> = connection
+                .prepare_cached("SELECT max(id) FROM item WHERE id BETWEEN ? AND ?")?
+                .query_row((range.first, range.last), |row| row.get(0))?;
+            // A number is not used again: a reading goes on behind the number that it read last.
+            let used = newest.unwrap_or(range.first.saturating_sub(1)).max(database.last_used(range));
+            if used >= range.last {
+                return Err(StorageError::TooMany { what: "the number of items in an archive", most: LARGEST_PLACE });
+            }
+            let number = used.saturating_add(1);
+            let mut insert =
+                connection.prepare_cached("INSERT INTO item (id, key, \"when\", \"with\", kind, value) VALUES (?, ?, ?, ?, ?, ?)")?;
+            insert.execute(params![number, Key::parse(text), item.when, item.with, item.value.kind, item.value.bytes])?;
+            drop(insert);
+            database.set_used(range, number);
+            Ok(())
+        })?;
+        Ok(text.to_owned())
+    }
+
+    /// The item with a key.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::NotFound`] if there is none.
+    pub fn get(&mut self, archive: &Archive<'_>, key: &str) -> Result<Item, StorageError> {
+        let query = Query { key: Some(key.to_owned()), ..Query::default() };
+        let mut cursor = self.find(archive, &query, Some(1), false)?;
+        self.next(&mut cursor)?.ok_or(StorageError::NotFound)
+    }
+
+    /// Changes the item with a key. It keeps its place.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::NotFound`] if there is none.
+    pub fn set(&mut self, archive: &Archive<'_>, key: &str, change: &Change<'_>) -> Result<(), StorageError> {
+        let range = self.range(archive)?.ok_or(StorageError::NotFound)?;
+        self.write(|database| {
+            let number = database.find_number(range, key)?.ok_or(StorageError::NotFound)?;
+            let mut set = Vec::new();
+            let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+            if let Some(value) = change.value {
+                set.extend(["kind = ?", "value = ?"]);
+                values.push(Box::new(value.kind));
+                values.push(Box::new(value.bytes.to_vec()));
+            }
+            if let Some(when) = change.when {
+                set.push("\"when\" = ?");
+                values.push(Box::new(when));
+            }
+            if let Some(with) = change.with {
+                set.push("\"with\" = ?");
+                values.push(Box::new(Sql::Text(with.to_owned())));
+            }
+            if set.is_empty() {
+                return Ok(());
+            }
+            values.push(Box::new(number));
+            let sql = format!("UPDATE item SET {} WHERE id = ?", set.join(", "));
+            database.connection()?.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(values))?;
+            Ok(())
+        })
+    }
+}
+

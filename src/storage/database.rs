@@ -1,0 +1,305 @@
+//! The connection to the file: it is opened when it is needed first, and knows where each archive lies.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::error::StorageError;
+use super::key::Key;
+use super::open::{self, SetAside};
+use super::sync::Syncer;
+use super::{Archive, open::Opening};
+
+/// How many items an archive can have in its life.
+pub(super) const LARGEST_PLACE: u64 = u32::MAX as u64;
+
+/// The largest number of an archive. `archive * 2^32` must be a row id.
+const LARGEST_ARCHIVE: i64 = i32::MAX as i64;
+
+/// The numbers that the items of an archive can have, or a part of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) first: i64,
+    pub(super) last: i64,
+}
+
+impl Range {
+    pub(super) const EMPTY: Self = Self { first: 1, last: 0 };
+
+    fn of(archive: i64) -> Result<Self, StorageError> {
+        if !(1..=LARGEST_ARCHIVE).contains(&archive) {
+            return Err(StorageError::TooMany { what: "the number of archives", most: LARGEST_ARCHIVE.unsigned_abs() });
+        }
+        let first = archive << 32;
+        Ok(Self { first, last: first | 0xFFFF_FFFF })
+    }
+
+    pub(super) const fn is_empty(self) -> bool {
+        self.first > self.last
+    }
+
+    const fn archive(self) -> i64 {
+        self.first >> 32
+    }
+}
+
+/// A store of archives in one file. See the [module](super).
+///
+/// The file is opened by the first operation, and again in a child process: SQLite's connections and threads do not survive
+/// `fork`, and Prosody forks when it becomes a daemon.
+#[derive(Debug)]
+pub struct Database {
+    path: PathBuf,
+    opening: Opening,
+    patience: Duration,
+    opened: Option<Opened>,
+    set_aside: Option<SetAside>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    connection: Connection,
+    syncer: Option<Syncer>,
+    process: u32,
+    /// Changes when another connection has written to the file.
+    version: i64,
+    ranges: HashMap<String, Range>,
+    /// The largest number that was used, by the first number of the archive.
+    used: HashMap<i64, i64>,
+    depth: u32,
+}
+
+impl Database {
+    /// A database in a file, which need not exist. `patience` is how long a write waits for another process that writes.
+    #[must_use]
+    pub fn new(path: &Path, opening: Opening, patience: Duration) -> Self {
+        Self { path: path.to_owned(), opening, patience, opened: None, set_aside: None }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What was done with a damaged file, once.
+    pub const fn take_set_aside(&mut self) -> Option<SetAside> {
+        self.set_aside.take()
+    }
+
+    /// Sets how long a write waits for another process that writes.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite reports.
+    pub fn set_patience(&mut self, patience: Duration) -> Result<(), StorageError> {
+        if self.patience != patience {
+            self.patience = patience;
+            if let Some(opened) = &self.opened {
+                opened.connection.busy_timeout(patience)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does several writes as one: all of them, or none if one fails.
+    ///
+    /// # Errors
+    ///
+    /// What `work` returns, and what SQLite reports.
+    pub fn write<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StorageError>) -> Result<T, StorageError> {
+        self.begin()?;
+        match work(self) {
+            Ok(value) => self.commit().map(|()| value),
+            Err(error) => {
+                self.roll_back();
+                Err(error)
+            }
+        }
+    }
+
+    /// Begins what [`commit`](Self::commit) ends. Further ones may lie in it.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite reports, such as [`StorageError::Busy`]. Then nothing was begun.
+    pub fn begin(&mut self) -> Result<(), StorageError> {
+        self.ready()?;
+        let opened = self.opened()?;
+        if opened.depth == 0 {
+            opened.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        } else {
+            opened.connection.prepare_cached("SAVEPOINT nested")?.execute([])?;
+        }
+        opened.depth = opened.depth.saturating_add(1);
+        Ok(())
+    }
+
+    /// Ends what was begun last, and keeps it.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite reports. Then nothing of it is kept.
+    pub fn commit(&mut self) -> Result<(), StorageError> {
+        let opened = self.opened()?;
+        let sql = if opened.depth > 1 { "RELEASE nested" } else { "COMMIT" };
+        let result = opened.connection.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+        if let Err(error) = result {
+            self.roll_back();
+            return Err(error.into());
+        }
+        opened.depth = opened.depth.saturating_sub(1);
+        if let Some(syncer) = opened.syncer.as_ref().filter(|_| opened.depth == 0) {
+            syncer.written();
+        }
+        Ok(())
+    }
+
+    /// Ends what was begun last, and keeps nothing of it.
+    pub fn roll_back(&mut self) {
+        let Some(opened) = &mut self.opened else { return };
+        // Some errors, such as a full disk, have ended the transaction already: then SQLite says so, and all is well.
+        let _ = if opened.depth > 1 {
+            opened.connection.execute_batch("ROLLBACK TO nested; RELEASE nested")
+        } else {
+            opened.connection.execute_batch("ROLLBACK")
+        };
+        opened.depth = opened.depth.saturating_sub(1);
+        opened.ranges.clear();
+        opened.used.clear();
+    }
+
+    /// The users of a store that have items.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite reports.
+    pub fn users(&mut self, host: &str, store: &str) -> Result<Vec<String>, StorageError> {
+        self.ready()?;
+        let mut statement = self.connection()?.prepare_cached("SELECT user FROM archive WHERE host = ? AND store = ? ORDER BY user")?;
+        let rows = statement.query_map((host, store), |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The stores of a host in which a user, or anybody, has items.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite reports.
+    pub fn stores(&mut self, host: &str, user: Option<&str>) -> Result<Vec<String>, StorageError> {
+        self.ready()?;
+        let sql = "SELECT DISTINCT store FROM archive WHERE host = ?1 AND (?2 IS NULL OR user = ?2) ORDER BY store";
+        let mut statement = self.connection()?.prepare_cached(sql)?;
+        let rows = statement.query_map((host, user), |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The numbers of an archive's items; `None` if there is no such archive.
+    pub(super) fn range(&mut self, archive: &Archive<'_>) -> Result<Option<Range>, StorageError> {
+        self.ready()?;
+        let name = name_of(archive);
+        let opened = self.opened()?;
+        if let Some(range) = opened.ranges.get(&name) {
+            return Ok(Some(*range));
+        }
+        let number: Option<i64> = opened
+            .connection
+            .prepare_cached("SELECT id FROM archive WHERE host = ? AND store = ? AND user = ?")?
+            .query_row((archive.host, archive.store, archive.user), |row| row.get(0))
+            .optional()?;
+        let Some(number) = number else { return Ok(None) };
+        let range = Range::of(number)?;
+        opened.ranges.insert(name, range);
+        Ok(Some(range))
+    }
+
+    /// The same, and the archive is made if it is missing.
+    pub(super) fn range_to_write(&mut self, archive: &Archive<'_>) -> Result<Range, StorageError> {
+        if let Some(range) = self.range(archive)? {
+            return Ok(range);
+        }
+        let opened = self.opened()?;
+        opened
+            .connection
+            .prepare_cached("INSERT INTO archive (host, store, user) VALUES (?, ?, ?)")?
+            .execute((archive.host, archive.store, archive.user))?;
+        let range = Range::of(opened.connection.last_insert_rowid())?;
+        opened.ranges.insert(name_of(archive), range);
+        Ok(range)
+    }
+
+    /// Forgets an archive if it has no items any more.
+    pub(super) fn forget_if_empty(&mut self, range: Range) -> Result<(), StorageError> {
+        let opened = self.opened()?;
+        let has_items: bool = opened
+            .connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM item WHERE id BETWEEN ? AND ?)")?
+            .query_row((range.first, range.last), |row| row.get(0))?;
+        if !has_items {
+            opened.connection.prepare_cached("DELETE FROM archive WHERE id = ?")?.execute([range.archive()])?;
+            opened.ranges.retain(|_, known| *known != range);
+            opened.used.remove(&range.first);
+        }
+        Ok(())
+    }
+
+    /// The number of the item with a key.
+    pub(super) fn find_number(&self, range: Range, key: &str) -> Result<Option<i64>, StorageError> {
+        let mut statement = self.connection()?.prepare_cached("SELECT id FROM item WHERE key = ? AND id BETWEEN ? AND ?")?;
+        Ok(statement.query_row(params![Key::parse(key), range.first, range.last], |row| row.get(0)).optional()?)
+    }
+
+    /// The largest number that this process has used in an archive, even if that item is gone.
+    pub(super) fn last_used(&self, range: Range) -> i64 {
+        let used = self.opened.as_ref().and_then(|opened| opened.used.get(&range.first));
+        used.copied().unwrap_or(i64::MIN)
+    }
+
+    pub(super) fn set_used(&mut self, range: Range, number: i64) {
+        if let Some(opened) = &mut self.opened {
+            opened.used.insert(range.first, number);
+        }
+    }
+
+    pub(super) fn connection(&self) -> Result<&Connection, StorageError> {
+        self.opened.as_ref().map(|opened| &opened.connection).ok_or(StorageError::ReadOnly)
+    }
+
+    fn opened(&mut self) -> Result<&mut Opened, StorageError> {
+        self.opened.as_mut().ok_or(StorageError::ReadOnly)
+    }
+
+    /// Opens the file if that is to be done, and forgets what is remembered if another process has written to it.
+    fn ready(&mut self) -> Result<(), StorageError> {
+        let process = std::process::id();
+        if let Some(inherited) = self.opened.take_if(|opened| opened.process != process) {
+            // It is the parent's. To close it would release the parent's locks.
+            std::mem::forget(inherited);
+        }
+        if self.opened.is_none() {
+            let (connection, set_aside) = open::open(&self.path, self.opening)?;
+            connection.busy_timeout(self.patience)?;
+            self.set_aside = set_aside.or(self.set_aside.take());
+            let syncer = if self.opening == Opening::Server { Some(Syncer::start(&self.path)?) } else { None };
+            let (ranges, used) = Default::default();
+            self.opened = Some(Opened { connection, syncer, process, version: 0, ranges, used, depth: 0 });
+        }
+        let opened = self.opened()?;
+        if opened.depth == 0 {
+            let version = opened.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+            if opened.version != version {
+                opened.version = version;
+                opened.ranges.clear();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name of an archive by which its range is remembered.
+fn name_of(archive: &Archive<'_>) -> String {
+    // No part of a JID, nor the name of a store, has such a character.
+    format!("{}\0{}\0{}", archive.host, archive.store, archive.user)
+}

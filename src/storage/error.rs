@@ -1,0 +1,88 @@
+//! Why the database does not do what it is asked for.
+
+use std::io;
+use std::path::PathBuf;
+
+use rusqlite::ErrorCode;
+use thiserror::Error;
+
+/// An error of the storage driver. The texts are for an operator.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// There is no item with the key of `before`, `after`, `get` or `set`.
+    #[error("item-not-found")]
+    NotFound,
+    /// Another process is writing, and the time to wait for it is over.
+    #[error("the database is locked by another process")]
+    Busy,
+    /// There is no room left.
+    #[error("the disk is full")]
+    Full,
+    /// The file, or its folder, can't be written to.
+    #[error("the file or its folder can't be written to by this user")]
+    ReadOnly,
+    /// The file is damaged.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
+    /// A newer version of the program made the file.
+    #[error("{} was made by a newer version (its format is {found}, this version knows up to {known})", .path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The newest format that this version knows.
+        known: i64,
+    },
+    /// Another program made the file.
+    #[error("{} is a database of another program", .0.display())]
+    Foreign(PathBuf),
+    /// The file is on a network file system, where processes can't share memory.
+    #[error("{} is on a network file system ({kind}), which SQLite's WAL does not support; use a local folder or storage = {{ audit = \"sql\" }}", .path.display())]
+    Network {
+        /// The file.
+        path: PathBuf,
+        /// The file system.
+        kind: &'static str,
+    },
+    /// A number is too large, such as the number of keys in a query.
+    #[error("{what} must be at most {most}")]
+    TooMany {
+        /// What is counted.
+        what: &'static str,
+        /// The limit.
+        most: u64,
+    },
+    /// The system reports an error.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The error.
+        source: io::Error,
+    },
+    /// SQLite reports another error.
+    #[error("SQLite: {0}")]
+    Other(rusqlite::Error),
+}
+
+impl StorageError {
+    /// Whether the same may succeed a little later.
+    #[must_use]
+    pub const fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy)
+    }
+}
+
+impl From<rusqlite::Error> for StorageError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => Self::ReadOnly,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
+            _ => Self::Other(error),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The thread that waits for the disk, so that nobody else has to.
+//!
+//! It has a connection of its own and never touches Lua. Each second it syncs what was written since. When the WAL has grown it
+//! moves its pages into the database ("checkpoint"). Readers and writers go on meanwhile.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use nix::sys::signal::{SigSet, SigmaskHow};
+use rusqlite::{Connection, OpenFlags};
+
+use super::StorageError;
+
+/// How long a write may stay in the memory of the system.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How large the WAL may get before its pages are moved, in bytes.
+const LARGE: u64 = 4 << 20;
+
+/// The thread. It ends when this is dropped, after it has synced what was written.
+#[derive(Debug)]
+pub struct Syncer {
+    is_written: Arc<AtomicBool>,
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Syncer {
+    /// Starts the thread for a database.
+    ///
+    /// # Errors
+    ///
+    /// What the system says if it makes no thread.
+    pub fn start(database: &Path) -> Result<Self, StorageError> {
+        let io = |source| StorageError::Io { path: database.to_owned(), source };
+        let is_written = Arc::new(AtomicBool::new(true));
+        let (stop, stopped) = channel();
+        let work = Work { database: database.to_owned(), is_written: Arc::clone(&is_written), connection: None };
+        // A signal that came to this thread would not reach Prosody, or would end it. A thread inherits the mask.
+        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(|error| io(error.into()))?;
+        let thread = Builder::new().name("audit-sync".to_owned()).spawn(move || work.run(&stopped));
+        let restored = before.thread_set_mask();
+        let thread = thread.map_err(io)?;
+        restored.map_err(|error| io(error.into()))?;
+        Ok(Self { is_written, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Says that something was written.
+    pub fn written(&self) {
+        self.is_written.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Work {
+    database: PathBuf,
+    is_written: Arc<AtomicBool>,
+    connection: Option<Connection>,
+}
+
+impl Work {
+    fn run(mut self, stopped: &Receiver<()>) {
+        while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            self.step();
+        }
+        self.sync();
+    }
+
+    fn step(&mut self) {
+        if !self.sync() {
+            return;
+        }
+        let is_large = std::fs::metadata(self.wal()).is_ok_and(|wal| wal.len() > LARGE);
+        if is_large && self.checkpoint().is_err() {
+            // It is tried again in a second, with another connection.
+            self.connection = None;
+        }
+    }
+
+    fn wal(&self) -> PathBuf {
+        PathBuf::from(format!("{}-wal", self.database.display()))
+    }
+
+    /// Syncs what was written. Returns whether there was something.
+    fn sync(&self) -> bool {
+        let is_written = self.is_written.swap(false, Ordering::AcqRel);
+        // Closing a file releases the locks that a process has on it (POSIX), but SQLite has none on the WAL.
+        if is_written && File::open(self.wal()).and_then(|wal| wal.sync_data()).is_err() {
+            self.is_written.store(true, Ordering::Release);
+        }
+        is_written
+    }
+
+    fn checkpoint(&mut self) -> rusqlite::Result<()> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let connection = Connection::open_with_flags(
+                    &self.database,
+                    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+                )?;
+                connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+                connection.pragma_update(None, "synchronous", "NORMAL")?;
+                connection
+            }
+        };
+        let (pages, moved): (i64, i64) =
+            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(1)?, row.get(2)?)))?;
+        if pages == moved {
+            // The next write begins the WAL again, and syncs the first page of it. It is done here, so that the server does not
+            // wait for that. If the server is writing, it is too late.
+            let _ = connection.execute("UPDATE turn SET number = number + 1", []);
+        }
+        self.connection = Some(connection);
+        Ok(())
+    }
+}
