@@ -59,7 +59,7 @@ fn the_exports_are_these() {
         local names = {}
         for name in pairs((...).core) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "command detail event_types exit_on_interrupt field_value flags give_from_root help is_pipe_closed is_terminal nearest new new_file new_key option others_can_read period reader shell_commands shell_help shell_line shows_field terminal_width uptime version writing written_elsewhere", table.concat(names, " "))
+        assert(table.concat(names, " ") == "command detail event_types exit_on_interrupt field_value flags give_from_root help is_pipe_closed is_terminal nearest new new_file new_key option others_can_read period reader shell_commands shell_help shell_line shows_field storage terminal_width uptime version writing written_elsewhere", table.concat(names, " "))
         names = {}
         for name in pairs((...).log) do names[#names + 1] = name end
         table.sort(names)

@@ -116,7 +116,7 @@ local function key_file(prosody)
 end
 
 server.each_series(describe, pending, function (series)
-	for _, storage in ipairs({ "internal", "sqlite" }) do
+	for _, storage in ipairs({ "internal", "sqlite", "native" }) do
 		describe("a retention class, with "..storage, function ()
 			local prosody;
 

@@ -68,7 +68,7 @@ server.each_series(describe, pending, function (series)
 			assert.same({ 0, host..": nothing has expired\n"..other..": nothing has expired\n" }, { status, out });
 		end
 
-		for _, storage in ipairs({ "internal", "sqlite", "postgresql", "mariadb" }) do
+		for _, storage in ipairs({ "internal", "sqlite", "native", "postgresql", "mariadb" }) do
 			it("shows the log of a server that runs or has stopped, from "..storage, function ()
 				prosody = start { series = series, storage = storage };
 				assert_shows_the_log();

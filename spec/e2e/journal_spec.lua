@@ -102,7 +102,7 @@ server.each_series(describe, pending, function (series)
 	end);
 
 	local function each_store(define)
-		for _, store in ipairs({ "internal", "sqlite", "postgresql", "mariadb" }) do
+		for _, store in ipairs({ "internal", "sqlite", "native", "postgresql", "mariadb" }) do
 			if databases[store] and not databases[store].available() then
 				pending((select(2, databases[store].available())));
 			else

@@ -134,7 +134,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal(21, total);
 		end
 
-		for _, storage in ipairs({ "internal", "sqlite", "postgresql", "mariadb" }) do
+		for _, storage in ipairs({ "internal", "sqlite", "native", "postgresql", "mariadb" }) do
 			it("finds the right entries in "..storage..", with the server running and stopped", function ()
 				start { storage = storage };
 				assert_order();

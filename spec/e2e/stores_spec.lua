@@ -170,7 +170,7 @@ server.each_series(describe, pending, function (series)
 		end);
 	end);
 
-	for _, storage in ipairs { "internal", "memory", "sqlite" } do
+	for _, storage in ipairs { "internal", "memory", "sqlite", "native" } do
 		it("a driver that keeps its entries is trusted: "..storage, function ()
 			prosody = server.start { series = series, modules = modules, storage = storage };
 			audit(prosody, 5);

@@ -135,6 +135,8 @@ local function storage_lines(self)
 	local storage = self.options.storage or "internal";
 	if storage == "sqlite" then
 		return "storage = \"sql\"\nsql = { driver = \"SQLite3\"; database = \"prosody.sqlite\" }\n";
+	elseif storage == "native" then
+		return "storage = { audit = \"audit\" }\n";
 	elseif storage == "postgresql" or storage == "mariadb" then
 		if not self.database then
 			self.database = require(storage == "mariadb" and "support.mariadb" or "support.postgres").shared():database();
@@ -376,7 +378,7 @@ end
 -- hosts         list of names, or map name -> options      { "example.test" }
 -- components    map name -> module name, or { module = …, options }
 -- modules       list, besides those that every server needs (see base_modules)
--- storage       "internal" | "memory" | "sqlite" | "postgresql" | "mariadb" | a database of
+-- storage       "internal" | "memory" | "sqlite" | "native" (the driver "audit") | "postgresql" | "mariadb" | a database of
 --               support.postgres or support.mariadb | any value of Prosody's option
 -- config        global options, as a table or as text of the file
 -- host_config   text for every host, or map name -> table or text

@@ -1,6 +1,7 @@
 //! An audit event as it is read back from a store.
 
 pub mod details;
+pub mod element;
 pub(crate) mod event;
 pub mod limits;
 pub mod names;

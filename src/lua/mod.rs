@@ -26,6 +26,7 @@
 //! | `is_terminal("stdout" \| "stderr") -> boolean` | whether that is a terminal |
 //! | `is_pipe_closed() -> boolean` | whether standard output is a pipe that nobody reads any more |
 //! | `exit_on_interrupt() -> boolean` | lets Ctrl-C end the process |
+//! | `storage(environment) -> driver \| nil, message` | the archive driver `audit` of a host; `store/database.lua` describes both |
 //! | `version` | the version of this library |
 
 mod clock;
@@ -50,9 +51,11 @@ const CHUNKS: &[(&str, &str)] = &[
     ("store/bounds", include_str!("store/bounds.lua")),
     ("store/driver", include_str!("store/driver.lua")),
     ("store/sql", include_str!("store/sql.lua")),
+    ("store/batch", include_str!("store/batch.lua")),
     ("store/page", include_str!("store/page.lua")),
     ("store/embedded", include_str!("store/embedded.lua")),
     ("store/trust", include_str!("store/trust.lua")),
+    ("store/database", include_str!("store/database.lua")),
     ("hand_over/collector", include_str!("hand_over/collector.lua")),
     ("log/entry", include_str!("log/entry.lua")),
     ("log/classes", include_str!("log/classes.lua")),
@@ -101,7 +104,8 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("recorder", lua.create_function(move |lua, ()| recorder(lua, &reading))?)?;
     native.set("writing", lua.create_function(read::writing)?)?;
     native.set("new_file", lua.create_function(read::output::new_file)?)?;
-    native.set("journal", lua.create_function(move |lua, arguments| hand_over::open(lua, arguments, opened.clone()))?)?;
+    let reading = opened.clone();
+    native.set("journal", lua.create_function(move |lua, arguments| hand_over::open(lua, arguments, reading.clone()))?)?;
     native.set("parts", lua.create_table_from(hand_over::parts::ALL)?)?;
     native.set("event_bits", lua.create_table_from(log::entry::BITS)?)?;
     native.set("outcomes", lua.create_table_from(hand_over::outcome::ALL)?)?;
@@ -116,6 +120,8 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("patience", lua.create_function(store::patience::new)?)?;
     native.set("lock", lua.create_function(prune::lock)?)?;
     store::add(lua, &native)?;
+    #[cfg(feature = "storage")]
+    store::database::add(lua, &native, &opened)?;
     native.set("reading_slice", crate::query::SLICE)?;
     prune::pace::add(lua, &native)?;
     native.set("prune_schedule", lua.create_function(prune::schedule::new)?)?;

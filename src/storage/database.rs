@@ -221,10 +221,11 @@ impl Database {
             return Ok(range);
         }
         let opened = self.opened()?;
-        opened
-            .connection
-            .prepare_cached("INSERT INTO archive (host, store, user) VALUES (?, ?, ?)")?
-            .execute((archive.host, archive.store, archive.user))?;
+        opened.connection.prepare_cached("INSERT INTO archive (host, store, user) VALUES (?, ?, ?)")?.execute((
+            archive.host,
+            archive.store,
+            archive.user,
+        ))?;
         let range = Range::of(opened.connection.last_insert_rowid())?;
         opened.ranges.insert(name_of(archive), range);
         Ok(range)

@@ -60,10 +60,8 @@ impl Database {
 
     fn read_page(&mut self, cursor: &mut Cursor) -> Result<(), StorageError> {
         let order = if cursor.reverse { "DESC" } else { "ASC" };
-        let sql = format!(
-            "SELECT id, key, kind, value, \"when\", \"with\" FROM item WHERE {} ORDER BY id {order} LIMIT ?",
-            cursor.condition.sql
-        );
+        let sql =
+            format!("SELECT id, key, kind, value, \"when\", \"with\" FROM item WHERE {} ORDER BY id {order} LIMIT ?", cursor.condition.sql);
         let size = cursor.page.min(cursor.wanted);
         let mut values = cursor.condition.values.clone();
         values.push(Sql::Integer(i64::try_from(size).unwrap_or(i64::MAX)));

@@ -23,7 +23,8 @@ pub(super) struct Condition {
 impl Condition {
     /// The items of a range that meet all criteria of a query but `before` and `after`, which are bounds of the range.
     pub(super) fn new(range: Range, query: &Query) -> Result<Self, StorageError> {
-        let mut condition = Self { sql: "id BETWEEN ? AND ?".to_owned(), values: vec![Sql::Integer(range.first), Sql::Integer(range.last)] };
+        let mut condition =
+            Self { sql: "id BETWEEN ? AND ?".to_owned(), values: vec![Sql::Integer(range.first), Sql::Integer(range.last)] };
         if let Some(key) = &query.key {
             condition.add(" AND key = ?", value_of(key));
         }

@@ -108,10 +108,8 @@ impl Work {
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
-                let connection = Connection::open_with_flags(
-                    &self.database,
-                    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-                )?;
+                let connection =
+                    Connection::open_with_flags(&self.database, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
                 connection.pragma_update(None, "wal_autocheckpoint", 0)?;
                 connection.pragma_update(None, "synchronous", "NORMAL")?;
                 connection

@@ -110,10 +110,7 @@ enum Step {
 }
 
 fn key() -> impl Strategy<Value = String> {
-    prop_oneof![
-        (0..12_u8).prop_map(|n| format!("0194a2b0-7c3e-7d11-8000-0000000000{n:02x}")),
-        (0..4_u8).prop_map(|n| format!("key {n}")),
-    ]
+    prop_oneof![(0..12_u8).prop_map(|n| format!("0194a2b0-7c3e-7d11-8000-0000000000{n:02x}")), (0..4_u8).prop_map(|n| format!("key {n}")),]
 }
 
 fn query() -> impl Strategy<Value = Query> {
@@ -199,11 +196,12 @@ fn a_long_archive_is_read_in_pages_and_nothing_is_read_twice() {
     let folder = Folder::new("pages");
     let mut database = folder.open();
     let names: Vec<String> = (0..1500).map(|n| format!("{n:04}")).collect();
-    database.write(|database| {
-        names.iter().for_each(|name| append(database, &ARCHIVE, name, 0.0, ""));
-        Ok(())
-    })
-    .unwrap();
+    database
+        .write(|database| {
+            names.iter().for_each(|name| append(database, &ARCHIVE, name, 0.0, ""));
+            Ok(())
+        })
+        .unwrap();
     let mut cursor = database.find(&ARCHIVE, &Query::default(), None, false).unwrap();
     let mut read = Vec::new();
     while let Some(item) = database.next(&mut cursor).unwrap() {

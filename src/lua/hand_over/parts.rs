@@ -32,6 +32,7 @@ pub(crate) struct Opened(Rc<RefCell<OpenPayload>>);
 #[derive(Debug, Default)]
 struct OpenPayload {
     payload: Vec<u8>,
+    begin: usize,
     position: usize,
     depth: usize,
 }
@@ -39,12 +40,23 @@ struct OpenPayload {
 impl Opened {
     /// Opens a payload. Returns when its entry was recorded, or `None` if it is not an entry.
     pub(crate) fn open(&self, payload: &[u8]) -> Option<f64> {
+        self.open_at(payload, begin_of(payload));
+        time_of(payload)
+    }
+
+    /// Opens an element, without a time before it.
+    #[cfg(feature = "storage")]
+    pub(crate) fn open_element(&self, element: &[u8]) {
+        self.open_at(element, 0);
+    }
+
+    fn open_at(&self, bytes: &[u8], begin: usize) {
         let mut reading = self.0.borrow_mut();
         reading.payload.clear();
-        reading.payload.extend_from_slice(payload);
-        reading.position = begin_of(payload);
+        reading.payload.extend_from_slice(bytes);
+        reading.begin = begin;
+        reading.position = begin;
         reading.depth = 0;
-        time_of(payload)
     }
 
     /// The next part. Returns `None` if it is damaged.
@@ -52,7 +64,7 @@ impl Opened {
         let reading = &mut *self.0.borrow_mut();
         let mut parts = Parts::from(&reading.payload, reading.position);
         let part = match parts.next() {
-            Some(Part::Open(_)) if reading.position > begin_of(&reading.payload) && reading.depth == 0 => None,
+            Some(Part::Open(_)) if reading.position > reading.begin && reading.depth == 0 => None,
             Some(Part::Open(name)) => {
                 let attributes = attributes(&mut parts, None);
                 let mut ahead = parts.clone();

@@ -1,7 +1,7 @@
 -- Runs one slice of the hand-over: carries out the steps that the core returns (src/journal/hand_over.rs), until there are no more.
 
 local native, chunks = ...;
-local collector, sql, stores = chunks.collector, chunks.sql, chunks.driver;
+local batches, collector, sql, stores = chunks.batch, chunks.collector, chunks.sql, chunks.driver;
 
 local ID = native.namespace.."\1id";
 
@@ -79,11 +79,10 @@ local function new(context, take)
 	-- Appends items to a store, in order. Returns how many were appended, an error | nil, and the time of the last append if all were
 	-- in one transaction. `batch` has the limits that journal:next_step() returned.
 	local function store_items(queue, store, items, batch)
-		local engine = stores.engine_of(store);
-		if engine and #items > 0 then
+		if batches.can(store) and #items > 0 then
 			local count, appended, unknown;
 			local ok = pcall(function ()
-				assert(sql.in_one_transaction(engine, function ()
+				assert(batches.run(store, function ()
 					if appended then
 						-- The connection was lost, and Prosody runs this again. The commit may have been done.
 						unknown = true;
@@ -103,17 +102,17 @@ local function new(context, take)
 			if ok then
 				return count, nil, appended;
 			elseif unknown then
-				sql.undo(engine);
+				batches.undo(store);
 				return 0, "the connection was lost";
 			end
 			-- The transaction failed. Append the entries one at a time, up to the one that is refused.
-			sql.undo(engine);
+			batches.undo(store);
 		end
 		for i = 1, #items do
 			local ok, done, err = pcall(put, queue, store, items[i]);
 			if not ok or not done then
 				if ok then done = err; end
-				sql.undo(engine);
+				batches.undo(store);
 				if not queue.journal then
 					return i - 1, CLOSED;
 				end
@@ -123,7 +122,7 @@ local function new(context, take)
 					and { at = item.at; stanza = in_ascii(stanza_mt, item.stanza); with = ascii(item.with) };
 				local taken = plain and select(2, pcall(put, queue, store, plain)) == true;
 				if not taken then
-					sql.undo(engine);
+					batches.undo(store);
 					return i - 1, done == nil and "the storage driver refused without saying why" or done;
 				end
 			end
@@ -175,7 +174,7 @@ local function new(context, take)
 			elseif step == "list" or step == "look" then
 				local ok, err = pcall(recognise, queue, store, step, a, b);
 				if not ok then
-					sql.undo(stores.engine_of(store));
+					batches.undo(store);
 					problem = cause_of(err);
 				end
 			end

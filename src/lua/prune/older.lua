@@ -1,13 +1,13 @@
 -- Prunes archive user nil, where the community's modules stored their entries.
 
 local native, chunks = ...;
-local stanzas, stores = chunks.stanza, chunks.driver;
+local batches, stanzas, stores = chunks.batch, chunks.stanza, chunks.driver;
 
 local OCCURRED = native.namespace.."\1occurred";
 
 local assert, ipairs, tonumber = assert, ipairs, tonumber;
 local floor, min = math.floor, math.min;
-local engine_of, in_one_transaction, is_embedded = stores.engine_of, chunks.sql.in_one_transaction, stores.is_embedded;
+local is_embedded = stores.is_embedded;
 local detail = stanzas.detail;
 
 --   context = { stanza_mt, log, now, recorder, classes } as prune.lua has them
@@ -94,10 +94,10 @@ local function new(context, slices)
 				add(class, "expired", 1, 0, when, when);
 			end
 		end);
-		local engine, pace, done = engine_of(store), native.row_pace(), 0;
+		local pace, done = native.row_pace(), 0;
 		while done < #keys do
 			local began, last = now(), min(done + pace:size(), #keys);
-			assert(in_one_transaction(engine, function ()
+			assert(batches.run(store, function ()
 				for i = done + 1, last do
 					call(store, "delete", nil, { key = keys[i] });
 				end
@@ -109,7 +109,7 @@ local function new(context, slices)
 	end
 
 	local function prune_old(host, store, users, at, breathe, add, wish, clock)
-		if engine_of(store) then
+		if batches.can(store) then
 			prune_rows(host, store, at, breathe, add, clock);
 			return 0;
 		end

@@ -6,7 +6,7 @@ local stanzas, stores = chunks.stanza, chunks.driver;
 
 local error, ipairs, pcall, tonumber = error, ipairs, pcall, tonumber;
 local huge, max, min = math.huge, math.max, math.min;
-local cause_of, engine_of = stores.cause_of, stores.engine_of;
+local cause_of, can_batch = stores.cause_of, chunks.batch.can;
 local detail = stanzas.detail;
 
 -- The pruning of all hosts.
@@ -60,9 +60,9 @@ local function new(context)
 	end
 
 	local function drop(host, store, partition, breathe)
-		local engine = engine_of(store);
+		local counts_itself = can_batch(store);
 		local count, first, last;
-		if engine then
+		if counts_itself then
 			-- The driver counts what it removes. The first and last rows may be damaged.
 			local _;
 			_, first = pcall(edge, store, partition, false);

@@ -2,13 +2,12 @@
 -- each address.
 
 local native, chunks = ...;
-local stores = chunks.driver;
+local batches = chunks.batch;
 
 -- Which parts of an entry hold an address: sets of names.
 local personal = native.personal;
 
 local ipairs, pairs, type = ipairs, pairs, type;
-local engine_of = stores.engine_of;
 
 -- Replaces each address in an entry by the result of cut(text), and each text with addresses in it by that of cut_text(text).
 local function narrow(stanza, cut, cut_text)
@@ -67,7 +66,7 @@ local function new(context, slices)
 					batch = {};
 				end
 			end
-			local paged = engine_of(store) ~= nil;
+			local paged = batches.can(store);
 			local count, damaged = each(store, partition, breathe, function (_, stanza, when, with)
 				first, last = first or when, when;
 				narrow(stanza, leave, leave_text);

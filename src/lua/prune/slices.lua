@@ -1,7 +1,7 @@
 -- Splits long work on a store into short slices, with pauses between them in which the server continues.
 
 local native, chunks = ...;
-local driver, sql = chunks.driver, chunks.sql;
+local batches, driver = chunks.batch, chunks.driver;
 
 -- The numbers are defined in the core (src/archive/slices.rs).
 local limits = native.slices;
@@ -10,7 +10,7 @@ local STOPPED = "the module is being unloaded";
 
 local error, ipairs, pcall = error, ipairs, pcall;
 local max = math.max;
-local cause_of, engine_of, in_one_transaction, is_embedded = driver.cause_of, driver.engine_of, sql.in_one_transaction, driver.is_embedded;
+local cause_of, is_embedded = driver.cause_of, driver.is_embedded;
 
 -- new(context) -> slices
 --   context = {
@@ -74,7 +74,7 @@ local function new(context)
 	-- Calls visit(key, stanza, when, with) for each entry of an archive user, oldest first, until it returns false, and
 	-- page_done() before each pause. Returns the number of entries, and the number of rows that can't be read.
 	local function each(store, user, breathe, visit, page_done)
-		local paged = engine_of(store) ~= nil;
+		local paged = batches.can(store);
 		local pace, after, count, damaged = native.row_pace(), nil, 0, 0;
 		while true do
 			local page, began = pace:size(), now();
@@ -113,18 +113,17 @@ local function new(context)
 
 	-- Appends rows { stanza, when, with } to an archive user: in one transaction if the store has transactions.
 	local function append_all(store, user, rows)
-		local engine = engine_of(store);
 		local function append()
 			for _, row in ipairs(rows) do
 				call(store, "append", user, nil, row[1], row[2], row[3]);
 			end
 		end
-		if engine and #rows > 1 then
+		if batches.can(store) and #rows > 1 then
 			local attempt = 0;
 			while true do
-				local ok, done, err = pcall(in_one_transaction, engine, append);
+				local ok, done, err = pcall(batches.run, store, append);
 				if ok and done then break; end
-				sql.undo(engine);
+				batches.undo(store);
 				attempt = attempt + 1;
 				wait_or_raise(attempt, ok and err or done);
 			end

@@ -60,9 +60,14 @@ local function seeks_by_time(store)
 	return type(store.trim) == "function" and type(store.caps) == "table" and store.caps.quota ~= nil;
 end
 
+-- is_native(store) -> whether it is one of the driver "audit" (database.lua).
+local function is_native(store)
+	return type(store.batch) == "function" and type(store.database) == "userdata";
+end
+
 -- seeks(store) -> whether the driver is known to find the beginning of a page without reading what comes before it.
 local function seeks(store)
-	return seeks_by_time(store) or engine_of(store) ~= nil;
+	return seeks_by_time(store) or engine_of(store) ~= nil or is_native(store);
 end
 
 -- is_embedded(store) -> whether it is one of the embedded driver, which keeps each archive user in a file. To remove an entry
@@ -101,5 +106,6 @@ return {
 	seeks_by_time = seeks_by_time;
 	engine_of = engine_of;
 	is_embedded = is_embedded;
+	is_native = is_native;
 	local_of = local_of;
 };

@@ -1,5 +1,7 @@
 //! The archive stores: how long one is waited for, and the files of the embedded driver.
 
+#[cfg(feature = "storage")]
+pub(crate) mod database;
 pub(crate) mod embedded;
 pub(crate) mod patience;
 

@@ -2,7 +2,7 @@
 
 local _, chunks = ...;
 local bounds, driver, sql = chunks.bounds, chunks.driver, chunks.sql;
-local engine_of, local_of, seeks_by_time = driver.engine_of, driver.local_of, driver.seeks_by_time;
+local engine_of, is_native, local_of, seeks_by_time = driver.engine_of, driver.is_native, driver.local_of, driver.seeks_by_time;
 
 local collectgarbage, error, pcall = collectgarbage, error, pcall;
 local tostring, type = tostring, type;
@@ -87,7 +87,7 @@ local function read_page(store, page)
 			query["end"] = near + 1;
 		end
 	end
-	local ok, rows, err = pcall(store.find, store, page.partition, query);
+	local ok, rows, err = pcall(is_native(store) and store.find_xml or store.find, store, page.partition, query);
 	if ok and not rows and (err == nil or err == "item-not-found") then
 		return { gone = page.behind ~= nil }, 0;
 	elseif not ok or not rows then

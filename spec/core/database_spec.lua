@@ -1,0 +1,120 @@
+-- The archive driver "audit": src/lua/store/database.lua, without Prosody's storage manager. spec/mod_storage_audit_spec.lua has the
+-- whole of Prosody's API.
+
+local core = require "audit_core";
+local json = require "util.json";
+local process = require "support.process";
+local st = require "util.stanza";
+
+local made = 0;
+
+local function environment(path, host)
+	return {
+		host = host or "example.test"; path = path; is_server = false; patience = 0.05; shared = {};
+		now = function () return 1764072000.25; end;
+		new_key = function () made = made + 1; return "key-"..made; end;
+		stanza_mt = st.stanza_mt; to_json = json.encode; from_json = json.decode;
+	};
+end
+
+local function sql(path, text)
+	local status, out, err = process.capture { "sqlite3", path, text };
+	assert(status == 0, err);
+	return (out:gsub("\n$", ""));
+end
+
+describe("the native store", function ()
+	local path, driver, archive;
+
+	before_each(function ()
+		path = process.new_folder("store").."/audit.sqlite3";
+		driver = assert(core.storage(environment(path)));
+		archive = driver:open("audit", "archive");
+	end);
+
+	it("takes the key and the time that it is given, or its own", function ()
+		assert.equal("own", archive:append("a", "own", st.stanza("x"), 5.5, "w"));
+		local key = archive:append("a", nil, st.stanza("x"));
+		assert.equal("key-"..made, key);
+		assert.same({ 5.5, "w" }, { select(2, archive:get("a", "own")) });
+		assert.same({ 1764072000.25, "" }, { select(2, archive:get("a", key)) });
+		archive:set("a", "own", nil, 7);
+		assert.equal("integer", math.type((select(2, archive:get("a", "own")))));
+	end);
+
+	it("reads entries as XML without making stanzas of them", function ()
+		archive:append("a", "1", st.stanza("x", { xmlns = "urn:x" }):text("<&>"), 1, "w");
+		archive:append("a", "2", { plain = true }, 2, "w");
+		local rows, total = archive:find_xml("a", { total = true });
+		assert.same({ 2, "1", "<x xmlns='urn:x'>&lt;&amp;&gt;</x>", 1, "w" }, { total, rows() });
+		assert.equal("2", (rows()));
+		assert.is_nil(rows());
+		assert.is_nil(archive:find_xml("a", { limit = 0, total = true })());
+		assert.same({ nil, "item-not-found" }, { archive:find_xml("a", { after = "nothing" }) });
+	end);
+
+	it("raises at an item that it can't read, and goes on behind it", function ()
+		for i = 1, 3 do archive:append("a", tostring(i), st.stanza("x"), i, ""); end
+		sql(path, [[UPDATE item SET value = x'0178' WHERE key = '2']]);
+		local rows = archive:find("a");
+		assert.equal("1", (rows()));
+		assert.has_error(rows, "the item 2 in "..path.." can't be read");
+		assert.equal("3", (rows()));
+		assert.same({ nil, "the item 2 in "..path.." can't be read" }, { archive:get("a", "2") });
+	end);
+
+	it("returns why it can't write while another process does", function ()
+		archive:append("a", nil, st.stanza("x"));
+		local holder = process.start {
+			folder = process.new_folder("holder");
+			command = { "/usr/bin/python3", "-c", [[
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+time.sleep(60)]], path };
+		};
+		local done <close> = setmetatable({}, { __close = function () holder:finish("KILL"); end }); -- luacheck: ignore 211
+		assert.is_truthy(process.wait_until(function () return holder:output():find("locked"); end, 10));
+		assert.same({ nil, "the database is locked by another process" }, { archive:append("a", "new", st.stanza("x")) });
+		assert.same({ false, "the database is locked by another process" }, { archive:batch(function () end) });
+		-- Reading does not wait.
+		assert.equal(1, select(2, archive:find("a", { total = true })));
+		holder:finish("KILL");
+		assert.equal("new", archive:append("a", "new", st.stanza("x")));
+	end);
+
+	it("says what is wrong with its file, and works when that is mended", function ()
+		assert.is_nil(driver:trouble());
+		local other = process.new_folder("store").."/missing/audit.sqlite3";
+		driver = core.storage(environment(other));
+		assert.matches("missing/audit%.sqlite3: No such file or directory", driver:trouble());
+		local key, err = driver:open("audit", "archive"):append("a", nil, st.stanza("x"));
+		assert.is_nil(key);
+		assert.matches("No such file or directory", err);
+		assert.has_error(function () driver:open("audit", "archive"):users(); end);
+		process.run("mkdir "..process.quote(other:match("^(.*)/")));
+		assert.is_nil(driver:trouble());
+		assert.is_string(driver:open("audit", "archive"):append("a", nil, st.stanza("x")));
+	end);
+
+	it("has only archives", function ()
+		for _, kind in ipairs { "keyval", "map", "keyval+" } do
+			assert.same({ nil, "unsupported-store" }, { driver:open("accounts", kind) });
+		end
+	end);
+
+	it("lists the stores of a user, and forgets the user", function ()
+		archive:append("a", nil, st.stanza("x"));
+		driver:open("archive", "archive"):append("a", nil, st.stanza("x"));
+		driver:open("archive", "archive"):append("b", nil, st.stanza("x"));
+		local function stores(user)
+			local list = {};
+			for store in driver:stores(user) do table.insert(list, store); end
+			return table.concat(list, " ");
+		end
+		assert.same({ "archive audit", "archive", "archive audit" }, { stores("a"), stores("b"), stores() });
+		assert.is_true(driver:purge("a"));
+		assert.same({ "", "archive" }, { stores("a"), stores() });
+	end);
+end);

@@ -1,0 +1,258 @@
+-- The archive driver "audit": Prosody's archive store API on the native database.
+--
+-- Expected failures are returned as `nil, message`, as Prosody's drivers do. No yield happens between begin and commit.
+
+local native, chunks = ...;
+
+local error, getmetatable, pcall, setmetatable, tostring, type = error, getmetatable, pcall, setmetatable, tostring, type;
+local decode = chunks.stanza.decode;
+
+local function nothing() end
+
+-- The types of values that JSON has.
+local storable = { table = true; string = true; number = true; boolean = true };
+
+local archive_mt = {};
+archive_mt.__index = archive_mt;
+
+-- encode(self, value) -> kind, bytes | nil, message
+local function encode(self, value)
+	local kinds, environment = native.kinds, self.environment;
+	if getmetatable(value) == environment.stanza_mt then
+		local bytes = native.element(value);
+		if not bytes then
+			return nil, "a stanza that is no XML can't be stored";
+		end
+		return kinds.element, bytes;
+	end
+	if not storable[type(value)] then
+		return nil, "a value of the type "..type(value).." can't be stored";
+	end
+	local ok, json = pcall(environment.to_json, value);
+	if not ok or not json then
+		return nil, "a value that is no JSON can't be stored: "..tostring(json);
+	end
+	return kinds.json, json;
+end
+
+-- decoded(self, kind, bytes) -> value | nil
+local function decoded(self, kind, bytes)
+	local kinds, environment = native.kinds, self.environment;
+	if kind == kinds.element then
+		return decode(environment.stanza_mt);
+	elseif kind == kinds.json then
+		return environment.from_json(bytes);
+	end
+end
+
+-- append(user | nil, key | nil, value, when | nil, with | nil) -> key | nil, message
+function archive_mt:append(user, key, value, when, with)
+	local kind, bytes = encode(self, value);
+	if not kind then
+		return nil, bytes;
+	end
+	local environment = self.environment;
+	return self.database:append(self.host, self.store, user, key, environment.new_key(), when or environment.now(), with or "", kind, bytes);
+end
+
+-- Begins a reading: reading, total | nil if it is not asked for | nil, message
+local function begin(self, user, query)
+	local database, limit = self.database, query and query.limit;
+	local total;
+	if query and query.total then
+		local err;
+		total, err = database:total(self.host, self.store, user, query);
+		if not total then
+			return nil, err;
+		elseif limit == 0 then
+			return nothing, total;
+		end
+	end
+	local reading, err = database:find(self.host, self.store, user, query, limit, query and query.reverse or false);
+	return reading, reading and total or err;
+end
+
+-- find(user | nil, query | nil) -> iterator, total | nil if it is not asked for | nil, message
+--   iterator() -> key, value, when, with
+function archive_mt:find(user, query)
+	local database = self.database;
+	local reading, total = begin(self, user, query);
+	if not reading or reading == nothing then
+		return reading, total;
+	end
+	return function ()
+		local key, when, with, kind, bytes = database:next(reading);
+		if key then
+			local value = decoded(self, kind, bytes);
+			if value == nil then
+				error(("the item %s in %s can't be read"):format(key, self.environment.path), 0);
+			end
+			return key, value, when, with;
+		elseif when then
+			-- An iterator that ended here would hide the rest.
+			error(when, 0);
+		end
+	end, total;
+end
+
+-- find_xml(user | nil, query | nil) -> as find(), but values are XML. No stanza is made.
+function archive_mt:find_xml(user, query)
+	local database, kinds = self.database, native.kinds;
+	local reading, total = begin(self, user, query);
+	if not reading or reading == nothing then
+		return reading, total;
+	end
+	return function ()
+		local key, when, with, kind, text = database:next_xml(reading);
+		if not key then
+			if when then
+				error(when, 0);
+			end
+			return nil;
+		elseif kind ~= kinds.element then
+			text = tostring(decoded(self, kind, text));
+		end
+		return key, text, when, with;
+	end, total;
+end
+
+-- get(user | nil, key) -> value, when, with | nil, "item-not-found"
+function archive_mt:get(user, key)
+	local items, err = self:find(user, { key = key; limit = 1 });
+	if not items then
+		return nil, err;
+	end
+	local ok, found, value, when, with = pcall(items);
+	if not ok then
+		return nil, found;
+	elseif not found then
+		return nil, "item-not-found";
+	end
+	return value, when, with;
+end
+
+-- set(user | nil, key, value | nil, when | nil, with | nil) -> true | nil, message; what is nil stays as it is
+function archive_mt:set(user, key, value, when, with)
+	local kind, bytes;
+	if value ~= nil then
+		kind, bytes = encode(self, value);
+		if not kind then
+			return nil, bytes;
+		end
+	end
+	return self.database:set(self.host, self.store, user, key, when, with, kind, bytes);
+end
+
+-- delete(user | nil | true: all users, query | nil) -> how many items were removed | nil, message
+function archive_mt:delete(user, query)
+	return self.database:delete(self.host, self.store, user, query, query and query.truncate, query and query.reverse or false);
+end
+
+-- summary(user | nil, query | nil) -> { counts =, earliest =, latest = }, each by `with` | nil, message
+function archive_mt:summary(user, query)
+	return self.database:summary(self.host, self.store, user, query);
+end
+
+-- dates(user | nil) -> list of days, such as "2026-11-26" | nil, message
+function archive_mt:dates(user)
+	return self.database:dates(self.host, self.store, user);
+end
+
+local function iterate(list)
+	local i = 0;
+	return function ()
+		i = i + 1;
+		return list[i];
+	end;
+end
+
+-- users() -> iterator over the users that have items; "" stands for the host
+function archive_mt:users()
+	local users, err = self.database:users(self.host, self.store);
+	if not users then
+		error(err, 0);
+	end
+	return iterate(users);
+end
+
+-- batch(work, …) -> what work(…) returns. All that it writes is one write; if it raises, nothing is written and the error is raised
+-- again. True, … | false, error
+function archive_mt:batch(work, ...)
+	local database = self.database;
+	local begun, err = database:begin();
+	if not begun then
+		return false, err;
+	end
+	local function finish(ok, ...)
+		if not ok then
+			database:roll_back();
+			return false, ...;
+		end
+		local committed, failure = database:commit();
+		if not committed then
+			return false, failure;
+		end
+		return true, ...;
+	end
+	return finish(pcall(work, ...));
+end
+
+local driver_mt = {};
+driver_mt.__index = driver_mt;
+
+-- open(store, kind) -> archive | nil, "unsupported-store"
+function driver_mt:open(store, kind)
+	if kind ~= "archive" then
+		return nil, "unsupported-store";
+	end
+	local archive = { environment = self.environment; database = self.database; host = self.host; store = store; caps = self.caps };
+	return setmetatable(archive, archive_mt);
+end
+
+-- purge(user) -> true | nil, message
+function driver_mt:purge(user)
+	return self.database:purge(self.host, user);
+end
+
+-- stores(user | nil) -> iterator over the stores in which the user has items
+function driver_mt:stores(user)
+	local stores = self.database:stores(self.host, type(user) == "string" and user or nil);
+	return stores and iterate(stores) or nothing;
+end
+
+-- trouble() -> why the file can't be used now | nil. It is tried again with each operation.
+function driver_mt:trouble()
+	local stores, err = self.database:stores(self.host);
+	return not stores and err or nil;
+end
+
+-- set_aside() -> the name that a damaged file was given, what is wrong with it | nil. It is told once.
+function driver_mt:set_aside()
+	return self.database:set_aside();
+end
+
+-- new(environment) -> driver | nil, message
+--   environment = {
+--     host         whose archives they are
+--     path         the file, such as "/var/lib/prosody/audit.sqlite3"
+--     is_server    false for another program: it does not sync, and leaves a damaged file alone
+--     patience     seconds for which a write waits for another process that writes
+--     shared       a table that all hosts share; the database is kept there
+--     now, new_key functions
+--     stanza_mt, to_json, from_json     Prosody's
+--   }
+local function new(environment)
+	if not native.database then
+		return nil, "this library was built without the storage driver \"audit\" (the feature \"storage\" of its crate)";
+	end
+	local shared = environment.shared;
+	if not shared.database then
+		shared.database = native.database(environment.path, environment.is_server, environment.patience);
+	end
+	local database = shared.database;
+	local caps = { total = true; truncate = true; full_id_range = true; ids = true; wildcard_delete = true };
+	local driver = { environment = environment; database = database; host = environment.host; caps = caps };
+	return setmetatable(driver, driver_mt);
+end
+
+return { new = new };

@@ -1,0 +1,254 @@
+//! The native archive driver for Lua: a database, readings of it, and values as bytes.
+//!
+//! Expected failures are returned as `nil, message`. `database.lua` makes Prosody's archive store API of it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mlua::prelude::*;
+
+use crate::entry::element;
+use crate::lua::hand_over::parts::Opened;
+use crate::storage::{Archive, Change, Cursor, Database, Keep, NewItem, Opening, Query, StorageError, Value};
+
+/// How a value is stored.
+mod kind {
+    /// A stanza, as the journal keeps the element of an entry.
+    pub(super) const ELEMENT: u8 = 1;
+    /// A value as JSON.
+    pub(super) const JSON: u8 = 2;
+}
+
+/// All of them with their names.
+pub(crate) const KINDS: [(&str, u8); 2] = [("element", kind::ELEMENT), ("json", kind::JSON)];
+
+/// A database with what reads the elements in it.
+struct Driver {
+    database: Database,
+    opened: Opened,
+}
+
+/// A reading.
+struct Reading(Cursor);
+
+impl LuaUserData for Reading {}
+
+/// A text that a driver is given. Prosody's names are UTF-8.
+struct Utf8(String);
+
+impl FromLua for Utf8 {
+    fn from_lua(value: LuaValue, lua: &Lua) -> LuaResult<Self> {
+        let text = LuaString::from_lua(value, lua)?;
+        let text = text.to_str().map_err(|_| LuaError::runtime("a key, a user or a name is no UTF-8 text"))?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Host, store and user of an archive; the user is `nil` for what belongs to the host.
+type Where = (Utf8, Utf8, Option<Utf8>);
+
+fn archive(place: &Where) -> Archive<'_> {
+    let (host, store, user) = place;
+    Archive { host: &host.0, store: &store.0, user: user.as_ref().map_or("", |user| &user.0) }
+}
+
+fn query_of(table: Option<&LuaTable>) -> LuaResult<Query> {
+    let Some(table) = table else { return Ok(Query::default()) };
+    let text = |name: &str| table.get::<Option<Utf8>>(name).map(|text| text.map(|text| text.0));
+    let ids = table.get::<Option<Vec<Utf8>>>("ids")?;
+    Ok(Query {
+        key: text("key")?,
+        ids: ids.map(|ids| ids.into_iter().map(|id| id.0).collect()),
+        with: text("with")?,
+        start: table.get("start")?,
+        end: table.get("end")?,
+        after: text("after")?,
+        before: text("before")?,
+    })
+}
+
+/// A time as Lua has it: whole seconds are an integer, as other drivers return them.
+fn time(seconds: f64) -> LuaValue {
+    /// Up to here every integer is a float too.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if seconds.fract() == 0.0 && seconds.abs() < EXACT {
+        #[allow(clippy::cast_possible_truncation)] // It is whole, and small enough.
+        LuaValue::Integer(seconds as i64)
+    } else {
+        LuaValue::Number(seconds)
+    }
+}
+
+/// A result as Lua's convention has it.
+type Returned<T> = (Option<T>, Option<String>);
+
+fn returned<T>(result: Result<T, StorageError>) -> Returned<T> {
+    match result {
+        Ok(value) => (Some(value), None),
+        Err(error) => (None, Some(error.to_string())),
+    }
+}
+
+impl LuaUserData for Driver {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // append(host, store, user, key | nil, new key, when, with, kind, bytes) -> key
+        type Append = (Utf8, Utf8, Option<Utf8>, Option<Utf8>, Utf8, f64, Utf8, u8, LuaString);
+        methods.add_method_mut("append", |_, this, (host, store, user, key, new_key, when, with, kind, bytes): Append| {
+            let place = (host, store, user);
+            let bytes = bytes.as_bytes();
+            let value = Value { kind, bytes: &bytes };
+            let item = NewItem { key: key.as_ref().map(|key| key.0.as_str()), value, when, with: &with.0 };
+            Ok(returned(this.database.append(&archive(&place), &item, &new_key.0)))
+        });
+        // set(host, store, user, key, when | nil, with | nil, kind | nil, bytes | nil) -> true
+        type Set = (Utf8, Utf8, Option<Utf8>, Utf8, Option<f64>, Option<Utf8>, Option<u8>, Option<LuaString>);
+        methods.add_method_mut("set", |_, this, (host, store, user, key, when, with, kind, bytes): Set| {
+            let place = (host, store, user);
+            let bytes = bytes.as_ref().map(LuaString::as_bytes);
+            let value = kind.zip(bytes.as_deref()).map(|(kind, bytes)| Value { kind, bytes });
+            let change = Change { value, when, with: with.as_ref().map(|with| with.0.as_str()) };
+            Ok(returned(this.database.set(&archive(&place), &key.0, &change).map(|()| true)))
+        });
+        // find(host, store, user, query | nil, limit | nil, in reverse) -> reading
+        type Find = (Utf8, Utf8, Option<Utf8>, Option<LuaTable>, Option<u64>, bool);
+        methods.add_method_mut("find", |_, this, (host, store, user, query, limit, reverse): Find| {
+            let place = (host, store, user);
+            let query = query_of(query.as_ref())?;
+            Ok(returned(this.database.find(&archive(&place), &query, limit, reverse).map(Reading)))
+        });
+        // next(reading) -> key, when, with, kind, bytes | nil: the end | nil, message. An element is opened in place of the bytes.
+        methods.add_method_mut("next", |lua, this, mut reading: LuaUserDataRefMut<Reading>| {
+            let item = match this.database.next(&mut reading.0) {
+                Ok(Some(item)) => item,
+                Ok(None) => return ().into_lua_multi(lua),
+                Err(error) => return (LuaNil, error.to_string()).into_lua_multi(lua),
+            };
+            let bytes = if item.kind == kind::ELEMENT {
+                this.opened.open_element(&item.value);
+                None
+            } else {
+                Some(lua.create_string(&item.value)?)
+            };
+            (item.key, time(item.when), item.with, item.kind, bytes).into_lua_multi(lua)
+        });
+        // next_xml(reading) -> key, when, with, kind, XML or bytes | nil: the end | nil, message
+        methods.add_method_mut("next_xml", |lua, this, mut reading: LuaUserDataRefMut<Reading>| {
+            let item = match this.database.next(&mut reading.0) {
+                Ok(Some(item)) => item,
+                Ok(None) => return ().into_lua_multi(lua),
+                Err(error) => return (LuaNil, error.to_string()).into_lua_multi(lua),
+            };
+            let text = match element::to_xml(&item.value).filter(|_| item.kind == kind::ELEMENT) {
+                Some(xml) => lua.create_string(xml)?,
+                None => lua.create_string(&item.value)?,
+            };
+            (item.key, time(item.when), item.with, item.kind, text).into_lua_multi(lua)
+        });
+        methods.add_method_mut("total", |_, this, (host, store, user, query): (Utf8, Utf8, Option<Utf8>, Option<LuaTable>)| {
+            let place = (host, store, user);
+            Ok(returned(this.database.total(&archive(&place), &query_of(query.as_ref())?)))
+        });
+        // summary(host, store, user, query | nil) -> { counts =, earliest =, latest = }, each by the connection
+        methods.add_method_mut("summary", |lua, this, (host, store, user, query): (Utf8, Utf8, Option<Utf8>, Option<LuaTable>)| {
+            let place = (host, store, user);
+            let found = match this.database.summary(&archive(&place), &query_of(query.as_ref())?) {
+                Ok(found) => found,
+                Err(error) => return Ok((None, Some(error.to_string()))),
+            };
+            let (counts, earliest, latest) = (lua.create_table()?, lua.create_table()?, lua.create_table()?);
+            for summary in found {
+                counts.set(summary.with.as_str(), summary.count)?;
+                earliest.set(summary.with.as_str(), time(summary.earliest))?;
+                latest.set(summary.with, time(summary.latest))?;
+            }
+            let tables = lua.create_table_from([("counts", counts), ("earliest", earliest), ("latest", latest)])?;
+            Ok((Some(tables), None))
+        });
+        methods.add_method_mut("dates", |_, this, place: Where| Ok(returned(this.database.dates(&archive(&place)))));
+        // delete(host, store, user | true: all of them, query | nil, how many to keep | nil, keeps the oldest) -> number
+        type Delete = (Utf8, Utf8, LuaValue, Option<LuaTable>, Option<u64>, bool);
+        methods.add_method_mut("delete", |lua, this, (host, store, user, query, count, oldest): Delete| {
+            let query = query_of(query.as_ref())?;
+            let keep = count.map(|count| Keep { count, oldest });
+            if user == LuaValue::Boolean(true) {
+                return Ok(returned(this.database.delete_of_all(&host.0, &store.0, &query, keep)));
+            }
+            let place = (host, store, Option::from_lua(user, lua)?);
+            Ok(returned(this.database.delete(&archive(&place), &query, keep)))
+        });
+        // users(host, store), stores(host, user | nil) -> list
+        methods.add_method_mut("users", |_, this, (host, store): (Utf8, Utf8)| Ok(returned(this.database.users(&host.0, &store.0))));
+        methods.add_method_mut("stores", |_, this, (host, user): (Utf8, Option<Utf8>)| {
+            Ok(returned(this.database.stores(&host.0, user.as_ref().map(|user| user.0.as_str()))))
+        });
+        methods.add_method_mut("purge", |_, this, (host, user): (Utf8, Utf8)| {
+            Ok(returned(this.database.purge(&host.0, &user.0).map(|()| true)))
+        });
+        // begin(), commit() -> true; roll_back(). What is written between them is one write.
+        methods.add_method_mut("begin", |_, this, ()| Ok(returned(this.database.begin().map(|()| true))));
+        methods.add_method_mut("commit", |_, this, ()| Ok(returned(this.database.commit().map(|()| true))));
+        methods.add_method_mut("roll_back", |_, this, ()| {
+            this.database.roll_back();
+            Ok(())
+        });
+        // set_patience(seconds): how long a write waits for another process
+        methods.add_method_mut("set_patience", |_, this, seconds: f64| {
+            let patience = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+            Ok(returned(this.database.set_patience(patience).map(|()| true)))
+        });
+        // set_aside() -> the name that a damaged file has now, what is wrong with it | nil. It is told once.
+        methods.add_method_mut("set_aside", |_, this, ()| {
+            Ok(this.database.take_set_aside().map(|file| (file.path.display().to_string(), file.reason)).unzip())
+        });
+    }
+}
+
+/// Adds `database(path, is the server, seconds) -> driver`, `element(stanza) -> bytes | nil: it can't be one`, and `kinds`.
+pub(crate) fn add(lua: &Lua, native: &LuaTable, opened: &Opened) -> LuaResult<()> {
+    let opened = opened.clone();
+    let database = lua.create_function(move |_, (path, is_server, seconds): (LuaString, bool, f64)| {
+        let path = PathBuf::from(crate::lua::value::path(&path.as_bytes()));
+        let opening = if is_server { Opening::Server } else { Opening::Other };
+        let patience = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        Ok(Driver { database: Database::new(&path, opening, patience), opened: opened.clone() })
+    })?;
+    native.set("database", database)?;
+    native.set("kinds", lua.create_table_from(KINDS)?)?;
+    let element = lua.create_function(|lua, stanza: LuaTable| {
+        let mut bytes = Vec::new();
+        let is_whole = write_element(&stanza, &mut bytes, 0)?;
+        is_whole.then(|| lua.create_string(&bytes)).transpose()
+    })?;
+    native.set("element", element)
+}
+
+/// How deep a stanza may be. Prosody's parser stops far earlier.
+const DEPTH: u32 = 200;
+
+/// Writes a stanza. Returns `false` if that is not possible.
+fn write_element(stanza: &LuaTable, bytes: &mut Vec<u8>, depth: u32) -> LuaResult<bool> {
+    let name: LuaString = stanza.raw_get("name")?;
+    if depth > DEPTH || !element::open(bytes, &name.as_bytes()) {
+        return Ok(false);
+    }
+    let attributes: LuaTable = stanza.raw_get("attr")?;
+    for pair in attributes.pairs::<LuaValue, LuaValue>() {
+        let (name, value) = pair?;
+        let (Some(name), Some(value)) = (name.as_string(), value.as_string()) else { return Ok(false) };
+        if !element::attribute(bytes, &name.as_bytes(), &value.as_bytes()) {
+            return Ok(false);
+        }
+    }
+    for child in stanza.sequence_values::<LuaValue>() {
+        let is_written = match child? {
+            LuaValue::String(text) => element::text(bytes, &text.as_bytes()),
+            LuaValue::Table(child) => write_element(&child, bytes, depth.saturating_add(1))?,
+            _ => false,
+        };
+        if !is_written {
+            return Ok(false);
+        }
+    }
+    element::close(bytes);
+    Ok(true)
+}
