@@ -86,7 +86,7 @@ impl HostState {
     /// The index of the budget with this name. It is created if there is none.
     pub(super) fn budget(&mut self, name: &str, size: Size) -> Option<usize> {
         if let Some(index) = self.budgets.iter().position(|named| named.name == name) {
-            if let Some(named) = self.budgets.get_mut(index).filter(|named| named.budget.size() != size) {
+            if let Some(named) = self.budgets.get_mut(index) {
                 named.budget.resize(size);
             }
             return Some(index);
@@ -104,5 +104,29 @@ impl HostState {
 impl NamedBudget {
     pub(super) fn save(&mut self, now: f64) -> SavedBudget {
         SavedBudget { name: self.name.clone(), tokens: self.budget.tokens(now) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_follows_the_limit_of_its_class() {
+        let mut host = HostState::new("example.com", 0.0);
+        let index = host.budget("users all", Size::of_class(4000.0, Some(1000))).unwrap();
+        host.budgets[index].budget.take(150);
+        assert_eq!(host.budget("users all", Size::of_class(4000.0, Some(2000))), Some(index));
+        assert_eq!(host.budgets[index].budget.tokens(0.0), 250.0, "400, of which 150 are used");
+    }
+
+    #[test]
+    fn the_number_of_budgets_is_bounded() {
+        let mut host = HostState::new("example.com", 0.0);
+        for number in 0..=BUDGETS {
+            host.resume(SavedBudget { name: format!("left {number}"), tokens: 1.0 }, 0.0, 0.0);
+            host.budget(&format!("new {number}"), Size::of_class(4000.0, None));
+        }
+        assert_eq!((host.left.len(), host.budgets.len()), (BUDGETS, BUDGETS));
     }
 }

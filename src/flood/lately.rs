@@ -31,15 +31,13 @@ impl Lately {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates, and the value is a number of seconds.
     fn turn_to(&mut self, now: f64) -> usize {
         let second = now as u64;
-        // If the clock goes back, the last second that it had reached is used.
-        if second > self.second {
-            for passed in self.second.saturating_add(1).max(second.saturating_sub(SECONDS as u64 - 1))..=second {
-                if let Some(count) = self.counts.get_mut((passed % SECONDS as u64) as usize) {
-                    *count = 0;
-                }
+        for passed in (self.second.saturating_add(1)..=second).rev().take(SECONDS) {
+            if let Some(count) = self.counts.get_mut((passed % SECONDS as u64) as usize) {
+                *count = 0;
             }
-            self.second = second;
         }
+        // If the clock goes back, the last second that it had reached is used.
+        self.second = self.second.max(second);
         (self.second % SECONDS as u64) as usize
     }
 }

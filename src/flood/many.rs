@@ -97,10 +97,11 @@ impl Many {
         if self.existing.get_mut(hash).is_some() {
             return;
         }
-        let counted = self.accounts.remove(hash, &mut pool.names).map_or(1, |known| known.count);
+        // This comes first, so that the set has this account too.
         if self.existing.len() >= frequent::KEPT || pool.names == 0 {
             self.filter(pool);
         }
+        let counted = self.accounts.remove(hash, &mut pool.names).map_or(1, |known| known.count);
         self.existing.add(hash, counted, &mut pool.names, || Name::new(name));
     }
 
@@ -235,6 +236,135 @@ impl Many {
     fn give_back_filter(&mut self, pool: &mut Pool) {
         if matches!(self.others, Unnamed::Filter(_)) {
             pool.names = pool.names.saturating_add(FILTER);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use frequent::KEPT;
+
+    fn name(number: u64) -> String {
+        format!("user{number}@example.com")
+    }
+
+    /// Counts two events of each account.
+    fn add(many: &mut Many, numbers: std::ops::Range<u64>, pool: &mut Pool) {
+        for number in numbers {
+            many.add_account(number, name(number).as_bytes(), 2, pool);
+        }
+    }
+
+    fn counted(numbers: std::ops::Range<u64>, pool: &mut Pool) -> Many {
+        let mut many = Many::default();
+        add(&mut many, numbers, pool);
+        many
+    }
+
+    /// Whether the set of all accounts has these.
+    fn has_all(many: &Many, mut numbers: std::ops::Range<u64>) -> bool {
+        let (_, others, names) = many.accounts();
+        let names = names.and_then(|text| Names::read(&text)).unwrap();
+        others && numbers.all(|number| names.may_contain(&name(number)))
+    }
+
+    #[test]
+    fn the_caller_is_asked_for_an_account_when_it_comes_again() {
+        let (mut many, mut pool) = (Many::default(), Pool::FULL);
+        assert_eq!([0, 1, 2].map(|_| many.add_account(7, b"romeo@example.com", 1, &mut pool)), [true, true, false]);
+    }
+
+    #[test]
+    fn a_set_is_begun_when_there_is_no_room_for_more_names() {
+        let kept = KEPT as u64;
+        for (count, takes_set) in [(1, false), (kept, false), (kept + 1, true)] {
+            let mut pool = Pool::FULL;
+            let many = counted(0..count, &mut pool);
+            assert_eq!(matches!(many.others, Unnamed::Filter(_)), takes_set, "{count}");
+            assert_eq!(many.pooled() + pool.names, Pool::FULL.names);
+            assert!(count == 1 || has_all(&many, 0..count));
+            // The same for accounts that exist.
+            let (mut many, mut pool) = (Many::default(), Pool::FULL);
+            for number in 0..count {
+                add(&mut many, number..number + 1, &mut pool);
+                many.exists(number, name(number).as_bytes(), &mut pool);
+            }
+            assert_eq!(matches!(many.others, Unnamed::Filter(_)), takes_set, "{count}");
+            assert_eq!(many.pooled() + pool.names, Pool::FULL.names);
+            assert!(count == 1 || has_all(&many, 0..count), "{count}");
+        }
+    }
+
+    #[test]
+    fn a_set_is_begun_when_two_counts_have_too_many_names_together() {
+        let kept = KEPT as u64;
+        for (first, second, takes_set) in [(1, 1, false), (1, kept - 1, false), (1, kept, true)] {
+            let mut pool = Pool::FULL;
+            let (mut many, other) = (counted(0..first, &mut pool), counted(first..first + second, &mut pool));
+            many.absorb(other, &mut pool);
+            assert_eq!(matches!(many.others, Unnamed::Filter(_)), takes_set, "{first} {second}");
+            assert_eq!(many.pooled() + pool.names, Pool::FULL.names);
+            assert!(!takes_set || has_all(&many, 0..first + second));
+        }
+    }
+
+    #[test]
+    fn a_set_of_one_count_gets_the_names_of_the_other() {
+        for first_has_set in [true, false] {
+            let mut pool = Pool::FULL;
+            let (mut many, mut other) = (counted(0..2, &mut pool), counted(2..4, &mut pool));
+            let with_set = if first_has_set { &mut many } else { &mut other };
+            with_set.add_names(&Names::default(), 1, &mut pool);
+            many.absorb(other, &mut pool);
+            assert!(has_all(&many, 0..4), "{first_has_set}");
+            assert_eq!(many.pooled() + pool.names, Pool::FULL.names);
+        }
+    }
+
+    #[test]
+    fn networks_and_actors_are_named_with_how_often_they_came() {
+        let (mut many, mut pool) = (Many::default(), Pool::FULL);
+        for _ in 0..2 {
+            many.add_actor(1, b"host.example", 2, &mut pool);
+            many.add_network(2, 3, &mut pool, || Net::Stored("203.0.113.0/24".to_owned()));
+        }
+        assert_eq!(many.actors(), [Often { actor: Some("host.example".to_owned()), count: 4, ..Often::default() }]);
+        assert_eq!(many.networks(|_| None), [Often { network: Some("203.0.113.0/24".to_owned()), count: 6, ..Often::default() }]);
+        assert_eq!(many.pooled(), 2);
+    }
+
+    #[test]
+    fn accounts_without_a_name_make_the_set_useless() {
+        let mut pool = Pool::FULL;
+        let mut many = counted(0..1 + KEPT as u64, &mut pool);
+        many.add_unknown(3, &mut pool);
+        assert_eq!((many.accounts().1, many.accounts().2), (true, None));
+        assert_eq!(many.pooled() + pool.names, Pool::FULL.names, "its room was given back");
+        let mut many = Many::default();
+        many.add_unknown(3, &mut pool);
+        assert_eq!(many.accounts(), (vec![], true, None));
+    }
+
+    #[test]
+    fn a_set_needs_its_room_in_the_pool() {
+        for (room, left) in [(FILTER, 0), (FILTER - 1, FILTER - 1)] {
+            let (mut many, mut pool, mut names) = (Many::default(), Pool { names: room, ..Pool::FULL }, Names::default());
+            names.insert("romeo@example.com");
+            many.add_names(&names, 1, &mut pool);
+            assert_eq!((many.accounts().2.is_some(), pool.names), (left == 0, left), "{room}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_shortened_is_in_the_set_as_a_whole() {
+        for (length, is_whole) in [(SAMPLE_LIMIT, true), (SAMPLE_LIMIT + 1, false)] {
+            let long = "x".repeat(length - "@example.com".len()) + "@example.com";
+            let (mut many, mut pool) = (Many::default(), Pool::FULL);
+            many.add_account(1, long.as_bytes(), 2, &mut pool);
+            let (often, others, names) = many.accounts();
+            assert_eq!((often[0].user.as_ref() == Some(&long), others), (is_whole, !is_whole));
+            assert_eq!(names.is_some_and(|names| Names::read(&names).unwrap().may_contain(&long)), !is_whole);
         }
     }
 }
