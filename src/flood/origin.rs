@@ -78,3 +78,49 @@ impl PeerOrigin {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> PeerOrigin {
+        PeerOrigin::Address(text.parse().ok())
+    }
+
+    fn network(text: &str) -> PeerOrigin {
+        PeerOrigin::Network(text.parse().unwrap())
+    }
+
+    fn stored(text: Option<&str>) -> PeerOrigin {
+        PeerOrigin::Stored(text.map(ToOwned::to_owned), None)
+    }
+
+    /// Two origins, whether they are of one network, and what they are together.
+    #[test]
+    fn what_two_origins_are_together() {
+        let various = || PeerOrigin::Various;
+        for (one, other, is_of_network, expected) in [
+            (address("203.0.113.1"), address("203.0.113.1"), true, address("203.0.113.1")),
+            (address("203.0.113.1"), address("203.0.113.2"), true, network("203.0.113.1")),
+            (address("203.0.113.1"), address("198.51.100.7"), false, various()),
+            (address("203.0.113.1"), address("none"), false, various()),
+            (address("none"), address("none"), true, address("none")),
+            (network("203.0.113.1"), address("203.0.113.2"), true, network("203.0.113.1")),
+            (network("203.0.113.1"), network("198.51.100.7"), false, various()),
+            (various(), various(), false, various()),
+            (various(), address("none"), false, various()),
+            (address("none"), various(), false, various()),
+            (stored(Some("203.0.113.0/24")), stored(Some("203.0.113.0/24")), true, stored(Some("203.0.113.0/24"))),
+            (stored(Some("203.0.113.0/24")), stored(Some("198.51.100.0/24")), false, various()),
+            (stored(None), stored(None), true, stored(None)),
+            (stored(None), address("none"), false, various()),
+            (address("none"), stored(None), false, various()),
+        ] {
+            let name = format!("{one:?} and {other:?}");
+            assert_eq!(one.is_of_network(&other), is_of_network, "{name}");
+            let mut both = one;
+            both.join(&other);
+            assert_eq!(format!("{both:?}"), format!("{expected:?}"), "{name}");
+        }
+    }
+}

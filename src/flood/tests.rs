@@ -279,6 +279,13 @@ fn a_repeat_has_the_same_account_and_address_within_the_time() {
 }
 
 #[test]
+fn a_time_of_zero_turns_the_search_for_repeats_off() {
+    let mut log = Log::new(None, Repeats { failure: Some(0.0), success: Some(0.0), keys: 128 });
+    assert!((0..3).all(|_| log.send(SUCCESS, "romeo@example.com", "203.0.113.80") && log.fail("romeo@example.com", "203.0.113.80")));
+    assert_eq!(log.control.keys(), 0);
+}
+
+#[test]
 fn a_forgotten_repeat_is_recorded_again() {
     let mut log = Log::new(None, Repeats { success: Some(600.0), keys: 2, ..Repeats::default() });
     let stored: String = ["a", "b", "a", "b", "c", "a"].into_iter().filter(|user| log.send(SUCCESS, user, "203.0.113.80")).collect();

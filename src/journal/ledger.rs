@@ -419,6 +419,18 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_in_its_place_stays_and_is_reported() {
+        let path = scratch("folder");
+        std::fs::create_dir(&path).unwrap();
+        let mut ledger = at(&path);
+        assert_eq!(ledger.open().unwrap(), (None, None));
+        ledger.mark(MARK);
+        assert!(ledger.trouble().unwrap().contains("not a file") && !ledger.is_written(), "{:?}", ledger.trouble());
+        assert!(path.is_dir() && ledger.take_aside().is_none());
+        std::fs::remove_dir(path).unwrap();
+    }
+
+    #[test]
     fn the_largest_losses_fit() {
         let path = scratch("room");
         let mut ledger = at(&path);
