@@ -132,3 +132,21 @@ pub(super) fn shortened(mut text: String) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_has_only_the_fields_that_say_something() {
+        let expected = r#"{"type":"","source":"","count":0,"first":0.0,"last":0.0,"accounts":0,"networks":0,"at_least":false,"distinct_at_least":false}"#;
+        assert_eq!(serde_json::to_string(&FloodSummary::default()).unwrap(), expected);
+    }
+
+    #[test]
+    fn only_a_text_over_the_limit_is_shortened() {
+        let longest = "x".repeat(SAMPLE_LIMIT);
+        assert_eq!(shortened(longest.clone()), longest);
+        assert_eq!(shortened(longest + "x"), "x".repeat(SAMPLE_LIMIT - '…'.len_utf8()) + "…");
+    }
+}

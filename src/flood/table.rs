@@ -196,3 +196,50 @@ impl WindowTables {
         self.failures.counts().chain(self.actors.counts())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(level: Level, ends: f64) -> Window {
+        Window::new(0, level, 0.0, ends, 0)
+    }
+
+    #[test]
+    fn a_window_is_open_until_it_ends() {
+        assert_eq!([59.9, 60.0].map(|now| window(Level::Account, 60.0).is_open(now)), [true, false]);
+    }
+
+    #[test]
+    fn each_window_of_an_actor_is_twice_as_long_up_to_a_limit() {
+        let mut window = Window::new(0, Level::Account, 100.0, 60.0, 0);
+        for length in [120.0, 240.0, 480.0, 480.0] {
+            window = window.next(window.ends);
+            assert_eq!(window.ends - window.started, length);
+        }
+    }
+
+    #[test]
+    fn a_full_table_is_searched_once_a_second_for_windows_that_have_ended() {
+        let mut table = WindowTable::new(8);
+        (0..7).for_each(|key| table.insert(key, window(Level::Account, 10.5)));
+        assert!(table.has_room(3, Level::Account, 10.0), "it is there already");
+        for (now, expected) in [(10.0, false), (10.9, false), (11.0, true)] {
+            assert_eq!(table.has_room(7, Level::Account, now), expected, "{now}");
+        }
+        assert_eq!(table.len(), 0);
+    }
+
+    #[test]
+    fn networks_are_counted_once() {
+        let mut table = WindowTable::new(16);
+        for (key, level, networks) in [(1, Level::Network, 1), (1, Level::Network, 1), (2, Level::Account, 1), (3, Level::Network, 2)] {
+            table.insert(key, window(level, 60.0));
+            assert_eq!(table.networks, networks);
+        }
+        for (key, networks) in [(2, 2), (1, 1), (1, 1)] {
+            table.remove(key);
+            assert_eq!(table.networks, networks);
+        }
+    }
+}

@@ -299,6 +299,27 @@ fn a_forgotten_repeat_is_recorded_again() {
 }
 
 #[test]
+fn if_there_is_no_room_for_a_repeat_the_oldest_are_forgotten() {
+    let mut log = Log::new(None, Repeats { success: Some(600.0), keys: 2 * KEYS, ..Repeats::default() });
+    assert!((0..KEYS).all(|n| log.send(SUCCESS, &format!("user{n}"), "203.0.113.80")));
+    assert!(!log.send(SUCCESS, &format!("user{}", KEYS - 1), "203.0.113.80"));
+    assert!(log.send(SUCCESS, "user0", "203.0.113.80"));
+    assert!(log.control.keys() <= KEYS);
+}
+
+#[test]
+fn the_counts_of_forgotten_repeats_are_bounded() {
+    let mut log = Log::new(None, Repeats { success: Some(600.0), keys: 1, ..Repeats::default() });
+    for n in 0..CLOSED + 10 {
+        assert!(log.send(SUCCESS, &format!("user{n}"), "203.0.113.80"));
+        assert!(!log.send(SUCCESS, &format!("user{n}"), "203.0.113.80"));
+    }
+    assert_eq!(log.control.hosts[0].closed.len(), CLOSED);
+    log.tick(true);
+    assert_eq!(log.counted(), CLOSED as u64 + 10);
+}
+
+#[test]
 fn repeats_and_floods_are_both_counted() {
     let mut log = Log::new(Some(Burst::default()), Repeats { failure: Some(600.0), ..Repeats::default() });
     // Each address comes once: no repeats, but one network.

@@ -593,6 +593,33 @@ fn before_its_first_entry_a_process_can_restore_those_of_an_earlier_segment() {
 }
 
 #[test]
+fn only_the_segment_that_is_gone_is_written_again() {
+    let folder = Folder::new();
+    let mut journal = folder.open(Limits { segment: 300, recent: 10_000, ..Limits::default() });
+    append(&mut journal, 0..30);
+    let paths = folder.segments();
+    std::fs::remove_file(&paths[0]).unwrap();
+    let ids = || paths[1..].iter().map(|path| Disk.stamp(path).unwrap().file()).collect::<Vec<_>>();
+    let before = ids();
+    assert!(journal.look(NOON).is_empty());
+    assert_eq!((ids(), journal.in_memory(), journal.trouble()), (before, 0, None));
+    assert_eq!(contents(&mut journal), (0..30).map(entry).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_look_while_the_folder_has_another_name_makes_no_other() {
+    let folder = Folder::new();
+    let mut journal = folder.open(Limits::default());
+    append(&mut journal, 0..3);
+    folder.while_away(|| {
+        assert!(journal.look(NOON).is_empty());
+        assert!(!folder.base().parent().unwrap().exists());
+    });
+    append(&mut journal, 3..4);
+    assert_eq!((contents(&mut journal).len(), folder.segments().len()), (4, 1));
+}
+
+#[test]
 fn an_entry_that_is_none_is_counted_and_no_longer_waits() {
     let folder = Folder::new();
     let mut journal = folder.open(Limits::default());
