@@ -138,4 +138,15 @@ mod tests {
         assert_eq!(Checkpoint::read(&Disk, &path).unwrap(), Some(second));
         fs::remove_dir_all(folder).unwrap();
     }
+
+    #[test]
+    fn a_file_that_is_too_long_gets_another_name() {
+        let folder = std::env::temp_dir().join(format!("audit-long-checkpoint-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("audit.flood");
+        fs::File::create(&path).unwrap().set_len(LIMIT as u64 + 1).unwrap();
+        assert!(matches!(Checkpoint::read(&Disk, &path), Err(CheckpointError::Damaged { .. })));
+        assert_eq!(Checkpoint::read(&Disk, &path).unwrap(), None);
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

@@ -200,6 +200,9 @@ impl WindowTables {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flood::event::Event;
+    use crate::flood::facts::Facts;
+    use std::hash::RandomState;
 
     fn window(level: Level, ends: f64) -> Window {
         Window::new(0, level, 0.0, ends, 0)
@@ -241,5 +244,19 @@ mod tests {
             table.remove(key);
             assert_eq!(table.networks, networks);
         }
+    }
+
+    #[test]
+    fn networks_whose_windows_are_closed_make_room() {
+        let (hasher, mut buffer) = (RandomState::new(), Vec::new());
+        let facts = Facts::of(&Event::default(), "example.com", &mut buffer, &hasher);
+        let mut table = WindowTable::new(16);
+        for (key, level) in [(1, Level::Network), (2, Level::Network), (3, Level::Account)] {
+            table.insert(key, Window { count: Some(Box::new(Count::new(0, &facts, 0.0))), ..window(level, 60.0) });
+        }
+        assert_eq!(table.close(60.0, false, |window| window.level == Level::Account).len(), 1);
+        assert_eq!((table.networks, table.len()), (2, 2));
+        assert_eq!(table.close(60.0, false, |_| true).len(), 2);
+        assert_eq!((table.networks, table.len()), (0, 0));
     }
 }

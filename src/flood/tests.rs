@@ -670,6 +670,21 @@ fn a_server_without_an_address_has_one_key() {
     assert_eq!(log.control.keys(), 3, "an account and its server");
 }
 
+#[test]
+fn a_merge_of_saved_counts_takes_and_gives_back_no_more_than_it_has() {
+    let hasher = RandomState::new();
+    let romeo = "romeo@example.com".to_owned();
+    let one = FloodSummary { user: Some(romeo.clone()), count: 2, accounts: 1, networks: 1, ..FloodSummary::default() };
+    let listed = FloodSummary { often: vec![Often { user: Some(romeo), count: 2, ..Often::default() }], ..one.clone() };
+    for (first, second, has_lists) in [(&one, &one, false), (&one, &listed, true), (&listed, &one, true)] {
+        let mut pool = Pool::FULL;
+        let [mut own, other] = [first, second].map(|saved| Count::restored(saved.clone(), 0, &hasher, 0.0, &mut pool).unwrap());
+        own.absorb(other, &hasher, &mut pool);
+        assert_eq!(own.pooled().names > 0, has_lists);
+        assert_eq!(own.pooled().names + pool.names, Pool::FULL.names);
+    }
+}
+
 /// Lists of names are the largest part of a count.
 #[test]
 fn a_count_of_one_account_and_network_keeps_no_lists() {
