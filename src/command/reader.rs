@@ -7,7 +7,7 @@ const UNSET: u32 = u32::MAX;
 pub const UNKNOWN: &str = "unknown";
 
 /// What the environment says of a user, the most telling first.
-const VARIABLES: &[&str] = &["SUDO_USER", "USER", "LOGNAME"];
+pub(super) const VARIABLES: &[&str] = &["SUDO_USER", "USER", "LOGNAME"];
 
 /// Somebody who reads the log with the command.
 #[derive(Clone, Debug, PartialEq, Eq)]

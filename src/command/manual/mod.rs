@@ -93,6 +93,14 @@ mod tests {
     }
 
     #[test]
+    fn the_page_names_the_environment_that_is_read() {
+        let page = page("1.2.3");
+        for name in crate::command::reader::VARIABLES.iter().chain(&["PWD", "NO_COLOR", "TZ"]) {
+            assert!(page.contains(&format!("\\fB{name}\\fR")), "the manual page lacks {name}");
+        }
+    }
+
+    #[test]
     fn no_line_of_the_page_is_taken_for_a_request_by_accident() {
         for line in page("1.2.3").lines() {
             let request = line.strip_prefix('.').and_then(|rest| rest.split(' ').next());

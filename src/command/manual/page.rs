@@ -54,6 +54,9 @@ pub fn page(version: &str) -> String {
     section(&mut page, "ENVIRONMENT");
     entry(&mut page, "\\fBNO_COLOR\\fR", "No colours if it is set and not empty.");
     entry(&mut page, "\\fBTZ\\fR", "The time zone in which times are shown and read, unless --zone or --utc is given.");
+    entry(&mut page, "\\fBPWD\\fR", "The folder to which the names of --output and --report are relative. sudo does not pass it on.");
+    let users = "Who reads the log, if the process belongs to no login. The log marks such a name as claimed.";
+    entry(&mut page, "\\fBSUDO_USER\\fR, \\fBUSER\\fR, \\fBLOGNAME\\fR", users);
     section(&mut page, "FILES");
     entry(&mut page, "\\fI/etc/prosody/prosody.cfg.lua\\fR", "The configuration of the server, with the options audit_*.");
     entry(
