@@ -72,7 +72,7 @@ server.each_series(describe, pending, function (series)
 		end);
 
 		it("are lines in a terminal, one for each entry, without control characters", function ()
-			local status, text, err = prosody:ctl({ env = { COLUMNS = "200"; NO_COLOR = "1" } }, "mod_audit", host);
+			local status, text, err = prosody:ctl({ env = { COLUMNS = "200"; NO_COLOR = "1" } }, "mod_audit", "--all", host);
 			assert.equal(0, status, err);
 			assert.is_truthy(utf8.len(text));
 			assert.is_true(select(2, text:gsub("\n", "")) >= recorded + 1);
