@@ -359,10 +359,7 @@ if in_server then
 
 	module:hook("server-started", function ()
 		library "exposure".warn(audited_hosts);
-	end);
-
-	-- The log of a host that is not configured any more is not pruned.
-	module:hook("server-started", function ()
+		-- The log of a host that is not configured any more is not pruned.
 		local found = library "reading/leftovers".find();
 		if #found > 0 then
 			module:log("warn", "There are logs of hosts that are not configured: %s. They are not pruned. To prune one: "
