@@ -98,6 +98,32 @@ time.sleep(60)]], path };
 		assert.is_string(driver:open("audit", "archive"):append("a", nil, st.stanza("x")));
 	end);
 
+	it("works on in a process that has become a daemon", function ()
+		local folder = process.new_folder("daemon");
+		process.write(folder.."/daemon.lua", [[
+			package.path, package.cpath = arg[2], arg[3];
+			table.insert(package.searchers, 2, function (name)
+				local short = name:match("^prosody%.(.*)$");
+				return short and function () return require(short); end;
+			end);
+			local core, st = require "audit_core", require "util.stanza";
+			local driver = core.storage {
+				host = "example.test"; path = arg[1]; is_server = true; patience = 1; shared = {};
+				now = os.time; new_key = function () return "key"; end; stanza_mt = st.stanza_mt;
+			};
+			local archive = driver:open("audit", "archive");
+			assert(archive:append("a", "before", st.stanza("x")));
+			assert(require "util.pposix".daemonize());
+			assert(archive:append("a", "after", st.stanza("x")));
+			local threads = io.open("/proc/self/status"):read("a"):match("Threads:%s*(%d+)");
+			io.open(arg[1]..".threads", "w"):write(threads):close();]]);
+		local status, _, err = process.capture { "lua5.4", folder.."/daemon.lua", path, package.path, package.cpath };
+		assert.equal(0, status, err);
+		assert.is_truthy(process.wait_until(function () return process.read(path..".threads") == "2"; end, 10, 0.05));
+		assert.equal("1", (archive:find("a", { key = "after" })()) and "1");
+		assert.equal(2, select(2, archive:find("a", { total = true })));
+	end);
+
 	it("has only archives", function ()
 		for _, kind in ipairs { "keyval", "map", "keyval+" } do
 			assert.same({ nil, "unsupported-store" }, { driver:open("accounts", kind) });
