@@ -477,3 +477,45 @@ it("one data folder, written by Prosody 13.0.1, the newest 13.0.x and 13.0.1 aga
 	prosody:stop();
 	assert(ok, err);
 end);
+
+-- After a loss of power a file may end in the middle of an entry.
+server.each_series(describe, pending, function (series)
+	for name, damage in pairs {
+		["is cut short"] = function (text) return text:sub(1, -20); end;
+		["ends with zeros"] = function (text) return text:sub(1, -20)..("\0"):rep(19); end;
+		["has a damaged entry"] = function (text) return (text:gsub('"thing%-happened"', '"thing\nhappened"', 1)); end;
+	} do
+		it("a file of the embedded driver that "..name.." keeps no entry from being stored", function ()
+			local prosody = server.start { series = series, modules = modules };
+			local ok, err = pcall(function ()
+				audit(prosody, 20, "thing-happened");
+				flush(prosody);
+				local path = prosody:eval([[return require "util.datamanager".getpath("@events."..os.date("!%Y-%m-%d"), ..., "audit", "list")]], host);
+				prosody:stop();
+				local text = damage(process.read(path));
+				process.write(path, text);
+				prosody:start();
+				audit(prosody, 5, "late-thing");
+				flush(prosody);
+				assert.equal(0, state(prosody).waiting);
+				assert.equal(text, process.read(path));
+				local lines = select(2, prosody:log():gsub("A file with stored audit events of "..host.." is damaged, and new ones go to another one: ", ""));
+				assert.equal(1, lines);
+				if series ~= "0.12" then
+					local status, out, problem = prosody:ctl("mod_audit", "--columns=event", "--type=*-thing,thing-*", host);
+					assert.equal(1, status);
+					assert.same({ 5, 19 }, { (select(2, out:gsub("late%-thing", ""))), (select(2, out:gsub("thing%-happened", ""))) });
+					assert.matches("^1 entry is damaged and is not shown: @events%.", problem);
+				end
+				-- Another start goes on behind the new entries.
+				prosody:stop();
+				prosody:start();
+				audit(prosody, 5, "later-thing");
+				flush(prosody);
+				assert.equal(0, state(prosody).waiting);
+			end);
+			prosody:stop();
+			assert(ok, err);
+		end);
+	end
+end);

@@ -115,7 +115,7 @@ local function stored(host, event_type, text)
 end
 
 -- record(host, reading) -> the entry's id | nil, condition. Records who read the log, how, with which filter, and how many entries.
--- reading = { through = "prosodyctl" | "shell" | "adhoc", filter = the flags, entries = number, exported = true if the entries were
+-- reading = { through = "prosodyctl" | "shell" | "adhoc" | "module", filter = the flags, entries = number, exported = true if the entries were
 -- written to a file or in a format for programs, format = | nil, file = | nil, by = name of the reader | nil, by_source = how that
 -- name is known: "login" | "environment" | nil, claimed = true if the name was only told to us, actor = | nil }
 function readings.record(host, reading)

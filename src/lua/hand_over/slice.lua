@@ -9,7 +9,7 @@ local assert, error, pairs, pcall, select = assert, error, pairs, pcall, select;
 local setmetatable, type = setmetatable, type;
 local CLOSED = "the journal was closed while the storage driver was at work";
 
-local cause_of = stores.cause_of;
+local can_not_load, cause_of = stores.can_not_load, stores.cause_of;
 local ascii = native.ascii;
 
 -- in_ascii(stanza_mt, stanza) -> a copy in ASCII. It is used if the driver refuses the entry, because a database may have an encoding
@@ -49,7 +49,7 @@ local function new(context, take)
 				count = count + 1;
 				ids[#ids + 1] = ok and stanza.attr[ID] or nil;
 			end
-		elseif err ~= nil and err ~= "item-not-found" then
+		elseif err ~= nil and err ~= "item-not-found" and not can_not_load(err) then
 			error(err, 0);
 		end
 		queue.journal:looked(ids, count);

@@ -76,6 +76,12 @@ local function is_embedded(store)
 	return store.guards ~= nil or type(local_of(store.append, "datamanager")) == "table";
 end
 
+-- can_not_load(err) -> whether the embedded driver says that it can't load a file. It takes nothing for such a file, and on 0.12 it
+-- returns nothing of it.
+local function can_not_load(err)
+	return err == "Error reading storage";
+end
+
 -- bind(store, now, may_wait) -> the store, with a time limit for all that waits for a database (bounds.lua).
 local function bind(store, now, may_wait)
 	local engine = engine_of(store);
@@ -107,5 +113,6 @@ return {
 	engine_of = engine_of;
 	is_embedded = is_embedded;
 	is_native = is_native;
+	can_not_load = can_not_load;
 	local_of = local_of;
 };

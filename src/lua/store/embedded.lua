@@ -2,9 +2,10 @@
 -- (src/archive/embedded.rs).
 
 local native, chunks = ...;
-local local_of, is_embedded = chunks.driver.local_of, chunks.driver.is_embedded;
+local can_not_load, is_embedded, local_of = chunks.driver.can_not_load, chunks.driver.is_embedded, chunks.driver.local_of;
 
 local error, getmetatable, pcall, setmetatable, type = error, getmetatable, pcall, setmetatable, type;
+local open = io.open;
 
 -- Whether the driver maintains indexes: Prosody 13's does, if Lua has string.packsize.
 local keeps_indexes = type(string.packsize) == "function";
@@ -121,12 +122,39 @@ local function new(context)
 			return true, true;
 		end
 
+		-- Whether a file can be opened, and the driver can't load it: it is damaged, such as by a loss of power. Its entries are kept, and it
+		-- is full for us: new ones go to another file.
+		local function is_damaged(path, err)
+			local file = can_not_load(err) and path and open(path);
+			if not file then
+				return false;
+			end
+			local _, problem = file:read(1);
+			file:close();
+			if problem then
+				return false; -- a folder, or a broken disk
+			end
+			tell_once(host..path, "error", "A file with stored audit events of "..host.." is damaged, and new ones go to another one: "
+				..path:gsub("%%", "%%%%"));
+			return true;
+		end
+
 		-- After a failure the files are checked again.
-		local function appended(user, key, ...)
+		local function appended(user, path, key, err)
 			if not key then
 				looked_at[user or false] = nil;
+				if is_damaged(path, err) then
+					return nil, "quota-limit";
+				end
 			end
-			return key, ...;
+			return key, err;
+		end
+
+		local function found(path, rows, err)
+			if not rows and can_not_load(err) and not is_damaged(path, err) then
+				return nil, "a file can't be read: "..(path or "of an unknown name");
+			end
+			return rows, err;
 		end
 
 		local function done(user, path, ...)
@@ -143,7 +171,7 @@ local function new(context)
 				return nil, looked;
 			end
 			-- Files that were missing are created by the first append.
-			return done(user, looked and path, appended(user, store:append(user, ...)));
+			return done(user, looked and path, appended(user, path, store:append(user, ...)));
 		end
 
 		function guarded.find(_, user, query)
@@ -161,7 +189,7 @@ local function new(context)
 			if has_index then
 				return done(user, path, find_watched(datamanager, store, user, query));
 			end
-			return done(user, path, store:find(user, query));
+			return done(user, path, found(path, store:find(user, query)));
 		end
 
 		function guarded.delete(_, user, ...)

@@ -8,11 +8,13 @@ local collectgarbage, error, pcall = collectgarbage, error, pcall;
 local tostring, type = tostring, type;
 local find = string.find;
 
--- newest(store, partition, most) -> time of the newest entry | nil: there is none, number of entries up to `most`
+-- newest(store, partition, most) -> time of the newest entry | nil: there is none, number of entries up to `most`. A damaged file of
+-- the embedded driver counts as full, as nothing can be appended to it.
 local function newest(store, partition, most)
 	local rows, err = store:find(partition, { reverse = true; limit = most });
 	if not rows then
 		if err == nil or err == "item-not-found" then return nil, 0; end
+		if driver.can_not_load(err) then return nil, most; end
 		error(err, 0);
 	end
 	local time, count = nil, 0;
