@@ -342,17 +342,8 @@ end
 
 -- Readers --
 
-local new_log = library "reading/query";
-
 -- log(host) -> the log of a host, for other modules to read | nil, "item-not-found". docs/module-api.md describes it.
-function log(host)
-	if type(host) ~= "string" or host == "*" then
-		error("log() takes the name of a host, not "..tostring(host), 2);
-	elseif not audited_hosts[host] then
-		return nil, "item-not-found";
-	end
-	return new_log(host);
-end
+log = library "reading/query" (audited_hosts);
 
 if in_server then
 	library "reading/shell";

@@ -237,7 +237,15 @@ function log_methods:query(query, callback)
 	return result;
 end
 
--- new_log(host) -> the log of a host
-return function (host)
-	return setmetatable({ host = host }, log_mt);
+-- hosts: a table with the hosts that have a log as keys
+return function (hosts)
+	-- log(host) -> the log of a host | nil, "item-not-found"
+	return function (host)
+		if type(host) ~= "string" or host == "*" then
+			error("log() takes the name of a host, not "..tostring(host), 2);
+		elseif not hosts[host] then
+			return nil, "item-not-found";
+		end
+		return setmetatable({ host = host }, log_mt);
+	end
 end
