@@ -39,8 +39,9 @@ server.each_series(describe, pending, function (series)
 			local function told()
 				local before = #prosody:log();
 				prosody:start {};
-				local text = prosody:log():sub(before + 1);
+				prosody:eval("return true"); -- all that is done at the start is done
 				prosody:stop();
+				local text = prosody:log():sub(before + 1);
 				local found = {};
 				for line in text:gmatch("All users of this machine can read the audit log, such as [^\n]*") do table.insert(found, line); end
 				return #found, found[1];
