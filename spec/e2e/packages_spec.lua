@@ -95,10 +95,10 @@ end);
 
 describe("tools/setup cargo", function ()
 	-- Programs that record how they were called, in the place of Debian's.
-	local function setup_cargo(programs, candidates)
+	local function setup_cargo(programs, versions)
 		local bin = process.new_folder("bin");
 		local log = bin.."/log";
-		for name in ("bash sh env dirname mkdir flock id awk cat sort tr tee chmod rm true sed grep"):gmatch("%S+") do
+		for name in ("bash sh env dirname mkdir flock id awk cat sort tr tee chmod rm true sed grep head dpkg"):gmatch("%S+") do
 			process.run(("ln -s \"$(command -v %s)\" %s/"):format(name, process.quote(bin)));
 		end
 		local function program(name, text)
@@ -107,7 +107,11 @@ describe("tools/setup cargo", function ()
 		end
 		program("dpkg-deb", ":");
 		program("dpkg-query", ("printf 'installed\\tdpkg\\t\\n'; test ! -e %s || awk '{ print \"installed\\t\" $1 \"\\t\" }' %s"):format(log, log));
-		program("apt-cache", ("for last; do :; done\ncase \" %s \" in *\" $last \"*) echo \"$last | 1 | x Packages\" ;; esac"):format(candidates));
+		local candidates = {};
+		for name, candidate in pairs(versions) do
+			table.insert(candidates, ("%s) echo '%s | %s | x Packages' ;;"):format(name, name, candidate));
+		end
+		program("apt-cache", "for last; do :; done\ncase $last in "..table.concat(candidates, " ").." esac");
 		program("apt-get", ("case \" $* \" in *\" install \"*) for last; do case $last in -*|install) ;; *) echo \"$last\" >>%s ;; esac; done ;; esac")
 			:format(log));
 		for _, name in ipairs(programs) do program(name, ":"); end
@@ -121,25 +125,32 @@ describe("tools/setup cargo", function ()
 	end
 
 	it("does nothing if there is a cargo", function ()
-		local status, installed = setup_cargo({ "cargo" }, "cargo cargo-web");
+		local status, installed = setup_cargo({ "cargo" }, { cargo = "1.85.1+dfsg1-1+deb13u1" });
 		assert.same({ 0, "" }, { status, installed });
 	end);
 
-	it("installs cargo-web where Debian has that, as on 12", function ()
-		local status, installed, said = setup_cargo({}, "cargo cargo-web");
+	it("installs cargo-web where Debian's cargo is too old, as on 12", function ()
+		local status, installed, said = setup_cargo({}, { cargo = "0.66.0+ds1-1"; ["cargo-web"] = "1.85.0+dfsg3-1~deb12u3" });
 		assert.equal(0, status, said);
 		assert.is_truthy(installed:find("cargo-web", 1, true), installed);
 		assert.is_falsy((installed.." "):find("cargo ", 1, true), installed);
 	end);
 
-	it("installs cargo where Debian has no other, as on 13", function ()
-		local status, installed, said = setup_cargo({}, "cargo");
+	it("installs cargo where Debian's own is enough, as on 13", function ()
+		local status, installed, said = setup_cargo({}, { cargo = "1.85.1+dfsg1-1+deb13u1"; ["cargo-web"] = "1.96.0+dfsg1-1~deb13u1+b1" });
 		assert.equal(0, status, said);
 		assert.is_truthy((" "..installed):find(" cargo ", 1, true), installed);
+		assert.is_falsy(installed:find("cargo-web", 1, true), installed);
+	end);
+
+	it("says so where Debian has none that is new enough", function ()
+		local status, installed, said = setup_cargo({}, { cargo = "0.66.0+ds1-1" });
+		assert.same({ 1, "" }, { status, installed });
+		assert.is_truthy(said:find("has no Rust 1.85", 1, true), said);
 	end);
 
 	it("leaves a rustup alone, and says what to do", function ()
-		local status, installed, said = setup_cargo({ "rustup" }, "cargo cargo-web");
+		local status, installed, said = setup_cargo({ "rustup" }, { ["cargo-web"] = "1.85.0+dfsg3-1~deb12u3" });
 		assert.same({ 1, "" }, { status, installed });
 		assert.is_truthy(said:find("rustup toolchain install", 1, true), said);
 	end);
