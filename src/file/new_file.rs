@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD};
 use thiserror::Error;
 
 use super::ownership::folder_of;
@@ -149,10 +149,17 @@ impl NewFile {
     }
 }
 
-/// A file without a name, on the file system of the target.
+/// A file without a name, on the file system of the target. Only Linux can make one.
+#[cfg(target_os = "linux")]
 fn without_name(target: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::open(folder_of(target), flags, Mode::RUSR | Mode::WUSR)?))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn without_name(_: &Path) -> io::Result<File> {
+    Err(ErrorKind::Unsupported.into())
 }
 
 fn create(path: &Path) -> io::Result<File> {
