@@ -11,6 +11,7 @@ local destination = process.new_folder("install");
 local function make(...)
 	local status, out, err = process.capture({ "make", "-s", "-C", process.root, ... }, { timeout = 600 });
 	assert(status == 0, out..err);
+	return out;
 end
 
 local function installed()
@@ -84,8 +85,10 @@ describe("make install", function ()
 	end);
 
 	it("is undone by make uninstall", function ()
-		make("uninstall", "DESTDIR="..destination);
+		local said = make("uninstall", "DESTDIR="..destination);
 		assert.same({}, installed());
+		assert.is_truthy(said:find("the recorded entries stay in Prosody's data, and your configuration is unchanged", 1, true), said);
+		assert.is_truthy(said:find("remove the lines with audit modules from modules_enabled", 1, true), said);
 	end);
 end);
 
