@@ -109,12 +109,15 @@ demo: cargo ## Start a Prosody in a scratch folder, log in with a real client, a
 test: test-setup ## Run every test; the last line sums them up
 	@CARGO="$(CARGO)" tools/test
 
-test-all: test-setup ## Run every test, the end-to-end specs in full on each release of Prosody
-	@CARGO="$(CARGO)" tools/test --all
+test-all: test-setup ## Run every test in full: on each release of Prosody, on Debian 13, and the packages (hours)
+	@failed=0; rm -f target/debian13/summary target/packages/summary; export CARGO="$(CARGO)"; \
+	tools/test --all || failed=1; \
+	tools/debian13 full || test $$? = 77 || failed=1; \
+	tools/packages || failed=1; \
+	echo; cat target/test/summary target/debian13/summary; sed 's/^/packages: /' target/packages/summary; exit $$failed
 
-test-debian13: ## Run the demo and the specs on Debian 13, in a chroot that debootstrap makes under target/
+test-debian13: cargo ## Build the package with Debian 13's own cargo, and run the demo and the specs, in a chroot that debootstrap makes under target/
 	$(need_cargo)
-	@$(MAKE) --no-print-directory build LUA=5.4
 	@"$(CARGO)" run --quiet --no-default-features --example places -- target
 	@tools/debian13 full
 

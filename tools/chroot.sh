@@ -7,9 +7,11 @@
 
 chroot=$place/root
 log=$place/log
+pristine=$target/chroots/$suite.tar
 
 cannot() {
 	say "skipped: no Debian $release here: $*"
+	echo "Debian $release: skipped: $*" >"$place/summary"
 	exit 77
 }
 
@@ -42,6 +44,14 @@ make_chroot() {
 	[ -n "$from" ] || cannot "no mirror of Debian is among the sources of this machine"
 	as_root unshare --mount true 2>/dev/null || cannot "mount namespaces are not allowed"
 	remove
+	# The same for every chroot of this release.
+	mkdir -p "$target/chroots"
+	if [ -e "$pristine" ] && as_root mkdir "$chroot.new" && as_root tar -C "$chroot.new" --numeric-owner -xpf "$pristine"; then
+		as_root mv "$chroot.new" "$chroot"
+		as_root touch "$chroot/.made"
+		return
+	fi
+	as_root rm -rf --one-file-system "$chroot.new"
 	say "making a Debian $release in ${place#"$root/"} from $from (a minute)"
 	eval "$(apt-config shell http_proxy_of_apt Acquire::http::Proxy)"
 	if ! as_root unshare --mount --propagation private env ${http_proxy_of_apt:+"http_proxy=$http_proxy_of_apt"} \
@@ -51,6 +61,8 @@ make_chroot() {
 	fi
 	proxies | as_root tee "$chroot.new/etc/apt/apt.conf.d/99proxies" >/dev/null
 	as_root mkdir "$chroot.new/audit"
+	as_root rm -f "$pristine"
+	as_root tar -C "$chroot.new" --numeric-owner -cpf "$pristine.new" . && as_root mv "$pristine.new" "$pristine"
 	as_root mv "$chroot.new" "$chroot"
 	as_root touch "$chroot/.made"
 }
