@@ -1,5 +1,5 @@
 -- For LuaRocks: `luarocks make` in a checkout or an unpacked archive. `make dist` makes the rock of a release from this, which
--- `prosodyctl install` takes. Building needs cargo.
+-- `prosodyctl install` takes. Building needs cargo of Rust 1.85 or later.
 rockspec_format = "3.0"
 package = "prosody-audit"
 version = "dev-1"

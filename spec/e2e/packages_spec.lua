@@ -75,6 +75,24 @@ describe("the rockspec", function ()
 	end);
 end);
 
+describe("the version of Rust that is needed", function ()
+	it("is the same everywhere", function ()
+		local wanted = process.read(process.root.."/Cargo.toml"):match('\nrust%-version = "([%d.]+)"');
+		for name, pattern in pairs({
+			["README.md"] = "Rust toolchain %((%d+%.%d+) or later"; ["CONTRIBUTING.md"] = "Rust toolchain %((%d+%.%d+) or later";
+			["docs/installing.md"] = "Rust (%d+%.%d+) or later"; ["prosody-audit-dev-1.rockspec"] = "Rust (%d+%.%d+) or later";
+			["packaging/debian/control"] = "cargo %(>= (%d+%.%d+)%) | cargo%-web %(>= %1%)";
+		}) do
+			local said = {};
+			for number in process.read(process.root.."/"..name):gmatch(pattern) do
+				table.insert(said, number);
+				assert.equal(wanted, number, name);
+			end
+			assert.is_true(#said > 0, name);
+		end
+	end);
+end);
+
 describe("the Debian package", function ()
 	-- Everything that make install puts somewhere has a place in the package, and what postinst says is what there is.
 	it("says in two lines what to add, and names modules that are here", function ()
