@@ -354,7 +354,10 @@ impl Clock {
         }
         if let Some(Base { span, exact, known }) = self.base.take() {
             // The clock may be later because the server was off. If it is earlier, it was wrong before.
-            if exact || span.shift < 0.0 {
+            if exact && span.shift.abs() <= SLACK {
+                // It is the same clock again, so a later jump is about the time before as well.
+                self.known = self.known.min(span.from);
+            } else if exact || span.shift < 0.0 {
                 self.remember(span);
             } else if known > 0.0 {
                 // It has jumped, too, and that part has nothing to do with the time that the server was off.

@@ -373,3 +373,17 @@ fn what_is_written_while_the_clock_is_in_doubt_was_written_last() {
         ["@events.2026-11-26", "@events.2026-11-24.2", "@events.2026-11-24", "@events.2026-11-23"]
     );
 }
+
+#[test]
+fn a_jump_is_about_all_the_time_before_it_even_if_the_clock_was_wrong_for_a_while() {
+    let (mut clock, mut passed) = (settled(), 2.0 * DAY);
+    for (ahead, hours) in [(3.0 * DAY, 1), (0.0, 25), (40.0 * DAY, 25)] {
+        for _ in 0..=hours {
+            passed += 3600.0;
+            clock.look(&reading(NOON - 2.0 * DAY + passed + ahead, passed, "a"), &NONE, TRUST);
+        }
+    }
+    assert!(clock.is_trusted());
+    let shift = clock.timeline(NOON + 43.0 * DAY).shift(&named("@events.2026-11-23"));
+    assert!((shift - 40.0 * DAY).abs() < 60.0, "{shift}");
+}
