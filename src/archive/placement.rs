@@ -133,6 +133,15 @@ impl Placement {
         known(&mut self.classes, class).entries = Some(entries);
     }
 
+    /// Notes that addresses are removed from a partition: a copy takes its place. The clock may be set back to its day, so where the
+    /// next entry of that day goes is looked up again.
+    pub fn cut(&mut self, partition: &Partition) {
+        if let Some(known) = self.classes.get_mut(&partition.class).filter(|known| known.day == Some(partition.day)) {
+            *known = KnownClass::default();
+            self.listed = None;
+        }
+    }
+
     /// Notes that the driver has no room where the last [`PlacementStep::Append`] pointed. Returns whether there is another place.
     pub fn full(&mut self, class: &str, now: f64) -> bool {
         self.archive.full(class, now)
@@ -255,6 +264,20 @@ mod tests {
             "a new day is empty"
         );
         assert_eq!(placement.step("events", &rules(None), NOON - 86_400.0, None), PlacementStep::List, "an old one may not be");
+    }
+
+    #[test]
+    fn after_the_removal_of_addresses_entries_of_that_day_go_behind_the_copy() {
+        let (mut placement, rules) = (Placement::new(Layout::Partitions), rules(None));
+        let mut store = Store::new();
+        let first = append(&mut placement, &mut store, "events", &rules, NOON, 500).unwrap().unwrap();
+        let partition: Partition = first.parse().unwrap();
+        let rows = store.remove(&Some(first)).unwrap();
+        store.insert(Some(partition.cut().to_string()), rows);
+        placement.cut(&partition);
+        // The clock was set back meanwhile, and it is that day again.
+        let second = append(&mut placement, &mut store, "events", &rules, NOON + 60.0, 500);
+        assert_eq!(second, Some(Some(partition.next().to_string())));
     }
 
     #[test]

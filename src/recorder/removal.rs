@@ -19,7 +19,13 @@ impl Recorder {
             (clock.timeline(now), clock.is_trusted())
         });
         let rules = if is_trusted { retention.clone() } else { retention.without_expiry() };
-        Plan::with_times(partitions, &rules, old_is_empty, now, &timeline, &used)
+        let plan = Plan::with_times(partitions, &rules, old_is_empty, now, &timeline, &used);
+        // Another process may have made a copy, too.
+        let is_copied = |partition: &&Partition| partitions.contains(&partition.cut());
+        for partition in plan.cut.iter().chain(used.iter().filter(is_copied)) {
+            self.placement(host).cut(partition);
+        }
+        plan
     }
 
     /// The classes by which a reading leaves out what has expired. What is kept although its time is over by the clock is shown.

@@ -169,6 +169,10 @@ local function new(context)
 					due[#due + 1] = partition;
 				end
 			end
+			if #due > 0 then
+				-- The next entries of these days go behind the copies.
+				context.classes.forget(host);
+			end
 			cut(host, store, due, breathe, add, wish);
 		end
 		for _, class in ipairs(plan.former) do
