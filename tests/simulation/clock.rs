@@ -6,8 +6,9 @@ use audit_core::archive::clock::ClockReading;
 pub struct Clock {
     /// How much time has passed since the beginning of the run, in seconds.
     pub passed: f64,
-    /// What the clock shows minus that.
+    /// What the clock shows minus that, and what it was at first.
     offset: f64,
+    began: f64,
     /// When the machine was started.
     started: f64,
     pub boots: u32,
@@ -15,12 +16,17 @@ pub struct Clock {
 
 impl Clock {
     pub const fn new(began: f64) -> Self {
-        Self { passed: 0.0, offset: began, started: -50.0, boots: 1 }
+        Self { passed: 0.0, offset: began, began, started: -50.0, boots: 1 }
     }
 
     /// What the clock shows, in UNIX seconds.
     pub fn wall(&self) -> f64 {
         (self.passed + self.offset).max(0.0)
+    }
+
+    /// Whether it shows what it would show without any jump.
+    pub fn is_right(&self) -> bool {
+        (self.offset - self.began).abs() < 3600.0
     }
 
     /// The seconds since the machine was started.

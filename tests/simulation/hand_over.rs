@@ -2,10 +2,10 @@
 //! steps of the core.
 
 use audit_core::archive::partition::Partition;
-use audit_core::archive::placement::{Step as Place, written_on};
+use audit_core::archive::placement::{PlacementStep as Place, written_on};
 use audit_core::archive::trust::{REFUSED, SEARCHED};
 use audit_core::entry::payload::{attribute_of, element_of, time_of};
-use audit_core::journal::hand_over::{Batch, Step};
+use audit_core::journal::hand_over::{Batch, SliceStep as Step};
 use audit_core::time::whole_seconds;
 
 use crate::events::HOST;
@@ -353,7 +353,9 @@ impl World {
                     Err(refusal) => return Ok(Err(refusal)),
                 },
                 Place::Full { partition, entries, is_limited } => {
-                    self.process().counts.insert(partition, entries);
+                    if let Ok(partition) = partition.parse() {
+                        self.process().counts.set(HOST, partition, entries);
+                    }
                     if is_limited {
                         self.enforce_soon();
                     }

@@ -1,10 +1,11 @@
 //! One process of the server: the objects of the core that it has, and how it starts and ends.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use audit_core::archive::clock::{ClockCheck, KeptClock, Witnesses};
-use audit_core::archive::schedule::{Extent, Schedule};
+use audit_core::archive::limits::PartitionSizes;
+use audit_core::archive::schedule::{PruneExtent, Schedule};
 use audit_core::journal::hand_over::HandOver;
 use audit_core::journal::{Journal, JournalError, Limits, Owner};
 use audit_core::recorder::Recorder;
@@ -39,7 +40,7 @@ pub struct Process {
     pub slot_of_nil: Option<Slot>,
     pub trust: Trust,
     /// The number of entries of full partitions.
-    pub counts: BTreeMap<String, u64>,
+    pub counts: PartitionSizes,
     /// By how much the clock and the one that does not jump differed.
     pub difference: Option<f64>,
 }
@@ -96,7 +97,7 @@ impl World {
             if has_jumped {
                 self.say("audit-clock-jumped", 0, |_| {})?;
             } else if !was_trusted {
-                self.ask_for_prune(0.0, Extent::Full);
+                self.ask_for_prune(0.0, PruneExtent::Full);
             }
         }
         Ok(())
@@ -131,13 +132,13 @@ impl World {
             slots: HashMap::new(),
             slot_of_nil: None,
             trust: Trust::default(),
-            counts: BTreeMap::new(),
+            counts: PartitionSizes::default(),
             difference: None,
         });
         self.attach()?;
         self.look_at_clock(None)?;
         self.process().clock.save();
-        self.ask_for_prune(60.0, Extent::Full);
+        self.ask_for_prune(60.0, PruneExtent::Full);
         self.after(86_400.0, Timer::Daily);
         self.after(60.0, Timer::Look);
         Ok(())
@@ -177,6 +178,8 @@ impl World {
     pub fn die(&mut self) {
         let Some(process) = self.process.take() else { return };
         let unrecorded = process.journal.losses().unrecorded().map_or(0, |lost| lost.count);
+        // What is known of the clock may not have been written down.
+        self.model.may_expire_early |= self.disk.is_ill && self.jumps > 0;
         if process.journal.in_memory() > 0 {
             // The store may have taken some of them already.
             self.model.may_count_more = true;

@@ -1,11 +1,10 @@
 //! Pruning: the loop of the embedded Lua (`src/lua/prune/`) around the plan of the core. What is removed is checked at that moment.
 
-use std::collections::BTreeMap;
-
 use audit_core::archive::clock::Witnesses;
+use audit_core::archive::limits::{Limit, LimitStep, PartitionSizes};
 use audit_core::archive::partition::Partition;
-use audit_core::archive::pruning::{Plan, surplus};
-use audit_core::archive::schedule::{Extent, Schedule};
+use audit_core::archive::pruning::Plan;
+use audit_core::archive::schedule::{PruneExtent, Schedule};
 use audit_core::archive::slices::SETTLE;
 use audit_core::journal::Snapshot;
 use audit_core::recorder::Recorder;
@@ -32,10 +31,10 @@ enum Reason {
 type Outcome<T> = Result<Result<T, Refusal>, Crashed>;
 
 impl World {
-    pub fn ask_for_prune(&mut self, delay: f64, extent: Extent) {
+    pub fn ask_for_prune(&mut self, delay: f64, extent: PruneExtent) {
         let now = self.clock.uptime();
         if let Some(at) = self.process().schedule.ask(HOST, now, delay, extent) {
-            self.after(delay, Timer::Prune(at, extent == Extent::Limits));
+            self.after(delay, Timer::Prune(at, extent == PruneExtent::Limits));
         }
     }
 
@@ -48,7 +47,7 @@ impl World {
 
     pub fn prune_scheduled(&mut self, is_limits: bool) -> Result<(), Crashed> {
         if self.process().is_pruning {
-            self.ask_for_prune(60.0, Extent::Full);
+            self.ask_for_prune(60.0, PruneExtent::Full);
             return Ok(());
         }
         match self.prune_here(is_limits)? {
@@ -56,12 +55,12 @@ impl World {
                 self.process().schedule.succeeded(HOST);
                 let wall = self.clock.wall();
                 if let Some(next) = next {
-                    self.ask_for_prune(Schedule::delay_until(next, wall), Extent::Full);
+                    self.ask_for_prune(Schedule::delay_until(next, wall), PruneExtent::Full);
                 }
             }
             Err(_) => {
                 let failure = self.process().schedule.failed(HOST, false);
-                self.ask_for_prune(failure.retry, Extent::Full);
+                self.ask_for_prune(failure.retry, PruneExtent::Full);
             }
         }
         Ok(())
@@ -100,7 +99,7 @@ impl World {
         let process = self.process();
         let plan = process.recorder.plan(HOST, &partitions, false, at, Some(&mut process.clock));
         let is_held = !process.clock.is_trusted();
-        let mut counts = process.counts.clone();
+        let mut counts = std::mem::take(&mut process.counts);
         let waiting = self.process().journal.since();
         let done = self.carry_out(&plan, is_limits, &mut counts, waiting, false)?;
         self.process().counts = counts;
@@ -126,14 +125,14 @@ impl World {
         recorder.configure(HOST, self.settings(), None);
         let plan = recorder.plan(HOST, &partitions, false, at, Some(&mut clock));
         let waiting = Snapshot::read_from(&self.disk.files, &journal()).ok().and_then(|snapshot| snapshot.since());
-        self.carry_out(&plan, false, &mut BTreeMap::new(), waiting, true)
+        self.carry_out(&plan, false, &mut PartitionSizes::default(), waiting, true)
     }
 
     fn carry_out(
         &mut self,
         plan: &Plan,
         is_limits: bool,
-        counts: &mut BTreeMap<String, u64>,
+        counts: &mut PartitionSizes,
         waiting: Option<f64>,
         elsewhere: bool,
     ) -> Outcome<()> {
@@ -151,34 +150,29 @@ impl World {
             self.breathe()?;
         }
         for (class, partitions) in &plan.limited {
-            let mut sizes = Vec::new();
-            for (index, partition) in partitions.iter().enumerate() {
-                let name = partition.to_string();
-                let known = counts.get(&name).copied().filter(|_| index > 0);
-                let size = match known {
-                    Some(size) => size,
-                    None => match self.size_of(partition)? {
-                        Ok(size) => size,
+            let Some(entries) = self.settings().retention.rules(class).limit else { continue };
+            let mut limit = Limit::new(HOST, entries, partitions.clone());
+            while let Some(step) = limit.next_step(counts) {
+                match step {
+                    LimitStep::Count(partition) => match self.size_of(&partition)? {
+                        Ok(size) => limit.counted(counts, size),
                         Err(refusal) => return Ok(Err(refusal)),
                     },
-                };
-                if index > 0 {
-                    counts.insert(name, size);
+                    LimitStep::Remove(partition) => {
+                        if let Err(refusal) = self.remove(&partition, Reason::Limit, counts)? {
+                            return Ok(Err(refusal));
+                        }
+                        has_removed = true;
+                        self.breathe()?;
+                    }
                 }
-                sizes.push(size);
-            }
-            let limit = self.settings().retention.rules(class).limit;
-            let count = limit.map_or(0, |limit| surplus(limit, &sizes));
-            for partition in partitions.iter().rev().take(count) {
-                if let Err(refusal) = self.remove(partition, Reason::Limit, counts)? {
-                    return Ok(Err(refusal));
-                }
-                has_removed = true;
-                self.breathe()?;
             }
         }
         let due = plan.cut.iter().filter(|partition| waiting.is_none_or(|waiting| partition.day < day(waiting)));
         let due: Vec<Partition> = due.filter(|_| !is_limits).cloned().collect();
+        if !due.is_empty() && !elsewhere {
+            self.process().slots.clear();
+        }
         if let Err(refusal) = self.cut(&due, elsewhere)? {
             return Ok(Err(refusal));
         }
@@ -215,15 +209,12 @@ impl World {
     }
 
     /// Removes a partition with its entries.
-    fn remove(&mut self, partition: &Partition, reason: Reason, counts: &mut BTreeMap<String, u64>) -> Outcome<()> {
+    fn remove(&mut self, partition: &Partition, reason: Reason, counts: &mut PartitionSizes) -> Outcome<()> {
         if self.call()? == Some(Mood::Refuses) {
             return Ok(Err(Refusal::Fault));
         }
         let removed = self.store.delete(&Some(partition.to_string()));
-        counts.remove(&partition.to_string());
-        if let Some(process) = &mut self.process {
-            process.counts.remove(&partition.to_string());
-        }
+        counts.remove(HOST, partition);
         for stored in &removed {
             self.model.gone.entry(stored.id.clone()).or_insert(Gone::ByRule);
         }
@@ -261,9 +252,12 @@ impl World {
                 list.iter().filter(|stored| self.model.known(&stored.id).is_some_and(|known| known.number > newest)).count()
             })
             .sum();
-        // If a clock was set back, a day may be reached twice. The order of its entries is known only as long as it is in the future.
+        // If a clock was set back, a day may be reached twice. The order of its entries is known only as long as it is in the future,
+        // and if the clock was wrong once and is right again.
         let now = self.clock.wall();
-        let is_clear = !self.has_gone_back || self.jumps <= 1 && visible.iter().any(|other| other.start() > now + SLACK);
+        let is_known =
+            self.clock.boots == 1 && self.clock.is_right() && self.jumps <= 2 && visible.iter().any(|other| other.start() > now + SLACK);
+        let is_clear = !self.has_gone_back || is_known && partition.start() <= now + SLACK;
         if (later as u64) < limit && is_clear {
             self.wrong(format!("a limit of {limit} has removed {partition}, and only {later} entries are newer"));
         }

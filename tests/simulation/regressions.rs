@@ -67,3 +67,40 @@ fn a_summary_that_the_store_has_is_not_stored_again_after_a_jump_of_the_clock() 
         ],
     );
 }
+
+/// The entry was appended to the partition that a copy had replaced. Then the copy did not count, and was removed.
+#[test]
+fn entries_of_a_day_whose_addresses_were_removed_stay_after_the_clock_was_set_back_to_it() {
+    passes(
+        setup(Driver::Embedded, 1, 1_803_859_190.0),
+        &[
+            Action::Pass(60.0),
+            Action::Event(4, 0, 0),
+            Action::Pass(86_400.0),
+            Action::Jump(-259_200.0),
+            Action::Pass(86_400.0),
+            Action::Pass(86_400.0),
+            Action::Event(4, 0, 0),
+            Action::Pass(1.0),
+        ],
+    );
+}
+
+/// After the clock was right again, the jump that followed was only about the time since then.
+#[test]
+fn a_wrong_clock_removes_nothing_early_after_it_was_wrong_before() {
+    passes(
+        Setup { quota: Some(150), is_small: true, recent: 524_288, ..setup(Driver::Embedded, 0, 1_798_761_500.0) },
+        &[
+            Action::Event(3, 0, 0),
+            Action::Jump(259_200.0),
+            Action::Pass(3660.0),
+            Action::Jump(-259_200.0),
+            Action::Pass(60.0),
+            Action::Pass(86_400.0),
+            Action::Jump(3_456_000.0),
+            Action::Event(4, 0, 0),
+            Action::Pass(86_400.0),
+        ],
+    );
+}

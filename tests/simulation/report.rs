@@ -10,6 +10,7 @@ pub struct Report {
     began: Instant,
     /// When the last run ended. What it takes to make a script shorter is not counted.
     seconds: f64,
+    used_before: f64,
     pub seeds: u64,
     pub days: f64,
     pub events: u64,
@@ -23,6 +24,7 @@ impl Report {
         Self {
             began: Instant::now(),
             seconds: 0.0,
+            used_before: cpu_seconds().unwrap_or(0.0),
             seeds: 0,
             days: 0.0,
             events: 0,
@@ -33,7 +35,7 @@ impl Report {
     }
 
     pub fn add(&mut self, world: &World) {
-        self.seconds = self.began.elapsed().as_secs_f64();
+        self.seconds = cpu_seconds().map_or_else(|| self.began.elapsed().as_secs_f64(), |seconds| seconds - self.used_before);
         self.seeds += 1;
         self.days += world.clock.passed / 86_400.0;
         self.events += world.model.reported;
@@ -47,12 +49,18 @@ impl Report {
     }
 }
 
+/// How many seconds of CPU this thread has used. Linux only.
+fn cpu_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(text.split(' ').next()?.parse::<f64>().ok()? / 1e9)
+}
+
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let seconds = self.seconds;
         writeln!(
             f,
-            "{} seeds, {:.0} simulated days, {} events ({:.0} a day), {} steps, in {seconds:.1} s",
+            "{} seeds, {:.0} simulated days, {} events ({:.0} a day), {} steps, in {seconds:.1} s of CPU",
             self.seeds,
             self.days,
             self.events,

@@ -147,8 +147,25 @@ impl Script {
         let count = seed.pick(&[8, 20, 40, 60]);
         // In most runs only some kinds of bad luck are met, so that they are met together more often.
         let luck = seed.next();
-        let actions = (0..count).map(|_| action(&mut seed, luck)).collect();
+        let mut actions = Vec::new();
+        while actions.len() < count {
+            if seed.once_in(25) { actions.extend(episode(&mut seed)) } else { actions.push(action(&mut seed, luck)) }
+        }
         Self { setup, actions }
+    }
+}
+
+/// Some things that belong together: a clock that is ahead for a while, a store that is away while the disk fills, a restart under load.
+fn episode(seed: &mut Seed) -> Vec<Action> {
+    let flood = Action::Flood(4, 260, 3, 2);
+    match seed.below(3) {
+        0 => {
+            let ahead = seed.pick(&[3.0, 40.0]) * DAY;
+            let wait = seed.pick(&[60.0, 3600.0, DAY]);
+            vec![Action::Jump(ahead), Action::Pass(60.0), flood, Action::Pass(wait), Action::Jump(-ahead), Action::Pass(60.0), flood]
+        }
+        1 => vec![Action::Store(Mood::Refuses, 30), flood, Action::Room(500), flood, Action::Pass(5.0), Action::Heal],
+        _ => vec![flood, Action::Crash(seed.pick(&[3, 9, 30])), Action::Pass(1.0), Action::Restart, flood],
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use audit_core::archive::schedule::Extent;
+use audit_core::archive::schedule::PruneExtent;
 use audit_core::options::Settings;
 
 use crate::clock::Clock;
@@ -52,11 +52,10 @@ pub struct World {
     is_written_back_soon: bool,
     /// Whether the clock was set back.
     pub has_gone_back: bool,
+    pub jumps: u32,
     /// Whether the clock has jumped, and the log has not looked at it since, or what it found is not written back.
     pub has_jumped_unseen: bool,
     pub has_looked: bool,
-    /// How often the clock jumped, or may have jumped while the machine was off.
-    pub jumps: u32,
     /// The first thing that was found to be wrong.
     pub problem: Option<String>,
     pub steps: u64,
@@ -80,9 +79,9 @@ impl World {
             depth: 0,
             is_written_back_soon: false,
             has_gone_back: false,
+            jumps: 0,
             has_jumped_unseen: false,
             has_looked: true,
-            jumps: 0,
             problem: None,
             steps: 0,
             kinds: BTreeMap::new(),
@@ -227,7 +226,7 @@ impl World {
         self.model.follows_from = None;
         self.model.followed.clear();
         if let Some(process) = &mut self.process {
-            process.counts.clear();
+            process.counts.forget(None);
         }
     }
 
@@ -258,7 +257,6 @@ impl World {
         // A jump between the last look and a boot can't be told from time that passed.
         self.model.may_expire_early |= self.has_jumped_unseen;
         self.clock.boot(off);
-        self.jumps += u32::from(off > 80_000.0);
         self.or_die(Self::start);
     }
 
@@ -327,7 +325,7 @@ impl World {
             Timer::HandOver => self.hand_over_due(),
             Timer::Tick => self.tick(),
             Timer::Prune(at, is_limits) => {
-                let extent = if is_limits { Extent::Limits } else { Extent::Full };
+                let extent = if is_limits { PruneExtent::Limits } else { PruneExtent::Full };
                 if self.process().schedule.rings(crate::events::HOST, at, extent) { self.prune_scheduled(is_limits) } else { Ok(()) }
             }
             Timer::Daily => {
