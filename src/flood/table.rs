@@ -200,7 +200,7 @@ impl WindowTables {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flood::event::Event;
+    use crate::flood::event::FloodEvent;
     use crate::flood::facts::Facts;
     use std::hash::RandomState;
 
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn networks_whose_windows_are_closed_make_room() {
         let (hasher, mut buffer) = (RandomState::new(), Vec::new());
-        let facts = Facts::of(&Event::default(), "example.com", &mut buffer, &hasher);
+        let facts = Facts::of(&FloodEvent::default(), "example.com", &mut buffer, &hasher);
         let mut table = WindowTable::new(16);
         for (key, level) in [(1, Level::Network), (2, Level::Network), (3, Level::Account)] {
             table.insert(key, Window { count: Some(Box::new(Count::new(0, &facts, 0.0))), ..window(level, 60.0) });
