@@ -214,11 +214,13 @@ mod tests {
     }
 
     #[test]
-    fn each_window_of_an_actor_is_twice_as_long_up_to_a_limit() {
-        let mut window = Window::new(0, Level::Account, 100.0, 60.0, 0);
-        for length in [120.0, 240.0, 480.0, 480.0] {
-            window = window.next(window.ends);
-            assert_eq!(window.ends - window.started, length);
+    fn each_window_of_an_actor_is_twice_as_long_up_to_a_limit_and_those_of_a_network_are_not() {
+        for (level, lengths) in [(Level::Account, [120.0, 240.0, 480.0, 480.0]), (Level::Network, [60.0; 4])] {
+            let mut window = Window::new(0, level, 100.0, 60.0, 0);
+            for length in lengths {
+                window = window.next(window.ends);
+                assert_eq!(window.ends - window.started, length, "{level:?}");
+            }
         }
     }
 
