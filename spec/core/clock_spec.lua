@@ -101,6 +101,27 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 			os.remove(file..".unmounted");
 		end);
 
+		it("keeps the newest entries of a class with a limit, if it goes back to a day whose partitions are gone", function ()
+			local log = new { audit_log_flood = false; audit_log_classes = { things = { types = { "thing-*" }; limit = 150 } } };
+			done(log);
+			local function record(from, to)
+				for i = from, to do log.audit(host, nil, "mod_test", "thing-"..i); end
+				done(log, { limits = true });
+			end
+			record(1, 300);
+			log.time = log.time + 60;
+			step(log, 40 * day);
+			record(301, 900);
+			log.time = log.time + 60;
+			step(log, -40 * day);
+			record(901, 1200);
+			local found = (" "..shown(log).." ");
+			for i = 1051, 1200 do
+				assert.is_truthy(found:find(" thing-"..i.." ", 1, true), i.." is missing");
+			end
+			assert.is_nil(found:find(" thing-300 ", 1, true));
+		end);
+
 		it("is noticed when an event is recorded, even if the clock is right again soon", function ()
 			local log = new();
 			done(log);

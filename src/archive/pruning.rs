@@ -245,6 +245,26 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_used_again_after_a_jump_is_newer_than_what_was_written_meanwhile() {
+        let all = ["@limited.2026-11-24", "@limited.2026-11-24.2", "@limited.2027-01-03"];
+        let reading = |wall: f64, passed: f64| ClockReading { wall: NOON + wall, uptime: 1e6 + passed, boot: None };
+        let mut clock = Clock::default();
+        for hours in -30..=-2 {
+            let time = f64::from(hours) * 3600.0;
+            clock.look(&reading(time, time), &Witnesses::default(), DAY);
+        }
+        clock.look(&reading(40.0 * DAY - 3600.0, -3600.0), &Witnesses::default(), DAY);
+        clock.note(&partitions(&["@limited.2026-11-24.2"]));
+        clock.look(&reading(-1800.0, -1800.0), &Witnesses::default(), DAY);
+        assert_eq!(limited(&all, &[all[1]], &clock), [all[1], all[2], all[0]], "both are from before the jump");
+        // A limit has removed both in between, and the clock goes back to their day.
+        for partition in partitions(&all[..2]) {
+            clock.removed(&partition);
+        }
+        assert_eq!(limited(&all, &[all[1]], &clock), [all[1], all[0], all[2]]);
+    }
+
+    #[test]
     fn what_was_written_under_a_wrong_clock_expires_by_when_it_was_written() {
         let addresses = AddressExpiry { after: Period::Seconds(DAY), to: Policy::None };
         let rules = Rules { expires_after: Period::Seconds(2.0 * DAY), addresses_expire: Some(addresses), ..Rules::default() };

@@ -146,6 +146,7 @@ impl World {
             if let Err(refusal) = self.remove(partition, Reason::Expired, counts)? {
                 return Ok(Err(refusal));
             }
+            self.removed(partition, elsewhere);
             has_removed = true;
             self.breathe()?;
         }
@@ -162,6 +163,7 @@ impl World {
                         if let Err(refusal) = self.remove(&partition, Reason::Limit, counts)? {
                             return Ok(Err(refusal));
                         }
+                        self.removed(&partition, elsewhere);
                         has_removed = true;
                         self.breathe()?;
                     }
@@ -206,6 +208,13 @@ impl World {
         self.store.delete(&Some(partition.to_string()));
         self.step()?;
         Ok(Ok(()))
+    }
+
+    /// The clock of this process is told. Another process has a clock of its own.
+    fn removed(&mut self, partition: &Partition, elsewhere: bool) {
+        if let Some(process) = self.process.as_mut().filter(|_| !elsewhere) {
+            process.clock.removed(partition);
+        }
     }
 
     /// Removes a partition with its entries.

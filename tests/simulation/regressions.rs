@@ -104,3 +104,35 @@ fn a_wrong_clock_removes_nothing_early_after_it_was_wrong_before() {
         ],
     );
 }
+
+#[test]
+fn names_of_removed_partitions_that_are_used_again_after_a_jump_are_the_newest() {
+    passes(
+        Setup { driver: Driver::Embedded, quota: None, options: 2, is_small: false, recent: 4000, began: 1803859190.0 },
+        &[
+            Action::Pass(60.0),
+            Action::Flood(4, 175, 200, 1),
+            Action::Jump(259200.0),
+            Action::Flood(4, 234, 3, 2),
+            Action::Pass(60.0),
+            Action::Jump(-259200.0),
+            Action::Flood(4, 105, 3, 2),
+        ],
+    );
+}
+
+#[test]
+fn a_jump_is_about_the_first_hours_of_a_log_too_if_the_clock_was_wrong_in_between() {
+    passes(
+        Setup { driver: Driver::Unordered, quota: None, options: 0, is_small: true, recent: 0, began: 1798761500.0 },
+        &[
+            Action::Event(4, 0, 0),
+            Action::Jump(3456000.0),
+            Action::Pass(3600.0),
+            Action::Jump(-3456000.0),
+            Action::Pass(864000.0),
+            Action::Jump(3456000.0),
+            Action::Pass(259200.0),
+        ],
+    );
+}

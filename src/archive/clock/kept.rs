@@ -79,6 +79,11 @@ impl KeptClock {
         self.clock.note(partitions);
     }
 
+    /// The same as [`Clock::removed`].
+    pub fn removed(&mut self, partition: &Partition) {
+        self.clock.removed(partition);
+    }
+
     /// Whether the clock is trusted.
     #[must_use]
     pub const fn is_trusted(&self) -> bool {

@@ -15,6 +15,7 @@
 mod kept;
 mod reading;
 mod timeline;
+mod wrong;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -345,41 +346,6 @@ impl Clock {
         let jumps = self.doubt.map_or(0, |doubt| doubt.jumps).saturating_add(1);
         self.doubt = Some(Doubt { expected: jump.expected, shown: jump.shown, exact: jump.exact, jumps });
         (self.known, self.began, self.agreed, self.settled) = (jump.shown, jump.shown, 0.0, false);
-    }
-
-    /// Trusts the present clock. So the times before a jump were wrong.
-    fn settle(&mut self) {
-        for span in std::mem::take(&mut self.pending) {
-            self.remember(span);
-        }
-        if let Some(Base { span, exact, known }) = self.base.take() {
-            // The clock may be later because the server was off. If it is earlier, it was wrong before.
-            if exact && span.shift.abs() <= SLACK {
-                // It is the same clock again, so a later jump is about the time before as well.
-                self.known = self.known.min(span.from);
-            } else if exact || span.shift < 0.0 {
-                self.remember(span);
-            } else if known > 0.0 {
-                // It has jumped, too, and that part has nothing to do with the time that the server was off.
-                self.remember(Span { shift: known, ..span });
-            }
-        }
-        self.doubt = None;
-        self.settled = true;
-    }
-
-    fn remember(&mut self, wrong: Span) {
-        if wrong.shift.abs() <= SLACK {
-            return;
-        }
-        for span in &mut self.wrong {
-            span.follow(&wrong);
-        }
-        self.wrong.retain(|span| span.shift.abs() > SLACK);
-        self.wrong.push(wrong);
-        if self.wrong.len() > SPANS {
-            self.wrong.remove(0);
-        }
     }
 }
 

@@ -62,6 +62,13 @@ impl LuaUserData for LuaClock {
             this.0.note(&partitions(&users));
             Ok(())
         });
+        // removed(partition): its name may be used again
+        methods.add_method_mut("removed", |_, this, user: LuaString| {
+            if let Some(partition) = user.to_str().ok().and_then(|user| user.parse().ok()) {
+                this.0.removed(&partition);
+            }
+            Ok(())
+        });
         // doubt() -> why the clock is not trusted | nil
         methods.add_method("doubt", |_, this, ()| Ok(this.0.doubt()));
         // remaining(trust) -> for how many more seconds it has to agree

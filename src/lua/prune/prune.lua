@@ -59,7 +59,7 @@ local function new(context)
 		return list, add;
 	end
 
-	local function drop(host, store, partition, breathe)
+	local function drop(host, store, partition, breathe, clock)
 		local counts_itself = can_batch(store);
 		local count, first, last;
 		if counts_itself then
@@ -78,19 +78,22 @@ local function new(context)
 		end
 		local deleted = call(store, "delete", partition);
 		limits:removed(host, partition);
+		if clock then
+			clock:removed(partition);
+		end
 		breathe();
 		return count or tonumber(deleted) or 0, tonumber(first), tonumber(last);
 	end
 
-	local function drop_all(host, store, class, reason, partitions, breathe, add)
+	local function drop_all(host, store, class, reason, partitions, breathe, add, clock)
 		for _, partition in ipairs(partitions) do
-			local count, first, last = drop(host, store, partition, breathe);
+			local count, first, last = drop(host, store, partition, breathe, clock);
 			add(class, reason, count, 1, first, last);
 		end
 	end
 
 	-- Removes the oldest partitions of a class that are above its limit. Which ones is decided in the core (src/archive/limits.rs).
-	local function enforce_limit(host, store, class, partitions, breathe, add)
+	local function enforce_limit(host, store, class, partitions, breathe, add, clock)
 		local entries = recorder.limit(host, class);
 		if not entries then return; end
 		local limit = limits:enforce(host, entries, partitions);
@@ -99,7 +102,7 @@ local function new(context)
 			if step == "count" then
 				limit:counted((survey(store, partition, breathe)));
 			else
-				drop_all(host, store, class, "limit", { partition }, breathe, add);
+				drop_all(host, store, class, "limit", { partition }, breathe, add, clock);
 			end
 			step, partition = limit:next();
 		end
@@ -145,10 +148,10 @@ local function new(context)
 		end
 		local function drop_partitions()
 			for _, expired in ipairs(plan.expired) do
-				drop_all(host, store, expired.class, "expired", expired.partitions, breathe, add);
+				drop_all(host, store, expired.class, "expired", expired.partitions, breathe, add, clock);
 			end
 			for _, limited in ipairs(plan.limited) do
-				enforce_limit(host, store, limited.class, limited.partitions, breathe, add);
+				enforce_limit(host, store, limited.class, limited.partitions, breathe, add, clock);
 			end
 		end
 		drop_partitions();
