@@ -189,7 +189,7 @@ end
 
 -- The stream as prosodyctl shows it: numbers, oldest first; exit status; errors.
 function crash.shown(prosody)
-	local status, out, err = prosody:ctl({ env = { COLUMNS = "240" }, timeout = 300 }, "mod_audit", prosody.host);
+	local status, out, err = prosody:ctl({ env = { COLUMNS = "240" }, timeout = 300 }, "mod_audit", "--all", prosody.host);
 	local numbers = {};
 	for number in out:gmatch("%f[%w]n(%d+)@?") do
 		table.insert(numbers, 1, tonumber(number));
