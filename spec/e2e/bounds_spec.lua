@@ -6,6 +6,7 @@ local mariadb = require "support.mariadb";
 local outage = require "support.outage";
 local postgres = require "support.postgres";
 local raw = require "support.raw_client";
+local releases = require "support.releases";
 local server = require "support.server";
 local socket = require "socket";
 
@@ -44,7 +45,7 @@ local databases = {
 			return { finish = function () lock:finish("KILL"); end };
 		end;
 		settings = "PRAGMA busy_timeout;";
-		usual = function (series) return series == "13.0-newest" and "4000" or "0"; end;
+		usual = function (series) return releases.is_since_patch(series, 6) and "4000" or "0"; end;
 		says = "database is locked";
 	};
 };

@@ -97,9 +97,9 @@ local function chown(owner, files)
 	process.run("chown "..owner..": "..process.quote_all(files));
 end
 
--- Files and folders of a server's data that do not belong to the server's user.
+-- Files and folders of a server's data that do not belong to the server's user. Prosody's own socket is not looked at.
 local function foreign(prosody, user)
-	local pipe = io.popen("find "..process.quote(prosody.data).." ! -user "..user);
+	local pipe = io.popen("find "..process.quote(prosody.data).." ! -type s ! -user "..user);
 	local found = pipe:read("a");
 	pipe:close();
 	return found;

@@ -51,6 +51,12 @@ function releases.title(name)
 	return libraries and ("%s (Lua files, with the C libraries of %s)"):format(version, libraries) or version;
 end
 
+-- Whether a release is 13.0.PATCH or a later one.
+function releases.is_since_patch(name, patch)
+	local number = releases.number(name);
+	return number > 13.0 or number == 13.0 and tonumber(releases.title(name):match("^13%.0%.(%d+)") or -1) >= patch;
+end
+
 -- The series as a number, to compare: 13.0 for "13.0-newest".
 function releases.number(name)
 	if name == "trunk" then
