@@ -65,8 +65,7 @@ require() {
 	[ -z "$still" ] || die "could not install: $still(see target/apt.log)"
 }
 
-# The machine's own Debian sources, with other suites. $kind is deb or deb-src.
-kind=deb
+# The machine's own Debian sources, with other suites.
 suite_sources() { # FOLDER SUITE…
 	local dir=$1 file
 	shift
@@ -76,14 +75,14 @@ suite_sources() { # FOLDER SUITE…
 	for file in /etc/apt/sources.list.d/*.sources; do
 		[ -e "$file" ] || continue
 		# Only the suite of a stanza changes: keys and options stay.
-		awk -v kind="$kind" -v suite="$codename" -v others="$*" '
+		awk -v suite="$codename" -v others="$*" '
 			function flush() {
 				if (wanted && main && types) printf "%s\n", text
 				text = ""; wanted = main = types = 0
 			}
 			/^[ \t]*$/ { flush(); next }
 			/^#/ { next }
-			/^Types:/ { types = / deb( |$)/; print_line("Types: " kind); next }
+			/^Types:/ { types = / deb( |$)/; print_line("Types: deb"); next }
 			/^Suites:/ {
 				for (i = 2; i <= NF; i++) if ($i == suite) wanted = 1
 				print_line("Suites: " others); next
@@ -100,12 +99,12 @@ suite_sources() { # FOLDER SUITE…
 	done
 	for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
 		[ -e "$file" ] || continue
-		awk -v kind="$kind" -v suite="$codename" -v others="$*" '
+		awk -v suite="$codename" -v others="$*" '
 			$1 == "deb" {
 				at = 2
 				if ($2 ~ /^\[/) while (at <= NF && $(at++) !~ /\]$/);
 				if ($(at + 1) != suite || $0 !~ / main( |$)/) next
-				line = kind
+				line = "deb"
 				for (i = 2; i <= at; i++) line = line " " $i
 				n = split(others, other, " ")
 				for (i = 1; i <= n; i++) print line " " other[i] " main"
