@@ -116,8 +116,8 @@ mod tests {
         let report = Output::of("report", "a.html").unwrap();
         assert_eq!(report.problem("a.html exists already"), "--report: a.html exists already");
         assert_eq!(
-            report.not_made("/root/a.html: Permission denied", "prosody"),
-            "--report: /root/a.html: Permission denied; prosodyctl runs as the user prosody, who must be allowed to write there (or use --report - \
+            report.not_made("/srv/a.html: Permission denied", "prosody"),
+            "--report: /srv/a.html: Permission denied; prosodyctl runs as the user prosody, who must be allowed to write there (or use --report - \
              and redirect it)"
         );
     }

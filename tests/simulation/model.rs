@@ -41,7 +41,7 @@ pub struct Model {
     pub may_count_more: bool,
     /// Whether nothing can be said of what is lost: somebody damaged the file that counts it.
     pub is_uncountable: bool,
-    /// Whether entries may have been lost of which nobody knows what they said.
+    /// Whether entries may have been lost whose content is not known.
     pub has_lost_content: bool,
     pub is_ledger_damaged: bool,
     pub is_segment_damaged: bool,
