@@ -1,4 +1,4 @@
-//! What is reported, and with which options the log runs.
+//! The events that are reported, and the options of the log.
 
 use audit_core::address::Policy;
 use audit_core::archive::retention::{AddressExpiry, Retention, RetentionClass, Rules, TypePattern};

@@ -1,4 +1,4 @@
--- Appends entries to a store. The core decides into which partition and with which time (src/archive/placement.rs).
+-- Appends entries to a store. The core decides on the partition and the time (src/archive/placement.rs).
 
 local native, chunks = ...;
 local cause_of, newest, users_of = chunks.driver.cause_of, chunks.page.newest, chunks.page.users_of;
