@@ -9,7 +9,7 @@ use mlua::prelude::*;
 
 use crate::entry::element;
 use crate::lua::hand_over::parts::Opened;
-use crate::storage::{Archive, Change, Cursor, Database, Keep, NewItem, Opening, Query, StorageError, Value};
+use crate::storage::{Archive, Change, Cursor, Database, Item, Keep, NewItem, Opening, Query, StorageError, Value};
 
 /// How a value is stored.
 mod kind {
@@ -26,6 +26,16 @@ pub(crate) const KINDS: [(&str, u8); 2] = [("element", kind::ELEMENT), ("json", 
 struct Driver {
     database: Database,
     opened: Opened,
+}
+
+impl Driver {
+    /// The next item of a reading, or what Lua gets in its place: nothing at the end, or `nil, message`.
+    fn next(&mut self, reading: &mut Reading) -> Result<Item, Returned<bool>> {
+        match self.database.next(&mut reading.0) {
+            Ok(item) => item.ok_or((None, None)),
+            Err(error) => Err((None, Some(error.to_string()))),
+        }
+    }
 }
 
 /// A reading.
@@ -118,10 +128,9 @@ impl LuaUserData for Driver {
         });
         // next(reading) -> key, when, with, kind, bytes | nil: the end | nil, message. An element is opened in place of the bytes.
         methods.add_method_mut("next", |lua, this, mut reading: LuaUserDataRefMut<Reading>| {
-            let item = match this.database.next(&mut reading.0) {
-                Ok(Some(item)) => item,
-                Ok(None) => return ().into_lua_multi(lua),
-                Err(error) => return (LuaNil, error.to_string()).into_lua_multi(lua),
+            let item = match this.next(&mut reading) {
+                Ok(item) => item,
+                Err(end) => return end.into_lua_multi(lua),
             };
             let bytes = if item.kind == kind::ELEMENT {
                 this.opened.open_element(&item.value);
@@ -133,10 +142,9 @@ impl LuaUserData for Driver {
         });
         // next_xml(reading) -> key, when, with, kind, XML or bytes | nil: the end | nil, message
         methods.add_method_mut("next_xml", |lua, this, mut reading: LuaUserDataRefMut<Reading>| {
-            let item = match this.database.next(&mut reading.0) {
-                Ok(Some(item)) => item,
-                Ok(None) => return ().into_lua_multi(lua),
-                Err(error) => return (LuaNil, error.to_string()).into_lua_multi(lua),
+            let item = match this.next(&mut reading) {
+                Ok(item) => item,
+                Err(end) => return end.into_lua_multi(lua),
             };
             let text = match element::to_xml(&item.value).filter(|_| item.kind == kind::ELEMENT) {
                 Some(xml) => lua.create_string(xml)?,
