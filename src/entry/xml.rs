@@ -1,5 +1,7 @@
 //! A small XML tree, read from the XML that a store returns.
 
+use std::borrow::Cow;
+
 use quick_xml::Reader;
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesRef, BytesStart, Event};
@@ -50,46 +52,9 @@ impl Element {
     /// assert_eq!(event.child("note").unwrap().text(), "a & b");
     /// ```
     pub fn parse(text: &str) -> Result<Self, XmlError> {
-        let mut reader = Reader::from_str(text);
-        let mut open: Vec<Self> = Vec::new();
-        let mut root = None;
-        loop {
-            let offset = reader.buffer_position();
-            let error = |reason: String| XmlError { reason, offset };
-            let (finished, text) = match reader.read_event().map_err(|e| error(e.to_string()))? {
-                Event::Start(start) => {
-                    if open.len() >= DEPTH {
-                        return Err(error("elements nest too deep".to_owned()));
-                    }
-                    open.push(Self::start(&start).map_err(error)?);
-                    (None, None)
-                }
-                Event::Empty(start) => (Some(Self::start(&start).map_err(error)?), None),
-                Event::End(_) => (open.pop(), None),
-                Event::Text(text) => {
-                    (None, Some(text.xml_content(XmlVersion::Implicit1_0).map_err(|e| error(e.to_string()))?.into_owned()))
-                }
-                Event::CData(data) => {
-                    (None, Some(data.xml_content(XmlVersion::Implicit1_0).map_err(|e| error(e.to_string()))?.into_owned()))
-                }
-                Event::GeneralRef(reference) => (None, Some(resolve(&reference).map_err(error)?)),
-                Event::Eof => break,
-                Event::Decl(_) | Event::PI(_) | Event::Comment(_) | Event::DocType(_) => (None, None),
-            };
-            match (open.last_mut(), finished, text) {
-                (Some(parent), Some(element), _) => parent.children.push(Node::Element(element)),
-                (Some(parent), None, Some(text)) => parent.push_text(text),
-                (None, Some(_), _) if root.is_some() => return Err(error("a second element".to_owned())),
-                (None, Some(element), _) => root = Some(element),
-                (None, None, Some(text)) if !text.trim().is_empty() => return Err(error("text outside an element".to_owned())),
-                _ => {}
-            }
-        }
-        let error = |reason: &str| XmlError { reason: reason.to_owned(), offset: reader.buffer_position() };
-        if !open.is_empty() {
-            return Err(error("an element is not closed"));
-        }
-        root.ok_or_else(|| error("there is no element"))
+        let mut tree = Tree::default();
+        let end = walk(text, &mut tree)?;
+        tree.root.ok_or_else(|| XmlError { reason: "there is no element".to_owned(), offset: end })
     }
 
     /// The value of the attribute `name`.
@@ -163,6 +128,92 @@ impl Element {
         match self.children.last_mut() {
             Some(Node::Text(before)) => before.push_str(&text),
             _ => self.children.push(Node::Text(text)),
+        }
+    }
+}
+
+/// What [`walk`] tells of a text.
+pub(crate) trait Visitor<'a> {
+    /// An element begins. An error ends the walk.
+    fn open(&mut self, start: BytesStart<'a>) -> Result<(), String>;
+    /// The element that is open has a text, which may come in pieces.
+    fn text(&mut self, text: Cow<'a, str>);
+    /// The element that was begun last ends.
+    fn close(&mut self);
+}
+
+/// Reads one element and tells the visitor of its parts. Returns the offset of the end, in bytes.
+pub(crate) fn walk<'a>(text: &'a str, visitor: &mut impl Visitor<'a>) -> Result<u64, XmlError> {
+    let mut reader = Reader::from_str(text);
+    let (mut depth, mut has_root) = (0_usize, false);
+    loop {
+        let offset = reader.buffer_position();
+        let error = |reason: String| XmlError { reason, offset };
+        let content = match reader.read_event().map_err(|e| error(e.to_string()))? {
+            event @ (Event::Start(_) | Event::Empty(_)) if depth == 0 && has_root => {
+                drop(event);
+                return Err(error("a second element".to_owned()));
+            }
+            Event::Start(_) if depth >= DEPTH => return Err(error("elements nest too deep".to_owned())),
+            Event::Start(start) => {
+                (depth, has_root) = (depth.saturating_add(1), true);
+                visitor.open(start).map_err(error)?;
+                continue;
+            }
+            Event::Empty(start) => {
+                has_root = true;
+                visitor.open(start).map_err(error)?;
+                visitor.close();
+                continue;
+            }
+            Event::End(_) => {
+                depth = depth.saturating_sub(1);
+                visitor.close();
+                continue;
+            }
+            Event::Text(text) => text.xml_content(XmlVersion::Implicit1_0).map_err(|e| error(e.to_string()))?,
+            Event::CData(data) => data.xml_content(XmlVersion::Implicit1_0).map_err(|e| error(e.to_string()))?,
+            Event::GeneralRef(reference) => Cow::Owned(resolve(&reference).map_err(error)?),
+            Event::Eof => break,
+            Event::Decl(_) | Event::PI(_) | Event::Comment(_) | Event::DocType(_) => continue,
+        };
+        if depth > 0 {
+            visitor.text(content);
+        } else if !content.trim().is_empty() {
+            return Err(error("text outside an element".to_owned()));
+        }
+    }
+    let end = reader.buffer_position();
+    if depth > 0 {
+        return Err(XmlError { reason: "an element is not closed".to_owned(), offset: end });
+    }
+    Ok(end)
+}
+
+/// Makes the tree of what is read.
+#[derive(Default)]
+struct Tree {
+    open: Vec<Element>,
+    root: Option<Element>,
+}
+
+impl<'a> Visitor<'a> for Tree {
+    fn open(&mut self, start: BytesStart<'a>) -> Result<(), String> {
+        self.open.push(Element::start(&start)?);
+        Ok(())
+    }
+
+    fn text(&mut self, text: Cow<'a, str>) {
+        if let Some(parent) = self.open.last_mut() {
+            parent.push_text(text.into_owned());
+        }
+    }
+
+    fn close(&mut self) {
+        let Some(element) = self.open.pop() else { return };
+        match self.open.last_mut() {
+            Some(parent) => parent.children.push(Node::Element(element)),
+            None => self.root = Some(element),
         }
     }
 }
