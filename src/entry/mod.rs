@@ -1,5 +1,6 @@
 //! An audit event as it is read back from a store.
 
+pub mod canon;
 pub mod details;
 pub mod element;
 pub(crate) mod event;

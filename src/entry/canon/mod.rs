@@ -1,0 +1,137 @@
+//! The canonical form of an entry: the same bytes for the same values, however a store has written them.
+//!
+//! The bytes are those of values, never of serialised XML: names with their namespaces, attributes in order, texts that lie side by
+//! side as one. An empty attribute or text is as good as none. What is public and each group of personal values have bytes of
+//! their own, so that a group can be removed without a change to the rest. `docs/evidence.md` describes the bytes for others.
+
+mod bytes;
+mod writer;
+
+use std::borrow::Cow;
+
+use self::bytes::{Space, put_attribute, put_number, tag};
+use self::writer::Writer;
+use crate::entry::payload::{self, Part};
+use crate::entry::personal::{Aspect, Group, Role};
+use crate::entry::xml::{XmlError, walk};
+
+/// The element with the evidence of an entry. It is no part of the canonical form.
+pub const CHAIN: &str = "chain";
+
+/// An entry in canonical form.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Canon {
+    /// What tells of no person.
+    pub public: Vec<u8>,
+    /// The values of each group that has some, in the order of their numbers.
+    pub groups: Vec<(Group, Vec<u8>)>,
+    /// When the event happened, if the entry says so.
+    pub occurred: Option<String>,
+    /// The account that the entry concerns. It is among the values of its group, too.
+    pub user: Option<String>,
+    /// The attributes of `<chain/>`, if it has one.
+    pub chain: Option<Vec<(String, String)>>,
+}
+
+/// An entry in canonical form but for its addresses: how much of them will be left depends on `<chain/>`, which comes last.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    canon: Canon,
+    addresses: Vec<Address>,
+}
+
+/// An address, a network, or a text with addresses in it.
+#[derive(Clone, Debug)]
+struct Address {
+    role: Role,
+    /// The number of the public element that it is in.
+    number: u32,
+    /// How many public children that has before it.
+    position: u32,
+    namespace: String,
+    name: String,
+    value: String,
+}
+
+impl Draft {
+    /// Of an entry as the journal keeps it. Returns `None` if the payload is damaged.
+    #[must_use]
+    pub fn of_payload(payload: &[u8]) -> Option<Self> {
+        let mut writer = Writer::default();
+        writer.canon.public.reserve(payload.len());
+        let mut parts = payload::parts(payload);
+        for part in parts.by_ref() {
+            match part {
+                Part::Open(name) => writer.begin(Cow::Borrowed(name)),
+                Part::Attribute(name, value) => writer.attribute(Cow::Borrowed(name), Cow::Borrowed(value)),
+                Part::Text(text) => writer.add_text(text),
+                Part::Close => writer.end(),
+            }
+        }
+        let is_whole = parts.is_at_end();
+        is_whole.then(|| writer.finish())
+    }
+
+    /// Of an entry as a store returns it.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`XmlError`] if it is not one well-formed element.
+    pub fn of_xml(xml: &str) -> Result<Self, XmlError> {
+        let mut writer = Writer::default();
+        walk(xml, &mut writer)?;
+        Ok(writer.finish())
+    }
+
+    /// The attributes of `<chain/>`, if the entry has one.
+    #[must_use]
+    pub fn chain(&self) -> Option<&[(String, String)]> {
+        self.canon.chain.as_deref()
+    }
+
+    /// Adds the addresses. `narrow` returns what will be left of one when addresses expire: of an address, a network, or a text
+    /// with addresses in it.
+    #[must_use]
+    pub fn finish(self, narrow: impl Fn(&str) -> Option<String>) -> Canon {
+        let Self { mut canon, addresses } = self;
+        for address in addresses {
+            let narrowed = narrow(&address.value);
+            if let Some(network) = &narrowed {
+                address.put(canon.group_mut(Group::Person(address.role, Aspect::Network)), network);
+            }
+            if narrowed.as_deref() != Some(address.value.as_str()) {
+                address.put(canon.group_mut(Group::Person(address.role, Aspect::Address)), &address.value);
+            }
+        }
+        canon
+    }
+}
+
+impl Address {
+    fn put(&self, values: &mut Vec<u8>, value: &str) {
+        values.push(tag::ATTRIBUTE);
+        put_number(values, self.number);
+        put_number(values, self.position);
+        put_attribute(values, &Space::of(Cow::Borrowed(&self.namespace)), &self.name, value);
+    }
+}
+
+impl Canon {
+    /// The values of a group.
+    #[must_use]
+    pub fn group(&self, group: Group) -> Option<&[u8]> {
+        self.groups.iter().find(|(of, _)| *of == group).map(|(_, values)| values.as_slice())
+    }
+
+    fn group_mut(&mut self, group: Group) -> &mut Vec<u8> {
+        let at = match self.groups.binary_search_by_key(&group.number(), |(of, _)| of.number()) {
+            Ok(at) => at,
+            Err(at) => {
+                self.groups.insert(at, (group, Vec::with_capacity(64)));
+                at
+            }
+        };
+        // The index was just found.
+        self.groups.get_mut(at).map_or(&mut self.public, |(_, values)| values)
+    }
+}

@@ -1,0 +1,356 @@
+//! Writing the parts of an entry into the bytes that they belong to.
+
+use std::borrow::Cow;
+
+use quick_xml::XmlVersion;
+use quick_xml::events::BytesStart;
+
+use super::bytes::{Name, Space, put_attribute, put_name, put_number, put_string, put_text, tag};
+use super::{Address, CHAIN, Canon, Draft};
+use crate::NAMESPACE;
+use crate::entry::payload;
+use crate::entry::personal::{ADDRESS_ATTRIBUTES, Aspect, Group, Known, ROOT, Role, Share, TEXT_ATTRIBUTES, TEXT_ELEMENT, Told, child_of};
+use crate::entry::xml::Visitor;
+
+/// The attribute that says when an event happened.
+const OCCURRED: &str = "occurred";
+/// The attribute that says which account it concerns.
+const USER: &str = "user";
+
+/// An element that was begun.
+struct Frame<'a> {
+    place: Place,
+    /// The namespace of elements without a prefix.
+    default: Space<'a>,
+    /// How many public elements were begun before this one.
+    number: u32,
+    /// How many public children it has so far.
+    children: u32,
+    /// Which sample of a summary it is, or is in.
+    role: Role,
+}
+
+/// Where the values of an element go.
+#[derive(Clone, Copy)]
+enum Place {
+    /// Its parts differ.
+    Parts(&'static Known),
+    /// All of it is public.
+    Public,
+    /// All of it belongs to a group.
+    Whole(Group),
+    /// Its text is an address of this role.
+    Address(Role),
+    /// It is the evidence.
+    Chain,
+}
+
+#[derive(Default)]
+pub(super) struct Writer<'a> {
+    pub(super) canon: Canon,
+    addresses: Vec<Address>,
+    open: Vec<Frame<'a>>,
+    /// The name of an element that was begun and whose attributes are not known yet, and the namespace that it declares.
+    start: Option<(Cow<'a, str>, Option<Space<'a>>)>,
+    /// Its attributes. Namespaces are found when all are known.
+    attributes: Vec<(Name<'a>, Cow<'a, str>)>,
+    text: String,
+    /// Prefixes of namespaces, with the number of open elements when they were declared.
+    prefixes: Vec<(usize, Cow<'a, str>, Space<'a>)>,
+    /// How many public elements were begun.
+    public: u32,
+    samples: u16,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn begin(&mut self, name: Cow<'a, str>) {
+        self.flush();
+        self.start = Some((name, None));
+    }
+
+    pub(super) fn attribute(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) {
+        let Some((_, declared)) = &mut self.start else { return };
+        if name == "xmlns" {
+            *declared = Some(Space::of(value));
+        } else if let Some(prefix) = name.strip_prefix("xmlns:") {
+            let depth = self.open.len().saturating_add(1);
+            self.prefixes.push((depth, Cow::Owned(prefix.to_owned()), Space::of(value)));
+        } else if !value.is_empty() {
+            self.attributes.push(((Space::None, name), value));
+        }
+    }
+
+    pub(super) fn add_text(&mut self, text: &str) {
+        self.flush_start();
+        self.text.push_str(text);
+    }
+
+    pub(super) fn end(&mut self) {
+        self.flush();
+        let Some(frame) = self.open.pop() else { return };
+        match frame.place {
+            Place::Parts(_) | Place::Public => self.canon.public.push(tag::END),
+            Place::Whole(group) => self.canon.group_mut(group).push(tag::END),
+            Place::Address(_) | Place::Chain => {}
+        }
+        let depth = self.open.len();
+        while self.prefixes.last().is_some_and(|(of, ..)| *of > depth) {
+            self.prefixes.pop();
+        }
+    }
+
+    /// Ends what is still open: when an entry is linked, its root is.
+    pub(super) fn finish(mut self) -> Draft {
+        self.flush();
+        while !self.open.is_empty() {
+            self.end();
+        }
+        Draft { canon: self.canon, addresses: self.addresses }
+    }
+
+    fn flush(&mut self) {
+        self.flush_start();
+        self.flush_text();
+    }
+
+    /// Writes the element that was begun, now that its attributes are known.
+    fn flush_start(&mut self) {
+        let Some((name, declared)) = self.start.take() else { return };
+        self.flush_text();
+        let inherited = || self.open.last().map_or(Space::None, |frame| frame.default.clone());
+        let default = declared.unwrap_or_else(inherited);
+        let (namespace, local) = self.expanded(name, &default);
+        let mut named = std::mem::take(&mut self.attributes);
+        for (name, _) in &mut named {
+            let raw = std::mem::replace(&mut name.1, Cow::Borrowed(""));
+            *name = self.expanded(raw, &Space::None);
+        }
+        named.sort_unstable();
+        let (place, role) = self.place_of(&namespace, &local);
+        let frame = Frame { place, default, number: self.public, children: 0, role };
+        let parent = self.open.last().map_or((0, 0), |parent| (parent.number, parent.children));
+        match place {
+            Place::Chain => {
+                let own = |((_, name), value): (Name<'_>, Cow<'_, str>)| (name.into_owned(), value.into_owned());
+                self.canon.chain = Some(named.drain(..).map(own).collect());
+            }
+            Place::Address(_) => named.clear(),
+            Place::Parts(known) => {
+                self.count_public();
+                let shared = |name: &Name<'_>| if name.0.is_other() { known.rest } else { known.attribute(&name.1) };
+                self.write_element(&namespace, &local, &mut named, frame.number, role, shared);
+            }
+            Place::Public => {
+                self.count_public();
+                self.write_element(&namespace, &local, &mut named, frame.number, role, |_| Share::Public);
+            }
+            Place::Whole(group) => {
+                let is_first = !matches!(self.open.last().map(|parent| parent.place), Some(Place::Whole(_)));
+                let values = self.canon.group_mut(group);
+                values.push(tag::ELEMENT);
+                if is_first {
+                    put_number(values, parent.0);
+                    put_number(values, parent.1);
+                }
+                put_name(values, &namespace, &local);
+                for (name, value) in named.drain(..) {
+                    if is_address(&local, &name) {
+                        self.put_address(role, parent.0, parent.1, name, value);
+                    } else {
+                        put_attribute(self.canon.group_mut(group), &name.0, &name.1, &value);
+                    }
+                }
+            }
+        }
+        // The memory is used again.
+        self.attributes = named;
+        self.open.push(frame);
+    }
+
+    /// Writes an element whose place is public, and its attributes into the groups that they belong to.
+    fn write_element(
+        &mut self,
+        namespace: &Space<'_>,
+        local: &str,
+        attributes: &mut Vec<(Name<'a>, Cow<'a, str>)>,
+        number: u32,
+        role: Role,
+        share: impl Fn(&Name<'_>) -> Share,
+    ) {
+        self.canon.public.push(tag::ELEMENT);
+        put_name(&mut self.canon.public, namespace, local);
+        let is_root = self.open.is_empty();
+        for (name, value) in attributes.drain(..) {
+            if is_root && name.1 == OCCURRED && !name.0.is_other() {
+                self.canon.occurred = Some(value.into_owned());
+                continue;
+            }
+            if is_root && name.1 == USER && name.0 == Space::None {
+                self.canon.user = Some(value.clone().into_owned());
+            }
+            let group = group_of(share(&name), role);
+            if group.is_some() && is_address(local, &name) {
+                self.put_address(role, number, 0, name, value);
+                continue;
+            }
+            let values = match group {
+                None => &mut self.canon.public,
+                Some(group) => {
+                    let values = self.canon.group_mut(group);
+                    values.push(tag::ATTRIBUTE);
+                    put_number(values, number);
+                    values
+                }
+            };
+            put_attribute(values, &name.0, &name.1, &value);
+        }
+    }
+
+    /// Keeps an address until it is known what will be left of it.
+    fn put_address(&mut self, role: Role, number: u32, position: u32, name: Name<'a>, value: Cow<'a, str>) {
+        let space = match name.0 {
+            Space::Other(namespace) => namespace.into_owned(),
+            Space::Own => NAMESPACE.to_owned(),
+            Space::None => String::new(),
+        };
+        self.addresses.push(Address { role, number, position, namespace: space, name: name.1.into_owned(), value: value.into_owned() });
+    }
+
+    fn flush_text(&mut self) {
+        if self.text.is_empty() {
+            return;
+        }
+        let text = std::mem::take(&mut self.text);
+        let Some(frame) = self.open.last() else { return };
+        let (number, children, role) = (frame.number, frame.children, frame.role);
+        match frame.place {
+            Place::Chain => {}
+            Place::Public => put_text(&mut self.canon.public, &text),
+            Place::Whole(group) => put_text(self.canon.group_mut(group), &text),
+            Place::Address(role) => {
+                let name = (Space::Own, Cow::Borrowed("remote-ip"));
+                self.put_address(role, number, children, name, Cow::Owned(text.clone()));
+            }
+            Place::Parts(known) => match group_of(known.rest, role) {
+                None => put_text(&mut self.canon.public, &text),
+                Some(group) => {
+                    let values = self.canon.group_mut(group);
+                    values.push(tag::TEXT);
+                    put_number(values, number);
+                    put_number(values, children);
+                    put_string(values, &text);
+                }
+            },
+        }
+        self.text = text;
+        self.text.clear();
+    }
+
+    /// A public element is begun: it is a child of the one that is open.
+    fn count_public(&mut self) {
+        self.public = self.public.saturating_add(1);
+        if let Some(parent) = self.open.last_mut() {
+            parent.children = parent.children.saturating_add(1);
+        }
+    }
+
+    /// Where the values of the element go that is being begun, and whom they tell of.
+    fn place_of(&mut self, namespace: &Space<'_>, local: &str) -> (Place, Role) {
+        let Some(parent) = self.open.last() else { return (Place::Parts(&ROOT), Role::Account) };
+        let role = parent.role;
+        let known = match parent.place {
+            Place::Parts(known) => known,
+            Place::Address(role) => return (Place::Whole(Group::Person(role, Aspect::Address)), role),
+            other => return (other, role),
+        };
+        if *namespace != Space::Own {
+            return (place_of_rest(known.rest, role), role);
+        }
+        let is_child_of_root = known.path.is_empty();
+        if is_child_of_root && local == CHAIN && self.canon.chain.is_none() {
+            return (Place::Chain, role);
+        }
+        match child_of(known, local) {
+            Told::Parts(child) => {
+                let role = match child.path {
+                    ["actor"] => Role::Actor,
+                    ["repeated", "sample" | "often"] => {
+                        let number = self.samples;
+                        self.samples = number.saturating_add(1);
+                        Role::Sample(number)
+                    }
+                    _ => role,
+                };
+                (Place::Parts(child), role)
+            }
+            Told::Whole(aspect) => (Place::Whole(Group::Person(role, aspect)), role),
+            Told::Address => (Place::Address(role), role),
+            Told::Unknown => (place_of_rest(known.rest, role), role),
+        }
+    }
+
+    /// A name with its namespace. A prefix that was not declared is part of the name, as `xml:` is.
+    fn expanded(&self, name: Cow<'a, str>, default: &Space<'a>) -> Name<'a> {
+        let position = |sought: u8| name.bytes().position(|byte| byte == sought);
+        let Some(at) = position(payload::SEPARATOR).or_else(|| position(b':')) else {
+            return (default.clone(), name);
+        };
+        let (before, local) = match name {
+            Cow::Borrowed(name) => (Cow::Borrowed(name.get(..at).unwrap_or_default()), name.get(at.saturating_add(1)..).map(Cow::Borrowed)),
+            Cow::Owned(ref name) => (
+                Cow::Owned(name.get(..at).unwrap_or_default().to_owned()),
+                name.get(at.saturating_add(1)..).map(|name| Cow::Owned(name.to_owned())),
+            ),
+        };
+        // The journal writes the namespace of an attribute before its name, XML a prefix.
+        let space = if name.as_bytes().get(at) == Some(&payload::SEPARATOR) {
+            Some(Space::of(before))
+        } else {
+            self.prefixes.iter().rev().find(|(_, known, _)| *known == before).map(|(_, _, space)| space.clone())
+        };
+        match (space, local) {
+            (Some(space), Some(local)) => (space, local),
+            _ => (Space::None, name),
+        }
+    }
+}
+
+impl<'a> Visitor<'a> for Writer<'a> {
+    fn open(&mut self, start: BytesStart<'a>) -> Result<(), String> {
+        let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(ToOwned::to_owned).map_err(|e| e.to_string());
+        self.begin(Cow::Owned(text(start.name().into_inner())?));
+        for attribute in start.attributes() {
+            let attribute = attribute.map_err(|e| e.to_string())?;
+            let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|e| e.to_string())?.into_owned();
+            self.attribute(Cow::Owned(text(attribute.key.into_inner())?), Cow::Owned(value));
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, text: Cow<'a, str>) {
+        self.add_text(&text);
+    }
+
+    fn close(&mut self) {
+        self.end();
+    }
+}
+
+/// Whether an attribute holds an address, or text with addresses in it.
+fn is_address(element: &str, (namespace, name): &Name<'_>) -> bool {
+    !namespace.is_other()
+        && (ADDRESS_ATTRIBUTES.contains(&name.as_ref()) || element == TEXT_ELEMENT && TEXT_ATTRIBUTES.contains(&name.as_ref()))
+}
+
+/// The group of a value. Returns `None` if it is public.
+fn group_of(share: Share, role: Role) -> Option<Group> {
+    match share {
+        Share::Public => None,
+        Share::Of(aspect) => Some(Group::Person(role, aspect)),
+        Share::Text => Some(Group::Text),
+    }
+}
+
+fn place_of_rest(share: Share, role: Role) -> Place {
+    group_of(share, role).map_or(Place::Public, Place::Whole)
+}
