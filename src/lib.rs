@@ -15,6 +15,7 @@
 pub mod address;
 pub mod archive;
 pub mod catalogue;
+pub mod chain;
 pub mod command;
 pub mod entry;
 pub mod file;
