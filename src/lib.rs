@@ -25,6 +25,7 @@ pub mod journal;
 pub mod options;
 pub mod pace;
 pub mod query;
+pub mod random;
 pub mod recorder;
 pub mod redact;
 pub mod render;

@@ -13,6 +13,7 @@ use thiserror::Error;
 use crate::file::Files;
 use crate::file::ownership::folder_of;
 use crate::file::whole::{self, Durability};
+use crate::random::Random;
 
 /// The length of a key, in bytes.
 const LENGTH: usize = 32;
@@ -74,18 +75,18 @@ impl HashKey {
     /// # Errors
     ///
     /// Returns [`HashKeyError`] if the file can't be read or written, or holds no key.
-    pub fn read_or_make(files: &dyn Files, path: &Path) -> Result<Self, HashKeyError> {
+    pub fn read_or_make(files: &dyn Files, random: &dyn Random, path: &Path) -> Result<Self, HashKeyError> {
         if let Some(key) = Self::read(files, path)? {
             // One that an earlier release made as root can't be read by the server.
             files.give_from_root(path);
             return Ok(key);
         }
-        Self::make_once(files, path)
+        Self::make_once(files, random, path)
     }
 
     /// Makes a key and its file, unless another process is faster. Then returns the other one's key.
-    fn make_once(files: &dyn Files, path: &Path) -> Result<Self, HashKeyError> {
-        let (key, beside) = Self::make(files, path)?;
+    fn make_once(files: &dyn Files, random: &dyn Random, path: &Path) -> Result<Self, HashKeyError> {
+        let (key, beside) = Self::make(files, random, path)?;
         match whole::create(files, path, &beside, &key.content(), Durability::Synced) {
             Ok(()) => Ok(key),
             // Another process was faster.
@@ -101,8 +102,8 @@ impl HashKey {
     /// # Errors
     ///
     /// Returns [`HashKeyError`] if it can't be written. The old key stays then.
-    pub fn replace(files: &dyn Files, path: &Path) -> Result<Self, HashKeyError> {
-        let (key, beside) = Self::make(files, path)?;
+    pub fn replace(files: &dyn Files, random: &dyn Random, path: &Path) -> Result<Self, HashKeyError> {
+        let (key, beside) = Self::make(files, random, path)?;
         let replaced = whole::replace(files, path, &beside, &key.content(), Durability::Synced);
         replaced.map(|()| key).map_err(|source| HashKeyError::Io { path: path.to_owned(), source })
     }
@@ -137,10 +138,10 @@ impl HashKey {
     }
 
     /// A new key, and the name that its file has until it is complete. No other process uses that name.
-    fn make(files: &dyn Files, path: &Path) -> Result<(Self, PathBuf), HashKeyError> {
+    fn make(files: &dyn Files, random: &dyn Random, path: &Path) -> Result<(Self, PathBuf), HashKeyError> {
         let mut bytes = [0; LENGTH];
         let mut name = [0; ID_LENGTH];
-        getrandom::fill(&mut bytes).and_then(|()| getrandom::fill(&mut name)).map_err(HashKeyError::Random)?;
+        random.fill(&mut bytes).and_then(|()| random.fill(&mut name)).map_err(HashKeyError::Random)?;
         let mut beside = path.as_os_str().to_owned();
         beside.push(format!(".{}", hex(&name, ID_LENGTH)));
         files.make_folder(folder_of(path)).map_err(|source| HashKeyError::Io { path: path.to_owned(), source })?;
@@ -172,6 +173,7 @@ mod tests {
     use super::*;
     use crate::address::parse;
     use crate::file::{Access, Disk, Memory};
+    use crate::random::OsRandom;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
@@ -211,11 +213,11 @@ mod tests {
         let folder = folder("made");
         let path = folder.join("host/audit.key");
         assert_eq!(HashKey::read(&Disk, &path).unwrap(), None);
-        let key = HashKey::read_or_make(&Disk, &path).unwrap();
-        assert_eq!(HashKey::read_or_make(&Disk, &path).unwrap(), key);
+        let key = HashKey::read_or_make(&Disk, &OsRandom, &path).unwrap();
+        assert_eq!(HashKey::read_or_make(&Disk, &OsRandom, &path).unwrap(), key);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let stamp = Disk.stamp(&path);
-        let new = HashKey::replace(&Disk, &path).unwrap();
+        let new = HashKey::replace(&Disk, &OsRandom, &path).unwrap();
         assert_ne!((new.id(), Disk.stamp(&path)), (key.id(), stamp));
         assert_eq!(HashKey::read(&Disk, &path).unwrap(), Some(new));
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing else is left");
@@ -229,10 +231,10 @@ mod tests {
         let path = folder.join("audit.key");
         for content in [&b""[..], b"07", b"\xff\xfe", &[b'z'; 64], "é".repeat(32).as_bytes()] {
             fs::write(&path, content).unwrap();
-            assert!(matches!(HashKey::read_or_make(&Disk, &path), Err(HashKeyError::Damaged(_))), "{content:?}");
+            assert!(matches!(HashKey::read_or_make(&Disk, &OsRandom, &path), Err(HashKeyError::Damaged(_))), "{content:?}");
             assert_eq!(fs::read(&path).unwrap(), content);
         }
-        assert!(matches!(HashKey::read_or_make(&Disk, &path.join("x")), Err(HashKeyError::Io { .. })));
+        assert!(matches!(HashKey::read_or_make(&Disk, &OsRandom, &path.join("x")), Err(HashKeyError::Io { .. })));
         fs::remove_dir_all(folder).unwrap();
     }
 
@@ -243,7 +245,7 @@ mod tests {
         let path = Path::new("/host/audit.key");
         let theirs = HashKey([7; LENGTH]);
         files.create_new(path, Access::Append).unwrap().append(&theirs.content()).unwrap();
-        assert_eq!(HashKey::make_once(&files, path).unwrap(), theirs);
+        assert_eq!(HashKey::make_once(&files, &OsRandom, path).unwrap(), theirs);
         assert_eq!(files.list(Path::new("/host")).unwrap(), ["audit.key"]);
     }
 }

@@ -1,7 +1,6 @@
 //! Flood control on all hosts.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::RandomState;
 use std::rc::Rc;
 
 use uuid::Uuid;
@@ -19,6 +18,7 @@ use super::table::{ACTOR_KEYS, KEYS, Window, WindowTable, WindowTables};
 use crate::archive::retention::Retention;
 use crate::catalogue;
 use crate::file::{Disk, Files};
+use crate::random::{HashSeed, OsRandom, Random};
 
 /// The largest number of outcomes of a host that are told apart. Types come from code, so there are usually fewer.
 const OUTCOMES: usize = 128;
@@ -48,7 +48,7 @@ pub struct Control {
     pub(super) host_index: HashMap<String, usize>,
     pub(super) outcomes: Vec<HostOutcome>,
     pub(super) tables: WindowTables,
-    pub(super) hasher: RandomState,
+    pub(super) hasher: HashSeed,
     /// How many more hashes and names may be kept to tell accounts, networks and actors apart.
     pub(super) pool: Pool,
     /// The last event for which the caller was asked to check the account.
@@ -68,21 +68,21 @@ struct OpenQuestion {
 
 impl Default for Control {
     fn default() -> Self {
-        Self::new(Rc::new(Disk))
+        Self::new(Rc::new(Disk), &OsRandom)
     }
 }
 
 impl Control {
-    /// Flood control whose checkpoints are in `files`.
+    /// Flood control whose checkpoints are in `files`. The key of its hashes is made of `random`.
     #[must_use]
-    pub fn new(files: Rc<dyn Files>) -> Self {
+    pub fn new(files: Rc<dyn Files>, random: &dyn Random) -> Self {
         Self {
             files,
             hosts: Vec::new(),
             host_index: HashMap::new(),
             outcomes: Vec::new(),
             tables: WindowTables { failures: WindowTable::new(KEYS), actors: WindowTable::new(ACTOR_KEYS) },
-            hasher: RandomState::new(),
+            hasher: HashSeed::new(random),
             pool: Pool::FULL,
             asked: None,
             offset: 0.0,
@@ -169,11 +169,9 @@ impl Control {
                 *is_counting = true;
             }
         }
-        let is_counting = |index: usize| {
-            counting.get(index) == Some(&true)
-                || self.hosts.get(index).is_some_and(|host| !host.closed.is_empty() || !host.emitting.is_empty())
-        };
-        self.host_index.iter().filter(|(_, index)| is_counting(**index)).map(|(name, _)| name.as_str()).collect()
+        let hosts = self.hosts.iter().zip(counting);
+        let of_hosts = hosts.filter(|(host, is_counting)| *is_counting || !host.closed.is_empty() || !host.emitting.is_empty());
+        of_hosts.map(|(host, _)| host.name.as_str()).collect()
     }
 
     /// Returns the summaries to store now: those of windows that have ended, or all of them if the host is `closing`. `new_id`

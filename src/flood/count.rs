@@ -1,6 +1,6 @@
 //! A number of events that were counted and not stored.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -15,6 +15,7 @@ use crate::address::location::Location;
 use crate::address::network_of;
 use crate::entry::names::Names;
 use crate::entry::text::{TextKind, clean, clean_jid};
+use crate::random::HashSeed;
 
 /// Which part of an address to describe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +91,7 @@ impl Count {
 
     /// A count from the checkpoint of the previous process. `offset` is UNIX time minus this process's clock, in seconds. If the
     /// summary has an id, it may have been stored already.
-    pub(super) fn restored(summary: FloodSummary, outcome: usize, hasher: &RandomState, offset: f64, pool: &mut Pool) -> Option<Self> {
+    pub(super) fn restored(summary: FloodSummary, outcome: usize, hasher: &HashSeed, offset: f64, pool: &mut Pool) -> Option<Self> {
         let id = if summary.id.is_empty() { None } else { Some(Uuid::parse_str(&summary.id).ok()?) };
         let many = restored_many(&summary, hasher, pool);
         let has_networks = summary.often.iter().any(|often| often.network.is_some());
@@ -119,7 +120,7 @@ impl Count {
 
     /// Counts an event. Returns whether the caller should check that its account exists. That is only asked for an account that has
     /// come before.
-    pub(super) fn add(&mut self, facts: &Facts<'_>, now: f64, hasher: &RandomState, pool: &mut Pool) -> bool {
+    pub(super) fn add(&mut self, facts: &Facts<'_>, now: f64, hasher: &HashSeed, pool: &mut Pool) -> bool {
         let network_hash = facts.network.map(|network| hasher.hash_one(network));
         if self.many.is_none() && self.differs(facts) {
             self.many = Some(Box::new(self.so_far(hasher, pool)));
@@ -173,7 +174,7 @@ impl Count {
     }
 
     /// Merges another count into this one. Neither may have an id, because its summary may be stored already.
-    pub(super) fn absorb(&mut self, mut other: Self, hasher: &RandomState, pool: &mut Pool) {
+    pub(super) fn absorb(&mut self, mut other: Self, hasher: &HashSeed, pool: &mut Pool) {
         let is_same = self.who.is(&other.who) && self.actor.is(&other.actor) && self.origin.is_of_network(&other.origin);
         if !is_same || self.many.is_some() || other.many.is_some() {
             let own = self.many.take().unwrap_or_else(|| Box::new(self.so_far(hasher, pool)));
@@ -219,7 +220,7 @@ impl Count {
     }
 
     /// The account, network and actor of the events so far, which are all the same.
-    fn so_far(&self, hasher: &RandomState, pool: &mut Pool) -> Many {
+    fn so_far(&self, hasher: &HashSeed, pool: &mut Pool) -> Many {
         let mut many = Many::default();
         match &self.who {
             Who::One { hash: Some(hash), jid: Some(jid) } => {
@@ -299,7 +300,7 @@ impl Count {
 }
 
 /// The accounts, networks and actors of a summary from a checkpoint.
-fn restored_many(summary: &FloodSummary, hasher: &RandomState, pool: &mut Pool) -> Option<Box<Many>> {
+fn restored_many(summary: &FloodSummary, hasher: &HashSeed, pool: &mut Pool) -> Option<Box<Many>> {
     let is_various = summary.user.is_none() && summary.accounts > 0;
     if !is_various && summary.often.is_empty() {
         return None;

@@ -1,6 +1,7 @@
 //! Counts different things, exactly up to a limit.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 
 /// The largest number that one count tells apart.
 const MOST: usize = 16_384;
@@ -22,7 +23,8 @@ enum Hashes {
     #[default]
     None,
     One(u64),
-    Many(HashSet<u64>),
+    /// Nobody outside can foresee the hashes, so they need no secret hasher, and their order depends on them alone.
+    Many(HashSet<u64, BuildHasherDefault<DefaultHasher>>),
 }
 
 impl Distinct {
@@ -37,7 +39,7 @@ impl Distinct {
             Hashes::One(first) if *first == hash => return true,
             Hashes::One(first) if *pool >= 2 => {
                 *pool = pool.saturating_sub(2);
-                self.seen = Hashes::Many(HashSet::from([*first, hash]));
+                self.seen = Hashes::Many([*first, hash].into_iter().collect());
             }
             Hashes::Many(hashes) if hashes.contains(&hash) => return true,
             Hashes::Many(hashes) if hashes.len() < MOST && *pool > 0 => {

@@ -1,12 +1,13 @@
 //! What counting needs to know about an event.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use super::event::{Account, FloodEvent};
 use crate::address::{self, network_of};
+use crate::random::HashSeed;
 
 /// What counting needs to know about an event.
 pub(super) struct Facts<'a> {
@@ -21,7 +22,7 @@ pub(super) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     /// Reads an event. `buffer` holds the JID if the event only has the account's name on `host`.
-    pub(super) fn of(event: &FloodEvent<'a>, host: &str, buffer: &'a mut Vec<u8>, hasher: &RandomState) -> Self {
+    pub(super) fn of(event: &FloodEvent<'a>, host: &str, buffer: &'a mut Vec<u8>, hasher: &HashSeed) -> Self {
         let jid = match event.account {
             Account::Unknown | Account::Name(b"") => None,
             Account::Jid(jid) => Some(jid),
@@ -56,7 +57,7 @@ impl<'a> Facts<'a> {
 
     /// The hash of the group that the peer belongs to. That is its network, unless the address is not public, such as that of a
     /// proxy. Without an address it is the actor's server, unless that is `host`.
-    pub(super) fn group_hash(&self, host: &str, hasher: &RandomState) -> Option<u64> {
+    pub(super) fn group_hash(&self, host: &str, hasher: &HashSeed) -> Option<u64> {
         if let Some(address) = self.address {
             return self.network.filter(|_| address::is_public(address)).map(|network| hasher.hash_one(network));
         }

@@ -1,7 +1,6 @@
 //! Merges counts, and makes the summary of a count.
 
 use std::collections::HashMap;
-use std::hash::RandomState;
 use std::net::IpAddr;
 
 use super::count::{AddressPart, Count, Described};
@@ -9,12 +8,13 @@ use super::many::Pool;
 use super::outcome::HostOutcome;
 use super::summary::FloodSummary;
 use crate::catalogue::Cause;
+use crate::random::HashSeed;
 
 /// Returns what the host's policy stores of an address in an entry of this event type.
 pub type Describe<'a> = dyn Fn(&str, IpAddr, AddressPart) -> Described + 'a;
 
 /// Merges counts until there are at most `room`, or one for each outcome. Merges those of one network first, then the smallest.
-pub(super) fn coarsen(counts: Vec<Count>, room: usize, hasher: &RandomState, pool: &mut Pool) -> Vec<Count> {
+pub(super) fn coarsen(counts: Vec<Count>, room: usize, hasher: &HashSeed, pool: &mut Pool) -> Vec<Count> {
     if counts.len() <= room {
         return counts;
     }
@@ -35,7 +35,7 @@ pub(super) fn coarsen(counts: Vec<Count>, room: usize, hasher: &RandomState, poo
 fn merge_by<K: Eq + std::hash::Hash>(
     counts: Vec<Count>,
     key: impl Fn(&Count) -> Option<K>,
-    hasher: &RandomState,
+    hasher: &HashSeed,
     pool: &mut Pool,
 ) -> Vec<Count> {
     let mut merged: Vec<Count> = Vec::new();

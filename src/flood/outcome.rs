@@ -1,7 +1,7 @@
 //! Whether an event is stored, or which window counts it.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
 use super::count::Count;
 use super::event::FloodEvent;
@@ -12,6 +12,7 @@ use super::limits::{Burst, is_unauthenticated};
 use super::many::Pool;
 use super::table::{Level, Side, Window, WindowTables};
 use crate::catalogue::{Cause, cause_of};
+use crate::random::HashSeed;
 
 /// Repeats of these are counted if the operator asks for it.
 pub(super) const SUCCESS: &str = "authentication-success";
@@ -49,7 +50,7 @@ pub(super) enum CountPlace {
 pub(super) struct Scene<'a> {
     pub(super) host: &'a mut HostState,
     pub(super) tables: &'a mut WindowTables,
-    pub(super) hasher: &'a RandomState,
+    pub(super) hasher: &'a HashSeed,
     pub(super) pool: &'a mut Pool,
     pub(super) now: f64,
 }
@@ -220,7 +221,7 @@ impl HostOutcome {
     }
 
     /// Merges a count that could not get a summary into the window of the outcome.
-    pub(super) fn absorb(&mut self, count: Count, now: f64, hasher: &RandomState, pool: &mut Pool) {
+    pub(super) fn absorb(&mut self, count: Count, now: f64, hasher: &HashSeed, pool: &mut Pool) {
         let window = self.window.get_or_insert_with(|| Window::new(count.outcome, Level::Outcome, now, 0.0, 0));
         match &mut window.count {
             Some(own) => own.absorb(count, hasher, pool),

@@ -1,6 +1,7 @@
 //! The windows of all keys, in tables of bounded size.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use super::budget::Budget;
 use super::count::Count;
@@ -81,7 +82,8 @@ impl Window {
 /// The windows by the hash of their keys.
 #[derive(Debug)]
 pub(super) struct WindowTable {
-    windows: HashMap<u64, Window>,
+    /// Nobody outside can foresee the keys, so they need no secret hasher, and their order depends on them alone.
+    windows: HashMap<u64, Window, BuildHasherDefault<DefaultHasher>>,
     keys: usize,
     networks: usize,
     swept: Option<f64>,
@@ -89,7 +91,7 @@ pub(super) struct WindowTable {
 
 impl WindowTable {
     pub(super) fn new(keys: usize) -> Self {
-        Self { windows: HashMap::new(), keys, networks: 0, swept: None }
+        Self { windows: HashMap::default(), keys, networks: 0, swept: None }
     }
 
     /// The open window of a key.
@@ -202,7 +204,7 @@ mod tests {
     use super::*;
     use crate::flood::event::FloodEvent;
     use crate::flood::facts::Facts;
-    use std::hash::RandomState;
+    use crate::random::{HashSeed, OsRandom};
 
     fn window(level: Level, ends: f64) -> Window {
         Window::new(0, level, 0.0, ends, 0)
@@ -250,7 +252,7 @@ mod tests {
 
     #[test]
     fn networks_whose_windows_are_closed_make_room() {
-        let (hasher, mut buffer) = (RandomState::new(), Vec::new());
+        let (hasher, mut buffer) = (HashSeed::new(&OsRandom), Vec::new());
         let facts = Facts::of(&FloodEvent::default(), "example.com", &mut buffer, &hasher);
         let mut table = WindowTable::new(16);
         for (key, level) in [(1, Level::Network), (2, Level::Network), (3, Level::Account)] {

@@ -15,6 +15,7 @@ use crate::file::{Memory, Operation};
 use crate::flood::checkpoint::{Checkpoint, CheckpointError};
 use crate::flood::outcome::{CLOSED, SUCCESS};
 use crate::flood::{Account, AddressPart, Described, ENTRIES_A_MINUTE, Often, Sample, frequent, weight};
+use crate::random::{HashSeed, OsRandom};
 
 const HOST: &str = "example.com";
 const FAILURE: &str = "authentication-failure";
@@ -672,7 +673,7 @@ fn a_server_without_an_address_has_one_key() {
 
 #[test]
 fn a_merge_of_saved_counts_takes_and_gives_back_no_more_than_it_has() {
-    let hasher = RandomState::new();
+    let hasher = HashSeed::new(&OsRandom);
     let romeo = "romeo@example.com".to_owned();
     let one = FloodSummary { user: Some(romeo.clone()), count: 2, accounts: 1, networks: 1, ..FloodSummary::default() };
     let listed = FloodSummary { often: vec![Often { user: Some(romeo), count: 2, ..Often::default() }], ..one.clone() };
@@ -769,7 +770,7 @@ fn a_checkpoint_that_can_not_be_read_now_is_not_replaced() {
     let path = std::path::Path::new("/host/audit.flood");
     let on_files = || {
         let mut log = Log::with(1, 60.0);
-        log.control = Control::new(std::rc::Rc::new(files.clone()));
+        log.control = Control::new(std::rc::Rc::new(files.clone()), &OsRandom);
         log.control.configure(HOST, Some(Burst { burst: 1, window: 60.0 }), Repeats::default(), &Retention::default());
         log.control.set_clock(0.0, UNIX);
         log

@@ -20,6 +20,7 @@ use crate::lua::read::LuaRequest;
 use crate::lua::signals;
 use crate::lua::value::{option, path};
 use crate::options::{ModuleValue, for_module, period};
+use crate::random::OsRandom;
 use crate::redact::{COMMANDS, KnownNames, field_value, is_shown_field, shell_line};
 
 /// The functions, as a table.
@@ -308,7 +309,7 @@ pub(crate) fn new_key(_: &Lua, file: LuaString) -> LuaResult<(Option<String>, Op
         Err(error @ HashKeyError::Io { .. }) => return Ok((None, None, Some(error.to_string()))),
         Err(_) => None,
     };
-    Ok(match HashKey::replace(&Disk, path(&file)) {
+    Ok(match HashKey::replace(&Disk, &OsRandom, path(&file)) {
         Ok(new) => (old, Some(new.id()), None),
         Err(error) => (old, None, Some(error.to_string())),
     })

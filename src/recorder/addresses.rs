@@ -15,6 +15,7 @@ use crate::address::{self, Policy};
 use crate::file::{Disk, Files, Stamp};
 use crate::flood::{AddressPart, Described};
 use crate::options::Locations;
+use crate::random::Random;
 use crate::redact::HIDDEN;
 
 /// What is stored of a peer's address.
@@ -50,11 +51,11 @@ impl Key {
     }
 
     /// The key, which is made if there is none. Returns `None` if there is no place for one.
-    fn get_or_make(&mut self, files: &dyn Files) -> Result<Option<&HashKey>, HashKeyError> {
+    fn get_or_make(&mut self, files: &dyn Files, random: &dyn Random) -> Result<Option<&HashKey>, HashKeyError> {
         let Some(path) = &self.path else { return Ok(None) };
         let stamp = &mut self.stamp;
         let key = self.key.get_or_try_init(|| {
-            let key = HashKey::read_or_make(files, path)?;
+            let key = HashKey::read_or_make(files, random, path)?;
             *stamp = files.stamp(path);
             Ok(key)
         });
@@ -140,9 +141,9 @@ impl Recorder {
 
     /// The key of a host, which is made if there is none. `what` names what is not stored without one.
     pub(super) fn key(&mut self, name: &str, what: &str) -> Option<&HashKey> {
-        let Self { hosts, files, warnings, .. } = self;
+        let Self { hosts, files, random, warnings, .. } = self;
         let key = &mut hosts.get_mut(name)?.key;
-        if let Err(error) = key.get_or_make(&**files) {
+        if let Err(error) = key.get_or_make(&**files, &**random) {
             let line = || format!("{what} of {name} are not stored, as there is no key to hash them with: {error}");
             warnings.once(&subject_of_key(name), "", line);
         }
@@ -287,6 +288,7 @@ mod tests {
     use crate::archive::retention::{Retention, RetentionClass, Rules, TypePattern};
     use crate::file::{Memory, Operation};
     use crate::options::Settings;
+    use crate::random::OsRandom;
     use std::io::ErrorKind;
 
     fn recorder(settings: Settings) -> Recorder {
@@ -363,7 +365,7 @@ mod tests {
         assert_eq!((stored.remote_ip, stored.hash.clone()), (None, recorder.hash("example.com", "::ffff:203.0.113.80")));
         assert!(stored.hash.is_some());
         assert_eq!(recorder.look_at_key("example.com"), None);
-        let new = HashKey::replace(&Disk, &path).unwrap();
+        let new = HashKey::replace(&Disk, &OsRandom, &path).unwrap();
         assert_eq!(recorder.look_at_key("example.com").unwrap().unwrap().1, new.id());
         assert_eq!(recorder.look_at_key("example.com"), None);
         assert_ne!(recorder.address("example.com", "events", b"203.0.113.80").hash, stored.hash);
@@ -384,11 +386,11 @@ mod tests {
         let path = Path::new("/host/audit.key");
         let rules = Rules { addresses: Policy::Hash, ..Rules::default() };
         let settings = Settings { retention: Retention::new(rules, vec![]), ..Settings::default() };
-        let mut recorder = Recorder::new(Rc::new(files.clone()));
+        let mut recorder = Recorder::new(Rc::new(files.clone()), Rc::new(OsRandom));
         recorder.configure("example.com", settings.clone(), Some(path.to_owned()));
         let hash = |recorder: &mut Recorder| recorder.address("example.com", "events", b"203.0.113.80").hash;
         let first = hash(&mut recorder).unwrap();
-        let new = HashKey::replace(&files, path).unwrap();
+        let new = HashKey::replace(&files, &OsRandom, path).unwrap();
         files.fail(Operation::Open, ErrorKind::PermissionDenied, 2);
         assert_eq!((recorder.look_at_key("example.com"), recorder.look_at_key("example.com")), (None, None));
         assert_eq!(hash(&mut recorder), Some(first.clone()), "the known key is used");
@@ -398,7 +400,7 @@ mod tests {
         assert_eq!(recorder.look_at_key("example.com"), Some(Some((first.1, new.id()))), "the change is not missed");
         // The same at the start of a server, which knows no key.
         for operation in [Operation::Open, Operation::ReadAt] {
-            let mut recorder = Recorder::new(Rc::new(files.clone()));
+            let mut recorder = Recorder::new(Rc::new(files.clone()), Rc::new(OsRandom));
             files.fail(operation, ErrorKind::PermissionDenied, 2);
             recorder.configure("example.com", settings.clone(), Some(path.to_owned()));
             assert_eq!(hash(&mut recorder), None, "{operation:?}");

@@ -8,7 +8,7 @@ use crate::entry::text::{TextKind, clean, clean_jid};
 use crate::flood::{self, Account, Verdict, weight};
 use crate::recorder::cache::Written;
 use crate::recorder::summaries::write_location;
-use crate::recorder::{Alias, Recorder, StoredAddress, id_at, occurred};
+use crate::recorder::{Alias, Recorder, StoredAddress, occurred};
 use crate::time::whole_seconds;
 
 /// Stands for the source or the type of an event that has none.
@@ -206,9 +206,9 @@ fn asked<'a>(event: &Event<'a>, details: &'a Details) -> flood::FloodEvent<'a> {
     }
 }
 
-fn id_text(recorder: &Recorder, at: f64) -> Id {
+fn id_text(recorder: &mut Recorder, at: f64) -> Id {
     let mut id = [0; 36];
-    id_at(&recorder.ids, at).hyphenated().encode_lower(&mut id);
+    recorder.id(at).hyphenated().encode_lower(&mut id);
     id
 }
 
@@ -240,6 +240,7 @@ mod tests {
     use crate::entry::xml::Element;
     use crate::file::Disk;
     use crate::options::Settings;
+    use crate::random::OsRandom;
 
     const TIME: Time = Time { at: 1_795_521_600.25, now: 7.0 };
 
@@ -300,7 +301,7 @@ mod tests {
         let mut hash = || made(&mut recorder, "example.com", &with_ip(b"203.0.113.80")).child("session").unwrap().child("ip-hash").cloned();
         let first = hash();
         assert!(first.is_some() && hash() == first);
-        HashKey::replace(&Disk, &path).unwrap();
+        HashKey::replace(&Disk, &OsRandom, &path).unwrap();
         recorder.look_at_key("example.com");
         let second = made(&mut recorder, "example.com", &with_ip(b"203.0.113.80")).child("session").unwrap().child("ip-hash").cloned();
         assert!(second.is_some() && second != first);

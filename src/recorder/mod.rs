@@ -3,6 +3,7 @@
 mod addresses;
 mod cache;
 pub mod entries;
+mod ids;
 mod removal;
 pub mod summaries;
 pub mod trouble;
@@ -13,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use uuid::{ContextV7, Timestamp, Uuid};
+use uuid::Uuid;
 
 use crate::archive::Layout;
 use crate::archive::placement::{Placement, PlacementStep};
@@ -21,22 +22,25 @@ use crate::archive::retention::Rules;
 use crate::file::{Disk, Files};
 use crate::flood::{Control, FloodSummary};
 use crate::options::Settings;
+use crate::random::{OsRandom, Random};
 use crate::recorder::cache::Cache;
 use crate::recorder::trouble::Trouble;
 use crate::time::{date_time, whole_seconds};
 pub use addresses::StoredAddress;
 use addresses::{Key, SharedDatabase, described, subject_of_key};
+use ids::Ids;
 use warnings::Warnings;
 
 /// The state of the audit log of one server.
 #[derive(Debug)]
 pub struct Recorder {
     files: Rc<dyn Files>,
+    random: Rc<dyn Random>,
     hosts: HashMap<String, Host>,
     /// The settings of hosts that are not configured.
     defaults: Settings,
     databases: HashMap<PathBuf, Rc<SharedDatabase>>,
-    ids: ContextV7,
+    ids: Ids,
     /// What could not be stored.
     pub trouble: Trouble,
     /// What is not stored because it happens too often.
@@ -48,7 +52,7 @@ pub struct Recorder {
 
 impl Default for Recorder {
     fn default() -> Self {
-        Self::new(Rc::new(Disk))
+        Self::new(Rc::new(Disk), Rc::new(OsRandom))
     }
 }
 
@@ -80,16 +84,17 @@ impl std::fmt::Display for Alias {
 }
 
 impl Recorder {
-    /// A log whose own files are there.
+    /// A log whose own files are in `files`. Ids and keys are made of `random`.
     #[must_use]
-    pub fn new(files: Rc<dyn Files>) -> Self {
+    pub fn new(files: Rc<dyn Files>, random: Rc<dyn Random>) -> Self {
         Self {
-            flood: Control::new(Rc::clone(&files)),
+            flood: Control::new(Rc::clone(&files), &*random),
             files,
+            ids: Ids::new(Rc::clone(&random)),
+            random,
             hosts: HashMap::new(),
             defaults: Settings::default(),
             databases: HashMap::new(),
-            ids: ContextV7::new(),
             trouble: Trouble::default(),
             unreadable: HashMap::new(),
             warnings: Warnings::default(),
@@ -168,14 +173,13 @@ impl Recorder {
 
     /// A new entry's own identifier: a UUID of version 7 (RFC 9562), which sorts by time. `now` is in UNIX seconds.
     pub fn id(&mut self, now: f64) -> Uuid {
-        id_at(&self.ids, now)
+        self.ids.next(now)
     }
 
     /// The summaries of a host that are due, see [`Control::due`]; `unix` is the time in UNIX seconds.
     pub fn summaries(&mut self, host: &str, now: f64, unix: f64, closing: bool) -> Vec<FloodSummary> {
-        let (known, warnings) = (self.hosts.get(host), &self.warnings);
-        self.flood
-            .due(host, now, closing, &|kind, address, part| described(known, warnings, kind, address, part), || id_at(&self.ids, unix))
+        let (known, warnings, ids) = (self.hosts.get(host), &self.warnings, &mut self.ids);
+        self.flood.due(host, now, closing, &|kind, address, part| described(known, warnings, kind, address, part), || ids.next(unix))
     }
 
     /// Writes down what is being counted on a host, see [`Control::checkpoint`].
@@ -213,13 +217,6 @@ impl Recorder {
     }
 }
 
-fn id_at(ids: &ContextV7, now: f64) -> Uuid {
-    let (seconds, nanoseconds) = (now.max(0.0).floor(), now.max(0.0).fract() * 1e9);
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Not negative; `as` saturates.
-    let timestamp = Timestamp::from_unix(ids, seconds as u64, nanoseconds as u32);
-    Uuid::new_v7(timestamp)
-}
-
 /// When an event happened (XEP-0082), where that is not `when`, the time under which it is stored.
 ///
 /// `timestamp` is when it happened as far as the event says so, `now` when it arrived; both in UNIX seconds.
@@ -255,17 +252,6 @@ mod tests {
             (Some(-1e12), NOON, None),
         ] {
             assert_eq!(occurred(timestamp, now, when).as_deref(), expected, "{timestamp:?} {now}");
-        }
-    }
-
-    #[test]
-    fn ids_differ_and_sort_by_time() {
-        let mut recorder = recorder(Settings::default());
-        let ids: Vec<Uuid> = (0..1000).map(|n| recorder.id(NOON + f64::from(n / 100))).collect();
-        assert!(ids.is_sorted() && ids.windows(2).all(|pair| pair[0] != pair[1]));
-        assert_eq!(ids[0].get_version_num(), 7);
-        for odd in [f64::NAN, -1.0, f64::INFINITY] {
-            recorder.id(odd);
         }
     }
 

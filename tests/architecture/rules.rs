@@ -17,7 +17,7 @@ pub const ORDER: &[&[&str]] = &[
     &["address", "journal", "storage"],
     &["entry"],
     &["redact"],
-    &["pace", "catalogue", "time", "wildcard", "file"],
+    &["pace", "catalogue", "time", "wildcard", "file", "random"],
 ];
 
 /// The largest number of lines that a file may have without its tests.

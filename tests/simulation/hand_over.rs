@@ -93,7 +93,8 @@ impl World {
         let after = process.hand_over.ended(wall, done.is_ok(), first, end);
         process.ask_from = 0;
         process.journal.take_missing();
-        if done.is_err() {
+        if let Err(refusal) = done {
+            self.line(format_args!("the store fails: {refusal:?}"));
             self.doubt_store();
             self.hand_over_after(after.pause.unwrap_or(0.0));
             return Ok(());

@@ -21,6 +21,7 @@ mod prune;
 mod reading;
 mod recording;
 mod regressions;
+mod replay;
 mod report;
 mod script;
 mod seed;

@@ -2,16 +2,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::rc::Rc;
 
 use audit_core::archive::clock::{ClockCheck, KeptClock, Witnesses};
 use audit_core::archive::limits::PartitionSizes;
 use audit_core::archive::schedule::{PruneExtent, Schedule};
 use audit_core::journal::hand_over::HandOver;
 use audit_core::journal::{Journal, JournalError, Limits, Owner};
+use audit_core::random::Random;
 use audit_core::recorder::Recorder;
 
 use crate::disk::{FOLDER, journal};
-use crate::events::{HOST, settings};
+use crate::events::HOST;
+use crate::seed::SeededRandom;
 use crate::store::User;
 use crate::world::{Crashed, Timer, World};
 
@@ -68,6 +71,14 @@ impl World {
         Witnesses { heartbeat: self.heartbeat, ..Witnesses::default() }
     }
 
+    /// The state of a new process, with the options of now.
+    pub fn new_recorder(&self) -> Recorder {
+        let random: Rc<dyn Random> = Rc::<SeededRandom>::clone(&self.random);
+        let mut recorder = Recorder::new(self.disk.shared(), random);
+        recorder.configure(HOST, self.settings(), None);
+        recorder
+    }
+
     /// What is known of the clock, as a new process finds it.
     pub fn saved_clock(&self) -> KeptClock {
         KeptClock::open(self.disk.shared(), Some(Path::new(FOLDER).join("audit.clock")))
@@ -94,6 +105,7 @@ impl World {
         }
         if seen.iter().any(|seen| *seen != ClockCheck::Same) {
             process.clock.save();
+            self.line(format_args!("{seen:?}"));
             if has_jumped {
                 self.say("audit-clock-jumped", 0, |_| {})?;
             } else if !was_trusted {
@@ -111,8 +123,7 @@ impl World {
             Limits { segment: 20_000, recent: self.setup.recent, ..Limits::default() }
         };
         let owner = Owner::on(self.disk.shared(), &Path::new(FOLDER).join("audit_journals.lock"));
-        let mut recorder = Recorder::new(self.disk.shared());
-        recorder.configure(HOST, settings(self.options), None);
+        let recorder = self.new_recorder();
         self.store.vouched.clear();
         self.process = Some(Process {
             journal: Journal::detached_under(&journal(), limits, owner),
@@ -156,7 +167,10 @@ impl World {
             return Ok(());
         }
         if let Err(error) = process.journal.attach(wall) {
-            let (pause, _) = process.hand_over.not_attached(matches!(error, JournalError::Locked { .. }));
+            let (pause, is_told) = process.hand_over.not_attached(matches!(error, JournalError::Locked { .. }));
+            if is_told {
+                self.line(&error);
+            }
             self.after(pause, Timer::Attach);
             return Ok(());
         }

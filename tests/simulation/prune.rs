@@ -7,7 +7,6 @@ use audit_core::archive::pruning::Plan;
 use audit_core::archive::schedule::{PruneExtent, Schedule};
 use audit_core::archive::slices::SETTLE;
 use audit_core::journal::Snapshot;
-use audit_core::recorder::Recorder;
 use audit_core::time::day;
 
 use crate::disk::journal;
@@ -121,8 +120,7 @@ impl World {
         clock.look(&reading, &witnesses, trust);
         clock.look_at_partitions(&partitions, &reading, &witnesses);
         clock.save();
-        let mut recorder = Recorder::new(self.disk.shared());
-        recorder.configure(HOST, self.settings(), None);
+        let mut recorder = self.new_recorder();
         let plan = recorder.plan(HOST, &partitions, false, at, Some(&mut clock));
         let waiting = Snapshot::read_from(&self.disk.files, &journal()).ok().and_then(|snapshot| snapshot.since());
         self.carry_out(&plan, false, &mut PartitionSizes::default(), waiting, true)
@@ -223,6 +221,7 @@ impl World {
             return Ok(Err(Refusal::Fault));
         }
         let removed = self.store.delete(&Some(partition.to_string()));
+        self.line(format_args!("{partition} with {} entries is removed: {reason:?}", removed.len()));
         counts.remove(HOST, partition);
         for stored in &removed {
             self.model.gone.entry(stored.id.clone()).or_insert(Gone::ByRule);

@@ -11,10 +11,9 @@ use audit_core::entry::{Row, StoredEvent};
 use audit_core::filter::Filter;
 use audit_core::journal::Snapshot;
 use audit_core::query::{Conditions, Follower, Look, Page, Query, ReadFrom, Request, Steps};
-use audit_core::recorder::Recorder;
 
 use crate::disk::journal;
-use crate::events::{HOST, settings};
+use crate::events::HOST;
 use crate::hand_over::Item;
 use crate::prune::partitions_of;
 use crate::script::{Between, Driver, Mood};
@@ -73,8 +72,7 @@ impl World {
         let now = self.clock.wall();
         let partitions = partitions_of(&users);
         let retention = if elsewhere {
-            let mut recorder = Recorder::new(self.disk.shared());
-            recorder.configure(HOST, settings(self.options), None);
+            let recorder = self.new_recorder();
             recorder.shown(HOST, &partitions, now, Some(&self.saved_clock()))
         } else {
             self.look_at_clock(None)?;

@@ -64,9 +64,10 @@ impl World {
             self.start_ticking();
             return Ok(false);
         };
-        process.recorder.take_warnings();
         let id = std::str::from_utf8(&id).expect("an id is ASCII").to_owned();
         let kind = String::from_utf8_lossy(event.kind()).into_owned();
+        let warnings = process.recorder.take_warnings();
+        self.log.extend(warnings);
         let is_there =
             if goes_at_once { self.keep(at, &payload, &kind, false, is_kept)? } else { self.add(at, &payload, &kind, false, is_kept) };
         if is_there {
@@ -114,6 +115,8 @@ impl World {
             process.hand_over.added(at);
         }
         if process.journal.is_amiss() {
+            let trouble = process.journal.trouble().map(ToOwned::to_owned);
+            self.line(format_args!("the journal is amiss: {trouble:?}"));
             self.mend();
         }
         let Some(sequence) = sequence else { return false };

@@ -1,7 +1,11 @@
 //! The source of all chance of a run. The same seed makes the same script on every machine and with every version of other crates.
 
+use std::cell::Cell;
+
+use audit_core::random::Random;
+
 /// A generator of numbers (SplitMix64).
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Seed(u64);
 
 impl Seed {
@@ -30,5 +34,26 @@ impl Seed {
     /// One of several values.
     pub const fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len() as u64) as usize]
+    }
+}
+
+/// Random bytes for the core that are the same in each run.
+#[derive(Debug)]
+pub struct SeededRandom(Cell<Seed>);
+
+impl SeededRandom {
+    pub const fn new(seed: Seed) -> Self {
+        Self(Cell::new(seed))
+    }
+}
+
+impl Random for SeededRandom {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), getrandom::Error> {
+        let mut seed = self.0.get();
+        for part in bytes.chunks_mut(8) {
+            part.copy_from_slice(&seed.next().to_le_bytes()[..part.len()]);
+        }
+        self.0.set(seed);
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The simulated world: time, timers, and what each action does. Nothing in it is left to chance.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use audit_core::archive::schedule::PruneExtent;
 use audit_core::options::Settings;
@@ -12,6 +13,7 @@ use crate::model::{Gone, Model};
 use crate::process::Process;
 use crate::reading::Watcher;
 use crate::script::{Action, Mood, Script, Setup};
+use crate::seed::{Seed, SeededRandom};
 use crate::store::Store;
 
 /// The process has died in the middle of something.
@@ -37,6 +39,7 @@ pub struct World {
     pub setup: Setup,
     pub options: usize,
     pub clock: Clock,
+    pub random: Rc<SeededRandom>,
     pub disk: Disk,
     pub store: Store,
     pub process: Option<Process>,
@@ -56,6 +59,8 @@ pub struct World {
     /// Whether the clock has jumped, and the log has not looked at it since, or what it found is not written back.
     pub has_jumped_unseen: bool,
     pub has_looked: bool,
+    /// What an operator would find in the server's log.
+    pub log: Vec<String>,
     /// The first thing that was found to be wrong.
     pub problem: Option<String>,
     pub steps: u64,
@@ -68,6 +73,7 @@ impl World {
             setup,
             options: setup.options,
             clock: Clock::new(setup.began),
+            random: Rc::new(SeededRandom::new(Seed::new(0))),
             disk: Disk::default(),
             store: Store::new(&setup),
             process: None,
@@ -82,6 +88,7 @@ impl World {
             jumps: 0,
             has_jumped_unseen: false,
             has_looked: true,
+            log: Vec::new(),
             problem: None,
             steps: 0,
             kinds: BTreeMap::new(),
@@ -107,6 +114,11 @@ impl World {
 
     pub fn wrong(&mut self, problem: String) {
         self.problem.get_or_insert(problem);
+    }
+
+    /// Something is logged.
+    pub fn line(&mut self, text: impl std::fmt::Display) {
+        self.log.push(format!("{:.3} {text}", self.clock.passed));
     }
 
     pub fn process(&mut self) -> &mut Process {
