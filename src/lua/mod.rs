@@ -57,6 +57,7 @@ const CHUNKS: &[(&str, &str)] = &[
     ("store/trust", include_str!("store/trust.lua")),
     ("store/database", include_str!("store/database.lua")),
     ("hand_over/collector", include_str!("hand_over/collector.lua")),
+    ("hand_over/writes", include_str!("hand_over/writes.lua")),
     ("log/entry", include_str!("log/entry.lua")),
     ("log/classes", include_str!("log/classes.lua")),
     ("hand_over/writer", include_str!("hand_over/writer.lua")),

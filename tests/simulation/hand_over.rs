@@ -83,6 +83,13 @@ impl World {
             return Ok(());
         }
         self.mend();
+        let wall = self.clock.wall();
+        let process = self.process();
+        let wait = process.hand_over.wait_for(process.writing, wall);
+        if wait > 0.0 {
+            self.hand_over_after(wait);
+            return Ok(());
+        }
         let (began, is_moody) = (self.clock.passed, self.store.is_moody());
         let wall = self.clock.wall();
         self.process().hand_over.begin(wall);

@@ -26,6 +26,8 @@ pub struct Process {
     pub clock: KeptClock,
     pub schedule: Schedule,
     pub is_attached: bool,
+    /// When an entry was given to the store directly that it has not answered for yet.
+    pub writing: Option<f64>,
     /// When the next slice of the hand-over is.
     pub due: Option<f64>,
     /// From which sequence on, and from which time on, [`HandOver::when`] has another answer.
@@ -132,6 +134,7 @@ impl World {
             clock: self.saved_clock(),
             schedule: Schedule::default(),
             is_attached: false,
+            writing: None,
             due: None,
             ask_from: 0,
             asked_at: 0.0,

@@ -78,10 +78,17 @@ impl World {
         Ok(is_there)
     }
 
-    /// Whether entries go to the store at once: without the files of a journal they do, as long as nothing waits.
+    /// Whether entries go to the store at once: without the files of a journal they do, as long as nothing waits and nothing is being
+    /// written.
     fn goes_at_once(&mut self, _offered: bool) -> bool {
+        !self.process().is_attached && self.process().journal.is_empty() && !self.is_writing()
+    }
+
+    /// Whether entries are being written to the store.
+    pub fn is_writing(&mut self) -> bool {
+        let wall = self.clock.wall();
         let process = self.process();
-        !process.is_attached && process.journal.is_empty()
+        process.hand_over.is_running() || process.hand_over.wait_for(process.writing, wall) > 0.0
     }
 
     /// Writes an entry to the store, or adds it to the journal.
@@ -89,7 +96,12 @@ impl World {
         let at_once = self.goes_at_once(offered);
         if at_once {
             let item = Item::of(0, payload).expect("it was made now");
-            if self.put(at, &item)?.is_ok() {
+            let began = self.clock.wall();
+            self.process().writing = Some(began);
+            let done = self.put(at, &item)?;
+            let process = self.process();
+            process.writing = process.writing.filter(|writing| *writing != began);
+            if done.is_ok() {
                 return Ok(true);
             }
             self.doubt_store();

@@ -2,7 +2,7 @@
 
 use audit_core::file::Operation;
 
-use crate::script::{Action, Between, Driver, Errno, Script, Setup};
+use crate::script::{Action, Between, Driver, Errno, Mood, Script, Setup};
 use crate::world::World;
 
 fn passes(setup: Setup, actions: &[Action]) {
@@ -133,6 +133,30 @@ fn a_jump_is_about_the_first_hours_of_a_log_too_if_the_clock_was_wrong_in_betwee
             Action::Pass(864000.0),
             Action::Jump(3456000.0),
             Action::Pass(259200.0),
+        ],
+    );
+}
+
+/// An entry was made and stored while the driver had not answered for the one before, and so both were in the wrong order.
+#[test]
+fn entries_that_are_written_directly_do_not_overtake_one_another_while_the_driver_yields() {
+    passes(
+        Setup { is_small: true, recent: 4000, ..setup(Driver::Sql, 3, 1_835_395_100.0) },
+        &[
+            Action::Fail(Operation::Lock, Errno::NoSpace, 1),
+            Action::Options(2),
+            Action::Store(Mood::Yields, 10),
+            Action::Read(false, true, Between::Events),
+        ],
+    );
+    passes(
+        Setup { quota: Some(150), is_small: true, ..setup(Driver::Embedded, 2, 1_835_395_100.0) },
+        &[
+            Action::Store(Mood::Yields, 20),
+            Action::Fail(Operation::ReadAt, Errno::NoSpace, 10),
+            Action::Read(true, false, Between::Events),
+            Action::Restart,
+            Action::Event(1, 0, 0),
         ],
     );
 }

@@ -19,10 +19,10 @@ local outcomes = native.outcomes;
 --     record_lost             function(host, lost) -> the id of an entry that says what was lost | nil
 --     attached                function(host): the journal has its files
 --     handed_over             function(host, entries, seconds)
---     slices                  the slices that run, see log.lua
+--     writes                  what is being written to stores, see writes.lua
 --   }
 local function new(context)
-	local queues, slices = {}, context.slices;
+	local queues, writes = {}, context.writes;
 	local stanza_mt, log, now, recorder = context.stanza_mt, context.log, context.now, context.recorder;
 	local trust = context.trust;
 
@@ -192,19 +192,16 @@ local function new(context)
 		if queue.attached then
 			mend(queue);
 		end
-		local journal, host, other = queue.journal, queue.host, slices[queue.host];
-		local wait = max(stores.wait(context.store_of(host)), journal:wait_for(other and other.began, now()));
+		local journal, host = queue.journal, queue.host;
+		local wait = max(stores.wait(context.store_of(host)), writes.wait(host, journal));
 		if wait > 0 then
 			schedule(queue, wait);
 			return true;
 		end
-		local slice = { began = now() };
-		slices[host] = slice;
+		local slice = writes.begin(host);
 		journal:begin(slice.began);
 		local ok, done, err = pcall(hand_over, queue);
-		if slices[host] == slice then
-			slices[host] = nil;
-		end
+		writes.ended(host, slice);
 		collector.settle();
 		if not ok then
 			done, err = nil, done;

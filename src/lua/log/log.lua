@@ -38,7 +38,7 @@ local function nothing() end
 --     exists       function(host, username) -> whether there is such an account | nil: unknown without waiting
 --     recorded     function(host, event_type): an event was recorded; for statistics
 --     handed_over  function(host, entries, seconds): the store took this many entries, and the loop was held this long
---     slices       a table for the hand-overs that run, by host. The next log gets the same one when the module is reloaded: it
+--     slices       a table for what is being written, by host. The next log gets the same one when the module is reloaded: it
 --                  waits for what this log has begun | nil
 --   }
 local function new(environment)
@@ -47,7 +47,7 @@ local function new(environment)
 	-- The parts that record.lua needs and that need record.lua. They are set below.
 	local parts = {};
 	local queues, flood, prunes, reading, clocks;
-	local monotonic = environment.monotonic or now;
+	local monotonic, writes = environment.monotonic or now, chunks.writes.new(environment.slices or {}, now);
 	local owner = environment.schedule and environment.journals_lock and native.owner(environment.journals_lock) or nil;
 	local strangers = chunks.strangers.new(recorder, environment.exists);
 
@@ -67,7 +67,7 @@ local function new(environment)
 	end);
 
 	local recording = chunks.record.new {
-		environment = environment, recorder = recorder, strangers = strangers, hosts = hosts, writer = writer;
+		environment = environment, recorder = recorder, strangers = strangers, hosts = hosts, writer = writer, writes = writes;
 		monotonic = monotonic, tell = tell, parts = parts;
 	};
 	local audit, keep = recording.audit, recording.keep;
@@ -196,7 +196,7 @@ local function new(environment)
 		owner = owner;
 		readable_path = environment.readable_path;
 		recorder = recorder, writer = writer, trust = trust, store_of = store_of;
-		handed_over = environment.handed_over or nothing, slices = environment.slices or {};
+		handed_over = environment.handed_over or nothing, writes = writes;
 		record_lost = function (host, lost)
 			local types = {};
 			for name, count in pairs(lost.types) do

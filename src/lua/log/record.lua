@@ -13,12 +13,12 @@ local function nothing() end
 
 -- new(context) -> { audit =, keep =, session_extra = }
 --   context = {
---     environment, recorder, strangers, hosts, writer, monotonic, tell    as log.lua has them
+--     environment, recorder, strangers, hosts, writer, writes, monotonic, tell    as log.lua has them
 --     parts = { queues =, flood =, clocks = | nil }, which are made later
 --   }
 local function new(context)
 	local environment, recorder, strangers, tell = context.environment, context.recorder, context.strangers, context.tell;
-	local monotonic, parts, writer = context.monotonic, context.parts, context.writer;
+	local monotonic, parts, writer, writes = context.monotonic, context.parts, context.writer, context.writes;
 	local ensure_configured, is_direct = context.hosts.ensure_configured, context.hosts.is_direct;
 	local store_of, trust = context.hosts.store_of, context.hosts.trust;
 	local stanza_mt, log, now = environment.stanza_mt, environment.log, environment.now;
@@ -66,7 +66,9 @@ local function new(context)
 
 	-- Whether the entry goes to the store directly. `offered` says that the store may have the entry already.
 	local function goes_at_once(host, queue, offered)
-		return not queue.journal or (is_direct(host) and not offered or not queue.attached) and parts.queues.is_empty(queue);
+		local queues = parts.queues;
+		return not queue.journal
+			or (is_direct(host) and not offered or not queue.attached) and queues.is_empty(queue) and writes.wait(host, queue.journal) == 0;
 	end
 
 	-- Writes an entry to the store or to the journal: true | nil, condition. Without a payload, it is the entry that was made last.
@@ -82,7 +84,9 @@ local function new(context)
 				-- If the driver yields, other entries may be made meanwhile.
 				payload = queue.journal and recorder.payload();
 			end
+			local slice = writes.begin(host);
 			local ok, done, err = pcall(write, host, at);
+			writes.ended(host, slice);
 			if not ok then
 				done, err = nil, done;
 			end
