@@ -35,11 +35,23 @@ struct Scene {
     now: f64,
 }
 
-/// What a reading has shown: times and ids, in that order, and whether something could not be read.
+/// What a reading has shown: times and ids, in that order, how many entries it reported as damaged, and whether something could not be
+/// read.
 #[derive(Default)]
 struct Shown {
     entries: Vec<(f64, String)>,
+    damaged: u64,
     is_incomplete: bool,
+}
+
+/// What the store, or the journal, answers if it is asked for a page.
+enum Answer {
+    /// Rows, and how many entries are left out as they are damaged.
+    Rows(Vec<Row>, usize),
+    /// It does not know where the page begins.
+    LostPlace,
+    /// It can't be read now.
+    Nothing,
 }
 
 fn request(oldest_first: bool) -> Request {
@@ -96,8 +108,7 @@ impl World {
             self.wrong(format!("a reading shows {id} twice"));
         }
         // What waits is in the order in which it came. If the clock was set back meanwhile, that is not the order of time.
-        let times = (0..scene.waiting.len()).filter_map(|index| Item::of(0, &scene.waiting.get(index)?.1?)).map(|item| item.at);
-        let is_ordered = times.is_sorted();
+        let is_ordered = items(&scene.waiting).map(|item| item.at).is_sorted();
         let in_order = |pair: &[(f64, String)]| if oldest_first { pair[0] < pair[1] } else { pair[0] > pair[1] };
         if is_ordered && !shown.entries.windows(2).all(in_order) {
             self.wrong("a reading is not in order".to_owned());
@@ -106,6 +117,10 @@ impl World {
             return Ok(());
         }
         if between == Between::Nothing {
+            let damaged = (scene.waiting.len() - items(&scene.waiting).count()) as u64;
+            if shown.damaged < damaged {
+                self.wrong(format!("{damaged} entries in the journal are damaged, and a reading reports {}", shown.damaged));
+            }
             let is_same = if is_ordered { shown.entries == twin } else { shown.entries.len() == twin.len() };
             if !is_same {
                 let missing = twin.iter().filter(|entry| !shown.entries.contains(entry)).count();
@@ -135,8 +150,7 @@ impl World {
         let old = self.store.list(&None).into_iter().map(|stored| stored.row());
         let of_type = |row: &Row| StoredEvent::read(row).is_ok_and(|event| kept(scene.retention.class_of(&event.kind), row.when));
         all.extend(old.filter(of_type).filter_map(|row| Some((row.when, StoredEvent::read(&row).ok()?.id?))));
-        let waiting = (0..scene.waiting.len()).filter_map(|index| Item::of(0, &scene.waiting.get(index)?.1?));
-        let waiting = waiting.filter(|item| kept(scene.retention.class_of(&item.kind), item.at.floor()));
+        let waiting = items(&scene.waiting).filter(|item| kept(scene.retention.class_of(&item.kind), item.at.floor()));
         all.extend(waiting.map(|item| (item.at.floor(), item.id)));
         all.sort_by(|a, b| a.partial_cmp(b).expect("a time"));
         if !oldest_first {
@@ -157,9 +171,9 @@ impl World {
                 break;
             }
             match self.page(scene, &page)? {
-                Some(Some(rows)) => query.feed(&page, rows, 0, 0.001),
-                Some(None) => query.lost_place(&page),
-                None => {
+                Answer::Rows(rows, skipped) => query.feed(&page, rows, skipped, 0.001),
+                Answer::LostPlace => query.lost_place(&page),
+                Answer::Nothing => {
                     shown.is_incomplete = true;
                     query.feed(&page, Vec::new(), 0, 0.001);
                 }
@@ -174,9 +188,11 @@ impl World {
         while !query.is_taken() {
             shown.entries.extend(query.take().into_iter().filter_map(|event| Some((event.stored, event.id?))));
         }
-        if query.damaged().count > 0 {
+        shown.damaged = query.damaged().count as u64;
+        let damaged = scene.waiting.len() - items(&scene.waiting).count();
+        if query.damaged().count > damaged {
             let places = query.damaged().places.join("; ");
-            self.wrong(format!("entries can't be read: {places}"));
+            self.wrong(format!("entries can't be read, and {damaged} in the journal are damaged: {places}"));
         }
         Ok(shown)
     }
@@ -198,14 +214,14 @@ impl World {
         Ok(())
     }
 
-    /// The rows of a page. `Some(None)` if the store does not know where it begins, and `None` if it can't be read.
-    fn page(&mut self, scene: &Scene, page: &Page) -> Result<Option<Option<Vec<Row>>>, Crashed> {
-        let ReadFrom::Store(user) = &page.from else { return Ok(Some(Some(waiting_rows(&scene.waiting, page)))) };
+    /// The rows of a page.
+    fn page(&mut self, scene: &Scene, page: &Page) -> Result<Answer, Crashed> {
+        let ReadFrom::Store(user) = &page.from else { return Ok(waiting_rows(&scene.waiting, page)) };
         if self.call()? == Some(Mood::Refuses) {
-            return Ok(None);
+            return Ok(Answer::Nothing);
         }
         let found = self.store.find(user, !page.oldest_first, page.limit, page.behind.as_deref());
-        Ok(Some(found.map(|rows| rows.into_iter().map(|stored| stored.row()).collect())))
+        Ok(found.map_or(Answer::LostPlace, |rows| Answer::Rows(rows.into_iter().map(|stored| stored.row()).collect(), 0)))
     }
 
     /// Somebody looks what is new.
@@ -273,13 +289,21 @@ impl World {
 }
 
 /// The rows of the entries that wait, as the embedded Lua makes them.
-fn waiting_rows(waiting: &Snapshot, page: &Page) -> Vec<Row> {
+fn waiting_rows(waiting: &Snapshot, page: &Page) -> Answer {
     let count = waiting.len() as i64;
     let step: i64 = if page.oldest_first { 1 } else { -1 };
     let behind: Option<i64> = page.behind.as_ref().and_then(|key| key.parse().ok());
     let first = behind.map_or(if page.oldest_first { 1 } else { count }, |behind| behind + step);
     let indexes = (0..page.limit as i64).map(|index| first + index * step).filter(|index| (1..=count).contains(index));
+    let wanted = indexes.clone().count();
     let item = |index: i64| Some((index, Item::of(0, &waiting.get(index as usize - 1)?.1?)?));
     let row = |(index, item): (i64, Item)| Row { key: index.to_string(), when: item.at.floor(), with: Some(item.with), xml: item.xml };
-    indexes.filter_map(item).map(row).collect()
+    let rows: Vec<Row> = indexes.filter_map(item).map(row).collect();
+    let skipped = wanted - rows.len();
+    Answer::Rows(rows, skipped)
+}
+
+/// The entries that wait, without damaged ones.
+fn items(waiting: &Snapshot) -> impl Iterator<Item = Item> + '_ {
+    (0..waiting.len()).filter_map(|index| Item::of(0, &waiting.get(index)?.1?))
 }

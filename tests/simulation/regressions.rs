@@ -2,7 +2,7 @@
 
 use audit_core::file::Operation;
 
-use crate::script::{Action, Between, Driver, Errno, Mood, Script, Setup};
+use crate::script::{Action, Between, Damage, Driver, Errno, Mood, Script, Setup};
 use crate::world::World;
 
 fn passes(setup: Setup, actions: &[Action]) {
@@ -157,6 +157,19 @@ fn entries_that_are_written_directly_do_not_overtake_one_another_while_the_drive
             Action::Read(true, false, Between::Events),
             Action::Restart,
             Action::Event(1, 0, 0),
+        ],
+    );
+}
+
+/// The simulation did not say how many entries of a page were damaged, and so the reading ended there.
+#[test]
+fn a_reading_shows_what_is_behind_a_damaged_part_of_the_journal_and_reports_the_damage() {
+    passes(
+        Setup { is_small: true, recent: 4000, ..setup(Driver::Sql, 2, 1_795_521_600.0) },
+        &[
+            Action::Flood(3, 101, 3, 100),
+            Action::Damage(Damage::Flip, 10_605_509_267_390_367_606),
+            Action::Read(false, false, Between::Nothing),
         ],
     );
 }
