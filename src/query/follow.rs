@@ -203,18 +203,24 @@ impl Look {
             task.rows.reverse();
         }
         let mut follower = self.follower.borrow_mut();
-        let mark = task.rows.last().map(|row| LastRow { key: row.key.clone(), place: Position::of(row) });
+        // What has expired is not shown. The clock may be wrong, so it is looked at again the next time.
+        let is_held = |row: &Row| !self.is_first && task.class.is_none() && is_expired(row, &self.retention, self.now);
+        let mark = task.rows.iter().take_while(|row| !is_held(row)).last();
+        let mark = mark.map(|row| LastRow { key: row.key.clone(), place: Position::of(row) });
         follower.mark(&task.from, mark.or(self.unreadable.take()));
-        for row in task.rows {
-            let place = Position::of(&row);
+        for row in &task.rows {
+            let place = Position::of(row);
             let id = Some(&place.name).filter(|_| place.has_id).and_then(|name| number_of(name));
-            let is_new = follower.seen.insert(id) && !self.is_first;
-            if !is_new || !follower.request.filter.may_admit(&row) {
+            if is_held(row) {
                 continue;
             }
-            match StoredEvent::read(&row) {
+            let is_new = follower.seen.insert(id) && !self.is_first;
+            if !is_new || !follower.request.filter.may_admit(row) {
+                continue;
+            }
+            match StoredEvent::read(row) {
                 Ok(event) => {
-                    let wanted = wanted(&follower.request.filter, &row, event, task.class.as_deref(), &self.retention, self.now);
+                    let wanted = wanted(&follower.request.filter, row, event, task.class.as_deref(), &self.retention, self.now);
                     let shown = wanted.filter(|event| !follower.request.filter.hides(&event.kind));
                     self.held.extend(shown.map(|event| (place, *event)));
                 }
@@ -355,6 +361,12 @@ fn unreadable_mark(now: f64) -> LastRow {
     LastRow { key: String::new(), place: Position { when: now.floor(), has_id: false, name: String::new() } }
 }
 
+/// Whether an entry of the journal or of archive user `nil` has expired. In partitions they expire together.
+fn is_expired(row: &Row, retention: &Retention, now: f64) -> bool {
+    let is_before = |event: StoredEvent| retention.cutoff(retention.class_of(&event.kind), now).is_some_and(|cutoff| row.when < cutoff);
+    StoredEvent::read(row).is_ok_and(is_before)
+}
+
 fn number_of(id: &str) -> Option<u128> {
     Uuid::try_parse(id).ok().map(|id| id.as_u128())
 }
@@ -457,6 +469,28 @@ mod tests {
     }
 
     fn nothing(_: &mut Log, _: usize) {}
+
+    /// It was taken for expired, and then for known.
+    #[test]
+    fn an_entry_that_had_expired_by_a_wrong_clock_is_shown_when_the_clock_is_right() {
+        for waits in [true, false] {
+            let (mut log, follower) = (Log::default(), follower());
+            log.record("events", NOON, NOON);
+            log.append(None, log.journal[0].1.clone());
+            log.journal.pop_front();
+            assert!(log.look(&follower, NOON, nothing).is_empty(), "what was there before");
+            log.record("events", NOON + 1.0, NOON + 1.0);
+            if !waits {
+                log.append(None, log.journal[0].1.clone());
+                log.journal.pop_front();
+            }
+            assert!(log.look(&follower, NOON + 40.0 * 86_400.0, nothing).is_empty(), "it has expired");
+            assert_eq!(log.look(&follower, NOON + 2.0, nothing), ["t1"]);
+            assert!(log.look(&follower, NOON + 3.0, nothing).is_empty(), "it is shown once");
+            log.hand_over(1, true);
+            assert!(log.look(&follower, NOON + 3.0, nothing).is_empty(), "it is shown once");
+        }
+    }
 
     #[test]
     fn a_late_entry_is_shown_when_it_arrives() {

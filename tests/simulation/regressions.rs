@@ -173,3 +173,20 @@ fn a_reading_shows_what_is_behind_a_damaged_part_of_the_journal_and_reports_the_
         ],
     );
 }
+
+/// The entry waited, and had expired by the wrong clock. Then it was taken for one that had been shown.
+#[test]
+fn who_follows_the_log_sees_an_entry_that_waited_while_the_clock_was_wrong() {
+    passes(
+        Setup { recent: 524_288, ..setup(Driver::Sql, 0, 1_835_481_600.0) },
+        &[
+            Action::Follow,
+            Action::Room(500),
+            Action::Event(0, 0, 0),
+            Action::Fail(Operation::Create, Errno::Io, 1000),
+            Action::Jump(3_456_000.0),
+            Action::Pass(3600.0),
+            Action::Jump(-3_456_000.0),
+        ],
+    );
+}
