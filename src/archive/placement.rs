@@ -57,8 +57,10 @@ pub struct Placement {
 /// What is known of a class.
 #[derive(Debug, Default)]
 struct KnownClass {
-    /// The last day for which it is known which partition takes entries.
+    /// The day for which it is known which partition takes entries.
     day: Option<NaiveDate>,
+    /// The last day that may have partitions. Later ones are empty. If the clock was set back, it is not the day that is written to.
+    last: Option<NaiveDate>,
     /// How many entries that partition has.
     entries: Option<u64>,
 }
@@ -89,14 +91,18 @@ impl Placement {
         let is_single = self.archive.uses_single();
         if !is_single {
             let today = day(now);
-            // Another process may have written. Days that begin while this one runs are empty.
-            if known.day.is_none_or(|day| today < day) {
+            // Another process may have written, or this one before the clock was set back.
+            if known.day != Some(today) && known.last.is_none_or(|last| today <= last) {
                 match &self.listed {
-                    Some((second, partitions)) if *second == whole_seconds(now) => self.archive.locate(class, now, partitions),
+                    Some((second, partitions)) if *second == whole_seconds(now) => {
+                        self.archive.locate(class, now, partitions);
+                        let own = partitions.iter().filter(|partition| partition.home() == class);
+                        known.last = known.last.max(own.map(|partition| partition.day).max());
+                    }
                     _ => return PlacementStep::List,
                 }
             }
-            known.day = Some(today);
+            (known.day, known.last) = (Some(today), known.last.max(Some(today)));
         }
         let slot = self.archive.slot(class, now);
         let room = rules.room();
@@ -136,9 +142,9 @@ impl Placement {
     /// Notes that addresses are removed from a partition: a copy takes its place. The clock may be set back to its day, so where the
     /// next entry of that day goes is looked up again.
     pub fn cut(&mut self, partition: &Partition) {
+        self.listed = None;
         if let Some(known) = self.classes.get_mut(&partition.class).filter(|known| known.day == Some(partition.day)) {
             *known = KnownClass::default();
-            self.listed = None;
         }
     }
 
@@ -264,6 +270,33 @@ mod tests {
             "a new day is empty"
         );
         assert_eq!(placement.step("events", &rules(None), NOON - 86_400.0, None), PlacementStep::List, "an old one may not be");
+    }
+
+    /// The later day was taken for one that begins empty.
+    #[test]
+    fn a_day_that_was_reached_before_the_clock_was_set_back_is_looked_up_again() {
+        const DAY: f64 = 86_400.0;
+        let rules = rules(None);
+        let steps_of = |placement: &mut Placement, partition: &str| {
+            assert_eq!(placement.step("events", &rules, NOON - DAY, None), PlacementStep::List);
+            placement.listed(vec![partition.parse().unwrap()], NOON - DAY);
+            assert!(matches!(placement.step("events", &rules, NOON - DAY, None), PlacementStep::Survey { .. }));
+            assert_eq!(placement.step("events", &rules, NOON, None), PlacementStep::List);
+            placement.listed(vec![partition.parse().unwrap()], NOON);
+            let second = Some("@events.2026-11-24.2".to_owned());
+            assert_eq!(placement.step("events", &rules, NOON, None), PlacementStep::Survey { partition: second, most: 500 });
+        };
+        // An earlier process reached it, or this one did.
+        steps_of(&mut Placement::new(Layout::Partitions), "@cut-events.2026-11-24");
+        let mut placement = Placement::new(Layout::Partitions);
+        append(&mut placement, &mut Store::new(), "events", &rules, NOON, 500);
+        placement.cut(&"@events.2026-11-24".parse().unwrap());
+        append(&mut placement, &mut Store::new(), "events", &rules, NOON, 500);
+        steps_of(&mut placement, "@cut-events.2026-11-24");
+        assert!(
+            matches!(placement.step("events", &rules, NOON + DAY, None), PlacementStep::Survey { .. }),
+            "a day that nobody has reached is empty"
+        );
     }
 
     #[test]

@@ -200,9 +200,10 @@ impl World {
         if process.journal.in_memory() > 0 {
             // The store may have taken some of them already.
             self.model.may_count_more = true;
+            self.model.has_lost_content = true;
         }
         if !process.journal.is_kept() {
-            self.model.may_be_lost += process.journal.in_memory() as u64 + unrecorded + process.journal.len() as u64;
+            self.model.may_be_lost += process.journal.in_memory() as u64 + unrecorded;
             self.model.may_count_more = true;
         }
         self.model.may_be_lost += self.model.counted_since;

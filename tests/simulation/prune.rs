@@ -136,6 +136,7 @@ impl World {
     ) -> Outcome<()> {
         let mut has_removed = false;
         for partition in &plan.unfinished {
+            self.line(format_args!("{partition} is unfinished"));
             if self.delete(partition)?.is_err() {
                 return Ok(Err(Refusal::Fault));
             }
@@ -299,6 +300,7 @@ impl World {
             self.depth -= 1;
         }
         for partition in copied {
+            self.line(format_args!("{partition} is replaced by its copy"));
             if self.delete(&partition)?.is_err() {
                 return Ok(Err(Refusal::Fault));
             }

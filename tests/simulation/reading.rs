@@ -95,7 +95,7 @@ impl World {
     }
 
     pub fn read(&mut self, elsewhere: bool, oldest_first: bool, between: Between) -> Result<(), Crashed> {
-        let is_disturbed = self.store.is_moody() || self.disk.is_ill;
+        let is_disturbed = self.disk.is_ill;
         let before = self.present();
         let Some(scene) = self.scene(elsewhere)? else { return Ok(()) };
         let twin = self.twin(&scene, oldest_first);

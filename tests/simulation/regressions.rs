@@ -190,3 +190,20 @@ fn who_follows_the_log_sees_an_entry_that_waited_while_the_clock_was_wrong() {
         ],
     );
 }
+
+/// The day was taken for one that begins empty, and the copy for one that is not complete.
+#[test]
+fn entries_of_a_day_whose_addresses_were_removed_stay_if_the_clock_reaches_it_again() {
+    passes(
+        Setup { recent: 4000, ..setup(Driver::Unordered, 1, 1_795_521_600.0) },
+        &[
+            Action::Event(4, 0, 0),
+            Action::Jump(-259_200.0),
+            Action::Pass(86_400.0),
+            Action::Pass(86_400.0),
+            Action::Event(4, 0, 0),
+            Action::Jump(86_400.0),
+            Action::Event(4, 0, 0),
+        ],
+    );
+}

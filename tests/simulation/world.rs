@@ -132,7 +132,6 @@ impl World {
     /// Does something that the process may die in. Then another one starts.
     pub fn or_die(&mut self, work: impl FnOnce(&mut Self) -> Result<(), Crashed>) {
         if work(self).is_err() {
-            self.model.has_lost_content = true;
             self.die();
             while self.start().is_err() {
                 self.die();
