@@ -33,7 +33,9 @@ describe("the native store", function ()
 	end);
 
 	it("takes the key and the time that it is given, or its own", function ()
+		local before = made;
 		assert.equal("own", archive:append("a", "own", st.stanza("x"), 5.5, "w"));
+		assert.equal(before, made);
 		local key = archive:append("a", nil, st.stanza("x"));
 		assert.equal("key-"..made, key);
 		assert.same({ 5.5, "w" }, { select(2, archive:get("a", "own")) });

@@ -8,19 +8,19 @@ use super::key::Key;
 use super::{Archive, Change, Item, NewItem, Query, StorageError};
 
 impl Database {
-    /// Appends an item, and returns its key. `new_key` is the key of an item that has none.
+    /// Appends an item.
     ///
     /// # Errors
     ///
     /// What SQLite reports. Then nothing has changed.
-    pub fn append(&mut self, archive: &Archive<'_>, item: &NewItem<'_>, new_key: &str) -> Result<String, StorageError> {
-        let text = item.key.unwrap_or(new_key);
+    pub fn append(&mut self, archive: &Archive<'_>, item: &NewItem<'_>) -> Result<(), StorageError> {
+        let key = Key::parse(item.key);
         self.write(|database| {
             let range = database.range_to_write(archive)?;
             let connection = database.connection()?;
-            if let Some(key) = item.key {
+            if !item.is_new {
                 let mut remove = connection.prepare_cached("DELETE FROM item WHERE id BETWEEN ? AND ? AND key = ?")?;
-                remove.execute(params![range.first, range.last, Key::parse(key)])?;
+                remove.execute(params![range.first, range.last, key])?;
             }
             let newest: Option<i64> = connection
                 .prepare_cached("SELECT max(id) FROM item WHERE id BETWEEN ? AND ?")?
@@ -33,12 +33,11 @@ impl Database {
             let number = used.saturating_add(1);
             let mut insert =
                 connection.prepare_cached("INSERT INTO item (id, key, \"when\", \"with\", kind, value) VALUES (?, ?, ?, ?, ?, ?)")?;
-            insert.execute(params![number, Key::parse(text), item.when, item.with, item.value.kind, item.value.bytes])?;
+            insert.execute(params![number, key, item.when, item.with, item.value.kind, item.value.bytes])?;
             drop(insert);
             database.set_used(range, number);
             Ok(())
-        })?;
-        Ok(text.to_owned())
+        })
     }
 
     /// The item with a key.

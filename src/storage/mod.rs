@@ -52,8 +52,10 @@ pub struct Value<'a> {
 /// An item to append.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NewItem<'a> {
-    /// The key. An item that has it already is replaced. Without a key a new one is made.
-    pub key: Option<&'a str>,
+    /// The key.
+    pub key: &'a str,
+    /// Whether the key was just made. If not, an item that has it already is replaced.
+    pub is_new: bool,
     /// The value.
     pub value: Value<'a>,
     /// The time of the item, in UNIX seconds. It does not decide about the order.

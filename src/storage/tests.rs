@@ -40,7 +40,7 @@ impl Drop for Folder {
 
 fn append(database: &mut Database, archive: &Archive<'_>, key: &str, when: f64, with: &str) {
     let value = Value { kind: 1, bytes: key.as_bytes() };
-    database.append(archive, &NewItem { key: Some(key), value, when, with }, "").unwrap();
+    database.append(archive, &NewItem { key, is_new: false, value, when, with }).unwrap();
 }
 
 fn keys(database: &mut Database, archive: &Archive<'_>, query: &Query, limit: Option<u64>, reverse: bool) -> Option<Vec<String>> {
@@ -281,10 +281,10 @@ fn two_processes_append_and_remove() {
     assert_eq!(all(&mut two, &ARCHIVE), ["4"]);
     // While one writes, the other one gives up after a moment, and has changed nothing.
     one.begin().unwrap();
-    let item = NewItem { key: None, value: Value { kind: 1, bytes: b"5" }, when: 0.0, with: "" };
-    assert!(two.append(&ARCHIVE, &item, "5").unwrap_err().is_busy());
+    let item = NewItem { key: "5", is_new: true, value: Value { kind: 1, bytes: b"5" }, when: 0.0, with: "" };
+    assert!(two.append(&ARCHIVE, &item).unwrap_err().is_busy());
     one.commit().unwrap();
-    assert_eq!(two.append(&ARCHIVE, &item, "5").unwrap(), "5");
+    two.append(&ARCHIVE, &item).unwrap();
     assert_eq!(all(&mut one, &ARCHIVE), ["4", "5"]);
 }
 
@@ -367,8 +367,9 @@ fn pages_leave_the_wal_while_the_server_writes() {
         database
             .write(|database| {
                 for place in 0..100 {
-                    let item = NewItem { key: None, value: Value { kind: 1, bytes: &value }, when: 0.0, with: "" };
-                    database.append(&ARCHIVE, &item, &format!("{number}/{place}"))?;
+                    let key = format!("{number}/{place}");
+                    let item = NewItem { key: &key, is_new: true, value: Value { kind: 1, bytes: &value }, when: 0.0, with: "" };
+                    database.append(&ARCHIVE, &item)?;
                 }
                 Ok(())
             })

@@ -51,8 +51,12 @@ function archive_mt:append(user, key, value, when, with)
 	if not kind then
 		return nil, bytes;
 	end
-	local environment = self.environment;
-	return self.database:append(self.host, self.store, user, key, environment.new_key(), when or environment.now(), with or "", kind, bytes);
+	local environment, is_new = self.environment, key == nil;
+	if is_new then
+		key = environment.new_key();
+	end
+	local done, err = self.database:append(self.host, self.store, user, key, is_new, when or environment.now(), with or "", kind, bytes);
+	return done and key or nil, err;
 end
 
 -- Begins a reading: reading, total | nil if it is not asked for | nil, message
@@ -72,18 +76,18 @@ local function begin(self, user, query)
 	return reading, reading and total or err;
 end
 
--- find(user | nil, query | nil) -> iterator, total | nil if it is not asked for | nil, message
---   iterator() -> key, value, when, with
-function archive_mt:find(user, query)
+-- Reads what `next_item`, a method of the database, returns for each item: iterator, total as find() has them. value_of(self, kind,
+-- what it returned) -> the value | nil: it can't be read
+local function read(self, user, query, next_item, value_of)
 	local database = self.database;
 	local reading, total = begin(self, user, query);
 	if not reading or reading == nothing then
 		return reading, total;
 	end
 	return function ()
-		local key, when, with, kind, bytes = database:next(reading);
+		local key, when, with, kind, content = database[next_item](database, reading);
 		if key then
-			local value = decoded(self, kind, bytes);
+			local value = value_of(self, kind, content);
 			if value == nil then
 				error(("the item %s in %s can't be read"):format(key, self.environment.path), 0);
 			end
@@ -95,25 +99,23 @@ function archive_mt:find(user, query)
 	end, total;
 end
 
+-- find(user | nil, query | nil) -> iterator, total | nil if it is not asked for | nil, message
+--   iterator() -> key, value, when, with
+function archive_mt:find(user, query)
+	return read(self, user, query, "next", decoded);
+end
+
+local function as_xml(self, kind, text)
+	if kind == native.kinds.element then
+		return text;
+	end
+	local value = decoded(self, kind, text);
+	return value ~= nil and tostring(value) or nil;
+end
+
 -- find_xml(user | nil, query | nil) -> as find(), but values are XML. No stanza is made.
 function archive_mt:find_xml(user, query)
-	local database, kinds = self.database, native.kinds;
-	local reading, total = begin(self, user, query);
-	if not reading or reading == nothing then
-		return reading, total;
-	end
-	return function ()
-		local key, when, with, kind, text = database:next_xml(reading);
-		if not key then
-			if when then
-				error(when, 0);
-			end
-			return nil;
-		elseif kind ~= kinds.element then
-			text = tostring(decoded(self, kind, text));
-		end
-		return key, text, when, with;
-	end, total;
+	return read(self, user, query, "next_xml", as_xml);
 end
 
 -- get(user | nil, key) -> value, when, with | nil, "item-not-found"

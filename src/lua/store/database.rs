@@ -101,14 +101,14 @@ fn returned<T>(result: Result<T, StorageError>) -> Returned<T> {
 
 impl LuaUserData for Driver {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        // append(host, store, user, key | nil, new key, when, with, kind, bytes) -> key
-        type Append = (Utf8, Utf8, Option<Utf8>, Option<Utf8>, Utf8, f64, Utf8, u8, LuaString);
-        methods.add_method_mut("append", |_, this, (host, store, user, key, new_key, when, with, kind, bytes): Append| {
+        // append(host, store, user, key, whether the key was just made, when, with, kind, bytes) -> true
+        type Append = (Utf8, Utf8, Option<Utf8>, Utf8, bool, f64, Utf8, u8, LuaString);
+        methods.add_method_mut("append", |_, this, (host, store, user, key, is_new, when, with, kind, bytes): Append| {
             let place = (host, store, user);
             let bytes = bytes.as_bytes();
             let value = Value { kind, bytes: &bytes };
-            let item = NewItem { key: key.as_ref().map(|key| key.0.as_str()), value, when, with: &with.0 };
-            Ok(returned(this.database.append(&archive(&place), &item, &new_key.0)))
+            let item = NewItem { key: &key.0, is_new, value, when, with: &with.0 };
+            Ok(returned(this.database.append(&archive(&place), &item).map(|()| true)))
         });
         // set(host, store, user, key, when | nil, with | nil, kind | nil, bytes | nil) -> true
         type Set = (Utf8, Utf8, Option<Utf8>, Utf8, Option<f64>, Option<Utf8>, Option<u8>, Option<LuaString>);
