@@ -84,6 +84,13 @@ impl Database {
         &self.path
     }
 
+    /// Whether all that this process has written is on disk.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        let syncer = self.opened.as_ref().and_then(|opened| opened.syncer.as_ref());
+        syncer.is_none_or(Syncer::is_synced)
+    }
+
     /// What was done with a damaged file, once.
     pub const fn take_set_aside(&mut self) -> Option<SetAside> {
         self.set_aside.take()

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -26,6 +26,9 @@ const LARGE: u64 = 4 << 20;
 #[derive(Debug)]
 pub struct Syncer {
     is_written: Arc<AtomicBool>,
+    /// How often something was written, and how often when the last sync began that succeeded.
+    writes: Arc<AtomicU64>,
+    synced: Arc<AtomicU64>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -39,20 +42,34 @@ impl Syncer {
     pub fn start(database: &Path) -> Result<Self, StorageError> {
         let io = |source| StorageError::Io { path: database.to_owned(), source };
         let is_written = Arc::new(AtomicBool::new(true));
+        let (writes, synced) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
         let (stop, stopped) = channel();
-        let work = Work { database: database.to_owned(), is_written: Arc::clone(&is_written), connection: None };
+        let work = Work {
+            database: database.to_owned(),
+            is_written: Arc::clone(&is_written),
+            writes: Arc::clone(&writes),
+            synced: Arc::clone(&synced),
+            connection: None,
+        };
         // A signal that came to this thread would not reach Prosody, or would end it. A thread inherits the mask.
         let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(|error| io(error.into()))?;
         let thread = Builder::new().name("audit-sync".to_owned()).spawn(move || work.run(&stopped));
         let restored = before.thread_set_mask();
         let thread = thread.map_err(io)?;
         restored.map_err(|error| io(error.into()))?;
-        Ok(Self { is_written, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { is_written, writes, synced, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Says that something was written.
     pub fn written(&self) {
+        self.writes.fetch_add(1, Ordering::AcqRel);
         self.is_written.store(true, Ordering::Release);
+    }
+
+    /// Whether all that was written is on disk.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        self.synced.load(Ordering::Acquire) == self.writes.load(Ordering::Acquire)
     }
 }
 
@@ -68,6 +85,8 @@ impl Drop for Syncer {
 struct Work {
     database: PathBuf,
     is_written: Arc<AtomicBool>,
+    writes: Arc<AtomicU64>,
+    synced: Arc<AtomicU64>,
     connection: Option<Connection>,
 }
 
@@ -97,9 +116,14 @@ impl Work {
     /// Syncs what was written. Returns whether there was something.
     fn sync(&self) -> bool {
         let is_written = self.is_written.swap(false, Ordering::AcqRel);
+        let writes = self.writes.load(Ordering::Acquire);
         // Closing a file releases the locks that a process has on it (POSIX), but SQLite has none on the WAL.
-        if is_written && File::open(self.wal()).and_then(|wal| wal.sync_data()).is_err() {
-            self.is_written.store(true, Ordering::Release);
+        if is_written {
+            if File::open(self.wal()).and_then(|wal| wal.sync_data()).is_ok() {
+                self.synced.store(writes, Ordering::Release);
+            } else {
+                self.is_written.store(true, Ordering::Release);
+            }
         }
         is_written
     }
@@ -124,5 +148,35 @@ impl Work {
         }
         self.connection = Some(connection);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Archive, Database, NewItem, Opening, Value};
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn what_was_written_is_on_disk_soon_and_this_is_known() {
+        let folder = std::env::temp_dir().join(format!("audit-synced-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut database = Database::new(&folder.join("audit.sqlite3"), Opening::Server, Duration::from_secs(1));
+        assert!(database.is_synced(), "nothing was written");
+        let archive = Archive { host: "example.com", store: "audit", user: "a" };
+        let item = NewItem { key: None, value: Value { kind: 1, bytes: b"x" }, when: 0.0, with: "" };
+        // On a slow machine the sync may come between the two.
+        let is_noticed = |_| {
+            database.append(&archive, &item, "key").unwrap();
+            !database.is_synced()
+        };
+        assert!((0..5).any(is_noticed));
+        let began = Instant::now();
+        while !database.is_synced() && began.elapsed() < 20 * INTERVAL {
+            std::thread::sleep(INTERVAL / 10);
+        }
+        assert!(database.is_synced());
+        drop(database);
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -204,6 +204,8 @@ impl LuaUserData for Driver {
             let patience = Duration::try_from_secs_f64(seconds).unwrap_or_default();
             Ok(returned(this.database.set_patience(patience).map(|()| true)))
         });
+        // is_synced() -> whether all that this process has written is on disk
+        methods.add_method("is_synced", |_, this, ()| Ok(this.database.is_synced()));
         // set_aside() -> the name that a damaged file has now, what is wrong with it | nil. It is told once.
         methods.add_method_mut("set_aside", |_, this, ()| {
             Ok(this.database.take_set_aside().map(|file| (file.path.display().to_string(), file.reason)).unzip())
