@@ -12,6 +12,7 @@ pub mod retention;
 pub mod schedule;
 pub mod slices;
 mod slot;
+pub mod transfer;
 pub mod trust;
 
 pub use slot::{Archive, Layout, Slot};

@@ -31,7 +31,13 @@ impl Move {
             None if partition.class.starts_with(MOVING) => Some(partition.number),
             generation => generation,
         });
-        Self { generation: used.max().unwrap_or(0).saturating_add(1), places: HashMap::new(), made: Vec::new() }
+        Self::of(used.max().unwrap_or(0).saturating_add(1))
+    }
+
+    /// The move of a generation.
+    #[must_use]
+    pub fn of(generation: u32) -> Self {
+        Self { generation, places: HashMap::new(), made: Vec::new() }
     }
 
     /// The marker that is in the store until the move is complete. `now` is in UNIX seconds.
