@@ -88,4 +88,11 @@ function flags.all_stores()
 	return { "internal", "sqlite" };
 end
 
+-- The same, with our own driver, "audit".
+function flags.all_drivers()
+	local stores = flags.all_stores();
+	table.insert(stores, 3, "audit");
+	return stores;
+end
+
 return flags;

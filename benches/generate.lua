@@ -72,8 +72,11 @@ local function engine_of(store)
 end
 
 -- Runs write() as one transaction, as the library does: appends in it do not begin transactions.
-local function in_one_transaction(engine, write)
-	if not engine then
+local function in_one_transaction(store, engine, write)
+	if store.batch then
+		assert(store:batch(write));
+		return;
+	elseif not engine then
 		return write();
 	end
 	assert(engine:transaction(function ()
@@ -111,7 +114,7 @@ return function (store, entries, last, progress)
 	local written, time = 0, first + 0.0;
 	local step = days * 86400 / (entries * 0.95);
 	while written < entries do
-		in_one_transaction(engine, function ()
+		in_one_transaction(store, engine, function ()
 			for _ = 1, math.min(batch, entries - written) do
 				local hour = time // 3600 % 24;
 				local attack = time >= attack_begin and time < attack_begin + 6 * 3600;

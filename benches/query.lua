@@ -1,7 +1,7 @@
 -- Measures reading a month's log of a million entries, with the core and in plain Lua: lua5.4 benches/query.lua [options]
 --
 --   --entries=N        how many entries; default 1000000
---   --stores=A,B       of internal, sqlite, postgresql; default: all that are installed
+--   --stores=A,B       of internal, sqlite, audit, postgresql; default: all that are installed
 --   --series=S         the series of Prosody whose libraries are used; default: the newest
 --   --questions=A,B    of user, network, type, stats, export, report; default: all
 --   --rounds=N         how often each query runs; the fastest counts; default 3 (export and report: once)
@@ -20,7 +20,7 @@ local process = require "support.process";
 
 local flags = dofile(here.."/flags.lua");
 local options = flags.parse {
-	entries = 1000000, stores = flags.all_stores, series = "", questions = { "user", "network", "type", "stats", "export", "report" }, rounds = 3;
+	entries = 1000000, stores = flags.all_drivers, series = "", questions = { "user", "network", "type", "stats", "export", "report" }, rounds = 3;
 	-- For the processes that this one starts.
 	folder = "", store = "", side = "", question = "";
 };
@@ -50,9 +50,9 @@ end
 
 local function open_store(folder, store)
 	local source = ("%s/target/prosody/%s/usr/lib/prosody"):format(root, options.series);
-	local prosody = dofile(here.."/prosody.lua").load(source, folder);
+	local prosody = dofile(here.."/prosody.lua").load(source, folder, root.."/lua");
 	local storage = { sql = json.decode(process.read(folder.."/sql.json") or "null") };
-	return prosody.open_store(host, store == "internal" and "internal" or "sql", storage);
+	return prosody.open_store(host, (store == "internal" or store == "audit") and store or "sql", storage);
 end
 
 -- Plain Lua ------------------------------------------------------------------------------------------------------------

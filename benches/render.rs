@@ -172,7 +172,7 @@ impl Rows {
         let xml = format!(
             "<audit-event source='{source}' type='{kind}'{user} xmlns:a='xmpp:prosody.im/audit' a:id='{id}'>{inside}</audit-event>"
         );
-        Row { key: id, when: self.time.floor(), with: Some(with), xml }
+        Row { key: id, when: self.time.floor(), with: Some(with), xml, ..Row::default() }
     }
 }
 
