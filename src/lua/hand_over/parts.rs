@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use mlua::BString;
 use mlua::prelude::*;
 
 use crate::entry::payload::{Part, Parts, SEPARATOR, begin_of, time_of};
@@ -20,10 +19,10 @@ const CLOSE: u8 = 5;
 pub(crate) const ALL: [(&str, u8); 6] =
     [("end", END), ("open", OPEN), ("leaf", LEAF), ("attributes", ATTRIBUTES), ("text", TEXT), ("close", CLOSE)];
 
-type Pair = Option<(BString, BString)>;
+type Pair = Option<(String, String)>;
 
 /// The result of part(): the kind, a name or a text, the text of an element that has nothing else in it, and attributes.
-type PartResult = (u8, Option<BString>, Option<BString>, [Pair; 4]);
+type PartResult = (u8, Option<String>, Option<String>, [Pair; 4]);
 
 /// The payload that is being read. All functions that open a payload share it.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +68,7 @@ impl Opened {
                 let attributes = attributes(&mut parts, None);
                 let mut ahead = parts.clone();
                 let text = if ahead.is_text_next() { ahead.next() } else { None };
-                let text = text.and_then(|part| if let Part::Text(text) = part { Some(BString::from(text)) } else { None });
+                let text = text.and_then(|part| if let Part::Text(text) = part { Some(text.to_owned()) } else { None });
                 if ahead.is_close_next() && ahead.next().is_some() {
                     parts = ahead;
                     Some((LEAF, Some(name.into()), text, attributes))
@@ -95,12 +94,8 @@ impl Opened {
 
 /// The next attributes, up to four, including one that was read already.
 fn attributes(parts: &mut Parts<'_>, first: Option<(&str, &str)>) -> [Pair; 4] {
-    let pair = |(name, value): (&str, &str)| {
-        let mut name = BString::from(name);
-        // util.stanza has another separator.
-        name.iter_mut().filter(|byte| **byte == SEPARATOR).for_each(|byte| *byte = 1);
-        (name, BString::from(value))
-    };
+    // util.stanza has another separator.
+    let pair = |(name, value): (&str, &str)| (name.replace(char::from(SEPARATOR), "\u{1}"), value.to_owned());
     let mut pairs: [Pair; 4] = [first.map(pair), None, None, None];
     for place in &mut pairs {
         if place.is_none() && parts.is_attribute_next() {
