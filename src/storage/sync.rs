@@ -164,10 +164,10 @@ mod tests {
         let mut database = Database::new(&folder.join("audit.sqlite3"), Opening::Server, Duration::from_secs(1));
         assert!(database.is_synced(), "nothing was written");
         let archive = Archive { host: "example.com", store: "audit", user: "a" };
-        let item = NewItem { key: None, value: Value { kind: 1, bytes: b"x" }, when: 0.0, with: "" };
+        let item = NewItem { key: "key", is_new: false, value: Value { kind: 1, bytes: b"x" }, when: 0.0, with: "" };
         // On a slow machine the sync may come between the two.
         let is_noticed = |_| {
-            database.append(&archive, &item, "key").unwrap();
+            database.append(&archive, &item).unwrap();
             !database.is_synced()
         };
         assert!((0..5).any(is_noticed));
