@@ -83,7 +83,8 @@ local function new_store(quota, kind)
 	return store;
 end
 
-local function new_log(options, store, journal)
+-- `library` is another instance of the library | nil
+local function new_log(options, store, journal, library)
 	local self = { time = noon + 0.5, options = options or {}, store = store or new_store(), lines = {}, opened = 0 };
 	self.environment = {
 		stanza_mt = getmetatable(st.stanza("x"));
@@ -98,7 +99,7 @@ local function new_log(options, store, journal)
 		schedule = journal and function (delay, run) table.insert(self.timers, { at = self.time + delay, run = run }); end;
 		journal_path = journal and function () return journal; end;
 	};
-	self.log = core.new(self.environment);
+	self.log = (library or core).new(self.environment);
 	self.audit = self.log.audit;
 	self.timers = {};
 	-- Runs the timers that are due, and new ones that become due.

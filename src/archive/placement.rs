@@ -139,6 +139,18 @@ impl Placement {
         known(&mut self.classes, class).entries = Some(entries);
     }
 
+    /// Notes that entries were appended since the last step of a class, if the next step is not told.
+    pub fn appended(&mut self, class: &str, entries: u64) {
+        if let Some(known) = self.classes.get_mut(class) {
+            known.entries = known.entries.map(|before| before.saturating_add(entries));
+        }
+    }
+
+    /// Notes that what was appended is not there: the entries are counted again.
+    pub fn undone(&mut self) {
+        self.classes.values_mut().for_each(|known| known.entries = None);
+    }
+
     /// Notes that addresses are removed from a partition: a copy takes its place. The clock may be set back to its day, so where the
     /// next entry of that day goes is looked up again.
     pub fn cut(&mut self, partition: &Partition) {
@@ -256,6 +268,19 @@ mod tests {
             "nobody has counted"
         );
         assert_eq!(placement.step("failures", &rules, NOON + 1.0, None), PlacementStep::List, "another second");
+    }
+
+    #[test]
+    fn what_is_reported_apart_counts_and_what_was_undone_does_not() {
+        let (mut placement, rules) = (Placement::new(Layout::Partitions), rules(None));
+        placement.listed(vec![], NOON);
+        placement.appended("events", 7);
+        assert!(matches!(placement.step("events", &rules, NOON, Some(0)), PlacementStep::Survey { .. }));
+        placement.surveyed("events", NOON, None, 0);
+        placement.appended("events", 498);
+        assert!(matches!(placement.step("events", &rules, NOON, Some(1)), PlacementStep::Append { left: Some(1), .. }));
+        placement.undone();
+        assert!(matches!(placement.step("events", &rules, NOON, Some(0)), PlacementStep::Survey { .. }));
     }
 
     #[test]

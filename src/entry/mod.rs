@@ -4,6 +4,7 @@ pub mod canon;
 pub mod details;
 pub mod element;
 pub(crate) mod event;
+pub mod head;
 pub mod limits;
 pub mod names;
 pub mod payload;

@@ -21,6 +21,10 @@ const SLICE: f64 = 0.008;
 /// A transaction that has reached the end of its slice takes up to this many seconds more to reach the smallest batch: on a
 /// slow disk the commit costs more than the entries.
 const HOLD: f64 = 0.25;
+/// The same with the storage driver of this library. Its commits don't wait for the disk, so short slices cost no more.
+const NATIVE_SLICE: f64 = 0.003;
+/// For how many seconds another process may write to the store before that is a failure.
+const BLOCKED: f64 = 10.0;
 /// The entries in the first batch, when the speed of the store is not known yet.
 const FIRST: usize = 25;
 /// The pause after a slice if more entries wait, as a multiple of how long the slice took.
@@ -100,13 +104,21 @@ pub struct HandOver {
     unread: Range<u64>,
     recognition: Recognition,
     recognised: HashSet<String>,
+    /// Since when another process has been writing to the store.
+    blocked: Option<f64>,
 }
 
 #[derive(Debug)]
 struct Slice {
     began: f64,
+    /// When it should end.
+    deadline: f64,
+    /// When it must end.
+    latest: f64,
     /// Whether something was done in it. Every slice gets a little further.
     is_used: bool,
+    /// Whether another process writes to the store.
+    is_blocked: bool,
     /// When the batch began that is being appended.
     batch: f64,
     /// Whether it was reported that the driver does not answer.
@@ -148,6 +160,7 @@ impl Default for HandOver {
             unread: 0..0,
             recognition: Recognition::Done,
             recognised: HashSet::new(),
+            blocked: None,
         }
     }
 }
@@ -214,15 +227,26 @@ impl HandOver {
 
     /// Begins a slice.
     pub fn begin(&mut self, now: f64) {
+        self.begin_with(now, SLICE, HOLD);
+    }
+
+    /// Begins a slice with the storage driver of this library, which waits for no disk.
+    pub fn begin_native(&mut self, now: f64) {
+        self.begin_with(now, NATIVE_SLICE, 0.0);
+    }
+
+    fn begin_with(&mut self, now: f64, seconds: f64, hold: f64) {
         self.is_resting = false;
-        self.slice = Some(Slice { began: now, is_used: false, batch: now, is_reported: false });
+        let deadline = now + seconds;
+        let latest = deadline + hold;
+        self.slice = Some(Slice { began: now, deadline, latest, is_used: false, is_blocked: false, batch: now, is_reported: false });
     }
 
     /// The next step of the slice, if entries from `first` to below `end` wait. `None` if the slice is over.
     pub fn next_step(&mut self, now: f64, first: u64, end: u64) -> Option<SliceStep> {
         let slice = self.slice.as_mut()?;
-        let deadline = slice.began + SLICE;
-        let is_over = slice.is_used && now > deadline;
+        let (deadline, latest) = (slice.deadline, slice.latest);
+        let is_over = slice.is_used && now > deadline || slice.is_blocked;
         loop {
             match &mut self.recognition {
                 Recognition::Wanted => {
@@ -235,13 +259,23 @@ impl HandOver {
                     self.recognised.clear();
                     self.recognition = if self.days.is_empty() { Recognition::Done } else { Recognition::LookingAtNil };
                 }
-                Recognition::LookingAtNil => return Some(SliceStep::Look { partition: None, limit: RECOGNISED }),
-                Recognition::Listing => return Some(SliceStep::List),
+                Recognition::Done => break,
+                _ if is_over => return None,
+                Recognition::LookingAtNil => {
+                    slice.is_used = true;
+                    return Some(SliceStep::Look { partition: None, limit: RECOGNISED });
+                }
+                Recognition::Listing => {
+                    slice.is_used = true;
+                    return Some(SliceStep::List);
+                }
                 Recognition::Looking(looks) => match looks.next() {
-                    Some(partition) => return Some(SliceStep::Look { partition: Some(partition), limit: RECOGNISED }),
+                    Some(partition) => {
+                        slice.is_used = true;
+                        return Some(SliceStep::Look { partition: Some(partition), limit: RECOGNISED });
+                    }
                     None => self.recognition = Recognition::Done,
                 },
-                Recognition::Done => break,
             }
         }
         if first >= end || is_over {
@@ -249,7 +283,7 @@ impl HandOver {
         }
         slice.is_used = true;
         slice.batch = now;
-        Some(SliceStep::Batch(Batch { size: self.pace.size(), deadline, at_least: Pace::FEWEST_ROWS, latest: deadline + HOLD }))
+        Some(SliceStep::Batch(Batch { size: self.pace.size(), deadline, at_least: Pace::FEWEST_ROWS, latest }))
     }
 
     /// Reports when entries of the journal were recorded, up to the end of a [`SliceStep::Learn`].
@@ -298,14 +332,26 @@ impl HandOver {
     /// The time of the commit does not count: it is as long for a small batch.
     pub fn handed_over(&mut self, now: f64, count: usize, done: usize) {
         let Some(slice) = &self.slice else { return };
+        self.blocked = None;
         let took = now - slice.batch;
         if done == count { self.pace.took(took) } else { self.pace.took_part(took) }
+    }
+
+    /// Reports that another process is writing to the store, so that nothing could be appended. Returns whether to try again later;
+    /// if not, that has been so for too long and is a failure.
+    pub fn blocked(&mut self, now: f64) -> bool {
+        if let Some(slice) = &mut self.slice {
+            slice.is_blocked = true;
+        }
+        let since = *self.blocked.get_or_insert(now);
+        (now - since).abs() < BLOCKED
     }
 
     /// Ends the slice. `succeeded` is false if the store did not take what it was offered; entries from `first` to below `end`
     /// still wait.
     pub fn ended(&mut self, now: f64, succeeded: bool, first: u64, end: u64) -> After {
-        let took = self.slice.take().map_or(0.0, |slice| (now - slice.began).max(0.0));
+        let slice = self.slice.take();
+        let took = slice.as_ref().map_or(0.0, |slice| (now - slice.began).max(0.0));
         self.longest = self.longest.max(took);
         let is_empty = first >= end;
         if !succeeded {
@@ -318,7 +364,8 @@ impl HandOver {
             self.recognised.clear();
             self.days.clear();
         }
-        After { more: !is_empty, pause: (!is_empty).then_some((REST * took).min(DELAY)) }
+        let rest = if slice.is_some_and(|slice| slice.is_blocked) { DELAY } else { (REST * took).min(DELAY) };
+        After { more: !is_empty, pause: (!is_empty).then_some(rest) }
     }
 
     /// Returns for how many seconds the driver has not answered, once for each slice, if that is too long.

@@ -248,6 +248,58 @@ fn a_slice_goes_on_until_its_time_is_over() {
 }
 
 #[test]
+fn a_slice_of_the_native_store_is_shorter_and_never_held_up() {
+    let mut hand_over = HandOver::default();
+    hand_over.begin_native(0.0);
+    let Some(SliceStep::Batch(batch)) = hand_over.next_step(0.0, 0, 1) else { panic!() };
+    assert_eq!((batch.deadline, batch.latest), (NATIVE_SLICE, NATIVE_SLICE));
+    assert!(hand_over.next_step(NATIVE_SLICE, 0, 1).is_some() && hand_over.next_step(SLICE, 0, 1).is_none());
+}
+
+#[test]
+fn looking_for_what_the_store_has_is_done_in_several_slices() {
+    let mut hand_over = HandOver::default();
+    hand_over.added(NOON);
+    hand_over.doubt();
+    let mut steps = Vec::new();
+    for slice in 0..4 {
+        let now = NOON + f64::from(slice);
+        hand_over.begin(now);
+        steps.push(hand_over.next_step(now, 0, 1));
+        match &steps[steps.len() - 1] {
+            Some(SliceStep::List) => hand_over.listed([vec!["b".to_owned()]]),
+            Some(SliceStep::Look { .. }) => hand_over.looked([], 1),
+            _ => {}
+        }
+        assert_eq!(hand_over.next_step(now + 0.5, 0, 1), None, "it took too long");
+        hand_over.ended(now + 0.5, true, 0, 1);
+    }
+    let look = |partition: Option<&str>| Some(SliceStep::Look { partition: partition.map(ToOwned::to_owned), limit: RECOGNISED });
+    assert_eq!(steps[..3], [look(None), Some(SliceStep::List), look(Some("b"))]);
+    assert!(matches!(steps[3], Some(SliceStep::Batch(_))));
+}
+
+#[test]
+fn another_process_that_writes_is_waited_for_and_reported_if_that_takes_long() {
+    let mut hand_over = HandOver::default();
+    let mut slice = |now: f64, is_free: bool| {
+        hand_over.begin_native(now);
+        assert!(matches!(hand_over.next_step(now, 0, 1), Some(SliceStep::Batch(_))));
+        if is_free {
+            hand_over.handed_over(now, 1, 1);
+            return (true, hand_over.ended(now, true, 0, 1).pause);
+        }
+        let waits = hand_over.blocked(now);
+        assert_eq!(hand_over.next_step(now, 0, 1), None, "the slice is over");
+        (waits, hand_over.ended(now, true, 0, 1).pause)
+    };
+    assert_eq!([slice(0.0, false), slice(BLOCKED - 0.1, false)], [(true, Some(DELAY)); 2]);
+    assert!(!slice(BLOCKED, false).0);
+    assert_eq!(slice(BLOCKED + 1.0, true), (true, Some(0.0)));
+    assert!(slice(BLOCKED + 2.0, false).0, "it was free in between");
+}
+
+#[test]
 fn the_size_of_a_batch_follows_from_the_entries_and_not_from_the_commit() {
     let mut world = World { commit: 0.05, each: 0.000_01, ..World::new() };
     world.add(1000);

@@ -88,6 +88,8 @@ fn recorder(lua: &Lua, opened: &Opened) -> LuaResult<LuaTable> {
     log::entry::add(&functions, opened)?;
     log::flood::add(&functions)?;
     hand_over::placement::add(&functions)?;
+    #[cfg(feature = "storage")]
+    hand_over::bytes::add(&functions)?;
     prune::add(&functions)?;
     Ok(functions.into_table())
 }

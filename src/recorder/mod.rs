@@ -3,6 +3,8 @@
 mod addresses;
 mod cache;
 pub mod entries;
+#[cfg(feature = "storage")]
+pub mod hand_over;
 mod ids;
 mod removal;
 pub mod summaries;
@@ -63,6 +65,9 @@ struct Host {
     database: Option<Rc<SharedDatabase>>,
     key: Key,
     cache: Cache,
+    /// Of each class the partition from which the storage driver gave an entry back.
+    #[cfg(feature = "storage")]
+    proven: HashMap<String, Option<String>>,
 }
 
 /// What stands for a name that is no account.
@@ -109,7 +114,7 @@ impl Recorder {
         self.flood.configure(host, settings.flood, settings.repeats, &settings.retention);
         self.warnings.forget(&subject_of_key(host));
         let key = Key::new(key);
-        self.hosts.insert(host.to_owned(), Host { settings, placement, database, key, cache: Cache::default() });
+        self.hosts.insert(host.to_owned(), Host { settings, placement, database, key, ..Host::default() });
         self.look_at_key(host);
     }
 

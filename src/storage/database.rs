@@ -127,6 +127,19 @@ impl Database {
         }
     }
 
+    /// Like [`begin`](Self::begin), but does not wait for another process that writes.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Busy`] if another process, or the thread that syncs, is writing.
+    pub fn begin_at_once(&mut self) -> Result<(), StorageError> {
+        let patience = self.patience;
+        self.set_patience(Duration::ZERO)?;
+        let begun = self.begin();
+        self.set_patience(patience)?;
+        begun
+    }
+
     /// Begins what [`commit`](Self::commit) ends. Further ones may lie in it.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use rusqlite::types::Value as Sql;
-use rusqlite::{Row, params_from_iter};
+use rusqlite::{OptionalExtension, Row, params_from_iter};
 
 use super::database::{Database, Range};
 use super::key::Stored;
@@ -84,6 +84,25 @@ impl Database {
             }
         }
         Ok(())
+    }
+
+    /// The time of the last item of an archive, and how many items it has, counted up to `most`.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite reports.
+    pub fn last(&mut self, archive: &Archive<'_>, most: u64) -> Result<(Option<f64>, u64), StorageError> {
+        let Some(range) = self.range(archive)? else { return Ok((None, 0)) };
+        let connection = self.connection()?;
+        let when: Option<f64> = connection
+            .prepare_cached("SELECT \"when\" FROM item WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1")?
+            .query_row((range.first, range.last), |row| row.get(0))
+            .optional()?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let count = connection
+            .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM item WHERE id BETWEEN ? AND ? LIMIT ?)")?
+            .query_row((range.first, range.last, most), |row| count_in(row, 0))?;
+        Ok((when, count))
     }
 
     /// How many items meet a query. `before` and `after` do not count.

@@ -1,6 +1,7 @@
 -- Lua's garbage collector during the hand-over. A driver makes temporary objects for each entry, 9 KiB with the embedded driver.
 -- With Prosody's settings (a pause of 105, a step multiplier of 500) the collector would work as long on them as the driver does.
 -- So the collector is given credit: objects made on credit do not trigger extra collections, and the next regular one frees them.
+-- Nothing is done to the collector before the first call of lend(), which gives no credit yet. The driver "audit" needs no credit.
 
 -- The credit is limited: the heap may grow to this many times its size after the last full collection, and one slice has at most
 -- this many KiB.
@@ -21,16 +22,17 @@ function sentinel.__gc()
 	is_through = true;
 	setmetatable({}, sentinel);
 end
-if can_lend then
-	setmetatable({}, sentinel);
-end
 
-local lent, lent_at = 0, 0;
+local lent, lent_at, is_watched = 0, 0, false;
 
 -- Gives the collector credit until settle() is called. No code in between may yield.
 local function lend()
 	if not can_lend or lent > 0 then
 		return;
+	end
+	if not is_watched then
+		is_watched = true;
+		setmetatable({}, sentinel);
 	end
 	local count = collectgarbage("count");
 	if is_through then
@@ -45,6 +47,9 @@ end
 
 -- Takes back the credit that was not used.
 local function settle()
+	if lent == 0 then
+		return;
+	end
 	local used = max(0, floor(collectgarbage("count") - lent_at));
 	if lent > used then
 		collectgarbage("step", lent - used);

@@ -1,6 +1,8 @@
 //! The journal and its hand-over to the store, as one object of the embedded Lua.
 
 pub(crate) mod awake;
+#[cfg(feature = "storage")]
+pub(crate) mod bytes;
 pub(crate) mod parts;
 pub(crate) mod placement;
 mod steps;
@@ -311,6 +313,12 @@ impl Kept {
 
     fn journal(&mut self) -> LuaResult<&mut Journal> {
         open_one(&mut self.journal)
+    }
+
+    /// The journal and the state of its hand-over.
+    #[cfg(feature = "storage")]
+    fn both(&mut self) -> LuaResult<(&mut Journal, &mut HandOver)> {
+        Ok((open_one(&mut self.journal)?, &mut self.hand_over))
     }
 }
 

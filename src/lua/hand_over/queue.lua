@@ -199,7 +199,7 @@ local function new(context)
 			return true;
 		end
 		local slice = writes.begin(host);
-		journal:begin(slice.began);
+		journal:begin(slice.began, context.writer.takes_bytes(context.store_of(host)));
 		local ok, done, err = pcall(hand_over, queue);
 		writes.ended(host, slice);
 		collector.settle();

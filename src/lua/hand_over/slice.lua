@@ -158,9 +158,13 @@ local function new(context, take)
 		local journal, began, entries = queue.journal, now(), 0;
 		local problem;
 		local lent = false;
+		local takes_bytes = writer.takes_bytes(store);
 		repeat
 			local step, a, b, c, d = journal:next_step(now());
-			if step == "batch" then
+			if step == "batch" and takes_bytes then
+				local done, err = writer.hand_over(queue.host, store, journal, a, now(), c);
+				entries, problem = entries + (done or 0), err;
+			elseif step == "batch" then
 				if not lent and (stores.is_embedded(store) or stores.engine_of(store)) then
 					-- These drivers don't yield.
 					collector.lend();

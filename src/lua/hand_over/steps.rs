@@ -29,10 +29,16 @@ pub(super) fn add<M: LuaUserDataMethods<Owned>>(methods: &mut M) {
         this.kept().hand_over.doubt();
         Ok(())
     });
-    // begin(now): a slice
+    // wait_for(when a slice of another log began | nil, now) -> for how many seconds to wait for it
     methods.add_method("wait_for", |_, this, (other, now): (Option<f64>, f64)| Ok(this.kept().hand_over.wait_for(other, now)));
-    methods.add_method("begin", |_, this, now: f64| {
-        this.kept().hand_over.begin(now);
+    // begin(now, whether the store takes bytes): a slice
+    methods.add_method("begin", |_, this, (now, is_native): (f64, bool)| {
+        let hand_over = &mut this.kept().hand_over;
+        if is_native {
+            hand_over.begin_native(now)
+        } else {
+            hand_over.begin(now)
+        }
         Ok(())
     });
     // next_step(now) -> nil: the slice is over

@@ -5,12 +5,18 @@ local cause_of, newest, users_of = chunks.driver.cause_of, chunks.page.newest, c
 
 local OCCURRED = native.namespace.."\1occurred";
 
+local pairs, type = pairs, type;
 local floor, huge = math.floor, math.huge;
 
--- new(recorder, classes, trust, rolled) -> writer
+-- new(recorder, classes, trust, ensure_configured, rolled) -> writer
 --   writer.put(host, store, at, stanza, with) -> the driver's key | nil, err; `at` is when the entry was recorded
+--   writer.takes_bytes(store) -> whether hand_over() can be used
+--   writer.hand_over(host, store, journal, entries, now, deadline) -> number of entries | nil, err: gives the store a batch of a journal
 -- `rolled(host, partition, number of entries, whether its class has a limit)` is called when a partition is full.
-local function new(recorder, classes, trust, rolled)
+local function new(recorder, classes, trust, ensure_configured, rolled)
+	-- The classes of each host that have a slot.
+	local open = {};
+
 	-- Asks the core where to append an entry, and reads from the store what the core needs to know: a slot { second, partition, when,
 	-- left, used } | nil, err. The slot is valid for `left` entries within that second.
 	local function ask(host, class, store, at)
@@ -25,6 +31,8 @@ local function new(recorder, classes, trust, rolled)
 				slot = { second = floor(at); partition = partition; when = a; left = b or huge; used = 0 };
 				-- All classes share archive user nil.
 				class.slot, class.host.slot = partition and slot or nil, not partition and slot or nil;
+				open[host] = open[host] or {};
+				open[host][class] = true;
 				return slot;
 			elseif step == "list" then
 				local users, err = users_of(store);
@@ -77,7 +85,39 @@ local function new(recorder, classes, trust, rolled)
 		end
 	end
 
-	return { put = put };
+	-- Forgets the slots of a host: entries are appended that put() does not know of. The core is told what was appended.
+	local function settle(host)
+		local of_host = open[host];
+		if not of_host then
+			return;
+		end
+		open[host] = nil;
+		for class in pairs(of_host) do
+			local slot = class.slot or class.host.slot;
+			if slot then
+				recorder.appended(host, class.name, slot.used);
+				class.slot, class.host.slot = nil, nil;
+			end
+		end
+	end
+
+	local function hand_over(host, store, journal, entries, now, deadline)
+		ensure_configured(host);
+		settle(host);
+		local count, full = store:hand_over(recorder, journal, entries, now, deadline);
+		if not count then
+			return nil, full;
+		end
+		for i = 1, #full, 3 do
+			rolled(host, full[i], full[i + 1], full[i + 2]);
+		end
+		return count;
+	end
+
+	return {
+		put = put, hand_over = hand_over;
+		takes_bytes = function (store) return store ~= nil and type(store.hand_over) == "function"; end;
+	};
 end
 
 return { new = new };

@@ -59,7 +59,7 @@ local function new(environment)
 
 	local hosts = chunks.hosts.new(environment, recorder, strangers, monotonic, tell);
 	local classes, ensure_configured, store_of, trust = hosts.classes, hosts.ensure_configured, hosts.store_of, hosts.trust;
-	local writer = chunks.writer.new(recorder, classes, trust, function (host, partition, count, is_limited)
+	local writer = chunks.writer.new(recorder, classes, trust, ensure_configured, function (host, partition, count, is_limited)
 		prunes.known(host, partition, count);
 		if is_limited then
 			prunes.soon(host);

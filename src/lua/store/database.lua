@@ -59,6 +59,12 @@ function archive_mt:append(user, key, value, when, with)
 	return done and key or nil, err;
 end
 
+-- hand_over(recorder, journal, entries, now, deadline) -> as recorder.hand_over() (src/lua/hand_over/bytes.rs): takes entries of a journal
+-- as bytes. A store that has this method is given the log's entries by it.
+function archive_mt:hand_over(recorder, journal, entries, now, deadline)
+	return recorder.hand_over(self.host, self.store, journal, self.database, entries, now, deadline);
+end
+
 -- Begins a reading: reading, total | nil if it is not asked for | nil, message
 local function begin(self, user, query)
 	local database, limit = self.database, query and query.limit;

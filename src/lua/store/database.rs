@@ -12,19 +12,19 @@ use crate::lua::hand_over::parts::Opened;
 use crate::storage::{Archive, Change, Cursor, Database, Item, Keep, NewItem, Opening, Query, StorageError, Value};
 
 /// How a value is stored.
-mod kind {
+pub(crate) mod kind {
     /// A stanza, as the journal keeps the element of an entry.
-    pub(super) const ELEMENT: u8 = 1;
+    pub(crate) const ELEMENT: u8 = 1;
     /// A value as JSON.
-    pub(super) const JSON: u8 = 2;
+    pub(crate) const JSON: u8 = 2;
 }
 
 /// All of them with their names.
 pub(crate) const KINDS: [(&str, u8); 2] = [("element", kind::ELEMENT), ("json", kind::JSON)];
 
 /// A database with what reads the elements in it.
-struct Driver {
-    database: Database,
+pub(crate) struct Driver {
+    pub(crate) database: Database,
     opened: Opened,
 }
 

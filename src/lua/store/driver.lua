@@ -45,9 +45,17 @@ local function local_of(user, wanted)
 	end
 end
 
+-- is_native(store) -> whether it is one of the driver "audit" (database.lua).
+local function is_native(store)
+	return type(store.batch) == "function" and type(store.database) == "userdata";
+end
+
 -- engine_of(store) -> the SQL engine of a store | nil. No release of Prosody has another way to it: the driver keeps it in a
 -- local variable.
 local function engine_of(store)
+	if is_native(store) then
+		return nil;
+	end
 	local engine = local_of(bounds.raw(store).append, "engine");
 	if type(engine) == "table" and type(engine.transaction) == "function" then
 		return engine;
@@ -60,11 +68,6 @@ local function seeks_by_time(store)
 	return type(store.trim) == "function" and type(store.caps) == "table" and store.caps.quota ~= nil;
 end
 
--- is_native(store) -> whether it is one of the driver "audit" (database.lua).
-local function is_native(store)
-	return type(store.batch) == "function" and type(store.database) == "userdata";
-end
-
 -- seeks(store) -> whether the driver is known to find the beginning of a page without reading what comes before it.
 local function seeks(store)
 	return seeks_by_time(store) or engine_of(store) ~= nil or is_native(store);
@@ -73,7 +76,7 @@ end
 -- is_embedded(store) -> whether it is one of the embedded driver, which keeps each archive user in a file. To remove an entry
 -- from a file, the driver writes the whole file again.
 local function is_embedded(store)
-	return store.guards ~= nil or type(local_of(store.append, "datamanager")) == "table";
+	return store.guards ~= nil or not is_native(store) and type(local_of(store.append, "datamanager")) == "table";
 end
 
 -- can_not_load(err) -> whether the embedded driver says that it can't load a file. It takes nothing for such a file, and on 0.12 it
