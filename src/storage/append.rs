@@ -3,7 +3,7 @@
 use rusqlite::params;
 use rusqlite::types::{ToSql, Value as Sql};
 
-use super::database::{Database, LARGEST_PLACE};
+use super::database::{Database, LARGEST_PLACE, Range};
 use super::key::Key;
 use super::{Archive, Change, Item, NewItem, Query, StorageError};
 
@@ -14,30 +14,34 @@ impl Database {
     ///
     /// What SQLite reports. Then nothing has changed.
     pub fn append(&mut self, archive: &Archive<'_>, item: &NewItem<'_>) -> Result<(), StorageError> {
-        let key = Key::parse(item.key);
-        self.write(|database| {
-            let range = database.range_to_write(archive)?;
-            let connection = database.connection()?;
-            if !item.is_new {
-                let mut remove = connection.prepare_cached("DELETE FROM item WHERE id BETWEEN ? AND ? AND key = ?")?;
-                remove.execute(params![range.first, range.last, key])?;
-            }
-            let newest: Option<i64> = connection
-                .prepare_cached("SELECT max(id) FROM item WHERE id BETWEEN ? AND ?")?
-                .query_row((range.first, range.last), |row| row.get(0))?;
-            // A number is not used again: a reading goes on behind the number that it read last.
-            let used = newest.unwrap_or(range.first.saturating_sub(1)).max(database.last_used(range));
-            if used >= range.last {
-                return Err(StorageError::TooMany { what: "the number of items in an archive", most: LARGEST_PLACE });
-            }
-            let number = used.saturating_add(1);
-            let mut insert =
-                connection.prepare_cached("INSERT INTO item (id, key, \"when\", \"with\", kind, value) VALUES (?, ?, ?, ?, ?, ?)")?;
-            insert.execute(params![number, key, item.when, item.with, item.value.kind, item.value.bytes])?;
-            drop(insert);
-            database.set_used(range, number);
-            Ok(())
-        })
+        // A single statement leaves nothing behind if it fails, so no further transaction is needed within one.
+        let range = if item.is_new && self.is_writing() { self.range(archive)? } else { None };
+        match range {
+            Some(range) => self.insert(range, item),
+            None => self.write(|database| {
+                let range = database.range_to_write(archive)?;
+                if !item.is_new {
+                    let remove = "DELETE FROM item WHERE id BETWEEN ? AND ? AND key = ?";
+                    let key = Key::parse(item.key);
+                    database.connection()?.prepare_cached(remove)?.execute(params![range.first, range.last, key])?;
+                }
+                database.insert(range, item)
+            }),
+        }
+    }
+
+    fn insert(&mut self, range: Range, item: &NewItem<'_>) -> Result<(), StorageError> {
+        // A number is not used again: a reading goes on behind the number that it read last.
+        let used = self.last_used(range)?;
+        if used >= range.last {
+            return Err(StorageError::TooMany { what: "the number of items in an archive", most: LARGEST_PLACE });
+        }
+        let number = used.saturating_add(1);
+        let insert = "INSERT INTO item (id, key, \"when\", \"with\", kind, value) VALUES (?, ?, ?, ?, ?, ?)";
+        let values = params![number, Key::parse(item.key), item.when, item.with, item.value.kind, item.value.bytes];
+        self.connection()?.prepare_cached(insert)?.execute(values)?;
+        self.set_used(range, number);
+        Ok(())
     }
 
     /// The item with a key.

@@ -67,8 +67,16 @@ struct Opened {
     version: i64,
     ranges: HashMap<String, Range>,
     /// The largest number that was used, by the first number of the archive.
-    used: HashMap<i64, i64>,
+    used: HashMap<i64, Used>,
     depth: u32,
+}
+
+/// The largest number that was used in an archive.
+#[derive(Clone, Copy, Debug)]
+struct Used {
+    number: i64,
+    /// Whether no other connection can have used a larger one.
+    is_known: bool,
 }
 
 impl Database {
@@ -146,10 +154,14 @@ impl Database {
     ///
     /// What SQLite reports, such as [`StorageError::Busy`]. Then nothing was begun.
     pub fn begin(&mut self) -> Result<(), StorageError> {
-        self.ready()?;
-        let opened = self.opened()?;
+        let opened = self.open()?;
         if opened.depth == 0 {
             opened.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            // From here on no other connection writes.
+            if let Err(error) = opened.look_for_others() {
+                self.roll_back();
+                return Err(error);
+            }
         } else {
             opened.connection.prepare_cached("SAVEPOINT nested")?.execute([])?;
         }
@@ -272,16 +284,30 @@ impl Database {
         Ok(statement.query_row(params![Key::parse(key), range.first, range.last], |row| row.get(0)).optional()?)
     }
 
-    /// The largest number that this process has used in an archive, even if that item is gone.
-    pub(super) fn last_used(&self, range: Range) -> i64 {
-        let used = self.opened.as_ref().and_then(|opened| opened.used.get(&range.first));
-        used.copied().unwrap_or(i64::MIN)
+    /// The largest number that was used in an archive, even if this process has removed the item since.
+    pub(super) fn last_used(&self, range: Range) -> Result<i64, StorageError> {
+        let used = self.opened.as_ref().and_then(|opened| opened.used.get(&range.first)).copied();
+        if let Some(used) = used.filter(|used| used.is_known) {
+            return Ok(used.number);
+        }
+        let newest: Option<i64> = self
+            .connection()?
+            .prepare_cached("SELECT max(id) FROM item WHERE id BETWEEN ? AND ?")?
+            .query_row((range.first, range.last), |row| row.get(0))?;
+        let used = used.map_or(i64::MIN, |used| used.number);
+        Ok(newest.unwrap_or(range.first.saturating_sub(1)).max(used))
     }
 
+    /// Notes the largest number that was used in an archive. A transaction must have begun.
     pub(super) fn set_used(&mut self, range: Range, number: i64) {
         if let Some(opened) = &mut self.opened {
-            opened.used.insert(range.first, number);
+            opened.used.insert(range.first, Used { number, is_known: true });
         }
+    }
+
+    /// Whether a transaction has begun.
+    pub(super) fn is_writing(&self) -> bool {
+        self.opened.as_ref().is_some_and(|opened| opened.depth > 0)
     }
 
     pub(super) fn connection(&self) -> Result<&Connection, StorageError> {
@@ -294,6 +320,12 @@ impl Database {
 
     /// Opens the file if that is to be done, and forgets what is remembered if another process has written to it.
     fn ready(&mut self) -> Result<(), StorageError> {
+        let opened = self.open()?;
+        if opened.depth == 0 { opened.look_for_others() } else { Ok(()) }
+    }
+
+    /// Opens the file if that is to be done.
+    fn open(&mut self) -> Result<&mut Opened, StorageError> {
         let process = std::process::id();
         if let Some(inherited) = self.opened.take_if(|opened| opened.process != process) {
             // It is the parent's. To close it would release the parent's locks.
@@ -307,13 +339,18 @@ impl Database {
             let (ranges, used) = Default::default();
             self.opened = Some(Opened { connection, syncer, process, version: 0, ranges, used, depth: 0 });
         }
-        let opened = self.opened()?;
-        if opened.depth == 0 {
-            let version = opened.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
-            if opened.version != version {
-                opened.version = version;
-                opened.ranges.clear();
-            }
+        self.opened()
+    }
+}
+
+impl Opened {
+    /// Forgets what is remembered if another connection has written to the file.
+    fn look_for_others(&mut self) -> Result<(), StorageError> {
+        let version = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        if self.version != version {
+            self.version = version;
+            self.ranges.clear();
+            self.used.values_mut().for_each(|used| used.is_known = false);
         }
         Ok(())
     }
