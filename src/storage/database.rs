@@ -104,6 +104,12 @@ impl Database {
         self.set_aside.take()
     }
 
+    /// How many bytes of the WAL, the file beside the database, are on the disk for certain; `None` if this is not the server.
+    #[must_use]
+    pub fn synced(&self) -> Option<u64> {
+        Some(self.opened.as_ref()?.syncer.as_ref()?.synced())
+    }
+
     /// Sets how long a write waits for another process that writes.
     ///
     /// # Errors

@@ -1,9 +1,10 @@
 //! The driver beside a naive model, and what it does with files that it should not use.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
@@ -355,6 +356,41 @@ fn a_folder_or_a_link_is_no_database() {
 }
 
 // The thread -----------------------------------------------------------------------------------------------------------
+
+/// The bytes that are synced are cut off and read as after a power cut: everything behind them may be missing, or be anything.
+#[test]
+fn a_power_cut_takes_at_most_the_last_second() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let folder = Folder::new("power");
+    let mut database = Database::new(&folder.file(), Opening::Server, PATIENCE);
+    let wal = PathBuf::from(format!("{}-wal", folder.file().display()));
+    let began = Instant::now();
+    let (mut appended, mut cuts, mut syncs) = (Vec::new(), 0, HashSet::new());
+    while began.elapsed() < SECOND * 4 {
+        append(&mut database, &ARCHIVE, &appended.len().to_string(), 0.0, "");
+        appended.push(Instant::now());
+        std::thread::sleep(Duration::from_millis(10));
+        if appended.len() % 30 != 0 {
+            continue;
+        }
+        let cut_at = Instant::now();
+        let synced = database.synced().unwrap();
+        let after = Folder::new("power-cut");
+        fs::copy(folder.file(), after.file()).unwrap();
+        let mut rest = fs::read(&wal).unwrap();
+        let kept = usize::try_from(synced).unwrap().min(rest.len());
+        rest.truncate(kept);
+        rest.extend(std::iter::repeat_n(0xA5, 10_000));
+        fs::write(after.0.join("audit.sqlite3-wal"), rest).unwrap();
+        let older = appended.iter().take_while(|at| cut_at - **at > SECOND).count();
+        let found = if synced == 0 { 0 } else { all(&mut after.open(), &ARCHIVE).len() };
+        assert!(found >= older, "{found} of {older} entries are there after {:?}", began.elapsed());
+        cuts += usize::from(older > 0);
+        syncs.insert(synced);
+    }
+    assert!(cuts >= 5, "{cuts} cuts");
+    assert!(syncs.len() >= 4, "{} different states were synced", syncs.len());
+}
 
 #[test]
 fn pages_leave_the_wal_while_the_server_writes() {
