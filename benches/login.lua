@@ -1,9 +1,10 @@
 -- Measures what the audit log adds to a login on real Prosody servers: lua5.4 benches/login.lua [options]
 --
 --   --series=A,B       default: the newest release of each series under target/prosody/
---   --servers=A,B      of none, ours-internal, ours-sqlite, ours-postgresql, the same with plain- (the plain-Lua baseline) and
---                      with direct- (audit_log_write = "direct") and with all- (every module of ours, not mod_audit_auth alone);
---                      default: none, ours-, plain- and all-internal, those of postgresql where it is installed
+--   --servers=A,B      of none, ours-internal, ours-audit (our driver), ours-sqlite, ours-postgresql, the same with plain- (the
+--                      plain-Lua baseline) and with direct- (audit_log_write = "direct") and with all- (every module of ours, not
+--                      mod_audit_auth alone); default: none, ours-, plain- and all-internal, all-audit, those of postgresql where it is
+--                      installed
 --   --rounds=N         rounds of each server and outcome, in turns; default 5
 --   --logins=N         logins in a round; default 120
 --   --connections=N    connections at a time; default 8
@@ -39,7 +40,7 @@ local kinds = {
 	plain = { label = "plain Lua", modules = { "audit_plain" } };
 };
 
-local store_labels = { internal = "internal", sqlite = "SQLite", postgresql = "PostgreSQL" };
+local store_labels = { internal = "internal", audit = "audit", sqlite = "SQLite", postgresql = "PostgreSQL" };
 
 local function sql_of(store)
 	if store == "sqlite" then
@@ -58,7 +59,7 @@ local function start(series, name, options)
 		hosts = { host };
 		modules = kind.modules;
 		plugin_paths = { process.root .. "/lua", process.root .. "/benches/modules" };
-		storage = { audit = sql and "sql" or "internal" };
+		storage = { audit = sql and "sql" or store == "audit" and "audit" or "internal" };
 		config = {
 			allow_unencrypted_plain_auth = true;
 			audit_log_location = false; -- the baseline has no locations
@@ -223,6 +224,7 @@ local function all_servers()
 		names[#names + 1] = "plain-" .. store;
 	end
 	names[#names + 1] = "all-internal";
+	names[#names + 1] = "all-audit";
 	return names;
 end
 

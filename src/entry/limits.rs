@@ -3,6 +3,9 @@
 /// The archive's `with` of an entry that concerns a whole host.
 pub const HOST_WIDE: &str = "@";
 
+/// Stands for the type of an event that has none, and for the module that reports it.
+pub const UNKNOWN: &str = "unknown";
+
 /// The longest attribute value or user that is stored, in bytes.
 ///
 /// A localpart and a domain may each have 1,023 bytes (RFC 7622). PostgreSQL can't index a value of more than about

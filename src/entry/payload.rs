@@ -23,34 +23,32 @@ pub(crate) fn begin(payload: &mut Vec<u8>, at: f64) {
     let seconds = at.floor();
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Not negative; `as` saturates.
     let (seconds, milliseconds) = (seconds as u64, ((at - seconds) * 1000.0) as u64);
-    write_number(payload, seconds);
+    // To format numbers in the general way takes longer than all the rest of a root element.
+    let mut digits = [0; 20];
+    payload.extend_from_slice(written(seconds, &mut digits));
     if milliseconds > 0 {
         payload.push(b'.');
-        for divisor in [100, 10, 1] {
-            payload.push(digit(milliseconds / divisor));
-        }
+        // With a digit before them, so that zeros at their beginning are written.
+        payload.extend_from_slice(written(milliseconds.saturating_add(1000), &mut digits).get(1..).unwrap_or_default());
     }
     payload.push(0);
 }
 
-fn digit(number: u64) -> u8 {
-    b'0'.saturating_add(u8::try_from(number % 10).unwrap_or_default())
-}
-
-/// Writes a number. To format it in the general way takes longer than all the rest of a root element.
-fn write_number(payload: &mut Vec<u8>, number: u64) {
-    let begin = payload.len();
+/// Writes a number at the end of `digits`, which has room for every number, and returns what was written.
+fn written(number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut rest = number;
-    loop {
-        payload.push(digit(rest));
+    let mut begin = digits.len();
+    for digit in digits.iter_mut().rev() {
+        #[allow(clippy::cast_possible_truncation)] // Below 10.
+        let last = (rest % 10) as u8;
+        *digit = b'0'.saturating_add(last);
         rest /= 10;
+        begin = begin.saturating_sub(1);
         if rest == 0 {
             break;
         }
     }
-    if let Some(digits) = payload.get_mut(begin..) {
-        digits.reverse();
-    }
+    digits.get(begin..).unwrap_or_default()
 }
 
 /// Begins an element. The name must be clean, as all that the following functions are given.

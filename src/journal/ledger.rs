@@ -235,13 +235,13 @@ impl Ledger {
         let (Some(file), Some(is_second)) = (&mut self.file, self.is_second.get_mut(part)) else { return false };
         self.writes = self.writes.saturating_add(1);
         let size = u32::try_from(content.len()).unwrap_or(u32::MAX).to_le_bytes();
-        let mut checksum = crc32fast::Hasher::new();
-        for part in [&size[..], &self.writes.to_le_bytes(), content] {
-            checksum.update(part);
-        }
         self.buffer.clear();
-        for part in [&MAGIC[..], &checksum.finalize().to_le_bytes(), &size, &self.writes.to_le_bytes(), content] {
+        for part in [&MAGIC[..], &[0; 4], &size, &self.writes.to_le_bytes(), content] {
             self.buffer.extend_from_slice(part);
+        }
+        if let Some((header, checked)) = self.buffer.split_first_chunk_mut::<8>() {
+            let [_, _, _, _, checksum @ ..] = header;
+            *checksum = crc32fast::hash(checked).to_le_bytes();
         }
         let slot = if *is_second { u64::try_from(length).unwrap_or_default() } else { 0 };
         *is_second = !*is_second;

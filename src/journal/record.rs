@@ -2,8 +2,6 @@
 
 use std::io::{self, Read};
 
-use crc32fast::Hasher;
-
 /// The largest payload, in bytes.
 pub const PAYLOAD: usize = 64 * 1024;
 
@@ -42,13 +40,13 @@ pub(super) fn encode(record: &mut Vec<u8>, kind: RecordKind, payload: &[u8]) {
     };
     // The caller has refused payloads larger than PAYLOAD.
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes();
-    let mut checksum = Hasher::new();
-    for part in [&length[..], &[letter], &sequence, payload] {
-        checksum.update(part);
-    }
     record.clear();
-    for part in [&MARKER[..], &checksum.finalize().to_le_bytes(), &length, &[letter], &sequence, payload] {
+    for part in [&MARKER[..], &[0; 4], &length, &[letter], &sequence, payload] {
         record.extend_from_slice(part);
+    }
+    if let Some((header, checked)) = record.split_first_chunk_mut::<8>() {
+        let [_, _, _, _, checksum @ ..] = header;
+        *checksum = crc32fast::hash(checked).to_le_bytes();
     }
 }
 

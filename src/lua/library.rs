@@ -30,6 +30,7 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     exports.set("namespace", NAMESPACE)?;
     exports.set("personal", personal_parts(lua)?)?;
     exports.set("host_wide", limits::HOST_WIDE)?;
+    exports.set("unknown", limits::UNKNOWN)?;
     exports.set("timing", timing(lua)?)?;
     exports.set("attribute_limit", limits::ATTRIBUTE)?;
     exports.set("text_limit", limits::TEXT)?;

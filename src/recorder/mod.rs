@@ -11,7 +11,7 @@ pub mod summaries;
 pub mod trouble;
 mod warnings;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -38,7 +38,7 @@ use warnings::Warnings;
 pub struct Recorder {
     files: Rc<dyn Files>,
     random: Rc<dyn Random>,
-    hosts: HashMap<String, Host>,
+    hosts: BTreeMap<String, Host>,
     /// The settings of hosts that are not configured.
     defaults: Settings,
     databases: HashMap<PathBuf, Rc<SharedDatabase>>,
@@ -97,7 +97,7 @@ impl Recorder {
             files,
             ids: Ids::new(Rc::clone(&random)),
             random,
-            hosts: HashMap::new(),
+            hosts: BTreeMap::new(),
             defaults: Settings::default(),
             databases: HashMap::new(),
             trouble: Trouble::default(),

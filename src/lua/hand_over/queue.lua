@@ -128,7 +128,7 @@ local function new(context)
 		local path = context.journal_path and context.journal_path(host);
 		if path then
 			queue.journal = native.journal(path, context.owner or native.owner(path..".lock"));
-			recorder.use_journal(host, queue.journal);
+			queue.number = recorder.use_journal(host, queue.journal);
 			attach(queue);
 		end
 		return queue;
@@ -320,7 +320,7 @@ local function new(context)
 				touched = nil;
 				if queue.journal then
 					queue.journal:close();
-					queue.journal, queue.attached = nil, nil;
+					queue.journal, queue.number, queue.attached = nil, nil, nil;
 				end
 				queues[name] = nil;
 			end

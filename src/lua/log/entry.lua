@@ -3,11 +3,11 @@
 local native, chunks = ...;
 
 local next, pairs, tostring, type = next, pairs, tostring, type;
-local good_word = chunks.stanza.good_word;
+local word_of = chunks.stanza.word_of;
 
 -- Flags for record(), one bit each.
 local bits_of = native.event_bits;
-local HAS_SESSION, IS_ADMITTED, APPENDS, IS_KEPT = bits_of.has_session, bits_of.is_admitted, bits_of.appends, bits_of.is_kept;
+local HAS_SESSION, IS_ADMITTED, IS_KEPT = bits_of.has_session, bits_of.is_admitted, bits_of.is_kept;
 
 -- Returns a field of a session if it is a string, and nil otherwise.
 local function field(value)
@@ -31,8 +31,9 @@ local function with_texts(stanza)
 end
 
 -- make, mended = new(recorder)
---   make(host, user, source, event_type, session, actor, custom, timestamp, at, clock, is_admitted, appends, is_kept)
+--   make(host, user, source, event_type, session, actor, custom, timestamp, at, clock, is_admitted, journal, is_kept)
 --     -> id | nil, what became of it, sequence, whether there are warnings, whether the journal is amiss
+--   `journal` is the number of the journal to which the entry is appended at once, or nil.
 local function new(recorder)
 	local close, set_actor, record = recorder.close, recorder.actor, recorder.record;
 	local add_attribute, add_element, add_text = recorder.attribute, recorder.element, recorder.text;
@@ -84,16 +85,15 @@ local function new(recorder)
 		return has_room;
 	end
 
-	-- Whether elements of an event are being added.
-	local is_adding = false;
+	-- Whether an event is being passed. The core refuses values of a wrong type before it has done anything.
+	local is_passing = false;
 
-	local function make(host, user, source, event_type, session, actor, custom, timestamp, at, clock, is_admitted, appends, is_kept)
+	local function make(host, user, source, event_type, session, actor, custom, timestamp, at, clock, is_admitted, journal, is_kept)
+		is_passing = true;
 		if custom then
-			is_adding = true;
 			for i = 1, #custom do
 				if not add(custom[i]) then break; end
 			end
-			is_adding = false;
 		end
 		if actor then
 			local own = actor.session;
@@ -102,43 +102,39 @@ local function new(recorder)
 			if (jid == nil or jid == "") and own then jid = field(own.full_jid); end
 			set_actor(field(actor.kind), jid, own and field(own.ip), field(actor.caused_by));
 		end
-		if user ~= nil and type(user) ~= "string" then user = tostring(user); end
-		if type(source) ~= "string" then source = nil; end
-		if type(event_type) ~= "string" then event_type = nil; end
 		if timestamp ~= nil and type(timestamp) ~= "number" then timestamp = nil; end
-		local bits = (is_admitted and IS_ADMITTED or 0) + (appends and APPENDS or 0) + (is_kept and IS_KEPT or 0);
-		if not session then
-			return record(host, user, source, event_type, nil, nil, nil, nil, at, clock, timestamp, bits);
+		local bits = (is_admitted and IS_ADMITTED or 0) + (is_kept and IS_KEPT or 0);
+		local session_id, kind, ip, client;
+		if session then
+			session_id, kind, ip, client = session.id, session.type, session.ip, session.client_id;
+			-- The core would take a number for a text. This raises an error for one, in less time than type() takes.
+			local _ = #(session_id or "") + #(kind or "") + #(ip or "") + #(client or "");
+			bits = bits + HAS_SESSION;
 		end
-		local id, kind, ip, client = session.id, session.type, session.ip, session.client_id;
-		if type(id) ~= "string" then id = nil; end
-		if type(kind) ~= "string" then kind = nil; end
-		if type(ip) ~= "string" then ip = nil; end
-		if client ~= nil and type(client) ~= "string" then client = nil; end
-		return record(host, user, source, event_type, id, kind, ip, client, at, clock, timestamp, bits + HAS_SESSION);
+		local id, outcome, sequence, is_warned, is_amiss = record(host, user, word_of(source), word_of(event_type), session_id, kind, ip, client,
+			at, clock, timestamp, bits, journal);
+		is_passing = false;
+		return id, outcome, sequence, is_warned, is_amiss;
 	end
 
-	-- Call this after make() has raised an error. Returns another list to try instead of `custom`, or nil if that was not the cause.
-	local function mended(custom)
+	-- Call this after make() has raised an error. Returns whether the cause may be a value of a wrong type, and then what to pass
+	-- instead of `user`, `session` and `custom`.
+	local function mended(user, session, custom)
 		recorder.forget_event();
-		if not is_adding then
-			return nil;
+		if not is_passing then
+			return false;
 		end
-		is_adding = false;
-		local texts = {};
-		for i = 1, #custom do texts[i] = with_texts(custom[i]); end
-		return texts;
+		is_passing = false;
+		local texts = custom and {};
+		for i = 1, #(custom or "") do texts[i] = with_texts(custom[i]); end
+		if session then
+			session = { id = field(session.id); type = field(session.type); ip = field(session.ip); client_id = field(session.client_id) };
+		end
+		if user ~= nil then user = tostring(user); end
+		return true, user, session, texts;
 	end
 
 	return make, mended;
 end
 
--- The type of an event as it is stored.
-local function kind_of(event_type)
-	if type(event_type) == "string" and event_type ~= "" then
-		return good_word(event_type);
-	end
-	return "unknown";
-end
-
-return { new = new; field = field; kind_of = kind_of };
+return { new = new; field = field };

@@ -2,7 +2,6 @@
 //! a tenth of the time of making tables that Lua's garbage collector must free. Nothing of the event stays in Lua.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use mlua::BString;
@@ -20,14 +19,11 @@ use crate::recorder::entries::{Event, EventActor, Session, Time};
 const HAS_SESSION: u8 = 1;
 /// Flood control must not be asked.
 const IS_ADMITTED: u8 = 2;
-/// The entry is appended to the journal at once.
-const APPENDS: u8 = 4;
 /// The caller keeps an entry that is refused.
-const IS_KEPT: u8 = 8;
+const IS_KEPT: u8 = 4;
 
 /// The names of all flags, for Lua.
-pub(crate) const BITS: [(&str, u8); 4] =
-    [("has_session", HAS_SESSION), ("is_admitted", IS_ADMITTED), ("appends", APPENDS), ("is_kept", IS_KEPT)];
+pub(crate) const BITS: [(&str, u8); 3] = [("has_session", HAS_SESSION), ("is_admitted", IS_ADMITTED), ("is_kept", IS_KEPT)];
 
 /// Bytes from Lua. Copying them takes half as long as keeping a reference to the string.
 type Bytes = Option<BString>;
@@ -38,7 +34,8 @@ struct Incoming {
     details: Details,
     actor: Option<[Bytes; 4]>,
     payload: Vec<u8>,
-    journals: HashMap<String, Rc<RefCell<Kept>>>,
+    /// The journals that were opened last, with their hosts.
+    journals: Vec<(String, Rc<RefCell<Kept>>)>,
 }
 
 impl Incoming {
@@ -115,19 +112,20 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
     functions.set("actor", actor)?;
 
     // record(host, user, source, event type, id, type, ip and client of the session, time, clock of flood control, timestamp | nil,
-    // bits) -> id | nil, what became of it, sequence, whether there are warnings, whether something is amiss in the journal
-    type EntryArguments = (BString, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, f64, f64, Option<f64>, u8);
+    // bits, number of the journal to which it is appended at once | nil)
+    //   -> id | nil, what became of it, sequence, whether there are warnings, whether something is amiss in the journal
+    type EntryArguments = (BString, Bytes, BString, BString, Bytes, Bytes, Bytes, Bytes, f64, f64, Option<f64>, u8, Option<usize>);
     let (state, recorder) = (Rc::clone(&incoming), functions.recorder());
     let record = lua.create_function(move |_, event: EntryArguments| {
-        let (host, user, source, kind, id, session_kind, ip, client, at, clock, timestamp, bits) = event;
+        let (host, user, source, kind, id, session_kind, ip, client, at, clock, timestamp, bits, journal) = event;
         let (mut incoming, mut recorder) = (state.borrow_mut(), recorder.borrow_mut());
         let host = std::str::from_utf8(&host).unwrap_or_default();
         let Incoming { details, actor, payload, journals } = &mut *incoming;
         let session = Session { id: slice(&id), kind: slice(&session_kind), ip: slice(&ip), client: slice(&client) };
         let event = Event {
             user: slice(&user),
-            source: slice(&source),
-            kind: slice(&kind),
+            source: Some(&source),
+            kind: Some(&kind),
             session: (bits & HAS_SESSION != 0).then_some(session),
             actor: actor.as_ref().map(|[kind, jid, ip, caused_by]| EventActor {
                 kind: slice(kind),
@@ -142,7 +140,7 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
             incoming.forget();
             return Ok((None, outcome::COUNTED, 0, false, false));
         };
-        let mut journal = journals.get(host).filter(|_| bits & APPENDS != 0).map(|journal| journal.borrow_mut());
+        let mut journal = journal.and_then(|number| journals.get(number)).map(|(_, journal)| journal.borrow_mut());
         let (became, sequence, is_amiss) = match journal.as_mut().filter(|journal| journal.is_open()) {
             None => (outcome::MADE, 0, false),
             Some(journal) => {
@@ -152,7 +150,7 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
         };
         drop(journal);
         incoming.forget();
-        let id = (became != outcome::REFUSED).then(|| BString::from(id));
+        let id = (became != outcome::REFUSED).then_some(id);
         Ok((id, became, sequence, recorder.is_warned(), is_amiss))
     })?;
     functions.set("record", record)?;
@@ -171,11 +169,16 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
         Ok(recorder.is_warned())
     })?;
     functions.set("session", session)?;
-    // use_journal(host, journal): entries of the host go there until it is closed
+    // use_journal(host, journal) -> its number for record(), until the host has another one
     let state = Rc::clone(&incoming);
     let use_journal = lua.create_function(move |_, (Host(host), journal): (Host, LuaUserDataRef<Owned>)| {
-        state.borrow_mut().journals.insert(host, journal.share());
-        Ok(())
+        let journals = &mut state.borrow_mut().journals;
+        let number = journals.iter().position(|(of, _)| *of == host).unwrap_or(journals.len());
+        match journals.get_mut(number) {
+            Some((_, used)) => *used = journal.share(),
+            None => journals.push((host, journal.share())),
+        }
+        Ok(number)
     })?;
     functions.set("use_journal", use_journal)?;
     Ok(())

@@ -7,7 +7,8 @@ local pairs, pcall, rawget, setmetatable, type = pairs, pcall, rawget, setmetata
 
 -- new(environment, recorder, strangers, monotonic, tell) -> hosts. `environment` is that of the log, see log.lua.
 --   hosts.configure(host), hosts.ensure_configured(host)
---   hosts.is_direct(host) -> whether entries are written before their event goes on
+--   hosts.configured[host] -> whether its options were read
+--   hosts.direct[host] -> whether entries are written before their event goes on
 --   hosts.stores[host] -> the archive store of a host, hosts.store_of(host) -> the same | nil, err
 --   hosts.classes, hosts.trust
 --   hosts.forget(host | nil)
@@ -90,7 +91,7 @@ local function new(environment, recorder, strangers, monotonic, tell)
 
 	return {
 		configure = configure, ensure_configured = ensure_configured, forget = forget;
-		is_direct = function (host) return direct[host]; end;
+		configured = configured, direct = direct;
 		stores = stores, store_of = store_of, classes = classes, trust = trust;
 	};
 end

@@ -4,12 +4,10 @@ local native, chunks = ...;
 local drivers, entries = chunks.driver, chunks.entry;
 
 local error, getmetatable, pcall, type = error, getmetatable, pcall, type;
-local decode, field, kind_of, outcomes = chunks.stanza.decode, entries.field, entries.kind_of, native.outcomes;
+local decode, field, outcomes, word_of = chunks.stanza.decode, entries.field, native.outcomes, chunks.stanza.word_of;
 local step = native.timing.clock_step;
 local DURABLE = outcomes.durable;
 local cause_of, condition_of = drivers.cause_of, drivers.condition_of;
-
-local function nothing() end
 
 -- new(context) -> { audit =, keep =, session_extra = }
 --   context = {
@@ -19,10 +17,11 @@ local function nothing() end
 local function new(context)
 	local environment, recorder, strangers, tell = context.environment, context.recorder, context.strangers, context.tell;
 	local monotonic, parts, writer, writes = context.monotonic, context.parts, context.writer, context.writes;
-	local ensure_configured, is_direct = context.hosts.ensure_configured, context.hosts.is_direct;
+	local configured, direct, ensure_configured = context.hosts.configured, context.hosts.direct, context.hosts.ensure_configured;
 	local store_of, trust = context.hosts.store_of, context.hosts.trust;
+	local hashing, alias_of_jid = strangers.hashing, strangers.of_jid;
 	local stanza_mt, log, now = environment.stanza_mt, environment.log, environment.now;
-	local recorded = environment.recorded or nothing;
+	local recorded = environment.recorded;
 	local make, mended = entries.new(recorder);
 	local troubled = {};
 	-- Without timers there is no flood control.
@@ -68,7 +67,7 @@ local function new(context)
 	local function goes_at_once(host, queue, offered)
 		local queues = parts.queues;
 		return not queue.journal
-			or (is_direct(host) and not offered or not queue.attached) and queues.is_empty(queue) and writes.wait(host, queue.journal) == 0;
+			or (direct[host] and not offered or not queue.attached) and queues.is_empty(queue) and writes.wait(host, queue.journal) == 0;
 	end
 
 	-- Writes an entry to the store or to the journal: true | nil, condition. Without a payload, it is the entry that was made last.
@@ -91,7 +90,7 @@ local function new(context)
 				done, err = nil, done;
 			end
 			if done then
-				recorded(host, event_type);
+				if recorded then recorded(host, event_type); end
 				return true;
 			elseif not queue.journal then
 				if is_kept then
@@ -104,17 +103,13 @@ local function new(context)
 		if not parts.queues.add(queue, at, payload, event_type, at_once or offered, is_kept) then
 			return nil, "resource-constraint";
 		end
-		recorded(host, event_type);
+		if recorded then recorded(host, event_type); end
 		return true;
 	end
 
-	-- Checks the clocks of all hosts if the time has jumped since the last event, so that it is known which entries were written
+	-- Checks the clocks of all hosts because the time has jumped since the last event, so that it is known which entries were written
 	-- while the clock was wrong.
-	local function watch_clock(at, clock)
-		local since = at - clock;
-		if difference and since - difference < step and difference - since < step then
-			return;
-		end
+	local function clock_has_jumped(since)
 		local is_first = difference == nil;
 		difference = since;
 		if not is_first then
@@ -128,23 +123,34 @@ local function new(context)
 	end
 
 	local function record(host, user, source, event_type, session, actor, custom, timestamp, admitted)
-		ensure_configured(host);
-		user = strangers.of_jid(host, event_type, user) or user;
-		local queue, at, clock = parts.queues.queue_of(host), now(), monotonic();
-		if parts.clocks then
-			watch_clock(at, clock);
+		local queues, clocks = parts.queues, parts.clocks;
+		if not configured[host] then
+			ensure_configured(host);
+		end
+		if hashing[host] then
+			user = alias_of_jid(host, event_type, user) or user;
+		end
+		local queue, at, clock = queues.queue_of(host), now(), monotonic();
+		if clocks then
+			local since = at - clock;
+			if not difference or since - difference >= step or difference - since >= step then
+				clock_has_jumped(since);
+			end
 		end
 		local is_admitted = admitted or never_counts or actor and administers(actor);
-		local appends = queue.attached and not is_direct(host) or not goes_at_once(host, queue, false);
-		if appends and queue.journal then
-			parts.queues.touch(queue, at);
+		local number = queue.number;
+		if number then
+			if queue.attached and not direct[host] or not goes_at_once(host, queue, false) then
+				queues.touch(queue, at);
+			else
+				number = nil;
+			end
 		end
 		local id, outcome, sequence, is_warned, is_amiss = make(host, user, source, event_type, session, actor, custom, timestamp,
-			at, clock, is_admitted, appends, queue.telling);
-		local kind = kind_of(event_type);
+			at, clock, is_admitted, number, queue.telling);
 		if outcome == DURABLE and not is_amiss then
-			parts.queues.added(queue, at, sequence);
-			recorded(host, kind);
+			queues.added(queue, at, sequence);
+			if recorded then recorded(host, word_of(event_type)); end
 		elseif outcome == outcomes.counted then
 			parts.flood.counted();
 			return nil, "counted";
@@ -152,11 +158,11 @@ local function new(context)
 			if is_warned then
 				tell("warn", recorder.warnings());
 			end
-			local kept, condition = keep(host, at, nil, kind, false);
+			local kept, condition = keep(host, at, nil, word_of(event_type), false);
 			return kept and id or nil, condition;
-		elseif parts.queues.look_after(queue, at, outcome, is_amiss, queue.telling) then
-			parts.queues.added(queue, at, sequence);
-			recorded(host, kind);
+		elseif queues.look_after(queue, at, outcome, is_amiss, queue.telling) then
+			queues.added(queue, at, sequence);
+			if recorded then recorded(host, word_of(event_type)); end
 		else
 			return nil, "resource-constraint";
 		end
@@ -176,16 +182,16 @@ local function new(context)
 	-- and caused_by; with administers, flood control does not apply). Raises an error only for mistakes of the programmer: no host,
 	-- host "*", or an item of `custom` that is not a stanza.
 	local function audit(host, user, source, event_type, extra, admitted)
-		if type(host) ~= "string" or host == "*" then
+		if host == "*" or not configured[host] and type(host) ~= "string" then
 			error("cannot log audit events for global", 2);
 		end
 		local session, actor, custom, timestamp;
 		if type(extra) == "table" then
 			session, actor, custom, timestamp = extra.session, extra.actor, extra.custom, extra.timestamp;
-			if type(session) ~= "table" then
+			if session ~= nil and type(session) ~= "table" then
 				session = nil;
 			end
-			if type(actor) ~= "table" then
+			if actor ~= nil and type(actor) ~= "table" then
 				actor = nil;
 			end
 			if custom ~= nil then
@@ -201,16 +207,17 @@ local function new(context)
 		end
 		local ok, id, condition = pcall(record, host, user, source, event_type, session, actor, custom, timestamp, admitted);
 		if not ok then
-			-- A stanza that was not made by util.stanza may have any values in it.
-			local has_mended, texts = pcall(mended, custom);
-			if has_mended and texts then
-				ok, id, condition = pcall(record, host, user, source, event_type, session, actor, texts, timestamp, admitted);
+			-- A stanza that was not made by util.stanza may have any values in it, as a session may.
+			local has_mended, tries_again, text, described, texts = pcall(mended, user, session, custom);
+			if has_mended and tries_again then
+				ok, id, condition = pcall(record, host, text, source, event_type, described, actor, texts, timestamp, admitted);
 			end
 		end
 		if ok then
 			return id, condition;
 		end
-		return failed(host, id, now(), type(event_type) == "string" and event_type or "unknown");
+		recorder.forget_event();
+		return failed(host, id, now(), word_of(event_type));
 	end
 
 	-- session_extra(session) -> the element that describes a session in an event. The event is not known here, so the address policy

@@ -49,6 +49,16 @@ local function good_word(value)
 	return good == value and remember(good) or good;
 end
 
+-- A word that says what an event is: its type, or the module that reports it.
+local function word_of(value)
+	if good_words[value] then
+		return value;
+	elseif type(value) == "string" and value ~= "" then
+		return good_word(value);
+	end
+	return native.unknown;
+end
+
 local function good_text(text)
 	if good_words[text] then
 		return text;
@@ -176,4 +186,4 @@ local function decode(stanza_mt)
 	end
 end
 
-return { good_word = good_word; detail = detail; decode = decode };
+return { good_word = good_word; word_of = word_of; detail = detail; decode = decode };

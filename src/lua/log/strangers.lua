@@ -84,7 +84,8 @@ local function new(recorder, exists)
 		return hashing[host] or false;
 	end
 
-	return { of_name = of_name; of_jid = of_jid; configure = configure; forget = forget; hashes = hashes };
+	-- hashing[host] is true if of_jid() and of_name() may return an alias on that host.
+	return { of_name = of_name; of_jid = of_jid; configure = configure; forget = forget; hashes = hashes; hashing = hashing };
 end
 
 return { new = new };
