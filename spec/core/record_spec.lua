@@ -42,6 +42,25 @@ describe("an audit event", function ()
 		assert.equal("<session xmlns='"..NAMESPACE.."'/>", tostring(log:last().tags[1]));
 	end);
 
+	it("has of a session what is a text, and is recorded once", function ()
+		for _, name in ipairs({ "id", "type", "ip", "client_id" }) do
+			for _, odd in ipairs({ 7, 6.5, true, {}, function () end }) do
+				local log = new_log();
+				local session = { id = "c2s1", type = "c2s", ip = "203.0.113.80", client_id = "d4565fa7" };
+				local expected = { id = session.id, type = session.type, ip = session.ip, client_id = session.client_id };
+				session[name], expected[name] = odd, nil;
+				log.audit("example.com", 7, "mod_test", 5, { session = session, custom = { st.stanza("note") } });
+				local stanza, row = log:last();
+				local element = stanza.tags[1];
+				assert.same({ expected.id, expected.type, expected.ip, expected.client_id, "7", "unknown", "note", 2 }, {
+					element.attr.id, element.attr.type, element:get_child_text("remote-ip"), element:get_child_text("client"), row.with,
+					stanza.attr.type, stanza.tags[2].name, #stanza.tags,
+				});
+				assert.equal(1, #log.store:rows(log.store:names()));
+			end
+		end
+	end);
+
 	it("has the actor, as far as it is known", function ()
 		local log = new_log({ audit_log_ipv4_prefix = 24 });
 		local session = { id = "c2s1", ip = "203.0.113.80", full_jid = "admin@example.com/phone", type = "c2s" };

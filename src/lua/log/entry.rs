@@ -21,9 +21,12 @@ const HAS_SESSION: u8 = 1;
 const IS_ADMITTED: u8 = 2;
 /// The caller keeps an entry that is refused.
 const IS_KEPT: u8 = 4;
+/// It was done by an administrator, so that flood control must not be asked.
+const ADMINISTERS: u8 = 8;
 
 /// The names of all flags, for Lua.
-pub(crate) const BITS: [(&str, u8); 3] = [("has_session", HAS_SESSION), ("is_admitted", IS_ADMITTED), ("is_kept", IS_KEPT)];
+pub(crate) const BITS: [(&str, u8); 4] =
+    [("has_session", HAS_SESSION), ("is_admitted", IS_ADMITTED), ("is_kept", IS_KEPT), ("administers", ADMINISTERS)];
 
 /// Bytes from Lua. Copying them takes half as long as keeping a reference to the string.
 type Bytes = Option<BString>;
@@ -58,20 +61,16 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
     })?;
     functions.set("forget_event", forget)?;
 
-    // element(name, whether more follows, text | nil, name of an attribute | nil, value, …) -> whether there was room for it. If more
-    // follows, close() must be called at its end.
-    type Pair = (Bytes, Bytes);
-    type Element = (BString, bool, Option<LuaString>, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes);
+    // element(name, whether more follows, text | nil, attributes) -> whether there was room for it. If more follows, close() must be
+    // called at its end.
     let state = Rc::clone(&incoming);
-    let element = lua.create_function(move |_, (name, goes_on, text, n1, v1, n2, v2, n3, v3, n4, v4): Element| {
+    let element = lua.create_function(move |_, (name, goes_on, text, attributes): (BString, bool, Option<LuaString>, LuaTable)| {
         let details = &mut state.borrow_mut().details;
         let has_room = details.open(&name);
-        let pairs: [Pair; 4] = [(n1, v1), (n2, v2), (n3, v3), (n4, v4)];
-        for (name, value) in &pairs {
-            if let (Some(name), Some(value)) = (name, value) {
-                details.attribute(name, value);
-            }
-        }
+        attributes.for_each(|name: BString, value: BString| {
+            details.attribute(&name, &value);
+            Ok(())
+        })?;
         if let Some(text) = text {
             details.text(&text.as_bytes());
         }
@@ -81,13 +80,6 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
         Ok(has_room)
     })?;
     functions.set("element", element)?;
-    // attribute(name, value): another attribute of the open element
-    let state = Rc::clone(&incoming);
-    let attribute = lua.create_function(move |_, (name, value): (BString, BString)| {
-        state.borrow_mut().details.attribute(&name, &value);
-        Ok(())
-    })?;
-    functions.set("attribute", attribute)?;
     // text(text) -> whether there was room for it
     let state = Rc::clone(&incoming);
     let text = lua.create_function(move |_, text: LuaString| {
@@ -135,7 +127,7 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
             }),
             timestamp,
         };
-        let asks = bits & IS_ADMITTED == 0;
+        let asks = bits & (IS_ADMITTED | ADMINISTERS) == 0;
         let Some(id) = recorder.entry(host, &event, details, Time { at, now: clock }, asks, payload) else {
             incoming.forget();
             return Ok((None, outcome::COUNTED, 0, false, false));

@@ -6,7 +6,7 @@ local drivers, entries = chunks.driver, chunks.entry;
 local error, getmetatable, pcall, type = error, getmetatable, pcall, type;
 local decode, field, outcomes, word_of = chunks.stanza.decode, entries.field, native.outcomes, chunks.stanza.word_of;
 local step = native.timing.clock_step;
-local DURABLE = outcomes.durable;
+local DURABLE, IS_ADMITTED, IS_KEPT = outcomes.durable, native.event_bits.is_admitted, native.event_bits.is_kept;
 local cause_of, condition_of = drivers.cause_of, drivers.condition_of;
 
 -- new(context) -> { audit =, keep =, session_extra = }
@@ -22,7 +22,8 @@ local function new(context)
 	local hashing, alias_of_jid = strangers.hashing, strangers.of_jid;
 	local stanza_mt, log, now = environment.stanza_mt, environment.log, environment.now;
 	local recorded = environment.recorded;
-	local make, mended = entries.new(recorder);
+	local passed = entries.new(recorder);
+	local describe, mended, passing, pass = passed.describe, passed.mended, passed.passing, recorder.record;
 	local troubled = {};
 	-- Without timers there is no flood control.
 	local never_counts = environment.schedule == nil;
@@ -117,13 +118,8 @@ local function new(context)
 		end
 	end
 
-	-- Whether the actor is an administrator, who could also stop the log. For ad-hoc commands, `actor.administers` says so.
-	local function administers(actor)
-		return actor.kind == "admin-shell" or actor.administers;
-	end
-
-	local function record(host, user, source, event_type, session, actor, custom, timestamp, admitted)
-		local queues, clocks = parts.queues, parts.clocks;
+	local function record(host, user, source, event_type, extra, admitted)
+		local queues = parts.queues;
 		if not configured[host] then
 			ensure_configured(host);
 		end
@@ -131,13 +127,12 @@ local function new(context)
 			user = alias_of_jid(host, event_type, user) or user;
 		end
 		local queue, at, clock = queues.queue_of(host), now(), monotonic();
-		if clocks then
+		if parts.clocks then
 			local since = at - clock;
 			if not difference or since - difference >= step or difference - since >= step then
 				clock_has_jumped(since);
 			end
 		end
-		local is_admitted = admitted or never_counts or actor and administers(actor);
 		local number = queue.number;
 		if number then
 			if queue.attached and not direct[host] or not goes_at_once(host, queue, false) then
@@ -146,8 +141,12 @@ local function new(context)
 				number = nil;
 			end
 		end
-		local id, outcome, sequence, is_warned, is_amiss = make(host, user, source, event_type, session, actor, custom, timestamp,
-			at, clock, is_admitted, number, queue.telling);
+		passing.event = true;
+		local bits, session_id, kind, ip, client, timestamp = describe(extra);
+		bits = bits + ((admitted or never_counts) and IS_ADMITTED or 0) + (queue.telling and IS_KEPT or 0);
+		local id, outcome, sequence, is_warned, is_amiss = pass(host, user, word_of(source), word_of(event_type), session_id, kind, ip, client,
+			at, clock, timestamp, bits, number);
+		passing.event = false;
 		if outcome == DURABLE and not is_amiss then
 			queues.added(queue, at, sequence);
 			if recorded then recorded(host, word_of(event_type)); end
@@ -185,32 +184,26 @@ local function new(context)
 		if host == "*" or not configured[host] and type(host) ~= "string" then
 			error("cannot log audit events for global", 2);
 		end
-		local session, actor, custom, timestamp;
-		if type(extra) == "table" then
-			session, actor, custom, timestamp = extra.session, extra.actor, extra.custom, extra.timestamp;
-			if session ~= nil and type(session) ~= "table" then
-				session = nil;
+		if extra ~= nil and type(extra) ~= "table" then
+			extra = nil;
+		end
+		local custom = extra and extra.custom;
+		if custom ~= nil then
+			if type(custom) ~= "table" then
+				error("extra.custom is no list of stanzas but a "..type(custom), 2);
 			end
-			if actor ~= nil and type(actor) ~= "table" then
-				actor = nil;
-			end
-			if custom ~= nil then
-				if type(custom) ~= "table" then
-					error("extra.custom is no list of stanzas but a "..type(custom), 2);
-				end
-				for i = 1, #custom do
-					if getmetatable(custom[i]) ~= stanza_mt then
-						error("extra.custom["..i.."] is no stanza but a "..type(custom[i]), 2);
-					end
+			for i = 1, #custom do
+				if getmetatable(custom[i]) ~= stanza_mt then
+					error("extra.custom["..i.."] is no stanza but a "..type(custom[i]), 2);
 				end
 			end
 		end
-		local ok, id, condition = pcall(record, host, user, source, event_type, session, actor, custom, timestamp, admitted);
+		local ok, id, condition = pcall(record, host, user, source, event_type, extra, admitted);
 		if not ok then
 			-- A stanza that was not made by util.stanza may have any values in it, as a session may.
-			local has_mended, tries_again, text, described, texts = pcall(mended, user, session, custom);
+			local has_mended, tries_again, text, copy = pcall(mended, user, extra);
 			if has_mended and tries_again then
-				ok, id, condition = pcall(record, host, text, source, event_type, described, actor, texts, timestamp, admitted);
+				ok, id, condition = pcall(record, host, text, source, event_type, copy, admitted);
 			end
 		end
 		if ok then
