@@ -11,13 +11,13 @@ local acting = library "acting";
 local new_audit = library "audit";
 local configs = library "configuration";
 local watch_adhoc = library "adhoc_watch";
-local watch_sent = library "sent";
+local sent = library "sent";
 
 local core = require "audit_core";
 local getconfig = require "core.configmanager".getconfig;
 local st = require "util.stanza";
 
-local next, pairs, pcall, setmetatable, tostring, type = next, pairs, pcall, setmetatable, tostring, type;
+local next, pairs, pcall, setmetatable, tostring = next, pairs, pcall, setmetatable, tostring;
 
 local prosody = prosody;
 local hosts = prosody.hosts;
@@ -81,23 +81,24 @@ local function record_command(event)
 end
 
 -- A command can ask for more input, such as a password. The answer comes later, as another event.
--- session -> { stop = function that stops watching, [id of a request] = actor }
+-- session -> { actors = { [id of a request] = actor } }, the table that sent.watch() has
 local requests = setmetatable({}, { __mode = "k" });
 
-local function remember_request(of_session, sent)
-	local id = st.is_stanza(sent) and sent.name == "repl-request-input" and sent.attr.id;
+local function remember_request(actors, stanza)
+	local id = st.is_stanza(stanza) and stanza.name == "repl-request-input" and stanza.attr.id;
 	if id then
-		of_session[id] = acting.now();
+		actors[id] = acting.now();
 	end
+end
+
+local function look_for_request(of_session, stanza)
+	try("a request of the shell", remember_request, of_session.actors, stanza);
 end
 
 local function watch_requests(session)
 	if not requests[session] then
-		local of_session = {};
-		requests[session] = of_session;
-		of_session.stop = watch_sent(session, function (sent)
-			try("a request of the shell", remember_request, of_session, sent);
-		end);
+		requests[session] = { actors = {} };
+		sent.watch(session, look_for_request, requests[session]);
 	end
 end
 
@@ -113,11 +114,11 @@ end);
 
 module:wrap_event("admin/repl-requested-input", function (handlers, name, event)
 	local of_session, id = requests[event.origin], event.stanza.attr.id;
-	local actor = of_session and id and of_session[id];
-	if type(actor) ~= "table" then
+	local actor = of_session and id and of_session.actors[id];
+	if not actor then
 		return handlers(name, event);
 	end
-	of_session[id] = nil;
+	of_session.actors[id] = nil;
 	return acting.run(actor, handlers, name, event);
 end);
 
@@ -232,6 +233,6 @@ function module.unload()
 	end
 	stop_following();
 	for _, of_session in pairs(requests) do
-		of_session.stop();
+		sent.stop(of_session);
 	end
 end

@@ -2,7 +2,7 @@
 
 local acting = library "acting";
 local detail, session_copy = library "details".detail, library "details".session_copy;
-local watch_sent = library "sent";
+local sent = library "sent";
 
 local core = require "audit_core";
 
@@ -107,14 +107,15 @@ return function (host_module, try)
 		local administers = try("an ad-hoc command", is_administrative, command, origin);
 		local actor = { kind = "adhoc", jid = stanza.attr.from, session = session, administers = administers };
 		local reply;
-		local stop_watching = watch_sent(origin, function (sent)
-			if not reply and st.is_stanza(sent) and sent.name == "iq" and sent.attr.id == stanza.attr.id
-					and (sent.attr.type == "result" or sent.attr.type == "error") then
-				reply = sent;
+		local watching = {};
+		sent.watch(origin, function (_, answer)
+			if not reply and st.is_stanza(answer) and answer.name == "iq" and answer.attr.id == stanza.attr.id
+					and (answer.attr.type == "result" or answer.attr.type == "error") then
+				reply = answer;
 			end
-		end);
+		end, watching);
 		local function done(ok, ...)
-			stop_watching();
+			sent.stop(watching);
 			try("an ad-hoc command", record, host_module, command, event, actor, reply);
 			if not ok then error((...), 0); end
 			return ...;

@@ -2,7 +2,7 @@
 --
 -- local answers = library "answers" (audit);
 
-local watch_sent = library "sent";
+local sent = library "sent";
 
 local ipairs, type = ipairs, type;
 
@@ -11,20 +11,21 @@ return function (audit)
 
 	local show = audit:guard("an answer to a client", function (watch)
 		watch.done = true; -- also if see() raises
-		watch.done = watch.see(watch.stanza) == true;
+		watch.done = watch.see(watch.stanza, watch.session, watch.about) == true;
 	end);
 
-	-- watch(session, see): calls see(stanza) for each stanza that is sent to the session, until it returns true. The stanza is sent
-	-- whatever see() does. (A filter of util.filters can't be removed while it runs.)
-	function answers.watch(session, see)
-		local watch = { see = see };
-		local stop;
-		stop = watch_sent(session, function (stanza)
-			if watch.done or type(stanza) ~= "table" or not stanza.attr then return; end
-			watch.stanza = stanza;
-			show(watch);
-			if watch.done then stop(); end
-		end);
+	local function look(watch, stanza)
+		if watch.done or type(stanza) ~= "table" or not stanza.attr then return; end
+		watch.stanza = stanza;
+		show(watch);
+		if watch.done then sent.stop(watch); end
+	end
+
+	-- watch(session, see, about): calls see(stanza, session, about) for each stanza that is sent to the session, until it returns true.
+	-- The stanza is sent whatever see() does. (A filter of util.filters can't be removed while it runs.)
+	function answers.watch(session, see, about)
+		-- With all its fields, so that it does not grow.
+		sent.watch(session, look, { see = see; about = about; done = false; stanza = false; session = session; own = false; watched = false });
 	end
 
 	-- watch_iq(session, iq, see): calls see(answer, "result" | "error") for the answer to an iq

@@ -72,7 +72,7 @@ return function (audit, record)
 		end);
 	end
 
-	local function see_answer(session, attempt, stanza)
+	local function see_answer(stanza, session, attempt)
 		local xmlns = stanza.attr.xmlns;
 		if xmlns ~= xmlns_sasl and xmlns ~= xmlns_sasl2 then return; end
 		local handler = handler_of(session);
@@ -111,14 +111,12 @@ return function (audit, record)
 			if attempt and attempt.left_behind then
 				record("authentication-failure", session, given_up(attempt));
 			end
-			attempt = { mechanism = stanza.attr.mechanism, leave = leave };
+			attempt = { mechanism = stanza.attr.mechanism, leave = leave, reported = false, username = nil };
 		elseif not attempt then
 			attempt = { leave = leave };
 		end
 		attempts[session] = attempt;
-		answers.watch(session, function (answer)
-			return see_answer(session, attempt, answer);
-		end);
+		answers.watch(session, see_answer, attempt);
 	end
 	audit:watch("stanza/"..xmlns_sasl..":auth", begin, 1000);
 	audit:watch("stanza/"..xmlns_sasl..":response", begin, 1000);

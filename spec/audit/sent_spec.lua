@@ -3,17 +3,23 @@
 local module_api = require "support.module_api";
 
 describe("watching a session", function ()
-	local watch, session, sent;
+	local library, session, sent;
+
+	local function watch(watched, look)
+		local watching = {};
+		library.watch(watched, look, watching);
+		return function () library.stop(watching); end;
+	end
 
 	before_each(function ()
-		watch = watch or module_api.host():library "audit/sent";
+		library = library or module_api.host():library "audit/sent";
 		sent = {};
 		session = { send = function (...) table.insert(sent, { ... }); return "sent", 2; end };
 	end);
 
 	it("shows each stanza before it is sent, with all arguments, and returns what send() returns", function ()
 		local seen = {};
-		watch(session, function (...)
+		watch(session, function (_, ...)
 			table.insert(seen, { ... });
 			assert.equal(#sent, #seen - 1);
 		end);
@@ -21,6 +27,14 @@ describe("watching a session", function ()
 		session.send("c");
 		assert.same({ { "a", "b" }, { "c" } }, seen);
 		assert.same(seen, sent);
+	end);
+
+	it("gives the table of its caller to it", function ()
+		local watching, given = { about = "a login" }, nil;
+		library.watch(session, function (of) given = of; end, watching);
+		session.send("a");
+		assert.equal(watching, given);
+		assert.same({ "a login", session }, { given.about, given.session });
 	end);
 
 	it("leaves the session as it was when it stops", function ()
