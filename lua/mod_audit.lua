@@ -181,12 +181,12 @@ local function audit(self, user, event_type, extra, admitted)
 	if self.host == "*" then
 		error("cannot log audit events for global", 2);
 	end
-	return audit_log.audit(self.host, user, "mod_"..self:get_name(), event_type, extra, admitted);
+	return audit_log.audit(self.host, user, "mod_"..self.name, event_type, extra, admitted);
 end
 
 -- audit_admits(...) -> whether an event of an account of the host is to be recorded. If not, flood control has counted it.
 local function audit_admits(self, username, event_type, session, condition)
-	return audit_log.admits(self.host, username, "mod_"..self:get_name(), event_type, session, condition);
+	return audit_log.admits(self.host, username, "mod_"..self.name, event_type, session, condition);
 end
 
 moduleapi.audit, moduleapi.audit_admits = audit, audit_admits;
