@@ -6,21 +6,27 @@ local load_library = module:require "audit/library";
 
 local json = require "util.json";
 local st = require "util.stanza";
+local add_task = require "util.timer".add_task;
 local new_key = require "util.uuid".generate;
 local now = require "util.time".now;
 
 local PATIENCE = 1; -- seconds for which a write waits for another process that writes
+local PAUSE = 1; -- seconds between two looks at the file
 
 -- COMPAT Prosody 0.12: the type of the process is in a global table alone.
 local is_server = prosody.process_type == "prosody";
 local path = prosody.paths.data.."/audit.sqlite3";
+local core = load_library();
 
-local driver, err = load_library().storage {
+-- All hosts share the database, and one of them looks after its file.
+local shared = module:shared("/*/storage_audit/database");
+
+local driver, err = core.storage {
 	host = module.host;
 	path = path;
 	is_server = is_server;
 	patience = PATIENCE;
-	shared = module:shared("/*/storage_audit/database");
+	shared = shared;
 	now = now;
 	new_key = new_key;
 	stanza_mt = st.stanza_mt;
@@ -31,14 +37,69 @@ if not driver then
 	error(err, 0);
 end
 
--- The server says at the start what is wrong with the file. While that is so, each operation fails with the same words.
-local trouble = driver:trouble();
-if trouble then
-	module:log("error", "%s can't be used: %s", path, trouble);
+-- The hosts that use the driver: { [host] = its module }
+local hosts = shared.hosts or {};
+shared.hosts = hosts;
+
+-- Records on a host what became of the file.
+local function record(host_module, news)
+	local own = news.hosts[host_module.host] or { copied = 0; missing = news.missing and 0 };
+	local store = core.detail("store", {
+		cause = news.cause; reason = news.reason; file = news.path and news.path:match("[^/]*$"); copied = own.copied; missing = own.missing;
+	});
+	host_module:fire_event("audit", {
+		host = host_module.host; source = "mod_audit"; type = "audit-store-recovered"; extra = { actor = { kind = "server" }; custom = { store } };
+	});
 end
-local set_aside, reason = driver:set_aside();
-if set_aside then
-	module:log("error", "%s was damaged (%s). It is now called %s, and a new file was begun", path, reason, set_aside);
+
+-- Says once what is wrong with the file, and that it is over. While it can't be used, each operation fails with the same words.
+local function look()
+	local trouble, news = driver:trouble(), driver:recovered();
+	if trouble and trouble ~= shared.trouble then
+		module:log("error", "%s can't be used: %s", path, trouble);
+	elseif not trouble and shared.trouble then
+		module:log("info", "%s can be used now", path);
+	end
+	shared.trouble = trouble;
+	if news then
+		module:log("error", "%s", news.text);
+		for _, host_module in pairs(hosts) do
+			record(host_module, news);
+		end
+	end
 end
+
+local function look_again()
+	if hosts[module.host] ~= module then
+		-- Another host goes on.
+		shared.looks = false;
+		local _, other = next(hosts);
+		if other then other:fire_event("audit-store-look"); end
+		return nil;
+	end
+	local ok, fault = pcall(look);
+	if not ok then
+		module:log("error", "Fault while looking after %s: %s", path, fault);
+	end
+	return PAUSE;
+end
+
+local function begin_to_look()
+	if is_server and not shared.looks then
+		shared.looks = true;
+		look();
+		add_task(PAUSE, look_again);
+	end
+end
+
+function module.unload()
+	if hosts[module.host] == module then
+		hosts[module.host] = nil;
+	end
+end
+
+hosts[module.host] = module;
+module:hook("audit-store-look", begin_to_look);
+begin_to_look();
 
 module:provides("storage", driver);

@@ -100,6 +100,37 @@ time.sleep(60)]], path };
 		assert.is_string(driver:open("audit", "archive"):append("a", nil, st.stanza("x")));
 	end);
 
+	it("has what can be read of a damaged file copied, and says so once", function ()
+		local set = environment(path);
+		set.is_server = true;
+		driver = core.storage(set);
+		archive = driver:open("audit", "archive");
+		for i = 1, 100 do archive:append("a", "k"..i, st.stanza("x"), i, "w"); end
+		local items = archive:find("a");
+		assert.equal("k1", (items()));
+		for _ = 2, 32 do items(); end
+		process.run("rm "..process.quote(path));
+		assert.same({ nil, "what can be read of a damaged database is being copied by the server" }, { archive:append("a", "late", st.stanza("x")) });
+		assert.is_truthy(process.wait_until(function () return not driver:trouble(); end, 10, 0.01));
+		local news = driver:recovered();
+		assert.same({ "deleted", 100, 0, { ["example.test"] = { copied = 100; missing = 0 } } }, { news.cause, news.copied, news.missing, news.hosts });
+		assert.is_nil(news.path);
+		assert.is_nil(news.reason);
+		assert.equal(path.." was deleted while it was in use. 100 entries were copied to a new file, nothing is missing", news.text);
+		assert.is_nil(driver:recovered());
+		assert.equal("late", archive:append("a", "late", st.stanza("x")));
+		assert.equal(101, select(2, archive:find("a", { total = true })));
+		-- A reading of the old file does not go on in the new one.
+		assert.has_error(items, "the database was replaced while it was read; try again");
+	end);
+
+	it("leaves a damaged file alone in another program", function ()
+		process.write(path, ("no database\n"):rep(1000));
+		assert.matches("the database is damaged", driver:trouble());
+		assert.is_nil(driver:recovered());
+		assert.equal(12000, #process.read(path));
+	end);
+
 	it("works on in a process that has become a daemon", function ()
 		local folder = process.new_folder("daemon");
 		process.write(folder.."/daemon.lua", [[

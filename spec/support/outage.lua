@@ -4,6 +4,7 @@
 --   local lock = outage.lock_sqlite(filename);            -- with "read", others can read but not commit
 --   lock:finish("KILL");
 --   local disk = outage.small_disk(prosody, "16m");       -- moves the host's data of the stopped server to it
+--   local disk = outage.small_data_disk(prosody, "16m");  -- moves the rest of the data to it
 --   disk:fill(); disk:free(); disk:unmount();
 
 local process = require "support.process";
@@ -34,15 +35,48 @@ end
 local disk_methods = {};
 local disk_mt = { __index = disk_methods };
 
--- A disk of this size, in the notation of mount, with the host's folder of Prosody's data on it | nil, if mounting is not allowed.
-function outage.small_disk(prosody, size)
+local function folder_of(prosody)
+	return prosody.data.."/"..prosody.host:gsub("%W", function (c) return ("%%%02x"):format(c:byte()); end);
+end
+
+-- Mounts a disk of this size -> its folder | nil, if mounting is not allowed
+local function mount(size)
 	local place = process.new_folder("disk");
 	if os.execute(("mount -t tmpfs -o size=%s audit-test %s 2>/dev/null"):format(size, quote(place))) ~= true then
 		return nil, "only root can mount a small disk";
 	end
-	local folder = quote(prosody.data.."/"..prosody.host:gsub("%W", function (c) return ("%%%02x"):format(c:byte()); end));
-	process.run(("cp -a %s/. %s/ && rm -rf %s && ln -s %s %s"):format(folder, quote(place), folder, quote(place), folder));
+	return place;
+end
+
+-- Moves a folder to another one, and leaves a link.
+local function move(folder, place)
+	process.run(("cp -a %s/. %s/ && rm -rf %s && ln -s %s %s"):format(quote(folder), quote(place), quote(folder), quote(place), quote(folder)));
+end
+
+-- A disk of this size, in the notation of mount, with the host's folder of Prosody's data on it | nil, if mounting is not allowed.
+function outage.small_disk(prosody, size)
+	local place, why = mount(size);
+	if not place then
+		return nil, why;
+	end
+	move(folder_of(prosody), place);
 	return setmetatable({ place = place }, disk_mt);
+end
+
+-- The same with the whole of Prosody's data, except the host's folder: that of the driver "audit", while there is room for the journal.
+function outage.small_data_disk(prosody, size)
+	local place, why = mount(size);
+	if not place then
+		return nil, why;
+	end
+	move(folder_of(prosody), process.new_folder("host"));
+	move(prosody.data, place);
+	return setmetatable({ place = place }, disk_mt);
+end
+
+-- Lets nobody write to the disk, not even root, or everybody again.
+function disk_methods:read_only(is_on)
+	process.run(("mount -o remount,%s %s"):format(is_on and "ro" or "rw", quote(self.place)));
 end
 
 -- Fills the disk.

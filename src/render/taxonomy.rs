@@ -150,6 +150,7 @@ pub const MEANINGS: &[Meaning] = &[
     by_anybody("audit-clock-jumped", Medium, Failure, (EventLogActivity, OTHER), ("configuration", &["info"])),
     privileged("audit-clock-trusted", Medium, (EventLogActivity, OTHER), ("configuration", &["change"])),
     by_anybody("audit-entries-lost", High, Failure, (EventLogActivity, OTHER), ("configuration", &["deletion"])),
+    by_anybody("audit-store-recovered", High, Failure, (EventLogActivity, OTHER), ("configuration", &["change"])),
     privileged("audit-queried", Low, (EventLogActivity, OTHER), ("configuration", &["access"])),
     privileged("audit-exported", Low, (EventLogActivity, 3), ("configuration", &["access"])),
     privileged("audit-key-replaced", Medium, (EventLogActivity, OTHER), ("configuration", &["change"])),

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::damage::Suspicion;
 use super::error::StorageError;
 use super::key::Key;
-use super::open::{self, SetAside};
+use super::open::{self, Found};
+use super::recover::{Recovered, Recovery};
 use super::sync::Syncer;
 use super::{Archive, open::Opening};
 
@@ -51,24 +53,30 @@ impl Range {
 /// `fork`, and Prosody forks when it becomes a daemon.
 #[derive(Debug)]
 pub struct Database {
-    path: PathBuf,
-    opening: Opening,
+    pub(super) path: PathBuf,
+    pub(super) opening: Opening,
     patience: Duration,
-    opened: Option<Opened>,
-    set_aside: Option<SetAside>,
+    pub(super) opened: Option<Opened>,
+    /// How often a file was opened. A reading of one file can't go on in another.
+    times: u64,
+    pub(super) suspicion: Option<Suspicion>,
+    pub(super) recovery: Option<Recovery>,
+    pub(super) recovered: Option<Recovered>,
 }
 
 #[derive(Debug)]
-struct Opened {
-    connection: Connection,
-    syncer: Option<Syncer>,
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    pub(super) syncer: Option<Syncer>,
     process: u32,
+    /// Which file it is.
+    pub(super) identity: Option<(u64, u64)>,
     /// Changes when another connection has written to the file.
     version: i64,
     ranges: HashMap<String, Range>,
     /// The largest number that was used, by the first number of the archive.
     used: HashMap<i64, Used>,
-    depth: u32,
+    pub(super) depth: u32,
 }
 
 /// The largest number that was used in an archive.
@@ -83,7 +91,7 @@ impl Database {
     /// A database in a file, which need not exist. `patience` is how long a write waits for another process that writes.
     #[must_use]
     pub fn new(path: &Path, opening: Opening, patience: Duration) -> Self {
-        Self { path: path.to_owned(), opening, patience, opened: None, set_aside: None }
+        Self { path: path.to_owned(), opening, patience, opened: None, times: 0, suspicion: None, recovery: None, recovered: None }
     }
 
     /// The file.
@@ -96,12 +104,7 @@ impl Database {
     #[must_use]
     pub fn is_synced(&self) -> bool {
         let syncer = self.opened.as_ref().and_then(|opened| opened.syncer.as_ref());
-        syncer.is_none_or(Syncer::is_synced)
-    }
-
-    /// What was done with a damaged file, once.
-    pub const fn take_set_aside(&mut self) -> Option<SetAside> {
-        self.set_aside.take()
+        self.recovery.is_none() && syncer.is_none_or(Syncer::is_synced)
     }
 
     /// How many bytes of the WAL, the file beside the database, are on the disk for certain; `None` if this is not the server.
@@ -317,11 +320,16 @@ impl Database {
     }
 
     pub(super) fn connection(&self) -> Result<&Connection, StorageError> {
-        self.opened.as_ref().map(|opened| &opened.connection).ok_or(StorageError::ReadOnly)
+        self.opened.as_ref().map(|opened| &opened.connection).ok_or(StorageError::Changed)
     }
 
     fn opened(&mut self) -> Result<&mut Opened, StorageError> {
-        self.opened.as_mut().ok_or(StorageError::ReadOnly)
+        self.opened.as_mut().ok_or(StorageError::Changed)
+    }
+
+    /// The number of the file that is open now.
+    pub(super) const fn times(&self) -> u64 {
+        self.times
     }
 
     /// Opens the file if that is to be done, and forgets what is remembered if another process has written to it.
@@ -337,13 +345,21 @@ impl Database {
             // It is the parent's. To close it would release the parent's locks.
             std::mem::forget(inherited);
         }
+        self.check()?;
         if self.opened.is_none() {
-            let (connection, set_aside) = open::open(&self.path, self.opening)?;
+            let connection = match open::open(&self.path, self.opening)? {
+                Found::Usable(connection) => connection,
+                Found::Damaged(cause) => {
+                    self.recover(cause)?;
+                    return self.opened();
+                }
+            };
             connection.busy_timeout(self.patience)?;
-            self.set_aside = set_aside.or(self.set_aside.take());
+            let identity = open::identity(&self.path).ok().flatten();
             let syncer = if self.opening == Opening::Server { Some(Syncer::start(&self.path)?) } else { None };
             let (ranges, used) = Default::default();
-            self.opened = Some(Opened { connection, syncer, process, version: 0, ranges, used, depth: 0 });
+            self.times = self.times.saturating_add(1);
+            self.opened = Some(Opened { connection, syncer, process, identity, version: 0, ranges, used, depth: 0 });
         }
         self.opened()
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 use thiserror::Error;
 
 /// An error of the storage driver. The texts are for an operator.
@@ -25,6 +25,15 @@ pub enum StorageError {
     /// The file is damaged.
     #[error("the database is damaged: {0}")]
     Damaged(String),
+    /// What can be read of a damaged file is being copied, and that is not ready yet.
+    #[error("what can be read of a damaged database is being copied by the server{}", .problem.as_ref().map(|problem| format!(" (it is tried again: {problem})")).unwrap_or_default())]
+    Recovering {
+        /// Why it did not work at first.
+        problem: Option<String>,
+    },
+    /// The file was replaced while it was read.
+    #[error("the database was replaced while it was read; try again")]
+    Changed,
     /// A newer version of the program made the file.
     #[error("{} was made by a newer version (its format is {found}, this version knows up to {known})", .path.display())]
     Newer {
@@ -73,6 +82,11 @@ impl StorageError {
     pub const fn is_busy(&self) -> bool {
         matches!(self, Self::Busy)
     }
+
+    /// Whether the system reports an error of the disk, behind which damage may be.
+    pub(super) fn is_doubtful(&self) -> bool {
+        matches!(self, Self::Other(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure))
+    }
 }
 
 impl From<rusqlite::Error> for StorageError {
@@ -82,7 +96,14 @@ impl From<rusqlite::Error> for StorageError {
             Some(ErrorCode::DiskFull) => Self::Full,
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => Self::ReadOnly,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
+            // The disk does not return a part of the file.
+            _ if is_unreadable(&error) => Self::Damaged(error.to_string()),
             _ => Self::Other(error),
         }
     }
+}
+
+fn is_unreadable(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    matches!(code, Some(ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ | ffi::SQLITE_IOERR_DATA | ffi::SQLITE_IOERR_CORRUPTFS))
 }

@@ -19,6 +19,8 @@ const LARGEST_PAGE: u64 = 512;
 pub struct Cursor {
     condition: Condition,
     reverse: bool,
+    /// Which file is read: [`Database::times`].
+    times: u64,
     /// How many items are still wanted.
     wanted: u64,
     page: u64,
@@ -43,7 +45,7 @@ impl Database {
         let condition = Condition::new(range, query)?;
         let wanted = limit.unwrap_or(u64::MAX);
         let is_at_end = wanted == 0 || range.is_empty();
-        Ok(Cursor { condition, reverse, wanted, page: FIRST_PAGE, items: VecDeque::new(), is_at_end })
+        Ok(Cursor { condition, reverse, times: self.times(), wanted, page: FIRST_PAGE, items: VecDeque::new(), is_at_end })
     }
 
     /// The next item of a reading; `None` at the end.
@@ -59,6 +61,9 @@ impl Database {
     }
 
     fn read_page(&mut self, cursor: &mut Cursor) -> Result<(), StorageError> {
+        if cursor.times != self.times() {
+            return Err(StorageError::Changed);
+        }
         let order = if cursor.reverse { "DESC" } else { "ASC" };
         let sql =
             format!("SELECT id, key, kind, value, \"when\", \"with\" FROM item WHERE {} ORDER BY id {order} LIMIT ?", cursor.condition.sql);

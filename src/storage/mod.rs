@@ -9,14 +9,19 @@
 //!
 //! The file is in WAL mode. A write does not wait for the disk: [`Syncer`] does that, in a thread with a connection of its own.
 //! So a kill of the process loses nothing, and a power failure at most the last second.
+//!
+//! If the file is damaged, deleted or replaced, [`Database::attend`] notices it, and a thread copies what can be read into a new one.
 
 mod append;
+mod damage;
 mod database;
 mod error;
 mod find;
 mod key;
 mod open;
+mod recover;
 mod remove;
+mod salvage;
 mod select;
 mod sync;
 #[cfg(test)]
@@ -25,8 +30,10 @@ mod tests;
 pub use database::Database;
 pub use error::StorageError;
 pub use find::Cursor;
-pub use open::{Opening, SetAside};
+pub use open::Opening;
+pub use recover::{Cause, Recovered};
 pub use remove::Keep;
+pub use salvage::Copied;
 pub use sync::Syncer;
 
 /// Which archive is meant.

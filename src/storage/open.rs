@@ -1,13 +1,16 @@
 //! Opening the file: which files are refused, and which are made anew.
 
 use std::fs::{self, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::StorageError;
+use super::recover::{self, Cause};
 use crate::file::ownership::make_file;
 
 /// Marks the file as ours: "PAud". `file(1)` shows it.
@@ -22,8 +25,10 @@ const CHECK: Duration = Duration::from_millis(100);
 /// How many steps of SQLite's machine lie between two looks at the clock.
 const STEPS: i32 = 1000;
 
-/// How many files are set aside before the next one is refused.
-const SET_ASIDE: u32 = 100;
+/// The smallest size of a page. SQLite takes a smaller file for a new one.
+const SMALLEST: u64 = 512;
+
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 const SCHEMA: &str = "
     CREATE TABLE archive (
@@ -62,23 +67,33 @@ pub enum Opening {
     Other,
 }
 
-/// What was done with a damaged file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SetAside {
-    /// Its name now.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    pub reason: String,
+/// What opening a file came to.
+pub(super) enum Found {
+    /// It can be used.
+    Usable(Connection),
+    /// What can be read of it must be copied first.
+    Damaged(Cause),
 }
 
-pub(super) fn open(path: &Path, opening: Opening) -> Result<(Connection, Option<SetAside>), StorageError> {
+pub(super) fn open(path: &Path, opening: Opening) -> Result<Found, StorageError> {
+    if recover::is_pending(path) {
+        return match opening {
+            Opening::Server => Ok(Found::Damaged(Cause::Interrupted)),
+            Opening::Other => Err(StorageError::Recovering { problem: None }),
+        };
+    }
     match open_file(path) {
-        Err(StorageError::Damaged(reason)) if opening == Opening::Server => {
-            let path_now = set_aside(path)?;
-            let connection = open_file(path)?;
-            Ok((connection, Some(SetAside { path: path_now, reason })))
-        }
-        result => result.map(|connection| (connection, None)),
+        Err(StorageError::Damaged(reason)) if opening == Opening::Server => Ok(Found::Damaged(Cause::Damaged(reason))),
+        result => result.map(Found::Usable),
+    }
+}
+
+/// Which file is at a path, as the system counts them; `None` if there is none. An error may be over soon.
+pub(super) fn identity(path: &Path) -> io::Result<Option<(u64, u64)>> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        // Emptied, which is as good as deleted.
+        result => result.map(|file| Some((file.dev(), if file.len() == 0 { 0 } else { file.ino() }))),
     }
 }
 
@@ -91,37 +106,41 @@ fn open_file(path: &Path) -> Result<Connection, StorageError> {
     if let Some((_, kind)) = NETWORK.iter().find(|(number, _)| *number == kind) {
         return Err(StorageError::Network { path: path.to_owned(), kind });
     }
-    match make_file(OpenOptions::new().write(true), path) {
-        Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            if !fs::symlink_metadata(path).map_err(io)?.is_file() {
-                return Err(io(std::io::Error::new(ErrorKind::InvalidInput, "not a plain file")));
-            }
-        }
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => create(path)?,
         Err(error) => return Err(io(error)),
+        Ok(found) if !found.is_file() => return Err(io(io::Error::new(ErrorKind::InvalidInput, "not a plain file"))),
+        // A new file is never empty, see `create`.
+        Ok(found) if found.len() < SMALLEST => return Err(StorageError::Damaged(format!("the file has {} bytes", found.len()))),
+        Ok(_) => {}
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = Connection::open_with_flags(path, FLAGS)?;
     connection.busy_timeout(CHECK)?;
-    check_format(&connection, path)?;
+    // A file that turns out to be damaged stays as it is. Otherwise SQLite would write the WAL into it when it is closed.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    let checked = prepare(&connection, path);
+    if !matches!(checked, Err(StorageError::Damaged(_))) {
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    }
+    checked.map(|()| connection)
+}
+
+fn prepare(connection: &Connection, path: &Path) -> Result<(), StorageError> {
+    check_format(connection, path)?;
     // Without a checkpoint of its own a commit never waits for the disk; see the sync thread.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    look_for_damage(&connection)?;
+    look_for_damage(connection)?;
     connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
+    Ok(())
 }
 
 fn check_format(connection: &Connection, path: &Path) -> Result<(), StorageError> {
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let (application, format) = (number("application_id")?, number("user_version")?);
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if application == 0 && format == 0 && tables == 0 {
-        // WAL is a property of the file. It can't be set within a transaction.
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        return create(connection);
-    }
+    // Reads the first page.
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
     if application != APPLICATION {
         return Err(StorageError::Foreign(path.to_owned()));
     }
@@ -131,17 +150,34 @@ fn check_format(connection: &Connection, path: &Path) -> Result<(), StorageError
     Ok(())
 }
 
-fn create(connection: &Connection) -> Result<(), StorageError> {
-    connection.execute_batch("BEGIN IMMEDIATE")?;
-    // Another process may have been faster.
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    let made = if tables > 0 {
-        Ok(())
-    } else {
-        connection.execute_batch(&format!("{SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};"))
-    };
-    let ended = connection.execute_batch(if made.is_ok() { "COMMIT" } else { "ROLLBACK" });
-    Ok(made.and(ended)?)
+/// Makes an empty database. It gets its name when it is whole, so a file of no length is one that somebody emptied.
+fn create(path: &Path) -> Result<(), StorageError> {
+    let io = |source| StorageError::Io { path: path.to_owned(), source };
+    let beside = PathBuf::from(format!("{}.new-{}", path.display(), std::process::id()));
+    let _ = fs::remove_file(&beside);
+    let made = create_plain(&beside).and_then(|connection| {
+        // WAL is a property of the file.
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.close().map_err(|(_, error)| error)?;
+        fs::File::open(&beside).and_then(|file| file.sync_all()).map_err(io)?;
+        match fs::hard_link(&beside, path) {
+            // Another process was faster.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            result => result.map_err(io),
+        }
+    });
+    let _ = fs::remove_file(&beside);
+    made
+}
+
+/// Makes an empty database, and opens it in a way that is fast but not safe: it is of no use after a crash.
+pub(super) fn create_plain(path: &Path) -> Result<Connection, StorageError> {
+    make_file(OpenOptions::new().write(true), path).map_err(|source| StorageError::Io { path: path.to_owned(), source })?;
+    let connection = Connection::open_with_flags(path, FLAGS)?;
+    connection.pragma_update(None, "journal_mode", "OFF")?;
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    connection.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT"))?;
+    Ok(connection)
 }
 
 /// Looks for damage, but not for long.
@@ -156,23 +192,4 @@ fn look_for_damage(connection: &Connection) -> Result<(), StorageError> {
         Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Gives a damaged file another name, with the file that SQLite keeps beside it. Returns the name.
-fn set_aside(path: &Path) -> Result<PathBuf, StorageError> {
-    let beside = |end: &str| PathBuf::from(format!("{}{end}", path.display()));
-    for number in 1..=SET_ASIDE {
-        let target = beside(&format!(".damaged-{number}"));
-        match fs::hard_link(path, &target) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
-            result => result,
-        }
-        .and_then(|()| fs::remove_file(path))
-        .map_err(|source| StorageError::Io { path: path.to_owned(), source })?;
-        // The index of the WAL is made again when it is needed.
-        let _ = fs::rename(beside("-wal"), beside(&format!(".damaged-{number}-wal")));
-        let _ = fs::remove_file(beside("-shm"));
-        return Ok(target);
-    }
-    Err(StorageError::TooMany { what: "the number of damaged files beside the database", most: u64::from(SET_ASIDE) })
 }

@@ -64,7 +64,6 @@ impl World {
             self.start_ticking();
             return Ok(false);
         };
-        let id = std::str::from_utf8(&id).expect("an id is ASCII").to_owned();
         let kind = String::from_utf8_lossy(event.kind()).into_owned();
         let warnings = process.recorder.take_warnings();
         self.log.extend(warnings);

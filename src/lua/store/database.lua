@@ -234,9 +234,11 @@ function driver_mt:trouble()
 	return not stores and err or nil;
 end
 
--- set_aside() -> the name that a damaged file was given, what is wrong with it | nil. It is told once.
-function driver_mt:set_aside()
-	return self.database:set_aside();
+-- recovered() -> what became of a file that was damaged, deleted or replaced, once | nil
+--   { cause =, reason = | nil, path = its name now | nil, copied =, missing = | nil, hosts = { [host] = { copied =, missing = } }, text = }
+--   missing  how many items could not be read | nil: that is not known
+function driver_mt:recovered()
+	return self.database:recovered();
 end
 
 -- new(environment) -> driver | nil, message

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mlua::prelude::*;
 
+use super::recovery;
 use crate::entry::element;
 use crate::lua::hand_over::parts::Opened;
 use crate::storage::{Archive, Change, Cursor, Database, Item, Keep, NewItem, Opening, Query, StorageError, Value};
@@ -29,9 +30,14 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
+    /// What Lua gets of an operation.
+    fn call<T>(&mut self, operation: impl FnOnce(&mut Database) -> Result<T, StorageError>) -> Returned<T> {
+        returned(self.database.attend(operation))
+    }
+
     /// The next item of a reading, or what Lua gets in its place: nothing at the end, or `nil, message`.
     fn next(&mut self, reading: &mut Reading) -> Result<Item, Returned<bool>> {
-        match self.database.next(&mut reading.0) {
+        match self.database.attend(|database| database.next(&mut reading.0)) {
             Ok(item) => item.ok_or((None, None)),
             Err(error) => Err((None, Some(error.to_string()))),
         }
@@ -108,7 +114,7 @@ impl LuaUserData for Driver {
             let bytes = bytes.as_bytes();
             let value = Value { kind, bytes: &bytes };
             let item = NewItem { key: &key.0, is_new, value, when, with: &with.0 };
-            Ok(returned(this.database.append(&archive(&place), &item).map(|()| true)))
+            Ok(this.call(|database| database.append(&archive(&place), &item).map(|()| true)))
         });
         // set(host, store, user, key, when | nil, with | nil, kind | nil, bytes | nil) -> true
         type Set = (Utf8, Utf8, Option<Utf8>, Utf8, Option<f64>, Option<Utf8>, Option<u8>, Option<LuaString>);
@@ -117,14 +123,14 @@ impl LuaUserData for Driver {
             let bytes = bytes.as_ref().map(LuaString::as_bytes);
             let value = kind.zip(bytes.as_deref()).map(|(kind, bytes)| Value { kind, bytes });
             let change = Change { value, when, with: with.as_ref().map(|with| with.0.as_str()) };
-            Ok(returned(this.database.set(&archive(&place), &key.0, &change).map(|()| true)))
+            Ok(this.call(|database| database.set(&archive(&place), &key.0, &change).map(|()| true)))
         });
         // find(host, store, user, query | nil, limit | nil, in reverse) -> reading
         type Find = (Utf8, Utf8, Option<Utf8>, Option<LuaTable>, Option<u64>, bool);
         methods.add_method_mut("find", |_, this, (host, store, user, query, limit, reverse): Find| {
             let place = (host, store, user);
             let query = query_of(query.as_ref())?;
-            Ok(returned(this.database.find(&archive(&place), &query, limit, reverse).map(Reading)))
+            Ok(this.call(|database| database.find(&archive(&place), &query, limit, reverse).map(Reading)))
         });
         // next(reading) -> key, when, with, kind, bytes | nil: the end | nil, message. An element is opened in place of the bytes.
         methods.add_method_mut("next", |lua, this, mut reading: LuaUserDataRefMut<Reading>| {
@@ -154,12 +160,14 @@ impl LuaUserData for Driver {
         });
         methods.add_method_mut("total", |_, this, (host, store, user, query): (Utf8, Utf8, Option<Utf8>, Option<LuaTable>)| {
             let place = (host, store, user);
-            Ok(returned(this.database.total(&archive(&place), &query_of(query.as_ref())?)))
+            let query = query_of(query.as_ref())?;
+            Ok(this.call(|database| database.total(&archive(&place), &query)))
         });
         // summary(host, store, user, query | nil) -> { counts =, earliest =, latest = }, each by the connection
         methods.add_method_mut("summary", |lua, this, (host, store, user, query): (Utf8, Utf8, Option<Utf8>, Option<LuaTable>)| {
             let place = (host, store, user);
-            let found = match this.database.summary(&archive(&place), &query_of(query.as_ref())?) {
+            let query = query_of(query.as_ref())?;
+            let found = match this.database.attend(|database| database.summary(&archive(&place), &query)) {
                 Ok(found) => found,
                 Err(error) => return Ok((None, Some(error.to_string()))),
             };
@@ -172,29 +180,29 @@ impl LuaUserData for Driver {
             let tables = lua.create_table_from([("counts", counts), ("earliest", earliest), ("latest", latest)])?;
             Ok((Some(tables), None))
         });
-        methods.add_method_mut("dates", |_, this, place: Where| Ok(returned(this.database.dates(&archive(&place)))));
+        methods.add_method_mut("dates", |_, this, place: Where| Ok(this.call(|database| database.dates(&archive(&place)))));
         // delete(host, store, user | true: all of them, query | nil, how many to keep | nil, keeps the oldest) -> number
         type Delete = (Utf8, Utf8, LuaValue, Option<LuaTable>, Option<u64>, bool);
         methods.add_method_mut("delete", |lua, this, (host, store, user, query, count, oldest): Delete| {
             let query = query_of(query.as_ref())?;
             let keep = count.map(|count| Keep { count, oldest });
             if user == LuaValue::Boolean(true) {
-                return Ok(returned(this.database.delete_of_all(&host.0, &store.0, &query, keep)));
+                return Ok(this.call(|database| database.delete_of_all(&host.0, &store.0, &query, keep)));
             }
             let place = (host, store, Option::from_lua(user, lua)?);
-            Ok(returned(this.database.delete(&archive(&place), &query, keep)))
+            Ok(this.call(|database| database.delete(&archive(&place), &query, keep)))
         });
         // users(host, store), stores(host, user | nil) -> list
-        methods.add_method_mut("users", |_, this, (host, store): (Utf8, Utf8)| Ok(returned(this.database.users(&host.0, &store.0))));
+        methods.add_method_mut("users", |_, this, (host, store): (Utf8, Utf8)| Ok(this.call(|database| database.users(&host.0, &store.0))));
         methods.add_method_mut("stores", |_, this, (host, user): (Utf8, Option<Utf8>)| {
-            Ok(returned(this.database.stores(&host.0, user.as_ref().map(|user| user.0.as_str()))))
+            Ok(this.call(|database| database.stores(&host.0, user.as_ref().map(|user| user.0.as_str()))))
         });
         methods.add_method_mut("purge", |_, this, (host, user): (Utf8, Utf8)| {
-            Ok(returned(this.database.purge(&host.0, &user.0).map(|()| true)))
+            Ok(this.call(|database| database.purge(&host.0, &user.0).map(|()| true)))
         });
         // begin(), commit() -> true; roll_back(). What is written between them is one write.
-        methods.add_method_mut("begin", |_, this, ()| Ok(returned(this.database.begin().map(|()| true))));
-        methods.add_method_mut("commit", |_, this, ()| Ok(returned(this.database.commit().map(|()| true))));
+        methods.add_method_mut("begin", |_, this, ()| Ok(this.call(|database| database.begin().map(|()| true))));
+        methods.add_method_mut("commit", |_, this, ()| Ok(this.call(|database| database.commit().map(|()| true))));
         methods.add_method_mut("roll_back", |_, this, ()| {
             this.database.roll_back();
             Ok(())
@@ -202,13 +210,14 @@ impl LuaUserData for Driver {
         // set_patience(seconds): how long a write waits for another process
         methods.add_method_mut("set_patience", |_, this, seconds: f64| {
             let patience = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-            Ok(returned(this.database.set_patience(patience).map(|()| true)))
+            Ok(this.call(|database| database.set_patience(patience).map(|()| true)))
         });
         // is_synced() -> whether all that this process has written is on disk
         methods.add_method("is_synced", |_, this, ()| Ok(this.database.is_synced()));
-        // set_aside() -> the name that a damaged file has now, what is wrong with it | nil. It is told once.
-        methods.add_method_mut("set_aside", |_, this, ()| {
-            Ok(this.database.take_set_aside().map(|file| (file.path.display().to_string(), file.reason)).unzip())
+        // recovered() -> what became of a file that could not be used any longer, once | nil; see database.lua
+        methods.add_method_mut("recovered", |lua, this, ()| {
+            let Some(recovered) = this.database.take_recovered() else { return Ok(None) };
+            recovery::table(lua, this.database.path(), &recovered).map(Some)
         });
     }
 }

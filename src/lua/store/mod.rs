@@ -4,6 +4,8 @@
 pub(crate) mod database;
 pub(crate) mod embedded;
 pub(crate) mod patience;
+#[cfg(feature = "storage")]
+mod recovery;
 
 use mlua::prelude::*;
 

@@ -108,7 +108,9 @@ impl Report {
         if let Some(country) = &event.country {
             self.countries.add(country, event);
         }
-        if meaning.outcome == Outcome::Failure && !matches!(event.kind.as_str(), "server-crashed" | "audit-entries-lost") {
+        if meaning.outcome == Outcome::Failure
+            && !matches!(event.kind.as_str(), "server-crashed" | "audit-entries-lost" | "audit-store-recovered")
+        {
             self.failing_accounts.add(event.user.as_deref().unwrap_or("no account"), event);
             self.failing_networks.add(network(event).as_deref().unwrap_or("not stored"), event);
         }
