@@ -13,7 +13,8 @@ local quote = process.quote;
 
 local outage = {};
 
--- Locks an SQLite file from another process, for ten minutes or until finish().
+-- Locks an SQLite file from another process, for ten minutes or until finish(): way = "write" | "read" of Prosody's table | "wal", which
+-- keeps others from writing, and not from reading.
 function outage.lock_sqlite(filename, way)
 	local lock = process.start {
 		folder = process.new_folder("lock");
@@ -23,6 +24,8 @@ connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)
 if sys.argv[2] == "read":
     connection.execute("BEGIN")
     connection.execute("SELECT * FROM prosodyarchive").fetchone()
+elif sys.argv[2] == "wal":
+    connection.execute("BEGIN IMMEDIATE")
 else:
     connection.execute("BEGIN EXCLUSIVE")
 print("locked", flush=True)
@@ -69,7 +72,12 @@ function outage.small_data_disk(prosody, size)
 	if not place then
 		return nil, why;
 	end
-	move(folder_of(prosody), process.new_folder("host"));
+	local elsewhere = process.new_folder("host");
+	move(folder_of(prosody), elsewhere);
+	-- What crash.stream writes.
+	local results = prosody.data.."/returned.txt";
+	process.run("touch "..quote(results).." && mv "..quote(results).." "..quote(elsewhere).."/");
+	process.run("ln -s "..quote(elsewhere).."/returned.txt "..quote(results));
 	move(prosody.data, place);
 	return setmetatable({ place = place }, disk_mt);
 end
