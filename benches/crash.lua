@@ -2,7 +2,7 @@
 -- is in the log, once and in order: lua5.4 benches/crash.lua [options]
 --
 --   --series=A,B     default: the newest release of each series under target/prosody/
---   --stores=A,B     of internal, sqlite, postgresql; default: all that are installed
+--   --stores=A,B     of internal, sqlite, audit (our own driver), postgresql; default: all that are installed
 --   --kills=N        kills on each store and series; default 200
 --   --fresh=N        kills before a new server with an empty log is started; default 50
 --   --seed=N         the seed for the random moments; default: the time
@@ -15,7 +15,7 @@ local crash = require "support.crash";
 local flags = dofile(here .. "/flags.lua");
 
 local options = flags.parse {
-	series = flags.all_series, stores = flags.all_stores, kills = 200, fresh = 50, seed = os.time(), write = "journal";
+	series = flags.all_series, stores = flags.all_drivers, kills = 200, fresh = 50, seed = os.time(), write = "journal";
 };
 
 local on_terminal = os.execute("test -t 1");
@@ -24,7 +24,7 @@ for _, series in ipairs(options.series) do
 	for _, store in ipairs(options.stores) do
 		local last = 0;
 		local result = crash.run {
-			series = series, storage = store, kills = options.kills, fresh = options.fresh, seed = options.seed;
+			series = series, storage = store == "audit" and "native" or store, kills = options.kills, fresh = options.fresh, seed = options.seed;
 			config = { audit_log_write = options.write };
 			report = function (text)
 				if on_terminal then

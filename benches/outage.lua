@@ -2,8 +2,9 @@
 -- nobody had to wait, and that everything is in the log afterwards: lua5.4 benches/outage.lua [options]
 --
 --   --series=A,B       default: the newest release of each series under target/prosody/
---   --stores=A,B       of internal (on a disk that is full), sqlite (a file that another process locks) and postgresql (a
---                      server that is stopped); default: all that are installed
+--   --stores=A,B       of internal and audit, our own driver (both on a disk that is full), locked (audit, and another process writes),
+--                      sqlite (a file that another process locks) and postgresql (a server that is stopped); default: all that
+--                      are installed
 --   --seconds=N        how long the store fails; default 60
 --   --around=N         how long the load lasts before and after that; default 15
 --   --connections=N    logins at a time; default 4
@@ -25,36 +26,56 @@ local socket = require "socket";
 
 local password = "correct horse";
 
+local function all_stores()
+	local stores = flags.all_drivers();
+	table.insert(stores, 3, "locked");
+	return stores;
+end
+
 local options = flags.parse {
-	series = flags.all_series, stores = flags.all_stores, seconds = 60, around = 15, connections = 4, events = 100, auth = "internal_hashed";
+	series = flags.all_series, stores = all_stores, seconds = 60, around = 15, connections = 4, events = 100, auth = "internal_hashed";
 };
 
 -- How a store fails and recovers: go(prosody), come(), clean(). `prepare` is called while the server is stopped.
 local ways = {};
 
-function ways.internal()
+-- A disk that is full.
+local function full(way, small_disk)
 	local disk;
-	return {
-		name = "internal, disk full", storage = "internal";
-		prepare = function (prosody)
-			local why;
-			disk, why = outage.small_disk(prosody, "128m");
-			return disk, why;
-		end;
-		go = function () disk:fill(); end;
-		come = function () disk:free(); end;
-		clean = function () disk:unmount(); end;
-	};
+	function way.prepare(prosody)
+		local why;
+		disk, why = small_disk(prosody, "128m");
+		return disk, why;
+	end
+	function way.go() disk:fill(); end
+	function way.come() disk:free(); end
+	function way.clean() disk:unmount(); end
+	return way;
+end
+
+-- A file that another process locks.
+local function locked(way, file, kind)
+	local lock;
+	function way.go(prosody) lock = outage.lock_sqlite(prosody.data .. "/" .. file, kind); end
+	function way.come() lock:finish("KILL"); end
+	function way.clean() if lock then lock:finish("KILL"); end end
+	return way;
+end
+
+function ways.internal()
+	return full({ name = "internal, disk full", storage = "internal" }, outage.small_disk);
+end
+
+function ways.audit()
+	return full({ name = "audit, disk full", storage = "audit" }, outage.small_data_disk);
+end
+
+function ways.locked()
+	return locked({ name = "audit, locked", storage = "audit" }, "audit.sqlite3", "wal");
 end
 
 function ways.sqlite()
-	local lock;
-	return {
-		name = "SQLite, locked", storage = "sql", sql = { driver = "SQLite3", database = "audit.sqlite" };
-		go = function (prosody) lock = outage.lock_sqlite(prosody.data .. "/audit.sqlite"); end;
-		come = function () lock:finish("KILL"); end;
-		clean = function () if lock then lock:finish("KILL"); end end;
-	};
+	return locked({ name = "SQLite, locked", storage = "sql", sql = { driver = "SQLite3", database = "audit.sqlite" } }, "audit.sqlite");
 end
 
 function ways.postgresql()
@@ -126,7 +147,8 @@ local function run(series, store)
 	local function start(modules)
 		local prosody = server.start {
 			series = series, modules = modules, storage = { audit = way.storage };
-			config = { sql = way.sql, allow_unencrypted_plain_auth = true };
+			-- Each login is an entry.
+			config = { sql = way.sql, allow_unencrypted_plain_auth = true, audit_log_flood = false };
 			host_config = { [server.default_host] = { authentication = options.auth, c2s_require_encryption = false } };
 			log_level = "info";
 		};
