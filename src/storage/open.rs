@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::StorageError;
 use super::recover::{self, Cause};
+use super::sync;
 use crate::file::ownership::make_file;
 
 /// Marks the file as ours: "PAud". `file(1)` shows it.
@@ -130,6 +131,7 @@ fn prepare(connection: &Connection, path: &Path) -> Result<(), StorageError> {
     // Without a checkpoint of its own a commit never waits for the disk; see the sync thread.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "journal_size_limit", sync::CUT)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     look_for_damage(connection)?;
     connection.set_prepared_statement_cache_capacity(64);

@@ -23,6 +23,10 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// How large the WAL may get before its pages are moved, in bytes.
 const LARGE: u64 = 4 << 20;
 
+/// To how many bytes the file of the WAL is cut when it begins again. SQLite would leave its size as it is, and then the size would
+/// not say any more how much is in it.
+pub(super) const CUT: i64 = 1 << 20;
+
 /// The thread. It ends when this is dropped, after it has synced what was written.
 #[derive(Debug)]
 pub struct Syncer {
@@ -113,7 +117,7 @@ impl Work {
         }
         let is_large = std::fs::metadata(self.wal()).is_ok_and(|wal| wal.len() > LARGE);
         if is_large && self.checkpoint().is_err() {
-            // It is tried again in a second, with another connection.
+            // It is tried again in a moment, with another connection.
             self.connection = None;
         }
     }
@@ -157,6 +161,7 @@ impl Work {
                     Connection::open_with_flags(&self.database, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
                 connection.pragma_update(None, "wal_autocheckpoint", 0)?;
                 connection.pragma_update(None, "synchronous", "NORMAL")?;
+                connection.pragma_update(None, "journal_size_limit", CUT)?;
                 connection
             }
         };
