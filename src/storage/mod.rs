@@ -18,6 +18,7 @@ mod database;
 mod error;
 mod find;
 mod key;
+mod leaves;
 mod open;
 mod recover;
 mod remove;

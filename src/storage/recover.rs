@@ -277,11 +277,12 @@ impl Work {
             names.set_aside(aside, &self.cause)?;
             self.aside = self.aside.take().filter(|path| path.exists());
         }
-        remove(&names.copy).map_err(io)?;
-        names.remove_beside(&names.copy).map_err(io)?;
+        for path in [&names.copy, &names.repaired] {
+            remove(path).and_then(|()| names.remove_beside(path)).map_err(io)?;
+        }
         let target = open::create_plain(&names.copy)?;
         let copied = match &self.source {
-            Some(source) => self.copy(&source.connection, &target)?,
+            Some(source) => self.copy(&source.connection, &target, self.aside.as_deref())?,
             None => match &self.aside {
                 Some(aside) => self.copy_file(aside, &target)?,
                 None => Vec::new(),
@@ -296,18 +297,21 @@ impl Work {
         Ok(copied)
     }
 
-    fn copy(&self, source: &Connection, target: &Connection) -> Result<Vec<Copied>, StorageError> {
+    fn copy(&self, source: &Connection, target: &Connection, damaged: Option<&Path>) -> Result<Vec<Copied>, StorageError> {
         salvage::prepare(source)?;
-        salvage::copy(source, target, &|| self.stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Disconnected))
+        // Another file that took its place is not read.
+        let file =
+            damaged.filter(|_| self.cause != Cause::Replaced).map(|damaged| salvage::File { damaged, scratch: &self.names.repaired });
+        salvage::copy(source, target, file.as_ref(), &|| self.stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Disconnected))
     }
 
     fn copy_file(&self, aside: &Path, target: &Connection) -> Result<Vec<Copied>, StorageError> {
         let names = &self.names;
         // A file of another kind has nothing to copy, and is no error.
         let copied = match salvage::open(aside) {
-            Ok(source) => self.copy(&source, target),
+            Ok(source) => self.copy(&source, target, Some(aside)),
             Err(_) => match salvage::copy_with_first_page(aside, &names.copy, &names.repaired) {
-                Ok(()) => salvage::open(&names.repaired).map_or_else(|_| Ok(Vec::new()), |source| self.copy(&source, target)),
+                Ok(()) => salvage::open(&names.repaired).map_or_else(|_| Ok(Vec::new()), |source| self.copy(&source, target, Some(aside))),
                 Err(error) => Err(error),
             },
         };

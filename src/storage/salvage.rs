@@ -13,6 +13,7 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Statement, params_from_iter};
 
 use super::error::StorageError;
+use super::leaves;
 use crate::file::ownership::make_file;
 
 /// How many items are written in one transaction.
@@ -21,8 +22,11 @@ const TRANSACTION: u32 = 5000;
 /// For how many numbers behind an unreadable one each is tried. The steps get larger behind that.
 const TRIED: u32 = 4096;
 
+/// How many items a page has at most.
+const OF_ONE_PAGE: u32 = 256;
+
 /// The size of a page, which is SQLite's default.
-const PAGE: u64 = 4096;
+pub(super) const PAGE: u64 = 4096;
 
 // Places in the first page.
 /// The versions for writing and reading, which say whether there is a WAL.
@@ -30,7 +34,7 @@ const VERSIONS: usize = 18;
 /// The number of pages.
 const SIZE: usize = 28;
 /// The first free page, and their number.
-const FREE_PAGES: usize = 32;
+pub(super) const FREE_PAGES: usize = 32;
 
 /// How many items of a host were copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,8 +99,15 @@ pub(super) fn copy_with_first_page(damaged: &Path, template: &Path, copy: &Path)
 /// # Errors
 ///
 /// Whatever is wrong with the new database. What is wrong with the old one is no error.
-pub(super) fn copy(source: &Connection, target: &Connection, is_stopped: &dyn Fn() -> bool) -> Result<Vec<Copied>, StorageError> {
-    let mut work = Work { source, target, is_stopped, written: 0 };
+///
+/// `file` is the damaged file, from which the rest is copied if a page is damaged that leads to many others.
+pub(super) fn copy(
+    source: &Connection,
+    target: &Connection,
+    file: Option<&File<'_>>,
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<Vec<Copied>, StorageError> {
+    let mut work = Work { source, target, is_stopped, written: 0, is_torn: false };
     target.execute_batch("BEGIN")?;
     for table in tables_of(target)? {
         if table != "item" {
@@ -110,10 +121,17 @@ pub(super) fn copy(source: &Connection, target: &Connection, is_stopped: &dyn Fn
         archives.push(row?);
     }
     let all = items_of_index(source);
+    let mut counts = BTreeMap::new();
+    for (archive, _) in &archives {
+        let archive: i64 = *archive;
+        counts.insert(archive, work.copy_rows("item", archive << 32, archive << 32 | 0xFFFF_FFFF)?);
+    }
+    if let Some(file) = file.filter(|_| work.is_torn) {
+        leaves::copy(file, &mut work, &mut counts)?;
+    }
     let mut hosts = BTreeMap::new();
     for (archive, host) in archives {
-        let archive: i64 = archive;
-        let count = work.copy_rows("item", archive << 32, archive << 32 | 0xFFFF_FFFF)?;
+        let count = counts.get(&archive).copied().unwrap_or_default();
         let sum: &mut Copied =
             hosts.entry(host).or_insert_with_key(|host: &String| Copied { host: host.clone(), count: 0, missing: all.as_ref().map(|_| 0) });
         sum.count = sum.count.saturating_add(count);
@@ -141,11 +159,19 @@ fn items_of_index(source: &Connection) -> Option<BTreeMap<i64, u64>> {
     rows.collect::<Result<_, _>>().ok()
 }
 
-struct Work<'a> {
+/// A damaged file, and a name for a copy of it that may be changed.
+pub(super) struct File<'a> {
+    pub(super) damaged: &'a Path,
+    pub(super) scratch: &'a Path,
+}
+
+pub(super) struct Work<'a> {
     source: &'a Connection,
-    target: &'a Connection,
+    pub(super) target: &'a Connection,
     is_stopped: &'a dyn Fn() -> bool,
     written: u32,
+    /// Whether more is missing than one page can have.
+    is_torn: bool,
 }
 
 /// How a reading ended.
@@ -199,8 +225,8 @@ impl Work<'_> {
         }
     }
 
-    /// Writes a row. Returns how many were written: one that has the wrong types, as it was damaged, is left out.
-    fn write(&mut self, write: &mut Statement<'_>, values: Vec<Sql>) -> Result<u64, StorageError> {
+    /// Writes a row. Returns how many were written: one that is there already, or has the wrong types as it was damaged, is left out.
+    pub(super) fn write(&mut self, write: &mut Statement<'_>, values: Vec<Sql>) -> Result<u64, StorageError> {
         let written = match write.execute(params_from_iter(values)) {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => 0,
             result => result? as u64,
@@ -217,7 +243,7 @@ impl Work<'_> {
     }
 
     /// The first number, from `from` on, at which a row can be found again.
-    fn seek(&self, table: &str, from: i64, last: i64) -> Result<Option<i64>, StorageError> {
+    fn seek(&mut self, table: &str, from: i64, last: i64) -> Result<Option<i64>, StorageError> {
         let sql = format!("SELECT rowid FROM {table} NOT INDEXED WHERE rowid BETWEEN ? AND ? ORDER BY rowid LIMIT 1");
         let Ok(mut statement) = self.source.prepare(&sql) else { return Ok(None) };
         let mut look = |at: i64| statement.query_row((at, last), |row| row.get::<_, i64>(0)).optional();
@@ -233,6 +259,7 @@ impl Work<'_> {
             }
             failed = at;
             tried = tried.saturating_add(1);
+            self.is_torn |= tried > OF_ONE_PAGE;
             if tried > TRIED {
                 step = step.saturating_mul(2);
             }

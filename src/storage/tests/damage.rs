@@ -14,15 +14,20 @@ fn archives() -> impl Iterator<Item = (&'static str, String)> {
     HOSTS.iter().flat_map(|host| (1..=4).map(|day| (*host, format!("@default.2026-11-{day:02}"))))
 }
 
-/// Fills a database with 400 items in each of eight archives.
+/// Fills a database with 400 items in each of eight archives. Pages with items that were removed are in it too.
 fn fill(database: &mut Database) {
+    let user = archives().next().unwrap().1;
+    let first = Archive { host: HOSTS[0], store: "audit", user: &user };
     database
         .write(|database| {
+            (0..400).for_each(|number| append_long(database, &first, &format!("removed/{number}")));
             for number in 0..400 {
                 for (host, user) in archives() {
                     append_long(database, &Archive { host, store: "audit", user: &user }, &format!("{user}/{number:03}"));
                 }
             }
+            let query = Query { before: Some(format!("{user}/000")), ..Query::default() };
+            assert_eq!(database.delete(&first, &query, None)?, 400);
             Ok(())
         })
         .unwrap();
@@ -167,6 +172,8 @@ fn what_can_be_read_of_a_damaged_file_is_still_there() {
     assert!(recovered.copied.iter().all(|host| host.missing.is_some()));
     let (left, _) = left_after("two", |path| pages(path, "item", "leaf")[10..12].iter().for_each(|page| overwrite_page(path, *page)));
     assert!((3160..3200).contains(&left), "{left}");
+    // Pages that lead to others.
+    assert_eq!(left_after("root", |path| overwrite_page(path, pages(path, "item", "internal")[0])).0, 3200);
     let (left, _) = left_after("half", |path| {
         let file = fs::OpenOptions::new().write(true).open(path).unwrap();
         file.set_len(file.metadata().unwrap().len() / 2 / PAGE * PAGE).unwrap();
