@@ -3,6 +3,7 @@
 --   local run = dofile(here.."/run.lua");
 --   run.all_modules()                                   --> { "audit", "audit_admin", … }: all of our modules
 --   run.server(prosody, "0.12, sqlite", function () … end)   -- measures; then kills the server and removes its folder
+--   run.real_time(prosody)                              -- nothing else of the machine takes its processor; for root only
 --   run.each_series("bench-flood", options.series, bench)    -- calls bench(series) for each, and ends the program
 
 local lfs = require "lfs";
@@ -26,6 +27,10 @@ function run.server(prosody, title, measure)
 	if not ok then
 		error(("Prosody %s: %s"):format(title, tostring(err)), 0);
 	end
+end
+
+function run.real_time(prosody)
+	process.run("chrt --all-tasks --fifo --pid 1 "..prosody.pid);
 end
 
 function run.each_series(name, series, bench)
