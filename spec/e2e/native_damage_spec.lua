@@ -178,6 +178,19 @@ server.each_series(describe, pending, function (series)
 		end)()));
 	end);
 
+	it("notices damage by writing alone", function ()
+		start();
+		record(prosody, 1, 600);
+		sql(prosody, "PRAGMA wal_checkpoint(PASSIVE)");
+		for _, page in ipairs(pages(file_of(prosody), INDEX_LEAF)) do
+			overwrite_page(file_of(prosody), page);
+		end
+		sql(prosody, "UPDATE turn SET number = number + 1");
+		record(prosody, 1001, 50);
+		told("damaged", "audit.sqlite3.damaged-1");
+		assert.equal(650, #numbers());
+	end);
+
 	for what, change in pairs {
 		["deleted"] = function (path) process.run(("rm %s %s-wal %s-shm"):format(quote(path), quote(path), quote(path))); end;
 		["replaced"] = function (path)

@@ -28,12 +28,19 @@ impl Database {
     /// What the operation returns.
     pub fn attend<T>(&mut self, operation: impl FnOnce(&mut Self) -> Result<T, StorageError>) -> Result<T, StorageError> {
         let result = operation(self);
-        match &result {
-            Err(StorageError::Damaged(reason)) => self.suspicion = Some(Suspicion::Damaged(reason.clone())),
-            Err(error) if error.is_doubtful() => self.suspicion = self.suspicion.take().or(Some(Suspicion::Doubtful)),
-            _ => {}
+        if let Err(error) = &result {
+            self.notice(error);
         }
         result
+    }
+
+    /// Notices an error of an operation that was not done by [`attend`](Self::attend).
+    pub fn notice(&mut self, error: &StorageError) {
+        match error {
+            StorageError::Damaged(reason) => self.suspicion = Some(Suspicion::Damaged(reason.clone())),
+            error if error.is_doubtful() => self.suspicion = self.suspicion.take().or(Some(Suspicion::Doubtful)),
+            _ => {}
+        }
     }
 
     /// Looks whether the file can still be used. Within a transaction nothing is changed.

@@ -27,6 +27,9 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         let mut kept = owned.kept();
         let (journal, hand_over) = kept.both()?;
         let result = recorder.borrow_mut().hand_over(target, journal, hand_over, &mut driver.database, &bounds);
+        if let Err(HandOverError::Storage(error)) = &result {
+            driver.database.notice(error);
+        }
         match result {
             Ok(done) => {
                 hand_over.handed_over(now + elapsed(), done.entries, done.entries);
