@@ -117,6 +117,7 @@ local function written_elsewhere(now, uptime)
 end
 
 local existing = library "existing";
+local former = library "former";
 local readings; -- loaded later, as it needs the log
 
 local statistics = module:shared("statistics");
@@ -126,6 +127,7 @@ local slices = module:shared("slices");
 local audit_log = core.new {
 	stanza_mt = st.stanza_mt or getmetatable(st.stanza("audit-event"));
 	open_store = open_store;
+	open_with = former.open, has_native = former.has_native;
 	get_option = get_option;
 	log = log_line;
 	now = time.now;
@@ -350,6 +352,7 @@ if in_server then
 
 	module:hook("server-started", function ()
 		library "exposure".warn(audited_hosts);
+		former.warn(audit_log, audited_hosts);
 		-- The log of a host that is not configured any more is not pruned.
 		local found = library "reading/leftovers".find();
 		if #found > 0 then

@@ -45,8 +45,8 @@ return function (audit_log, statistics)
 		end
 
 		function of_host.update()
-			of_host.has_news = false;
 			local state = audit_log.state(host);
+			of_host.has_news = state.moving ~= nil;
 			waiting:with_labels():set(state.waiting);
 			oldest:with_labels():set(state.oldest and math.max(0, time.now() - state.oldest) or 0);
 			lost:with_labels():set(state.lost);
@@ -57,12 +57,19 @@ return function (audit_log, statistics)
 			suppressed_before = state.suppressed;
 			if state.problem then
 				host_module:set_status("error", ("%d events wait: %s"):format(state.waiting, state.problem));
+			elseif state.moving and state.moving.problem then
+				host_module:set_status("warn", ("events can't be moved from the storage driver %s: %s"):format(
+					state.moving.from, state.moving.problem), true);
 			elseif state.lost > 0 then
 				host_module:set_status("warn", ("%d events were lost"):format(state.lost), true);
 			else
 				local text = ("%d events wait"):format(state.waiting);
 				if state.suppressed_lately > 0 then
 					text = text..(", %d suppressed in the last minute"):format(state.suppressed_lately);
+				end
+				if state.moving then
+					text = text..(", %d were moved from the storage driver %s, %d partitions are left"):format(
+						state.moving.moved, state.moving.from, state.moving.left);
 				end
 				host_module:set_status("info", text, true);
 			end

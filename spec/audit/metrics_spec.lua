@@ -68,6 +68,25 @@ describe("the metrics of a host", function ()
 		assert.equal(1, metric("unreadable_addresses"));
 	end);
 
+	it("are followed by how far a move to another storage driver is", function ()
+		if not module.get_status then return; end -- COMPAT 0.12
+		local log, moving = module_api.log().log, { from = "internal", to = "audit", moved = 1200, left = 3 };
+		local state = log.state;
+		function log.state(name)
+			local found = state(name);
+			found.moving = moving;
+			return found;
+		end
+		module:audit(nil, "thing");
+		module_api.pass(1);
+		assert.same({ "info", "0 events wait, 1200 were moved from the storage driver internal, 3 partitions are left" }, { status() });
+		moving.moved = 1500; -- nothing else happens
+		assert.is_truthy(select(2, status()):find("1500 were moved", 1, true));
+		moving.problem = "the disk is gone";
+		assert.same({ "warn", "events can't be moved from the storage driver internal: the disk is gone" }, { status() });
+		log.state = state;
+	end);
+
 	it("are in the status of the module, with the problem of a store that fails", function ()
 		if not module.get_status then return; end -- COMPAT 0.12
 		assert.same({ "info", "0 events wait" }, { status() });

@@ -51,6 +51,8 @@ pub struct Placement {
     archive: Archive,
     /// The partitions that the store listed, and in which second.
     listed: Option<(i64, Vec<Partition>)>,
+    /// The partitions to which nothing may be appended.
+    closed: HashSet<Partition>,
     classes: HashMap<String, KnownClass>,
 }
 
@@ -95,7 +97,7 @@ impl Placement {
             if known.day != Some(today) && known.last.is_none_or(|last| today <= last) {
                 match &self.listed {
                     Some((second, partitions)) if *second == whole_seconds(now) => {
-                        self.archive.locate(class, now, partitions);
+                        self.archive.locate(class, now, partitions, &self.closed);
                         let own = partitions.iter().filter(|partition| partition.home() == class);
                         known.last = known.last.max(own.map(|partition| partition.day).max());
                     }
@@ -131,6 +133,16 @@ impl Placement {
     /// Reports the partitions of the store.
     pub fn listed(&mut self, partitions: Vec<Partition>, now: f64) {
         self.listed = Some((whole_seconds(now), partitions));
+        self.closed.clear();
+    }
+
+    /// Reports to which partitions nothing may be appended, after [`listed`](Self::listed): entries are being moved from one store
+    /// to another.
+    pub fn closed(&mut self, closed: Vec<Partition>) {
+        if let Some((_, partitions)) = &mut self.listed {
+            partitions.extend(closed.iter().cloned());
+        }
+        self.closed = closed.into_iter().collect();
     }
 
     /// Reports the time of the newest entry where a [`PlacementStep::Survey`] pointed, and how many entries there are.

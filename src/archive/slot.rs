@@ -1,6 +1,6 @@
 //! Slots: the partition and the time for the next entry of a class.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::archive::partition::Partition;
 use crate::time::{day, whole_seconds};
@@ -134,14 +134,15 @@ impl Archive {
     }
 
     /// Reports the partitions of the store: entries of `class` go to the last one of the day, or behind it if addresses were
-    /// removed from it.
-    pub fn locate<'a>(&mut self, class: &str, now: f64, partitions: impl IntoIterator<Item = &'a Partition>) {
+    /// removed from it or it is `closed`.
+    pub fn locate<'a>(&mut self, class: &str, now: f64, partitions: impl IntoIterator<Item = &'a Partition>, closed: &HashSet<Partition>) {
         if self.uses_single() {
             return;
         }
         let position = self.position(class, now);
         let own = partitions.into_iter().filter(|partition| partition.day == position.partition.day && partition.generation().is_none());
-        let number = |partition: &Partition| partition.number.saturating_add(u32::from(partition.is_cut()));
+        let is_closed = |partition: &Partition| partition.is_cut() || closed.contains(partition);
+        let number = |partition: &Partition| partition.number.saturating_add(u32::from(is_closed(partition)));
         let last = own.filter(|partition| partition.home() == class).map(number).max().unwrap_or(1);
         if last > position.partition.number {
             let partition = Partition { number: last, ..position.partition.clone() };
@@ -273,8 +274,20 @@ mod tests {
             ("events", NOON + 86_400.0, "@events.2026-11-25.4"),
         ] {
             let mut archive = Archive::new(Layout::Partitions);
-            archive.locate(class, at, &there);
+            archive.locate(class, at, &there, &HashSet::new());
             assert_eq!(archive.slot(class, at).partition, name(expected));
+        }
+    }
+
+    #[test]
+    fn nothing_is_appended_to_what_is_closed() {
+        let there: Vec<Partition> =
+            ["@events.2026-11-24", "@events.2026-11-24.2", "@failures.2026-11-24"].map(|name| name.parse().unwrap()).into();
+        let closed = HashSet::from([there[1].clone()]);
+        let mut archive = Archive::new(Layout::Partitions);
+        for (class, expected) in [("events", "@events.2026-11-24.3"), ("failures", "@failures.2026-11-24")] {
+            archive.locate(class, NOON, &there, &closed);
+            assert_eq!(archive.slot(class, NOON).partition, name(expected));
         }
     }
 

@@ -38,6 +38,7 @@ mod prune;
 mod read;
 mod signals;
 mod store;
+mod transfer;
 mod value;
 
 use mlua::prelude::*;
@@ -74,6 +75,10 @@ const CHUNKS: &[(&str, &str)] = &[
     ("prune/older", include_str!("prune/older.lua")),
     ("prune/prune", include_str!("prune/prune.lua")),
     ("prune/schedule", include_str!("prune/schedule.lua")),
+    ("transfer/marks", include_str!("transfer/marks.lua")),
+    ("transfer/joined", include_str!("transfer/joined.lua")),
+    ("transfer/rounds", include_str!("transfer/rounds.lua")),
+    ("transfer/transfer", include_str!("transfer/transfer.lua")),
     ("read/read", include_str!("read/read.lua")),
     ("read/names", include_str!("read/names.lua")),
     ("log/hosts", include_str!("log/hosts.lua")),
@@ -127,6 +132,7 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     store::database::add(lua, &native, &opened)?;
     native.set("reading_slice", crate::query::SLICE)?;
     prune::pace::add(lua, &native)?;
+    transfer::add(lua, &native)?;
     native.set("prune_schedule", lua.create_function(prune::schedule::new)?)?;
     native.set("limits", lua.create_function(prune::limits::new)?)?;
     native.set("sync", lua.create_function(prune::sync)?)?;

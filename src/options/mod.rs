@@ -48,6 +48,8 @@ pub struct Settings {
     pub locations: Locations,
     /// How entries are arranged in the archive.
     pub layout: Layout,
+    /// From which other storage driver entries are moved.
+    pub move_from: MoveFrom,
     /// How long the clock must be right after it has jumped, before entries are removed again.
     pub clock_trust: Period,
     /// When entries are written to the store.
@@ -58,6 +60,18 @@ pub struct Settings {
     pub repeats: Repeats,
     /// How names without an account are stored.
     pub unknown_names: UnknownNames,
+}
+
+/// From which other storage driver entries are moved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum MoveFrom {
+    /// From the one that Prosody would use without a setting, to the driver `audit`.
+    #[default]
+    Default,
+    /// Nothing is moved.
+    Nowhere,
+    /// From this one.
+    Driver(String),
 }
 
 /// How names without an account are stored.
@@ -86,6 +100,7 @@ impl Default for Settings {
             retention: Retention::default(),
             locations: Locations::default(),
             layout: Layout::default(),
+            move_from: MoveFrom::default(),
             clock_trust: CLOCK_TRUST,
             write: Write::default(),
             flood: Some(Burst::default()),
@@ -150,6 +165,14 @@ impl Settings {
             _ => reader.refuse("audit_log_layout", &value, "\"partitions\"", default.layout),
         };
 
+        let value = get("audit_log_move_from");
+        let move_from = match &value {
+            Value::Nil => MoveFrom::Default,
+            Value::Boolean(false) => MoveFrom::Nowhere,
+            Value::String(name) if is_driver(name) => MoveFrom::Driver(name.clone()),
+            _ => reader.refuse("audit_log_move_from", &value, "false", MoveFrom::Nowhere),
+        };
+
         let value = get("audit_log_clock_trust");
         let clock_trust = match period(&value) {
             Ok(period) => period.unwrap_or(CLOCK_TRUST),
@@ -198,8 +221,13 @@ impl Settings {
                 ));
             }
         }
-        (Self { retention, locations, layout, clock_trust, write, flood, repeats, unknown_names }, reader.refused)
+        (Self { retention, locations, layout, move_from, clock_trust, write, flood, repeats, unknown_names }, reader.refused)
     }
+}
+
+/// Whether a text can be the name of a storage driver: part of a file's name.
+fn is_driver(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
 #[cfg(test)]
@@ -274,6 +302,8 @@ mod tests {
             ("audit_log_location_database", text("/a.mmdb"), Settings { locations: Locations::File("/a.mmdb".into()), ..default() }),
             ("audit_log_layout", text("single"), Settings { layout: Layout::Single, ..default() }),
             ("audit_log_layout", text("partitions"), default()),
+            ("audit_log_move_from", text("sql"), Settings { move_from: MoveFrom::Driver("sql".to_owned()), ..default() }),
+            ("audit_log_move_from", Value::Boolean(false), Settings { move_from: MoveFrom::Nowhere, ..default() }),
             ("audit_log_write", text("direct"), Settings { write: Write::Direct, ..default() }),
             ("audit_log_write", text("journal"), default()),
             ("audit_log_unknown_names", text("plain"), Settings { unknown_names: UnknownNames::Plain, ..default() }),
@@ -327,6 +357,8 @@ mod tests {
             ("audit_log_location_database", text(""), Settings { locations: Locations::Wanted, ..default() }),
             ("audit_log_unknown_names", text("hidden"), Settings { unknown_names: UnknownNames::Hash, ..default() }),
             ("audit_log_layout", text("flat"), default()),
+            ("audit_log_move_from", Value::Boolean(true), Settings { move_from: MoveFrom::Nowhere, ..default() }),
+            ("audit_log_move_from", text("../x"), Settings { move_from: MoveFrom::Nowhere, ..default() }),
             ("audit_log_clock_trust", text("soon"), default()),
             ("audit_log_clock_trust", Value::Boolean(true), default()),
             ("audit_log_write", text("later"), default()),

@@ -58,6 +58,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     log("audit_log_location_database", "the usual places", "the path of an .mmdb file", "The database of countries: GeoLite2, DB-IP or another one in MaxMind's format."),
     log("audit_log_classes", "none", "a table of classes, each a table", "Retention classes: event types with an expiry and an address policy of their own, see below."),
     log("audit_log_layout", "\"partitions\"", "\"partitions\" or \"single\"", "How entries are arranged in the archive. \"single\" is the layout of the community's modules."),
+    log("audit_log_move_from", "the default driver if storage is \"audit\"", "the name of a storage driver, or false", "From which other driver entries are moved to that of the storage, one of the two being \"audit\". false: they stay there."),
     log("audit_log_clock_trust", "\"1d\"", "a number of seconds, a period such as \"1d\", or \"never\"", "How long the clock must be right after it has jumped, before entries are removed again."),
     log("audit_log_write", "\"journal\"", "\"journal\" or \"direct\"", "When entries are written to the store: a moment after the event, from a journal on disk, or before the event is processed further."),
     log("audit_log_flood", "{ burst = 5; window = \"60s\" }", "a table with burst (a whole number from 1 to 1000) and window (from 1 second to 1 day), or false", "How many failures of one account and network are stored within a period of time. Events of users and other servers have a limit several times as high. The rest is counted."),

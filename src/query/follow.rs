@@ -262,7 +262,7 @@ impl Steps for Look {
         let follower = self.follower.borrow();
         let mark = match &task.from {
             ReadFrom::Store(name) => follower.marks.get(name),
-            ReadFrom::Journal => None,
+            ReadFrom::Former | ReadFrom::Journal => None,
         };
         let was_seen = |row: &Row| number_of(&Position::of(row).name).is_some_and(|id| follower.seen.ids.contains(&id));
         match task.goal {
@@ -441,6 +441,7 @@ mod tests {
                 pages += 1;
                 assert!(pages < 10_000);
                 let rows = match &page.from {
+                    ReadFrom::Former => Vec::new(),
                     ReadFrom::Journal => journal.clone(),
                     ReadFrom::Store(user) => self.store.get(user).cloned().unwrap_or_default(),
                 };

@@ -50,6 +50,8 @@ pub struct Query {
     sequences: Vec<Sequence>,
     /// The moves of the old archive that were complete when the query began.
     generations: HashSet<u32>,
+    /// The moves that became complete since, each with the `with` for which their partitions are read.
+    moved: HashSet<(u32, Option<String>)>,
     /// See [`bounds`].
     bounds: (f64, f64),
     pages: PageSize,
@@ -73,31 +75,12 @@ impl Query {
     pub fn new(request: Request, conditions: Conditions, users: impl IntoIterator<Item = String>, waiting_since: Option<f64>) -> Self {
         let partitions: Vec<Partition> = users.into_iter().filter_map(|name| name.parse().ok()).collect();
         let generations = partitions.iter().filter_map(Partition::generation).collect();
-        let filter = &request.filter;
-        let withs: Vec<Option<String>> =
-            filter.withs().map_or_else(|| vec![None], |withs| withs.into_iter().map(|with| Some(with.to_owned())).collect());
         let of_partitions =
             |with: &Option<String>| sequences(&request, &conditions.retention, conditions.now, with.as_ref(), partitions.clone());
-        let mut sequences: Vec<Sequence> = withs.iter().flat_map(of_partitions).collect();
-        let unbounded = |from, with| Sequence {
-            sources: VecDeque::from([Source::unbounded(from, with)]),
-            entries: VecDeque::new(),
-            class: None,
-            cutoff: conditions.retention.last_cutoff(conditions.now),
-            from: None,
-            oldest_first: request.oldest_first,
-        };
-        for with in withs {
-            // The community's first module stored localparts. If the store is asked for one `with`, it is asked for both forms.
-            let jid = with.as_deref().filter(|_| !filter.users.is_empty());
-            let local = jid.and_then(|jid| jid.strip_suffix(&format!("@{}", filter.host))).filter(|local| !local.is_empty());
-            sequences.extend(local.map(|local| unbounded(ReadFrom::Store(None), Some(local.to_owned()))));
-            // There, entries about the whole host may have no `with`.
-            let narrow = with.filter(|_| !filter.users.is_empty());
-            sequences.push(unbounded(ReadFrom::Store(None), narrow));
-        }
+        let mut sequences: Vec<Sequence> = withs(&request.filter).iter().flat_map(of_partitions).collect();
+        sequences.extend(Self::of_nil(&request, &conditions.retention, conditions.now, &ReadFrom::Store(None)));
         if waiting_since.is_some() {
-            sequences.push(unbounded(ReadFrom::Journal, None));
+            sequences.push(Sequence::unbounded(ReadFrom::Journal, None, &request, conditions.retention.last_cutoff(conditions.now)));
         }
         let pages = PageSize::new(request.limit.filter(|_| request.after.is_none()), conditions.slice, conditions.seeks);
         Self {
@@ -107,6 +90,7 @@ impl Query {
             now: conditions.now,
             sequences,
             generations,
+            moved: HashSet::new(),
             pages,
             met: HashSet::new(),
             waiting_since: waiting_since.map_or(f64::INFINITY, f64::floor),
@@ -116,6 +100,29 @@ impl Query {
             last: None,
             damaged: Damaged::default(),
         }
+    }
+
+    /// The same, with archive user `nil` of another driver, from which entries are being moved.
+    #[must_use]
+    pub fn with_former(mut self) -> Self {
+        self.sequences.extend(Self::of_nil(&self.request, &self.retention, self.now, &ReadFrom::Former));
+        self
+    }
+
+    /// What is read of an archive user `nil`.
+    fn of_nil(request: &Request, retention: &Retention, now: f64, from: &ReadFrom) -> Vec<Sequence> {
+        let (filter, cutoff) = (&request.filter, retention.last_cutoff(now));
+        let mut sequences = Vec::new();
+        for with in withs(filter) {
+            // The community's first module stored localparts. If the store is asked for one `with`, it is asked for both forms.
+            let jid = with.as_deref().filter(|_| !filter.users.is_empty());
+            let local = jid.and_then(|jid| jid.strip_suffix(&format!("@{}", filter.host))).filter(|local| !local.is_empty());
+            sequences.extend(local.map(|local| Sequence::unbounded(from.clone(), Some(local.to_owned()), request, cutoff)));
+            // There, entries about the whole host may have no `with`.
+            let narrow = with.filter(|_| !filter.users.is_empty());
+            sequences.push(Sequence::unbounded(from.clone(), narrow, request, cutoff));
+        }
+        sequences
     }
 
     /// The page that must be read before more events can be returned. Returns `None` if everything was read, or enough was found.
@@ -245,8 +252,12 @@ impl Query {
     /// Call this with the archive users that the store lists now, before an empty page of the community's archive is fed: pruning
     /// may have moved that archive into partitions. They are read from the time on that was reached.
     pub fn moved(&mut self, page: &Page, users: impl IntoIterator<Item = String>) {
-        let is_new = |partition: &Partition| partition.generation().is_some_and(|generation| !self.generations.contains(&generation));
+        let is_new = |partition: &Partition| {
+            let generation = partition.generation().filter(|generation| !self.generations.contains(generation));
+            generation.is_some_and(|generation| !self.moved.contains(&(generation, page.with.clone())))
+        };
         let partitions: Vec<Partition> = users.into_iter().filter_map(|name| name.parse().ok()).filter(is_new).collect();
+        self.moved.extend(partitions.iter().filter_map(Partition::generation).map(|generation| (generation, page.with.clone())));
         let Some(sequence) = self.sequences.get_mut(page.sequence).filter(|_| !partitions.is_empty()) else { return };
         // More entries of the last second may follow, so none of them was returned yet. That second is read again.
         sequence.entries.retain(|entry| Some(entry.place.when) != page.near);
@@ -323,6 +334,11 @@ impl Query {
 /// Whether an entry does not come after the one that the page begins after.
 fn is_left_out(request: &Request, place: &Position) -> bool {
     request.after.as_ref().is_some_and(|after| in_order(request.oldest_first, place, after).is_le())
+}
+
+/// For which `with` a store is asked, one after the other. `None` stands for all.
+fn withs(filter: &Filter) -> Vec<Option<String>> {
+    filter.withs().map_or_else(|| vec![None], |withs| withs.into_iter().map(|with| Some(with.to_owned())).collect())
 }
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ pub struct Conditions {
 pub enum ReadFrom {
     /// An archive user. `None` is the archive user `nil`.
     Store(Option<String>),
+    /// Archive user `nil` of another driver, from which entries are being moved.
+    Former,
     /// The entries that wait in the journal.
     Journal,
 }

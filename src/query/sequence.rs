@@ -188,6 +188,12 @@ pub(super) fn sequences(
 }
 
 impl Sequence {
+    /// A sequence of one source whose times are not known.
+    pub(super) fn unbounded(from: ReadFrom, with: Option<String>, request: &Request, cutoff: Option<f64>) -> Self {
+        let sources = VecDeque::from([Source::unbounded(from, with)]);
+        Self { sources, entries: VecDeque::new(), class: None, cutoff, from: None, oldest_first: request.oldest_first }
+    }
+
     /// The first entry. Returns `None` as long as another may come before it.
     pub(super) fn front(&self) -> Option<&Candidate> {
         let entry = self.entries.front()?;

@@ -91,7 +91,7 @@ impl Damaged {
 pub(super) fn name_of(from: &ReadFrom, key: Option<&str>) -> String {
     let place = match from {
         ReadFrom::Store(Some(partition)) => partition.clone(),
-        ReadFrom::Store(None) => "the archive of an older log".to_owned(),
+        ReadFrom::Store(None) | ReadFrom::Former => "the archive of an older log".to_owned(),
         ReadFrom::Journal => "the journal".to_owned(),
     };
     key.map_or_else(|| place.clone(), |key| format!("{place}, key {key:?}"))

@@ -11,10 +11,14 @@ use uuid::Uuid;
 
 const NOON: f64 = 1_795_521_600.0;
 
+/// Archive user nil of another driver, in a [`Store`].
+const FORMER: &str = "former";
+
 impl Page {
     fn archive_user(&self) -> Option<String> {
         match &self.from {
             ReadFrom::Store(partition) => partition.clone(),
+            ReadFrom::Former => Some(FORMER.to_owned()),
             ReadFrom::Journal => panic!("no partition"),
         }
     }
@@ -50,6 +54,7 @@ impl Store {
     fn page(&self, page: &Page, journal: &[Row]) -> Vec<Row> {
         let rows = match &page.from {
             ReadFrom::Store(partition) => self.0.get(partition).map(Vec::as_slice).unwrap_or_default(),
+            ReadFrom::Former => self.0.get(&page.archive_user()).map(Vec::as_slice).unwrap_or_default(),
             ReadFrom::Journal => journal,
         };
         let mut rows: Vec<&Row> = rows.iter().filter(|row| page.with.is_none() || row.with == page.with).collect();
@@ -289,6 +294,43 @@ fn a_store_that_never_keeps_a_key_ends_a_reading_and_is_named() {
     }
     assert_eq!((pages < 50, query.damaged().count), (true, 1), "{pages}");
     assert_eq!(query.damaged().places, ["@events.2026-11-24 was written again and again while it was read"]);
+}
+
+#[test]
+fn what_another_driver_holds_under_nil_is_shown_once_though_it_is_moved_meanwhile() {
+    for (oldest_first, moved_at) in [(true, 1), (false, 1), (true, 3), (false, 3), (true, 1000)] {
+        let mut store = Store::default();
+        let rows: Vec<Row> = (0..300).map(|number| row(number, NOON - 500.0 + number as f64, None)).collect();
+        rows.iter().cloned().for_each(|row| store.add(Some(FORMER), row));
+        store.add(None, row(300, NOON - 600.0, None));
+        let conditions = Conditions { retention: Retention::default(), now: NOON, slice: Some(0.01), seeks: false };
+        let mut query = Query::new(Request { oldest_first, ..all() }, conditions, [], None).with_former();
+        let (mut found, mut pages) = (Vec::new(), 0);
+        while let Some(page) = query.next_page() {
+            pages += 1;
+            assert!(pages < 100);
+            if pages == moved_at {
+                let rows = store.0.remove(&Some(FORMER.to_owned())).unwrap();
+                rows.into_iter().for_each(|row| store.add(Some("@old-events.2026-11-24.100001"), row));
+            }
+            let known = store.0.get(&page.archive_user()).map(Vec::as_slice).unwrap_or_default();
+            let is_gone = page.behind.as_ref().is_some_and(|key| known.iter().all(|row| row.key != *key));
+            if page.from == ReadFrom::Former && known.is_empty() {
+                query.moved(&page, store.0.keys().flatten().cloned());
+            }
+            if is_gone {
+                query.lost_place(&page);
+            } else {
+                query.feed(&page, store.page(&page, &[]), 0, 0.001);
+            }
+            found.extend(query.take().into_iter().map(|event| event.kind));
+        }
+        let mut expected: Vec<String> = std::iter::once(300).chain(0..300).map(|number| format!("t{number}")).collect();
+        if !oldest_first {
+            expected.reverse();
+        }
+        assert_eq!(found, expected, "{oldest_first} {moved_at}");
+    }
 }
 
 #[test]

@@ -25,9 +25,12 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         }
     })?;
     functions.set("place", place)?;
-    // listed(host, archive users, now)
-    functions.add("listed", |recorder, (Host(host), users, now): (Host, LuaTable, f64)| {
-        recorder.placement(&host).listed(partitions(&users), now)
+    // listed(host, archive users, now, those to which nothing may be appended | nil)
+    functions.add("listed", |recorder, (Host(host), users, now, closed): (Host, LuaTable, f64, Option<LuaTable>)| {
+        let closed = closed.as_ref().map(partitions).unwrap_or_default();
+        let placement = recorder.placement(&host);
+        placement.listed(partitions(&users), now);
+        placement.closed(closed);
     })?;
     // surveyed(host, class, now, time of the newest entry | nil, number of entries)
     functions.add("surveyed", |recorder, (Host(host), class, now, newest, entries): (Host, String, f64, Number, u64)| {

@@ -39,9 +39,13 @@ local function new(recorder, classes, trust, ensure_configured, rolled)
 				if not users then
 					return nil, err;
 				end
-				recorder.listed(host, users, at);
+				recorder.listed(host, users, at, store.closed and store:closed() or nil);
 			elseif step == "survey" then
-				recorder.surveyed(host, class.name, at, newest(store, partition, a));
+				local time, count = newest(store, partition, a);
+				if not time and store.time_before then
+					time = store:time_before(partition);
+				end
+				recorder.surveyed(host, class.name, at, time, count);
 			else
 				rolled(host, partition, a, b);
 			end

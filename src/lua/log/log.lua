@@ -5,7 +5,7 @@ local native, chunks = ...;
 local stanzas = chunks.stanza;
 
 local error, ipairs, pairs, pcall, require = error, ipairs, pairs, pcall, require;
-local cause_of, detail = chunks.driver.cause_of, stanzas.detail;
+local detail = stanzas.detail;
 
 local function nothing() end
 
@@ -14,6 +14,9 @@ local function nothing() end
 --   environment = {
 --     stanza_mt    the metatable of util.stanza's stanzas
 --     open_store   function(host) -> archive store | nil, err
+--     open_with    function(host, driver, name of the store) -> archive store of that driver | nil, err; without it no entries are
+--                  moved from one driver to another
+--     has_native   function() -> whether there is a file of the driver "audit"
 --     get_option   function(host, name) -> the value in the configuration | nil
 --     log          function(level, message)
 --     now          function() -> UNIX time, with fractions of a second
@@ -46,7 +49,7 @@ local function new(environment)
 	local stanza_mt, log, now = environment.stanza_mt, environment.log, environment.now;
 	-- The parts that record.lua needs and that need record.lua. They are set below.
 	local parts = {};
-	local queues, flood, prunes, reading, clocks;
+	local queues, flood, prunes, reading, clocks, transfers;
 	local monotonic, writes = environment.monotonic or now, chunks.writes.new(environment.slices or {}, now);
 	local owner = environment.schedule and environment.journals_lock and native.owner(environment.journals_lock) or nil;
 	local strangers = chunks.strangers.new(recorder, environment.exists);
@@ -89,21 +92,6 @@ local function new(environment)
 		recorder.forget(host);
 	end
 
-	-- Opens the store of a host: store, names of its archive users | nil, message
-	local function open_listed(host)
-		ensure_configured(host);
-		local store, err = store_of(host);
-		if not store then
-			return nil, cause_of(err);
-		end
-		local users;
-		users, err = chunks.page.users_of(store);
-		if not users then
-			return nil, cause_of(err);
-		end
-		return store, users;
-	end
-
 	if environment.uptime then
 		clocks = chunks.clock.new {
 			log = log, now = now, recorder = recorder, ensure_configured = ensure_configured;
@@ -141,7 +129,7 @@ local function new(environment)
 				native.sync(path);
 			end
 		end;
-		open = open_listed;
+		open = hosts.open_listed;
 		oldest_waiting = function (host)
 			local oldest = queues.state(host).since;
 			if not oldest and not environment.schedule then
@@ -166,6 +154,13 @@ local function new(environment)
 			actor = actor or environment.schedule and { kind = "server" } or nil;
 			audit(host, nil, "mod_audit", "audit-pruned", { custom = details, actor = actor });
 		end;
+	};
+
+	transfers = chunks.transfer.new {
+		now = now, log = log, recorder = recorder, classes = classes;
+		schedule = environment.pause and environment.schedule;
+		joined = hosts.joined, finished = hosts.moved;
+		slices = prunes.slices, turn = prunes.turn;
 	};
 
 	local schedule = chunks.schedule.new {
@@ -258,6 +253,7 @@ local function new(environment)
 	-- hand-over: connecting to a database and making its tables takes longer than one slice may.
 	local function open_journal(host)
 		ensure_configured(host);
+		transfers.begin(host);
 		if clocks then
 			clocks.prepare(host);
 		end
@@ -282,11 +278,13 @@ local function new(environment)
 	end
 
 	-- The state of a host: what queues.state returns, and suppressed = { [event type] = number of events that were counted and
-	-- not stored }, suppressed_lately = those of the last minute, unreadable_addresses = events with an address that can't be read.
+	-- not stored }, suppressed_lately = those of the last minute, unreadable_addresses = events with an address that can't be read,
+	-- moving = what transfer.lua says.
 	local function state(host)
 		local result = queues.state(host);
 		result.suppressed, result.suppressed_lately = flood.suppressed(host);
 		result.unreadable_addresses = recorder.unreadable(host);
+		result.moving = transfers.state(host);
 		return result;
 	end
 
@@ -295,7 +293,7 @@ local function new(environment)
 		admits = admits;
 		session_extra = recording.session_extra;
 		stores = hosts.stores;
-		configure = hosts.configure;
+		configure = function (host) hosts.configure(host); transfers.begin(host); end;
 		forget = forget;
 		-- read(asked, out, view), cells(asked, columns, pause): read.lua describes them; what is asked comes from command()
 		read = for_host(reading.write);
@@ -320,6 +318,7 @@ local function new(environment)
 		longest_slice = prunes.longest;
 		-- stop(): stops pruning where it is; the next start continues
 		stop = prunes.stop;
+		left_behind = hosts.left_behind; -- see hosts.lua
 		look_at_key = look_at_key;
 		-- look_at_clock(): notices that the clock has jumped, or has agreed for long enough
 		look_at_clock = function ()

@@ -15,7 +15,7 @@ use crate::lua::clock::LuaClock;
 use crate::lua::functions::Functions;
 use crate::lua::read::{LuaFollower, LuaQuery, LuaRequest};
 use crate::lua::value::{Host, Number, Text, option, partition, partitions, path};
-use crate::options::{Settings, UnknownNames, Value, Write};
+use crate::options::{MoveFrom, Settings, UnknownNames, Value, Write};
 use crate::query::account::horizon;
 use crate::query::{Conditions, Follower, PAGE, Request};
 use crate::recorder::trouble::{Fate, Trouble};
@@ -28,15 +28,20 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     let lua = functions.lua();
 
     // configure(host, get_option, path of the key for hashes | nil) -> list of refused values, whether entries are written directly,
-    // whether names that are no accounts are hashed
+    // whether names that are no accounts are hashed, the driver that entries are moved from | false: none | nil: the default
     let recorder = functions.recorder();
-    let configure = lua.create_function(move |_, (Host(host), get, key): (Host, LuaFunction, Text)| {
+    let configure = lua.create_function(move |lua, (Host(host), get, key): (Host, LuaFunction, Text)| {
         // The options are read before the recorder is borrowed: reading them runs Lua.
         let (settings, refused) = Settings::read(|name| get.call::<LuaValue>(name).map_or(Value::Nil, |value| option(&value)));
         let direct = settings.write == Write::Direct;
         let hashes_names = settings.unknown_names == UnknownNames::Hash;
+        let move_from = match &settings.move_from {
+            MoveFrom::Default => LuaValue::Nil,
+            MoveFrom::Nowhere => LuaValue::Boolean(false),
+            MoveFrom::Driver(name) => LuaValue::String(lua.create_string(name)?),
+        };
         recorder.borrow_mut().configure(&host, settings, key.bytes().map(|key| path(&key).to_owned()));
-        Ok((refused, direct, hashes_names))
+        Ok((refused, direct, hashes_names, move_from))
     })?;
     functions.set("configure", configure)?;
 
@@ -91,15 +96,16 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     functions.add("warnings", |recorder, ()| recorder.take_warnings())?;
 
     // query(asked, archive users, waiting since | nil, now, whether others wait for the loop, whether the driver finds where a
-    // page begins, clock | nil) -> query
+    // page begins, clock | nil, whether another driver has an archive user nil too) -> query
     let recorder = functions.recorder();
-    type QueryArguments = (LuaUserDataRef<LuaRequest>, LuaTable, Option<f64>, f64, bool, bool, Option<LuaUserDataRef<LuaClock>>);
-    let query = lua.create_function(move |_, (asked, users, waiting_since, now, others_wait, seeks, kept): QueryArguments| {
+    type QueryArguments = (LuaUserDataRef<LuaRequest>, LuaTable, Option<f64>, f64, bool, bool, Option<LuaUserDataRef<LuaClock>>, bool);
+    let query = lua.create_function(move |_, (asked, users, waiting_since, now, others_wait, seeks, kept, former): QueryArguments| {
         let recorder = recorder.borrow();
         let host = &asked.0.host;
         let retention = recorder.shown(host, &partitions(&users), now, kept.as_ref().map(|kept| &kept.0));
         let request = with_hashes(&recorder, &asked);
-        Ok(LuaQuery::new(request, &users, waiting_since, Conditions { retention, now, slice: others_wait.then_some(PAGE), seeks }))
+        let conditions = Conditions { retention, now, slice: others_wait.then_some(PAGE), seeks };
+        Ok(LuaQuery::new(request, &users, waiting_since, conditions, former))
     })?;
     functions.set("query", query)?;
     // account_horizon(host, now) -> since when the beginnings of accounts are in the log | nil

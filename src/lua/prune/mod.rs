@@ -115,6 +115,8 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     functions.add("is_moving", |_, users: LuaTable| partitions(&users).iter().any(Partition::is_marker))?;
     // new_move(archive users) -> the next move of archive user nil
     functions.add("new_move", |_, users: LuaTable| Moving(Move::new(&partitions(&users))))?;
+    // move_of(marker) -> the move of its generation | nil
+    functions.add("move_of", |_, marker: Text| partition(&marker).map(|marker| Moving(Move::of(marker.number))))?;
     // place_moved(move, host, class, when) -> partition, the time under which to append
     functions.add("place_moved", |recorder, (mut moving, Host(host), class, when): (LuaUserDataRefMut<Moving>, Host, String, f64)| {
         let (partition, when) = moving.0.place(&class, recorder.room(&host, &class), when);

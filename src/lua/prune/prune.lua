@@ -221,6 +221,8 @@ local function new(context)
 	return {
 		run = run;
 		plans = plans;
+		-- For other long work on a store: one piece of it, or a prune, runs at a time on each host.
+		slices = slices, turn = turn;
 		-- known(host, partition, count): a partition is full
 		known = function (host, partition, count) limits:full(host, partition, count); end;
 		forget = function (host) limits:forget(host); end;

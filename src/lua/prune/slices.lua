@@ -10,7 +10,7 @@ local STOPPED = "the module is being unloaded";
 
 local error, ipairs, pcall = error, ipairs, pcall;
 local max = math.max;
-local cause_of, is_embedded = driver.cause_of, driver.is_embedded;
+local cause_of, is_embedded, is_native = driver.cause_of, driver.is_embedded, driver.is_native;
 
 -- new(context) -> slices
 --   context = {
@@ -111,11 +111,12 @@ local function new(context)
 		return count, damaged;
 	end
 
-	-- Appends rows { stanza, when, with } to an archive user: in one transaction if the store has transactions.
+	-- Appends rows { stanza, when, with, key | nil, archive user | nil } to an archive user, or each to its own: in one transaction if
+	-- the store has transactions.
 	local function append_all(store, user, rows)
 		local function append()
 			for _, row in ipairs(rows) do
-				call(store, "append", user, nil, row[1], row[2], row[3]);
+				call(store, "append", row[5] or user, row[4], row[1], row[2], row[3]);
 			end
 		end
 		if batches.can(store) and #rows > 1 then
@@ -157,9 +158,19 @@ local function new(context)
 		error(cause_of(problem), 0);
 	end
 
-	-- Makes sure that what the embedded driver has written is on disk: waits for the kernel, or forces it.
+	-- Waits until the driver "audit" has synced what this process has written.
+	local function settle_native(store, breathe)
+		while not store.database:is_synced() do
+			breathe(true, native.transfers.ask);
+		end
+	end
+
+	-- Makes sure that what the embedded driver has written is on disk: waits for the kernel, or forces it. For another driver there is
+	-- something to do only if entries are moved to it (joined.lua): the original may be in another file.
 	local function settle(host, store, users, breathe, seconds)
-		if not is_embedded(store) or #users == 0 then
+		if store.target and is_native(store.target) then
+			settle_native(store.target, breathe);
+		elseif not is_embedded(store) or #users == 0 then
 			return;
 		elseif pause then
 			breathe(true, seconds or limits.settle);
@@ -173,7 +184,7 @@ local function new(context)
 	return {
 		-- new_breath(go_on) -> breathe, for one piece of work
 		new_breath = new_breath;
-		call = call, each = each, append_all = append_all, edge = edge, settle = settle;
+		call = call, each = each, append_all = append_all, edge = edge, settle = settle, settle_native = settle_native;
 		-- stop(): all work ends at its next pause, by raising
 		stop = function () stopped = true; end;
 		is_stopped = function () return stopped; end;

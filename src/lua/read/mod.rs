@@ -130,9 +130,10 @@ pub(crate) struct LuaQuery {
 
 impl LuaQuery {
     /// Begins a query over the archive users that a store lists. `waiting_since` is the time of the oldest entry in the journal, if
-    /// any.
-    pub(crate) fn new(request: Request, users: &LuaTable, waiting_since: Option<f64>, conditions: Conditions) -> Self {
-        Self::of(Query::new(request, conditions, names(users), waiting_since))
+    /// any. `former` is whether another driver has an archive user `nil` too.
+    pub(crate) fn new(request: Request, users: &LuaTable, waiting_since: Option<f64>, conditions: Conditions, former: bool) -> Self {
+        let query = Query::new(request, conditions, names(users), waiting_since);
+        Self::of(if former { query.with_former() } else { query })
     }
 
     /// Begins a look over the archive users that a store lists. `waits` is whether entries wait in the journal.
@@ -164,7 +165,7 @@ impl LuaQuery {
 
 impl LuaUserData for LuaQuery {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        // next_page() -> { limit, journal, partition, with, oldest_first, behind, near, bound } | nil if no page is needed
+        // next_page() -> { limit, journal, former, partition, with, oldest_first, behind, near, bound } | nil if no page is needed
         methods.add_method_mut("next_page", |lua, this, ()| {
             this.page = this.query.next_page();
             let Some(page) = &this.page else { return Ok(None) };
@@ -172,6 +173,7 @@ impl LuaUserData for LuaQuery {
             table.set("limit", page.limit)?;
             match &page.from {
                 ReadFrom::Store(partition) => table.set("partition", partition.clone())?,
+                ReadFrom::Former => table.set("former", true)?,
                 ReadFrom::Journal => table.set("journal", true)?,
             }
             table.set("with", page.with.clone())?;

@@ -107,7 +107,8 @@ local function new(context)
 		-- The embedded driver has no index. To find a few entries of one user it would read a whole partition at once.
 		local without_index = pause and store and is_embedded(store);
 		local query = following and context.recorder.look(following, users, waiting.since ~= nil, now())
-			or context.recorder.query(asked, users, waiting.since, now(), pause ~= nil, store ~= nil and seeks(store), context.clock(host));
+			or context.recorder.query(asked, users, waiting.since, now(), pause ~= nil, store ~= nil and seeks(store), context.clock(host),
+				store ~= nil and store.former ~= nil);
 
 		local function advance(pause_now)
 			local page = query:next_page();
@@ -122,10 +123,10 @@ local function new(context)
 				if without_index then
 					page.with = nil;
 				end
-				rows, skipped = patiently(read_page, store, page);
+				rows, skipped = patiently(read_page, page.former and store.former or store, page);
 				if not rows then
 					rows, skipped, problem = {}, 0, skipped;
-				elseif not following and not page.partition and #rows == 0 and is_embedded(store) then
+				elseif not following and not page.partition and #rows == 0 and (page.former or is_embedded(store)) then
 					-- The entries may have been moved since the store was listed.
 					local users_now;
 					users_now, problem = visible_users(store);
