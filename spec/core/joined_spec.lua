@@ -106,20 +106,42 @@ describe("two stores", function ()
 		assert.is_nil((log:shown("--all", "--show-ip")):find("203.0.113.80", 1, true));
 	end);
 
-	it("say that entries are missing if the source can't be read", function ()
+	it("say that entries are missing if the source can't be read, and show and take the others", function ()
 		local log = transfers.new { kind = "embedded" };
 		fill(log, log.other);
 		log.native:append("@events.2026-11-20", nil, pruning.entry("t900"), noon - 4 * day, "@");
 		log.log.open(host);
 		local users = log.other.users;
 		log.other.users = function () error("the disk is gone", 0); end;
-		local result = log:read(function () end, "--all");
-		assert.equal("the disk is gone", result.problem);
+		local text = {};
+		local result = log:read(function (lines) table.insert(text, lines); end, "--all");
+		assert.equal("what the storage driver internal holds can't be read: the disk is gone", result.problem);
+		assert.is_truthy(table.concat(text):find("t900", 1, true));
+		assert.is_string(log.audit(host, nil, "mod_test", "t901"));
+		assert.equal("@events.2026-11-20 @events.2026-11-24.3", names(log.native));
 		log.other.users = users;
 		local find = log.other.find;
 		log.other.find = function () return nil, "the disk is gone"; end;
 		assert.equal("the disk is gone", log:read(function () end, "--all").problem);
 		log.other.find = find;
 		assert.is_nil(log:read(function () end, "--all").problem);
+		log:restart();
+		log:pass(300);
+		assert.equal(33, select(2, shown(log):gsub("t", "")));
+	end);
+
+	it("take new entries though nothing is known of the source, even under a name that it has", function ()
+		local log = transfers.new { kind = "embedded" };
+		fill(log, log.other);
+		local users = log.other.users;
+		log.other.users = function () coroutine.yield(); end; -- as a driver that waits for an answer
+		assert.is_string(log.audit(host, nil, "mod_test", "t901"));
+		assert.equal("@events.2026-11-24", names(log.native));
+		log.other.users = users;
+		log:start();
+		log:pass(300);
+		assert.is_truthy(shown(log):find("t901$"));
+		assert.equal(32, select(2, shown(log):gsub("t", "")));
+		assert.equal("", names(log.other));
 	end);
 end);

@@ -46,6 +46,8 @@ impl Joint {
         partitions.dedup();
         let mut closed: Vec<Partition> = in_source.iter().map(|(name, _)| name.clone()).collect();
         closed.extend(stores.target.iter().filter(|partition| self.is_hidden(stores.marks, Side::Target, partition)).cloned());
+        let is_begun = |mark: &&Mark| !mark.is_complete && !mark.copy.is_marker() && self.side_of(&mark.to) == Some(Side::Target);
+        closed.extend(stores.marks.iter().filter(is_begun).map(|mark| mark.copy.clone()));
         let nil_counts = |side| {
             let is_stale = |mark: &Mark| mark.is_complete && mark.original.is_none() && self.side_of(&mark.from) == Some(side);
             !stores.marks.iter().any(is_stale)

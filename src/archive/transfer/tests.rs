@@ -215,7 +215,7 @@ proptest! {
     #[test]
     fn each_entry_is_found_once_at_every_moment_wherever_a_move_is_interrupted(
         entries in prop::collection::vec((0usize..2, 0usize..7), 0..25),
-        turns in prop::collection::vec((any::<bool>(), 0usize..12, 0usize..4, 0usize..7), 1..6),
+        turns in prop::collection::vec((any::<bool>(), 0usize..12, 0usize..4, 0usize..7, any::<bool>()), 1..6),
     ) {
         const USERS: [&str; 7] = [
             NIL, "@events.2026-11-24", "@events.2026-11-24.2", "@failures.2026-11-24",
@@ -227,14 +227,19 @@ proptest! {
         let mut expected: Vec<u32> = (0..u32::try_from(entries.len()).unwrap()).collect();
         let last = turns.last().copied().unwrap();
         // The last turn is not interrupted.
-        for (direction, crash_after, copied, written) in turns.into_iter().chain([(last.0, usize::MAX, 0, 0)]) {
+        for (direction, crash_after, copied, written, is_known) in turns.into_iter().chain([(last.0, usize::MAX, 0, 0, true)]) {
             let (from, to) = if direction { ("internal", "audit") } else { ("audit", "internal") };
             let mut joint = Joint::new(from, to);
             let transfer = Transfer::new(from, to);
             // The server writes meanwhile.
-            let joined = world.with(from, to, |stores| joint.join(stores));
+            let closed = if is_known {
+                world.with(from, to, |stores| joint.join(stores)).closed
+            } else {
+                // The source can't be listed.
+                world.with(from, to, |stores| Joint::new(from, to).join(&Stores { source: &[], ..*stores })).closed
+            };
             let place = partition(USERS[written.max(1)]);
-            if !joined.closed.contains(&place) && place.class == place.home() {
+            if !closed.contains(&place) && place.class == place.home() {
                 let number = u32::try_from(expected.len()).unwrap();
                 world.store(to).entry(Some(place)).or_default().push(number);
                 expected.push(number);

@@ -58,7 +58,7 @@ local function new(context, take)
 	-- Reads what is needed to recognise entries that the store has already.
 	local function recognise(queue, store, step, user, limit)
 		if step == "list" then
-			local users, problem = chunks.page.users_of(store);
+			local users, problem = chunks.page.places_of(store);
 			if not users then
 				error(problem, 0);
 			end

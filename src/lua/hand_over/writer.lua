@@ -1,7 +1,7 @@
 -- Appends entries to a store. The core decides on the partition and the time (src/archive/placement.rs).
 
 local native, chunks = ...;
-local cause_of, newest, users_of = chunks.driver.cause_of, chunks.page.newest, chunks.page.users_of;
+local cause_of, newest, places_of = chunks.driver.cause_of, chunks.page.newest, chunks.page.places_of;
 
 local OCCURRED = native.namespace.."\1occurred";
 
@@ -35,11 +35,11 @@ local function new(recorder, classes, trust, ensure_configured, rolled)
 				open[host][class] = true;
 				return slot;
 			elseif step == "list" then
-				local users, err = users_of(store);
+				local users, closed = places_of(store);
 				if not users then
-					return nil, err;
+					return nil, closed;
 				end
-				recorder.listed(host, users, at, store.closed and store:closed() or nil);
+				recorder.listed(host, users, at, closed);
 			elseif step == "survey" then
 				local time, count = newest(store, partition, a);
 				if not time and store.time_before then

@@ -86,7 +86,7 @@ local function new(environment, recorder, strangers, monotonic, tell)
 			source = bind(host, source), target = store, from = from, to = to; marks = chunks.marks.new(marks, now);
 		};
 		-- If it is not known, there may be something.
-		local known, has_anything = pcall(joined.has_anything, joined);
+		local known, has_anything = chunks.joined.at_once(joined.has_anything, joined);
 		return known and not has_anything and store or joined;
 	end
 

@@ -147,7 +147,7 @@ local function new(context)
 			return {
 				shown = query:shown(); hidden = query:hidden(); damaged = damaged + waiting.damaged; places = places;
 				last = query:last();
-				problem = problem or waiting.problem and "what waits in the journal can't be read: "..waiting.problem;
+				problem = problem or store and store.missing or waiting.problem and "what waits in the journal can't be read: "..waiting.problem;
 			};
 		end
 

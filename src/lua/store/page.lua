@@ -155,4 +155,13 @@ local function users_of(store)
 	return users;
 end
 
-return { newest = newest, read_page = read_page, users_of = users_of };
+-- places_of(store) -> the same list for a writer, names to which nothing may be appended | nil. It does not wait for a store from which
+-- entries are being moved (joined.lua).
+local function places_of(store)
+	if store.places then
+		return store:places();
+	end
+	return users_of(store);
+end
+
+return { newest = newest, places_of = places_of, read_page = read_page, users_of = users_of };

@@ -4,7 +4,7 @@
 local native, chunks = ...;
 local drivers, pages = chunks.driver, chunks.page;
 
-local error, ipairs, pairs, pcall, setmetatable = error, ipairs, pairs, pcall, setmetatable;
+local coroutine, error, ipairs, pairs, pcall, setmetatable = coroutine, error, ipairs, pairs, pcall, setmetatable;
 local tostring = tostring;
 local find, match = string.find, string.match;
 local newest, users_of = pages.newest, pages.users_of;
@@ -45,6 +45,17 @@ local function iterate(list)
 	end
 end
 
+-- at_once(f, …) -> whether it is known, what f(…) returned. It is not known if f fails, or would have to wait for an answer: then the
+-- coroutine is left behind.
+local function at_once(f, ...)
+	local run = coroutine.create(f);
+	local ok, result = coroutine.resume(run, ...);
+	if not ok or coroutine.status(run) ~= "dead" then
+		return false;
+	end
+	return true, result;
+end
+
 local function is_failure(list, err)
 	return not list and err ~= nil and err ~= "item-not-found";
 end
@@ -60,7 +71,10 @@ local function is_empty(store)
 	return ok and key == nil;
 end
 
-local methods = {};
+-- Before the source was listed, nobody knows a name that is there.
+local NOTHING = { partitions = {}, originals = {}, closed = {}, source_nil = true, target_nil = true };
+
+local methods = { listed = NOTHING };
 local joined_mt = { __index = methods };
 
 -- listing(exact | nil) -> archive users of the source, whether its archive user nil is empty, archive users of the target, marks.
@@ -88,13 +102,6 @@ function methods:listing(exact)
 	return source, nil_is_empty, target, marks;
 end
 
-local function listed(self)
-	if not self.listed then
-		self:listing();
-	end
-	return self.listed;
-end
-
 -- has_anything() -> whether there is anything to move, or a move is not over
 function methods:has_anything()
 	local source, nil_is_empty, _, marks = self:listing(true);
@@ -104,26 +111,51 @@ function methods:has_anything()
 	return not nil_is_empty or #marks > 0 or self.marks.progress(self.from) ~= nil;
 end
 
+-- What is known without the source. That is enough to write: nothing is added to the source, and a name that both have is no harm.
+local function list_target(self)
+	local users, err = users_of(self.target);
+	if not users then
+		error(err, 0);
+	end
+	return self.joint:join({}, true, users, self.marks.list());
+end
+
+-- Raises if the target can't be listed. If the source can't be, `missing` says why.
 function methods:users()
-	self:listing();
-	local list, i = self.listed.partitions, 0;
+	local ok, err = pcall(self.listing, self);
+	local found = ok and self.listed or list_target(self);
+	self.missing = not ok and ("what the storage driver %s holds can't be read: %s"):format(self.from, drivers.cause_of(err)) or nil;
+	local list, i = found.partitions, 0;
 	return function ()
 		i = i + 1;
 		return list[i];
 	end
 end
 
--- closed() -> names of partitions to which nothing may be appended
-function methods:closed()
-	return listed(self).closed;
+-- places() -> names of archive users, those of them to which nothing may be appended | nil, err. For writers: it does not wait for the
+-- source.
+function methods:places()
+	local ok, found = pcall(list_target, self);
+	if not ok then
+		return nil, found;
+	end
+	local users, closed = found.partitions, found.closed;
+	for _, name in ipairs(self.listed.closed) do
+		users[#users + 1], closed[#closed + 1] = name, name;
+	end
+	return users, closed;
 end
 
 -- time_before(partition) -> when the last entry of the partition before it was stored, if that is in the source | nil
 function methods:time_before(partition)
 	local day, number = match(partition, "^(@[^.]+%.[%d-]+)%.(%d+)$");
 	local before = day and (number == "2" and day or ("%s.%d"):format(day, number - 1));
-	local original = before and listed(self).originals[before];
-	return original and (newest(self.source, original, 1)) or nil;
+	local original = before and self.listed.originals[before];
+	if not original then
+		return nil;
+	end
+	local _, time = at_once(newest, self.source, original, 1);
+	return time;
 end
 
 function methods:append(...)
@@ -166,10 +198,8 @@ local function find_in_source(self, name, original, query)
 end
 
 function methods:find(user, query)
-	local ok, listing = pcall(listed, self);
-	if not ok then
-		return nil, listing;
-	elseif user == nil then
+	local listing = self.listed;
+	if user == nil then
 		if not listing.target_nil then
 			return nil, "item-not-found";
 		end
@@ -189,10 +219,7 @@ function methods:find(user, query)
 end
 
 function methods:delete(user, query)
-	local ok, listing = pcall(listed, self);
-	if not ok then
-		return nil, listing;
-	end
+	local listing = self.listed;
 	local original = user and listing.originals[user];
 	if not original then
 		return self.target:delete(user, query);
@@ -253,4 +280,4 @@ local function new(parts)
 	return self;
 end
 
-return { new = new };
+return { at_once = at_once, new = new };
