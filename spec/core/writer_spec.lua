@@ -25,6 +25,28 @@ describe("partitions", function ()
 		assert.equal(6, #log.store:rows("@events.2026-11-24.3"));
 	end);
 
+	it("have no more entries than they may, though the driver kept entries and said that it had not", function ()
+		local log = new_log();
+		local append, fails = log.store.append, true;
+		for _, answer in ipairs({ function () return nil, "locked"; end, function () error("closed"); end }) do
+			log.store.append = function (...)
+				local key = append(...);
+				if fails then
+					fails = false;
+					return answer();
+				end
+				return key;
+			end;
+			for _ = 1, 30 do
+				fails = true;
+				log.audit("example.com", nil, "mod_test", "t");
+				log.audit("example.com", nil, "mod_test", "t");
+			end
+		end
+		for _ = 1, 400 do log.audit("example.com", nil, "mod_test", "t"); end
+		assert.same({ 500, 20 }, { #log.store:rows("@events.2026-11-24"), #log.store:rows("@events.2026-11-24.2") });
+	end);
+
 	it("that are all full make an event be refused with the driver's condition", function ()
 		local log = new_log(nil, new_store(0));
 		assert.same({ nil, "quota-limit" }, { log.audit("example.com", nil, "mod_test", "t") });

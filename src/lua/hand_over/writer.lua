@@ -18,10 +18,14 @@ local function new(recorder, classes, trust, ensure_configured, rolled)
 	local open = {};
 
 	-- Asks the core where to append an entry, and reads from the store what the core needs to know: a slot { second, partition, when,
-	-- left, used } | nil, err. The slot is valid for `left` entries within that second.
+	-- left, used } | nil, err. The slot is valid for `left` entries within that second, and `used` says how many were appended, which
+	-- is nil after a failure: the driver may have stored the entry nevertheless, so the core has them counted again.
 	local function ask(host, class, store, at)
 		local slot = class.slot;
-		local appended = slot and slot.used or class.host.slot and 0 or nil;
+		local appended = class.host.slot and 0 or nil;
+		if slot then
+			appended = slot.used;
+		end
 		while true do
 			local step, partition, a, b = recorder.place(host, class.name, at, appended);
 			if slot then
@@ -60,7 +64,7 @@ local function new(recorder, classes, trust, ensure_configured, rolled)
 		end
 		local class = classes.of(host, stanza.attr.type);
 		local slot = class.slot or class.host.slot;
-		if not slot or slot.second ~= floor(at) or slot.left <= 0 then
+		if not slot or not slot.used or slot.second ~= floor(at) or slot.left <= 0 then
 			slot, problem = ask(host, class, store, at);
 			if not slot then
 				return nil, problem;
@@ -70,9 +74,11 @@ local function new(recorder, classes, trust, ensure_configured, rolled)
 			if slot.when ~= slot.second and not stanza.attr[OCCURRED] then
 				stanza.attr[OCCURRED] = recorder.occurred(nil, at, slot.when);
 			end
+			local used = slot.used;
+			slot.used = nil; -- the driver may raise an error
 			local key, err = store:append(slot.partition, nil, stanza, slot.when, with);
 			if key then
-				slot.left, slot.used = slot.left - 1, slot.used + 1;
+				slot.left, slot.used = slot.left - 1, used + 1;
 				local kept;
 				kept, err = trust.appended(host, store, slot.partition, key, stanza);
 				if not kept then
