@@ -122,6 +122,14 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 			assert.is_nil(found:find(" thing-300 ", 1, true));
 		end);
 
+		it("is noticed at the first event too", function ()
+			local log = new();
+			log.log.open(host);
+			step(log, 3 * day);
+			log.audit(host, nil, "mod_test", "t");
+			assert.is_truthy(select(2, done(log)).held:find("the clock has jumped", 1, true));
+		end);
+
 		it("is noticed when an event is recorded, even if the clock is right again soon", function ()
 			local log = new();
 			done(log);

@@ -27,8 +27,8 @@ local function new(context)
 	local troubled = {};
 	-- Without timers there is no flood control.
 	local never_counts = environment.schedule == nil;
-	-- The difference between the wall clock and the monotonic clock.
-	local difference;
+	-- The difference between the wall clock and the monotonic clock, from the start on: there may be a step before the first event.
+	local difference = now() - monotonic();
 
 	-- Counts an entry that is lost.
 	local function failed(host, err, at, event_type)
@@ -48,11 +48,11 @@ local function new(context)
 		if not store then
 			return nil, err;
 		end
-		local key;
-		key, err = writer.put(host, store, at, stanza, stanza.attr.user or native.host_wide);
-		if not key then
+		local ok, key;
+		ok, key, err = pcall(writer.put, host, store, at, stanza, stanza.attr.user or native.host_wide);
+		if not ok or not key then
 			trust.doubt(store);
-			return nil, err;
+			return nil, not ok and key or err;
 		end
 		if troubled[host] then
 			troubled[host] = nil;
@@ -111,11 +111,8 @@ local function new(context)
 	-- Checks the clocks of all hosts because the time has jumped since the last event, so that it is known which entries were written
 	-- while the clock was wrong.
 	local function clock_has_jumped(since)
-		local is_first = difference == nil;
 		difference = since;
-		if not is_first then
-			parts.clocks.look_at_all();
-		end
+		parts.clocks.look_at_all();
 	end
 
 	local function record(host, user, source, event_type, extra, admitted)
@@ -129,7 +126,7 @@ local function new(context)
 		local queue, at, clock = queues.queue_of(host), now(), monotonic();
 		if parts.clocks then
 			local since = at - clock;
-			if not difference or since - difference >= step or difference - since >= step then
+			if since - difference >= step or difference - since >= step then
 				clock_has_jumped(since);
 			end
 		end
