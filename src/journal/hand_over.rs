@@ -31,7 +31,7 @@ const FIRST: usize = 25;
 const REST: f64 = 3.0;
 /// The pause after the first failure, in seconds.
 const FIRST_PAUSE: f64 = 1.0;
-/// How many of the last entries of a class and day are looked at. More than a batch, and there may be entries of other servers.
+/// How many of the last entries of a class and day are looked at, as a rule. More than a batch, and there may be entries of other servers.
 const RECOGNISED: usize = 400;
 /// How many entries of the journal are read at once to learn their days.
 const LEARNED: u64 = 50;
@@ -106,6 +106,10 @@ pub struct HandOver {
     recognised: HashSet<String>,
     /// Since when another process has been writing to the store.
     blocked: Option<f64>,
+    /// How many of the last entries of a class and day are looked at.
+    depth: usize,
+    /// How many entries the store was given before the journal had its files.
+    passed: usize,
 }
 
 #[derive(Debug)]
@@ -161,6 +165,8 @@ impl Default for HandOver {
             recognition: Recognition::Done,
             recognised: HashSet::new(),
             blocked: None,
+            depth: RECOGNISED,
+            passed: 0,
         }
     }
 }
@@ -170,6 +176,7 @@ impl HandOver {
     pub fn attached(&mut self, first: u64, end: u64) {
         self.attaching.succeeded();
         self.unread = first..end;
+        self.depth = RECOGNISED.saturating_add(std::mem::take(&mut self.passed));
         self.doubt();
     }
 
@@ -184,6 +191,11 @@ impl HandOver {
     #[must_use]
     pub fn attach_pause(&self) -> Option<f64> {
         self.slice.is_some().then_some(DELAY)
+    }
+
+    /// Notes that the store was given an entry directly, before the journal had its files. What waits in them is looked for further back.
+    pub const fn passed(&mut self) {
+        self.passed = self.passed.saturating_add(1);
     }
 
     /// Notes that an entry was added that was recorded at `at`.
@@ -263,16 +275,16 @@ impl HandOver {
                 _ if is_over => return None,
                 Recognition::LookingAtNil => {
                     slice.is_used = true;
-                    return Some(SliceStep::Look { partition: None, limit: RECOGNISED });
+                    return Some(SliceStep::Look { partition: None, limit: self.depth });
                 }
                 Recognition::Listing => {
                     slice.is_used = true;
                     return Some(SliceStep::List);
                 }
-                Recognition::Looking(looks) => match looks.next() {
+                Recognition::Looking(looks) => match looks.next(self.depth) {
                     Some(partition) => {
                         slice.is_used = true;
-                        return Some(SliceStep::Look { partition: Some(partition), limit: RECOGNISED });
+                        return Some(SliceStep::Look { partition: Some(partition), limit: self.depth });
                     }
                     None => self.recognition = Recognition::Done,
                 },
@@ -363,6 +375,7 @@ impl HandOver {
         if is_empty {
             self.recognised.clear();
             self.days.clear();
+            self.depth = RECOGNISED;
         }
         let rest = if slice.is_some_and(|slice| slice.is_blocked) { DELAY } else { (REST * took).min(DELAY) };
         After { more: !is_empty, pause: (!is_empty).then_some(rest) }
@@ -383,9 +396,9 @@ impl HandOver {
 }
 
 impl Looks {
-    fn next(&mut self) -> Option<String> {
+    fn next(&mut self, depth: usize) -> Option<String> {
         while let Some(sequence) = self.sequences.front_mut() {
-            match sequence.pop_front().filter(|_| self.seen < RECOGNISED) {
+            match sequence.pop_front().filter(|_| self.seen < depth) {
                 Some(partition) => return Some(partition),
                 None => {
                     self.sequences.pop_front();

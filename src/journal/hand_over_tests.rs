@@ -344,6 +344,40 @@ fn what_a_crash_left_in_both_is_recognised_beyond_full_partitions() {
 }
 
 #[test]
+fn what_waits_is_looked_for_behind_the_entries_that_were_written_directly_meanwhile() {
+    let mut hand_over = HandOver::default();
+    (0..300).for_each(|_| hand_over.passed());
+    hand_over.attached(0, 1);
+    let looks = |hand_over: &mut HandOver| {
+        hand_over.begin(NOON);
+        let mut step = hand_over.next_step(NOON, 0, 1);
+        if let Some(SliceStep::Learn(_)) = step {
+            hand_over.learned(1, [NOON]);
+            step = hand_over.next_step(NOON, 0, 1);
+        }
+        assert_eq!(step, Some(SliceStep::Look { partition: None, limit: RECOGNISED + 300 }));
+        hand_over.looked([], 0);
+        assert_eq!(hand_over.next_step(NOON, 0, 1), Some(SliceStep::List));
+        hand_over.listed([vec!["a.3".to_owned(), "a.2".to_owned(), "a".to_owned()]]);
+        for _ in ["a.3", "a.2"] {
+            assert!(matches!(hand_over.next_step(NOON, 0, 1), Some(SliceStep::Look { limit, .. }) if limit == RECOGNISED + 300));
+            hand_over.looked([], 350);
+        }
+        assert!(matches!(hand_over.next_step(NOON, 0, 1), Some(SliceStep::Batch(_))));
+    };
+    looks(&mut hand_over);
+    // The same again after a failure.
+    hand_over.ended(NOON, false, 0, 1);
+    looks(&mut hand_over);
+    // Once nothing waits, less is enough.
+    hand_over.ended(NOON, true, 1, 1);
+    hand_over.added(NOON);
+    hand_over.doubt();
+    hand_over.begin(NOON);
+    assert_eq!(hand_over.next_step(NOON, 1, 2), Some(SliceStep::Look { partition: None, limit: RECOGNISED }));
+}
+
+#[test]
 fn many_entries_of_an_earlier_process_are_read_in_several_slices() {
     let mut world = World::new();
     world.journal = vec![NOON - DAY; 5000];

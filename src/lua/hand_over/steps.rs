@@ -29,6 +29,11 @@ pub(super) fn add<M: LuaUserDataMethods<Owned>>(methods: &mut M) {
         this.kept().hand_over.doubt();
         Ok(())
     });
+    // passed(): the store was given an entry directly, before the journal had its files
+    methods.add_method("passed", |_, this, ()| {
+        this.kept().hand_over.passed();
+        Ok(())
+    });
     // wait_for(when a slice of another log began | nil, now) -> for how many seconds to wait for it
     methods.add_method("wait_for", |_, this, (other, now): (Option<f64>, f64)| Ok(this.kept().hand_over.wait_for(other, now)));
     // begin(now, whether the store takes bytes): a slice

@@ -91,6 +91,9 @@ local function new(context)
 				done, err = nil, done;
 			end
 			if done then
+				if queue.journal and not queue.attached then
+					queue.journal:passed();
+				end
 				if recorded then recorded(host, event_type); end
 				return true;
 			elseif not queue.journal then
