@@ -85,7 +85,8 @@ impl Plan {
             }
         }
         for partitions in plan.limited.values_mut() {
-            let today = partitions.iter().filter(|partition| partition.day == day(now) && !partition.is_cut()).max().cloned();
+            let is_of_today = |partition: &&Partition| partition.day == day(now) && !partition.is_cut() && partition.generation().is_none();
+            let today = partitions.iter().filter(is_of_today).max().cloned();
             let in_use = partitions.iter().find(|partition| used.contains(partition)).cloned().or(today);
             partitions.sort_by(|a, b| {
                 let rank = |partition: &Partition| in_use.as_ref() == Some(partition);
@@ -242,6 +243,14 @@ mod tests {
         assert_eq!(limited(&all, &[], &unknown), [third, second, first, ahead, before], "nothing of that day goes for it");
         clock.trust();
         assert_eq!(limited(&all, &[], &clock), [third, second, ahead, first, before]);
+    }
+
+    /// They were taken for the newest, as their numbers are high.
+    #[test]
+    fn what_was_moved_from_the_older_log_is_the_oldest_of_its_day() {
+        let all = ["@limited.2026-11-23", "@old-limited.2026-11-24.100001", "@old-limited.2026-11-24.100002", "@limited.2026-11-24"];
+        let newest_first = [all[3], all[2], all[1], all[0]];
+        assert_eq!(limited(&all, &[], &Clock::default()), newest_first);
     }
 
     #[test]

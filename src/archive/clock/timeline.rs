@@ -76,7 +76,9 @@ impl Timeline {
         let shift = self.shift(partition);
         let mut spans = self.spans.iter().enumerate();
         let span = spans.find(|(_, span)| shift != 0.0 && span.shift == shift && span.touches(partition));
-        let Some((index, span)) = span else { return (partition.start(), f64::from(partition.number)) };
+        // What was moved there from the older log is before everything else of the day.
+        let first = if partition.generation().is_some() { f64::from(u32::MAX) } else { 0.0 };
+        let Some((index, span)) = span else { return (partition.start(), f64::from(partition.number) - first) };
         let midnight = |time: f64| (time / DAY).floor() * DAY;
         let began = span.from + shift;
         let day = midnight((partition.start() + shift).max(began));
