@@ -18,6 +18,8 @@ impl Clock {
     /// Trusts the present clock. So the times before a jump were wrong.
     pub(super) fn settle(&mut self) {
         for span in std::mem::take(&mut self.pending) {
+            // Nothing is unknown between that time, by the present clock, and now. A later jump is about all of it.
+            self.known = self.known.min(span.from + span.shift);
             self.remember(span);
         }
         if let Some(Base { span, exact, known }) = self.base.take() {
