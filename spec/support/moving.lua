@@ -51,6 +51,30 @@ function moving.shown(prosody, flag)
 	return table.concat(types, " ");
 end
 
+-- Copies the log from one driver to another with Prosody's own prosody-migrator, as docs/migrating.md describes it. The server must be
+-- stopped. -> exit status, output
+function moving.migrate(prosody, from, to)
+	local program = assert(process.read(prosody.program_folder.."/prosody-migrator"));
+	local function set(name, change)
+		local count;
+		program, count = program:gsub(name.."='([^'\n]*)'", function (value) return ("%s='%s'"):format(name, change(value)); end);
+		assert(count == 1, name);
+	end
+	set("CFG_DATADIR", function () return prosody.data; end);
+	-- Where "make install" puts the modules is in this path.
+	set("CFG_PLUGINDIR", function (value) return process.root.."/lua;"..value; end);
+	process.write(prosody.folder.."/migrator.lua", program);
+	local stores = { ("hosts = { [%q] = { \"audit-archive\" } };"):format(prosody.host) };
+	local function store(name, driver)
+		return ("%s { %s type = %q; database = %q; driver = \"SQLite3\" }\n"):format(name, stores[1], driver, "prosody.sqlite");
+	end
+	process.write(prosody.folder.."/migrator.cfg.lua", store("from", from)..store("to", to));
+	local status, out, err = process.capture({
+		"lua5.4", prosody.folder.."/migrator.lua", "--config="..prosody.folder.."/migrator.cfg.lua", "from", "to";
+	}, { env = { LUA_CPATH_5_4 = process.target.."/lua5.4/?.so;;" } });
+	return status, out..err;
+end
+
 -- Changes the driver of the log, and options, for the next start.
 function moving.use(prosody, storage, config)
 	prosody.options.storage = storage;

@@ -163,8 +163,9 @@ local function new(environment, recorder, strangers, monotonic, tell)
 		local store = environment.open_with(host, NATIVE, "audit");
 		local users = store and chunks.page.users_of(store);
 		local count = 0;
-		for i = 1, users and #users or 0 do
-			local _, total = store:find(users[i] ~= "" and users[i] or nil, { total = true; limit = 0 });
+		for i = users and 0 or 1, users and #users or 0 do
+			-- The first is archive user nil, which is not listed.
+			local _, total = store:find(users[i], { total = true; limit = 0 });
 			count = count + (total or 0);
 		end
 		return count > 0 and count or nil, driver_name(host);

@@ -174,11 +174,14 @@ local function iterate(list)
 	end;
 end
 
--- users() -> iterator over the users that have items; "" stands for the host
+-- users() -> iterator over the users that have items. The archive of the host is not among them, as with the embedded driver:
+-- prosody-migrator copies it apart from those of users, and would copy it twice.
 function archive_mt:users()
 	local users, err = self.database:users(self.host, self.store);
 	if not users then
 		error(err, 0);
+	elseif users[1] == "" then -- they are sorted
+		table.remove(users, 1);
 	end
 	return iterate(users);
 end
