@@ -45,7 +45,7 @@ describe("the archive driver \"audit\"", function ()
 	end);
 
 	it("is what Prosody opens, and says what it can do", function ()
-		assert.same({ total = true, truncate = true, full_id_range = true, ids = true, wildcard_delete = true }, archive.caps);
+		assert.same({ total = true, truncate = true, full_id_range = true, ids = true, wildcard_delete = true, filters = true }, archive.caps);
 		assert.is_nil(archive.caps.quota);
 	end);
 

@@ -44,15 +44,18 @@ describe("the native store", function ()
 		assert.equal("integer", math.type((select(2, archive:get("a", "own")))));
 	end);
 
-	it("reads entries as XML without making stanzas of them", function ()
-		archive:append("a", "1", st.stanza("x", { xmlns = "urn:x" }):text("<&>"), 1, "w");
+	it("reads pages of a log without making stanzas of them", function ()
+		archive:append("a", "1", st.stanza("x"), 1, "w");
 		archive:append("a", "2", { plain = true }, 2, "w");
-		local rows, total = archive:find_xml("a", { total = true });
-		assert.same({ 2, "1", "<x xmlns='urn:x'>&lt;&amp;&gt;</x>", 1, "w" }, { total, rows() });
-		assert.equal("2", (rows()));
-		assert.is_nil(rows());
-		assert.is_nil(archive:find_xml("a", { limit = 0, total = true })());
-		assert.same({ nil, "item-not-found" }, { archive:find_xml("a", { after = "nothing" }) });
+		archive:append("a", "3", st.stanza("x"), 3, "v");
+		local queries = { [0] = { limit = 9, after = "3" }, { limit = 1, reverse = true }, { limit = 9, with = "w" }, { limit = 9 } };
+		for expected, query in pairs(queries) do
+			local rows = archive:rows("a", query);
+			assert.equal("userdata", type(rows));
+			assert.equal(expected, #rows);
+			assert.is_nil(rows.gone);
+		end
+		assert.same({ nil, "item-not-found" }, { archive:rows("a", { after = "nothing", limit = 1 }) });
 	end);
 
 	it("raises at an item that it can't read, and goes on behind it", function ()

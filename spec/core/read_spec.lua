@@ -211,3 +211,69 @@ for _, kind in ipairs({ "embedded", "sql" }) do
 		end
 	end);
 end
+
+describe("a log on our own driver", function ()
+	-- Entries of three days, the same in both stores.
+	local function fill(one, other)
+		math.randomseed(7);
+		local function of(list) return list[math.random(#list)]; end
+		for i = 1, 900 do
+			local partition = ("@events.2026-11-%d%s"):format(22 + (i - 1) // 300, (i - 1) // 150 % 2 == 1 and ".2" or "");
+			local user = of { "juliet@example.com", "romeo@example.com", "user"..i.."@example.com", false };
+			local stanza = st.stanza("audit-event", {
+				type = of { "authentication-success", "authentication-failure", "user-deleted", "audit-queried" }, source = of { "mod_a", "mod_b" };
+				user = user or nil; [support.NAMESPACE.."\1id"] = ("01a20e7e-d2b8-75d1-8370-%012x"):format(i);
+			});
+			stanza:tag("session", { xmlns = support.NAMESPACE })
+				:text_tag("remote-ip", of { "203.0.113.7", "203.0.113.0/24", "198.51.100."..i % 250, "2001:db8::1" }):up();
+			stanza:text_tag("note", of { "Grüße <&>", "two\nlines", "" }, { xmlns = support.NAMESPACE });
+			local when = noon - day * (2 - (i - 1) // 300) - 1000 + i;
+			one:append(partition, "k"..i, stanza, when, user or "@");
+			assert(other:append(partition, "k"..i, stanza, when, user or "@"));
+		end
+	end
+
+	it("is shown as on any other, whatever is asked for", function ()
+		local environment = {
+			host = host; path = require "support.process".new_folder("store").."/audit.sqlite3"; is_server = false, patience = 1, shared = {};
+			stanza_mt = st.stanza_mt; new_key = function () return "new"; end;
+		};
+		local native = assert(core.storage(environment)):open("audit", "archive");
+		local log, own = new_log({ audit_log_expires_after = "never" }), new_log({ audit_log_expires_after = "never" }, native);
+		fill(log.store, native);
+		local asked = {
+			{}, { "--limit=7", "--oldest-first" }, { "--user=juliet" }, { "--user=user17" }, { "--user=user1*", "--type=*-failure" };
+			{ "--ip=203.0.113.0/25" }, { "--ip=198.51.100.17" }, { "--type=user-*,audit-queried" }, { "--type=!authentication-*" };
+			{ "--text=grüße" }, { "--text=nowhere" }, { "--source=mod_a", "--since=2026-11-23", "--until=2026-11-24" };
+			{ "--global" }, { "--all", "--no-global" };
+			{ "--class=events", "--user=romeo,user800" }, { "--class=other" };
+		};
+		for _, format in ipairs { "--format=json", "--format=xml", "--stats" } do
+			for _, flags in ipairs(asked) do
+				local all = { format, unpack(flags) };
+				local text, shown, damaged = log:shown(unpack(all));
+				assert.same({ text, shown, damaged }, { own:shown(unpack(all)) }, table.concat(all, " "));
+			end
+		end
+		assert.is_true(select(2, own:shown("--user=user17")) == 1);
+	end);
+
+	it("lets others work while the driver looks for an entry", function ()
+		local environment = {
+			host = host; path = require "support.process".new_folder("store").."/audit.sqlite3"; is_server = false, patience = 1, shared = {};
+			stanza_mt = st.stanza_mt; new_key = function () return "new"; end;
+		};
+		local native = assert(core.storage(environment)):open("audit", "archive");
+		local log = new_log({ audit_log_expires_after = "never" }, native);
+		native:batch(function ()
+			for i = 1, 9000 do native:append(nil, "k"..i, st.stanza("audit-event", { type = "t" }), noon - 9000 + i, "@"); end
+		end);
+		log.environment.now = function () log.time = log.time + 0.003; return log.time; end;
+		log.log = core.new(log.environment);
+		local asked, pauses = core.command({ host, "--text=nowhere" }, noon).asked, 0;
+		local result = log.log.read(asked, function () end, { pause = function () pauses = pauses + 1; end });
+		assert.equal(0, result.shown);
+		-- It looks at 2,000 entries at a time, and 3 ms pass with each look at the clock.
+		assert.is_true(pauses >= 2, pauses.." pauses");
+	end);
+end);

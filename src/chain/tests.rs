@@ -247,7 +247,8 @@ fn verified(rows: &[Row], announcements: &[Announcement]) -> Verdict {
 
 /// What a query shows of a row: everything but the link.
 fn shown(row: &Row) -> Option<StoredEvent> {
-    let row = crate::entry::Row { key: String::new(), when: row.when, with: Some(row.with.clone()), xml: row.xml.clone() };
+    let row =
+        crate::entry::Row { key: String::new(), when: row.when, with: Some(row.with.clone()), xml: row.xml.clone(), ..Default::default() };
     let mut event = StoredEvent::read(&row).ok()?;
     event.details.retain(|detail| detail.name != "chain");
     event.details.iter_mut().for_each(drop_empty);

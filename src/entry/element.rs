@@ -2,6 +2,7 @@
 //! they are; what the form can't hold is refused.
 
 use crate::entry::payload::{self, Part, Parts, SEPARATOR};
+use crate::entry::xml::Element;
 
 /// Between the namespace and the name of an attribute in Prosody's stanzas.
 const STANZA_SEPARATOR: u8 = 1;
@@ -47,6 +48,16 @@ pub fn text(bytes: &mut Vec<u8>, text: &[u8]) -> bool {
 /// Ends the element that was begun last.
 pub fn close(bytes: &mut Vec<u8>) {
     payload::close(bytes);
+}
+
+/// An element without namespaces, as [`Element::parse`] reads it from XML. Returns `None` if it is damaged.
+pub(crate) fn read(bytes: &[u8]) -> Option<Element> {
+    payload::tree_of(Parts::from(bytes, 0))
+}
+
+/// The value of an attribute of the root, by its name without a namespace.
+pub(crate) fn root_attribute<'a>(bytes: &'a [u8], name: &str) -> Option<&'a str> {
+    payload::root_attribute(Parts::from(bytes, 0), name)
 }
 
 /// An element as XML, in the way in which Prosody writes a stanza. Returns `None` if it is damaged.

@@ -12,6 +12,8 @@ pub mod personal;
 pub mod text;
 pub mod xml;
 
+use std::borrow::Cow;
+
 use chrono::DateTime;
 use thiserror::Error;
 
@@ -30,8 +32,26 @@ pub struct Row {
     pub when: f64,
     /// The archive's `with`; drivers return `nil` or an empty string if there is none.
     pub with: Option<String>,
-    /// The entry.
+    /// The entry as XML, unless `element` has it.
     pub xml: String,
+    /// The entry as an [`element`], which our own driver has. Empty if it is XML.
+    pub element: Vec<u8>,
+}
+
+impl Row {
+    /// Whether a text is in the entry as it is written, with the names and marks around its values.
+    pub(crate) fn contains(&self, text: &str) -> bool {
+        self.xml.contains(text) || std::str::from_utf8(&self.element).is_ok_and(|written| written.contains(text))
+    }
+
+    /// The entry as a tree.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError`] where it is damaged.
+    pub(crate) fn tree(&self) -> Result<Element, EventError> {
+        if self.element.is_empty() { Ok(Element::parse(&self.xml)?) } else { element::read(&self.element).ok_or(EventError::Damaged) }
+    }
 }
 
 /// Why a row of a store is no audit event.
@@ -40,6 +60,9 @@ pub enum EventError {
     /// It is no XML.
     #[error(transparent)]
     Xml(#[from] XmlError),
+    /// It is no element.
+    #[error("the element is damaged")]
+    Damaged,
     /// It is another element.
     #[error("<{0}> is no audit event")]
     Root(String),
@@ -101,8 +124,10 @@ pub struct StoredEvent {
     pub mention: Option<Mention>,
     /// Everything else that was recorded.
     pub details: Vec<Element>,
-    /// The entry as it is stored.
+    /// The entry as it is stored, as in the [`Row`].
     pub xml: String,
+    /// The same as an element, as in the [`Row`].
+    pub element: Vec<u8>,
 }
 
 /// What an entry says of the events that it stands for.
@@ -166,7 +191,7 @@ impl StoredEvent {
     ///
     /// [`EventError`] where the row is no audit event.
     pub fn read(row: &Row) -> Result<Self, EventError> {
-        let mut root = Element::parse(&row.xml)?;
+        let mut root = row.tree()?;
         if root.name != ROOT {
             return Err(EventError::Root(root.name));
         }
@@ -199,9 +224,16 @@ impl StoredEvent {
             mention: None,
             details: Vec::new(),
             xml: row.xml.clone(),
+            element: row.element.clone(),
         };
         event.details = root.into_elements().collect();
         Ok(event)
+    }
+
+    /// The entry as XML, as it is stored.
+    #[must_use]
+    pub fn xml(&self) -> Cow<'_, str> {
+        if self.element.is_empty() { Cow::Borrowed(&self.xml) } else { Cow::Owned(element::to_xml(&self.element).unwrap_or_default()) }
     }
 
     /// How many events the entry stands for.
@@ -285,7 +317,7 @@ mod tests {
     use super::*;
 
     fn row(with: Option<&str>, xml: &str) -> Row {
-        Row { key: "k".to_owned(), when: 1000.0, with: with.map(ToOwned::to_owned), xml: xml.to_owned() }
+        Row { key: "k".to_owned(), when: 1000.0, with: with.map(ToOwned::to_owned), xml: xml.to_owned(), ..Row::default() }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!
 //! Older versions wrote the same, so what they left in a journal can be read. `tests/vectors/payload.json` has examples.
 
-use crate::entry::xml::{Element, Node};
+use crate::entry::xml::{DEPTH, Element, Node};
 
 const ELEMENT: u8 = 1;
 const ATTRIBUTE: u8 = 2;
@@ -237,7 +237,12 @@ pub fn is_whole(payload: &[u8]) -> bool {
 /// An attribute of the root, by its name without a namespace.
 #[must_use]
 pub fn attribute_of<'a>(payload: &'a [u8], name: &str) -> Option<&'a str> {
-    let of_root = parts(payload).skip(1).map_while(|part| match part {
+    root_attribute(parts(payload), name)
+}
+
+/// The same, of the element that begins with the next part.
+pub(crate) fn root_attribute<'a>(parts: Parts<'a>, name: &str) -> Option<&'a str> {
+    let of_root = parts.skip(1).map_while(|part| match part {
         Part::Attribute(name, value) => Some((local(name), value)),
         _ => None,
     });
@@ -265,12 +270,17 @@ pub fn events_of(payload: &[u8]) -> u64 {
 /// The element of a payload, without namespaces, as [`Element::parse`] reads it from XML; `None` if it is not whole.
 #[must_use]
 pub fn element_of(payload: &[u8]) -> Option<Element> {
-    if !is_whole(payload) {
-        return None;
-    }
+    time_of(payload)?;
+    tree_of(parts(payload))
+}
+
+/// The element that begins with the next part and ends with the last one, without namespaces.
+pub(crate) fn tree_of(mut parts: Parts<'_>) -> Option<Element> {
     let mut open: Vec<Element> = Vec::new();
-    for part in parts(payload) {
+    while let Some(part) = parts.next() {
+        let depth = open.len();
         match (part, open.last_mut()) {
+            (Part::Open(_), _) if depth >= DEPTH => return None,
             (Part::Open(name), _) => open.push(Element { name: local(name).to_owned(), ..Element::default() }),
             (Part::Attribute("xmlns", _), _) => {}
             (Part::Attribute(name, value), Some(element)) => {
@@ -278,6 +288,7 @@ pub fn element_of(payload: &[u8]) -> Option<Element> {
                 element.attributes.retain(|(before, _)| before != name);
                 element.attributes.push((name.to_owned(), value.to_owned()));
             }
+            (Part::Text(""), Some(_)) => {}
             (Part::Text(text), Some(element)) => match element.children.last_mut() {
                 Some(Node::Text(before)) => before.push_str(text),
                 _ => element.children.push(Node::Text(text.to_owned())),
@@ -286,7 +297,7 @@ pub fn element_of(payload: &[u8]) -> Option<Element> {
                 let element = open.pop()?;
                 match open.last_mut() {
                     Some(parent) => parent.children.push(Node::Element(element)),
-                    None => return Some(element),
+                    None => return parts.is_at_end().then_some(element),
                 }
             }
             (Part::Attribute(..) | Part::Text(_), None) => return None,
@@ -296,7 +307,7 @@ pub fn element_of(payload: &[u8]) -> Option<Element> {
 }
 
 /// A name without its namespace or prefix.
-fn local(name: &str) -> &str {
+pub(crate) fn local(name: &str) -> &str {
     name.rsplit([char::from(SEPARATOR), ':']).next().unwrap_or(name)
 }
 
@@ -455,6 +466,8 @@ mod tests {
         for child in &given.children {
             match (child, element.children.last_mut()) {
                 (Ok(child), _) => element.children.push(Node::Element(cleaned(child))),
+                // XML has no empty texts.
+                (Err(text), _) if clean(text, TextKind::Text).is_empty() => {}
                 (Err(text), Some(Node::Text(before))) => before.push_str(&clean(text, TextKind::Text)),
                 (Err(text), _) => element.children.push(Node::Text(clean(text, TextKind::Text).into_owned())),
             }

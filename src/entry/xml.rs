@@ -8,7 +8,7 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 use thiserror::Error;
 
 /// How deep elements may lie in each other; an entry of ours is far flatter.
-const DEPTH: usize = 64;
+pub(crate) const DEPTH: usize = 64;
 
 /// An element with its attributes and children. Namespaces are left as prefixes and `xmlns` attributes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -68,7 +68,7 @@ mod tests {
 
     fn row(id: u8, when: f64, more: &str) -> Row {
         let xml = format!("<audit-event type='t' user='u@h' id='01a20e7e-d2b8-75d1-8370-6296c154b9{id:02x}'{more}</audit-event>");
-        Row { key: format!("k{id}"), when, with: Some("u@h".to_owned()), xml }
+        Row { key: format!("k{id}"), when, with: Some("u@h".to_owned()), xml, ..Row::default() }
     }
 
     fn admits(beginning: &Beginning, row: &Row) -> bool {

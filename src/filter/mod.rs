@@ -3,6 +3,9 @@
 pub mod beginning;
 pub mod pattern;
 pub mod position;
+#[cfg(feature = "storage")]
+pub mod shape;
+pub mod terms;
 
 use ipnet::IpNet;
 
@@ -83,10 +86,10 @@ impl Filter {
     pub(crate) fn may_admit(&self, row: &Row) -> bool {
         let with = row.with.as_deref().unwrap_or_default();
         let host_wide = with.is_empty() || with == HOST_WIDE;
-        let named = || self.names.iter().any(|hash| row.xml.contains(hash.as_str()));
-        let may_name = || host_wide && row.xml.contains("repeated") || named();
+        let named = || self.names.iter().any(|hash| row.contains(hash));
+        let may_name = || host_wide && row.contains("repeated") || named();
         let user = self.users.is_empty() || with.is_empty() || self.is_of_user(with) || may_name();
-        let may_be_written = |piece: &str| !is_plain(piece) || row.xml.contains(piece);
+        let may_be_written = |piece: &str| !is_plain(piece) || row.contains(piece);
         let written = |patterns: &[Pattern]| patterns.is_empty() || patterns.iter().any(|pattern| may_be_written(pattern.longest_piece()));
         user && self.global.is_none_or(|global| global == host_wide) && written(&self.types) && written(&self.sources)
     }
@@ -108,7 +111,7 @@ impl Filter {
             && has_match(&self.countries, event.country.as_deref())
             && self.is_of_address(event)
             && self.is_of_actor(event)
-            && self.text.as_ref().is_none_or(|text| Element::parse(&row.xml).is_ok_and(|entry| has_text(&entry, text)))
+            && self.text.as_ref().is_none_or(|text| row.tree().is_ok_and(|entry| has_text(&entry, text)))
     }
 
     /// Whether an entry of this type is hidden, although it is wanted otherwise: it tells of the upkeep of the log, and was not asked
@@ -237,7 +240,7 @@ mod tests {
             <session id='c2s5' type='c2s'><remote-ip>203.0.113.0/24</remote-ip><ip-hash key='k1'>0a1b</ip-hash><location country='IT' continent='EU'>Italy</location>\
             <client>phone-1</client></session><actor kind='user' jid='nurse@example.com/desk'><remote-ip>198.51.100.7</remote-ip></actor>\
             <authentication mechanism='PLAIN'>Caf&#xE9; &amp; Cr&#xe8;me</authentication></audit-event>";
-        Row { key: "k".to_owned(), when: NOON, with: Some("juliet@example.com".to_owned()), xml: xml.to_owned() }
+        Row { key: "k".to_owned(), when: NOON, with: Some("juliet@example.com".to_owned()), xml: xml.to_owned(), ..Row::default() }
     }
 
     fn admits(filter: &Filter, row: &Row) -> bool {

@@ -35,6 +35,11 @@ impl Pattern {
         self.0.word()
     }
 
+    /// The texts between the `*`, in lower case and in order.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &str> {
+        self.0.pieces()
+    }
+
     /// The longest text that every matching word contains.
     #[must_use]
     pub fn longest_piece(&self) -> &str {

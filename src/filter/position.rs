@@ -8,6 +8,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::entry::Row;
+use crate::entry::element::root_attribute;
 
 /// The position of an entry in the order of the log: the second in which it was recorded, then its identifier.
 ///
@@ -31,7 +32,7 @@ pub struct PositionError;
 impl Position {
     /// The position of a row. Only its attribute `id` is read.
     pub(crate) fn of(row: &Row) -> Self {
-        let id = own_id(&row.xml);
+        let id = if row.element.is_empty() { own_id(&row.xml) } else { own_id_of(&row.element) };
         Self { when: row.when, has_id: id.is_some(), name: id.unwrap_or(&row.key).to_owned() }
     }
 
@@ -74,6 +75,11 @@ fn second_of(id: &str) -> Option<f64> {
         Uuid::try_parse(id).ok().filter(|id| id.get_version_num() == 7 && id.to_string().len() == 36)?.get_timestamp()?.to_unix();
     #[allow(clippy::cast_precision_loss)] // 48 bits of milliseconds.
     return Some(seconds as f64);
+}
+
+/// The same of an element as our own driver has it.
+fn own_id_of(element: &[u8]) -> Option<&str> {
+    root_attribute(element, "id").filter(|id| Uuid::try_parse(id).is_ok())
 }
 
 /// The attribute `id` of the root element, with any prefix. An `id` after the first `>` belongs to a child.

@@ -396,7 +396,7 @@ mod tests {
             let id = uuid::Builder::from_unix_timestamp_millis((id_at * 1000.0) as u64, &bytes).into_uuid();
             self.recorded.push(format!("t{number}"));
             let xml = format!("<audit-event type='t{number}' id='{id}'/>");
-            self.journal.push_back((class.to_owned(), Row { key: String::new(), when, with: Some("@".to_owned()), xml }));
+            self.journal.push_back((class.to_owned(), Row { key: String::new(), when, with: Some("@".to_owned()), xml, ..Row::default() }));
         }
 
         /// Hands over the first that wait. One that was handed over may still be in the journal.

@@ -341,5 +341,7 @@ fn withs(filter: &Filter) -> Vec<Option<String>> {
     filter.withs().map_or_else(|| vec![None], |withs| withs.into_iter().map(|with| Some(with.to_owned())).collect())
 }
 
+#[cfg(all(test, feature = "storage"))]
+mod driver_tests;
 #[cfg(test)]
 mod tests;

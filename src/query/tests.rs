@@ -106,7 +106,13 @@ fn id(number: usize, when: f64) -> Uuid {
 }
 
 fn row(number: usize, when: f64, with: Option<&str>) -> Row {
-    Row { key: format!("k{number}"), when, with: with.map(ToOwned::to_owned), xml: format!("<audit-event type='t{number}'/>") }
+    Row {
+        key: format!("k{number}"),
+        when,
+        with: with.map(ToOwned::to_owned),
+        xml: format!("<audit-event type='t{number}'/>"),
+        ..Row::default()
+    }
 }
 
 fn row_with_id(number: usize, when: f64, with: Option<&str>) -> Row {

@@ -10,7 +10,7 @@ pub(crate) const NOON: f64 = 1_795_521_600.0;
 
 /// The entry that a store returns for `xml`, in class `class`.
 pub(crate) fn event(ago: f64, class: &str, with: Option<&str>, xml: &str) -> StoredEvent {
-    let row = Row { key: "k".to_owned(), when: NOON - ago, with: with.map(ToOwned::to_owned), xml: xml.to_owned() };
+    let row = Row { key: "k".to_owned(), when: NOON - ago, with: with.map(ToOwned::to_owned), xml: xml.to_owned(), ..Row::default() };
     StoredEvent { class: Some(class.to_owned()), ..StoredEvent::read(&row).unwrap() }
 }
 

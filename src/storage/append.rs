@@ -17,20 +17,23 @@ impl Database {
         // A single statement leaves nothing behind if it fails, so no further transaction is needed within one.
         let range = if item.is_new && self.is_writing() { self.range(archive)? } else { None };
         match range {
-            Some(range) => self.insert(range, item),
-            None => self.write(|database| {
+            Some(range) if !self.is_noted(archive.store, range)? => self.insert(range, item).map(drop),
+            _ => self.write(|database| {
                 let range = database.range_to_write(archive)?;
                 if !item.is_new {
                     let remove = "DELETE FROM item WHERE id BETWEEN ? AND ? AND key = ?";
                     let key = Key::parse(item.key);
                     database.connection()?.prepare_cached(remove)?.execute(params![range.first, range.last, key])?;
                 }
-                database.insert(range, item)
+                let is_noted = database.is_noted(archive.store, range)?;
+                let number = database.insert(range, item)?;
+                if is_noted { database.note_appended(range, number) } else { Ok(()) }
             }),
         }
     }
 
-    fn insert(&mut self, range: Range, item: &NewItem<'_>) -> Result<(), StorageError> {
+    /// Inserts an item behind the last one. Returns its number.
+    fn insert(&mut self, range: Range, item: &NewItem<'_>) -> Result<i64, StorageError> {
         // A number is not used again: a reading goes on behind the number that it read last.
         let used = self.last_used(range)?;
         if used >= range.last {
@@ -41,7 +44,7 @@ impl Database {
         let values = params![number, Key::parse(item.key), item.when, item.with, item.value.kind, item.value.bytes];
         self.connection()?.prepare_cached(insert)?.execute(values)?;
         self.set_used(range, number);
-        Ok(())
+        Ok(number)
     }
 
     /// The item with a key.
@@ -85,7 +88,7 @@ impl Database {
             values.push(Box::new(number));
             let sql = format!("UPDATE item SET {} WHERE id = ?", set.join(", "));
             database.connection()?.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(values))?;
-            Ok(())
+            database.note_changed(range, number)
         })
     }
 }

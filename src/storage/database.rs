@@ -1,6 +1,6 @@
 //! The connection to the file: it is opened when it is needed first, and knows where each archive lies.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use super::error::StorageError;
 use super::key::Key;
 use super::open::{self, Found};
 use super::recover::{Recovered, Recovery};
+use super::shape::{Shape, Unknown};
 use super::sync::Syncer;
 use super::{Archive, open::Opening};
 
@@ -30,7 +31,7 @@ pub(super) struct Range {
 impl Range {
     pub(super) const EMPTY: Self = Self { first: 1, last: 0 };
 
-    fn of(archive: i64) -> Result<Self, StorageError> {
+    pub(super) fn of(archive: i64) -> Result<Self, StorageError> {
         if !(1..=LARGEST_ARCHIVE).contains(&archive) {
             return Err(StorageError::TooMany { what: "the number of archives", most: LARGEST_ARCHIVE.unsigned_abs() });
         }
@@ -42,7 +43,7 @@ impl Range {
         self.first > self.last
     }
 
-    const fn archive(self) -> i64 {
+    pub(super) const fn archive(self) -> i64 {
         self.first >> 32
     }
 }
@@ -56,6 +57,7 @@ pub struct Database {
     pub(super) path: PathBuf,
     pub(super) opening: Opening,
     patience: Duration,
+    shape: &'static dyn Shape,
     pub(super) opened: Option<Opened>,
     /// How often a file was opened. A reading of one file can't go on in another.
     times: u64,
@@ -76,6 +78,8 @@ pub(super) struct Opened {
     ranges: HashMap<String, Range>,
     /// The largest number that was used, by the first number of the archive.
     used: HashMap<i64, Used>,
+    /// The archives that are known not to be sealed, by their first numbers. See [`blocks`](super::blocks).
+    unsealed: HashSet<i64>,
     pub(super) depth: u32,
 }
 
@@ -91,7 +95,19 @@ impl Database {
     /// A database in a file, which need not exist. `patience` is how long a write waits for another process that writes.
     #[must_use]
     pub fn new(path: &Path, opening: Opening, patience: Duration) -> Self {
-        Self { path: path.to_owned(), opening, patience, opened: None, times: 0, suspicion: None, recovery: None, recovered: None }
+        let path = path.to_owned();
+        Self { path, opening, patience, shape: &Unknown, opened: None, times: 0, suspicion: None, recovery: None, recovered: None }
+    }
+
+    /// The same database, whose values have a shape.
+    #[must_use]
+    pub const fn with_shape(mut self, shape: &'static dyn Shape) -> Self {
+        self.shape = shape;
+        self
+    }
+
+    pub(super) const fn shape(&self) -> &'static dyn Shape {
+        self.shape
     }
 
     /// The file.
@@ -210,31 +226,7 @@ impl Database {
         opened.depth = opened.depth.saturating_sub(1);
         opened.ranges.clear();
         opened.used.clear();
-    }
-
-    /// The users of a store that have items.
-    ///
-    /// # Errors
-    ///
-    /// What SQLite reports.
-    pub fn users(&mut self, host: &str, store: &str) -> Result<Vec<String>, StorageError> {
-        self.ready()?;
-        let mut statement = self.connection()?.prepare_cached("SELECT user FROM archive WHERE host = ? AND store = ? ORDER BY user")?;
-        let rows = statement.query_map((host, store), |row| row.get(0))?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// The stores of a host in which a user, or anybody, has items.
-    ///
-    /// # Errors
-    ///
-    /// What SQLite reports.
-    pub fn stores(&mut self, host: &str, user: Option<&str>) -> Result<Vec<String>, StorageError> {
-        self.ready()?;
-        let sql = "SELECT DISTINCT store FROM archive WHERE host = ?1 AND (?2 IS NULL OR user = ?2) ORDER BY store";
-        let mut statement = self.connection()?.prepare_cached(sql)?;
-        let rows = statement.query_map((host, user), |row| row.get(0))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        opened.unsealed.clear();
     }
 
     /// The numbers of an archive's items; `None` if there is no such archive.
@@ -269,22 +261,44 @@ impl Database {
         ))?;
         let range = Range::of(opened.connection.last_insert_rowid())?;
         opened.ranges.insert(name_of(archive), range);
+        self.note_made(archive.host, archive.store, range)?;
         Ok(range)
     }
 
     /// Forgets an archive if it has no items any more.
     pub(super) fn forget_if_empty(&mut self, range: Range) -> Result<(), StorageError> {
-        let opened = self.opened()?;
-        let has_items: bool = opened
-            .connection
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM item WHERE id BETWEEN ? AND ?)")?
-            .query_row((range.first, range.last), |row| row.get(0))?;
-        if !has_items {
+        let newest = self.newest(range)?;
+        self.note_removed(range, newest)?;
+        if newest.is_none() {
+            let opened = self.opened()?;
             opened.connection.prepare_cached("DELETE FROM archive WHERE id = ?")?.execute([range.archive()])?;
             opened.ranges.retain(|_, known| *known != range);
             opened.used.remove(&range.first);
         }
         Ok(())
+    }
+
+    /// The number of the last item of an archive.
+    pub(super) fn newest(&self, range: Range) -> Result<Option<i64>, StorageError> {
+        let mut statement = self.connection()?.prepare_cached("SELECT max(id) FROM item WHERE id BETWEEN ? AND ?")?;
+        Ok(statement.query_row((range.first, range.last), |row| row.get(0))?)
+    }
+
+    /// Whether an archive is known not to be sealed.
+    pub(super) fn is_unsealed(&self, range: Range) -> bool {
+        self.opened.as_ref().is_some_and(|opened| opened.unsealed.contains(&range.first))
+    }
+
+    pub(super) fn set_unsealed(&mut self, range: Range) {
+        if let Some(opened) = &mut self.opened {
+            opened.unsealed.insert(range.first);
+        }
+    }
+
+    pub(super) fn set_sealed(&mut self, range: Range) {
+        if let Some(opened) = &mut self.opened {
+            opened.unsealed.remove(&range.first);
+        }
     }
 
     /// The number of the item with a key.
@@ -299,10 +313,7 @@ impl Database {
         if let Some(used) = used.filter(|used| used.is_known) {
             return Ok(used.number);
         }
-        let newest: Option<i64> = self
-            .connection()?
-            .prepare_cached("SELECT max(id) FROM item WHERE id BETWEEN ? AND ?")?
-            .query_row((range.first, range.last), |row| row.get(0))?;
+        let newest = self.newest(range)?;
         let used = used.map_or(i64::MIN, |used| used.number);
         Ok(newest.unwrap_or(range.first.saturating_sub(1)).max(used))
     }
@@ -333,7 +344,7 @@ impl Database {
     }
 
     /// Opens the file if that is to be done, and forgets what is remembered if another process has written to it.
-    fn ready(&mut self) -> Result<(), StorageError> {
+    pub(super) fn ready(&mut self) -> Result<(), StorageError> {
         let opened = self.open()?;
         if opened.depth == 0 { opened.look_for_others() } else { Ok(()) }
     }
@@ -357,9 +368,9 @@ impl Database {
             connection.busy_timeout(self.patience)?;
             let identity = open::identity(&self.path).ok().flatten();
             let syncer = if self.opening == Opening::Server { Some(Syncer::start(&self.path)?) } else { None };
-            let (ranges, used) = Default::default();
+            let (ranges, used, unsealed) = Default::default();
             self.times = self.times.saturating_add(1);
-            self.opened = Some(Opened { connection, syncer, process, identity, version: 0, ranges, used, depth: 0 });
+            self.opened = Some(Opened { connection, syncer, process, identity, version: 0, ranges, used, unsealed, depth: 0 });
         }
         self.opened()
     }
@@ -373,6 +384,7 @@ impl Opened {
             self.version = version;
             self.ranges.clear();
             self.used.values_mut().for_each(|used| used.is_known = false);
+            self.unsealed.clear();
         }
         Ok(())
     }

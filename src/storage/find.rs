@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use rusqlite::types::Value as Sql;
 use rusqlite::{OptionalExtension, Row, params_from_iter};
 
-use super::database::{Database, Range};
+use super::database::Database;
 use super::key::Stored;
 use super::select::Condition;
 use super::{Archive, Item, Query, StorageError, Summary};
@@ -37,11 +37,7 @@ impl Database {
     ///
     /// [`StorageError::NotFound`] if `before` or `after` is no key of the archive.
     pub fn find(&mut self, archive: &Archive<'_>, query: &Query, limit: Option<u64>, reverse: bool) -> Result<Cursor, StorageError> {
-        let range = match self.range(archive)? {
-            Some(range) => self.narrowed(range, query)?,
-            None if query.before.is_some() || query.after.is_some() => return Err(StorageError::NotFound),
-            None => Range::EMPTY,
-        };
+        let range = self.range_of(archive, query)?;
         let condition = Condition::new(range, query)?;
         let wanted = limit.unwrap_or(u64::MAX);
         let is_at_end = wanted == 0 || range.is_empty();
@@ -139,6 +135,31 @@ impl Database {
         let rows = statement.query_map(params_from_iter(condition.values), |row| {
             Ok(Summary { with: row.get(0)?, count: count_in(row, 1)?, earliest: row.get(2)?, latest: row.get(3)? })
         })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The users of a store that have items.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite reports.
+    pub fn users(&mut self, host: &str, store: &str) -> Result<Vec<String>, StorageError> {
+        self.ready()?;
+        let mut statement = self.connection()?.prepare_cached("SELECT user FROM archive WHERE host = ? AND store = ? ORDER BY user")?;
+        let rows = statement.query_map((host, store), |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The stores of a host in which a user, or anybody, has items.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite reports.
+    pub fn stores(&mut self, host: &str, user: Option<&str>) -> Result<Vec<String>, StorageError> {
+        self.ready()?;
+        let sql = "SELECT DISTINCT store FROM archive WHERE host = ?1 AND (?2 IS NULL OR user = ?2) ORDER BY store";
+        let mut statement = self.connection()?.prepare_cached(sql)?;
+        let rows = statement.query_map((host, user), |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -7,14 +7,19 @@
 //! An item has the number `archive * 2^32 + place`, which is SQLite's row id. So the items of an archive are neighbours in the
 //! file, in order, and no index is needed to read them or to remove an archive.
 //!
+//! A reading of the log leaves out what its filter does not want: [`Wanted`], with the help of digests of neighbouring items. What
+//! the values mean is told by a [`Shape`].
+//!
 //! The file is in WAL mode. A write does not wait for the disk: [`Syncer`] does that, in a thread with a connection of its own.
 //! So a kill of the process loses nothing, and a power failure at most the last second.
 //!
 //! If the file is damaged, deleted or replaced, [`Database::attend`] notices it, and a thread copies what can be read into a new one.
 
 mod append;
+mod blocks;
 mod damage;
 mod database;
+mod digest;
 mod error;
 mod find;
 mod key;
@@ -23,7 +28,9 @@ mod open;
 mod recover;
 mod remove;
 mod salvage;
+mod search;
 mod select;
+mod shape;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -35,6 +42,8 @@ pub use open::Opening;
 pub use recover::{Cause, Recovered};
 pub use remove::Keep;
 pub use salvage::Copied;
+pub use search::Search;
+pub use shape::{Shape, Wanted};
 pub use sync::Syncer;
 
 /// Which archive is meant.

@@ -1,5 +1,6 @@
 //! Opening the file: which files are refused, and which are made anew.
 
+use std::cmp::Ordering;
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
@@ -18,7 +19,7 @@ use crate::file::ownership::make_file;
 const APPLICATION: i64 = 0x5041_7564;
 
 /// The format of the file.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// For how long a file is looked through for damage when it is opened. A large file is not read to its end.
 const CHECK: Duration = Duration::from_millis(100);
@@ -45,6 +46,12 @@ const SCHEMA: &str = "
     CREATE INDEX item_key ON item (key);
     CREATE TABLE turn (id INTEGER PRIMARY KEY, number INTEGER NOT NULL) STRICT;
     INSERT INTO turn VALUES (1, 0);";
+
+/// What each format has that the one before it has not, from the second format on. A new file gets all of them.
+const UPGRADES: [&str; 1] = ["
+    ALTER TABLE archive ADD COLUMN sealed INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX archive_unsealed ON archive (host, store) WHERE sealed = 0;
+    CREATE TABLE block (id INTEGER PRIMARY KEY, last INTEGER NOT NULL, digest BLOB NOT NULL) STRICT;"];
 
 /// File systems that several machines use, by the number that Linux has for them.
 const NETWORK: [(u64, &str); 9] = [
@@ -146,10 +153,11 @@ fn check_format(connection: &Connection, path: &Path) -> Result<(), StorageError
     if application != APPLICATION {
         return Err(StorageError::Foreign(path.to_owned()));
     }
-    if format > FORMAT {
-        return Err(StorageError::Newer { path: path.to_owned(), found: format, known: FORMAT });
+    match format.cmp(&FORMAT) {
+        Ordering::Greater => Err(StorageError::Newer { path: path.to_owned(), found: format, known: FORMAT }),
+        Ordering::Equal => Ok(()),
+        Ordering::Less => upgrade(connection),
     }
-    Ok(())
 }
 
 /// Makes an empty database. It gets its name when it is whole, so a file of no length is one that somebody emptied.
@@ -178,8 +186,26 @@ pub(super) fn create_plain(path: &Path) -> Result<Connection, StorageError> {
     let connection = Connection::open_with_flags(path, FLAGS)?;
     connection.pragma_update(None, "journal_mode", "OFF")?;
     connection.pragma_update(None, "synchronous", "OFF")?;
-    connection.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT"))?;
+    connection.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1; COMMIT"))?;
+    upgrade(&connection)?;
     Ok(connection)
+}
+
+/// Gives a file of an older version the present format. What is in it stays as it is, so that this takes no time.
+fn upgrade(connection: &Connection) -> Result<(), StorageError> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let upgraded = add_what_is_missing(connection);
+    let ended = connection.execute_batch(if upgraded.is_ok() { "COMMIT" } else { "ROLLBACK" });
+    Ok(upgraded.and(ended)?)
+}
+
+fn add_what_is_missing(connection: &Connection) -> rusqlite::Result<()> {
+    // Another process may have been faster.
+    let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for (from, sql) in (1..).zip(UPGRADES).skip_while(|(from, _)| *from < format) {
+        connection.execute_batch(&format!("{sql} PRAGMA user_version = {};", from + 1))?;
+    }
+    Ok(())
 }
 
 /// Looks for damage, but not for long.

@@ -279,7 +279,7 @@ impl Work<'_> {
         Ok(Some(found))
     }
 
-    /// Copies the archives by the index of their names, which has all that is in their table.
+    /// Copies the archives by the index of their names. It has all that is in their table but what is known of their blocks.
     fn copy_archives_of_index(&self) -> Result<(), StorageError> {
         let sql = "SELECT id, host, store, user FROM archive INDEXED BY sqlite_autoindex_archive_1 ORDER BY host, store, user";
         let Ok(mut read) = self.source.prepare(sql) else { return Ok(()) };

@@ -6,7 +6,7 @@ use rusqlite::types::Value as Sql;
 
 use super::database::{Database, Range};
 use super::key::Key;
-use super::{Query, StorageError};
+use super::{Archive, Query, StorageError};
 
 /// How many keys a query may name. SQLite allows 32,766 parameters in a statement.
 const KEYS: usize = 30_000;
@@ -61,6 +61,15 @@ fn value_of(key: &str) -> Sql {
 }
 
 impl Database {
+    /// The part of an archive that `before` and `after` leave.
+    pub(super) fn range_of(&mut self, archive: &Archive<'_>, query: &Query) -> Result<Range, StorageError> {
+        match self.range(archive)? {
+            Some(range) => self.narrowed(range, query),
+            None if query.before.is_some() || query.after.is_some() => Err(StorageError::NotFound),
+            None => Ok(Range::EMPTY),
+        }
+    }
+
     /// The part of a range that `before` and `after` leave.
     pub(super) fn narrowed(&self, range: Range, query: &Query) -> Result<Range, StorageError> {
         let mut narrowed = range;

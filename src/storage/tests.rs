@@ -331,7 +331,31 @@ fn a_file_of_another_program_or_a_newer_version_is_left_alone() {
     append(&mut folder.open(), &ARCHIVE, "1", 0.0, "");
     let connection = rusqlite::Connection::open(folder.file()).unwrap();
     connection.execute_batch("PRAGMA user_version = 7").unwrap();
-    assert!(error_of(&folder.file(), Opening::Server).contains("newer version (its format is 7, this version knows up to 1)"));
+    assert!(error_of(&folder.file(), Opening::Server).contains("newer version (its format is 7, this version knows up to 2)"));
+}
+
+#[test]
+fn a_file_of_the_first_format_is_read_and_written_on() {
+    let folder = Folder::new("upgrade");
+    let connection = rusqlite::Connection::open(folder.file()).unwrap();
+    let first = "CREATE TABLE archive (id INTEGER PRIMARY KEY AUTOINCREMENT, host TEXT NOT NULL, store TEXT NOT NULL, user TEXT NOT NULL,
+            UNIQUE (host, store, user)) STRICT;
+        CREATE TABLE item (id INTEGER PRIMARY KEY, key ANY NOT NULL, \"when\" REAL NOT NULL, \"with\" TEXT NOT NULL,
+            kind INTEGER NOT NULL, value BLOB NOT NULL) STRICT;
+        CREATE INDEX item_key ON item (key);
+        CREATE TABLE turn (id INTEGER PRIMARY KEY, number INTEGER NOT NULL) STRICT;
+        INSERT INTO turn VALUES (1, 0);
+        INSERT INTO archive VALUES (1, 'example.com', 'audit', '@default.2026-11-26');
+        INSERT INTO item VALUES (4294967296, 'old', 7, 'w', 1, x'6f6c64');
+        PRAGMA application_id = 0x50417564; PRAGMA user_version = 1; PRAGMA journal_mode = WAL;";
+    connection.execute_batch(first).unwrap();
+    for _ in 0..2 {
+        let mut database = folder.open();
+        append(&mut database, &ARCHIVE, "new", 8.0, "w");
+        assert_eq!(all(&mut database, &ARCHIVE), ["old", "new"]);
+        assert_eq!(database.users_with("example.com", "audit", &Wanted::default(), None).unwrap().0, [ARCHIVE.user]);
+    }
+    assert_eq!(connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap(), 2);
 }
 
 #[test]

@@ -297,7 +297,13 @@ fn waiting_rows(waiting: &Snapshot, page: &Page) -> Answer {
     let indexes = (0..page.limit as i64).map(|index| first + index * step).filter(|index| (1..=count).contains(index));
     let wanted = indexes.clone().count();
     let item = |index: i64| Some((index, Item::of(0, &waiting.get(index as usize - 1)?.1?)?));
-    let row = |(index, item): (i64, Item)| Row { key: index.to_string(), when: item.at.floor(), with: Some(item.with), xml: item.xml };
+    let row = |(index, item): (i64, Item)| Row {
+        key: index.to_string(),
+        when: item.at.floor(),
+        with: Some(item.with),
+        xml: item.xml,
+        ..Row::default()
+    };
     let rows: Vec<Row> = indexes.filter_map(item).map(row).collect();
     let skipped = wanted - rows.len();
     Answer::Rows(rows, skipped)

@@ -178,7 +178,7 @@ impl Store {
 impl Stored {
     /// As a reading gets it. The driver of SQL stores has times with fractions, which are zero.
     pub fn row(&self) -> Row {
-        Row { key: self.key.to_string(), when: self.when as f64, with: Some(self.with.clone()), xml: self.xml.clone() }
+        Row { key: self.key.to_string(), when: self.when as f64, with: Some(self.with.clone()), xml: self.xml.clone(), ..Row::default() }
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::Instant;
 use mlua::prelude::*;
 
 use super::Owned;
+use crate::filter::shape::kind;
 use crate::lua::functions::Functions;
-use crate::lua::store::database::{Driver, kind};
+use crate::lua::store::database::Driver;
 use crate::lua::value::Host;
 use crate::recorder::hand_over::{Bounds, FullPartition, HandOverError, Target};
 

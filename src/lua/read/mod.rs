@@ -83,8 +83,31 @@ pub(crate) fn writing(
     }))
 }
 
+/// Rows that our own driver has read. Lua passes them on to the query as they are.
+#[cfg(feature = "storage")]
+pub(crate) struct LuaRows(pub(crate) Vec<Row>);
+
+#[cfg(feature = "storage")]
+impl LuaUserData for LuaRows {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        methods.add_meta_method(LuaMetaMethod::Len, |_, this, ()| Ok(this.0.len()));
+        // As with a list, there is nothing under any other name.
+        methods.add_meta_method(LuaMetaMethod::Index, |_, _, _: LuaValue| Ok(LuaNil));
+    }
+}
+
+/// The rows of a page, as a store's driver gives them.
+fn rows(page: &LuaValue) -> LuaResult<Vec<Row>> {
+    match page {
+        LuaValue::Table(list) => listed(list),
+        #[cfg(feature = "storage")]
+        LuaValue::UserData(rows) => Ok(std::mem::take(&mut rows.borrow_mut::<LuaRows>()?.0)),
+        _ => Err(LuaError::runtime("a page is a list of rows")),
+    }
+}
+
 /// Rows from a flat list: key, when, with, xml, and so on. Invalid rows are skipped.
-fn rows(list: &LuaTable) -> LuaResult<Vec<Row>> {
+fn listed(list: &LuaTable) -> LuaResult<Vec<Row>> {
     let values: Vec<LuaValue> = list.sequence_values().collect::<LuaResult<_>>()?;
     let row = |values: &[LuaValue]| match values {
         [key, when, with, xml] => Some(Row {
@@ -92,6 +115,7 @@ fn rows(list: &LuaTable) -> LuaResult<Vec<Row>> {
             when: number(when)?,
             with: with.as_string().map(LuaString::to_string_lossy),
             xml: xml.as_string()?.to_string_lossy(),
+            element: Vec::new(),
         }),
         _ => None,
     };
@@ -198,7 +222,7 @@ impl LuaUserData for LuaQuery {
             Ok(())
         });
         // feed(rows, skipped, seconds): the rows of the page, how many more could not be read, and how long it took
-        methods.add_method_mut("feed", |_, this, (rows, skipped, seconds): (LuaTable, usize, f64)| {
+        methods.add_method_mut("feed", |_, this, (rows, skipped, seconds): (LuaValue, usize, f64)| {
             let rows = self::rows(&rows)?;
             if let Some(page) = this.page.take() {
                 this.query.feed(&page, rows, skipped, seconds);

@@ -5,7 +5,8 @@ local driver, pages = chunks.driver, chunks.page;
 
 local ipairs, pcall, require = ipairs, pcall, require;
 local max = math.max;
-local cause_of, is_embedded, seeks, read_page, users_of = driver.cause_of, driver.is_embedded, driver.seeks, pages.read_page, pages.users_of;
+local cause_of, filters, is_embedded, seeks = driver.cause_of, driver.filters, driver.is_embedded, driver.seeks;
+local read_page, users_of = pages.read_page, pages.users_of;
 
 -- The name of a host in ASCII, as in DNS: text | nil
 local function ascii_host(host)
@@ -100,6 +101,16 @@ local function new(context)
 		local waiting = context.waiting(host);
 		local store, users = open(host);
 		breathe(pause);
+		-- A follower remembers the last row of each partition, so it reads all of them.
+		local wanted = store and not following and filters(store) and store:wanted(asked) or nil;
+		if wanted then
+			local some, err = patiently(store.users_with, store, wanted, users, function () breathe(pause); end);
+			if some then
+				users = some;
+			else
+				store, users = nil, err;
+			end
+		end
 		local problem;
 		if not store then
 			problem, users = users, {};
@@ -123,7 +134,8 @@ local function new(context)
 				if without_index then
 					page.with = nil;
 				end
-				rows, skipped = patiently(read_page, page.former and store.former or store, page);
+				page.wanted = wanted;
+				rows, skipped = patiently(read_page, page.former and store.former or store, page, function () breathe(pause_now); end);
 				if not rows then
 					rows, skipped, problem = {}, 0, skipped;
 				elseif not following and not page.partition and #rows == 0 and (page.former or is_embedded(store)) then

@@ -4,7 +4,7 @@
 
 local native, chunks = ...;
 
-local error, getmetatable, pcall, setmetatable, tostring, type = error, getmetatable, pcall, setmetatable, tostring, type;
+local error, getmetatable, ipairs, pcall, setmetatable, tostring, type = error, getmetatable, ipairs, pcall, setmetatable, tostring, type;
 local decode = chunks.stanza.decode;
 
 local function nothing() end
@@ -65,12 +65,12 @@ function archive_mt:hand_over(recorder, journal, entries, now, deadline)
 	return recorder.hand_over(self.host, self.store, journal, self.database, entries, now, deadline);
 end
 
--- Begins a reading: reading, total | nil if it is not asked for | nil, message
-local function begin(self, user, query)
+-- find(user | nil, query | nil) -> iterator, total | nil if it is not asked for | nil, message
+--   iterator() -> key, value, when, with
+function archive_mt:find(user, query)
 	local database, limit = self.database, query and query.limit;
-	local total;
+	local total, err;
 	if query and query.total then
-		local err;
 		total, err = database:total(self.host, self.store, user, query);
 		if not total then
 			return nil, err;
@@ -78,22 +78,15 @@ local function begin(self, user, query)
 			return nothing, total;
 		end
 	end
-	local reading, err = database:find(self.host, self.store, user, query, limit, query and query.reverse or false);
-	return reading, reading and total or err;
-end
-
--- Reads what `next_item`, a method of the database, returns for each item: iterator, total as find() has them. value_of(self, kind,
--- what it returned) -> the value | nil: it can't be read
-local function read(self, user, query, next_item, value_of)
-	local database = self.database;
-	local reading, total = begin(self, user, query);
-	if not reading or reading == nothing then
-		return reading, total;
+	local reading;
+	reading, err = database:find(self.host, self.store, user, query, limit, query and query.reverse or false);
+	if not reading then
+		return nil, err;
 	end
 	return function ()
-		local key, when, with, kind, content = database[next_item](database, reading);
+		local key, when, with, kind, bytes = database:next(reading);
 		if key then
-			local value = value_of(self, kind, content);
+			local value = decoded(self, kind, bytes);
 			if value == nil then
 				error(("the item %s in %s can't be read"):format(key, self.environment.path), 0);
 			end
@@ -105,23 +98,52 @@ local function read(self, user, query, next_item, value_of)
 	end, total;
 end
 
--- find(user | nil, query | nil) -> iterator, total | nil if it is not asked for | nil, message
---   iterator() -> key, value, when, with
-function archive_mt:find(user, query)
-	return read(self, user, query, "next", decoded);
-end
-
-local function as_xml(self, kind, text)
-	if kind == native.kinds.element then
-		return text;
+-- rows(user | nil, query, breathe) -> the rows of a page, which Lua passes on to a reading of the log (src/query) | nil, message. No
+-- stanza is made.
+--   query.limit   is needed
+--   query.wanted  the result of wanted(): other entries may be left out
+-- breathe() is called every few milliseconds.
+function archive_mt:rows(user, query, breathe)
+	local database = self.database;
+	local search, err = database:search(self.host, self.store, user, query, query.limit, query.reverse or false, query.wanted);
+	if not search then
+		return nil, err;
 	end
-	local value = decoded(self, kind, text);
-	return value ~= nil and tostring(value) or nil;
+	local rows;
+	rows, err = database:rows(search);
+	while rows == false do
+		breathe();
+		rows, err = database:rows(search);
+	end
+	return rows, err;
 end
 
--- find_xml(user | nil, query | nil) -> as find(), but values are XML. No stanza is made.
-function archive_mt:find_xml(user, query)
-	return read(self, user, query, "next_xml", as_xml);
+-- wanted(asked) -> what rows() and users_with() take | nil: everything is asked for
+function archive_mt.wanted(_, asked)
+	return native.wanted(asked);
+end
+
+-- users_with(wanted, users, breathe) -> list of those of the users who may have what is wanted | nil, message
+function archive_mt:users_with(wanted, users, breathe)
+	local may_have = {};
+	local found, behind;
+	repeat
+		found, behind = self.database:users_with(self.host, self.store, wanted, behind);
+		if not found then
+			return nil, behind;
+		end
+		for _, user in ipairs(found) do
+			may_have[user] = true;
+		end
+		breathe();
+	until not behind;
+	local list = {};
+	for _, user in ipairs(users) do
+		if may_have[user] then
+			list[#list + 1] = user;
+		end
+	end
+	return list;
 end
 
 -- get(user | nil, key) -> value, when, with | nil, "item-not-found"
@@ -263,7 +285,7 @@ local function new(environment)
 		shared.database = native.database(environment.path, environment.is_server, environment.patience);
 	end
 	local database = shared.database;
-	local caps = { total = true; truncate = true; full_id_range = true; ids = true; wildcard_delete = true };
+	local caps = { total = true; truncate = true; full_id_range = true; ids = true; wildcard_delete = true; filters = true };
 	local driver = { environment = environment; database = database; host = environment.host; caps = caps };
 	return setmetatable(driver, driver_mt);
 end

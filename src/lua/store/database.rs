@@ -8,19 +8,13 @@ use std::time::Duration;
 use mlua::prelude::*;
 
 use super::recovery;
-use crate::entry::element;
+use crate::entry::{Row, element};
+use crate::filter::shape::{self, Items, kind};
 use crate::lua::hand_over::parts::Opened;
-use crate::storage::{Archive, Change, Cursor, Database, Item, Keep, NewItem, Opening, Query, StorageError, Value};
+use crate::lua::read::{LuaRequest, LuaRows};
+use crate::storage::{Archive, Change, Cursor, Database, Item, Keep, NewItem, Opening, Query, Search, StorageError, Value, Wanted};
 
-/// How a value is stored.
-pub(crate) mod kind {
-    /// A stanza, as the journal keeps the element of an entry.
-    pub(crate) const ELEMENT: u8 = 1;
-    /// A value as JSON.
-    pub(crate) const JSON: u8 = 2;
-}
-
-/// All of them with their names.
+/// How a value is stored, by name.
 pub(crate) const KINDS: [(&str, u8); 2] = [("element", kind::ELEMENT), ("json", kind::JSON)];
 
 /// A database with what reads the elements in it.
@@ -43,6 +37,22 @@ impl Driver {
         }
     }
 }
+
+/// An item as a row of the log. A value that is no element can't be read as an entry.
+fn row(item: Item) -> Row {
+    let element = if item.kind == kind::ELEMENT { item.value } else { Vec::new() };
+    Row { key: item.key, when: item.when, with: Some(item.with), xml: String::new(), element }
+}
+
+/// What a reading of the log asks the driver for.
+struct LuaWanted(Wanted);
+
+impl LuaUserData for LuaWanted {}
+
+/// A reading of a page of the log. It is over when its rows were taken.
+struct LuaSearch(Option<Search>);
+
+impl LuaUserData for LuaSearch {}
 
 /// A reading.
 struct Reading(Cursor);
@@ -146,17 +156,34 @@ impl LuaUserData for Driver {
             };
             (item.key, time(item.when), item.with, item.kind, bytes).into_lua_multi(lua)
         });
-        // next_xml(reading) -> key, when, with, kind, XML or bytes | nil: the end | nil, message
-        methods.add_method_mut("next_xml", |lua, this, mut reading: LuaUserDataRefMut<Reading>| {
-            let item = match this.next(&mut reading) {
-                Ok(item) => item,
-                Err(end) => return end.into_lua_multi(lua),
-            };
-            let text = match element::to_xml(&item.value).filter(|_| item.kind == kind::ELEMENT) {
-                Some(xml) => lua.create_string(xml)?,
-                None => lua.create_string(&item.value)?,
-            };
-            (item.key, time(item.when), item.with, item.kind, text).into_lua_multi(lua)
+        // search(host, store, user, query | nil, limit, in reverse, wanted | nil) -> search, a reading of a page of the log
+        type Page = (Utf8, Utf8, Option<Utf8>, Option<LuaTable>, usize, bool, Option<LuaUserDataRef<LuaWanted>>);
+        methods.add_method_mut("search", |_, this, (host, store, user, query, limit, reverse, wanted): Page| {
+            let place = (host, store, user);
+            let (query, wanted) = (query_of(query.as_ref())?, wanted.map(|wanted| wanted.0.clone()).unwrap_or_default());
+            let search = this.database.search(&archive(&place), &query, wanted, limit, reverse);
+            Ok(returned(search.map(|search| LuaSearch(Some(search)))))
+        });
+        // rows(search) -> the rows of the page, which a reading of the log takes | false: call it again | nil, message
+        methods.add_method_mut("rows", |lua, this, mut search: LuaUserDataRefMut<LuaSearch>| {
+            let Some(on) = &mut search.0 else { return (LuaNil, "the rows were taken").into_lua_multi(lua) };
+            match this.database.search_on(on) {
+                Ok(false) => false.into_lua_multi(lua),
+                Ok(true) => {
+                    let found = search.0.take().map(Search::into_found).unwrap_or_default();
+                    LuaRows(found.into_iter().map(row).collect()).into_lua_multi(lua)
+                }
+                Err(error) => (LuaNil, error.to_string()).into_lua_multi(lua),
+            }
+        });
+        // users_with(host, store, wanted, user | nil) -> list of the users behind that one who may have what is wanted, the user behind
+        // whom the next list begins | nil if it is the last one | nil, message
+        type Users = (Utf8, Utf8, LuaUserDataRef<LuaWanted>, Option<Utf8>);
+        methods.add_method_mut("users_with", |lua, this, (host, store, wanted, behind): Users| {
+            match this.database.users_with(&host.0, &store.0, &wanted.0, behind.as_ref().map(|user| user.0.as_str())) {
+                Ok(found) => found.into_lua_multi(lua),
+                Err(error) => (LuaNil, error.to_string()).into_lua_multi(lua),
+            }
         });
         methods.add_method_mut("total", |_, this, (host, store, user, query): (Utf8, Utf8, Option<Utf8>, Option<LuaTable>)| {
             let place = (host, store, user);
@@ -222,17 +249,20 @@ impl LuaUserData for Driver {
     }
 }
 
-/// Adds `database(path, is the server, seconds) -> driver`, `element(stanza) -> bytes | nil: it can't be one`, and `kinds`.
+/// Adds `database(path, is the server, seconds) -> driver`, `element(stanza) -> bytes | nil: it can't be one`, `kinds`, and
+/// `wanted(asked) -> wanted | nil: everything`.
 pub(crate) fn add(lua: &Lua, native: &LuaTable, opened: &Opened) -> LuaResult<()> {
     let opened = opened.clone();
     let database = lua.create_function(move |_, (path, is_server, seconds): (LuaString, bool, f64)| {
         let path = PathBuf::from(crate::lua::value::path(&path.as_bytes()));
         let opening = if is_server { Opening::Server } else { Opening::Other };
         let patience = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        Ok(Driver { database: Database::new(&path, opening, patience), opened: opened.clone() })
+        Ok(Driver { database: Database::new(&path, opening, patience).with_shape(&Items), opened: opened.clone() })
     })?;
     native.set("database", database)?;
     native.set("kinds", lua.create_table_from(KINDS)?)?;
+    let wanted = lua.create_function(|_, asked: LuaUserDataRef<LuaRequest>| Ok(shape::wanted(&asked.0.request.filter).map(LuaWanted)))?;
+    native.set("wanted", wanted)?;
     let element = lua.create_function(|lua, stanza: LuaTable| {
         let mut bytes = Vec::new();
         let is_whole = write_element(&stanza, &mut bytes, 0)?;

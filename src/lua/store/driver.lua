@@ -68,6 +68,11 @@ local function seeks_by_time(store)
 	return type(store.trim) == "function" and type(store.caps) == "table" and store.caps.quota ~= nil;
 end
 
+-- filters(store) -> whether the driver can leave out what a filter does not want: it has wanted(), users_with() and rows().
+local function filters(store)
+	return is_native(store) and type(store.caps) == "table" and store.caps.filters or false;
+end
+
 -- seeks(store) -> whether the driver is known to find the beginning of a page without reading what comes before it.
 local function seeks(store)
 	return seeks_by_time(store) or engine_of(store) ~= nil or is_native(store);
@@ -114,6 +119,7 @@ return {
 	seeks = seeks;
 	seeks_by_time = seeks_by_time;
 	engine_of = engine_of;
+	filters = filters;
 	is_embedded = is_embedded;
 	is_native = is_native;
 	can_not_load = can_not_load;

@@ -2,7 +2,7 @@
 
 local _, chunks = ...;
 local bounds, driver, sql = chunks.bounds, chunks.driver, chunks.sql;
-local engine_of, is_native, local_of, seeks_by_time = driver.engine_of, driver.is_native, driver.local_of, driver.seeks_by_time;
+local engine_of, filters, local_of, seeks_by_time = driver.engine_of, driver.filters, driver.local_of, driver.seeks_by_time;
 
 local collectgarbage, error, pcall = collectgarbage, error, pcall;
 local tostring, type = tostring, type;
@@ -66,7 +66,9 @@ local function has_key(store, user, key)
 	return not read or found ~= nil;
 end
 
--- read_page(store, page) -> rows, number of rows that could not be read | nil, err
+local function nothing() end
+
+-- read_page(store, page, breathe | nil) -> rows, number of rows that could not be read | nil, err
 --   page = {
 --     partition     archive user | nil
 --     with, limit
@@ -74,11 +76,13 @@ end
 --     behind        key of the row before the page | nil
 --     near          time of that row | nil
 --     bound         entries before that time, in the order of reading, are not wanted | nil
+--     wanted        what the driver is asked for, if it filters | nil
 --   }
+--   breathe()       for a driver that filters to call every few milliseconds
 --   rows.gone says that the store does not know the row `behind`: it was removed, or written again under another key.
-local function read_page(store, page)
+local function read_page(store, page, breathe)
 	local limit = page.limit;
-	local query = { reverse = not page.oldest_first; limit = limit; with = page.with };
+	local query = { reverse = not page.oldest_first; limit = limit; with = page.with; wanted = page.wanted };
 	query[page.oldest_first and "after" or "before"] = page.behind;
 	local near = page.near or page.bound;
 	if near and page.partition and seeks_by_time(store) then
@@ -89,7 +93,8 @@ local function read_page(store, page)
 			query["end"] = near + 1;
 		end
 	end
-	local ok, rows, err = pcall(is_native(store) and store.find_xml or store.find, store, page.partition, query);
+	local has_rows = filters(store);
+	local ok, rows, err = pcall(has_rows and store.rows or store.find, store, page.partition, query, breathe or nothing);
 	if ok and not rows and (err == nil or err == "item-not-found") then
 		return { gone = page.behind ~= nil }, 0;
 	elseif not ok or not rows then
@@ -98,6 +103,9 @@ local function read_page(store, page)
 			collectgarbage();
 		end
 		return nil, ok and err or rows;
+	end
+	if has_rows then
+		return rows, 0;
 	end
 	local next_row = each_row(store, rows);
 	local list, n, skipped = {}, 0, 0;

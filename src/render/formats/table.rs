@@ -356,7 +356,7 @@ mod tests {
 
     fn event(ago: f64, kind: &str, user: &str, inside: &str) -> StoredEvent {
         let xml = format!("<audit-event type='{kind}' user='{user}'>{inside}</audit-event>");
-        StoredEvent::read(&Row { key: String::new(), when: NOON - ago, with: None, xml }).unwrap()
+        StoredEvent::read(&Row { key: String::new(), when: NOON - ago, xml, ..Row::default() }).unwrap()
     }
 
     fn sample() -> Vec<StoredEvent> {

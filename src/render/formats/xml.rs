@@ -50,12 +50,13 @@ impl Renderer for Xml {
                 text.push_str("\" user=\"");
                 push_escaped(&mut text, user);
             }
-            if is_element(&event.xml) {
+            let xml = event.xml();
+            if is_element(&xml) {
                 text.push_str("\">");
-                push_visible(&mut text, &event.xml);
+                push_visible(&mut text, &xml);
             } else {
                 text.push_str("\" as=\"text\">");
-                push_escaped(&mut text, &event.xml);
+                push_escaped(&mut text, &xml);
             }
             text.push_str("</entry>\n");
         }

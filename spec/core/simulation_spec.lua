@@ -1,0 +1,25 @@
+-- Runs the embedded Lua on simulated hosts, see spec/support/simulated.lua. SIMULATE=FIRST-LAST chooses the seeds.
+
+local journals = require "support.journal";
+local simulated = require "support.simulated";
+
+local first, last = (os.getenv("SIMULATE") or "1-40"):match("^(%d+)-(%d+)$");
+first, last = tonumber(first), tonumber(last);
+
+describe("a simulated host", function ()
+	local journal = journals.new("simulated");
+	before_each(journal.begin);
+	after_each(journal.finish);
+
+	for seed = first, last do
+		it("loses nothing and stores nothing twice: "..seed, function ()
+			local host = simulated.new(seed, journal.path);
+			local ok, err = xpcall(host.run, debug.traceback, host, 60);
+			host:finish();
+			if not ok then
+				error(("seed %d: %s\n  %s\n  %s"):format(seed, tostring(err), table.concat(host.steps, "\n  "),
+					table.concat(host.lines, "\n  ", math.max(1, #host.lines - 12))));
+			end
+		end);
+	end
+end);
