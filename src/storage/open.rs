@@ -140,6 +140,8 @@ fn prepare(connection: &Connection, path: &Path) -> Result<(), StorageError> {
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "journal_size_limit", sync::CUT)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // What is removed is overwritten, also in pages that are free then. Pruning takes no longer.
+    connection.pragma_update(None, "secure_delete", "ON")?;
     look_for_damage(connection)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())

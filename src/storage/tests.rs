@@ -359,6 +359,30 @@ fn a_file_of_the_first_format_is_read_and_written_on() {
 }
 
 #[test]
+fn what_was_removed_or_changed_is_not_in_the_file() {
+    let folder = Folder::new("removed");
+    let has_secret = || fs::read(folder.file()).unwrap().windows(6).any(|bytes| bytes == b"secret");
+    let checkpoint = || {
+        let connection = rusqlite::Connection::open(folder.file()).unwrap();
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let mut database = folder.open();
+    let other = Archive { user: "other", ..ARCHIVE };
+    for number in 0..300 {
+        let with = "secret of somebody who is not in the log any more".repeat(number % 4 + 1);
+        append(&mut database, &ARCHIVE, &number.to_string(), 0.0, &with);
+        append(&mut database, &other, &number.to_string(), 0.0, if number % 50 == 0 { &with } else { "" });
+    }
+    assert_eq!((checkpoint(), has_secret()), (0, true));
+    database.delete(&ARCHIVE, &Query::default(), None).unwrap();
+    database.set(&other, "0", &Change { with: Some("x"), ..Change::default() }).unwrap();
+    for number in [50, 100, 150, 200, 250] {
+        database.delete(&other, &Query { key: Some(number.to_string()), ..Query::default() }, None).unwrap();
+    }
+    assert_eq!((checkpoint(), has_secret()), (0, false));
+}
+
+#[test]
 fn a_folder_or_a_link_is_no_database() {
     let folder = Folder::new("link");
     std::os::unix::fs::symlink("elsewhere", folder.file()).unwrap();
