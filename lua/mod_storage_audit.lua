@@ -7,7 +7,6 @@ local load_library = module:require "audit/library";
 local json = require "util.json";
 local st = require "util.stanza";
 local add_task = require "util.timer".add_task;
-local new_key = require "util.uuid".generate;
 local now = require "util.time".now;
 
 local PATIENCE = 1; -- seconds for which a write waits for another process that writes
@@ -28,7 +27,7 @@ local driver, err = core.storage {
 	patience = PATIENCE;
 	shared = shared;
 	now = now;
-	new_key = new_key;
+	new_key = function () return core.item_key(now()); end;
 	stanza_mt = st.stanza_mt;
 	to_json = json.encode;
 	from_json = json.decode;

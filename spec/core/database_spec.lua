@@ -58,6 +58,51 @@ describe("the native store", function ()
 		assert.same({ nil, "item-not-found" }, { archive:rows("a", { after = "nothing", limit = 1 }) });
 	end);
 
+	it("gives every stanza back as it was, whatever it is made of", function ()
+		math.randomseed(7);
+		local texts = {
+			"c2s55904800b230", "203.0.113.7", "203.0.113.0/24", "203.0.113.0/024", "2001:db8::1", "2001:DB8::1", "Germany", "", "<&>'\"", "Grüße\n\t",
+			"01a20e7e-d2b8-75d1-8370-6296c154b976", "01A20E7E-D2B8-75D1-8370-6296C154B976", ("long "):rep(2000), "authentication-success";
+		};
+		local names = { "audit-event", "session", "remote-ip", "x", "authentication", "message" };
+		local attributes = { "xmlns", "type", "id", "xmpp:prosody.im/audit\1id", "urn:x\1lang", "source", "user" };
+		local function of(list) return list[math.random(#list)]; end
+		local function fill(stanza, depth)
+			for _ = 1, math.random(0, 4) do
+				if depth < 5 and math.random() < 0.4 then
+					local attr = {};
+					for _ = 1, math.random(0, 3) do attr[of(attributes)] = of(texts); end
+					stanza:tag(of(names), attr);
+					fill(stanza, depth + 1);
+					stanza:up();
+				else
+					stanza:text(of(texts));
+				end
+			end
+			return stanza;
+		end
+		local function plain(node)
+			if type(node) == "string" then return node; end
+			local copy = { name = node.name, attr = node.attr, tags = #node.tags };
+			for i, child in ipairs(node) do copy[i] = plain(child); end
+			return copy;
+		end
+		for i = 1, 200 do
+			local stanza = fill(st.stanza(of(names), { type = of(texts), [of(attributes)] = of(texts) }), 1);
+			archive:append("a", "s"..i, stanza, i, "w");
+			local found = archive:get("a", "s"..i);
+			assert.equal(getmetatable(stanza), getmetatable(found));
+			assert.same(plain(stanza), plain(found));
+		end
+	end);
+
+	it("keeps an entry in a fraction of its bytes", function ()
+		local entry = st.stanza("audit-event", { source = "mod_audit_auth", type = "authentication-success", user = "juliet@example.com" })
+			:tag("session", { xmlns = "xmpp:prosody.im/audit", id = "c2s55904800b230", type = "c2s" }):text_tag("remote-ip", "203.0.113.80"):up();
+		archive:append("a", "1", entry, 1, "juliet@example.com");
+		assert.is_true(tonumber(sql(path, "SELECT length(value) FROM item")) < #tostring(entry) / 3);
+	end);
+
 	it("raises at an item that it can't read, and goes on behind it", function ()
 		for i = 1, 3 do archive:append("a", tostring(i), st.stanza("x"), i, ""); end
 		sql(path, [[UPDATE item SET value = x'0178' WHERE key = '2']]);

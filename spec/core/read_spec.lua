@@ -236,7 +236,7 @@ describe("a log on our own driver", function ()
 	it("is shown as on any other, whatever is asked for", function ()
 		local environment = {
 			host = host; path = require "support.process".new_folder("store").."/audit.sqlite3"; is_server = false, patience = 1, shared = {};
-			stanza_mt = st.stanza_mt; new_key = function () return "new"; end;
+			stanza_mt = st.stanza_mt; new_key = function () return core.item_key(noon); end;
 		};
 		local native = assert(core.storage(environment)):open("audit", "archive");
 		local log, own = new_log({ audit_log_expires_after = "never" }), new_log({ audit_log_expires_after = "never" }, native);
@@ -261,7 +261,7 @@ describe("a log on our own driver", function ()
 	it("lets others work while the driver looks for an entry", function ()
 		local environment = {
 			host = host; path = require "support.process".new_folder("store").."/audit.sqlite3"; is_server = false, patience = 1, shared = {};
-			stanza_mt = st.stanza_mt; new_key = function () return "new"; end;
+			stanza_mt = st.stanza_mt; new_key = function () return core.item_key(noon); end;
 		};
 		local native = assert(core.storage(environment)):open("audit", "archive");
 		local log = new_log({ audit_log_expires_after = "never" }, native);

@@ -1,6 +1,7 @@
 //! An audit event as it is read back from a store.
 
 pub mod canon;
+pub mod compact;
 pub mod details;
 pub mod element;
 pub(crate) mod event;
@@ -10,6 +11,7 @@ pub mod names;
 pub mod payload;
 pub mod personal;
 pub mod text;
+mod words;
 pub mod xml;
 
 use std::borrow::Cow;

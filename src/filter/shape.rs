@@ -1,5 +1,6 @@
 //! What the database of our own driver knows of the entries in it.
 
+use crate::entry::compact;
 use crate::filter::{Filter, terms};
 use crate::storage::{Shape, Value, Wanted};
 
@@ -9,6 +10,8 @@ pub mod kind {
     pub const ELEMENT: u8 = 1;
     /// A value as JSON.
     pub const JSON: u8 = 2;
+    /// A stanza in fewer bytes. Only the file has it: what is read from the database is an element.
+    pub(super) const COMPACT: u8 = 3;
 }
 
 /// The store of the log.
@@ -19,6 +22,14 @@ const STORE: &str = "audit";
 pub struct Items;
 
 impl Shape for Items {
+    fn packed(&self, value: Value<'_>) -> Option<(u8, Vec<u8>)> {
+        if value.kind == kind::ELEMENT { compact::pack(value.bytes).map(|bytes| (kind::COMPACT, bytes)) } else { None }
+    }
+
+    fn unpack(&self, value: Value<'_>, bytes: &mut Vec<u8>) -> Option<u8> {
+        if value.kind == kind::COMPACT { compact::unpack(value.bytes, bytes).map(|()| kind::ELEMENT) } else { None }
+    }
+
     fn has_terms(&self, store: &str) -> bool {
         store == STORE
     }

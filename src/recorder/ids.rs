@@ -16,7 +16,7 @@ const BEGIN: u64 = (1 << 41) - 1;
 
 /// Makes ids. Each is higher than the one before, also if the clock was set back.
 #[derive(Debug)]
-pub(super) struct Ids {
+pub(crate) struct Ids {
     random: Rc<dyn Random>,
     bytes: [u8; BYTES * AT_ONCE],
     used: usize,
@@ -25,13 +25,14 @@ pub(super) struct Ids {
 }
 
 impl Ids {
-    pub(super) fn new(random: Rc<dyn Random>) -> Self {
+    /// Ids with random bytes of that source.
+    pub(crate) fn new(random: Rc<dyn Random>) -> Self {
         let bytes = [0; BYTES * AT_ONCE];
         Self { random, used: bytes.len(), bytes, milliseconds: 0, counter: 0 }
     }
 
     /// The next id. `now` is in UNIX seconds.
-    pub(super) fn next(&mut self, now: f64) -> Uuid {
+    pub(crate) fn next(&mut self, now: f64) -> Uuid {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Not negative; `as` saturates.
         let now = (now.max(0.0) * 1000.0) as u64;
         let [a, b, c, d, e, f, rest @ ..] = self.random();

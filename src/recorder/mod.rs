@@ -5,7 +5,7 @@ mod cache;
 pub mod entries;
 #[cfg(feature = "storage")]
 pub mod hand_over;
-mod ids;
+pub(crate) mod ids;
 mod removal;
 pub mod summaries;
 pub mod trouble;

@@ -5,7 +5,7 @@ use rusqlite::types::{ToSql, Value as Sql};
 
 use super::database::{Database, LARGEST_PLACE, Range};
 use super::key::Key;
-use super::{Archive, Change, Item, NewItem, Query, StorageError};
+use super::{Archive, Change, Item, NewItem, Query, StorageError, Value};
 
 impl Database {
     /// Appends an item.
@@ -41,7 +41,9 @@ impl Database {
         }
         let number = used.saturating_add(1);
         let insert = "INSERT INTO item (id, key, \"when\", \"with\", kind, value) VALUES (?, ?, ?, ?, ?, ?)";
-        let values = params![number, Key::parse(item.key), item.when, item.with, item.value.kind, item.value.bytes];
+        let packed = self.shape().packed(item.value);
+        let value = packed.as_ref().map_or(item.value, |(kind, bytes)| Value { kind: *kind, bytes });
+        let values = params![number, Key::parse(item.key), item.when, item.with, value.kind, value.bytes];
         self.connection()?.prepare_cached(insert)?.execute(values)?;
         self.set_used(range, number);
         Ok(number)
@@ -71,8 +73,9 @@ impl Database {
             let mut values: Vec<Box<dyn ToSql>> = Vec::new();
             if let Some(value) = change.value {
                 set.extend(["kind = ?", "value = ?"]);
-                values.push(Box::new(value.kind));
-                values.push(Box::new(value.bytes.to_vec()));
+                let (kind, bytes) = database.shape().packed(value).unwrap_or_else(|| (value.kind, value.bytes.to_vec()));
+                values.push(Box::new(kind));
+                values.push(Box::new(bytes));
             }
             if let Some(when) = change.when {
                 set.push("\"when\" = ?");

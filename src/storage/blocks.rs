@@ -12,6 +12,7 @@ use rusqlite::params;
 
 use super::database::{Database, Range};
 use super::digest::{digest, may_have};
+use super::shape::unpacked;
 use super::{StorageError, Value, Wanted};
 
 /// How many items a block has. A partition of the log has a multiple of it.
@@ -87,10 +88,12 @@ impl Database {
         let sql = "SELECT id, kind, value, \"with\" FROM item WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?";
         let mut statement = connection.prepare_cached(sql)?;
         let mut rows = statement.query((first, last, ITEMS))?;
-        let (mut terms, mut is_known, mut count, mut reached) = (Vec::new(), true, 0, first);
+        let (mut terms, mut room) = (Vec::new(), Vec::new());
+        let (mut is_known, mut count, mut reached) = (true, 0, first);
         while let Some(row) = rows.next()? {
             (reached, count) = (row.get(0)?, count + 1);
-            let value = Value { kind: row.get(1)?, bytes: row.get_ref(2)?.as_bytes().unwrap_or_default() };
+            let stored = Value { kind: row.get(1)?, bytes: row.get_ref(2)?.as_bytes().unwrap_or_default() };
+            let value = unpacked(self.shape(), stored, &mut room);
             let with = row.get_ref(3)?.as_str().unwrap_or_default();
             is_known = is_known && self.shape().add_terms(with, value, &mut terms);
         }

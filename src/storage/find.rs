@@ -8,7 +8,8 @@ use rusqlite::{OptionalExtension, Row, params_from_iter};
 use super::database::Database;
 use super::key::Stored;
 use super::select::Condition;
-use super::{Archive, Item, Query, StorageError, Summary};
+use super::shape::unpacked;
+use super::{Archive, Item, Query, StorageError, Summary, Value};
 
 /// How many items the first page has, and the largest one. Most callers read few items; a page is held in memory.
 const FIRST_PAGE: u64 = 32;
@@ -68,11 +69,13 @@ impl Database {
         values.push(Sql::Integer(i64::try_from(size).unwrap_or(i64::MAX)));
         let mut statement = self.connection()?.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(values))?;
-        let mut last = None;
+        let (mut last, mut room) = (None, Vec::new());
         while let Some(row) = rows.next()? {
             last = Some(row.get::<_, i64>(0)?);
             let Stored(key) = row.get(1)?;
-            cursor.items.push_back(Item { key, kind: row.get(2)?, value: row.get(3)?, when: row.get(4)?, with: row.get(5)? });
+            let stored = Value { kind: row.get(2)?, bytes: row.get_ref(3)?.as_bytes().unwrap_or_default() };
+            let value = unpacked(self.shape(), stored, &mut room);
+            cursor.items.push_back(Item { key, kind: value.kind, value: value.bytes.to_vec(), when: row.get(4)?, with: row.get(5)? });
         }
         let read = cursor.items.len() as u64;
         cursor.wanted = cursor.wanted.saturating_sub(read);

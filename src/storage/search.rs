@@ -6,6 +6,7 @@ use rusqlite::types::Value as Sql;
 use super::database::{Database, Range};
 use super::key::Stored;
 use super::select::Condition;
+use super::shape::unpacked;
 use super::{Archive, Item, Query, StorageError, Value, Wanted};
 
 /// How many items and blocks are looked at in a step, which takes a few milliseconds.
@@ -85,12 +86,13 @@ impl Database {
         }
         let mut statement = self.connection()?.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(values))?;
-        let (mut count, mut terms) = (0, Vec::new());
+        let (mut count, mut terms, mut room) = (0, Vec::new(), Vec::new());
         let mut reached = if search.reverse { part.first } else { part.last };
         while let Some(row) = rows.next()? {
             let id: i64 = row.get(0)?;
             count += 1;
-            let value = Value { kind: row.get(2)?, bytes: row.get_ref(3)?.as_bytes().unwrap_or_default() };
+            let stored = Value { kind: row.get(2)?, bytes: row.get_ref(3)?.as_bytes().unwrap_or_default() };
+            let value = unpacked(self.shape(), stored, &mut room);
             if self.may_be_wanted(&search.wanted, row.get_ref(5)?.as_str().unwrap_or_default(), value, &mut terms) {
                 let Stored(key) = row.get(1)?;
                 let (when, with) = (row.get(4)?, row.get(5)?);

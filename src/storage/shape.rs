@@ -9,6 +9,12 @@ use super::Value;
 /// A *term* is a number that stands for something that a filter may ask for, such as an account. A filter that asks for it needs to
 /// look only where the term is.
 pub trait Shape: Debug + Sync {
+    /// A value in fewer bytes: its kind, and the bytes. Returns `None` if it stays as it is.
+    fn packed(&self, value: Value<'_>) -> Option<(u8, Vec<u8>)>;
+
+    /// Puts the value that was packed into `bytes`, and returns its kind. Returns `None` if it is not packed, or damaged.
+    fn unpack(&self, value: Value<'_>, bytes: &mut Vec<u8>) -> Option<u8>;
+
     /// Whether filters are used on the archives of a store.
     fn has_terms(&self, store: &str) -> bool;
 
@@ -24,6 +30,14 @@ pub trait Shape: Debug + Sync {
 pub(super) struct Unknown;
 
 impl Shape for Unknown {
+    fn packed(&self, _value: Value<'_>) -> Option<(u8, Vec<u8>)> {
+        None
+    }
+
+    fn unpack(&self, _value: Value<'_>, _bytes: &mut Vec<u8>) -> Option<u8> {
+        None
+    }
+
     fn has_terms(&self, _store: &str) -> bool {
         false
     }
@@ -34,6 +48,15 @@ impl Shape for Unknown {
 
     fn may_have_text(&self, _value: Value<'_>, _text: &str) -> bool {
         true
+    }
+}
+
+/// A value as it was before it was packed. `bytes` is room for it.
+pub(super) fn unpacked<'a>(shape: &dyn Shape, value: Value<'a>, bytes: &'a mut Vec<u8>) -> Value<'a> {
+    bytes.clear();
+    match shape.unpack(value, bytes) {
+        Some(kind) => Value { kind, bytes },
+        None => value,
     }
 }
 

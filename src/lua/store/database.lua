@@ -273,7 +273,7 @@ end
 --     is_server    false for another program: it does not sync, and leaves a damaged file alone
 --     patience     seconds for which a write waits for another process that writes
 --     shared       a table that all hosts share; the database is kept there
---     now, new_key functions
+--     now, new_key functions; keys that become larger are kept in less room
 --     stanza_mt, to_json, from_json     Prosody's
 --   }
 local function new(environment)

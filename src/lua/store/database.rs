@@ -2,7 +2,9 @@
 //!
 //! Expected failures are returned as `nil, message`. `database.lua` makes Prosody's archive store API of it.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use mlua::prelude::*;
@@ -12,6 +14,8 @@ use crate::entry::{Row, element};
 use crate::filter::shape::{self, Items, kind};
 use crate::lua::hand_over::parts::Opened;
 use crate::lua::read::{LuaRequest, LuaRows};
+use crate::random::OsRandom;
+use crate::recorder::ids::Ids;
 use crate::storage::{Archive, Change, Cursor, Database, Item, Keep, NewItem, Opening, Query, Search, StorageError, Value, Wanted};
 
 /// How a value is stored, by name.
@@ -249,8 +253,8 @@ impl LuaUserData for Driver {
     }
 }
 
-/// Adds `database(path, is the server, seconds) -> driver`, `element(stanza) -> bytes | nil: it can't be one`, `kinds`, and
-/// `wanted(asked) -> wanted | nil: everything`.
+/// Adds `database(path, is the server, seconds) -> driver`, `element(stanza) -> bytes | nil: it can't be one`, `kinds`,
+/// `item_key(now) -> a UUID, which is larger than those before it`, and `wanted(asked) -> wanted | nil: everything`.
 pub(crate) fn add(lua: &Lua, native: &LuaTable, opened: &Opened) -> LuaResult<()> {
     let opened = opened.clone();
     let database = lua.create_function(move |_, (path, is_server, seconds): (LuaString, bool, f64)| {
@@ -263,6 +267,8 @@ pub(crate) fn add(lua: &Lua, native: &LuaTable, opened: &Opened) -> LuaResult<()
     native.set("kinds", lua.create_table_from(KINDS)?)?;
     let wanted = lua.create_function(|_, asked: LuaUserDataRef<LuaRequest>| Ok(shape::wanted(&asked.0.request.filter).map(LuaWanted)))?;
     native.set("wanted", wanted)?;
+    let ids = RefCell::new(Ids::new(Rc::new(OsRandom)));
+    native.set("item_key", lua.create_function(move |_, now: f64| Ok(ids.borrow_mut().next(now).to_string()))?)?;
     let element = lua.create_function(|lua, stanza: LuaTable| {
         let mut bytes = Vec::new();
         let is_whole = write_element(&stanza, &mut bytes, 0)?;
