@@ -2,7 +2,7 @@
 --
 --   --prosody=DIR      a folder with Prosody's util/ and core/; default: the newest release of each series under
 --                      target/prosody/, one after another
---   --stores=A,B       of counting, memory, internal, sqlite; default: all
+--   --stores=A,B       of counting, memory, internal, sqlite, audit; default: all
 --   --rounds=N         rounds of each side, in turns; default 7
 --   --events=N         events in a round on the counting store; default 10000 (fewer on the drivers)
 --   --gc=A,B           settings of the garbage collector: prosody (what it sets by default), generational (its other mode) and
@@ -23,7 +23,7 @@ local function fail(message)
 end
 
 local options = dofile(here .. "/flags.lua").parse {
-	prosody = "", stores = { "counting", "memory", "internal", "sqlite" }, rounds = 7, events = 0, gc = {}, memory = false, profile = "";
+	prosody = "", stores = { "counting", "memory", "internal", "sqlite", "audit" }, rounds = 7, events = 0, gc = {}, memory = false, profile = "";
 };
 
 -- The number of events, with the default of a mode.
@@ -473,6 +473,9 @@ local function bench()
 	end
 	kinds.sqlite = { share = 0.01, collectors = { "prosody" }, open = function (host)
 		return prosody.open_store("sqlite-" .. host, "sql", { sql = { driver = "SQLite3", database = host .. ".sqlite" } });
+	end };
+	kinds.audit = { share = 0.1, collectors = { "prosody" }, open = function (host)
+		return prosody.open_store("native-" .. host, "audit", {});
 	end };
 	local stores = check_names(options.stores, kinds, "store");
 	local chosen = check_names(options.gc, collectors, "setting of the garbage collector");
