@@ -1,7 +1,9 @@
 -- Long work on a store, in slices: src/lua/prune/slices.lua.
 
 local core = require "audit_core";
+local process = require "support.process";
 local pruning = require "support.pruning";
+local st = require "util.stanza";
 local support = require "support.log";
 
 local noon, day = support.noon, 86400;
@@ -54,6 +56,26 @@ describe("long work on a store", function ()
 		assert.equal("events expired 3100 in 31", result);
 		assert.is_true(slices > 200, slices.." slices");
 		assert.is_true(log.log.longest_slice() < 0.010, log.log.longest_slice().." s");
+	end);
+
+	it("pauses sooner and for less time on the driver \"audit\"", function ()
+		local path = process.new_folder("slices").."/audit.sqlite3";
+		local driver = assert(core.storage {
+			host = "example.com"; path = path; is_server = false; patience = 1; shared = {}; now = os.time; stanza_mt = st.stanza_mt;
+			new_key = require "util.uuid".generate;
+		});
+		local log = support.new(nil, driver:open("audit", "archive"));
+		for back = 60, 41, -1 do
+			log.store:append(name_of("events", noon - back * day), nil, entry("x"), noon - back * day, "@");
+		end
+		local pauses = {};
+		-- A clock by which each look at it takes a millisecond.
+		log.environment.now = function () log.time = log.time + 0.001; return log.time; end;
+		log.environment.pause = function (seconds) table.insert(pauses, seconds); end;
+		log.log = core.new(log.environment);
+		assert.equal("events expired 20 in 20", (done(log)));
+		assert.is_true(#pauses >= 7, #pauses.." pauses");
+		for _, seconds in ipairs(pauses) do assert.is_true(seconds < 0.01); end
 	end);
 
 	it("tries a transaction again that a lock refused", function ()

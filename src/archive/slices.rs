@@ -8,6 +8,12 @@ pub const SLICE: f64 = 0.006;
 /// The pause after that, in seconds.
 pub const REST: f64 = 0.015;
 
+/// The same with the storage driver of this library, which does not wait for the disk. Short slices cost no more there.
+pub const NATIVE_SLICE: f64 = 0.002;
+
+/// The pause after that, in seconds.
+pub const NATIVE_REST: f64 = 0.006;
+
 /// If more rows than this in succession can't be read, the archive user is damaged as a whole.
 pub const DAMAGED: usize = 100;
 
@@ -21,10 +27,10 @@ const ROWS: usize = 25;
 /// The first span whose entries are removed from an SQL store at once, in seconds of the log.
 const SPAN: usize = 60;
 
-/// How many rows of an SQL store to read or remove at once.
+/// How many rows of a store to read or remove at once. `is_native` is for the storage driver of this library.
 #[must_use]
-pub fn rows() -> Pace {
-    Pace::of_rows(ROWS, SLICE)
+pub fn rows(is_native: bool) -> Pace {
+    Pace::of_rows(ROWS, if is_native { NATIVE_SLICE } else { SLICE })
 }
 
 /// From how many seconds of the log to remove entries at once. It grows without a bound, as there may be years with none.

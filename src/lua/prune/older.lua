@@ -94,7 +94,7 @@ local function new(context, slices)
 				add(class, "expired", 1, 0, when, when);
 			end
 		end);
-		local pace, done = native.row_pace(), 0;
+		local pace, done = native.row_pace(stores.is_native(store)), 0;
 		while done < #keys do
 			local began, last = now(), min(done + pace:size(), #keys);
 			assert(batches.run(store, function ()

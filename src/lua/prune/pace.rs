@@ -5,14 +5,16 @@ use mlua::prelude::*;
 use crate::archive::slices;
 use crate::pace::Pace;
 
-/// Adds `row_pace() -> pace`, `span_pace() -> pace` and `slices = { slice =, rest =, damaged =, settle = }`, with times in
-/// seconds.
+/// Adds `row_pace(whether the store is native) -> pace`, `span_pace() -> pace` and `slices = { slice =, rest =, native_slice =,
+/// native_rest =, damaged =, settle = }`, with times in seconds.
 pub(crate) fn add(lua: &Lua, native: &LuaTable) -> LuaResult<()> {
-    native.set("row_pace", lua.create_function(|lua, ()| lua.create_userdata(slices::rows()))?)?;
+    native.set("row_pace", lua.create_function(|lua, is_native: bool| lua.create_userdata(slices::rows(is_native)))?)?;
     native.set("span_pace", lua.create_function(|lua, ()| lua.create_userdata(slices::span()))?)?;
     let numbers = lua.create_table()?;
     numbers.set("slice", slices::SLICE)?;
     numbers.set("rest", slices::REST)?;
+    numbers.set("native_slice", slices::NATIVE_SLICE)?;
+    numbers.set("native_rest", slices::NATIVE_REST)?;
     numbers.set("damaged", slices::DAMAGED)?;
     numbers.set("settle", slices::SETTLE)?;
     native.set("slices", numbers)

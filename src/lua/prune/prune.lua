@@ -133,6 +133,7 @@ local function new(context)
 		if not store then
 			error(users, 0);
 		end
+		breathe = slices.for_store(breathe, store);
 		-- Listing a large log may take a whole slice.
 		breathe();
 		local clock, settles = context.clock(host, users);

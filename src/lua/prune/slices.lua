@@ -23,14 +23,14 @@ local function new(context)
 	local now, pause = context.now, context.pause;
 	local stopped, longest = false, 0;
 
-	-- breathe(at once | nil, seconds | nil): pauses if the loop was held for the length of a slice. Calls go_on() before and after the
-	-- pause. go_on() raises an error if the work must end.
+	-- breathe(at once | nil, seconds | nil, slice | nil): pauses if the loop was held for the length of a slice. Calls go_on() before and
+	-- after the pause. go_on() raises an error if the work must end.
 	local function new_breath(go_on)
 		local since = now();
-		local function breathe(at_once, seconds)
+		local function breathe(at_once, seconds, slice)
 			local held = now() - since;
 			-- The clock may have gone back.
-			if at_once or held >= limits.slice or held < 0 then
+			if at_once or held >= (slice or limits.slice) or held < 0 then
 				go_on();
 				longest = max(longest, held);
 				if pause then
@@ -44,6 +44,16 @@ local function new(context)
 			end
 		end
 		return breathe;
+	end
+
+	-- for_store(breathe, store) -> breathe, with the slices of that store
+	local function for_store(breathe, store)
+		if not is_native(store) then
+			return breathe;
+		end
+		return function (at_once, seconds)
+			breathe(at_once, seconds or limits.native_rest, limits.native_slice);
+		end;
 	end
 
 	-- After a failure: waits before the next attempt, or raises the error as text if there is none.
@@ -75,7 +85,7 @@ local function new(context)
 	-- page_done() before each pause. Returns the number of entries, and the number of rows that can't be read.
 	local function each(store, user, breathe, visit, page_done)
 		local paged = batches.can(store);
-		local pace, after, count, damaged = native.row_pace(), nil, 0, 0;
+		local pace, after, count, damaged = native.row_pace(is_native(store)), nil, 0, 0;
 		while true do
 			local page, began = pace:size(), now();
 			local rows = call(store, "find", user, paged and { limit = page, after = after } or {});
@@ -183,7 +193,7 @@ local function new(context)
 
 	return {
 		-- new_breath(go_on) -> breathe, for one piece of work
-		new_breath = new_breath;
+		new_breath = new_breath, for_store = for_store;
 		call = call, each = each, append_all = append_all, edge = edge, settle = settle, settle_native = settle_native;
 		-- stop(): all work ends at its next pause, by raising
 		stop = function () stopped = true; end;
