@@ -110,7 +110,7 @@ pub(super) fn copy(
     let mut work = Work { source, target, is_stopped, written: 0, is_torn: false };
     target.execute_batch("BEGIN")?;
     for table in tables_of(target)? {
-        if table != "item" {
+        if table != "item" && table != "block" {
             work.copy_rows(&table, i64::MIN, i64::MAX)?;
         }
     }
@@ -136,8 +136,13 @@ pub(super) fn copy(
             hosts.entry(host).or_insert_with_key(|host: &String| Copied { host: host.clone(), count: 0, missing: all.as_ref().map(|_| 0) });
         sum.count = sum.count.saturating_add(count);
         let missing = all.as_ref().map(|all| all.get(&archive).copied().unwrap_or_default().saturating_sub(count));
+        if missing == Some(0) {
+            work.copy_blocks(archive)?;
+        }
         sum.missing = sum.missing.zip(missing).map(|(sum, missing)| sum.saturating_add(missing));
     }
+    // Looked at again when the next archive is made.
+    target.execute("UPDATE archive SET sealed = 0", [])?;
     // Those of which nothing is left.
     target.execute("DELETE FROM archive WHERE NOT EXISTS (SELECT 1 FROM item WHERE item.id BETWEEN archive.id << 32 AND archive.id << 32 | 0xFFFFFFFF)", [])?;
     target.execute_batch("COMMIT")?;
@@ -277,6 +282,24 @@ impl Work<'_> {
             }
         }
         Ok(Some(found))
+    }
+
+    /// Copies the blocks of an archive of which no item is missing, if they have no gap. They can be made again. But the numbers of missing
+    /// items are given to new ones, which a block would hide.
+    fn copy_blocks(&mut self, archive: i64) -> Result<(), StorageError> {
+        let (first, last) = (archive << 32, archive << 32 | 0xFFFF_FFFF);
+        self.copy_rows("block", first, last)?;
+        let mut statement = self.target.prepare_cached("SELECT id, last FROM block WHERE id BETWEEN ? AND ? ORDER BY id")?;
+        let mut rows = statement.query((first, last))?;
+        let mut expected = first;
+        while let Some(row) = rows.next()? {
+            if row.get::<_, i64>(0)? != expected {
+                self.target.execute("DELETE FROM block WHERE id BETWEEN ? AND ?", (first, last))?;
+                break;
+            }
+            expected = row.get::<_, i64>(1)?.saturating_add(1);
+        }
+        Ok(())
     }
 
     /// Copies the archives by the index of their names. It has all that is in their table but what is known of their blocks.

@@ -182,6 +182,32 @@ fn what_can_be_read_of_a_damaged_file_is_still_there() {
 }
 
 #[test]
+fn blocks_that_would_hide_an_item_are_left_out() {
+    let folder = Folder::new("blocks");
+    fill(&mut folder.open());
+    let leaf = pages(&folder.file(), "item", "leaf")[2];
+    let connection = rusqlite::Connection::open(folder.file()).unwrap();
+    // Some items of the first archive are missing then, the blocks of the second one are whole, and those of the third one have a gap.
+    let blocks = [(1, 0, 99), (1, 100, 999), (2, 0, 99), (2, 100, 999), (3, 0, 99), (3, 200, 999)];
+    for (archive, first, last) in blocks {
+        let sql = "INSERT INTO block VALUES (?1 << 32 | ?2, ?1 << 32 | ?3, x'')";
+        connection.execute(sql, (archive, first, last)).unwrap();
+    }
+    connection.execute("UPDATE archive SET sealed = 1", []).unwrap();
+    connection.close().unwrap();
+    overwrite_page(&folder.file(), leaf);
+    let mut database = server(&folder);
+    let recovered = usable(&mut database).unwrap();
+    assert!(recovered.copied[0].missing.is_some_and(|missing| missing > 0) && recovered.copied[1].missing == Some(0));
+    let connection = rusqlite::Connection::open(folder.file()).unwrap();
+    let mut statement = connection.prepare("SELECT id >> 32, id & 0xFFFFFFFF FROM block ORDER BY id").unwrap();
+    let left: Vec<(i64, i64)> = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
+    assert_eq!(left, [(2, 0), (2, 100)]);
+    let sealed: i64 = connection.query_row("SELECT sum(sealed) FROM archive", [], |row| row.get(0)).unwrap();
+    assert_eq!(sealed, 0);
+}
+
+#[test]
 fn a_file_with_nothing_to_read_is_set_aside_too() {
     for (name, text) in
         [("empty", String::new()), ("text", "no database, but long enough to be one\n".repeat(200)), ("short", "x".to_owned())]
