@@ -30,8 +30,8 @@ impl<const N: usize> Bytes<N> {
     /// Reads what [`Display`](fmt::Display) wrote. Returns `None` if it is something else.
     ///
     /// ```
-    /// use audit_core::chain::hash::Nonce;
-    /// assert_eq!(Nonce::read(&Nonce([7; 16]).to_string()), Some(Nonce([7; 16])));
+    /// use audit_core::chain::hash::{Bytes, Nonce};
+    /// assert_eq!(Nonce::read(&Bytes([7; 16]).to_string()), Some(Bytes([7; 16])));
     /// assert_eq!(Nonce::read("BwcH"), None);
     /// ```
     #[must_use]

@@ -7,9 +7,10 @@
 //! Before entries are handed over after that, the last entries of their days are read from the store, and those that wait in
 //! the journal too are recognised by their ids.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
+use super::recognition::{Looks, Recognition};
 use crate::pace::{Backoff, Pace};
 
 /// Entries are handed over this many seconds after they were added.
@@ -127,28 +128,6 @@ struct Slice {
     batch: f64,
     /// Whether it was reported that the driver does not answer.
     is_reported: bool,
-}
-
-/// How far the search for entries has got that both the store and the journal have.
-#[derive(Debug)]
-enum Recognition {
-    /// The store has no entry that waits.
-    Done,
-    Wanted,
-    /// At archive user `nil`. It is looked at before the store is listed: an append of a module that was reloaded may still be on
-    /// its way, and make a partition.
-    LookingAtNil,
-    Listing,
-    Looking(Looks),
-}
-
-/// The partitions that are still to be looked at.
-#[derive(Debug)]
-struct Looks {
-    /// By class and day, the newest partition first.
-    sequences: VecDeque<VecDeque<String>>,
-    /// How many entries of the first sequence were seen.
-    seen: usize,
 }
 
 impl Default for HandOver {
@@ -313,8 +292,7 @@ impl HandOver {
     /// Reports the partitions that may have got entries of [`days`](Self::days): those of each class and day, newest first.
     pub fn listed(&mut self, sequences: impl IntoIterator<Item = Vec<String>>) {
         if matches!(self.recognition, Recognition::Listing) {
-            let sequences = sequences.into_iter().map(VecDeque::from).collect();
-            self.recognition = Recognition::Looking(Looks { sequences, seen: 0 });
+            self.recognition = Recognition::Looking(Looks::new(sequences));
         }
     }
 
@@ -323,7 +301,7 @@ impl HandOver {
         self.recognised.extend(ids);
         match &mut self.recognition {
             Recognition::LookingAtNil => self.recognition = Recognition::Listing,
-            Recognition::Looking(looks) => looks.seen = looks.seen.saturating_add(entries),
+            Recognition::Looking(looks) => looks.saw(entries),
             _ => {}
         }
     }
@@ -392,21 +370,6 @@ impl HandOver {
     #[must_use]
     pub const fn longest(&self) -> f64 {
         self.longest
-    }
-}
-
-impl Looks {
-    fn next(&mut self, depth: usize) -> Option<String> {
-        while let Some(sequence) = self.sequences.front_mut() {
-            match sequence.pop_front().filter(|_| self.seen < depth) {
-                Some(partition) => return Some(partition),
-                None => {
-                    self.sequences.pop_front();
-                    self.seen = 0;
-                }
-            }
-        }
-        None
     }
 }
 

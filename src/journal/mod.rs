@@ -30,6 +30,7 @@ mod mend;
 mod owner;
 mod read;
 mod recent;
+mod recognition;
 mod record;
 mod segment;
 mod snapshot;

@@ -7,8 +7,9 @@ use crate::check_each;
 use crate::markdown::Document;
 use crate::root;
 
-/// What Prosody's configuration can call.
-const FUNCTIONS: &str = "function VirtualHost() end function Component() return function () end end";
+/// What Prosody's configuration can call, and that of prosody-migrator.
+const FUNCTIONS: &str =
+    "function VirtualHost() end function Component() return function () end end function input() end function output() end";
 
 /// Blocks in which modules are written, not configured.
 fn is_module_code(code: &str) -> bool {
