@@ -34,7 +34,7 @@ old_modules = $(module_folder)/audit.lib.lua $(addsuffix .lib.lua,$(addprefix $(
 
 need_cargo = @test -n "$(CARGO)" || { echo "cargo was not found: install a Rust toolchain or give its path as CARGO=" >&2; exit 1; }
 
-.PHONY: all build install uninstall demo test test-all test-debian13 test-rust test-spec test-e2e lint bench bench-memory bench-login bench-rush bench-flood bench-month bench-hosts bench-query bench-render soak-crash soak-outage mutants fmt clean help
+.PHONY: all build install uninstall demo test test-all test-debian13 test-rust test-spec test-e2e lint bench bench-memory bench-store bench-login bench-rush bench-flood bench-month bench-hosts bench-query bench-render soak-crash soak-outage mutants fmt clean help
 
 all: build manual ## Build the library, manual page and completions for the Lua that Prosody runs on (LUA=5.4; or 5.2, 5.3, luajit)
 
@@ -155,6 +155,13 @@ bench: ## Compare the CPU time of an event with an implementation in plain Lua
 	@tools/setup test
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/bench.lua
+	@lua5.4 benches/store.lua --waiting=0
+
+bench-store: ## Measure events from their hook to the store on real servers, their memory, and how long the loop is held (half an hour)
+	$(need_cargo)
+	@tools/setup test
+	@$(MAKE) --no-print-directory build LUA=5.4
+	@lua5.4 benches/store.lua
 
 bench-memory: ## Record five million events, and compare the memory of the process
 	$(need_cargo)
