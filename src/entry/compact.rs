@@ -37,9 +37,12 @@ const fn is_mark(byte: u8) -> bool {
     matches!(byte, 1..=END_MARK)
 }
 
+/// A word, and its place in the list.
+type Word = (&'static [u8], usize);
+
 /// The words by their first pieces, the longest first.
-static BY_PIECE: LazyLock<HashMap<&'static [u8], Vec<(&'static [u8], usize)>>> = LazyLock::new(|| {
-    let mut words: HashMap<&[u8], Vec<(&[u8], usize)>> = HashMap::new();
+static BY_PIECE: LazyLock<HashMap<&'static [u8], Vec<Word>>> = LazyLock::new(|| {
+    let mut words: HashMap<&[u8], Vec<Word>> = HashMap::new();
     for (place, word) in WORDS.iter().enumerate() {
         let word = word.as_bytes();
         words.entry(piece_of(word)).or_default().push((word, place));
