@@ -52,6 +52,10 @@ local function new(context)
 			pace:took(now() - began);
 			count, rows = count + #rows, {};
 		end
+		if drivers.is_embedded(source) then
+			-- On Prosody 0.12 it reads the whole archive user at once. That gets a slice of its own.
+			breathe(true);
+		end
 		local _, damaged = each(source, user_of(mark.original), breathe, function (key, stanza, when, with)
 			local partition = mark.copy;
 			if move then
