@@ -8,6 +8,9 @@ pub struct Clock {
     pub passed: f64,
     /// What the clock shows minus that, and what it was at first.
     offset: f64,
+    /// By how much it runs ahead in each second, and since when.
+    drift: f64,
+    drifts_since: f64,
     began: f64,
     /// When the machine was started.
     started: f64,
@@ -16,12 +19,22 @@ pub struct Clock {
 
 impl Clock {
     pub const fn new(began: f64) -> Self {
-        Self { passed: 0.0, offset: began, began, started: -50.0, boots: 1 }
+        Self { passed: 0.0, offset: began, drift: 0.0, drifts_since: 0.0, began, started: -50.0, boots: 1 }
     }
 
     /// What the clock shows, in UNIX seconds.
     pub fn wall(&self) -> f64 {
-        (self.passed + self.offset).max(0.0)
+        (self.passed + self.offset + self.drifted()).max(0.0)
+    }
+
+    fn drifted(&self) -> f64 {
+        (self.passed - self.drifts_since) * self.drift
+    }
+
+    /// It runs ahead, or behind, from now on.
+    pub fn drift(&mut self, drift: f64) {
+        self.offset += self.drifted();
+        (self.drift, self.drifts_since) = (drift, self.passed);
     }
 
     /// Whether it shows what it would show without any jump.
@@ -41,7 +54,7 @@ impl Clock {
     /// Sets the clock. Returns by how much it really changed: it shows nothing before 1970.
     pub fn jump(&mut self, by: f64) -> f64 {
         let before = self.wall();
-        self.offset = (self.offset + by).max(-self.passed);
+        self.offset = (self.offset + by).max(-self.passed - self.drifted());
         self.wall() - before
     }
 

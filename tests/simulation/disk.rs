@@ -98,5 +98,5 @@ impl Disk {
 /// The ledger and the segments, which are tried alike. The lock and the state of the clock are not among them.
 fn is_of_journal(path: &Path) -> bool {
     let name = path.to_string_lossy();
-    !name.ends_with(".lock") && !name.ends_with(".clock") && !name.ends_with(".flood") && !name.contains(".new")
+    !name.ends_with(".lock") && !name.ends_with(".clock") && !name.ends_with(".flood") && !name.contains(".key") && !name.contains(".new")
 }

@@ -1,8 +1,9 @@
 //! The events that are reported, and the options of the log.
 
 use audit_core::address::Policy;
+use audit_core::archive::Layout;
 use audit_core::archive::retention::{AddressExpiry, Retention, RetentionClass, Rules, TypePattern};
-use audit_core::options::{Locations, Settings};
+use audit_core::options::{Locations, Settings, Write};
 use audit_core::time::period::Period;
 
 pub const HOST: &str = "example.com";
@@ -41,7 +42,7 @@ pub fn address(number: u32) -> String {
     format!("198.{}.{}.7", 18 + number / 256 % 2, number % 256)
 }
 
-pub const CONFIGURATIONS: u64 = 4;
+pub const CONFIGURATIONS: u64 = 7;
 
 /// The options with a number.
 pub fn settings(number: usize) -> Settings {
@@ -68,11 +69,18 @@ pub fn settings(number: usize) -> Settings {
             let rules = Rules { expires_after: Period::Never, limit: Some(150), ..Rules::default() };
             Retention::new(rules, vec![class("failures", &failures, rules)])
         }
+        // Entries have parts of addresses, hashes, or none, and go to archive user nil, or directly to the store.
+        4..=6 => {
+            let addresses = [Policy::Prefix { ipv4: 16, ipv6: 48 }, Policy::Hash, Policy::None][number - 4];
+            Retention::new(Rules { expires_after: days(9.0), addresses, ..Rules::default() }, Vec::new())
+        }
         _ => {
             let cut = Some(AddressExpiry { after: days(3.0), to: Policy::None });
             let rules = Rules { expires_after: days(7.0), addresses_expire: cut, ..Rules::default() };
             Retention::new(rules, Vec::new())
         }
     };
-    Settings { retention, locations: Locations::Off, ..Settings::default() }
+    let layout = if number == 4 { Layout::Single } else { Layout::Partitions };
+    let write = if number == 5 { Write::Direct } else { Write::Journal };
+    Settings { retention, layout, write, locations: Locations::Off, ..Settings::default() }
 }

@@ -181,7 +181,7 @@ impl World {
     /// The names of the archive users of the store.
     pub fn users(&mut self) -> Result<Result<Vec<String>, Refusal>, Crashed> {
         Ok(match self.call()? {
-            Some(Mood::Refuses) => Err(Refusal::Fault),
+            Some(mood) if mood.fails() => Err(Refusal::Fault),
             _ => Ok(self.store.users()),
         })
     }
@@ -189,7 +189,7 @@ impl World {
     /// The ids and times of the newest entries of an archive user, the newest first.
     fn newest(&mut self, user: &User, limit: usize) -> Result<Result<Vec<(String, i64)>, Refusal>, Crashed> {
         Ok(match self.call()? {
-            Some(Mood::Refuses) => Err(Refusal::Fault),
+            Some(mood) if mood.fails() => Err(Refusal::Fault),
             _ => {
                 let found = self.store.find(user, true, limit, None).unwrap_or_default();
                 Ok(found.iter().map(|stored| (stored.id.clone(), stored.when)).collect())
@@ -263,7 +263,7 @@ impl World {
                 let appended = self.clock.wall();
                 let mood = self.call()?;
                 is_lost = mood == Some(Mood::LosesAnswer);
-                if mood == Some(Mood::Refuses) {
+                if mood.is_some_and(Mood::fails) {
                     is_refused = true;
                 } else {
                     self.store.commit();
@@ -299,7 +299,7 @@ impl World {
         let class = self.process().recorder.class_of(HOST, &item.kind).to_owned();
         let process = self.process();
         let known = process.slots.get(&class).or(process.slot_of_nil.as_ref()).cloned();
-        let mut slot = match known.filter(|slot| slot.second == whole_seconds(at) && slot.left > 0) {
+        let mut slot = match known.filter(|slot| slot.used.is_some() && slot.second == whole_seconds(at) && slot.left > 0) {
             Some(slot) => slot,
             None => match self.place(&class, at)? {
                 Ok(slot) => slot,
@@ -307,17 +307,13 @@ impl World {
             },
         };
         loop {
+            let used = slot.used.take().unwrap_or(0);
+            self.keep_slot(&class, &slot);
             match self.append(&slot.partition, slot.when, item)? {
                 Ok(key) => {
                     slot.left = slot.left.saturating_sub(1);
-                    slot.used += 1;
-                    let process = self.process();
-                    match slot.partition {
-                        Some(_) => {
-                            process.slots.insert(class, slot.clone());
-                        }
-                        None => process.slot_of_nil = Some(slot.clone()),
-                    }
+                    slot.used = Some(used + 1);
+                    self.keep_slot(&class, &slot);
                     return Ok(if self.is_read_back(&slot.partition, key, item)? { Ok(()) } else { Err(Refusal::Fault) });
                 }
                 Err(Refusal::Quota) if self.process().recorder.placement(HOST).full(&class, at) => match self.place(&class, at)? {
@@ -329,15 +325,24 @@ impl World {
         }
     }
 
+    fn keep_slot(&mut self, class: &str, slot: &Slot) {
+        let process = self.process();
+        if slot.partition.is_some() {
+            process.slots.insert(class.to_owned(), slot.clone());
+        } else {
+            process.slot_of_nil = Some(slot.clone());
+        }
+    }
+
     /// Asks where an entry goes, and looks up what is needed for that.
     fn place(&mut self, class: &str, at: f64) -> Result<Result<Slot, Refusal>, Crashed> {
         let process = self.process();
-        let used = process.slots.get_mut(class).map(|slot| std::mem::take(&mut slot.used));
-        let mut appended = used.or(process.slot_of_nil.as_ref().map(|_| 0));
+        let used = process.slots.get_mut(class).map(|slot| slot.used.replace(0));
+        let mut appended = used.unwrap_or(process.slot_of_nil.as_ref().map(|_| 0));
         loop {
             match self.process().recorder.place(HOST, class, at, appended) {
                 Place::Append { partition, when, left } => {
-                    let slot = Slot { second: whole_seconds(at), partition, when, left: left.unwrap_or(u64::MAX), used: 0 };
+                    let slot = Slot { second: whole_seconds(at), partition, when, left: left.unwrap_or(u64::MAX), used: Some(0) };
                     let process = self.process();
                     if slot.partition.is_some() {
                         process.slot_of_nil = None;
@@ -376,7 +381,8 @@ impl World {
     /// The driver appends an entry, or says that it has.
     pub fn append(&mut self, user: &User, when: i64, item: &Item) -> Result<Result<u64, Refusal>, Crashed> {
         let mood = self.call()?;
-        if mood == Some(Mood::Refuses) {
+        let may_keep = mood == Some(Mood::Raises) && self.store.is_odd();
+        if mood.is_some_and(Mood::fails) && !may_keep {
             return Ok(Err(Refusal::Fault));
         }
         if mood == Some(Mood::Forgets) {
@@ -393,7 +399,7 @@ impl World {
         };
         self.arrives(item);
         self.step()?;
-        if mood == Some(Mood::Keeps) || mood == Some(Mood::LosesAnswer) && !self.store.is_in_transaction() {
+        if may_keep || mood == Some(Mood::Keeps) || mood == Some(Mood::LosesAnswer) && !self.store.is_in_transaction() {
             return Ok(Err(Refusal::Fault));
         }
         self.store.vouched.insert(user.clone());
@@ -403,6 +409,8 @@ impl World {
     fn arrives(&mut self, item: &Item) {
         let known = crate::model::Known { number: self.model.numbers, at: self.clock.passed, lost: item.lost, counted: item.counted };
         self.model.arrived.entry(item.id.clone()).or_insert(known);
+        let number = self.model.stored.len() + 1;
+        self.model.stored.entry(item.id.clone()).or_insert(number);
     }
 
     /// Whether the store may be offered entries: it gave back what it took, or is given another chance.

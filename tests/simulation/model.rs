@@ -30,6 +30,8 @@ pub struct Model {
     pub entries: BTreeMap<String, Known>,
     /// The entries that the store has had, by their ids.
     pub arrived: BTreeMap<String, Known>,
+    /// In which order they arrived there.
+    pub stored: BTreeMap<String, usize>,
     pub gone: BTreeMap<String, Gone>,
     /// How many events were reported, how many of them were counted, and for how many there was no room.
     pub reported: u64,
@@ -51,6 +53,9 @@ pub struct Model {
     pub unsafe_since: Marks,
     /// The events that flood control has counted since their number was written down.
     pub counted_since: u64,
+    /// The partitions that were removed since then. If one is made anew between two looks, with earlier times, what is in it may be taken
+    /// for what was there before.
+    pub removed: BTreeSet<String>,
     /// What was shown to the one who follows the log, and how often.
     pub followed: BTreeMap<String, u32>,
     /// The number of the first entry that is new to the one who follows.

@@ -47,7 +47,7 @@ pub struct Process {
     /// The number of entries of full partitions.
     pub counts: PartitionSizes,
     /// By how much the clock and the one that does not jump differed.
-    pub difference: Option<f64>,
+    pub difference: f64,
 }
 
 /// Where entries of a class go in one second.
@@ -57,7 +57,8 @@ pub struct Slot {
     pub partition: User,
     pub when: i64,
     pub left: u64,
-    pub used: u64,
+    /// `None` after a failure of the driver.
+    pub used: Option<u64>,
 }
 
 /// What is known of the store: which archive users gave an entry back, and which entry it did not give back, and since when.
@@ -77,7 +78,7 @@ impl World {
     pub fn new_recorder(&self) -> Recorder {
         let random: Rc<dyn Random> = Rc::<SeededRandom>::clone(&self.random);
         let mut recorder = Recorder::new(self.disk.shared(), random);
-        recorder.configure(HOST, self.settings(), None);
+        recorder.configure(HOST, self.settings(), Some(Path::new(FOLDER).join("audit.key")));
         recorder
     }
 
@@ -126,6 +127,7 @@ impl World {
         };
         let owner = Owner::on(self.disk.shared(), &Path::new(FOLDER).join("audit_journals.lock"));
         let recorder = self.new_recorder();
+        let difference = self.clock.wall() - self.clock.uptime();
         self.store.vouched.clear();
         self.process = Some(Process {
             journal: Journal::detached_under(&journal(), limits, owner),
@@ -147,7 +149,7 @@ impl World {
             slot_of_nil: None,
             trust: Trust::default(),
             counts: PartitionSizes::default(),
-            difference: None,
+            difference,
         });
         self.attach()?;
         self.look_at_clock(None)?;

@@ -27,7 +27,7 @@ enum Reason {
     Limit,
 }
 
-type Outcome<T> = Result<Result<T, Refusal>, Crashed>;
+pub type Outcome<T> = Result<Result<T, Refusal>, Crashed>;
 
 impl World {
     pub fn ask_for_prune(&mut self, delay: f64, extent: PruneExtent) {
@@ -95,12 +95,18 @@ impl World {
         let partitions = partitions_of(&users);
         let trust = self.settings().clock_trust.seconds();
         let remaining = self.process().clock.remaining(trust);
+        let old_is_empty = self.old_is_empty(&users);
         let process = self.process();
-        let plan = process.recorder.plan(HOST, &partitions, false, at, Some(&mut process.clock));
+        let plan = process.recorder.plan(HOST, &partitions, old_is_empty, at, Some(&mut process.clock));
         let is_held = !process.clock.is_trusted();
         let mut counts = std::mem::take(&mut process.counts);
         let waiting = self.process().journal.since();
-        let done = self.carry_out(&plan, is_limits, &mut counts, waiting, false)?;
+        let mut done = self.carry_out(&plan, is_limits, &mut counts, waiting, false)?;
+        if done.is_ok() && !is_limits && !is_held {
+            done = self.prune_old(&users, at, None)?.map(|_| ());
+            self.process().recorder.placement(HOST).pruned();
+            self.process().slot_of_nil = None;
+        }
         self.process().counts = counts;
         let next = if is_held { Some(at + remaining) } else { plan.next };
         Ok(done.map(|()| next))
@@ -121,9 +127,13 @@ impl World {
         clock.look_at_partitions(&partitions, &reading, &witnesses);
         clock.save();
         let mut recorder = self.new_recorder();
-        let plan = recorder.plan(HOST, &partitions, false, at, Some(&mut clock));
+        let plan = recorder.plan(HOST, &partitions, self.old_is_empty(&users), at, Some(&mut clock));
         let waiting = Snapshot::read_from(&self.disk.files, &journal()).ok().and_then(|snapshot| snapshot.since());
-        self.carry_out(&plan, false, &mut PartitionSizes::default(), waiting, true)
+        let done = self.carry_out(&plan, false, &mut PartitionSizes::default(), waiting, true)?;
+        if done.is_err() || !clock.is_trusted() {
+            return Ok(done);
+        }
+        Ok(self.prune_old(&users, at, Some(&clock))?.map(|_| ()))
     }
 
     fn carry_out(
@@ -138,6 +148,11 @@ impl World {
         for partition in &plan.unfinished {
             self.line(format_args!("{partition} is unfinished"));
             if self.delete(partition)?.is_err() {
+                return Ok(Err(Refusal::Fault));
+            }
+        }
+        for marker in &plan.markers {
+            if self.delete(marker)?.is_err() {
                 return Ok(Err(Refusal::Fault));
             }
         }
@@ -184,7 +199,7 @@ impl World {
     }
 
     /// Lets the server go on.
-    fn breathe(&mut self) -> Result<(), Crashed> {
+    pub fn breathe(&mut self) -> Result<(), Crashed> {
         if self.depth < 2 {
             self.depth += 1;
             self.pass(0.02)?;
@@ -195,13 +210,13 @@ impl World {
 
     fn size_of(&mut self, partition: &Partition) -> Outcome<u64> {
         Ok(match self.call()? {
-            Some(Mood::Refuses) => Err(Refusal::Fault),
+            Some(mood) if mood.fails() => Err(Refusal::Fault),
             _ => Ok(self.store.list(&Some(partition.to_string())).len() as u64),
         })
     }
 
-    fn delete(&mut self, partition: &Partition) -> Outcome<()> {
-        if self.call()? == Some(Mood::Refuses) {
+    pub fn delete(&mut self, partition: &Partition) -> Outcome<()> {
+        if self.call()?.is_some_and(Mood::fails) {
             return Ok(Err(Refusal::Fault));
         }
         self.store.delete(&Some(partition.to_string()));
@@ -218,12 +233,13 @@ impl World {
 
     /// Removes a partition with its entries.
     fn remove(&mut self, partition: &Partition, reason: Reason, counts: &mut PartitionSizes) -> Outcome<()> {
-        if self.call()? == Some(Mood::Refuses) {
+        if self.call()?.is_some_and(Mood::fails) {
             return Ok(Err(Refusal::Fault));
         }
         let removed = self.store.delete(&Some(partition.to_string()));
         self.line(format_args!("{partition} with {} entries is removed: {reason:?}", removed.len()));
         counts.remove(HOST, partition);
+        self.model.removed.insert(partition.to_string());
         for stored in &removed {
             self.model.gone.entry(stored.id.clone()).or_insert(Gone::ByRule);
         }
@@ -239,9 +255,12 @@ impl World {
         Ok(Ok(()))
     }
 
-    fn check_age(&mut self, ids: &[String], after: f64, partition: &Partition, what: &str) {
+    pub fn check_age(&mut self, ids: &[String], after: f64, partition: &dyn std::fmt::Display, what: &str) {
         let passed = self.clock.passed;
-        let ages = ids.iter().filter_map(|id| Some(passed - self.model.known(id)?.at));
+        // What lay there before the log began can't be known to have been written under the right clock.
+        let is_known = |at: f64| at >= 0.0 || self.jumps == 0;
+        let known = ids.iter().filter_map(|id| self.model.known(id)).filter(|known| is_known(known.at));
+        let ages = known.map(|known| passed - known.at);
         if let Some(age) = ages.min_by(f64::total_cmp).filter(|age| *age < after - SLACK)
             && !self.model.may_expire_early
         {
@@ -253,12 +272,18 @@ impl World {
     fn check_limit(&mut self, ids: &[String], partition: &Partition) {
         let Some(limit) = self.settings().retention.rules(partition.home()).limit else { return };
         let newest = ids.iter().filter_map(|id| Some(self.model.known(id)?.number)).max().unwrap_or(0);
+        // Entries that waited are stored behind those that were written directly meanwhile.
+        let stored = ids.iter().filter_map(|id| self.model.stored.get(id).copied()).max().unwrap_or(0);
         let visible = self.visible();
         let of_class = visible.iter().filter(|other| other.home() == partition.home());
         let later: usize = of_class
             .map(|other| {
                 let list = self.store.list(&Some(other.to_string()));
-                list.iter().filter(|stored| self.model.known(&stored.id).is_some_and(|known| known.number > newest)).count()
+                let is_later = |id: &String| {
+                    self.model.known(id).is_some_and(|known| known.number > newest)
+                        || other.day == partition.day && self.model.stored.get(id).is_some_and(|number| *number > stored)
+                };
+                list.iter().filter(|stored| is_later(&stored.id)).count()
             })
             .sum();
         // If a clock was set back, a day may be reached twice. The order of its entries is known only as long as it is in the future,
@@ -277,7 +302,7 @@ impl World {
         let mut copied = Vec::new();
         for partition in partitions {
             let copy = Some(partition.cut().to_string());
-            if self.call()? == Some(Mood::Refuses) {
+            if self.call()?.is_some_and(Mood::fails) {
                 return Ok(Err(Refusal::Fault));
             }
             let rows = self.store.list(&Some(partition.to_string()));
@@ -310,8 +335,8 @@ impl World {
     }
 
     /// A driver that says no is asked no more, and the copy is not complete.
-    fn append_copy(&mut self, user: &Option<String>, when: i64, item: &Item) -> Outcome<()> {
-        if matches!(self.call()?, Some(Mood::Refuses | Mood::Keeps)) {
+    pub fn append_copy(&mut self, user: &Option<String>, when: i64, item: &Item) -> Outcome<()> {
+        if matches!(self.call()?, Some(Mood::Refuses | Mood::Raises | Mood::Keeps)) {
             return Ok(Err(Refusal::Fault));
         }
         Ok(self.store.append(user, when, &item.id, &item.with, &item.xml).map(|_| ()))

@@ -15,6 +15,7 @@ use audit_core::query::{Conditions, Follower, Look, Page, Query, ReadFrom, Reque
 use crate::disk::journal;
 use crate::events::HOST;
 use crate::hand_over::Item;
+use crate::older::name_of;
 use crate::prune::partitions_of;
 use crate::script::{Between, Driver, Mood};
 use crate::world::{Crashed, Timer, World};
@@ -61,7 +62,8 @@ fn request(oldest_first: bool) -> Request {
 impl World {
     /// The partitions that count.
     pub fn visible(&self) -> Vec<Partition> {
-        visible(&partitions_of(&self.store.users()), false)
+        let users = self.store.users();
+        visible(&partitions_of(&users), self.old_is_empty(&users))
     }
 
     /// The ids of all entries that the store has.
@@ -80,7 +82,7 @@ impl World {
             Some(self.process().journal.snapshot())
         };
         let (Some(waiting), Ok(users)) = (waiting, self.users()?) else { return Ok(None) };
-        let users: Vec<String> = visible(&partitions_of(&users), false).iter().map(ToString::to_string).collect();
+        let users: Vec<String> = visible(&partitions_of(&users), self.old_is_empty(&users)).iter().map(ToString::to_string).collect();
         let now = self.clock.wall();
         let partitions = partitions_of(&users);
         let retention = if elsewhere {
@@ -95,7 +97,7 @@ impl World {
     }
 
     pub fn read(&mut self, elsewhere: bool, oldest_first: bool, between: Between) -> Result<(), Crashed> {
-        let is_disturbed = self.disk.is_ill;
+        let (is_disturbed, yields) = (self.disk.is_ill, self.store.is_moody());
         let before = self.present();
         let Some(scene) = self.scene(elsewhere)? else { return Ok(()) };
         let twin = self.twin(&scene, oldest_first);
@@ -116,7 +118,7 @@ impl World {
         if is_disturbed || shown.is_incomplete {
             return Ok(());
         }
-        if between == Between::Nothing {
+        if between == Between::Nothing && !yields {
             let damaged = (scene.waiting.len() - items(&scene.waiting).count()) as u64;
             if shown.damaged < damaged {
                 self.wrong(format!("{damaged} entries in the journal are damaged, and a reading reports {}", shown.damaged));
@@ -149,7 +151,7 @@ impl World {
         }
         let old = self.store.list(&None).into_iter().map(|stored| stored.row());
         let of_type = |row: &Row| StoredEvent::read(row).is_ok_and(|event| kept(scene.retention.class_of(&event.kind), row.when));
-        all.extend(old.filter(of_type).filter_map(|row| Some((row.when, StoredEvent::read(&row).ok()?.id?))));
+        all.extend(old.filter(of_type).filter_map(|row| Some((row.when, name_of(StoredEvent::read(&row).ok()?)))));
         let waiting = items(&scene.waiting).filter(|item| kept(scene.retention.class_of(&item.kind), item.at.floor()));
         all.extend(waiting.map(|item| (item.at.floor(), item.id)));
         all.sort_by(|a, b| a.partial_cmp(b).expect("a time"));
@@ -171,7 +173,15 @@ impl World {
                 break;
             }
             match self.page(scene, &page)? {
-                Answer::Rows(rows, skipped) => query.feed(&page, rows, skipped, 0.001),
+                Answer::Rows(rows, skipped) => {
+                    if page.from == ReadFrom::Store(None) && rows.is_empty() && self.setup.driver == Driver::Embedded {
+                        // The entries may have been moved since the store was listed.
+                        let users = self.users()?.unwrap_or_default();
+                        let users = visible(&partitions_of(&users), self.old_is_empty(&users));
+                        query.moved(&page, users.iter().map(ToString::to_string).collect());
+                    }
+                    query.feed(&page, rows, skipped, 0.001);
+                }
                 Answer::LostPlace => query.lost_place(&page),
                 Answer::Nothing => {
                     shown.is_incomplete = true;
@@ -179,18 +189,19 @@ impl World {
                 }
             }
             while !query.is_taken() {
-                shown.entries.extend(query.take().into_iter().filter_map(|event| Some((event.stored, event.id?))));
+                shown.entries.extend(query.take().into_iter().map(|event| (event.stored, name_of(event))));
             }
             if pages < 20 {
                 self.between_pages(between)?;
             }
         }
         while !query.is_taken() {
-            shown.entries.extend(query.take().into_iter().filter_map(|event| Some((event.stored, event.id?))));
+            shown.entries.extend(query.take().into_iter().map(|event| (event.stored, name_of(event))));
         }
         shown.damaged = query.damaged().count as u64;
         let damaged = scene.waiting.len() - items(&scene.waiting).count();
-        if query.damaged().count > damaged {
+        // What can't be read for the moment is reported, too.
+        if query.damaged().count > damaged && !self.disk.is_ill {
             let places = query.damaged().places.join("; ");
             self.wrong(format!("entries can't be read, and {damaged} in the journal are damaged: {places}"));
         }
@@ -217,7 +228,7 @@ impl World {
     /// The rows of a page.
     fn page(&mut self, scene: &Scene, page: &Page) -> Result<Answer, Crashed> {
         let ReadFrom::Store(user) = &page.from else { return Ok(waiting_rows(&scene.waiting, page)) };
-        if self.call()? == Some(Mood::Refuses) {
+        if self.call()?.is_some_and(Mood::fails) {
             return Ok(Answer::Nothing);
         }
         let found = self.store.find(user, !page.oldest_first, page.limit, page.behind.as_deref());
@@ -239,6 +250,7 @@ impl World {
         let mut look = Look::new(&follower, scene.users.clone(), waits, scene.retention.clone(), scene.now);
         let shown = self.scan(&mut look, &scene, Between::Nothing)?;
         if is_first {
+            self.model.removed.clear();
             self.model.follows_from = Some(self.model.numbers).filter(|_| !shown.is_incomplete);
         }
         for (_, id) in shown.entries {
@@ -273,7 +285,10 @@ impl World {
         let now = self.clock.wall();
         let retention = self.settings().retention;
         let mut missing = Vec::new();
-        for partition in self.visible().iter().filter(|partition| !partition.is_cut()) {
+        // Copies, and what is moved from archive user nil, are not new.
+        let is_first = |partition: &&Partition| !self.model.removed.contains(&partition.to_string());
+        for partition in self.visible().iter().filter(|partition| !partition.is_cut() && partition.generation().is_none()).filter(is_first)
+        {
             for stored in self.store.list(&Some(partition.to_string())) {
                 let is_new = self.model.entries.get(&stored.id).is_some_and(|known| known.number > from);
                 let is_kept = retention.cutoff(partition.home(), now).is_none_or(|cutoff| stored.when as f64 >= cutoff);

@@ -6,6 +6,7 @@ use audit_core::entry::payload::attribute_of;
 use audit_core::flood::{CheckpointError, FIRST_LOOK, LOOK, beside};
 use audit_core::journal::Appended;
 use audit_core::journal::losses::Lost;
+use audit_core::options::Write;
 use audit_core::recorder::entries::{Event, Session, Time};
 use audit_core::recorder::summaries::summary;
 
@@ -50,8 +51,8 @@ impl World {
     fn record(&mut self, event: &Event<'_>, details: &mut Details, asks: bool, lost: u64) -> Result<bool, Crashed> {
         let (at, now) = (self.clock.wall(), self.clock.uptime());
         let since = at - now;
-        let step = self.process().difference.replace(since).map_or(0.0, |before| (since - before).abs());
-        if step >= audit_core::archive::clock::STEP {
+        let before = std::mem::replace(&mut self.process().difference, since);
+        if (since - before).abs() >= audit_core::archive::clock::STEP {
             self.look_at_clock(None)?;
         }
         let goes_at_once = self.goes_at_once(false);
@@ -79,8 +80,9 @@ impl World {
 
     /// Whether entries go to the store at once: without the files of a journal they do, as long as nothing waits and nothing is being
     /// written.
-    fn goes_at_once(&mut self, _offered: bool) -> bool {
-        !self.process().is_attached && self.process().journal.is_empty() && !self.is_writing()
+    fn goes_at_once(&mut self, offered: bool) -> bool {
+        let is_direct = self.settings().write == Write::Direct && !offered;
+        (is_direct || !self.process().is_attached) && self.process().journal.is_empty() && !self.is_writing()
     }
 
     /// Whether entries are being written to the store.
@@ -101,6 +103,9 @@ impl World {
             let process = self.process();
             process.writing = process.writing.filter(|writing| *writing != began);
             if done.is_ok() {
+                if !process.is_attached {
+                    process.hand_over.passed();
+                }
                 return Ok(true);
             }
             self.doubt_store();

@@ -5,13 +5,13 @@ use audit_core::file::Operation;
 use crate::script::{Action, Between, Damage, Driver, Errno, Mood, Script, Setup};
 use crate::world::World;
 
-fn passes(setup: Setup, actions: &[Action]) {
+pub fn passes(setup: Setup, actions: &[Action]) {
     let world = World::run(&Script { setup, actions: actions.to_vec() });
     assert_eq!(world.problem, None);
 }
 
-const fn setup(driver: Driver, options: usize, began: f64) -> Setup {
-    Setup { driver, quota: None, options, is_small: false, recent: 0, began }
+pub const fn setup(driver: Driver, options: usize, began: f64) -> Setup {
+    Setup { driver, quota: None, options, is_small: false, recent: 0, old: 0, began }
 }
 
 /// Three events were counted, and their summary was given up as one lost event.
@@ -108,7 +108,7 @@ fn a_wrong_clock_removes_nothing_early_after_it_was_wrong_before() {
 #[test]
 fn names_of_removed_partitions_that_are_used_again_after_a_jump_are_the_newest() {
     passes(
-        Setup { driver: Driver::Embedded, quota: None, options: 2, is_small: false, recent: 4000, began: 1803859190.0 },
+        Setup { driver: Driver::Embedded, quota: None, options: 2, is_small: false, recent: 4000, old: 0, began: 1803859190.0 },
         &[
             Action::Pass(60.0),
             Action::Flood(4, 175, 200, 1),
@@ -124,7 +124,7 @@ fn names_of_removed_partitions_that_are_used_again_after_a_jump_are_the_newest()
 #[test]
 fn a_jump_is_about_the_first_hours_of_a_log_too_if_the_clock_was_wrong_in_between() {
     passes(
-        Setup { driver: Driver::Unordered, quota: None, options: 0, is_small: true, recent: 0, began: 1798761500.0 },
+        Setup { driver: Driver::Unordered, quota: None, options: 0, is_small: true, recent: 0, old: 0, began: 1798761500.0 },
         &[
             Action::Event(4, 0, 0),
             Action::Jump(3456000.0),
@@ -204,6 +204,119 @@ fn entries_of_a_day_whose_addresses_were_removed_stay_if_the_clock_reaches_it_ag
             Action::Event(4, 0, 0),
             Action::Jump(86_400.0),
             Action::Event(4, 0, 0),
+        ],
+    );
+}
+
+/// The store had kept the entry and said that it had not, so it was not counted.
+#[test]
+fn a_partition_has_no_more_entries_than_it_may_after_a_driver_has_said_no_and_kept_one() {
+    for mood in [Mood::Keeps, Mood::LosesAnswer] {
+        passes(
+            setup(Driver::Embedded, 3, 1_798_761_500.0),
+            &[
+                Action::Event(4, 0, 0),
+                Action::Pass(1.0),
+                Action::Flood(4, 250, 3, 2),
+                Action::Flood(4, 250, 3, 2),
+                Action::Store(mood, 1),
+                Action::Pass(60.0),
+            ],
+        );
+    }
+}
+
+/// There was no event between the start and the first jump, so it was not noticed before the second.
+#[test]
+fn a_jump_of_the_clock_before_the_first_event_is_noticed() {
+    passes(
+        Setup { quota: Some(150), recent: 524_288, ..setup(Driver::Sql, 3, 1_803_859_190.0) },
+        &[Action::Jump(259_200.0), Action::Event(4, 0, 0), Action::Jump(3_456_000.0), Action::Event(4, 0, 0), Action::Pass(86_400.0)],
+    );
+    passes(
+        setup(Driver::Sql, 0, 1_803_859_190.0),
+        &[Action::Jump(-259_200.0), Action::Event(1, 0, 0), Action::Jump(3_456_000.0), Action::Pass(259_200.0)],
+    );
+}
+
+/// More entries were written directly than the search for it looked at.
+#[test]
+fn an_entry_that_the_store_had_is_not_stored_again_however_many_were_written_before_the_journal_could_be_read() {
+    passes(
+        Setup { recent: 524_288, ..setup(Driver::Unordered, 0, 1_795_521_600.0) },
+        &[
+            Action::Event(4, 0, 0),
+            Action::Fail(Operation::Open, Errno::Io, 1000),
+            Action::Crash(9),
+            Action::Pass(1.0),
+            Action::Flood(4, 231, 3, 2),
+            Action::Flood(4, 231, 3, 2),
+            Action::Heal,
+            Action::Pass(120.0),
+        ],
+    );
+}
+
+/// The day was taken for one that begins empty, and its first partition had been removed.
+#[test]
+fn a_day_that_the_clock_reaches_twice_is_in_order() {
+    passes(
+        Setup { quota: Some(150), is_small: true, ..setup(Driver::Embedded, 2, 1_795_521_600.0) },
+        &[
+            Action::Flood(4, 124, 3, 2),
+            Action::Jump(-259_200.0),
+            Action::Pass(1.0),
+            Action::Flood(4, 125, 3, 2),
+            Action::Pass(259_200.0),
+            Action::Flood(1, 13, 200, 1),
+            Action::Flood(1, 115, 1, 100),
+            Action::Pass(1.0),
+            Action::Read(false, false, Between::Prune),
+        ],
+    );
+}
+
+/// They were taken for the newest of their day.
+#[test]
+fn a_limit_takes_entries_that_were_moved_from_the_older_log_for_the_oldest_of_their_day() {
+    passes(
+        Setup { old: 12, recent: 524_288, ..setup(Driver::Embedded, 2, 1_795_521_600.0) },
+        &[
+            Action::Flood(4, 256, 3, 2),
+            Action::Flood(4, 257, 3, 2),
+            Action::Pass(60.0),
+            Action::Flood(1, 101, 3, 100),
+            Action::Flood(2, 24, 3, 2),
+        ],
+    );
+}
+
+/// The second jump came before the first was settled, and the third was not applied to what was before the first.
+#[test]
+fn an_entry_keeps_its_time_after_three_jumps() {
+    passes(
+        setup(Driver::Sql, 3, 1_795_521_600.0),
+        &[
+            Action::Event(5, 0, 0),
+            Action::Jump(3_456_000.0),
+            Action::Pass(3600.0),
+            Action::Jump(259_200.0),
+            Action::Pass(259_200.0),
+            Action::Jump(3_456_000.0),
+            Action::Pass(5_184_000.0),
+        ],
+    );
+    passes(
+        setup(Driver::Sql, 0, 1_803_859_190.0),
+        &[
+            Action::Event(1, 0, 0),
+            Action::Jump(259_200.0),
+            Action::Pass(86_400.0),
+            Action::Jump(3_456_000.0),
+            Action::Event(0, 0, 0),
+            Action::Pass(86_400.0),
+            Action::Jump(950_400_000.0),
+            Action::Pass(259_200.0),
         ],
     );
 }

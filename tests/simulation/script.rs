@@ -26,6 +26,8 @@ pub struct Setup {
     pub is_small: bool,
     /// How many bytes of entries the journal keeps in memory too.
     pub recent: usize,
+    /// How many entries the community's modules have left under archive user nil.
+    pub old: u32,
     /// What the clock shows at the beginning, in UNIX seconds.
     pub began: f64,
 }
@@ -52,6 +54,8 @@ pub enum Action {
     Pass(f64),
     /// The clock is set. Its difference from before, in seconds.
     Jump(f64),
+    /// From now on the clock runs ahead by this many seconds in each.
+    Drift(f64),
     /// The storage driver misbehaves in this many of the next calls.
     Store(Mood, u32),
     /// A copy of the store is made, as a backup.
@@ -87,6 +91,8 @@ pub enum Action {
 pub enum Mood {
     /// It refuses.
     Refuses,
+    /// It raises an error; an entry that it was given may be stored nevertheless.
+    Raises,
     /// It says that it has stored an entry, and has not.
     Forgets,
     /// It stores an entry, and says that it has not.
@@ -97,6 +103,13 @@ pub enum Mood {
     IsSlow,
     /// It yields, and meanwhile events are reported.
     Yields,
+}
+
+impl Mood {
+    /// Whether a call fails that appends nothing.
+    pub const fn fails(self) -> bool {
+        matches!(self, Self::Refuses | Self::Raises)
+    }
 }
 
 /// What an operation of the disk fails with.
@@ -142,6 +155,7 @@ impl Script {
             options: seed.below(crate::events::CONFIGURATIONS) as usize,
             is_small: seed.once_in(3),
             recent: seed.pick(&[0, 0, 4000, 512 << 10]),
+            old: seed.pick(&[0, 0, 0, 12, 700]),
             began,
         };
         let count = seed.pick(&[8, 20, 40, 60]);
@@ -194,8 +208,10 @@ fn action(seed: &mut Seed, luck: u64) -> Action {
                 400.0 * DAY,
                 11_000.0 * DAY,
             ])),
+            22 if met(12) => Action::Drift(seed.pick(&[-500e-6, -50e-6, 0.0, 50e-6, 500e-6])),
             23 | 24 if met(2) => {
-                let mood = seed.pick(&[Mood::Refuses, Mood::Forgets, Mood::Keeps, Mood::LosesAnswer, Mood::IsSlow, Mood::Yields]);
+                let mood =
+                    seed.pick(&[Mood::Refuses, Mood::Raises, Mood::Forgets, Mood::Keeps, Mood::LosesAnswer, Mood::IsSlow, Mood::Yields]);
                 Action::Store(mood, seed.pick(&[1, 3, 20, 200]))
             }
             25 if met(3) => Action::Backup,
@@ -242,6 +258,7 @@ impl Action {
         match self {
             Self::Event(..) | Self::Flood(..) | Self::Pass(_) | Self::Heal | Self::Backup | Self::Read(..) | Self::Follow => None,
             Self::Jump(by) => Some(format!("clock {}", if *by < 0.0 { "back" } else { "ahead" })),
+            Self::Drift(_) => Some("clock drift".to_owned()),
             Self::Store(mood, _) => Some(format!("store {mood:?}")),
             Self::Fail(_, errno, _) => Some(format!("disk {errno:?}")),
             Self::Room(_) => Some("disk full".to_owned()),

@@ -76,6 +76,11 @@ impl Store {
         Some(mood)
     }
 
+    /// Whether it has made an odd number of entries: a choice that is the same in each run.
+    pub const fn is_odd(&self) -> bool {
+        self.keys % 2 == 1
+    }
+
     /// Whether it would do something wrong in the next call.
     pub const fn is_moody(&self) -> bool {
         self.mood.is_some()
@@ -130,7 +135,7 @@ impl Store {
     /// The names of its archive users, in an order of the driver's own.
     pub fn users(&self) -> Vec<String> {
         let mut users: Vec<String> = self.lists.keys().flatten().cloned().collect();
-        if self.keys % 2 == 1 {
+        if self.is_odd() {
             users.reverse();
         }
         users.push("juliet".to_owned());
@@ -156,6 +161,12 @@ impl Store {
 
     pub fn all(&self) -> impl Iterator<Item = (&User, &Vec<Stored>)> {
         self.lists.iter()
+    }
+
+    pub fn remove(&mut self, user: &User, key: u64) {
+        if let Some(list) = self.lists.get_mut(user) {
+            list.retain(|stored| stored.key != key);
+        }
     }
 
     pub fn delete(&mut self, user: &User) -> Vec<Stored> {

@@ -98,6 +98,7 @@ impl World {
     /// Runs a script, and returns what was found to be wrong.
     pub fn run(script: &Script) -> Self {
         let mut world = Self::new(script.setup);
+        world.leave_old();
         world.or_die(Self::start);
         for action in &script.actions {
             world.act(action);
@@ -174,6 +175,7 @@ impl World {
                 // What was written before the machine was started can't be told from what is older by the time that it was off.
                 self.model.may_expire_early |= by > 60.0 && self.clock.boots > 1;
             }
+            Action::Drift(drift) => self.clock.drift(drift),
             Action::Store(mood, calls) => self.store.set_mood(Some((mood, calls))),
             Action::Backup => self.store.back_up(),
             Action::Older => self.put_back_older_store(),
