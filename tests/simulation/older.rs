@@ -99,8 +99,8 @@ impl World {
     /// Moves the entries into partitions, which count once nil is removed.
     fn move_old(&mut self, users: &[String], at: f64, timeline: &Timeline) -> Outcome<()> {
         let mut moving = Move::new(&partitions_of(users));
-        let marker = Some(moving.marker(at).to_string());
-        if self.append_moved(&marker, at as i64, "moving")?.is_err() {
+        let marker = moving.marker(at);
+        if self.append_moved(&Some(marker.to_string()), at as i64, "moving")?.is_err() {
             return Ok(Err(Refusal::Fault));
         }
         let (mut past, mut last): (Vec<Stored>, Option<String>) = (Vec::new(), None);
@@ -147,7 +147,6 @@ impl World {
         past.iter().for_each(|stored| self.old_expired(stored));
         self.line(format_args!("archive user nil is moved; {} have expired", past.len()));
         self.step()?;
-        let Ok(marker) = marker.unwrap_or_default().parse() else { return Ok(Err(Refusal::Fault)) };
         self.delete(&marker)
     }
 

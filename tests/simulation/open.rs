@@ -4,7 +4,7 @@
 use audit_core::file::Operation;
 
 use crate::regressions::{passes, setup};
-use crate::script::{Action, Driver, Errno, Mood, Setup};
+use crate::script::{Action, Between, Driver, Errno, Mood, Setup};
 
 #[test]
 #[ignore = "open: the order of what was written after an outage that is not confirmed, if the clock jumps soon"]
@@ -77,5 +77,32 @@ fn an_entry_that_the_store_had_is_not_stored_again_after_another_restart() {
             Action::Flood(4, 231, 3, 2),
             Action::Flood(4, 231, 3, 2),
         ],
+    );
+}
+
+#[test]
+#[ignore = "open: two jumps back of the clock, the second before the first is settled"]
+fn an_entry_keeps_its_time_after_two_jumps_back() {
+    passes(
+        Setup { is_small: true, ..setup(Driver::Embedded, 1, 1_795_521_600.0) },
+        &[Action::Pass(5_184_000.0), Action::Jump(-259_200.0), Action::Pass(60.0), Action::Jump(-3_456_000.0), Action::Pass(2_592_000.0)],
+    );
+}
+
+#[test]
+#[ignore = "open: the older log is not in order with what was stored after the clock was set back"]
+fn a_reading_of_an_older_log_is_in_order_after_the_clock_was_set_back() {
+    passes(
+        Setup { old: 12, ..setup(Driver::Unordered, 5, 1_835_481_600.0) },
+        &[Action::Jump(-7200.0), Action::Event(3, 0, 0), Action::Read(false, false, Between::Nothing)],
+    );
+}
+
+#[test]
+#[ignore = "open: another process moves the older log while entries still go there"]
+fn entries_stay_if_another_process_moves_the_older_log_after_the_layout_has_changed() {
+    passes(
+        Setup { recent: 4000, ..setup(Driver::Embedded, 4, 1_803_859_190.0) },
+        &[Action::Event(1, 0, 0), Action::Pass(1.0), Action::Options(2), Action::Flood(3, 153, 200, 2), Action::Prune(true)],
     );
 }

@@ -21,7 +21,7 @@ impl World {
             let file = self.disk.files.open(&Path::new(FOLDER).join(&name), Access::Read).expect("it is listed");
             let mut bytes = vec![0; file.length().expect("it is there") as usize];
             file.read_at(&mut bytes, 0).expect("no faults are left");
-            lines.push(format!("{} {}", name.display(), String::from_utf8_lossy(&bytes).escape_debug()));
+            lines.push(format!("{name:?} {}", String::from_utf8_lossy(&bytes).escape_debug()));
         }
         lines.push(format!("{} steps, {:?}, {:?}", self.steps, self.problem, self.model));
         lines
