@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use thiserror::Error;
 
 use crate::archive::placement::PlacementStep;
-use crate::entry::head::Head;
+use crate::entry::outline::Outline;
 use crate::journal::hand_over::HandOver;
 use crate::journal::{Journal, JournalError};
 use crate::recorder::{Recorder, occurred};
@@ -154,11 +154,11 @@ impl Recorder {
         let mut sequence = first;
         while sequence < end && batch.done.entries < bounds.entries && (sequence == first || (bounds.goes_on)()) {
             let read = journal.read(sequence, |payload| {
-                let Some(head) = Head::read(payload) else { return Ok(Fate::Spoiled) };
-                if has(known, &head) {
+                let Some(outline) = Outline::read(payload) else { return Ok(Fate::Spoiled) };
+                if has(known, &outline) {
                     return Ok(Fate::Known);
                 }
-                self.append(batch, database, &head).map(|()| Fate::Appended)
+                self.append(batch, database, &outline).map(|()| Fate::Appended)
             });
             match read {
                 Ok(None) => {}
@@ -176,26 +176,26 @@ impl Recorder {
         Ok(sequence)
     }
 
-    fn append(&mut self, batch: &mut Batch<'_>, database: &mut Database, head: &Head<'_>) -> Result<(), HandOverError> {
+    fn append(&mut self, batch: &mut Batch<'_>, database: &mut Database, outline: &Outline<'_>) -> Result<(), HandOverError> {
         let Target { host, store, kind } = batch.target;
-        let second = whole_seconds(head.at);
-        let class = self.class_of(host, head.event_type);
+        let second = whole_seconds(outline.at);
+        let class = self.class_of(host, outline.event_type);
         if batch.slots.get(class).is_none_or(|slot| slot.second != second || slot.left == Some(0)) {
             let class = class.to_owned();
-            self.find_slot(batch, database, class, head.at)?;
+            self.find_slot(batch, database, class, outline.at)?;
         }
-        let key = self.id(head.at);
+        let key = self.id(outline.at);
         let mut text = [0; 36];
         let key: &str = key.hyphenated().encode_lower(&mut text);
-        let class = self.class_of(host, head.event_type);
+        let class = self.class_of(host, outline.event_type);
         let Some(slot) = batch.slots.get_mut(class) else { return Ok(()) };
         let archive = Archive { host, store, user: slot.partition.as_deref().unwrap_or_default() };
-        let occurred = if slot.when == second || head.has_occurred { None } else { occurred(None, head.at, slot.when) };
-        let element = occurred.map_or(Cow::Borrowed(head.element), |time| Cow::Owned(head.element_with_occurred(&time)));
+        let occurred = if slot.when == second || outline.has_occurred { None } else { occurred(None, outline.at, slot.when) };
+        let element = occurred.map_or(Cow::Borrowed(outline.element), |time| Cow::Owned(outline.element_with_occurred(&time)));
         #[allow(clippy::cast_precision_loss)] // Seconds of a date are far below that.
         let when = slot.when as f64;
         let value = Value { kind, bytes: &element };
-        database.append(&archive, &NewItem { key, is_new: true, value, when, with: head.with })?;
+        database.append(&archive, &NewItem { key, is_new: true, value, when, with: outline.with })?;
         slot.left = slot.left.map(|left| left.saturating_sub(1));
         slot.used = slot.used.saturating_add(1);
         let is_proven = self.hosts.get(host).is_some_and(|host| host.proven.get(class) == Some(&slot.partition));
@@ -204,7 +204,7 @@ impl Recorder {
                 StorageError::NotFound => HandOverError::NotKept,
                 error => error.into(),
             })?;
-            if (found.kind, found.value.as_slice(), found.with.as_str()) != (kind, &*element, head.with) {
+            if (found.kind, found.value.as_slice(), found.with.as_str()) != (kind, &*element, outline.with) {
                 return Err(HandOverError::NotKept);
             }
             let class = class.to_owned();
@@ -245,7 +245,7 @@ impl Recorder {
 fn release_known(journal: &mut Journal, known: &HandOver) -> Result<(), JournalError> {
     let mut sequence = journal.first();
     while sequence < journal.end()
-        && journal.read(sequence, |payload| Head::read(payload).is_some_and(|head| has(known, &head)))? == Some(true)
+        && journal.read(sequence, |payload| Outline::read(payload).is_some_and(|outline| has(known, &outline)))? == Some(true)
     {
         sequence = sequence.saturating_add(1);
     }
@@ -253,8 +253,8 @@ fn release_known(journal: &mut Journal, known: &HandOver) -> Result<(), JournalE
     Ok(())
 }
 
-fn has(known: &HandOver, head: &Head<'_>) -> bool {
-    known.recognises() && head.id.is_some_and(|id| known.is_recognised(id))
+fn has(known: &HandOver, outline: &Outline<'_>) -> bool {
+    known.recognises() && outline.id.is_some_and(|id| known.is_recognised(id))
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ fn the_bytes_of_an_entry_are_stored_as_they_are() {
     for user in world.users() {
         stored.extend(world.rows(&user).into_iter().map(|item| item.value));
     }
-    let mut expected: Vec<Vec<u8>> = payloads.iter().map(|payload| Head::read(payload).unwrap().element.to_vec()).collect();
+    let mut expected: Vec<Vec<u8>> = payloads.iter().map(|payload| Outline::read(payload).unwrap().element.to_vec()).collect();
     stored.sort();
     expected.sort();
     assert_eq!(stored, expected);
@@ -216,11 +216,11 @@ proptest! {
             prop_assert!(rows.windows(2).all(|pair| pair[0].when <= pair[1].when), "{user}");
             for row in rows {
                 let payload = [b"1\0", row.value.as_slice()].concat();
-                let head = Head::read(&payload).unwrap();
-                let id: usize = head.id.unwrap()[3..].parse().unwrap();
+                let outline = Outline::read(&payload).unwrap();
+                let id: usize = outline.id.unwrap()[3..].parse().unwrap();
                 let at = NOON + steps[id - 1].0;
                 // An entry that stands under another second says when its event was.
-                prop_assert_eq!(head.has_occurred, row.when != at.floor());
+                prop_assert_eq!(outline.has_occurred, row.when != at.floor());
                 ids.push(id);
             }
         }

@@ -6,7 +6,7 @@ use crate::entry::payload::{self, Part, Parts, SEPARATOR, begin_of, time_of};
 
 /// See the [module](self).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Head<'a> {
+pub struct Outline<'a> {
     /// When the entry was recorded, in UNIX seconds.
     pub at: f64,
     /// Its element, without the time before it.
@@ -23,33 +23,33 @@ pub struct Head<'a> {
     attributes: usize,
 }
 
-impl<'a> Head<'a> {
+impl<'a> Outline<'a> {
     /// Reads a payload. Returns `None` if it is not a time and one whole element.
     #[must_use]
     pub fn read(payload: &'a [u8]) -> Option<Self> {
         let at = time_of(payload)?;
         let element = payload.get(begin_of(payload)..)?;
-        let mut head = Self { at, element, event_type: "", with: HOST_WIDE, id: None, has_occurred: false, attributes: 0 };
+        let mut outline = Self { at, element, event_type: "", with: HOST_WIDE, id: None, has_occurred: false, attributes: 0 };
         let mut parts = Parts::from(element, 0);
         if !matches!(parts.next()?, Part::Open(_)) {
             return None;
         }
         while parts.is_attribute_next() {
             if let Part::Attribute(name, value) = parts.next()? {
-                head.add(name, value);
+                outline.add(name, value);
             }
         }
-        head.attributes = parts.position();
+        outline.attributes = parts.position();
         let mut depth = 1_usize;
         while depth > 0 {
             match parts.next()? {
                 Part::Open(_) => depth = depth.saturating_add(1),
                 Part::Close => depth = depth.saturating_sub(1),
-                Part::Attribute(name, value) if depth == 1 => head.add(name, value),
+                Part::Attribute(name, value) if depth == 1 => outline.add(name, value),
                 Part::Attribute(..) | Part::Text(_) => {}
             }
         }
-        parts.is_at_end().then_some(head)
+        parts.is_at_end().then_some(outline)
     }
 
     /// The element, with the time at which its event happened.
@@ -92,21 +92,21 @@ mod tests {
 
     #[test]
     fn only_attributes_of_the_root_are_read() {
-        let head = Head::read(WHOLE).unwrap();
-        assert_eq!((head.at, head.event_type, head.with, head.id), (1_795_521_600.25, "t", "u@h", Some("7")));
-        assert!(!head.has_occurred && head.element == &WHOLE[15..]);
-        let none = Head::read(b"1\0\x01audit-event\x05").unwrap();
+        let outline = Outline::read(WHOLE).unwrap();
+        assert_eq!((outline.at, outline.event_type, outline.with, outline.id), (1_795_521_600.25, "t", "u@h", Some("7")));
+        assert!(!outline.has_occurred && outline.element == &WHOLE[15..]);
+        let none = Outline::read(b"1\0\x01audit-event\x05").unwrap();
         assert_eq!((none.event_type, none.with, none.id), ("", "@", None));
     }
 
     #[test]
     fn the_time_of_the_event_becomes_an_attribute_of_the_root() {
-        let head = Head::read(WHOLE).unwrap();
-        let later = [b"1795521600.250\0", head.element_with_occurred("2026-11-24T11:59:00Z").as_slice()].concat();
+        let outline = Outline::read(WHOLE).unwrap();
+        let later = [b"1795521600.250\0", outline.element_with_occurred("2026-11-24T11:59:00Z").as_slice()].concat();
         assert_eq!(attribute_of(&later, "occurred"), Some("2026-11-24T11:59:00Z"));
-        let changed = Head::read(&later).unwrap();
+        let changed = Outline::read(&later).unwrap();
         assert!(changed.has_occurred);
-        assert_eq!((changed.event_type, changed.with, changed.id), (head.event_type, head.with, head.id));
+        assert_eq!((changed.event_type, changed.with, changed.id), (outline.event_type, outline.with, outline.id));
         assert_eq!(parts(&later).count(), parts(WHOLE).count() + 1);
     }
 
@@ -127,8 +127,8 @@ mod tests {
             }
         }
         for text in texts {
-            assert_eq!(Head::read(&text).is_some(), is_whole(&text), "{text:?}");
+            assert_eq!(Outline::read(&text).is_some(), is_whole(&text), "{text:?}");
         }
-        assert_eq!(Head::read(b"1\0\x01a\x01b\x05\x02type\x03late\x05").unwrap().event_type, "late");
+        assert_eq!(Outline::read(b"1\0\x01a\x01b\x05\x02type\x03late\x05").unwrap().event_type, "late");
     }
 }
