@@ -226,6 +226,9 @@ simulate: ## Simulate clock, disk, store and process failing together (SEEDS=100
 	$(need_cargo)
 	@"$(CARGO)" test --quiet --no-default-features --profile simulation --test simulation -- --ignored --nocapture simulate
 
+simulate-lua: build test-setup ## Simulate the embedded Lua in a plain Lua 5.4, on a store that does wrong (FIRST=1 SEEDS=2000): see docs/simulation.md
+	@SIMULATE=$(or $(FIRST),1)-$$(($(or $(FIRST),1) + $(or $(SEEDS),2000) - 1)) lua5.4 "$$(command -v busted)" spec/core/simulation_spec.lua
+
 simulate-faults: ## Put real faults back into a copy, one at a time, and see whether the simulation finds them (half an hour)
 	$(need_cargo)
 	@CARGO="$(CARGO)" tools/simulate-faults
