@@ -43,8 +43,8 @@ impl<const N: usize> Bytes<N> {
 
 impl<const N: usize> fmt::Display for Bytes<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // As long as a hash is in base64.
-        let mut text = [0; 43];
+        // As long as the longest of them is in base64.
+        let mut text = [0; 48];
         let length = URL_SAFE_NO_PAD.encode_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
         f.write_str(text.get(..length).and_then(|text| std::str::from_utf8(text).ok()).ok_or(fmt::Error)?)
     }

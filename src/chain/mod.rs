@@ -7,6 +7,8 @@
 pub mod hash;
 pub mod head;
 pub mod link;
+pub mod seal;
+pub mod seal_file;
 pub mod verify;
 
 #[cfg(test)]

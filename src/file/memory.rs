@@ -209,6 +209,11 @@ impl Files for Memory {
         self.0.borrow_mut().names.remove(path).map(|_| ()).ok_or_else(|| ErrorKind::NotFound.into())
     }
 
+    /// Names are always as on the disk.
+    fn sync_folder(&self, _: &Path) -> io::Result<()> {
+        self.check(Operation::Sync)
+    }
+
     fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
         self.check(Operation::List)?;
         let state = self.0.borrow();

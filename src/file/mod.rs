@@ -87,6 +87,13 @@ pub trait Files: fmt::Debug {
     /// What the system says; `NotFound` if there is no such file.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Waits until the names in a folder are on the disk as they are now.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+
     /// The names in a folder, in no order.
     ///
     /// # Errors
