@@ -1,5 +1,6 @@
 //! The link of one entry: the element `<chain/>`.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::Write as _;
 
@@ -136,9 +137,9 @@ impl Link {
         Ok(hash::leaf(host, class, canon, &commitments))
     }
 
-    /// The link of the same entry after groups were removed. `canon` is the entry as it was.
+    /// The link of the same entry after groups were removed, see [`Canon::to_remove`]. `canon` is the entry as it was.
     #[must_use]
-    pub fn without(&self, canon: &Canon, is_removed: impl Fn(Group) -> bool) -> Self {
+    pub fn without(&self, canon: &Canon, removed: &BTreeSet<Group>) -> Self {
         let (mut kept, mut gone) = (Vec::new(), Vec::new());
         if let Cover::Groups { gone: before, .. } = &self.cover {
             gone.clone_from(before);
@@ -149,7 +150,7 @@ impl Link {
                 Cover::Groups { kept, .. } => kept.iter().find(|(of, _)| of == group).map(|(_, opening)| *opening),
             };
             let Some(opening) = opening else { continue };
-            if is_removed(*group) {
+            if removed.contains(group) {
                 gone.push((*group, hash::commitment(*group, &opening, values)));
             } else {
                 kept.push((*group, opening));

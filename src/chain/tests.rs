@@ -7,6 +7,7 @@ use super::hash::{Bytes, Hash, Nonce};
 use super::head::Head;
 use super::link::{Chain, Cut, Link};
 use super::verify::{Announcement, Fault, Stored, Verdict, Verifier};
+use crate::entry::canon::removal::without;
 use crate::entry::canon::{Canon, Draft};
 use crate::entry::details::Details;
 use crate::entry::event::{self, Root};
@@ -362,7 +363,7 @@ proptest! {
             let (link, canon) = canon_of(&row.xml);
             let address = Group::Person(Role::Account, Aspect::Address);
             if canon.group(address).is_some() {
-                let left = link.without(&canon, |group| group == address);
+                let left = link.without(&canon, &canon.to_remove(|group| group == address));
                 row.xml = relinked(&without_address(&row.xml, left.cut), &left);
                 // Without the link that says so, it is an edit.
                 let forged = Row { xml: relinked(&row.xml, &link), ..row.clone() };
@@ -370,6 +371,32 @@ proptest! {
             }
         }
         prop_assert_eq!(&verified(&rows, &[]).findings, &vec![], "{:?}", rows);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_groups_can_be_removed_and_the_entry_verifies(given in given(), removed in any::<u64>(), address in any::<bool>()) {
+        let head = Head::new(chain(), Bytes([2; 16]));
+        let mut payload = open_payload(&given, AT);
+        let link = head.next(AT, Cut::default(), Bytes([5; 16]), draft_of(&payload));
+        link.write(&mut payload);
+        event::end(&mut payload);
+        let (read, canon) = Link::read(Draft::of_payload(&payload).unwrap()).unwrap();
+        prop_assert_eq!(&read, &link);
+        let is_chosen = |group: Group| removed >> (group.number() % 64) & 1 == 1 || address && matches!(group, Group::Person(_, Aspect::Address));
+        let removed = canon.to_remove(is_chosen);
+        let left = link.without(&canon, &removed);
+        let payload = without(&payload, &removed, |text| link.cut.narrow(text), |payload| left.write(payload)).unwrap();
+        let (read, rest) = Link::read(Draft::of_payload(&payload).unwrap()).unwrap();
+        prop_assert_eq!(&read, &left);
+        prop_assert!(rest.groups.iter().all(|(group, _)| !removed.contains(group)), "{:?}", rest);
+        prop_assert_eq!(&rest.public, &canon.public);
+        let leaf = read.leaf("example.com", "events", &rest);
+        prop_assert_eq!(leaf.map(|leaf| read.follows(head.hash(), &leaf)), Ok(link.hash));
+        // And once more.
+        let none = without(&payload, &rest.to_remove(|_| true), |_| None, |_| {}).unwrap();
+        prop_assert_eq!(Draft::of_payload(&none).unwrap().finish(|_| None).groups, vec![]);
     }
 }
 

@@ -173,6 +173,15 @@ impl Known {
 }
 
 impl Group {
+    /// Whose group it is.
+    #[must_use]
+    pub const fn role(self) -> Option<Role> {
+        match self {
+            Self::Person(role, _) => Some(role),
+            Self::Text => None,
+        }
+    }
+
     /// The number of the group, as it is hashed: a group is never given another number.
     #[must_use]
     pub fn number(self) -> u32 {

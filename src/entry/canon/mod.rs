@@ -5,13 +5,17 @@
 //! their own, so that a group can be removed without a change to the rest. `docs/evidence.md` describes the bytes for others.
 
 mod bytes;
+mod prefixes;
+mod reader;
+pub mod removal;
 mod writer;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use self::bytes::{Space, put_attribute, put_number, tag};
 use self::writer::Writer;
-use crate::entry::payload::{self, Part};
+use crate::NAMESPACE;
 use crate::entry::personal::{Aspect, Group, Role};
 use crate::entry::xml::{XmlError, walk};
 
@@ -31,6 +35,8 @@ pub struct Canon {
     pub user: Option<String>,
     /// The attributes of `<chain/>`, if it has one.
     pub chain: Option<Vec<(String, String)>>,
+    /// Groups that have addresses of somebody in them, in elements that are removed whole.
+    nested: Vec<(Group, Role)>,
 }
 
 /// An entry in canonical form but for its addresses: how much of them will be left depends on `<chain/>`, which comes last.
@@ -44,6 +50,8 @@ pub struct Draft {
 #[derive(Clone, Debug)]
 struct Address {
     role: Role,
+    /// The group of the element that it is in, if that is removed whole. What is left of the address belongs to it.
+    within: Option<Group>,
     /// The number of the public element that it is in.
     number: u32,
     /// How many public children that has before it.
@@ -59,17 +67,7 @@ impl Draft {
     pub fn of_payload(payload: &[u8]) -> Option<Self> {
         let mut writer = Writer::default();
         writer.canon.public.reserve(payload.len());
-        let mut parts = payload::parts(payload);
-        for part in parts.by_ref() {
-            match part {
-                Part::Open(name) => writer.begin(Cow::Borrowed(name)),
-                Part::Attribute(name, value) => writer.attribute(Cow::Borrowed(name), Cow::Borrowed(value)),
-                Part::Text(text) => writer.add_text(text),
-                Part::Close => writer.end(),
-            }
-        }
-        let is_whole = parts.is_at_end();
-        is_whole.then(|| writer.finish())
+        writer.add(payload).then(|| writer.finish())
     }
 
     /// Of an entry as a store returns it.
@@ -97,7 +95,8 @@ impl Draft {
         for address in addresses {
             let narrowed = narrow(&address.value);
             if let Some(network) = &narrowed {
-                address.put(canon.group_mut(Group::Person(address.role, Aspect::Network)), network);
+                let network_group = Group::Person(address.role, Aspect::Network);
+                address.put(canon.group_mut(address.within.unwrap_or(network_group)), network);
             }
             if narrowed.as_deref() != Some(address.value.as_str()) {
                 address.put(canon.group_mut(Group::Person(address.role, Aspect::Address)), &address.value);
@@ -117,6 +116,34 @@ impl Address {
 }
 
 impl Canon {
+    /// The groups that have to be removed if those are that `is_chosen` chooses: an address goes with its network, and with the
+    /// element that it is in.
+    #[must_use]
+    pub fn to_remove(&self, is_chosen: impl Fn(Group) -> bool) -> BTreeSet<Group> {
+        let mut chosen: BTreeSet<Group> = self.groups.iter().map(|(group, _)| *group).filter(|group| is_chosen(*group)).collect();
+        let of = |role: Role, aspect: Aspect| Group::Person(role, aspect);
+        let roles: BTreeSet<Role> = self.groups.iter().filter_map(|(group, _)| group.role()).collect();
+        // A role has few groups, so it ends after a few rounds.
+        loop {
+            let before = chosen.len();
+            for role in &roles {
+                let network_goes = is_chosen(of(*role, Aspect::Network)) || chosen.contains(&of(*role, Aspect::Network));
+                for (group, _) in self.nested.iter().filter(|(_, of)| of == role) {
+                    if network_goes {
+                        chosen.insert(*group);
+                    }
+                }
+                let is_within = self.nested.iter().any(|(group, of)| of == role && chosen.contains(group));
+                if network_goes || is_within {
+                    chosen.insert(of(*role, Aspect::Address));
+                }
+            }
+            if chosen.len() == before {
+                return chosen;
+            }
+        }
+    }
+
     /// The values of a group.
     #[must_use]
     pub fn group(&self, group: Group) -> Option<&[u8]> {

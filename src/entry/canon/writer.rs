@@ -2,15 +2,12 @@
 
 use std::borrow::Cow;
 
-use quick_xml::XmlVersion;
-use quick_xml::events::BytesStart;
-
 use super::bytes::{Name, Space, put_attribute, put_name, put_number, put_string, put_text, tag};
+use super::prefixes::Prefixes;
 use super::{Address, CHAIN, Canon, Draft};
 use crate::NAMESPACE;
-use crate::entry::payload;
+use crate::entry::payload::{self, Part};
 use crate::entry::personal::{ADDRESS_ATTRIBUTES, Aspect, Group, Known, ROOT, Role, Share, TEXT_ATTRIBUTES, TEXT_ELEMENT, Told, child_of};
-use crate::entry::xml::Visitor;
 
 /// The attribute that says when an event happened.
 const OCCURRED: &str = "occurred";
@@ -53,19 +50,54 @@ pub(super) struct Writer<'a> {
     /// The name of an element that was begun and whose attributes are not known yet, and the namespace that it declares.
     start: Option<(Cow<'a, str>, Option<Space<'a>>)>,
     /// Its attributes. Namespaces are found when all are known.
-    attributes: Vec<(Name<'a>, Cow<'a, str>)>,
+    attributes: Vec<Attribute<'a>>,
     text: String,
-    /// Prefixes of namespaces, with the number of open elements when they were declared.
-    prefixes: Vec<(usize, Cow<'a, str>, Space<'a>)>,
+    prefixes: Prefixes<'a>,
     /// How many public elements were begun.
     public: u32,
     samples: u16,
+    /// The number of the part of a payload that is added, that began the element, and that began the text.
+    part: usize,
+    start_part: usize,
+    text_part: usize,
+    /// Which parts are not public, if that is wanted.
+    pub(super) marks: Option<Vec<(usize, Mark)>>,
+}
+
+/// An attribute: its name, its value, and which part of a payload it is.
+type Attribute<'a> = (Name<'a>, Cow<'a, str>, usize);
+
+/// What a part of a payload is that is not public.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// An attribute or a text of a group.
+    Value(Group),
+    /// The beginning of an element that is removed with its group.
+    Element(Group),
+    /// An attribute or a text that holds addresses of somebody, and the group of the element if that is removed whole.
+    Address(Role, Option<Group>),
 }
 
 impl<'a> Writer<'a> {
+    /// Adds all parts of a payload. Returns whether none was damaged.
+    pub(super) fn add(&mut self, payload: &'a [u8]) -> bool {
+        let mut parts = payload::parts(payload);
+        for part in parts.by_ref() {
+            match part {
+                Part::Open(name) => self.begin(Cow::Borrowed(name)),
+                Part::Attribute(name, value) => self.attribute(Cow::Borrowed(name), Cow::Borrowed(value)),
+                Part::Text(text) => self.add_text(text),
+                Part::Close => self.end(),
+            }
+            self.part = self.part.saturating_add(1);
+        }
+        parts.is_at_end()
+    }
+
     pub(super) fn begin(&mut self, name: Cow<'a, str>) {
         self.flush();
         self.start = Some((name, None));
+        self.start_part = self.part;
     }
 
     pub(super) fn attribute(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) {
@@ -74,14 +106,17 @@ impl<'a> Writer<'a> {
             *declared = Some(Space::of(value));
         } else if let Some(prefix) = name.strip_prefix("xmlns:") {
             let depth = self.open.len().saturating_add(1);
-            self.prefixes.push((depth, Cow::Owned(prefix.to_owned()), Space::of(value)));
+            self.prefixes.declare(depth, Cow::Owned(prefix.to_owned()), value);
         } else if !value.is_empty() {
-            self.attributes.push(((Space::None, name), value));
+            self.attributes.push(((Space::None, name), value, self.part));
         }
     }
 
     pub(super) fn add_text(&mut self, text: &str) {
         self.flush_start();
+        if self.text.is_empty() {
+            self.text_part = self.part;
+        }
         self.text.push_str(text);
     }
 
@@ -93,10 +128,7 @@ impl<'a> Writer<'a> {
             Place::Whole(group) => self.canon.group_mut(group).push(tag::END),
             Place::Address(_) | Place::Chain => {}
         }
-        let depth = self.open.len();
-        while self.prefixes.last().is_some_and(|(of, ..)| *of > depth) {
-            self.prefixes.pop();
-        }
+        self.prefixes.forget_below(self.open.len());
     }
 
     /// Ends what is still open: when an entry is linked, its root is.
@@ -119,11 +151,11 @@ impl<'a> Writer<'a> {
         self.flush_text();
         let inherited = || self.open.last().map_or(Space::None, |frame| frame.default.clone());
         let default = declared.unwrap_or_else(inherited);
-        let (namespace, local) = self.expanded(name, &default);
+        let (namespace, local) = self.prefixes.expanded(name, &default);
         let mut named = std::mem::take(&mut self.attributes);
-        for (name, _) in &mut named {
+        for (name, ..) in &mut named {
             let raw = std::mem::replace(&mut name.1, Cow::Borrowed(""));
-            *name = self.expanded(raw, &Space::None);
+            *name = self.prefixes.expanded(raw, &Space::None);
         }
         named.sort_unstable();
         let (place, role) = self.place_of(&namespace, &local);
@@ -131,10 +163,19 @@ impl<'a> Writer<'a> {
         let parent = self.open.last().map_or((0, 0), |parent| (parent.number, parent.children));
         match place {
             Place::Chain => {
-                let own = |((_, name), value): (Name<'_>, Cow<'_, str>)| (name.into_owned(), value.into_owned());
+                let own = |((_, name), value, _): Attribute<'_>| (name.into_owned(), value.into_owned());
                 self.canon.chain = Some(named.drain(..).map(own).collect());
             }
-            Place::Address(_) => named.clear(),
+            Place::Address(role) => {
+                let group = Group::Person(role, Aspect::Network);
+                self.mark(self.start_part, Mark::Element(group));
+                for (name, value, _) in named.drain(..) {
+                    let values = self.canon.group_mut(group);
+                    values.push(tag::ATTRIBUTE);
+                    put_number(values, parent.0);
+                    put_attribute(values, &name.0, &name.1, &value);
+                }
+            }
             Place::Parts(known) => {
                 self.count_public();
                 let shared = |name: &Name<'_>| if name.0.is_other() { known.rest } else { known.attribute(&name.1) };
@@ -153,9 +194,16 @@ impl<'a> Writer<'a> {
                     put_number(values, parent.1);
                 }
                 put_name(values, &namespace, &local);
-                for (name, value) in named.drain(..) {
+                if is_first {
+                    self.mark(self.start_part, Mark::Element(group));
+                }
+                for (name, value, part) in named.drain(..) {
                     if is_address(&local, &name) {
-                        self.put_address(role, parent.0, parent.1, name, value);
+                        self.mark(part, Mark::Address(role, Some(group)));
+                        if !self.canon.nested.contains(&(group, role)) {
+                            self.canon.nested.push((group, role));
+                        }
+                        self.put_address(role, Some(group), (parent.0, parent.1), name, value);
                     } else {
                         put_attribute(self.canon.group_mut(group), &name.0, &name.1, &value);
                     }
@@ -172,7 +220,7 @@ impl<'a> Writer<'a> {
         &mut self,
         namespace: &Space<'_>,
         local: &str,
-        attributes: &mut Vec<(Name<'a>, Cow<'a, str>)>,
+        attributes: &mut Vec<Attribute<'a>>,
         number: u32,
         role: Role,
         share: impl Fn(&Name<'_>) -> Share,
@@ -180,7 +228,7 @@ impl<'a> Writer<'a> {
         self.canon.public.push(tag::ELEMENT);
         put_name(&mut self.canon.public, namespace, local);
         let is_root = self.open.is_empty();
-        for (name, value) in attributes.drain(..) {
+        for (name, value, part) in attributes.drain(..) {
             if is_root && name.1 == OCCURRED && !name.0.is_other() {
                 self.canon.occurred = Some(value.into_owned());
                 continue;
@@ -190,12 +238,14 @@ impl<'a> Writer<'a> {
             }
             let group = group_of(share(&name), role);
             if group.is_some() && is_address(local, &name) {
-                self.put_address(role, number, 0, name, value);
+                self.mark(part, Mark::Address(role, None));
+                self.put_address(role, None, (number, 0), name, value);
                 continue;
             }
             let values = match group {
                 None => &mut self.canon.public,
                 Some(group) => {
+                    self.mark(part, Mark::Value(group));
                     let values = self.canon.group_mut(group);
                     values.push(tag::ATTRIBUTE);
                     put_number(values, number);
@@ -207,13 +257,21 @@ impl<'a> Writer<'a> {
     }
 
     /// Keeps an address until it is known what will be left of it.
-    fn put_address(&mut self, role: Role, number: u32, position: u32, name: Name<'a>, value: Cow<'a, str>) {
+    fn put_address(&mut self, role: Role, within: Option<Group>, (number, position): (u32, u32), name: Name<'a>, value: Cow<'a, str>) {
         let space = match name.0 {
             Space::Other(namespace) => namespace.into_owned(),
             Space::Own => NAMESPACE.to_owned(),
             Space::None => String::new(),
         };
-        self.addresses.push(Address { role, number, position, namespace: space, name: name.1.into_owned(), value: value.into_owned() });
+        self.addresses.push(Address {
+            role,
+            within,
+            number,
+            position,
+            namespace: space,
+            name: name.1.into_owned(),
+            value: value.into_owned(),
+        });
     }
 
     fn flush_text(&mut self) {
@@ -224,16 +282,18 @@ impl<'a> Writer<'a> {
         let Some(frame) = self.open.last() else { return };
         let (number, children, role) = (frame.number, frame.children, frame.role);
         match frame.place {
-            Place::Chain => {}
+            Place::Chain => self.spoil_chain(),
             Place::Public => put_text(&mut self.canon.public, &text),
             Place::Whole(group) => put_text(self.canon.group_mut(group), &text),
             Place::Address(role) => {
+                self.mark(self.text_part, Mark::Address(role, None));
                 let name = (Space::Own, Cow::Borrowed("remote-ip"));
-                self.put_address(role, number, children, name, Cow::Owned(text.clone()));
+                self.put_address(role, None, (number, children), name, Cow::Owned(text.clone()));
             }
             Place::Parts(known) => match group_of(known.rest, role) {
                 None => put_text(&mut self.canon.public, &text),
                 Some(group) => {
+                    self.mark(self.text_part, Mark::Value(group));
                     let values = self.canon.group_mut(group);
                     values.push(tag::TEXT);
                     put_number(values, number);
@@ -244,6 +304,20 @@ impl<'a> Writer<'a> {
         }
         self.text = text;
         self.text.clear();
+    }
+
+    /// Notes what a part of a payload is.
+    fn mark(&mut self, part: usize, mark: Mark) {
+        if let Some(marks) = &mut self.marks {
+            marks.push((part, mark));
+        }
+    }
+
+    /// A link has attributes only. With anything else it is none.
+    fn spoil_chain(&mut self) {
+        if let Some(chain) = &mut self.canon.chain {
+            chain.push((String::new(), String::new()));
+        }
     }
 
     /// A public element is begun: it is a child of the one that is open.
@@ -260,7 +334,11 @@ impl<'a> Writer<'a> {
         let role = parent.role;
         let known = match parent.place {
             Place::Parts(known) => known,
-            Place::Address(role) => return (Place::Whole(Group::Person(role, Aspect::Address)), role),
+            Place::Address(role) => return (Place::Whole(Group::Person(role, Aspect::Network)), role),
+            Place::Chain => {
+                self.spoil_chain();
+                return (Place::Chain, role);
+            }
             other => return (other, role),
         };
         if *namespace != Space::Own {
@@ -287,52 +365,6 @@ impl<'a> Writer<'a> {
             Told::Address => (Place::Address(role), role),
             Told::Unknown => (place_of_rest(known.rest, role), role),
         }
-    }
-
-    /// A name with its namespace. A prefix that was not declared is part of the name, as `xml:` is.
-    fn expanded(&self, name: Cow<'a, str>, default: &Space<'a>) -> Name<'a> {
-        let position = |sought: u8| name.bytes().position(|byte| byte == sought);
-        let Some(at) = position(payload::SEPARATOR).or_else(|| position(b':')) else {
-            return (default.clone(), name);
-        };
-        let (before, local) = match name {
-            Cow::Borrowed(name) => (Cow::Borrowed(name.get(..at).unwrap_or_default()), name.get(at.saturating_add(1)..).map(Cow::Borrowed)),
-            Cow::Owned(ref name) => (
-                Cow::Owned(name.get(..at).unwrap_or_default().to_owned()),
-                name.get(at.saturating_add(1)..).map(|name| Cow::Owned(name.to_owned())),
-            ),
-        };
-        // The journal writes the namespace of an attribute before its name, XML a prefix.
-        let space = if name.as_bytes().get(at) == Some(&payload::SEPARATOR) {
-            Some(Space::of(before))
-        } else {
-            self.prefixes.iter().rev().find(|(_, known, _)| *known == before).map(|(_, _, space)| space.clone())
-        };
-        match (space, local) {
-            (Some(space), Some(local)) => (space, local),
-            _ => (Space::None, name),
-        }
-    }
-}
-
-impl<'a> Visitor<'a> for Writer<'a> {
-    fn open(&mut self, start: BytesStart<'a>) -> Result<(), String> {
-        let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(ToOwned::to_owned).map_err(|e| e.to_string());
-        self.begin(Cow::Owned(text(start.name().into_inner())?));
-        for attribute in start.attributes() {
-            let attribute = attribute.map_err(|e| e.to_string())?;
-            let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|e| e.to_string())?.into_owned();
-            self.attribute(Cow::Owned(text(attribute.key.into_inner())?), Cow::Owned(value));
-        }
-        Ok(())
-    }
-
-    fn text(&mut self, text: Cow<'a, str>) {
-        self.add_text(&text);
-    }
-
-    fn close(&mut self) {
-        self.end();
     }
 }
 
