@@ -2,7 +2,30 @@
 //!
 //! The bytes are those of values, never of serialised XML: names with their namespaces, attributes in order, texts that lie side by
 //! side as one. An empty attribute or text is as good as none. What is public and each group of personal values have bytes of
-//! their own, so that a group can be removed without a change to the rest. `docs/evidence.md` describes the bytes for others.
+//! their own, so that a group can be removed without a change to the rest.
+//!
+//! # The bytes
+//!
+//! A number is a big-endian `u32`, a string its length in bytes and its bytes. A namespace is `00` for none, `01` for the log's, and
+//! `02` and a string for another. A name is its namespace and its local name, a string.
+//!
+//! - An element is `01`, its name, its attributes, its texts and children in order, and `00`.
+//! - An attribute is `02`, its name and its value. Attributes are sorted by namespace (none, the log's, others by bytes), then by name,
+//!   then by value.
+//! - A text is `03` and a string.
+//!
+//! What is public is the root element, without `<chain/>`, without the attribute `occurred`, and without what belongs to a group
+//! ([`personal`](crate::entry::personal) has the tables). Public elements are counted from 0, in the order in which they begin. In the
+//! bytes of a group:
+//!
+//! - an attribute of a public element is `02`, the number of that element, and the attribute as above;
+//! - a text of a public element is `03`, the number of the element, how many public children it has before the text, and a string;
+//! - an element that belongs to the group as a whole is as above, but behind its `01` come the number of the public element that it
+//!   is in, and how many public children that has before it;
+//! - an address is `02`, the number of the public element that it is in, how many public children that has before it, and an attribute:
+//!   the one that holds the address, or `remote-ip` in the log's namespace for the element of that name. What will be left of it goes
+//!   to the group of the network, or of the element that belongs to a group as a whole; the address itself, if it is something else,
+//!   to the group of the address. Addresses follow all others, in the order in which they stand.
 
 mod bytes;
 mod prefixes;
