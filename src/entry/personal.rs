@@ -84,7 +84,7 @@ const fn known(path: &'static [&'static str], attributes: &'static [(&'static st
 
 use Share::{Of, Public, Text};
 
-/// Every element of which a part is public. What modules of others add is in no table, so it is text.
+/// Every element that is public in part. Elements that other modules add are in no table, so they count as text.
 #[rustfmt::skip] // A table: one element a line.
 static KNOWN: &[Known] = &[
     known(&["session"], &[("type", Public), ("id", Of(Aspect::Client))], Text),

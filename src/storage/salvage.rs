@@ -143,7 +143,7 @@ pub(super) fn copy(
     }
     // Looked at again when the next archive is made.
     target.execute("UPDATE archive SET sealed = 0", [])?;
-    // Those of which nothing is left.
+    // Archives without any item left.
     target.execute("DELETE FROM archive WHERE NOT EXISTS (SELECT 1 FROM item WHERE item.id BETWEEN archive.id << 32 AND archive.id << 32 | 0xFFFFFFFF)", [])?;
     target.execute_batch("COMMIT")?;
     Ok(hosts.into_values().collect())
@@ -284,7 +284,7 @@ impl Work<'_> {
         Ok(Some(found))
     }
 
-    /// Copies the blocks of an archive of which no item is missing, if they have no gap. They can be made again. But the numbers of missing
+    /// Copies the blocks of an archive that lacks no item, if they have no gap. They can be made again. But the numbers of missing
     /// items are given to new ones, which a block would hide.
     fn copy_blocks(&mut self, archive: i64) -> Result<(), StorageError> {
         let (first, last) = (archive << 32, archive << 32 | 0xFFFF_FFFF);

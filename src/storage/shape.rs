@@ -25,7 +25,7 @@ pub trait Shape: Debug + Sync {
     fn may_have_text(&self, value: Value<'_>, text: &str) -> bool;
 }
 
-/// Values of which nothing is known.
+/// Values whose shape is unknown.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unknown;
 

@@ -35,7 +35,7 @@ impl Files {
     }
 }
 
-/// A file of which each sector is the old one or the new one.
+/// A file whose sectors are each the old one or the new one.
 fn torn(random: &mut Random, old: &[u8], new: &[u8]) -> Vec<u8> {
     let length = if random.below(2) == 0 { old.len() } else { new.len() };
     let mut content = Vec::with_capacity(length);
