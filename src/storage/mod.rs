@@ -34,6 +34,7 @@ mod shape;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod thread;
 
 pub use database::Database;
 pub use error::StorageError;

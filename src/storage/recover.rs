@@ -11,16 +11,16 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nix::sys::signal::{SigSet, SigmaskHow};
 use rusqlite::Connection;
 
 use super::error::StorageError;
 use super::open;
 use super::salvage::{self, Copied};
 use super::sync::Syncer;
+use super::thread;
 use crate::file::ownership::{folder_of, make_file};
 
 /// How long the thread waits before it tries again.
@@ -73,18 +73,13 @@ pub(super) struct Recovery {
 impl Recovery {
     /// Begins it. `source` is the file as it was open so far.
     pub(super) fn start(path: &Path, cause: Cause, source: Option<Source>) -> Result<Self, StorageError> {
-        let io = |source| StorageError::Io { path: path.to_owned(), source };
         let problem = Arc::new(Mutex::new(None));
         let (stop, stopped) = channel();
         let names = Names::new(path);
         // At once, so that no other program makes a file meanwhile. If it is not possible now, the thread tries it again.
         let _ = names.mark(&cause);
         let work = Work { names, cause, source, aside: None, stopped, problem: Arc::clone(&problem) };
-        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(|error| io(error.into()))?;
-        let thread = Builder::new().name("audit-recovery".to_owned()).spawn(move || work.run());
-        let restored = before.thread_set_mask();
-        let thread = thread.map_err(io)?;
-        restored.map_err(|error| io(error.into()))?;
+        let thread = thread::start("audit-recovery", path, move || work.run())?;
         Ok(Self { process: std::process::id(), stop: Some(stop), problem, thread: Some(thread) })
     }
 

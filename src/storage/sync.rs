@@ -8,13 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nix::sys::signal::{SigSet, SigmaskHow};
 use rusqlite::{Connection, OpenFlags};
 
-use super::StorageError;
+use super::{StorageError, thread};
 
 /// How long a write may stay in the memory of the system. Entries come from the journal a quarter of a second after their event, so
 /// an event is on the disk within a second, if the disk needs less than a quarter of a second for it.
@@ -54,16 +53,10 @@ impl Syncer {
     ///
     /// What the system says if it makes no thread.
     pub fn start(database: &Path) -> Result<Self, StorageError> {
-        let io = |source| StorageError::Io { path: database.to_owned(), source };
         let shared = Arc::new(Shared { is_written: AtomicBool::new(true), ..Shared::default() });
         let (stop, stopped) = channel();
         let work = Work { database: database.to_owned(), shared: Arc::clone(&shared), knows_folder: false, connection: None };
-        // A signal that came to this thread would not reach Prosody, or would end it. A thread inherits the mask.
-        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(|error| io(error.into()))?;
-        let thread = Builder::new().name("audit-sync".to_owned()).spawn(move || work.run(&stopped));
-        let restored = before.thread_set_mask();
-        let thread = thread.map_err(io)?;
-        restored.map_err(|error| io(error.into()))?;
+        let thread = thread::start("audit-sync", database, move || work.run(&stopped))?;
         Ok(Self { shared, stop: Some(stop), thread: Some(thread) })
     }
 
