@@ -4,31 +4,15 @@
 local crash = require "support.crash";
 local dump = require "support.dump";
 local lfs = require "lfs";
+local native_store = require "support.native_store";
 local process = require "support.process";
 local server = require "support.server";
 
 local host = server.default_host;
+local file_of, sql = native_store.file_of, native_store.sql;
 local quote = process.quote;
 
 local PAGE = 4096;
-
-local function lines_with(prosody, text)
-	local found = {};
-	for line in prosody:log():gmatch("[^\n]+") do
-		if line:find(text, 1, true) then table.insert(found, line); end
-	end
-	return found;
-end
-
-local function file_of(prosody)
-	return prosody.data.."/audit.sqlite3";
-end
-
-local function sql(prosody, text)
-	local status, out, err = process.capture { "sqlite3", file_of(prosody), text };
-	assert(status == 0, err);
-	return (out:gsub("\n$", ""));
-end
 
 -- Records numbered entries, and waits until they are in the store.
 local function record(prosody, from, count)
@@ -102,7 +86,7 @@ server.each_series(describe, pending, function (series)
 			entries = ok and found or {};
 			return #entries > 0;
 		end, 20, 0.2), prosody:log():sub(-3000));
-		local lines = lines_with(prosody, text);
+		local lines = prosody:lines_with(text);
 		assert.equal(1, #lines, table.concat(lines, "\n"));
 		assert.is_truthy(lines[1]:find("%serror%s"), lines[1]);
 		assert.equal(1, #entries);
@@ -149,7 +133,7 @@ server.each_series(describe, pending, function (series)
 			prosody:stop();
 			prosody:start();
 			assert.same(found, numbers());
-			assert.equal(1, #lines_with(prosody, "audit.sqlite3.damaged-1"));
+			assert.equal(1, #prosody:lines_with("audit.sqlite3.damaged-1"));
 			assert.is_nil(lfs.attributes(path..".damaged-2"));
 		end);
 	end

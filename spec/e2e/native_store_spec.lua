@@ -2,19 +2,13 @@
 
 local dump = require "support.dump";
 local lfs = require "lfs";
+local native_store = require "support.native_store";
 local process = require "support.process";
 local raw = require "support.raw_client";
 local server = require "support.server";
 
 local host, other = server.default_host, "other.test";
-
-local function lines_with(prosody, text)
-	local found = {};
-	for line in prosody:log():gmatch("[^\n]+") do
-		if line:find(text, 1, true) then table.insert(found, line); end
-	end
-	return found;
-end
+local file_of, sql = native_store.file_of, native_store.sql;
 
 local function audit(prosody, name, event_type)
 	prosody:eval("local name, event_type = ...; module:context(name):audit(nil, event_type); flush_audit_log();", name, event_type);
@@ -22,16 +16,6 @@ end
 
 local function waiting(prosody)
 	return prosody:eval("return module:shared('/*/audit/log').log.state(...)", host).waiting;
-end
-
-local function file_of(prosody)
-	return prosody.data.."/audit.sqlite3";
-end
-
-local function sql(prosody, text)
-	local status, out, err = process.capture { "sqlite3", file_of(prosody), text };
-	assert(status == 0, err);
-	return (out:gsub("\n$", ""));
 end
 
 local function count(prosody, event_type)
@@ -101,8 +85,8 @@ server.each_series(describe, pending, function (series)
 			prosody:start();
 			audit(prosody, host, "meanwhile");
 			assert.is_true(waiting(prosody) >= 1);
-			assert.equal(1, #lines_with(prosody, "audit.sqlite3 can't be used: "), prosody:log());
-			assert.is_true(#lines_with(prosody, damage[2]) >= 1, prosody:log());
+			assert.equal(1, #prosody:lines_with("audit.sqlite3 can't be used: "), prosody:log());
+			assert.is_true(#prosody:lines_with(damage[2]) >= 1, prosody:log());
 			refuses(prosody, damage[2]);
 			local size = lfs.attributes(file_of(prosody), "size");
 			sql(prosody, (damage[3]:gsub("%$format", format)));

@@ -3,23 +3,13 @@
 
 local crash = require "support.crash";
 local outage = require "support.outage";
+local native_store = require "support.native_store";
 local process = require "support.process";
 local server = require "support.server";
 
 local host = server.default_host;
+local file_of = native_store.file_of;
 local quote = process.quote;
-
-local function lines_with(prosody, text)
-	local found = {};
-	for line in prosody:log():gmatch("[^\n]+") do
-		if line:find(text, 1, true) then table.insert(found, line); end
-	end
-	return found;
-end
-
-local function file_of(prosody)
-	return prosody.data.."/audit.sqlite3";
-end
 
 local function waiting(prosody)
 	return (crash.waiting(prosody));
@@ -82,7 +72,7 @@ server.each_series(describe, pending, function (series)
 		record(101, 800);
 		assert.is_truthy(process.wait_until(function ()
 			crash.flush(prosody);
-			return #lines_with(prosody, "the disk is full") > 0;
+			return #prosody:lines_with("the disk is full") > 0;
 		end, 20, 0.2), prosody:log():sub(-2000));
 		assert.is_true(waiting(prosody) > 0);
 		-- What is stored and what waits can be read.
@@ -108,12 +98,12 @@ server.each_series(describe, pending, function (series)
 		record(101, 100);
 		crash.flush(prosody);
 		assert.equal(100, waiting(prosody));
-		local lines = lines_with(prosody, "audit.sqlite3 can't be used: "..text);
+		local lines = prosody:lines_with("audit.sqlite3 can't be used: "..text);
 		assert.equal(1, #lines, table.concat(lines, "\n"));
 		refuses(text, host);
 		disk:read_only(false);
 		assert_complete(prosody);
-		assert.is_truthy(process.wait_until(function () return #lines_with(prosody, "audit.sqlite3 can be used now") == 1; end, 10, 0.1));
+		assert.is_truthy(process.wait_until(function () return #prosody:lines_with("audit.sqlite3 can be used now") == 1; end, 10, 0.1));
 	end);
 
 	it("keeps entries in the journal while the file belongs to another user", function ()
@@ -130,7 +120,7 @@ server.each_series(describe, pending, function (series)
 		record(101, 100);
 		crash.flush(prosody);
 		assert.equal(100, waiting(prosody));
-		assert.equal(1, #lines_with(prosody, "audit.sqlite3 can't be used: "..text), prosody:log():sub(-2000));
+		assert.equal(1, #prosody:lines_with("audit.sqlite3 can't be used: "..text), prosody:log():sub(-2000));
 		process.run(("chown nobody: %s"):format(quote(file_of(prosody))));
 		assert_complete(prosody);
 	end);

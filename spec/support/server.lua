@@ -526,6 +526,15 @@ function server_methods:log()
 	return process.read(self.log_file) or "";
 end
 
+-- The lines of the log that have this text in them.
+function server_methods:lines_with(text)
+	local found = {};
+	for line in self:log():gmatch("[^\n]+") do
+		if line:find(text, 1, true) then table.insert(found, line); end
+	end
+	return found;
+end
+
 -- Its standard output and error.
 function server_methods:output()
 	return self.child:output();
