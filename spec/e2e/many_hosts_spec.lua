@@ -12,13 +12,13 @@ for i = 1, COUNT do
 	names[i] = ("host%02d.example.test"):format(i);
 end
 
--- How many files of the log a server has open: its lock and its journals. Prosody's own files are not counted. Its sockets are opened
--- when the server gets to it, and the lists that the embedded driver of Prosody 13 has read stay open until the next garbage collection.
+-- How many files of the log a server has open: its lock, its journals, and the lists of the embedded driver that were read. Prosody's own
+-- files are not counted: its sockets are opened when the server gets to it.
 local function open_files(prosody)
 	local folder, count = "/proc/"..prosody.pid.."/fd/", 0;
 	for name in lfs.dir(folder) do
 		local file = lfs.symlinkattributes(folder..name, "target");
-		if file and file:sub(1, #prosody.data + 1) == prosody.data.."/" and file:find("/audit%.[^/]*$") then count = count + 1; end
+		if file and file:sub(1, #prosody.data + 1) == prosody.data.."/" and (file:find("/audit%.[^/]*$") or file:find("/audit/")) then count = count + 1; end
 	end
 	return count;
 end

@@ -9,7 +9,7 @@ local assert, error, pairs, pcall, select = assert, error, pairs, pcall, select;
 local setmetatable, type = setmetatable, type;
 local CLOSED = "the journal was closed while the storage driver was at work";
 
-local can_not_load, cause_of = stores.can_not_load, stores.cause_of;
+local can_not_load, cause_of, finish = stores.can_not_load, stores.cause_of, stores.finish;
 local ascii = native.ascii;
 
 -- in_ascii(stanza_mt, stanza) -> a copy in ASCII. It is used if the driver refuses the entry, because a database may have an encoding
@@ -48,6 +48,9 @@ local function new(context, take)
 				if ok and key == nil then break; end
 				count = count + 1;
 				ids[#ids + 1] = ok and stanza.attr[ID] or nil;
+			end
+			if count >= limit then
+				finish(rows);
 			end
 		elseif err ~= nil and err ~= "item-not-found" and not can_not_load(err) then
 			error(err, 0);

@@ -111,6 +111,9 @@ local function new(context)
 					breathe();
 				end
 			end
+			if not going_on then
+				driver.finish(rows);
+			end
 			if page_done then
 				page_done();
 			end

@@ -3,7 +3,7 @@
 local _, chunks = ...;
 local bounds = chunks.bounds;
 
-local debug, tostring, type = debug, tostring, type;
+local debug, pcall, tostring, type = debug, pcall, tostring, type;
 local find = string.find;
 
 -- cause_of(err) -> text. Drivers report a failure as a string, as an object, or as nil.
@@ -42,6 +42,15 @@ local function local_of(user, wanted)
 		elseif name == wanted then
 			return value;
 		end
+	end
+end
+
+-- finish(rows): ends reading rows before the last one. The embedded driver of Prosody 13 has its files open until the last row was
+-- read, or until the next garbage collection.
+local function finish(rows)
+	local list = local_of(rows, "list");
+	if type(list) == "table" and type(list.close) == "function" then
+		pcall(list.close, list);
 	end
 end
 
@@ -124,4 +133,5 @@ return {
 	is_native = is_native;
 	can_not_load = can_not_load;
 	local_of = local_of;
+	finish = finish;
 };

@@ -49,12 +49,17 @@ end
 -- Calls find() of a driver with an index. It does not yield.
 local function find_watched(datamanager, store, user, query)
 	local list_open = datamanager.list_open;
+	local opened;
 	function datamanager.list_open(...)
 		local list, err, number = list_open(...);
+		opened = list;
 		return watch(list), err, number;
 	end
 	local ok, rows, err = pcall(store.find, store, user, query);
 	datamanager.list_open = list_open;
+	if (not ok or not rows) and type(opened) == "table" and opened.close then
+		pcall(opened.close, opened);
+	end
 	if not ok then
 		error(rows, 0);
 	end

@@ -21,9 +21,10 @@ local function newest(store, partition, most)
 	while count < most do
 		-- Rows that can't be read count too. The SQL driver's iterator raises for them; the next call returns the next row.
 		local ok, key, _, when = pcall(rows);
-		if ok and key == nil then break; end
+		if ok and key == nil then return time, count; end
 		time, count = time or ok and when or nil, count + 1;
 	end
+	driver.finish(rows);
 	return time, count;
 end
 
@@ -63,6 +64,9 @@ local function has_key(store, user, key)
 		return false;
 	end
 	local read, found = pcall(rows);
+	if found ~= nil then
+		driver.finish(rows);
+	end
 	return not read or found ~= nil;
 end
 

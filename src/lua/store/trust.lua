@@ -1,7 +1,8 @@
 -- Checks that a store keeps what it takes. Some drivers report that they stored an entry and did not, or stored it so that it
 -- can't be read. So the first entry of each partition, and the first after each start or failure, is read back.
 
-local native = ...;
+local native, chunks = ...;
+local driver = chunks.driver;
 
 local ID = native.namespace.."\1id";
 
@@ -27,15 +28,18 @@ local function look(store, query, wanted)
 		end
 		return nil, err;
 	end
+	local is_found = false;
 	for _ = 1, numbers.searched do
 		local read, key, found, when = pcall(rows);
 		if read and key == nil then
-			break;
+			return false;
 		elseif read and is_same(found, when, wanted) then
-			return true;
+			is_found = true;
+			break;
 		end
 	end
-	return false;
+	driver.finish(rows);
+	return is_found;
 end
 
 local function is_there(store, wanted)

@@ -68,7 +68,11 @@ local function is_empty(store)
 	end
 	if not rows then return true; end
 	local ok, key = pcall(rows);
-	return ok and key == nil;
+	if ok and key == nil then
+		return true;
+	end
+	drivers.finish(rows);
+	return false;
 end
 
 -- Before the source was listed, nobody knows a name that is there.
