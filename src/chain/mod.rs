@@ -5,11 +5,13 @@
 //!
 //! Nothing writes links yet. This is what they will be made and verified with.
 
+pub mod chains;
 pub mod hash;
 pub mod head;
 pub mod link;
 pub mod seal;
 pub mod seal_file;
+pub mod verdict;
 pub mod verify;
 
 #[cfg(test)]

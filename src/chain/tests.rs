@@ -3,10 +3,13 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::hash::{Bytes, Hash, Nonce};
+use super::chains::{Progress, Removed};
+use super::hash::{BEGINNING, Bytes, Hash};
 use super::head::Head;
 use super::link::{Chain, Cut, Link};
-use super::verify::{Announcement, Fault, Stored, Verdict, Verifier};
+use super::verdict::{Fault, Verdict};
+use super::verify::Verifier;
+use crate::archive::partition::Partition;
 use crate::entry::canon::removal::without;
 use crate::entry::canon::{Canon, Draft};
 use crate::entry::details::Details;
@@ -231,19 +234,26 @@ fn log(events: &[Given]) -> (Vec<Row>, Head) {
     (rows.collect(), head)
 }
 
-fn verified(rows: &[Row], announcements: &[Announcement]) -> Verdict {
-    let mut verifier = Verifier::new("example.com", "events", [chain().id]);
-    for (number, row) in rows.iter().enumerate() {
-        verifier.feed(&Stored {
-            key: &row.key,
-            when: row.when,
-            with: Some(&row.with),
-            day: Some(day(AT as f64 / 1000.0)),
-            is_first: number == 0,
-            xml: &row.xml,
-        });
-    }
-    verifier.finish(announcements)
+/// Where the chain has got to, by the journal.
+fn progress(head: &Head) -> Progress {
+    let (Chain { class, id, .. }, n, hash) = (chain(), head.n(), *head.hash());
+    Progress { id, class, n, hash, since: AT, until: None, removed: vec![] }
+}
+
+fn stored(row: &Row) -> crate::entry::Row {
+    let Row { key, when, with, xml } = row.clone();
+    crate::entry::Row { key, when, with: Some(with), xml, element: vec![] }
+}
+
+fn today() -> Partition {
+    format!("@events.{}", day(AT as f64 / 1000.0)).parse().unwrap()
+}
+
+fn verified(rows: &[Row], progress: Progress) -> Verdict {
+    let mut verifier = Verifier::new("example.com", [progress]);
+    verifier.begin(Some(today()));
+    rows.iter().for_each(|row| verifier.feed(&stored(row)));
+    verifier.finish()
 }
 
 /// What a query shows of a row: everything but the link.
@@ -251,7 +261,7 @@ fn shown(row: &Row) -> Option<StoredEvent> {
     let row =
         crate::entry::Row { key: String::new(), when: row.when, with: Some(row.with.clone()), xml: row.xml.clone(), ..Default::default() };
     let mut event = StoredEvent::read(&row).ok()?;
-    event.details.retain(|detail| detail.name != "chain");
+    event.anchor = None;
     event.details.iter_mut().for_each(drop_empty);
     if let Some(repeated) = &mut event.repeated {
         repeated.samples.iter_mut().for_each(drop_empty);
@@ -308,17 +318,22 @@ proptest! {
             // A clock that went back has stored the chain out of order: each entry in a partition of its own.
             rows.reverse();
             for row in &mut rows { row.key.push('r'); }
-            let mut verifier = Verifier::new("example.com", "events", [chain().id]);
+            let mut verifier = Verifier::new("example.com", [progress(&head)]);
             for row in &rows {
-                verifier.feed(&Stored { key: &row.key, when: row.when, with: Some(&row.with), day: None, is_first: true, xml: &row.xml });
+                verifier.begin(None);
+                verifier.feed(&stored(row));
             }
-            prop_assert_eq!(verifier.finish(&[]).findings, vec![]);
+            prop_assert_eq!(verifier.finish().findings, vec![]);
         } else {
-            let verdict = verified(&rows, &[]);
+            let verdict = verified(&rows, progress(&head));
             prop_assert_eq!(&verdict.findings, &vec![]);
             prop_assert_eq!(verdict.verified, rows.len() as u64);
-            let heads: Vec<(Nonce, u64, Hash)> = verdict.heads;
-            prop_assert_eq!(heads.last().map(|(_, n, hash)| (*n, *hash)), (head.n() > 0).then(|| (head.n(), *head.hash())));
+            // Without the last entry, or with a head that was not recorded.
+            if let Some((_, rest)) = rows.split_last() {
+                prop_assert_eq!(verified(rest, progress(&head)).findings[0].fault, Fault::Missing { upto: head.n() });
+                let other = Progress { hash: BEGINNING, ..progress(&head) };
+                prop_assert_eq!(verified(&rows, other).findings[0].fault, Fault::Altered);
+            }
         }
     }
 
@@ -326,7 +341,7 @@ proptest! {
     fn every_edit_is_found_or_changes_nothing_that_is_shown(
         events in prop::collection::vec(given(), 3..6), at in any::<Index>(), place in any::<Index>(), byte in b' '..=b'~', how in 0..6_u8
     ) {
-        let (before, _) = log(&events);
+        let (before, head) = log(&events);
         let mut rows = before.clone();
         let at = at.index(rows.len());
         match how {
@@ -339,8 +354,7 @@ proptest! {
             }
             1 => rows[at].when += 1.0,
             2 => rows[at].with.push('x'),
-            3 if at + 1 < rows.len() => { rows.remove(at); }
-            3 => return Ok(()),
+            3 => { rows.remove(at); }
             4 => { let row = rows[at].clone(); rows.push(row); }
             _ => {
                 let other = (at + 1) % rows.len();
@@ -349,7 +363,7 @@ proptest! {
                 prop_assume!(rows[at].xml != rows[other].xml);
             }
         }
-        let verdict = verified(&rows, &[]);
+        let verdict = verified(&rows, progress(&head));
         let is_shown_alike = rows.len() == before.len() && rows.iter().zip(&before).all(|(a, b)| shown(a) == shown(b));
         prop_assert!(!verdict.findings.is_empty() || is_shown_alike || verdict.unprotected > 0, "{:?} {}", how, rows[at].xml);
     }
@@ -358,7 +372,7 @@ proptest! {
     fn an_address_can_expire_before_its_entry(events in prop::collection::vec(given(), 1..5)) {
         // Details may hold addresses, too.
         let events: Vec<Given> = events.into_iter().map(|given| Given { details: Vec::new(), ..given }).collect();
-        let (mut rows, _) = log(&events);
+        let (mut rows, head) = log(&events);
         for row in &mut rows {
             let (link, canon) = canon_of(&row.xml);
             let address = Group::Person(Role::Account, Aspect::Address);
@@ -367,10 +381,10 @@ proptest! {
                 row.xml = relinked(&without_address(&row.xml, left.cut), &left);
                 // Without the link that says so, it is an edit.
                 let forged = Row { xml: relinked(&row.xml, &link), ..row.clone() };
-                prop_assert_ne!(verified(&[forged], &[]).findings, vec![]);
+                prop_assert_ne!(verified(&[forged], Progress { n: 1, ..progress(&head) }).findings, vec![]);
             }
         }
-        prop_assert_eq!(&verified(&rows, &[]).findings, &vec![], "{:?}", rows);
+        prop_assert_eq!(&verified(&rows, progress(&head)).findings, &vec![], "{:?}", rows);
     }
 }
 
@@ -405,29 +419,39 @@ fn plain(user: &str) -> Given {
 }
 
 #[test]
-fn what_a_rule_removed_is_announced() {
+fn what_a_rule_removed_is_not_missing() {
     let events: Vec<Given> = (0..6).map(|_| plain("a@example.com")).collect();
-    let (rows, _) = log(&events);
-    let (third, _) = canon_of(&rows[2].xml);
-    let announced = |hash| Announcement { id: chain().id, from: 1, upto: 3, hash };
-    let rest = &rows[3..];
-    assert_eq!(verified(rest, &[announced(Some(third.hash))]).findings, vec![]);
-    assert_eq!(verified(rest, &[announced(Some(third.hash))]).announced, 3);
+    let (rows, head) = log(&events);
+    let hash = |n: usize| canon_of(&rows[n].xml).0.hash;
+    let of = |rows: &[Row], removed: &[(u64, u64, Hash)]| {
+        let removed = removed.iter().map(|(from, upto, hash)| Removed { from: *from, upto: *upto, hash: *hash }).collect();
+        let verdict = verified(rows, Progress { removed, ..progress(&head) });
+        (verdict.removed, verdict.findings.first().map(|finding| (finding.fault, finding.n)))
+    };
+    assert_eq!(of(&rows[3..], &[(1, 3, hash(2))]), (3, None));
+    assert_eq!(of(&[&rows[..2], &rows[4..]].concat(), &[(3, 4, hash(3))]), (2, None));
+    assert_eq!(of(&rows[..4], &[(5, 6, hash(5))]), (2, None));
+    assert_eq!(of(&[], &[(1, 6, hash(5))]), (6, None));
+    // Not all of it was removed, as a crash came in between.
+    assert_eq!(of(&rows[1..], &[(1, 3, hash(2))]), (1, None));
     // A hash of something else, or fewer than are missing.
-    let (second, _) = canon_of(&rows[1].xml);
-    assert_eq!(verified(rest, &[announced(Some(second.hash))]).findings[0].fault, Fault::Altered);
-    assert_eq!(verified(&rows[4..], &[announced(Some(third.hash))]).findings[0].fault, Fault::Missing { from: 4 });
-    assert_eq!(verified(rest, &[]).findings[0].fault, Fault::Missing { from: 1 });
+    assert_eq!(of(&rows[3..], &[(1, 3, hash(1))]).1, Some((Fault::Altered, Some(4))));
+    assert_eq!(of(&rows[4..], &[(1, 3, hash(2))]), (3, Some((Fault::Missing { upto: 4 }, Some(4)))));
+    assert_eq!(of(&rows[3..], &[]).1, Some((Fault::Missing { upto: 3 }, Some(1))));
+    assert_eq!(of(&rows[..4], &[]).1, Some((Fault::Missing { upto: 6 }, Some(5))));
 }
 
 #[test]
 fn each_attack_has_its_name() {
     let events: Vec<Given> = ["a", "b", "c", "d"].iter().map(|user| plain(&format!("{user}@example.com"))).collect();
-    let (rows, _) = log(&events);
+    let (rows, head) = log(&events);
     let edited = |edit: &dyn Fn(&mut Vec<Row>)| {
         let mut rows = rows.clone();
         edit(&mut rows);
-        verified(&rows, &[]).findings.into_iter().map(|finding| (finding.fault, finding.n)).collect::<Vec<_>>()
+        let verdict = verified(&rows, progress(&head));
+        let mut found: Vec<_> = verdict.findings.iter().map(|finding| (finding.fault, finding.n)).collect();
+        found.sort_by_key(|(_, n)| *n);
+        found
     };
     let altered = edited(&|rows| rows[1].xml = rows[1].xml.replace("mod_test", "mod_best"));
     assert_eq!(altered, [(Fault::Altered, Some(2))]);
@@ -441,18 +465,52 @@ fn each_attack_has_its_name() {
         rows[1].with = "x@example.com".to_owned();
     });
     assert_eq!(relinked, [(Fault::Altered, Some(3))]);
-    assert_eq!(edited(&|rows| drop(rows.remove(1))), [(Fault::Missing { from: 2 }, Some(2))]);
+    assert_eq!(edited(&|rows| drop(rows.remove(1))), [(Fault::Missing { upto: 2 }, Some(2))]);
     assert_eq!(edited(&|rows| rows.push(rows[1].clone())).iter().filter(|(fault, _)| *fault == Fault::Twice).count(), 1);
     assert_eq!(edited(&|rows| rows[2].when += 60.0), [(Fault::Misplaced, Some(3)), (Fault::Misplaced, Some(4))]);
     assert_eq!(edited(&|rows| rows[2].with = "@".to_owned()), [(Fault::Misplaced, Some(3))]);
-    let mut other = Verifier::new("example.net", "events", [chain().id]);
-    let stored = |row: &'_ Row| (row.key.clone(), row.when, row.with.clone(), row.xml.clone());
-    let (key, when, with, xml) = stored(&rows[0]);
-    other.feed(&Stored { key: &key, when, with: Some(&with), day: None, is_first: true, xml: &xml });
-    assert_eq!(other.finish(&[]).findings[0].fault, Fault::Altered);
-    let mut other = Verifier::new("example.com", "events", [Bytes([5; 16])]);
-    other.feed(&Stored { key: &key, when, with: Some(&with), day: None, is_first: true, xml: &xml });
-    assert_eq!(other.finish(&[]).findings[0].fault, Fault::Foreign);
+    // The same numbers and hashes, but without a link, on another host, or in another chain.
+    assert_eq!(edited(&|rows| rows[3].xml = "<audit-event type='test'/>".to_owned()).last(), Some(&(Fault::Missing { upto: 4 }, Some(4))));
+    let first = |host: &str, progress: Progress| {
+        let mut verifier = Verifier::new(host, [progress]);
+        verifier.begin(Some(today()));
+        verifier.feed(&stored(&rows[0]));
+        verifier.finish().findings[0].clone()
+    };
+    assert_eq!(first("example.net", progress(&head)).fault, Fault::Altered);
+    let foreign = first("example.com", Progress { id: Bytes([5; 16]), ..progress(&head) });
+    assert_eq!(foreign.to_string(), "events 1 (key 0): inserted: this server does not know its chain");
+}
+
+#[test]
+fn an_entry_without_a_link_is_inserted_only_where_all_have_one() {
+    let (rows, head) = log(&[plain("a@example.com")]);
+    let unlinked = |seconds: f64, partition: Option<Partition>, progress: Progress| {
+        let mut verifier = Verifier::new("example.com", [progress]);
+        verifier.begin(partition);
+        verifier.feed(&stored(&rows[0]));
+        let row = Row { when: rows[0].when + seconds, xml: "<audit-event type='test'/>".to_owned(), ..rows[0].clone() };
+        verifier.feed(&stored(&row));
+        let verdict = verifier.finish();
+        (verdict.unprotected, verdict.findings.first().map(|finding| finding.fault))
+    };
+    let ended = || Progress { until: Some(AT + 3000), ..progress(&head) };
+    assert_eq!(unlinked(2.0, Some(today()), progress(&head)), (0, Some(Fault::Inserted)));
+    assert_eq!(unlinked(-2.0, Some(today()), progress(&head)), (1, None));
+    assert_eq!(unlinked(5.0, Some(today()), ended()), (1, None));
+    assert_eq!(unlinked(2.0, Some(today()), ended()), (0, Some(Fault::Inserted)));
+    // The log of the community's modules.
+    assert_eq!(unlinked(2.0, None, progress(&head)), (1, None));
+}
+
+#[test]
+fn a_verdict_is_said_in_lines() {
+    let (rows, head) = log(&[plain("a@example.com"), plain("b@example.com")]);
+    let all = verified(&rows, progress(&head));
+    assert_eq!((all.lines("example.com"), all.status()), (vec!["example.com: intact: 2 entries verified in 1 chain".to_owned()], 0));
+    let some = verified(&rows[..1], progress(&head));
+    let lines = ["example.com: TAMPERED: 1 entry verified in 1 chain", "events 2: removed: no rule has removed it"];
+    assert_eq!((some.lines("example.com"), some.status()), (lines.map(ToOwned::to_owned).to_vec(), 3));
 }
 
 #[test]

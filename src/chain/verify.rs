@@ -1,193 +1,199 @@
-//! Verifying the chains of one class, in one pass and in bounded memory. Nothing that writes links is used here but the hashes.
+//! Verifying the chains of a host, in one pass over its log and in bounded memory. Nothing that writes links is used here but the hashes.
 
 use std::collections::{BTreeMap, HashMap};
 
-use chrono::NaiveDate;
-
+use super::chains::Progress;
 use super::hash::{BEGINNING, Hash, Nonce};
 use super::link::{Link, LinkError};
-use crate::entry::canon::Draft;
+use super::verdict::{Fault, Finding, Verdict};
+use crate::archive::partition::Partition;
+use crate::entry::Row;
+use crate::entry::canon::{Canon, Draft};
 use crate::entry::limits::HOST_WIDE;
-use crate::entry::xml::XmlError;
+use crate::entry::payload;
 use crate::time::{date_time, day};
 
 /// How many entries may wait for the one before them. Clocks that jump store a chain out of order, but not by more than this.
 const OPEN: usize = 100_000;
+/// How many findings are kept. All are counted.
+const FINDINGS: usize = 1000;
 
-/// An entry as it lies in the store.
-#[derive(Clone, Copy, Debug)]
-pub struct Stored<'a> {
-    /// The archive's key.
-    pub key: &'a str,
-    /// The time under which it lies, in UNIX seconds.
-    pub when: f64,
-    /// The archive's `with`.
-    pub with: Option<&'a str>,
-    /// The day of its partition. `None` in an archive user without days.
-    pub day: Option<NaiveDate>,
-    /// Whether it is the first entry of its partition.
-    pub is_first: bool,
-    /// The entry.
-    pub xml: &'a str,
-}
-
-/// What is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The entry is not what was recorded, or not at this place in the chain.
-    Altered,
-    /// The values of the entry do not fit its link.
-    Values(LinkError),
-    /// The entry can't be read.
-    Unreadable(XmlError),
-    /// An entry of the chain has this number already.
-    Twice,
-    /// The entry belongs to a chain that is none of this class.
-    Foreign,
-    /// The entry lies under another time, account or day than it was recorded with.
-    Misplaced,
-    /// Entries up to this number are not there, and nothing explains it.
-    Missing {
-        /// The first of them.
-        from: u64,
-    },
-    /// Too many entries wait for the one before them.
-    TooManyOpen,
-}
-
-/// A fault, and where it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What is wrong.
-    pub fault: Fault,
-    /// The chain.
-    pub id: Option<Nonce>,
-    /// The number of the entry in its chain.
-    pub n: Option<u64>,
-    /// The archive's key of the entry.
-    pub key: Option<String>,
-}
-
-/// Entries that were removed by a rule, or lost, and were announced.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announcement {
-    /// The chain.
-    pub id: Nonce,
-    /// The first of them.
-    pub from: u64,
-    /// The last of them.
-    pub upto: u64,
-    /// The hash of the last one. `None` if it was never written.
-    pub hash: Option<Hash>,
-}
-
-/// What was found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
-    /// How many entries were verified.
-    pub verified: u64,
-    /// How many entries have no link.
-    pub unprotected: u64,
-    /// How many entries are missing and were announced.
-    pub announced: u64,
-    /// The last entry of each chain.
-    pub heads: Vec<(Nonce, u64, Hash)>,
-    /// What is wrong.
-    pub findings: Vec<Finding>,
-}
-
-/// Verifies the entries of one class of one host, which are given in the order in which they are stored.
+/// Verifies the log of one host: first its partitions one after another, each from its first entry on, then what waits in the journal.
 #[derive(Debug)]
 pub struct Verifier {
     host: String,
-    class: String,
     chains: HashMap<Nonce, Seen>,
-    /// The time of the entry before in the same partition.
+    partition: Option<Partition>,
+    /// The time of the entry before in the same partition, or the one before of the same class and day.
     when: Option<f64>,
     verdict: Verdict,
     open: usize,
 }
 
 /// What is known of a chain.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Seen {
+    progress: Progress,
     /// The numbers that were seen, as ranges: the first of each, and the last.
     ranges: BTreeMap<u64, u64>,
     /// The hashes of entries whose successor was not seen yet.
     ends: HashMap<u64, Hash>,
     /// Entries whose predecessor was not seen yet.
     waiting: HashMap<u64, (Link, Hash, String)>,
+    /// Entries that lie under a later time than the one before them explains. That may be one that was removed.
+    late: Vec<(Link, String)>,
+    /// The hash of the entry that is the head by the journal.
+    at_head: Option<Hash>,
 }
 
 impl Verifier {
-    /// For a class, whose chains have these ids.
+    /// For a host, whose journal says that its chains have got so far.
     #[must_use]
-    pub fn new(host: &str, class: &str, chains: impl IntoIterator<Item = Nonce>) -> Self {
-        let chains = chains.into_iter().map(|id| (id, Seen::default())).collect();
-        Self { host: host.to_owned(), class: class.to_owned(), chains, when: None, verdict: Verdict::default(), open: 0 }
+    pub fn new(host: &str, chains: impl IntoIterator<Item = Progress>) -> Self {
+        let seen = |progress: Progress| Seen {
+            progress,
+            ranges: BTreeMap::new(),
+            ends: HashMap::new(),
+            waiting: HashMap::new(),
+            late: Vec::new(),
+            at_head: None,
+        };
+        let chains = chains.into_iter().map(|progress| (progress.id, seen(progress))).collect();
+        Self { host: host.to_owned(), chains, partition: None, when: None, verdict: Verdict::default(), open: 0 }
     }
 
-    /// Takes the next entry.
-    pub fn feed(&mut self, stored: &Stored<'_>) {
-        let draft = match Draft::of_xml(stored.xml) {
-            Ok(draft) => draft,
-            Err(error) => return self.report(Fault::Unreadable(error), None, Some(stored.key)),
+    /// The rows that follow are those of this partition, or of archive user `nil`.
+    pub fn begin(&mut self, partition: Option<Partition>) {
+        let goes_on = match (&self.partition, &partition) {
+            (Some(before), Some(next)) => before.home() == next.home() && before.day == next.day,
+            _ => false,
         };
-        let (link, mut canon) = match Link::read(draft) {
-            Ok(read) => read,
-            Err(LinkError::Missing) => {
-                self.verdict.unprotected = self.verdict.unprotected.saturating_add(1);
-                return;
+        if !goes_on {
+            self.when = None;
+        }
+        self.partition = partition;
+    }
+
+    /// The journal says what has been removed since the beginning.
+    pub fn update(&mut self, chains: impl IntoIterator<Item = Progress>) {
+        for progress in chains {
+            if let Some(seen) = self.chains.get_mut(&progress.id) {
+                seen.progress.removed = progress.removed;
             }
-            Err(error) => return self.report(Fault::Values(error), None, Some(stored.key)),
-        };
-        // The time that the writer has added, as the entry lies under a later one.
-        #[allow(clippy::cast_precision_loss)] // A time in milliseconds is below 2^53.
-        let recorded = (link.at / 1000) as f64;
-        canon.occurred = canon.occurred.filter(|occurred| date_time(recorded).as_deref() != Some(occurred));
-        if !self.chains.contains_key(&link.id) {
-            return self.report(Fault::Foreign, Some(&link), Some(stored.key));
-        }
-        if !self.is_in_its_place(stored, recorded, canon.user.as_deref()) {
-            self.report(Fault::Misplaced, Some(&link), Some(stored.key));
-        }
-        match link.leaf(&self.host, &self.class, &canon) {
-            Ok(leaf) => self.take(link, leaf, stored.key),
-            Err(error) => self.report(Fault::Values(error), Some(&link), Some(stored.key)),
         }
     }
 
-    /// Ends the pass. What is missing must have been announced.
+    /// Takes the next entry of the partition.
+    pub fn feed(&mut self, row: &Row) {
+        let draft = if row.element.is_empty() { Draft::of_xml(&row.xml).ok() } else { Draft::of_element(&row.element) };
+        let before = self.when.replace(row.when);
+        let Some((link, canon)) = self.read(draft, &row.key, row.when) else { return };
+        self.check_place(row, before, &link, canon.user.as_deref());
+        self.check(link, &canon, &row.key);
+    }
+
+    /// How many rows of the partition can't be read.
+    pub fn damaged(&mut self, count: u64) {
+        self.verdict.unreadable = self.verdict.unreadable.saturating_add(count);
+    }
+
+    /// Takes the next entry that waits in the journal.
+    pub fn feed_waiting(&mut self, payload: &[u8]) {
+        let id = payload::attribute_of(payload, "id").unwrap_or_default().to_owned();
+        let at = payload::time_of(payload).unwrap_or_default();
+        let Some((link, canon)) = self.read(Draft::of_payload(payload), &id, at) else { return };
+        // The store may have taken it meanwhile.
+        let is_known = self.chains.get(&link.id).is_some_and(|seen| has(&seen.ranges, link.n));
+        if !is_known {
+            self.check(link, &canon, &id);
+        }
+    }
+
+    /// Ends the pass.
     #[must_use]
-    pub fn finish(mut self, announcements: &[Announcement]) -> Verdict {
-        let mut chains: Vec<(Nonce, Seen)> = std::mem::take(&mut self.chains).into_iter().collect();
-        chains.sort_by_key(|(id, _)| *id);
-        for (id, mut seen) in chains {
-            let mut next = 1_u64;
-            for (first, last) in std::mem::take(&mut seen.ranges) {
-                let waiting = seen.waiting.remove(&first);
-                if first > next {
-                    self.explain(id, next, first, waiting, announcements);
-                }
-                next = last.saturating_add(1);
-            }
-            if let Some(last) = next.checked_sub(1).filter(|last| *last > 0) {
-                let hash = seen.ends.get(&last).copied().unwrap_or(BEGINNING);
-                self.verdict.heads.push((id, last, hash));
-            }
+    pub fn finish(mut self) -> Verdict {
+        let mut chains: Vec<Seen> = std::mem::take(&mut self.chains).into_values().collect();
+        chains.sort_by(|a, b| (&a.progress.class, a.progress.since).cmp(&(&b.progress.class, b.progress.since)));
+        for seen in chains {
+            self.end(seen);
         }
         self.verdict
     }
 
-    /// Whether the entry lies where it was put when it was recorded.
-    fn is_in_its_place(&mut self, stored: &Stored<'_>, recorded: f64, user: Option<&str>) -> bool {
-        let before = self.when.filter(|_| !stored.is_first).unwrap_or(f64::MIN);
-        self.when = Some(stored.when);
-        let expected = recorded.max(before);
-        let with = stored.with.filter(|with| !with.is_empty()).unwrap_or(HOST_WIDE);
-        #[allow(clippy::float_cmp)] // Both are whole seconds.
-        let is_in_time = stored.when.floor() == expected;
-        is_in_time && with == user.unwrap_or(HOST_WIDE) && stored.day.is_none_or(|of| of == day(recorded))
+    /// Reads an entry and its link. What can't be verified is reported.
+    fn read(&mut self, draft: Option<Draft>, key: &str, when: f64) -> Option<(Link, Canon)> {
+        let Some(draft) = draft else {
+            self.report(Fault::Unreadable, None, Some(key));
+            return None;
+        };
+        match Link::read(draft) {
+            Ok((link, _)) if !self.chains.contains_key(&link.id) => {
+                self.report(Fault::Foreign, Some(&link), Some(key));
+                None
+            }
+            Ok(read) => Some(read),
+            Err(LinkError::Missing) => {
+                self.take_unlinked(key, when);
+                None
+            }
+            Err(error) => {
+                self.report(Fault::Values(error), None, Some(key));
+                None
+            }
+        }
+    }
+
+    /// An entry without a link is from before the first chain, or from a time in which entries were not linked. Else it was inserted.
+    fn take_unlinked(&mut self, key: &str, when: f64) {
+        let class = self.partition.as_ref().map(Partition::home);
+        #[allow(clippy::cast_precision_loss)] // A time in milliseconds is below 2^53.
+        let is_covered = |of: &Progress| {
+            // The entry is stored with whole seconds.
+            let (since, until) = ((of.since / 1000) as f64 + 1.0, of.until.map_or(f64::INFINITY, |until| (until / 1000) as f64));
+            class.is_none_or(|class| class == of.class) && when >= since && when < until
+        };
+        // Those of archive user nil may be of any class.
+        let mut of_class = self.chains.values().filter(|seen| is_covered(&seen.progress)).peekable();
+        if class.is_some() && of_class.peek().is_some() {
+            self.report(Fault::Inserted, None, Some(key));
+        } else {
+            self.verdict.unprotected = self.verdict.unprotected.saturating_add(1);
+        }
+    }
+
+    /// Checks whether the entry lies where it was put when it was recorded.
+    fn check_place(&mut self, row: &Row, before: Option<f64>, link: &Link, user: Option<&str>) {
+        #[allow(clippy::cast_precision_loss)] // A time in milliseconds is below 2^53.
+        let recorded = (link.at / 1000) as f64;
+        let with = row.with.as_deref().filter(|with| !with.is_empty()).unwrap_or(HOST_WIDE);
+        let is_with = with == user.unwrap_or(HOST_WIDE);
+        let is_day = self.partition.as_ref().is_none_or(|partition| partition.day == day(recorded));
+        let when = row.when.floor();
+        let is_in_order = before.is_none_or(|before| when >= before.floor());
+        if !is_with || !is_day || !is_in_order || when < recorded {
+            return self.report(Fault::Misplaced, Some(link), Some(&row.key));
+        }
+        let explained = before.map_or(recorded, |before| recorded.max(before.floor()));
+        if when > explained {
+            if let Some(seen) = self.chains.get_mut(&link.id) {
+                seen.late.push((link.clone(), row.key.clone()));
+            }
+        }
+    }
+
+    fn check(&mut self, link: Link, canon: &Canon, key: &str) {
+        let Some(class) = self.chains.get(&link.id).map(|seen| seen.progress.class.clone()) else { return };
+        let mut canon = std::borrow::Cow::Borrowed(canon);
+        // The time that the writer has added, as the entry lies under a later one.
+        #[allow(clippy::cast_precision_loss)] // A time in milliseconds is below 2^53.
+        let recorded = date_time((link.at / 1000) as f64);
+        if canon.occurred.is_some() && canon.occurred == recorded {
+            canon.to_mut().occurred = None;
+        }
+        match link.leaf(&self.host, &class, &canon) {
+            Ok(leaf) => self.take(link, leaf, key),
+            Err(error) => self.report(Fault::Values(error), Some(&link), Some(key)),
+        }
     }
 
     fn take(&mut self, link: Link, leaf: Hash, key: &str) {
@@ -196,6 +202,9 @@ impl Verifier {
             return self.report(Fault::Twice, Some(&link), Some(key));
         }
         self.verdict.verified = self.verdict.verified.saturating_add(1);
+        if link.n == seen.progress.n {
+            seen.at_head = Some(link.hash);
+        }
         let before = if link.n == 1 { Some(BEGINNING) } else { seen.ends.remove(&link.n.saturating_sub(1)) };
         let next = seen.waiting.remove(&link.n.saturating_add(1));
         let mut altered = Vec::new();
@@ -209,7 +218,7 @@ impl Verifier {
                 seen.ends.insert(link.n, link.hash);
             }
         }
-        let id = link.id;
+        let (id, class) = (link.id, seen.progress.class.clone());
         if before.is_none() {
             seen.waiting.insert(link.n, (link, leaf, key.to_owned()));
             self.open = self.open.saturating_add(1);
@@ -218,42 +227,89 @@ impl Verifier {
             }
         }
         for (n, key) in altered {
-            self.verdict.findings.push(Finding { fault: Fault::Altered, id: Some(id), n: Some(n), key: Some(key) });
+            self.find(Finding { fault: Fault::Altered, class: Some(class.clone()), id: Some(id), n: Some(n), key: Some(key) });
         }
     }
 
-    /// The entries from `from` up to the one before `first` are missing.
-    fn explain(&mut self, id: Nonce, from: u64, first: u64, waiting: Option<(Link, Hash, String)>, announcements: &[Announcement]) {
+    /// Checks what is missing in a chain.
+    fn end(&mut self, mut seen: Seen) {
+        let Progress { id, class, n: head, hash, removed, .. } = seen.progress.clone();
+        let of = |fault, n| Finding { fault, class: Some(class.clone()), id: Some(id), n, key: None };
+        let was_removed = |n: u64| removed.iter().any(|of| (of.from..=of.upto).contains(&n));
+        let mut next = 1_u64;
+        for (first, last) in seen.ranges.clone() {
+            if first > next {
+                self.explain(&of, next, first, &seen.progress);
+            }
+            if let Some((link, leaf, key)) = seen.waiting.remove(&first) {
+                let before = removed.iter().find(|of| of.upto.saturating_add(1) == first).map(|of| of.hash).or(link.previous);
+                // What is before it is missing, and was reported, if that is not known.
+                if before.is_some_and(|before| link.follows(&before, &leaf) != link.hash) {
+                    self.find(Finding { key: Some(key), ..of(Fault::Altered, Some(first)) });
+                }
+            }
+            next = last.saturating_add(1);
+        }
+        if next <= head {
+            self.explain(&of, next, head.saturating_add(1), &seen.progress);
+        }
+        if seen.at_head.is_some_and(|found| found != hash) {
+            self.find(of(Fault::Altered, Some(head)));
+        }
+        for (link, key) in std::mem::take(&mut seen.late) {
+            if link.n == 1 || !was_removed(link.n.saturating_sub(1)) {
+                self.find(Finding { key: Some(key), ..of(Fault::Misplaced, Some(link.n)) });
+            }
+        }
+        self.verdict.heads.push((id, class.clone(), head.max(next.saturating_sub(1))));
+    }
+
+    /// The entries from `from` up to the one before `first` are not there. A rule has removed them, or else they are missing.
+    fn explain(&mut self, of: &impl Fn(Fault, Option<u64>) -> Finding, from: u64, first: u64, progress: &Progress) {
         let mut next = from;
-        let mut hash = None;
-        while let Some(announced) = announcements.iter().find(|of| of.id == id && of.from <= next && of.upto >= next && of.upto < first) {
-            next = announced.upto.saturating_add(1);
-            hash = announced.hash;
+        for removed in &progress.removed {
+            if removed.upto < next || removed.from >= first {
+                continue;
+            }
+            if removed.from > next {
+                self.find(of(Fault::Missing { upto: removed.from.saturating_sub(1) }, Some(next)));
+            }
+            let end = removed.upto.saturating_add(1).min(first);
+            let begin = removed.from.max(next);
+            self.verdict.removed = self.verdict.removed.saturating_add(end.saturating_sub(begin));
+            next = end;
         }
         if next < first {
-            let n = first.checked_sub(1);
-            return self.verdict.findings.push(Finding { fault: Fault::Missing { from: next }, id: Some(id), n, key: None });
-        }
-        self.verdict.announced = self.verdict.announced.saturating_add(first.saturating_sub(from));
-        let Some((link, leaf, key)) = waiting else { return };
-        let previous = hash.or(link.previous);
-        if previous.is_none_or(|previous| link.follows(&previous, &leaf) != link.hash) {
-            self.report(Fault::Altered, Some(&link), Some(&key));
+            self.find(of(Fault::Missing { upto: first.saturating_sub(1) }, Some(next)));
         }
     }
 
     fn report(&mut self, fault: Fault, link: Option<&Link>, key: Option<&str>) {
-        let finding = Finding { fault, id: link.map(|link| link.id), n: link.map(|link| link.n), key: key.map(ToOwned::to_owned) };
-        self.verdict.findings.push(finding);
+        let class = link.and_then(|link| self.chains.get(&link.id)).map(|seen| seen.progress.class.clone());
+        let class = class.or_else(|| self.partition.as_ref().map(|partition| partition.home().to_owned()));
+        let (id, n) = (link.map(|link| link.id), link.map(|link| link.n));
+        self.find(Finding { fault, class, id, n, key: key.map(ToOwned::to_owned) });
     }
+
+    fn find(&mut self, finding: Finding) {
+        self.verdict.faults = self.verdict.faults.saturating_add(1);
+        if self.verdict.findings.len() < FINDINGS {
+            self.verdict.findings.push(finding);
+        }
+    }
+}
+
+/// Whether a number is in ranges.
+fn has(ranges: &BTreeMap<u64, u64>, n: u64) -> bool {
+    ranges.range(..=n).next_back().is_some_and(|(_, last)| *last >= n)
 }
 
 /// Adds a number to ranges. Returns whether it was not there yet.
 fn add(ranges: &mut BTreeMap<u64, u64>, n: u64) -> bool {
-    let before = ranges.range(..=n).next_back().map(|(first, last)| (*first, *last));
-    if before.is_some_and(|(_, last)| last >= n) {
+    if has(ranges, n) {
         return false;
     }
+    let before = ranges.range(..n).next_back().map(|(first, last)| (*first, *last));
     let after = ranges.remove(&n.saturating_add(1)).unwrap_or(n);
     match before {
         Some((first, last)) if last.saturating_add(1) == n => ranges.insert(first, after),

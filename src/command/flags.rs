@@ -133,6 +133,7 @@ pub const FLAGS: &[Flag] = &[
     switch("host-data", Action, "for a host that is not configured any more: read or prune what is left of its log"),
     switch("prune", Action, "remove what has expired, on one host or on all"),
     switch("trust-clock", Action, "with --prune: trust the clock, although it has jumped"),
+    switch("verify", Action, "check whether anybody has changed the log of a host; the exit status is 3 if so"),
     switch("new-key", Action, "replace the key that addresses are hashed with, on one host or on all"),
     switch("events", Action, "list the event types, and the retention class of each on a host"),
     switch("help", Action, "show this help"),

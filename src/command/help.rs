@@ -12,6 +12,7 @@ Usage: prosodyctl mod_audit [FLAGS] HOST        show the log of a host, newest e
        prosodyctl mod_audit [FLAGS] USER@HOST   show the log of one account
        prosodyctl mod_audit --prune [HOST]      remove what has expired
        prosodyctl mod_audit --host-data [--prune] HOST   the same for a host that is not configured any more
+       prosodyctl mod_audit --verify HOST       check whether anybody has changed the log
        prosodyctl mod_audit --new-key [HOST]    hash addresses with a new key
        prosodyctl mod_audit --events [HOST]     list what is recorded, and in which retention class";
 

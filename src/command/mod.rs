@@ -44,6 +44,11 @@ pub enum Command {
     },
     /// Read or prune what is left of the log of a host that is not configured any more.
     HostData(Box<Command>),
+    /// Check whether anybody has changed the log.
+    Verify {
+        /// The host. `None` for all hosts.
+        host: Option<String>,
+    },
     /// Replace the key that addresses are hashed with.
     NewKey {
         /// The host. `None` for all hosts.
@@ -176,6 +181,7 @@ impl Command {
             return Ok(match action {
                 "events" => Self::Events { host },
                 "prune" => Self::Prune { host, trust_clock: given.trust_clock },
+                "verify" => Self::Verify { host },
                 _ => Self::NewKey { host },
             });
         }
@@ -243,6 +249,8 @@ mod tests {
             ("--trust-clock --prune", Command::Prune { host: None, trust_clock: true }),
             ("--prune example.com", Command::Prune { host: Some("example.com".to_owned()), trust_clock: false }),
             ("--new-key", Command::NewKey { host: None }),
+            ("--verify", Command::Verify { host: None }),
+            ("--verify example.com", Command::Verify { host: Some("example.com".to_owned()) }),
             ("--new_key Example.com", Command::NewKey { host: Some("example.com".to_owned()) }),
             ("example.com --prune", Command::Prune { host: Some("example.com".to_owned()), trust_clock: false }),
             (
@@ -371,7 +379,7 @@ mod tests {
 
     #[test]
     fn an_action_takes_only_a_host() {
-        for action in ["prune", "new-key", "events"] {
+        for action in ["prune", "new-key", "verify", "events"] {
             let goes_with = |flag: &Flag| {
                 flag.name == "help" || flag.name == action || action == "prune" && matches!(flag.name, "trust-clock" | "host-data")
             };

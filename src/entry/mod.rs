@@ -1,5 +1,6 @@
 //! An audit event as it is read back from a store.
 
+pub mod anchor;
 pub mod canon;
 pub mod compact;
 pub mod details;
@@ -124,6 +125,8 @@ pub struct StoredEvent {
     pub repeated: Option<Repeated>,
     /// Where entries of an account were asked for, and this one stands for events of several: what it says of that account.
     pub mention: Option<Mention>,
+    /// What its link can be compared by, see [`anchor`]. `None` if it is not linked.
+    pub anchor: Option<String>,
     /// Everything else that was recorded.
     pub details: Vec<Element>,
     /// The entry as it is stored, as in the [`Row`].
@@ -224,6 +227,7 @@ impl StoredEvent {
             actor: root.take_child("actor").map(|actor| Actor::read(&actor)),
             repeated: root.take_child("repeated").map(Repeated::read),
             mention: None,
+            anchor: anchor::take(&mut root),
             details: Vec::new(),
             xml: row.xml.clone(),
             element: row.element.clone(),
@@ -232,10 +236,14 @@ impl StoredEvent {
         Ok(event)
     }
 
-    /// The entry as XML, as it is stored.
+    /// The entry as XML, as it is stored, but for what opens the commitments of its link.
     #[must_use]
     pub fn xml(&self) -> Cow<'_, str> {
-        if self.element.is_empty() { Cow::Borrowed(&self.xml) } else { Cow::Owned(element::to_xml(&self.element).unwrap_or_default()) }
+        if self.element.is_empty() {
+            anchor::without_secrets(&self.xml)
+        } else {
+            Cow::Owned(anchor::without_secrets(&element::to_xml(&self.element).unwrap_or_default()).into_owned())
+        }
     }
 
     /// How many events the entry stands for.

@@ -5,7 +5,7 @@
 //! removed or changed.
 
 /// All of them.
-pub(super) const WORDS: [&str; 224] = [
+pub(super) const WORDS: [&str; 230] = [
     "\u{1}audit-event\u{2}source\u{3}mod_audit_auth\u{2}type\u{3}authentication-success",
     "\u{1}audit-event\u{2}source\u{3}mod_audit_auth\u{2}type\u{3}authentication-failure",
     "\u{1}audit-event\u{2}source\u{3}mod_audit_auth\u{2}type\u{3}new-client",
@@ -230,4 +230,10 @@ pub(super) const WORDS: [&str; 224] = [
     "\u{3}audit-clock-trusted",
     "\u{3}audit-key-replaced",
     "\u{3}audit-started",
+    "\u{1}chain\u{2}xmlns\u{3}xmpp:prosody.im/audit",
+    "\u{2}run",
+    "\u{2}at",
+    "\u{2}n",
+    "\u{2}hash",
+    "\u{2}salt",
 ];

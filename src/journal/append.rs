@@ -4,12 +4,14 @@ use std::io::{self, ErrorKind};
 
 use crate::file::{Access, OpenFile, whole};
 
-use super::record::{HEADER, PAYLOAD, RecordKind, encode};
-use super::segment::{Extent, Segment, folder, path_of};
+use super::record::{HEADER, PAYLOAD, RecordKind, encode, encode_behind};
+use super::segment::{Extent, Segment, folder, path_of, with_ending};
 use super::{Active, Held, Journal};
 
 /// The largest number of entries in memory that one append writes. The next append writes more.
 const FLUSHED: usize = 200;
+/// A segment that has only records of where the chains have got to is replaced if it is larger than this, in bytes.
+const MOST_HEADS: u64 = 64 * 1024;
 /// For how long an append does not check its file again, in seconds. Checking costs as much as writing.
 const PAUSE: f64 = 0.05;
 
@@ -150,9 +152,47 @@ impl Journal {
     fn acknowledge(&mut self) -> Result<(), String> {
         let next = self.memory.range(self.written..).next().map_or(self.end, |(sequence, _)| *sequence);
         self.make_ready(0, next)?;
+        self.encode_acknowledgement();
+        self.write()
+    }
+
+    /// Writes down where the chains have got to. To be called after an entry was written to the store without the journal. Does nothing
+    /// if there are no chains.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it can't be written. The text names the file.
+    pub fn write_heads(&mut self) -> Result<(), String> {
+        if self.links.is_none() || !self.is_attached {
+            return Ok(());
+        }
+        let next = self.memory.range(self.written..).next().map_or(self.end, |(sequence, _)| *sequence);
+        // Nothing else would ever begin a new segment.
+        let last = self.segments.back().copied().filter(|last| !last.used && last.bytes > MOST_HEADS);
+        if last.is_some() {
+            return self.begin(next);
+        }
+        self.make_ready(0, next)?;
+        self.record.clear();
+        self.encode_heads();
+        if self.record.is_empty() { Ok(()) } else { self.write() }
+    }
+
+    /// What each segment begins with.
+    fn encode_acknowledgement(&mut self) {
         let upto = self.first();
         encode(&mut self.record, RecordKind::Acknowledgement(upto), &[]);
-        self.write()
+        self.encode_heads();
+    }
+
+    /// Adds a record of where the chains have got to.
+    fn encode_heads(&mut self) {
+        let Some(links) = &self.links else { return };
+        let mut heads = Vec::new();
+        links.borrow().write_heads(&mut heads);
+        if !heads.is_empty() && heads.len() <= PAYLOAD {
+            encode_behind(&mut self.record, RecordKind::Heads, &heads);
+        }
     }
 
     /// Makes sure that `length` bytes can be appended to the active segment. Begins a new segment, for entries from `sequence` on, if
@@ -197,6 +237,9 @@ impl Journal {
         let error = |error: io::Error| format!("{}: {error}", path.display());
         if let Some(last) = self.segments.back().copied().filter(|last| last.first >= sequence) {
             // It has no pending entry, and can't be written to.
+            if last.first == sequence && self.replace(&last).is_ok() {
+                return Ok(());
+            }
             whole::remove(&*self.files, &path_of(&self.base, last.first)).map_err(error)?;
             self.segments.pop_back();
             self.bytes = self.bytes.saturating_sub(last.bytes);
@@ -216,9 +259,29 @@ impl Journal {
         self.segments.push_back(Segment { first: sequence, bytes: 0, used: false, id });
         self.active = Some(Active { file, torn: false });
         self.is_resting = false;
-        let upto = self.first();
-        encode(&mut self.record, RecordKind::Acknowledgement(upto), &[]);
+        self.encode_acknowledgement();
         self.write()
+    }
+
+    /// Replaces the last segment, which has no pending entry, by a new one of the same name. What it says of the chains is never missing
+    /// meanwhile.
+    fn replace(&mut self, last: &Segment) -> io::Result<()> {
+        let (path, beside) = (path_of(&self.base, last.first), with_ending(&self.base, ".new"));
+        self.encode_acknowledgement();
+        let _ = self.files.remove(&beside);
+        let replaced = self.files.create_new(&beside, Access::Append).and_then(|mut file| {
+            file.append(&self.record)?;
+            self.files.rename(&beside, &path)?;
+            Ok(file)
+        });
+        let file = replaced.inspect_err(|_| drop(self.files.remove(&beside)))?;
+        let id = file.stamp()?.file();
+        let bytes = u64::try_from(self.record.len()).unwrap_or(u64::MAX);
+        self.segments.pop_back();
+        self.segments.push_back(Segment { first: last.first, bytes, used: false, id });
+        self.bytes = self.bytes.saturating_sub(last.bytes).saturating_add(bytes);
+        (self.active, self.is_resting, self.reader) = (Some(Active { file, torn: false }), false, None);
+        Ok(())
     }
 
     /// Appends the record to the active segment. If that fails, no part of it stays there.

@@ -9,7 +9,7 @@
 //! A segment is a sequence of records. A record is: a marker of four bytes, the CRC-32 of everything after it, the length of the
 //! payload (`u32`), the kind (one byte), the sequence (`u64`), and the payload. Numbers are little-endian. A record is an entry or an
 //! acknowledgement. An acknowledgement says that the store has taken all entries before its sequence. Each segment begins with one,
-//! so that older segments can be deleted. Segments are only appended to and deleted, so another process can read them at any time.
+//! so that older segments can be deleted. If the entries are linked, a record behind it says where the chains have got to ([`Links`]). Segments are only appended to and deleted, so another process can read them at any time.
 //!
 //! Sequences are contiguous, so a gap means lost entries. Each lost entry is counted once, see [`Journal::losses`]. The ledger, a
 //! file called `<base, with another extension>.losses`, stores the last sequence and the number of waiting entries, so that entries
@@ -25,6 +25,7 @@ pub mod awake;
 mod error;
 pub mod hand_over;
 mod ledger;
+mod links;
 pub mod losses;
 mod mend;
 mod owner;
@@ -36,6 +37,7 @@ mod segment;
 mod snapshot;
 pub mod turns;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -46,6 +48,7 @@ use crate::journal::losses::Losses;
 pub use append::Appended;
 pub use error::JournalError;
 use ledger::Ledger;
+pub use links::Links;
 pub use owner::{Owner, is_owned};
 use recent::Recent;
 pub use record::PAYLOAD;
@@ -129,6 +132,7 @@ pub struct Journal {
     writing: Option<String>,
     releasing: Option<String>,
     owner: Owner,
+    links: Option<Rc<RefCell<dyn Links>>>,
     is_attached: bool,
 }
 
@@ -217,8 +221,14 @@ impl Journal {
             writing: None,
             releasing: None,
             owner,
+            links: None,
             is_attached: false,
         }
+    }
+
+    /// Keeps where these chains have got to. To be called before [`attach`](Self::attach).
+    pub fn keep_links(&mut self, links: Rc<RefCell<dyn Links>>) {
+        self.links = Some(links);
     }
 
     /// Whether this journal holds the lock and has its files.
@@ -240,6 +250,9 @@ impl Journal {
         }
         let read = self.owner.enter(&self.base).and_then(|()| self.read_files().inspect_err(|_| self.owner.leave(&self.base)));
         let (scan, (mark, lost)) = read.inspect_err(|error| self.writing = Some(error.to_string()))?;
+        if let Some(links) = &self.links {
+            links.borrow_mut().resume();
+        }
         if let Some(lost) = lost {
             self.losses.resume(&lost);
         }
@@ -348,7 +361,10 @@ impl Journal {
 
     /// Reads the segments and the ledger. Nothing may be written before both were read: what the ledger has would be lost.
     fn read_files(&mut self) -> Result<(Scan, ledger::Told), JournalError> {
-        let scan = scan(&*self.files, &self.base)?;
+        let scan = match &self.links {
+            Some(links) => scan(&*self.files, &self.base, Some(&mut *links.borrow_mut()))?,
+            None => scan(&*self.files, &self.base, None)?,
+        };
         let told = self.ledger.open().map_err(|source| JournalError::Io { path: ledger::beside(&self.base), source })?;
         Ok((scan, told))
     }

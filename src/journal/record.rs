@@ -22,6 +22,8 @@ pub(super) enum RecordKind {
     Entry(u64),
     /// All entries before this sequence were taken by the store.
     Acknowledgement(u64),
+    /// Its payload says where the chains of the host have got to, see [`Links`](super::Links). The number is not used.
+    Heads,
 }
 
 /// A record, with its offset in the file.
@@ -34,17 +36,24 @@ pub(super) struct Record<'a> {
 
 /// Encodes a record into `record`, replacing its content.
 pub(super) fn encode(record: &mut Vec<u8>, kind: RecordKind, payload: &[u8]) {
+    record.clear();
+    encode_behind(record, kind, payload);
+}
+
+/// Encodes a record behind the content of `records`.
+pub(super) fn encode_behind(records: &mut Vec<u8>, kind: RecordKind, payload: &[u8]) {
     let (letter, sequence) = match kind {
         RecordKind::Entry(sequence) => (b'e', sequence.to_le_bytes()),
         RecordKind::Acknowledgement(sequence) => (b'a', sequence.to_le_bytes()),
+        RecordKind::Heads => (b'h', [0; 8]),
     };
     // The caller has refused payloads larger than PAYLOAD.
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes();
-    record.clear();
+    let begin = records.len();
     for part in [&MARKER[..], &[0; 4], &length, &[letter], &sequence, payload] {
-        record.extend_from_slice(part);
+        records.extend_from_slice(part);
     }
-    if let Some((header, checked)) = record.split_first_chunk_mut::<8>() {
+    if let Some((header, checked)) = records.get_mut(begin..).and_then(<[u8]>::split_first_chunk_mut::<8>) {
         let [_, _, _, _, checksum @ ..] = header;
         *checksum = crc32fast::hash(checked).to_le_bytes();
     }
@@ -83,6 +92,7 @@ fn look(bytes: &[u8]) -> RecordStart {
         // The highest number is not used, because there must be a next one.
         b'e' if length <= PAYLOAD && sequence < u64::MAX => RecordKind::Entry(sequence),
         b'a' if length == 0 => RecordKind::Acknowledgement(sequence),
+        b'h' if length <= PAYLOAD => RecordKind::Heads,
         _ => return RecordStart::Damage,
     };
     let Some(checked) = bytes.get(8..HEADER.saturating_add(length)) else {

@@ -12,6 +12,7 @@ use crate::file::{Access, FileId, FileReader, Files, OpenFile};
 
 use super::error::JournalError;
 use super::ledger::Progress;
+use super::links::Links;
 use super::record::{HEADER, RecordKind, Records, Tail, decode};
 
 /// The position of a record in its segment, header included. The list of pending entries is small because these have 32 bits.
@@ -84,7 +85,8 @@ impl Scan {
     }
 }
 
-pub(super) fn scan(files: &dyn Files, base: &Path) -> Result<Scan, JournalError> {
+/// Reads all segments. `links` is given what it needs of them.
+pub(super) fn scan(files: &dyn Files, base: &Path, mut links: Option<&mut dyn Links>) -> Result<Scan, JournalError> {
     let mut scan = Scan {
         pending: VecDeque::new(),
         segments: VecDeque::new(),
@@ -119,8 +121,16 @@ pub(super) fn scan(files: &dyn Files, base: &Path) -> Result<Scan, JournalError>
                     let count = scan.pending.partition_point(|(sequence, _)| *sequence < upto);
                     scan.pending.drain(..count);
                 }
+                RecordKind::Heads => {
+                    if let Some(links) = &mut links {
+                        links.read_heads(record.payload);
+                    }
+                }
                 RecordKind::Entry(sequence) => {
                     used = true;
+                    if let Some(links) = &mut links {
+                        links.read_entry(record.payload);
+                    }
                     // Others occur only if somebody has renamed or edited a file.
                     let fits = sequence >= first && sequence < next && scan.pending.back().is_none_or(|(last, _)| *last < sequence);
                     match Extent::new(record.offset, record.payload.len()).filter(|_| fits) {

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::file::{Disk, Files, OpenFile};
 
 use super::error::JournalError;
+use super::links::Links;
 use super::record::Tail;
 use super::segment::{Extent, read, scan};
 
@@ -53,7 +54,16 @@ impl Snapshot {
     ///
     /// Returns the same errors as [`read`](Self::read).
     pub fn read_from(files: &dyn Files, base: &Path) -> Result<Self, JournalError> {
-        let scan = scan(files, base)?;
+        Self::read_with(files, base, None)
+    }
+
+    /// The same. `links` is given what it needs of the files.
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`read`](Self::read).
+    pub fn read_with(files: &dyn Files, base: &Path, links: Option<&mut dyn Links>) -> Result<Self, JournalError> {
+        let scan = scan(files, base, links)?;
         let damaged = scan.damaged.saturating_sub(u64::from(scan.tail == Tail::Torn));
         Ok(Self { pending: scan.pending, files: scan.files, memory: BTreeMap::new(), damaged, since: Some(scan.since), problem: None })
     }

@@ -142,7 +142,7 @@ impl Stringprep for Prepare<'_> {
     }
 }
 
-/// `command(arguments, now, { node =, host =, resource = } | nil) -> { action = "help" | "events" | "show" | "prune" | "new-key",
+/// `command(arguments, now, { node =, host =, resource = } | nil) -> { action = "help" | "events" | "show" | "prune" | "verify" | "new-key",
 /// host, asked, host_data = true | nil } | nil, message`
 fn read_command(
     lua: &Lua,
@@ -169,6 +169,10 @@ fn read_command(
         Command::Help => result.set("action", "help")?,
         Command::Events { host } => {
             result.set("action", "events")?;
+            result.set("host", host)?;
+        }
+        Command::Verify { host } => {
+            result.set("action", "verify")?;
             result.set("host", host)?;
         }
         Command::NewKey { host } => {

@@ -30,6 +30,7 @@
 //! | `version` | the version of this library |
 
 mod clock;
+mod evidence;
 mod functions;
 mod hand_over;
 mod library;
@@ -80,6 +81,7 @@ const CHUNKS: &[(&str, &str)] = &[
     ("transfer/rounds", include_str!("transfer/rounds.lua")),
     ("transfer/transfer", include_str!("transfer/transfer.lua")),
     ("read/read", include_str!("read/read.lua")),
+    ("read/verify", include_str!("read/verify.lua")),
     ("read/names", include_str!("read/names.lua")),
     ("log/hosts", include_str!("log/hosts.lua")),
     ("log/record", include_str!("log/record.lua")),
@@ -96,6 +98,7 @@ fn recorder(lua: &Lua, opened: &Opened) -> LuaResult<LuaTable> {
     #[cfg(feature = "storage")]
     hand_over::bytes::add(&functions)?;
     prune::add(&functions)?;
+    evidence::add(&functions)?;
     Ok(functions.into_table())
 }
 
@@ -131,6 +134,7 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     #[cfg(feature = "storage")]
     store::database::add(lua, &native, &opened)?;
     native.set("reading_slice", crate::query::SLICE)?;
+    evidence::add_numbers(lua, &native)?;
     prune::pace::add(lua, &native)?;
     transfer::add(lua, &native)?;
     native.set("prune_schedule", lua.create_function(prune::schedule::new)?)?;
@@ -141,6 +145,8 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("newest_file", lua.create_function(clock::newest_file)?)?;
     native.set("written_elsewhere", lua.create_function(clock::written_elsewhere)?)?;
     native.set("new_key", lua.create_function(library::new_key)?)?;
+    native.set("evidence", lua.create_function(evidence::open)?)?;
+    native.set("verifier", lua.create_function(evidence::verifier)?)?;
     native.set("read_journal", lua.create_function(hand_over::read)?)?;
     let chunks = lua.create_table()?;
     for (name, source) in CHUNKS {

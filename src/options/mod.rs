@@ -60,6 +60,8 @@ pub struct Settings {
     pub repeats: Repeats,
     /// How names without an account are stored.
     pub unknown_names: UnknownNames,
+    /// Whether entries are linked, so that changes to the log are found.
+    pub chain: bool,
 }
 
 /// From which other storage driver entries are moved.
@@ -106,6 +108,7 @@ impl Default for Settings {
             flood: Some(Burst::default()),
             repeats: Repeats::default(),
             unknown_names: UnknownNames::default(),
+            chain: true,
         }
     }
 }
@@ -213,6 +216,8 @@ impl Settings {
             _ => reader.refuse("audit_log_unknown_names", &value, "\"hash\"", UnknownNames::Hash),
         };
 
+        let chain = reader.boolean("audit_log_chain", &get("audit_log_chain"), true).unwrap_or(true);
+
         for name in ["geoip_ipv4_country", "geoip_ipv6_country"] {
             if get(name) != Value::Nil {
                 reader.refused.push(format!(
@@ -221,7 +226,7 @@ impl Settings {
                 ));
             }
         }
-        (Self { retention, locations, layout, move_from, clock_trust, write, flood, repeats, unknown_names }, reader.refused)
+        (Self { retention, locations, layout, move_from, clock_trust, write, flood, repeats, unknown_names, chain }, reader.refused)
     }
 }
 

@@ -66,6 +66,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     switch("audit_auth_sessions", false, "Also record when a login was completed with a resource, and when and why the session ended."),
     log("audit_log_unknown_names", "\"plain\"", "\"plain\" or \"hash\"", "How the name in a failed login is stored if there is no such account: as it is, or as a keyed hash (it may be a password)."),
     switch("audit_user_history", true, "Let users see the recent activity of their own account, with an ad-hoc command."),
+    log("audit_log_chain", "true", "true or false", "Whether entries are linked to each other, so that a change to the log is found by `prosodyctl mod_audit --verify`."),
     log("audit_auth_repeat_failure_timeout", "none", "a number of seconds or a period such as \"10 minutes\"", "Within this time, count repeated failures of the same user from the same address instead of recording each."),
     log("audit_auth_repeat_success_timeout", "none", "a number of seconds or a period such as \"10 minutes\"", "The same for successes."),
     log("audit_auth_cache_size", "128", "a whole number from 1 to 1000000", "How many pairs of user and address are remembered for that."),

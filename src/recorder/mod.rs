@@ -6,11 +6,13 @@ pub mod entries;
 #[cfg(feature = "storage")]
 pub mod hand_over;
 pub(crate) mod ids;
+mod links;
 mod removal;
 pub mod summaries;
 pub mod trouble;
 mod warnings;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ use uuid::Uuid;
 use crate::archive::Layout;
 use crate::archive::placement::{Placement, PlacementStep};
 use crate::archive::retention::Rules;
+use crate::chain::chains::Chains;
 use crate::file::{Disk, Files};
 use crate::flood::{Control, FloodSummary};
 use crate::options::Settings;
@@ -39,6 +42,8 @@ pub struct Recorder {
     files: Rc<dyn Files>,
     random: Rc<dyn Random>,
     hosts: BTreeMap<String, Host>,
+    /// The chains of the hosts that have a journal in this process.
+    chains: HashMap<String, Rc<RefCell<Chains>>>,
     /// The settings of hosts that are not configured.
     defaults: Settings,
     databases: HashMap<PathBuf, Rc<SharedDatabase>>,
@@ -98,6 +103,7 @@ impl Recorder {
             ids: Ids::new(Rc::clone(&random)),
             random,
             hosts: BTreeMap::new(),
+            chains: HashMap::new(),
             defaults: Settings::default(),
             databases: HashMap::new(),
             trouble: Trouble::default(),

@@ -116,6 +116,9 @@ pub const FIELDS: &[Field] = &[
     field("repeated.distinct_at_least", FieldType::Flag, "true if there may have been more accounts or networks", |event, _| {
         repeated(event, |repeated| repeated.distinct_at_least.then_some(FieldValue::Flag(true)))
     }),
+    field("anchor", FieldType::Text, "what its link can be compared by later: the chain, the run, the number and the hash", |event, _| {
+        text(&event.anchor)
+    }),
 ];
 
 const MATCH: &str = "if entries of a user were asked for: `named` if the entry names the user, `may-include` if the user may be among \

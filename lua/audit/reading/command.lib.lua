@@ -288,6 +288,21 @@ local function prune(names, trust_clock)
 	return status;
 end
 
+-- Verifies the logs of hosts. The exit status is that of the worst of them.
+local function verify(names)
+	local status = 0;
+	for _, host in ipairs(names) do
+		local result, problem = audit_log.verify(host);
+		if result then
+			print(table.concat(result.lines, "\n"));
+			status = math.max(status, result.status);
+		else
+			status = math.max(status, fail("The audit log of %s can't be verified: %s", host, tostring(problem)));
+		end
+	end
+	return status;
+end
+
 -- A running server notices the new key and records that. Otherwise the entry waits in the journal for the next start.
 local function record_new_key(host, old, new)
 	local log = core.new {
@@ -351,6 +366,8 @@ return function (arg)
 	end
 	if command.action == "prune" then
 		return prune(names, command.trust_clock);
+	elseif command.action == "verify" then
+		return verify(names);
 	elseif command.action == "new-key" then
 		return new_keys(names);
 	elseif command.asked.follow then

@@ -39,6 +39,7 @@ use std::collections::BTreeSet;
 use self::bytes::{Space, put_attribute, put_number, tag};
 use self::writer::Writer;
 use crate::NAMESPACE;
+use crate::entry::payload;
 use crate::entry::personal::{Aspect, Group, Role};
 use crate::entry::xml::{XmlError, walk};
 
@@ -91,6 +92,14 @@ impl Draft {
         let mut writer = Writer::default();
         writer.canon.public.reserve(payload.len());
         writer.add(payload).then(|| writer.finish())
+    }
+
+    /// Of an [`element`](crate::entry::element), as our own driver returns it. Returns `None` if it is damaged.
+    #[must_use]
+    pub fn of_element(element: &[u8]) -> Option<Self> {
+        let mut writer = Writer::default();
+        writer.canon.public.reserve(element.len());
+        writer.add_parts(payload::Parts::from(element, 0)).then(|| writer.finish())
     }
 
     /// Of an entry as a store returns it.

@@ -81,7 +81,11 @@ pub(super) enum Mark {
 impl<'a> Writer<'a> {
     /// Adds all parts of a payload. Returns whether none was damaged.
     pub(super) fn add(&mut self, payload: &'a [u8]) -> bool {
-        let mut parts = payload::parts(payload);
+        self.add_parts(payload::parts(payload))
+    }
+
+    /// Adds these parts. Returns whether none was damaged.
+    pub(super) fn add_parts(&mut self, mut parts: payload::Parts<'a>) -> bool {
         for part in parts.by_ref() {
             match part {
                 Part::Open(name) => self.begin(Cow::Borrowed(name)),

@@ -14,6 +14,7 @@ use std::rc::Rc;
 
 use mlua::prelude::*;
 
+use crate::chain::chains::Chains;
 use crate::entry::payload::attribute_of;
 use crate::journal::hand_over::HandOver;
 use crate::journal::{Appended, Journal, JournalError, Limits, Owner, Snapshot};
@@ -52,6 +53,13 @@ pub(crate) fn owner(lua: &Lua, path: LuaString) -> LuaResult<LuaAnyUserData> {
 
 /// The right to change journals, which all journals of a process share.
 pub(crate) struct Shared(Owner);
+
+impl Shared {
+    /// The right itself.
+    pub(crate) fn owner(&self) -> Owner {
+        self.0.clone()
+    }
+}
 
 impl LuaUserData for Shared {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
@@ -123,12 +131,11 @@ impl LuaUserData for Owned {
             })
         });
         methods.add_method("is_attached", |_, this, ()| Ok(this.kept().journal()?.is_attached()));
-        // append(payload, event type, time, whether the caller keeps a refused entry) -> the result (native.outcomes), sequence, whether
-        // look() must be called, as the files are not as they should be. A refused entry is counted as lost, unless the caller keeps it.
-        methods.add_method("append", |_, this, (payload, kind, at, is_kept): (LuaString, LuaString, f64, Option<bool>)| {
-            let mut kept = this.kept();
-            kept.journal()?;
-            Ok(kept.append(&payload.as_bytes(), &kind.to_string_lossy(), at, is_kept.unwrap_or(false)))
+        // write_heads(): writes down where the chains of the host have got to, after an entry was written to the store directly
+        methods.add_method("write_heads", |_, this, ()| {
+            // If that fails, the next append says why.
+            let _ = this.kept().write_heads();
+            Ok(())
         });
         // look(now): checks whether somebody has changed the files, and finds entries that are still in memory. Call settle() afterwards:
         // it counts entries that are gone as lost, and writes the others again.
@@ -281,6 +288,13 @@ impl Owned {
         self.kept.borrow_mut()
     }
 
+    /// Keeps where the chains of the host have got to in the journal.
+    pub(crate) fn keep_links(&self, chains: Rc<RefCell<Chains>>) {
+        if let Some(journal) = &mut self.kept().journal {
+            journal.keep_links(chains);
+        }
+    }
+
     /// The journal, for those that append entries.
     pub(crate) fn share(&self) -> Rc<RefCell<Kept>> {
         Rc::clone(&self.kept)
@@ -304,6 +318,11 @@ impl Kept {
         };
         self.hand_over.added(at);
         (outcome, sequence, journal.is_amiss())
+    }
+
+    /// Writes down where the chains of the host have got to.
+    pub(crate) fn write_heads(&mut self) -> Result<(), String> {
+        self.journal.as_mut().map_or(Ok(()), Journal::write_heads)
     }
 
     /// Whether it is open.

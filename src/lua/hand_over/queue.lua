@@ -260,7 +260,7 @@ local function new(context)
 	local function add(queue, at, payload, event_type, offered, is_kept)
 		is_kept = is_kept or queue.telling;
 		touch(queue, at);
-		local outcome, sequence, is_amiss = queue.journal:append(payload, event_type, at, is_kept);
+		local outcome, sequence, is_amiss = recorder.append(queue.host, queue.journal, payload, event_type, at, is_kept);
 		if (outcome ~= outcomes.durable or is_amiss) and not look_after(queue, at, outcome, is_amiss, is_kept) then
 			return nil;
 		end

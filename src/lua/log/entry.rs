@@ -13,6 +13,7 @@ use crate::lua::functions::Functions;
 use crate::lua::hand_over::parts::Opened;
 use crate::lua::hand_over::{Kept, Owned, outcome};
 use crate::lua::value::Host;
+use crate::recorder::Recorder;
 use crate::recorder::entries::{Event, EventActor, Session, Time};
 
 /// Flags of an event, as bits of one number.
@@ -133,12 +134,16 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
             return Ok((None, outcome::COUNTED, 0, false, false));
         };
         let mut journal = journal.and_then(|number| journals.get(number)).map(|(_, journal)| journal.borrow_mut());
+        let kind = clean(event.kind(), TextKind::Attribute);
         let (became, sequence, is_amiss) = match journal.as_mut().filter(|journal| journal.is_open()) {
-            None => (outcome::MADE, 0, false),
-            Some(journal) => {
-                let kind = clean(event.kind(), TextKind::Attribute);
-                journal.append(payload, &kind, at, bits & IS_KEPT != 0)
+            None => {
+                // It goes to the store, which may yield: the next entry must follow this one.
+                if let Some(linked) = recorder.link(host, kind.as_bytes(), payload) {
+                    recorder.advance(host, &linked);
+                }
+                (outcome::MADE, 0, false)
             }
+            Some(journal) => append(&mut recorder, host, journal, payload, &kind, at, bits & IS_KEPT != 0),
         };
         drop(journal);
         incoming.forget();
@@ -146,6 +151,31 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
         Ok((id, became, sequence, recorder.is_warned(), is_amiss))
     })?;
     functions.set("record", record)?;
+    // append(host, journal, payload, event type, time, whether the caller keeps a refused entry) -> the result (native.outcomes),
+    // sequence, whether look() must be called, as the files are not as they should be. A refused entry is counted as lost, unless the
+    // caller keeps it.
+    type AppendArguments = (Host, LuaUserDataRef<Owned>, LuaString, LuaString, f64, Option<bool>);
+    let recorder = functions.recorder();
+    let append = lua.create_function(move |_, (Host(host), journal, payload, kind, at, is_kept): AppendArguments| {
+        let (kept, mut payload) = (journal.share(), payload.as_bytes().to_vec());
+        let mut kept = kept.borrow_mut();
+        if !kept.is_open() {
+            return Err(LuaError::runtime("the journal is closed"));
+        }
+        let (kind, is_kept) = (kind.to_string_lossy(), is_kept.unwrap_or(false));
+        Ok(append(&mut recorder.borrow_mut(), &host, &mut kept, &mut payload, &kind, at, is_kept))
+    })?;
+    functions.set("append", append)?;
+    // link(host, payload, event type) -> the payload with its link, as it goes to the store directly
+    functions.set("link", {
+        let recorder = functions.recorder();
+        lua.create_function(move |lua, (Host(host), payload, kind): (Host, LuaString, LuaString)| {
+            let (mut linking, mut recorder) = (payload.as_bytes().to_vec(), recorder.borrow_mut());
+            let Some(linked) = recorder.link(&host, kind.to_string_lossy().as_bytes(), &mut linking) else { return Ok(payload) };
+            recorder.advance(&host, &linked);
+            lua.create_string(&linking)
+        })?
+    })?;
     // open_made(): opens what record() made last; payload() -> that
     let (state, reading) = (Rc::clone(&incoming), opened.clone());
     functions.set("open_made", lua.create_function(move |_, ()| Ok(reading.open(&state.borrow().payload)))?)?;
@@ -162,9 +192,10 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
     })?;
     functions.set("session", session)?;
     // use_journal(host, journal) -> its number for record(), until the host has another one
-    let state = Rc::clone(&incoming);
+    let (state, recorder) = (Rc::clone(&incoming), functions.recorder());
     let use_journal = lua.create_function(move |_, (Host(host), journal): (Host, LuaUserDataRef<Owned>)| {
         let journals = &mut state.borrow_mut().journals;
+        journal.keep_links(recorder.borrow_mut().chains(&host));
         let number = journals.iter().position(|(of, _)| *of == host).unwrap_or(journals.len());
         match journals.get_mut(number) {
             Some((_, used)) => *used = journal.share(),
@@ -174,6 +205,28 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
     })?;
     functions.set("use_journal", use_journal)?;
     Ok(())
+}
+
+/// Links an entry and appends it. It is as [`Kept::append`] says.
+fn append(
+    recorder: &mut Recorder,
+    host: &str,
+    journal: &mut Kept,
+    payload: &mut Vec<u8>,
+    kind: &str,
+    at: f64,
+    is_kept: bool,
+) -> (u8, u64, bool) {
+    let linked = recorder.link(host, kind.as_bytes(), payload);
+    if recorder.take_new_chain(host) {
+        // If that fails, the append fails too, and says why.
+        let _ = journal.write_heads();
+    }
+    let appended = journal.append(payload, kind, at, is_kept);
+    if let Some(linked) = linked.filter(|_| appended.0 != outcome::REFUSED) {
+        recorder.advance(host, &linked);
+    }
+    appended
 }
 
 fn slice(bytes: &Bytes) -> Option<&[u8]> {

@@ -236,6 +236,8 @@ local function new(environment)
 		clock = function (host) return clocks and (clocks.look(host)); end;
 	};
 
+	local verify = chunks.verify.new(environment, reading);
+
 	-- Wraps a function that reads: the host may not have been configured yet.
 	local function for_host(read)
 		return function (asked, ...)
@@ -298,6 +300,11 @@ local function new(environment)
 		-- read(asked, out, view), cells(asked, columns, pause): read.lua describes them; what is asked comes from command()
 		read = for_host(reading.write);
 		cells = for_host(reading.cells);
+		-- verify(host, pause) -> what was found | nil, message: verify.lua describes it
+		verify = function (host, pause)
+			ensure_configured(host);
+			return verify(host, pause);
+		end;
 		-- lists(asked) -> a reading in parts: read.lua describes it
 		lists = for_host(reading.lists);
 		-- follower(asked) -> following, for view.following of read(), what came of it

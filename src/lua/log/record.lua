@@ -78,6 +78,7 @@ local function new(context)
 		local at_once = goes_at_once(host, queue, offered);
 		if at_once then
 			if payload then
+				payload = queue.journal and recorder.link(host, payload, event_type) or payload;
 				native.open(payload);
 			else
 				recorder.open_made();
@@ -91,8 +92,12 @@ local function new(context)
 				done, err = nil, done;
 			end
 			if done then
-				if queue.journal and not queue.attached then
-					queue.journal:passed();
+				if queue.journal then
+					if queue.attached then
+						queue.journal:write_heads();
+					else
+						queue.journal:passed();
+					end
 				end
 				if recorded then recorded(host, event_type); end
 				return true;

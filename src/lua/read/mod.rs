@@ -97,7 +97,7 @@ impl LuaUserData for LuaRows {
 }
 
 /// The rows of a page, as a store's driver gives them.
-fn rows(page: &LuaValue) -> LuaResult<Vec<Row>> {
+pub(crate) fn rows(page: &LuaValue) -> LuaResult<Vec<Row>> {
     match page {
         LuaValue::Table(list) => listed(list),
         #[cfg(feature = "storage")]

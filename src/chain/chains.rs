@@ -1,0 +1,454 @@
+//! The chains of a host: where each has got to, and linking the next entry to it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::hash::{Bytes, Hash, Nonce};
+use super::head::Head;
+use super::link::{Chain, Cut, Link, LinkError};
+use crate::entry::canon::{CHAIN, Draft};
+use crate::entry::payload::{self, Part};
+use crate::journal::Links;
+use crate::random::Random;
+
+/// For how many entries random bytes are taken at once, so that not every entry needs a system call.
+const AT_ONCE: usize = 64;
+/// The size of a salt.
+const SALT: usize = 16;
+/// How many chains are remembered that have ended. There is one for each time that the journal could not be used or was removed.
+const FORMER: usize = 200;
+/// The first line of a record.
+const VERSION: &str = "1";
+/// In a record: nothing.
+const NONE: &str = "-";
+
+/// The chains of one host.
+///
+/// ```
+/// use std::rc::Rc;
+/// use audit_core::chain::{chains::Chains, link::Cut};
+/// use audit_core::random::OsRandom;
+/// let mut chains = Chains::new("example.com", Rc::new(OsRandom));
+/// let mut payload = b"1795643208.512\0\x01audit-event\x02type\x03test\x05".to_vec();
+/// let linked = chains.link("events", Cut::default(), &mut payload).unwrap();
+/// assert_eq!(linked.n, 1);
+/// chains.advance(&linked);
+/// ```
+#[derive(Debug)]
+pub struct Chains {
+    host: String,
+    random: Rc<dyn Random>,
+    run: Nonce,
+    /// The chains that go on, one for each class.
+    current: Vec<Kept>,
+    /// Those that have ended.
+    former: Vec<Kept>,
+    /// What the journal has, while it is read.
+    found: Option<(Vec<Kept>, Vec<Kept>)>,
+    /// What is about to be removed: the entries of each chain, by number, with their hashes.
+    removing: BTreeMap<Nonce, BTreeMap<u64, (u64, Hash)>>,
+    /// Whether a chain was begun since the last record.
+    is_news: bool,
+    salts: [u8; SALT * AT_ONCE],
+    used: usize,
+}
+
+/// A chain.
+#[derive(Clone, Debug)]
+struct Kept {
+    head: Head,
+    since: u64,
+    until: Option<u64>,
+    removed: Vec<Removed>,
+}
+
+/// Entries of a chain that were removed by a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// The first of them.
+    pub from: u64,
+    /// The last of them.
+    pub upto: u64,
+    /// The hash of the last one.
+    pub hash: Hash,
+}
+
+/// An entry that was linked. It counts when [`Chains::advance`] is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Linked {
+    /// Its number in its chain.
+    pub n: u64,
+    place: usize,
+    link: Link,
+}
+
+/// Where a chain has got to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Its id.
+    pub id: Nonce,
+    /// The retention class.
+    pub class: String,
+    /// The number of its last entry.
+    pub n: u64,
+    /// The hash of that.
+    pub hash: Hash,
+    /// When its first entry was recorded, in milliseconds since 1970.
+    pub since: u64,
+    /// When it ended, in milliseconds since 1970. `None` if entries are still added to it.
+    pub until: Option<u64>,
+    /// Which of its entries were removed by a rule, in order.
+    pub removed: Vec<Removed>,
+}
+
+impl Chains {
+    /// The chains of a host that has none yet, or whose journal was not read yet.
+    #[must_use]
+    pub fn new(host: &str, random: Rc<dyn Random>) -> Self {
+        let mut chains = Self {
+            host: host.to_owned(),
+            random,
+            run: Bytes([0; 16]),
+            current: Vec::new(),
+            former: Vec::new(),
+            found: None,
+            removing: BTreeMap::new(),
+            is_news: false,
+            salts: [0; SALT * AT_ONCE],
+            used: SALT * AT_ONCE,
+        };
+        chains.run = chains.nonce().unwrap_or(chains.run);
+        chains
+    }
+
+    /// Links an entry, as the journal keeps it, to the last one of its class, and adds the link to it. Returns `None` if it can't be
+    /// linked: it is damaged or has a link, or there are no random bytes.
+    pub fn link(&mut self, class: &str, cut: Cut, payload: &mut Vec<u8>) -> Option<Linked> {
+        let at = milliseconds(payload::time_of(payload)?);
+        let salt = self.nonce()?;
+        let place = self.place(class, at)?;
+        let draft = Draft::of_payload(payload).filter(|draft| draft.chain().is_none())?;
+        let link = self.current.get(place)?.head.next(at, cut, salt, draft);
+        // The element goes behind the others.
+        let end = payload.pop()?;
+        link.write(payload);
+        payload.push(end);
+        Some(Linked { n: link.n, place, link })
+    }
+
+    /// The entry has been written.
+    pub fn advance(&mut self, linked: &Linked) {
+        if let Some(kept) = self.current.get_mut(linked.place) {
+            kept.head.advance(&linked.link);
+        }
+    }
+
+    /// Ends all chains at this time, in milliseconds since 1970: what is recorded from now on is not linked. The next entry that is
+    /// linked begins a chain.
+    pub fn end(&mut self, at: u64) {
+        for kept in &mut self.current {
+            kept.until = Some(at);
+        }
+        self.is_news |= !self.current.is_empty();
+        self.former.append(&mut self.current);
+    }
+
+    /// Entries that are about to be removed by a rule, given by their links: all of `from` to `upto`, whose hash this is.
+    /// [`announce`](Self::announce) must be called before they are.
+    pub fn remove(&mut self, id: Nonce, from: u64, upto: u64, hash: Hash) {
+        self.removing.entry(id).or_default().insert(from, (upto, hash));
+    }
+
+    /// Takes note of the entries that are about to be removed. A record must be written before they are. Returns whether there are any.
+    pub fn announce(&mut self) -> bool {
+        let removing = std::mem::take(&mut self.removing);
+        let is_any = !removing.is_empty();
+        for (id, ranges) in removing {
+            let Some(kept) = self.current.iter_mut().chain(&mut self.former).find(|kept| kept.head.chain().id == id) else { continue };
+            let known = kept.removed.iter().map(|of| (of.from, (of.upto, of.hash)));
+            let all: BTreeMap<u64, (u64, Hash)> = known.chain(ranges).collect();
+            kept.removed.clear();
+            for (from, (upto, hash)) in all {
+                match kept.removed.last_mut() {
+                    Some(last) if from <= last.upto.saturating_add(1) => {
+                        if upto > last.upto {
+                            (last.upto, last.hash) = (upto, hash);
+                        }
+                    }
+                    _ => kept.removed.push(Removed { from, upto, hash }),
+                }
+            }
+        }
+        is_any
+    }
+
+    /// Whether a chain was begun that no record has. A record must be written before the first entry of it, which does not say of which
+    /// class it is. Only the first call returns `true`.
+    pub const fn take_news(&mut self) -> bool {
+        std::mem::replace(&mut self.is_news, false)
+    }
+
+    /// Where all chains have got to.
+    pub fn progress(&self) -> impl Iterator<Item = Progress> {
+        self.former.iter().chain(&self.current).map(|Kept { head, since, until, removed }| Progress {
+            id: head.chain().id,
+            class: head.chain().class.clone(),
+            n: head.n(),
+            hash: *head.hash(),
+            since: *since,
+            until: *until,
+            removed: removed.clone(),
+        })
+    }
+
+    /// The id of the run.
+    #[must_use]
+    pub const fn run(&self) -> &Nonce {
+        &self.run
+    }
+
+    fn place(&mut self, class: &str, at: u64) -> Option<usize> {
+        if let Some(place) = self.current.iter().position(|kept| kept.head.chain().class == class) {
+            return Some(place);
+        }
+        let id = self.nonce()?;
+        let chain = Chain { host: self.host.clone(), class: class.to_owned(), id };
+        self.current.push(Kept { head: Head::new(chain, self.run), since: at, until: None, removed: Vec::new() });
+        self.is_news = true;
+        self.current.len().checked_sub(1)
+    }
+
+    fn nonce(&mut self) -> Option<Nonce> {
+        if self.used >= self.salts.len() {
+            self.random.fill(&mut self.salts).ok()?;
+            self.used = 0;
+        }
+        let bytes: [u8; SALT] = self.salts.get(self.used..)?.first_chunk().copied()?;
+        self.used = self.used.saturating_add(SALT);
+        Some(Bytes(bytes))
+    }
+
+    /// `ID NUMBER HASH SINCE UNTIL REMOVED CLASS`. UNTIL may be `-`, and REMOVED is `-` or a list of `FROM-UPTO:HASH`.
+    fn read_line(&self, line: &str) -> Option<Kept> {
+        let mut fields = line.splitn(7, ' ');
+        let (id, n, hash) = (Bytes::read(fields.next()?)?, fields.next()?.parse().ok()?, Bytes::read(fields.next()?)?);
+        let since = fields.next()?.parse().ok()?;
+        let until = Some(fields.next()?).filter(|until| *until != NONE).map(str::parse).transpose().ok()?;
+        let read = |text: &str| {
+            let (range, hash) = text.split_once(':')?;
+            let (from, upto) = range.split_once('-')?;
+            Some(Removed { from: from.parse().ok()?, upto: upto.parse().ok()?, hash: Bytes::read(hash)? })
+        };
+        let removed = Some(fields.next()?).filter(|list| *list != NONE);
+        let removed = removed.map_or(Some(Vec::new()), |list| list.split(',').map(read).collect())?;
+        let chain = Chain { host: self.host.clone(), class: fields.next()?.to_owned(), id };
+        Some(Kept { head: Head::after(chain, self.run, n, hash), since, until, removed })
+    }
+}
+
+impl Links for Chains {
+    fn read_heads(&mut self, record: &[u8]) {
+        let Some(text) = std::str::from_utf8(record).ok().and_then(|text| text.strip_prefix(VERSION)?.strip_prefix('\n')) else { return };
+        let kept = text.lines().filter_map(|line| self.read_line(line));
+        self.found = Some(kept.partition(|kept| kept.until.is_none()));
+    }
+
+    fn read_entry(&mut self, payload: &[u8]) {
+        let Some((current, former)) = &mut self.found else { return };
+        let Some((id, n, hash)) = link_of(payload) else { return };
+        if let Some(Kept { head, .. }) = current.iter_mut().chain(former).find(|kept| kept.head.chain().id == id && kept.head.n() < n) {
+            *head = Head::after(head.chain().clone(), self.run, n, hash);
+        }
+    }
+
+    fn resume(&mut self) {
+        let Some((current, former)) = self.found.take() else { return };
+        // What was recorded before the journal could be used has chains of its own, which end here.
+        let own = std::mem::replace(&mut self.current, current);
+        self.former.splice(0..0, former);
+        self.former.extend(own.into_iter().filter(|kept| kept.head.n() > 0).map(|kept| Kept { until: Some(kept.since), ..kept }));
+        let excess = self.former.len().saturating_sub(FORMER);
+        self.former.drain(..excess);
+    }
+
+    fn write_heads(&self, record: &mut Vec<u8>) {
+        if self.current.is_empty() && self.former.is_empty() {
+            return;
+        }
+        record.extend_from_slice(VERSION.as_bytes());
+        for Progress { id, class, n, hash, since, until, removed } in self.progress() {
+            let until = until.map_or_else(|| NONE.to_owned(), |until| until.to_string());
+            let list: Vec<String> = removed.iter().map(|of| format!("{}-{}:{}", of.from, of.upto, of.hash)).collect();
+            let removed = if list.is_empty() { NONE.to_owned() } else { list.join(",") };
+            record.extend_from_slice(format!("\n{id} {n} {hash} {since} {until} {removed} {class}").as_bytes());
+        }
+    }
+}
+
+/// A time in UNIX seconds, in milliseconds.
+pub(crate) fn milliseconds(at: f64) -> u64 {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Not negative; `as` saturates.
+    let milliseconds = (at.max(0.0) * 1000.0).round() as u64;
+    milliseconds
+}
+
+/// The chain, the number and the hash of an entry's link. `None` if it has none.
+fn link_of(payload: &[u8]) -> Option<(Nonce, u64, Hash)> {
+    let mut parts = payload::parts(payload);
+    let mut depth = 0_usize;
+    while let Some(part) = parts.next() {
+        match part {
+            Part::Open(name) if depth == 1 && name == CHAIN => break,
+            Part::Open(_) => depth = depth.saturating_add(1),
+            Part::Close => depth = depth.saturating_sub(1),
+            Part::Attribute(..) | Part::Text(_) => {}
+        }
+    }
+    let (mut id, mut n, mut hash) = (None, None, None);
+    for part in parts {
+        match part {
+            Part::Attribute("id", value) => id = Bytes::read(value),
+            Part::Attribute("n", value) => n = value.parse().ok(),
+            Part::Attribute("hash", value) => hash = Bytes::read(value),
+            Part::Attribute(..) => {}
+            _ => break,
+        }
+    }
+    Some((id?, n?, hash?))
+}
+
+/// Whether an entry carries a link, and if so whether it can be read.
+///
+/// # Errors
+///
+/// Returns [`LinkError`] if the entry has none, or none that can be read.
+pub fn link_in(payload: &[u8]) -> Result<Link, LinkError> {
+    Link::read(Draft::of_payload(payload).unwrap_or_default()).map(|(link, _)| link)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::OsRandom;
+
+    const ENTRY: &[u8] = b"1795643208.512\0\x01audit-event\x02type\x03test\x02user\x03a@example.com\x05";
+
+    fn chains() -> Chains {
+        Chains::new("example.com", Rc::new(OsRandom))
+    }
+
+    fn linked(chains: &mut Chains, class: &str) -> Vec<u8> {
+        let mut payload = ENTRY.to_vec();
+        let linked = chains.link(class, Cut::default(), &mut payload).unwrap();
+        chains.advance(&linked);
+        payload
+    }
+
+    fn progress(chains: &Chains) -> Vec<(String, u64, bool)> {
+        chains.progress().map(|of| (of.class, of.n, of.until.is_none())).collect()
+    }
+
+    #[test]
+    fn an_entry_counts_when_it_was_written() {
+        let mut chains = chains();
+        let numbers: Vec<u64> = (0..3).map(|_| chains.link("events", Cut::default(), &mut ENTRY.to_vec()).unwrap().n).collect();
+        assert_eq!((numbers, chains.take_news(), chains.take_news()), (vec![1; 3], true, false));
+        linked(&mut chains, "events");
+        linked(&mut chains, "failures");
+        assert_eq!(progress(&chains), [("events".to_owned(), 1, true), ("failures".to_owned(), 1, true)]);
+    }
+
+    #[test]
+    fn an_entry_is_linked_once() {
+        let mut chains = chains();
+        let mut payload = linked(&mut chains, "events");
+        assert_eq!(link_in(&payload).unwrap().n, 1);
+        assert_eq!(chains.link("events", Cut::default(), &mut payload), None);
+        assert_eq!(chains.link("events", Cut::default(), &mut b"damaged".to_vec()), None);
+    }
+
+    #[test]
+    fn the_next_process_goes_on_behind_the_last_record_and_the_entries_after_it() {
+        let mut first = chains();
+        linked(&mut first, "events");
+        let mut record = Vec::new();
+        first.write_heads(&mut record);
+        let (old, new) = (linked(&mut first, "events"), linked(&mut first, "events"));
+        let mut second = chains();
+        second.read_heads(&record);
+        for payload in [&new, &old, &ENTRY.to_vec()] {
+            second.read_entry(payload);
+        }
+        second.resume();
+        assert_eq!(second.progress().collect::<Vec<_>>(), first.progress().collect::<Vec<_>>());
+        assert_ne!(second.run(), first.run());
+        assert_eq!(link_in(&linked(&mut second, "events")).unwrap().n, 4);
+    }
+
+    #[test]
+    fn what_was_recorded_before_the_journal_was_open_is_a_chain_of_its_own() {
+        let mut first = chains();
+        linked(&mut first, "events");
+        let mut record = Vec::new();
+        first.write_heads(&mut record);
+        let mut second = chains();
+        linked(&mut second, "events");
+        second.read_heads(&record);
+        second.resume();
+        assert_eq!(progress(&second), [("events".to_owned(), 1, false), ("events".to_owned(), 1, true)]);
+        let mut again = Vec::new();
+        second.write_heads(&mut again);
+        let mut third = chains();
+        third.read_heads(&again);
+        third.resume();
+        assert_eq!(progress(&third), progress(&second));
+    }
+
+    #[test]
+    fn what_was_removed_is_kept_as_few_ranges() {
+        let mut chains = chains();
+        (0..30).for_each(|_| drop(linked(&mut chains, "events")));
+        let id = chains.progress().next().unwrap().id;
+        let hash = |n: u8| Bytes([n; 32]);
+        let mut removed = |ranges: &[(u64, u64)]| {
+            ranges.iter().for_each(|(from, upto)| chains.remove(id, *from, *upto, hash(u8::try_from(*upto).unwrap())));
+            assert!(chains.announce() && !chains.announce());
+            let mut record = Vec::new();
+            chains.write_heads(&mut record);
+            let mut next = Chains::new("example.com", Rc::new(OsRandom));
+            next.read_heads(&record);
+            next.resume();
+            let removed = next.progress().next().unwrap().removed;
+            assert!(removed.iter().all(|of| of.hash == hash(u8::try_from(of.upto).unwrap())));
+            removed.iter().map(|of| (of.from, of.upto)).collect::<Vec<_>>()
+        };
+        assert_eq!(removed(&[(6, 9), (1, 5)]), [(1, 9)]);
+        assert_eq!(removed(&[(20, 21), (12, 12)]), [(1, 9), (12, 12), (20, 21)]);
+        assert_eq!(removed(&[(10, 11), (13, 19)]), [(1, 21)]);
+        chains.remove(Bytes([9; 16]), 1, 2, hash(2));
+        chains.announce();
+        assert_eq!(chains.progress().count(), 1, "another chain");
+    }
+
+    #[test]
+    fn without_links_all_chains_end() {
+        let mut chains = chains();
+        linked(&mut chains, "events");
+        chains.take_news();
+        chains.end(7);
+        assert!(chains.take_news());
+        linked(&mut chains, "events");
+        let found: Vec<_> = chains.progress().map(|of| (of.n, of.until)).collect();
+        assert_eq!(found, [(1, Some(7)), (1, None)]);
+    }
+
+    #[test]
+    fn a_record_of_a_later_version_is_not_read() {
+        let mut chains = chains();
+        for record in [&b"2\nx"[..], b"", b"\xff", b"1\nnot a line\n", b"12\n"] {
+            chains.read_heads(record);
+            chains.resume();
+            assert_eq!(progress(&chains), []);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What was found when the chains of a host were verified, and how it is said.
+
+use std::fmt;
+
+use super::hash::Nonce;
+use super::link::LinkError;
+use crate::render::printable::printable;
+
+/// How many findings are named.
+const NAMED: usize = 20;
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The entry is not what was recorded, or not at this place in the chain.
+    Altered,
+    /// The values of the entry do not fit its link.
+    Values(LinkError),
+    /// The entry can't be read.
+    Unreadable,
+    /// An entry of the chain has this number already.
+    Twice,
+    /// The entry has no link, and lies where all entries have one.
+    Inserted,
+    /// The entry is linked to a chain that this host does not know.
+    Foreign,
+    /// The entry lies under another time, account or day than it was recorded with.
+    Misplaced,
+    /// Entries up to this number are not there, and no rule has removed them.
+    Missing {
+        /// The last of them.
+        upto: u64,
+    },
+    /// Too many entries wait for the one before them.
+    TooManyOpen,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Altered => f.write_str("altered: it is not what was recorded"),
+            Self::Values(error) => write!(f, "altered: {error}"),
+            Self::Unreadable => f.write_str("altered: it can't be read"),
+            Self::Twice => f.write_str("inserted: another entry has the same number"),
+            Self::Inserted => f.write_str("inserted: it has no link"),
+            Self::Foreign => f.write_str("inserted: this server does not know its chain"),
+            Self::Misplaced => f.write_str("moved: it lies under another time, account or day than it was recorded with"),
+            Self::Missing { .. } => f.write_str("removed: no rule has removed it"),
+            Self::TooManyOpen => f.write_str("reordered: too many entries lie before the one that they follow"),
+        }
+    }
+}
+
+/// A fault, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What is wrong.
+    pub fault: Fault,
+    /// The retention class.
+    pub class: Option<String>,
+    /// The chain.
+    pub id: Option<Nonce>,
+    /// The number of the entry in its chain.
+    pub n: Option<u64>,
+    /// The archive's key of the entry, or its own identifier if it waits in the journal.
+    pub key: Option<String>,
+}
+
+/// `events 48213 (key 019…): altered: …`.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(class) = &self.class {
+            write!(f, "{} ", printable(class))?;
+        }
+        match (self.n, self.fault) {
+            (Some(n), Fault::Missing { upto }) if upto > n => write!(f, "{n} to {upto}")?,
+            (Some(n), _) => write!(f, "{n}")?,
+            (None, _) => f.write_str("-")?,
+        }
+        if let Some(key) = &self.key {
+            write!(f, " (key {})", printable(key))?;
+        }
+        write!(f, ": {}", self.fault)
+    }
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// How many entries were verified.
+    pub verified: u64,
+    /// How many entries have no link, and need none.
+    pub unprotected: u64,
+    /// How many entries are not there because a rule has removed them.
+    pub removed: u64,
+    /// How many rows of the store could not be read.
+    pub unreadable: u64,
+    /// Each chain, its class, and the number of its last entry.
+    pub heads: Vec<(Nonce, String, u64)>,
+    /// How many faults there are.
+    pub faults: u64,
+    /// The first of them.
+    pub findings: Vec<Finding>,
+}
+
+impl Verdict {
+    /// Whether nobody has changed the log.
+    #[must_use]
+    pub const fn is_intact(&self) -> bool {
+        self.faults == 0 && self.unreadable == 0
+    }
+
+    /// The exit status of the command: 0 if the log is intact, 3 if somebody has changed it.
+    #[must_use]
+    pub const fn status(&self) -> u8 {
+        if self.is_intact() { 0 } else { 3 }
+    }
+
+    /// The verdict in lines of text.
+    #[must_use]
+    pub fn lines(&self, host: &str) -> Vec<String> {
+        let entries = |count: u64| if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") };
+        let mut lines = Vec::new();
+        let word = if self.is_intact() { "intact" } else { "TAMPERED" };
+        lines.push(format!("{host}: {word}: {} verified in {}", entries(self.verified), chains(self.heads.len())));
+        if self.removed > 0 {
+            lines.push(format!("removed by rule: {}", entries(self.removed)));
+        }
+        if self.unprotected > 0 {
+            lines.push(format!("not protected: {} that were recorded without a link", entries(self.unprotected)));
+        }
+        if self.unreadable > 0 {
+            lines.push(format!("unreadable: {} of the store", entries(self.unreadable)));
+        }
+        lines.extend(self.findings.iter().take(NAMED).map(ToString::to_string));
+        let more = self.faults.saturating_sub(u64::try_from(NAMED).unwrap_or(u64::MAX));
+        if more > 0 {
+            lines.push(format!("and {more} more"));
+        }
+        lines
+    }
+}
+
+fn chains(count: usize) -> String {
+    if count == 1 { "1 chain".to_owned() } else { format!("{count} chains") }
+}

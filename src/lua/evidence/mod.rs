@@ -1,0 +1,196 @@
+//! The evidence of a host as objects of the embedded Lua: what is about to be removed, and verifying the log.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use mlua::prelude::*;
+
+use crate::chain::chains::{Chains, Progress};
+use crate::chain::hash::Bytes;
+use crate::chain::verify::Verifier;
+use crate::file::Disk;
+use crate::journal::{Journal, Limits, Links as _, Snapshot};
+use crate::lua::functions::Functions;
+use crate::lua::hand_over::{Kept, Owned, Shared};
+use crate::lua::read::rows;
+use crate::lua::value::{self, Host, Text, partition, partitions};
+use crate::random::OsRandom;
+
+/// Adds the functions to a recorder's.
+pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
+    let recorder = functions.recorder();
+    // evidence(host, journal) -> evidence, of a host whose journal this process has
+    let evidence = functions.lua().create_function(move |lua, (Host(host), journal): (Host, LuaUserDataRef<Owned>)| {
+        let chains = recorder.borrow_mut().chains(&host);
+        lua.create_userdata(Evidence { chains, writes: Writes::Shared(journal.share()) })
+    })?;
+    functions.set("evidence", evidence)?;
+    // end_chains(host, now): what is recorded from now on is not linked
+    functions.add("end_chains", |recorder, (Host(host), now): (Host, f64)| recorder.end_chains(&host, now))
+}
+
+/// `evidence(host, path, owner, now) -> evidence | nil, message`. Opens the journal, for a process that has none.
+pub(crate) fn open(
+    lua: &Lua,
+    (Host(host), path, owner, now): (Host, LuaString, LuaUserDataRef<Shared>, f64),
+) -> LuaResult<(Option<LuaAnyUserData>, Option<String>)> {
+    let chains = Rc::new(RefCell::new(Chains::new(&host, Rc::new(OsRandom))));
+    let mut journal = Journal::detached_under(value::path(&path.as_bytes()), Limits::default(), owner.owner());
+    journal.keep_links(Rc::<RefCell<Chains>>::clone(&chains));
+    if let Err(error) = journal.attach(now) {
+        return Ok((None, Some(error.to_string())));
+    }
+    let evidence = Evidence { chains, writes: Writes::Own(Some(Box::new(journal))) };
+    Ok((Some(lua.create_userdata(evidence)?), None))
+}
+
+/// What is known of the chains of a host, for those that remove entries.
+struct Evidence {
+    chains: Rc<RefCell<Chains>>,
+    writes: Writes,
+}
+
+/// The journal that keeps it.
+enum Writes {
+    Shared(Rc<RefCell<Kept>>),
+    Own(Option<Box<Journal>>),
+}
+
+impl LuaUserData for Evidence {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // remove(chain, from, to, hash): entries that are about to be removed by a rule: their chain, the numbers of the first and the
+        // last, the hash of the last. Anything else than texts of a link is ignored.
+        methods.add_method("remove", |_, this, (id, from, to, hash): (Text, Text, Text, Text)| {
+            let text = |text: &Text| text.bytes().and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
+            let number = |of: &Text| text(of).and_then(|number| number.parse::<u64>().ok());
+            let read = || Some((Bytes::read(&text(&id)?)?, number(&from)?, number(&to)?, Bytes::read(&text(&hash)?)?));
+            if let Some((id, from, to, hash)) = read() {
+                this.chains.borrow_mut().remove(id, from, to, hash);
+            }
+            Ok(())
+        });
+        // announce() -> true | nil, message: to be called before they are removed
+        methods.add_method_mut("announce", |_, this, ()| {
+            if !this.chains.borrow_mut().announce() {
+                return Ok((Some(true), None));
+            }
+            let written = match &mut this.writes {
+                Writes::Shared(kept) => kept.borrow_mut().write_heads(),
+                Writes::Own(journal) => journal.as_mut().map_or(Ok(()), |journal| journal.write_heads()),
+            };
+            Ok(match written {
+                Ok(()) => (Some(true), None),
+                Err(problem) => (None, Some(problem)),
+            })
+        });
+        // close()
+        methods.add_method_mut("close", |_, this, ()| {
+            if let Writes::Own(journal) = &mut this.writes {
+                *journal = None;
+            }
+            Ok(())
+        });
+    }
+}
+
+/// How many entries are verified at a time: as few as fit into a slice of the server's loop, or as many as a partition has.
+const PAGES: [(&str, usize); 2] = [("slice", 100), ("page", 500)];
+
+/// Adds the numbers of a verification: `verifying = { slice, page }`.
+pub(crate) fn add_numbers(lua: &Lua, exports: &LuaTable) -> LuaResult<()> {
+    exports.set("verifying", lua.create_table_from(PAGES)?)
+}
+
+/// A log that is being verified.
+pub(crate) struct LuaVerifier {
+    host: String,
+    path: std::path::PathBuf,
+    verifier: Option<Verifier>,
+    waiting: Snapshot,
+    next: usize,
+}
+
+/// `verifier(host, path of the journal) -> verifier | nil, message`. Reads how far the chains have got, and what waits. The store must be
+/// read afterwards.
+pub(crate) fn verifier(lua: &Lua, (Host(host), path): (Host, LuaString)) -> LuaResult<(Option<LuaAnyUserData>, Option<String>)> {
+    let path = value::path(&path.as_bytes()).to_owned();
+    Ok(match read(&host, &path) {
+        Ok((waiting, progress)) => {
+            let verifier = Some(Verifier::new(&host, progress));
+            (Some(lua.create_userdata(LuaVerifier { host, path, verifier, waiting, next: 0 })?), None)
+        }
+        Err(problem) => (None, Some(problem)),
+    })
+}
+
+fn read(host: &str, path: &std::path::Path) -> Result<(Snapshot, Vec<Progress>), String> {
+    let mut chains = Chains::new(host, Rc::new(OsRandom));
+    let snapshot = Snapshot::read_with(&Disk, path, Some(&mut chains)).map_err(|error| error.to_string())?;
+    if let Some(problem) = snapshot.problem() {
+        return Err(problem.to_owned());
+    }
+    chains.resume();
+    Ok((snapshot, chains.progress().collect()))
+}
+
+impl LuaVerifier {
+    fn verifier(&mut self) -> LuaResult<&mut Verifier> {
+        self.verifier.as_mut().ok_or_else(|| LuaError::runtime("the verification has ended"))
+    }
+}
+
+impl LuaUserData for LuaVerifier {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // order(archive users) -> list of those that are partitions, in the order in which they are to be read, before archive user nil
+        methods.add_method("order", |_, _, users: LuaTable| {
+            let mut all = partitions(&users);
+            all.retain(|partition| !partition.is_marker());
+            all.sort_by(|a, b| (a.home(), a.day, a.number).cmp(&(b.home(), b.day, b.number)));
+            Ok(all.iter().map(ToString::to_string).collect::<Vec<_>>())
+        });
+        // begin(archive user | nil): the rows that follow are there
+        methods.add_method_mut("begin", |_, this, user: Text| {
+            this.verifier()?.begin(partition(&user));
+            Ok(())
+        });
+        // feed(rows, how many more could not be read) -> how many they were, key and time of the last one
+        methods.add_method_mut("feed", |_, this, (page, damaged): (LuaValue, u64)| {
+            let rows = rows(&page)?;
+            let verifier = this.verifier()?;
+            rows.iter().for_each(|row| verifier.feed(row));
+            verifier.damaged(damaged);
+            Ok((rows.len(), rows.last().map(|row| row.key.clone()), rows.last().map(|row| row.when)))
+        });
+        // feed_waiting(most) -> whether there is more: the next entries that wait in the journal
+        methods.add_method_mut("feed_waiting", |_, this, most: usize| {
+            for _ in 0..most {
+                let Some((_, payload)) = this.waiting.get(this.next) else { return Ok(false) };
+                this.next = this.next.saturating_add(1);
+                if let (Some(payload), Some(verifier)) = (payload, &mut this.verifier) {
+                    verifier.feed_waiting(&payload);
+                }
+            }
+            Ok(true)
+        });
+        // finish() -> { intact =, verified =, unprotected =, removed =, faults =, status =, lines = list of texts } | nil, message
+        methods.add_method_mut("finish", |lua, this, ()| {
+            let progress = match read(&this.host, &this.path) {
+                Ok((_, progress)) => progress,
+                Err(problem) => return Ok((None, Some(problem))),
+            };
+            let Some(mut verifier) = this.verifier.take() else { return Ok((None, None)) };
+            // Something may have been removed since the beginning.
+            verifier.update(progress);
+            let verdict = verifier.finish();
+            let result = lua.create_table()?;
+            result.set("intact", verdict.is_intact())?;
+            result.set("verified", verdict.verified)?;
+            result.set("unprotected", verdict.unprotected)?;
+            result.set("removed", verdict.removed)?;
+            result.set("faults", verdict.faults)?;
+            result.set("status", verdict.status())?;
+            result.set("lines", verdict.lines(&this.host))?;
+            Ok((Some(result), None))
+        });
+    }
+}
