@@ -51,6 +51,27 @@ local function record(host_module, news)
 	});
 end
 
+-- Says once that entries can't be brought to the disk, and that it is over.
+local function look_at_sync()
+	local problem = driver:sync_problem();
+	if problem and not shared.sync_problem then
+		module:log("error", "%s can't be synced to the disk, so a power failure would lose entries; it is tried again: %s", path, problem);
+	elseif not problem and shared.sync_problem then
+		module:log("info", "%s was synced to the disk again", path);
+	end
+	shared.sync_problem = problem;
+end
+
+-- Shows the state in module:info("storage_audit").
+local function show_state()
+	local problem = shared.trouble or shared.sync_problem and "what was written can't be synced to the disk: "..shared.sync_problem;
+	if problem == shared.shown then return; end
+	shared.shown = problem;
+	for _, host_module in pairs(hosts) do
+		host_module:set_status(problem and "error" or "info", problem or "the file can be used", true);
+	end
+end
+
 -- Says once what is wrong with the file, and that it is over. While it can't be used, each operation fails with the same words.
 local function look()
 	local trouble, news = driver:trouble(), driver:recovered();
@@ -60,6 +81,8 @@ local function look()
 		module:log("info", "%s can be used now", path);
 	end
 	shared.trouble = trouble;
+	look_at_sync();
+	show_state();
 	if news then
 		module:log("error", "%s", news.text);
 		for _, host_module in pairs(hosts) do

@@ -3,6 +3,7 @@
 local module_api = require "support.module_api";
 local process = require "support.process";
 local st = require "util.stanza";
+local storagemanager = require "core.storagemanager";
 
 local path = prosody.paths.data.."/audit.sqlite3";
 local noon = 1764072000;
@@ -205,5 +206,27 @@ describe("the archive driver \"audit\"", function ()
 		assert.is_truthy(partition:find("^@events%.%d+%-%d+%-%d+$"), partition);
 		local _, entry = store:find(partition)();
 		assert.same({ "thing", "romeo@"..host.name }, { entry.attr.type, entry.attr.user });
+	end);
+
+	it("says once that entries can't be brought to the disk, and that it is over", function ()
+		local methods = getmetatable((storagemanager.get_driver(host.name, "test"))).__index;
+		local problem, real = nil, methods.sync_problem;
+		local done <close> = setmetatable({}, { __close = function () methods.sync_problem = real; end }); -- luacheck: ignore 211
+		function methods.sync_problem() return problem; end
+		local function status()
+			local loaded = host:load("storage_audit").module;
+			return loaded.status_type..": "..loaded.status_message;
+		end
+		module_api.complaints();
+		problem = "Input/output error (os error 5)";
+		module_api.pass(3);
+		local lines = module_api.complaints();
+		assert.equal(1, #lines);
+		assert.is_truthy(lines[1]:find("audit.sqlite3 can't be synced to the disk", 1, true) and lines[1]:find(problem, 1, true), lines[1]);
+		assert.equal("error: what was written can't be synced to the disk: "..problem, status());
+		problem = nil;
+		module_api.pass(3);
+		assert.same({}, module_api.complaints());
+		assert.equal("info: the file can be used", status());
 	end);
 end);

@@ -103,3 +103,39 @@ describe("long work on a store", function ()
 		assert.equal(1, statement.closed);
 	end);
 end);
+
+describe("long work on a file to which another process writes", function ()
+	it("does not wait for that process, and tries again", function ()
+		local path = process.new_folder("busy").."/audit.sqlite3";
+		local driver = assert(core.storage {
+			host = support.host; path = path; is_server = false; patience = 5; shared = {};
+			now = function () return noon; end, new_key = tostring; stanza_mt = st.stanza_mt;
+		});
+		local store = driver:open("audit", "archive");
+		for i = 1, 3 do store:append(name_of("events", noon - 60 * day), "k"..i, entry("x"), noon - 60 * day, "@"); end
+		local log = support.new(nil, store);
+		log.time = noon;
+		local holder = process.start {
+			folder = process.new_folder("holder");
+			command = { "/usr/bin/python3", "-c", [[
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+time.sleep(60)]], path };
+		};
+		local finish <close> = setmetatable({}, { __close = function () holder:finish("KILL"); end }); -- luacheck: ignore 211
+		assert.is_truthy(process.wait_until(function () return holder:output():find("locked"); end, 10));
+		local pauses = 0;
+		log.environment.pause = function (seconds)
+			log.time = log.time + seconds;
+			pauses = pauses + 1;
+			if pauses == 10 then holder:finish("KILL"); end
+		end;
+		log.log = core.new(log.environment);
+		local began = os.time();
+		assert.equal("events expired 3 in 1", (done(log)));
+		assert.is_true(pauses >= 10 and os.time() - began < 5, pauses);
+		assert.is_true(log.log.longest_slice() < 0.01, "the pauses are not slices");
+	end);
+end);

@@ -25,6 +25,10 @@ impl Bounds {
     pub const COMMAND: Self = Self { lock: 5000, statement: 60_000, connect: 10 };
 }
 
+/// How long the log waits in the server for another process that writes to the file of the driver `audit`, in seconds. The hand-over
+/// and pruning don't wait at all: they try again.
+pub const NATIVE: f64 = 0.05;
+
 /// A failure that took less than this did not make anybody wait, in seconds.
 const NOTICED: f64 = 0.05;
 

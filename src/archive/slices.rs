@@ -27,6 +27,12 @@ const ROWS: usize = 25;
 /// The first span whose entries are removed from an SQL store at once, in seconds of the log.
 const SPAN: usize = 60;
 
+/// If another process writes to the file of the driver `audit`, pruning asks again after this many seconds, and for so long at most.
+pub const ASK_AGAIN: f64 = 0.05;
+
+/// See [`ASK_AGAIN`].
+pub const BUSY: f64 = 60.0;
+
 /// How many rows of a store to read or remove at once. `is_native` is for the storage driver of this library.
 #[must_use]
 pub fn rows(is_native: bool) -> Pace {

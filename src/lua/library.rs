@@ -12,8 +12,8 @@ use crate::archive::clock;
 use crate::catalogue::{ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
 use crate::command::reader::Reader;
 use crate::command::{Command, FLAGS, Flag, Group, Lowercase, Stringprep, help, nearest, shell_help};
+use crate::entry::limits;
 use crate::entry::text::{TextKind, ascii, clean, clean_jid, clean_name};
-use crate::entry::{limits, personal};
 use crate::file::{Disk, ownership};
 use crate::flood;
 use crate::lua::read::LuaRequest;
@@ -28,7 +28,6 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     let exports = lua.create_table()?;
     exports.set("version", env!("CARGO_PKG_VERSION"))?;
     exports.set("namespace", NAMESPACE)?;
-    exports.set("personal", personal_parts(lua)?)?;
     exports.set("host_wide", limits::HOST_WIDE)?;
     exports.set("unknown", limits::UNKNOWN)?;
     exports.set("timing", timing(lua)?)?;
@@ -67,22 +66,6 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     exports.set("is_pipe_closed", lua.create_function(is_pipe_closed)?)?;
     exports.set("terminal_width", lua.create_function(|_, ()| Ok(terminal_width()))?)?;
     Ok(exports)
-}
-
-/// Which parts of an entry hold an address: { address_elements, hash_elements, address_attributes, text_attributes }, each a set of
-/// names, and text_element
-fn personal_parts(lua: &Lua) -> LuaResult<LuaTable> {
-    let parts = lua.create_table()?;
-    for (field, names) in [
-        ("address_elements", personal::ADDRESS_ELEMENTS),
-        ("hash_elements", personal::HASH_ELEMENTS),
-        ("address_attributes", personal::ADDRESS_ATTRIBUTES),
-        ("text_attributes", personal::TEXT_ATTRIBUTES),
-    ] {
-        parts.set(field, lua.create_table_from(names.iter().map(|name| (*name, true)))?)?;
-    }
-    parts.set("text_element", personal::TEXT_ELEMENT)?;
-    Ok(parts)
 }
 
 fn cleaned(lua: &Lua, text: LuaString, clean: impl Fn(&[u8]) -> Cow<'_, str>) -> LuaResult<LuaString> {

@@ -97,7 +97,7 @@ fn recorder(lua: &Lua, opened: &Opened) -> LuaResult<LuaTable> {
     hand_over::placement::add(&functions)?;
     #[cfg(feature = "storage")]
     hand_over::bytes::add(&functions)?;
-    prune::add(&functions)?;
+    prune::add(&functions, opened)?;
     evidence::add(&functions)?;
     Ok(functions.into_table())
 }
@@ -129,6 +129,9 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("others_can_read", lua.create_function(store::embedded::others_can_read)?)?;
     native.set("give_from_root", lua.create_function(store::embedded::give_from_root)?)?;
     native.set("patience", lua.create_function(store::patience::new)?)?;
+    let element =
+        lua.create_function(|lua, stanza| store::element::of_stanza(&stanza)?.map(|bytes| lua.create_string(bytes)).transpose())?;
+    native.set("element", element)?;
     native.set("lock", lua.create_function(prune::lock)?)?;
     store::add(lua, &native)?;
     #[cfg(feature = "storage")]

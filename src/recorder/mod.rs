@@ -3,6 +3,7 @@
 mod addresses;
 mod cache;
 pub mod entries;
+mod expired_addresses;
 #[cfg(feature = "storage")]
 pub mod hand_over;
 pub(crate) mod ids;

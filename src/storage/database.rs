@@ -123,6 +123,12 @@ impl Database {
         self.recovery.is_none() && syncer.is_none_or(Syncer::is_synced)
     }
 
+    /// Why what was written can't be brought to the disk, if that has failed; `None` also if this is not the server.
+    #[must_use]
+    pub fn sync_problem(&self) -> Option<String> {
+        self.opened.as_ref()?.syncer.as_ref()?.problem()
+    }
+
     /// How many bytes of the WAL, the file beside the database, are on the disk for certain; `None` if this is not the server.
     #[must_use]
     pub fn synced(&self) -> Option<u64> {

@@ -5,9 +5,9 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ struct Shared {
     synced_writes: AtomicU64,
     /// How many bytes of the WAL the last sync has covered for certain.
     synced: AtomicU64,
+    /// Why what was written is not on disk, if the last sync has failed.
+    problem: Mutex<Option<String>>,
 }
 
 impl Syncer {
@@ -55,7 +57,8 @@ impl Syncer {
     pub fn start(database: &Path) -> Result<Self, StorageError> {
         let shared = Arc::new(Shared { is_written: AtomicBool::new(true), ..Shared::default() });
         let (stop, stopped) = channel();
-        let work = Work { database: database.to_owned(), shared: Arc::clone(&shared), knows_folder: false, connection: None };
+        let work =
+            Work { database: database.to_owned(), shared: Arc::clone(&shared), knows_folder: false, has_failed: false, connection: None };
         let thread = thread::start("audit-sync", database, move || work.run(&stopped))?;
         Ok(Self { shared, stop: Some(stop), thread: Some(thread) })
     }
@@ -70,6 +73,12 @@ impl Syncer {
     #[must_use]
     pub fn is_synced(&self) -> bool {
         self.shared.synced_writes.load(Ordering::Acquire) == self.shared.writes.load(Ordering::Acquire)
+    }
+
+    /// Why what was written can't be brought to the disk. It is tried again twice a second.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        self.shared.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many bytes of the WAL are on the disk for certain.
@@ -93,6 +102,9 @@ struct Work {
     shared: Arc<Shared>,
     /// Whether the folder was synced, which has the names of the files.
     knows_folder: bool,
+    /// Whether a sync has failed. The system says so once, and may take what it could not write for written after that. So the pages
+    /// have to be written again, into the database.
+    has_failed: bool,
     connection: Option<Connection>,
 }
 
@@ -124,13 +136,32 @@ impl Work {
         let is_written = self.shared.is_written.swap(false, Ordering::AcqRel);
         let writes = self.shared.writes.load(Ordering::Acquire);
         if is_written {
-            if self.sync_files().is_ok() {
+            let problem = self.bring_to_disk().err();
+            if problem.is_none() {
                 self.shared.synced_writes.store(writes, Ordering::Release);
             } else {
+                self.has_failed = true;
                 self.shared.is_written.store(true, Ordering::Release);
             }
+            *self.shared.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
         }
         is_written
+    }
+
+    /// Returns why it did not work.
+    fn bring_to_disk(&mut self) -> Result<(), String> {
+        self.sync_files().map_err(|error| error.to_string())?;
+        if self.has_failed {
+            match self.checkpoint() {
+                Ok(true) => self.has_failed = false,
+                Ok(false) => return Err("a reader holds up the writing of what could not be written before".to_owned()),
+                Err(error) => {
+                    self.connection = None;
+                    return Err(StorageError::from(error).to_string());
+                }
+            }
+        }
+        Ok(())
     }
 
     fn sync_files(&mut self) -> std::io::Result<()> {
@@ -146,7 +177,8 @@ impl Work {
         Ok(())
     }
 
-    fn checkpoint(&mut self) -> rusqlite::Result<()> {
+    /// Moves the pages of the WAL into the database, and syncs both. Returns whether all of them were moved.
+    fn checkpoint(&mut self) -> rusqlite::Result<bool> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
@@ -166,7 +198,7 @@ impl Work {
             let _ = connection.execute("UPDATE turn SET number = number + 1", []);
         }
         self.connection = Some(connection);
-        Ok(())
+        Ok(pages == moved)
     }
 }
 
@@ -175,6 +207,36 @@ mod tests {
     use super::super::{Archive, Database, NewItem, Opening, Value};
     use super::*;
     use std::time::Instant;
+
+    #[test]
+    fn a_sync_that_fails_is_known_until_it_works() {
+        let folder = std::env::temp_dir().join(format!("audit-unsynced-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("audit.sqlite3");
+        let until = |syncer: &Syncer, is_it: fn(&Syncer) -> bool| {
+            let began = Instant::now();
+            while !is_it(syncer) && began.elapsed() < 20 * INTERVAL {
+                std::thread::sleep(INTERVAL / 10);
+            }
+            assert!(is_it(syncer), "{:?}", syncer.problem());
+        };
+        // There is no such file yet.
+        let syncer = Syncer::start(&path).unwrap();
+        syncer.written();
+        until(&syncer, |syncer| syncer.problem().is_some_and(|problem| problem.contains("No such file")));
+        assert!(!syncer.is_synced());
+        let mut database = Database::new(&path, Opening::Other, Duration::from_secs(1));
+        let archive = Archive { host: "example.com", store: "audit", user: "a" };
+        let item = NewItem { key: "key", is_new: false, value: Value { kind: 1, bytes: b"x" }, when: 0.0, with: "" };
+        database.append(&archive, &item).unwrap();
+        until(&syncer, Syncer::is_synced);
+        assert_eq!(syncer.problem(), None);
+        // The pages were written again, into the database.
+        let in_file = std::fs::read(&path).unwrap();
+        assert!(in_file.windows(11).any(|bytes| bytes == b"example.com"));
+        drop((syncer, database));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn what_was_written_is_on_disk_soon_and_this_is_known() {

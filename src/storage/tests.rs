@@ -12,6 +12,7 @@ use super::*;
 
 mod damage;
 mod power;
+mod rewrite;
 
 const ARCHIVE: Archive<'_> = Archive { host: "example.com", store: "audit", user: "@default.2026-11-26" };
 const PATIENCE: Duration = Duration::from_millis(50);

@@ -44,7 +44,6 @@ impl Opened {
     }
 
     /// Opens an element, without a time before it.
-    #[cfg(feature = "storage")]
     pub(crate) fn open_element(&self, element: &[u8]) {
         self.open_at(element, 0);
     }

@@ -83,7 +83,7 @@ local function new(environment, recorder, strangers, monotonic, tell)
 			return store;
 		end
 		local joined = chunks.joined.new {
-			source = bind(host, source), target = store, from = from, to = to; marks = chunks.marks.new(marks, now);
+			source = bind(host, source), target = store, from = from, to = to; marks = chunks.marks.new(bind(host, marks), now);
 		};
 		-- If it is not known, there may be something.
 		local known, has_anything = chunks.joined.at_once(joined.has_anything, joined);

@@ -2,6 +2,7 @@
 
 pub(crate) mod limits;
 pub(crate) mod pace;
+mod rewrite;
 pub(crate) mod schedule;
 
 use std::fs::File;
@@ -9,19 +10,19 @@ use std::path::Path;
 
 use mlua::prelude::*;
 
-use crate::address::replaced;
 use crate::archive::moving::Move;
 use crate::archive::partition::Partition;
 use crate::archive::pruning::visible;
 use crate::file::lock::Lock;
 use crate::lua::clock::LuaClock;
 use crate::lua::functions::Functions;
+use crate::lua::hand_over::parts::Opened;
 use crate::lua::value::{Host, Text, names, partition, partitions};
-use crate::redact::HIDDEN;
 use crate::time::period::Period;
 
 /// Adds the functions to a recorder's.
-pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
+pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
+    rewrite::add(functions, opened)?;
     let recorder = functions.recorder();
     type PlanArguments = (Host, LuaTable, bool, f64, Option<LuaUserDataRefMut<LuaClock>>);
     // plan(host, archive users, whether nil is empty, now, clock | nil) -> what to do. If the clock is in doubt, the plan has nothing
@@ -62,16 +63,6 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         let settings = recorder.settings(&host);
         let rules = settings.retention.rules(&class);
         (rules.room(), rules.limit.is_some())
-    })?;
-    // narrow(host, class, address) -> the part of it that stays when addresses have expired | nil
-    functions.add("narrow", |recorder, (Host(host), class, text): (Host, String, Text)| {
-        let expiry = recorder.settings(&host).retention.rules(&class).addresses_expire?;
-        expiry.to.narrow(std::str::from_utf8(&text.bytes()?).ok()?)
-    })?;
-    // narrow_text(host, class, text) -> the text, with each address in it replaced by the part that stays | nil
-    functions.add("narrow_text", |recorder, (Host(host), class, text): (Host, String, LuaString)| {
-        let expiry = recorder.settings(&host).retention.rules(&class).addresses_expire?;
-        Some(replaced(&text.to_string_lossy(), |address| expiry.to.narrow(address).unwrap_or_else(|| HIDDEN.to_owned())))
     })?;
     // is_past(host, class, when, now, clock | nil) -> whether an entry has expired
     functions.add(

@@ -5,7 +5,7 @@ local batches, stanzas, stores = chunks.batch, chunks.stanza, chunks.driver;
 
 local OCCURRED = native.namespace.."\1occurred";
 
-local assert, ipairs, tonumber = assert, ipairs, tonumber;
+local ipairs, tonumber = ipairs, tonumber;
 local floor, min = math.floor, math.min;
 local is_embedded = stores.is_embedded;
 local detail = stanzas.detail;
@@ -97,11 +97,11 @@ local function new(context, slices)
 		local pace, done = native.row_pace(stores.is_native(store)), 0;
 		while done < #keys do
 			local began, last = now(), min(done + pace:size(), #keys);
-			assert(batches.run(store, function ()
+			slices.run(store, function ()
 				for i = done + 1, last do
 					call(store, "delete", nil, { key = keys[i] });
 				end
-			end));
+			end);
 			pace:took(now() - began);
 			done = last;
 			breathe(true);

@@ -6,7 +6,7 @@ use crate::archive::slices;
 use crate::pace::Pace;
 
 /// Adds `row_pace(whether the store is native) -> pace`, `span_pace() -> pace` and `slices = { slice =, rest =, native_slice =,
-/// native_rest =, damaged =, settle = }`, with times in seconds.
+/// native_rest =, damaged =, settle =, ask_again =, busy = }`, with times in seconds.
 pub(crate) fn add(lua: &Lua, native: &LuaTable) -> LuaResult<()> {
     native.set("row_pace", lua.create_function(|lua, is_native: bool| lua.create_userdata(slices::rows(is_native)))?)?;
     native.set("span_pace", lua.create_function(|lua, ()| lua.create_userdata(slices::span()))?)?;
@@ -17,6 +17,8 @@ pub(crate) fn add(lua: &Lua, native: &LuaTable) -> LuaResult<()> {
     numbers.set("native_rest", slices::NATIVE_REST)?;
     numbers.set("damaged", slices::DAMAGED)?;
     numbers.set("settle", slices::SETTLE)?;
+    numbers.set("ask_again", slices::ASK_AGAIN)?;
+    numbers.set("busy", slices::BUSY)?;
     native.set("slices", numbers)
 }
 

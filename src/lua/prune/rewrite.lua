@@ -3,82 +3,73 @@
 
 local native, chunks = ...;
 local batches = chunks.batch;
+local decode, is_native = chunks.stanza.decode, chunks.driver.is_native;
 
--- Which parts of an entry hold an address: sets of names.
-local personal = native.personal;
+local ipairs = ipairs;
 
-local ipairs, pairs, type = ipairs, pairs, type;
-
--- Replaces each address in an entry by the result of cut(text), and each text with addresses in it by that of cut_text(text).
-local function narrow(stanza, cut, cut_text)
-	for name, value in pairs(stanza.attr) do
-		if personal.address_attributes[name] then
-			stanza.attr[name] = cut(value);
-		elseif personal.text_attributes[name] and stanza.name == personal.text_element then
-			stanza.attr[name] = cut_text(value);
-		end
-	end
-	local children, tags = {}, {};
-	for i = 1, #stanza do
-		local child = stanza[i];
-		stanza[i] = nil;
-		if type(child) == "table" then
-			if personal.address_elements[child.name] then
-				local left = cut(child:get_text() or "");
-				for k = #child, 1, -1 do child[k] = nil; end
-				child[1], child.tags = left, {};
-				child = left and child;
-			elseif personal.hash_elements[child.name] then
-				child = nil;
-			else
-				narrow(child, cut, cut_text);
-			end
-			tags[#tags + 1] = child;
-		end
-		children[#children + 1] = child or nil;
-	end
-	for i = 1, #children do
-		stanza[i] = children[i];
-	end
-	stanza.tags = tags;
-end
-
---   context = { log, recorder } as prune.lua has them
+--   context = { stanza_mt, now, log, recorder } as prune.lua has them
 local function new(context, slices)
-	local recorder = context.recorder;
+	local now, recorder = context.now, context.recorder;
 	local call, each = slices.call, slices.each;
+
+	-- Makes the copy -> number of entries, number of those that can't be read, time of the first, time of the last
+	local function make_copy(host, store, partition, class, copy, breathe)
+		local batch, first, last, refused = {}, nil, nil, 0;
+		local function write()
+			if #batch > 0 then
+				slices.append_all(store, copy, batch);
+				batch = {};
+			end
+		end
+		local paged = batches.can(store);
+		local count, damaged = each(store, partition, breathe, function (_, stanza, when, with)
+			local left = recorder.without_addresses(host, class, stanza) and decode(context.stanza_mt);
+			if not left then
+				refused = refused + 1;
+				return;
+			end
+			first, last = first or when, when;
+			batch[#batch + 1] = { left, when, with };
+			if not paged then
+				write();
+			end
+		end, write);
+		return count - refused, damaged + refused, first, last;
+	end
+
+	-- Has the driver "audit" make the copy and remove the original -> as make_copy(). No stanza is made of an entry.
+	local function replace(store, partition, class, copy, breathe)
+		local pace, rewriting = native.row_pace(true), store:rewriting(partition, copy);
+		local done;
+		repeat
+			local began = now();
+			done = call(store, "cut", recorder, class, rewriting, pace:size()) == "done";
+			pace:took(now() - began);
+			breathe();
+		until done;
+		return rewriting:result();
+	end
 
 	-- Makes the copies, then removes the originals.
 	local function cut(host, store, partitions, breathe, add, wish)
 		local copies, copied = {}, {};
 		for _, partition in ipairs(partitions) do
 			local class, copy = recorder.home(partition), recorder.cut_name(partition);
-			local function leave(text)
-				return recorder.narrow(host, class, text);
+			local count, damaged, first, last;
+			local replaces = is_native(store);
+			if replaces then
+				count, damaged, first, last = replace(store, partition, class, copy, breathe);
+			else
+				count, damaged, first, last = make_copy(host, store, partition, class, copy, breathe);
 			end
-			local function leave_text(text)
-				return recorder.narrow_text(host, class, text);
-			end
-			local batch, first, last = {}, nil, nil;
-			local function write()
-				if #batch > 0 then
-					slices.append_all(store, copy, batch);
-					batch = {};
-				end
-			end
-			local paged = batches.can(store);
-			local count, damaged = each(store, partition, breathe, function (_, stanza, when, with)
-				first, last = first or when, when;
-				narrow(stanza, leave, leave_text);
-				batch[#batch + 1] = { stanza, when, with };
-				if not paged then
-					write();
-				end
-			end, write);
 			if damaged > 0 then
 				-- Rows that can't be read can't be copied, and must not be removed.
-				call(store, "delete", copy);
+				if not replaces then
+					call(store, "delete", copy);
+				end
 				context.log("warn", ("Addresses of %s in %s were not removed: %d damaged entries there can't be copied"):format(host, partition, damaged));
+			elseif replaces then
+				add(class, "addresses", count, 1, first, last);
 			else
 				copies[#copies + 1] = copy;
 				copied[#copied + 1] = { partition = partition; class = class; count = count; first = first; last = last };

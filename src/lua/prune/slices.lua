@@ -10,7 +10,7 @@ local STOPPED = "the module is being unloaded";
 
 local error, ipairs, pcall = error, ipairs, pcall;
 local max = math.max;
-local cause_of, is_embedded, is_native = driver.cause_of, driver.is_embedded, driver.is_native;
+local cause_of, is_embedded, is_native, refuses_busy = driver.cause_of, driver.is_embedded, driver.is_native, driver.refuses_busy;
 
 -- new(context) -> slices
 --   context = {
@@ -22,13 +22,15 @@ local cause_of, is_embedded, is_native = driver.cause_of, driver.is_embedded, dr
 local function new(context)
 	local now, pause = context.now, context.pause;
 	local stopped, longest = false, 0;
+	-- When the last wait for another process ended.
+	local waited_until = -math.huge;
 
 	-- breathe(at once | nil, seconds | nil, slice | nil): pauses if the loop was held for the length of a slice. Calls go_on() before and
 	-- after the pause. go_on() raises an error if the work must end.
 	local function new_breath(go_on)
 		local since = now();
 		local function breathe(at_once, seconds, slice)
-			local held = now() - since;
+			local held = now() - max(since, waited_until);
 			-- The clock may have gone back.
 			if at_once or held >= (slice or limits.slice) or held < 0 then
 				go_on();
@@ -56,19 +58,39 @@ local function new(context)
 		end;
 	end
 
-	-- After a failure: waits before the next attempt, or raises the error as text if there is none.
-	local function wait_or_raise(attempt, problem)
+	-- After a failure: waits before the next attempt, or raises the error as text if there is none. `began` is when the first attempt was.
+	local function wait_or_raise(attempt, problem, began)
 		local message = cause_of(problem);
-		if not context.retry or not context.retry(attempt, message) then
+		if pause and refuses_busy(message) and now() - began < limits.busy then
+			pause(limits.ask_again);
+			waited_until = now();
+			if stopped then
+				error(STOPPED, 0);
+			end
+		elseif not context.retry or not context.retry(attempt, message) then
 			error(message, 0);
 		end
 	end
 
+	-- Does pcall(f, …). In the server it does not wait for another process that writes to the file of the driver "audit".
+	local function try(store, f, ...)
+		if not pause or not is_native(store) then
+			return pcall(f, ...);
+		end
+		local patience = store.patience;
+		store.patience = 0;
+		local function done(...)
+			store.patience = patience;
+			return ...;
+		end
+		return done(pcall(f, ...));
+	end
+
 	-- Calls a method of a store. Raises a text if it fails. Returns nil if find() finds nothing.
 	local function call(store, method, ...)
-		local attempt = 0;
+		local attempt, began = 0, now();
 		while true do
-			local ok, result, err = pcall(store[method], store, ...);
+			local ok, result, err = try(store, store[method], store, ...);
 			if ok and result then
 				return result, err;
 			elseif ok and method == "find" and (err == nil or err == "item-not-found") then
@@ -77,7 +99,7 @@ local function new(context)
 			attempt = attempt + 1;
 			local problem = ok and err or result;
 			if problem == false then problem = nil; end
-			wait_or_raise(attempt, problem);
+			wait_or_raise(attempt, problem, began);
 		end
 	end
 
@@ -124,6 +146,18 @@ local function new(context)
 		return count, damaged;
 	end
 
+	-- Does work() as one write, for a store that has transactions. work() may be called again.
+	local function run(store, work)
+		local attempt, began = 0, now();
+		while true do
+			local ok, done, err = try(store, batches.run, store, work);
+			if ok and done then break; end
+			batches.undo(store);
+			attempt = attempt + 1;
+			wait_or_raise(attempt, ok and err or done, began);
+		end
+	end
+
 	-- Appends rows { stanza, when, with, key | nil, archive user | nil } to an archive user, or each to its own: in one transaction if
 	-- the store has transactions.
 	local function append_all(store, user, rows)
@@ -133,14 +167,7 @@ local function new(context)
 			end
 		end
 		if batches.can(store) and #rows > 1 then
-			local attempt = 0;
-			while true do
-				local ok, done, err = pcall(batches.run, store, append);
-				if ok and done then break; end
-				batches.undo(store);
-				attempt = attempt + 1;
-				wait_or_raise(attempt, ok and err or done);
-			end
+			run(store, append);
 		else
 			append();
 		end
@@ -197,7 +224,7 @@ local function new(context)
 	return {
 		-- new_breath(go_on) -> breathe, for one piece of work
 		new_breath = new_breath, for_store = for_store;
-		call = call, each = each, append_all = append_all, edge = edge, settle = settle, settle_native = settle_native;
+		call = call, run = run, each = each, append_all = append_all, edge = edge, settle = settle, settle_native = settle_native;
 		-- stop(): all work ends at its next pause, by raising
 		stop = function () stopped = true; end;
 		is_stopped = function () return stopped; end;

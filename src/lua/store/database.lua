@@ -15,6 +15,11 @@ local storable = { table = true; string = true; number = true; boolean = true };
 local archive_mt = {};
 archive_mt.__index = archive_mt;
 
+-- Sets how long the next write waits for another process that writes: self.patience, or that of the driver.
+local function ready(self)
+	self.database:set_patience(self.patience or self.environment.patience);
+end
+
 -- encode(self, value) -> kind, bytes | nil, message
 local function encode(self, value)
 	local kinds, environment = native.kinds, self.environment;
@@ -55,6 +60,7 @@ function archive_mt:append(user, key, value, when, with)
 	if is_new then
 		key = environment.new_key();
 	end
+	ready(self);
 	local done, err = self.database:append(self.host, self.store, user, key, is_new, when or environment.now(), with or "", kind, bytes);
 	return done and key or nil, err;
 end
@@ -63,6 +69,17 @@ end
 -- as bytes. A store that has this method is given the log's entries by it.
 function archive_mt:hand_over(recorder, journal, entries, now, deadline)
 	return recorder.hand_over(self.host, self.store, journal, self.database, entries, now, deadline);
+end
+
+-- rewriting(user, copy) -> a rewriting of an archive into another one, for cut()
+function archive_mt:rewriting(user, copy)
+	return native.rewriting(self.host, self.store, user, copy);
+end
+
+-- cut(recorder, class, rewriting, number) -> as recorder.cut() (src/lua/prune/rewrite.rs): takes the next entries, as many as that
+function archive_mt:cut(recorder, class, rewriting, number)
+	ready(self);
+	return recorder.cut(self.host, class, self.database, rewriting, number);
 end
 
 -- find(user | nil, query | nil) -> iterator, total | nil if it is not asked for | nil, message
@@ -170,11 +187,13 @@ function archive_mt:set(user, key, value, when, with)
 			return nil, bytes;
 		end
 	end
+	ready(self);
 	return self.database:set(self.host, self.store, user, key, when, with, kind, bytes);
 end
 
 -- delete(user | nil | true: all users, query | nil) -> how many items were removed | nil, message
 function archive_mt:delete(user, query)
+	ready(self);
 	return self.database:delete(self.host, self.store, user, query, query and query.truncate, query and query.reverse or false);
 end
 
@@ -212,6 +231,7 @@ end
 -- again. True, … | false, error
 function archive_mt:batch(work, ...)
 	local database = self.database;
+	ready(self);
 	local begun, err = database:begin();
 	if not begun then
 		return false, err;
@@ -244,6 +264,7 @@ end
 
 -- purge(user) -> true | nil, message
 function driver_mt:purge(user)
+	self.database:set_patience(self.environment.patience);
 	return self.database:purge(self.host, user);
 end
 
@@ -257,6 +278,11 @@ end
 function driver_mt:trouble()
 	local stores, err = self.database:stores(self.host);
 	return not stores and err or nil;
+end
+
+-- sync_problem() -> why what was written can't be brought to the disk | nil. It is tried again twice a second.
+function driver_mt:sync_problem()
+	return self.database:sync_problem();
 end
 
 -- recovered() -> what became of a file that was damaged, deleted or replaced, once | nil

@@ -10,13 +10,15 @@ use std::time::Duration;
 use mlua::prelude::*;
 
 use super::recovery;
-use crate::entry::{Row, element};
+use crate::entry::Row;
 use crate::filter::shape::{self, Items, kind};
 use crate::lua::hand_over::parts::Opened;
 use crate::lua::read::{LuaRequest, LuaRows};
 use crate::random::OsRandom;
 use crate::recorder::ids::Ids;
-use crate::storage::{Archive, Change, Cursor, Database, Item, Keep, NewItem, Opening, Query, Search, StorageError, Value, Wanted};
+use crate::storage::{
+    Archive, Change, Cursor, Database, Item, Keep, NewItem, Opening, Query, Rewriting, Search, StorageError, Value, Wanted,
+};
 
 /// How a value is stored, by name.
 pub(crate) const KINDS: [(&str, u8); 2] = [("element", kind::ELEMENT), ("json", kind::JSON)];
@@ -57,6 +59,20 @@ impl LuaUserData for LuaWanted {}
 struct LuaSearch(Option<Search>);
 
 impl LuaUserData for LuaSearch {}
+
+/// The rewriting of a partition.
+pub(crate) struct LuaRewriting(pub(crate) Rewriting);
+
+impl LuaUserData for LuaRewriting {
+    fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
+        // result() -> how many items were rewritten, how many could not be, the times of the first and the last | nil
+        methods.add_method("result", |_, this, ()| {
+            let done = this.0.so_far();
+            let (first, last) = done.times.map(|(first, last)| (time(first), time(last))).unzip();
+            Ok((done.items, done.refused, first, last))
+        });
+    }
+}
 
 /// A reading.
 struct Reading(Cursor);
@@ -245,6 +261,8 @@ impl LuaUserData for Driver {
         });
         // is_synced() -> whether all that this process has written is on disk
         methods.add_method("is_synced", |_, this, ()| Ok(this.database.is_synced()));
+        // sync_problem() -> why what was written can't be brought to the disk | nil
+        methods.add_method("sync_problem", |_, this, ()| Ok(this.database.sync_problem()));
         // recovered() -> what became of a file that could not be used any longer, once | nil; see database.lua
         methods.add_method_mut("recovered", |lua, this, ()| {
             let Some(recovered) = this.database.take_recovered() else { return Ok(None) };
@@ -253,8 +271,8 @@ impl LuaUserData for Driver {
     }
 }
 
-/// Adds `database(path, is the server, seconds) -> driver`, `element(stanza) -> bytes | nil: it can't be one`, `kinds`,
-/// `item_key(now) -> a UUID, which is larger than those before it`, and `wanted(asked) -> wanted | nil: everything`.
+/// Adds `database(path, is the server, seconds) -> driver`, `busy`, which is the message of a write while another process writes, `kinds`, `item_key(now) -> a UUID, which is larger than those before it`,
+/// `wanted(asked) -> wanted | nil: everything`, and `rewriting(host, store, user, user of the copy) -> rewriting`.
 pub(crate) fn add(lua: &Lua, native: &LuaTable, opened: &Opened) -> LuaResult<()> {
     let opened = opened.clone();
     let database = lua.create_function(move |_, (path, is_server, seconds): (LuaString, bool, f64)| {
@@ -264,46 +282,14 @@ pub(crate) fn add(lua: &Lua, native: &LuaTable, opened: &Opened) -> LuaResult<()
         Ok(Driver { database: Database::new(&path, opening, patience).with_shape(&Items), opened: opened.clone() })
     })?;
     native.set("database", database)?;
+    native.set("busy", StorageError::Busy.to_string())?;
     native.set("kinds", lua.create_table_from(KINDS)?)?;
     let wanted = lua.create_function(|_, asked: LuaUserDataRef<LuaRequest>| Ok(shape::wanted(&asked.0.request.filter).map(LuaWanted)))?;
     native.set("wanted", wanted)?;
-    let ids = RefCell::new(Ids::new(Rc::new(OsRandom)));
-    native.set("item_key", lua.create_function(move |_, now: f64| Ok(ids.borrow_mut().next(now).to_string()))?)?;
-    let element = lua.create_function(|lua, stanza: LuaTable| {
-        let mut bytes = Vec::new();
-        let is_whole = write_element(&stanza, &mut bytes, 0)?;
-        is_whole.then(|| lua.create_string(&bytes)).transpose()
+    let rewriting = lua.create_function(|_, (host, store, user, to): (Utf8, Utf8, Utf8, Utf8)| {
+        Ok(LuaRewriting(Rewriting::new(&archive(&(host, store, Some(user))), &to.0)))
     })?;
-    native.set("element", element)
-}
-
-/// How deep a stanza may be. Prosody's parser stops far earlier.
-const DEPTH: u32 = 200;
-
-/// Writes a stanza. Returns `false` if that is not possible.
-fn write_element(stanza: &LuaTable, bytes: &mut Vec<u8>, depth: u32) -> LuaResult<bool> {
-    let name: LuaString = stanza.raw_get("name")?;
-    if depth > DEPTH || !element::open(bytes, &name.as_bytes()) {
-        return Ok(false);
-    }
-    let attributes: LuaTable = stanza.raw_get("attr")?;
-    for pair in attributes.pairs::<LuaValue, LuaValue>() {
-        let (name, value) = pair?;
-        let (Some(name), Some(value)) = (name.as_string(), value.as_string()) else { return Ok(false) };
-        if !element::attribute(bytes, &name.as_bytes(), &value.as_bytes()) {
-            return Ok(false);
-        }
-    }
-    for child in stanza.sequence_values::<LuaValue>() {
-        let is_written = match child? {
-            LuaValue::String(text) => element::text(bytes, &text.as_bytes()),
-            LuaValue::Table(child) => write_element(&child, bytes, depth.saturating_add(1))?,
-            _ => false,
-        };
-        if !is_written {
-            return Ok(false);
-        }
-    }
-    element::close(bytes);
-    Ok(true)
+    native.set("rewriting", rewriting)?;
+    let ids = RefCell::new(Ids::new(Rc::new(OsRandom)));
+    native.set("item_key", lua.create_function(move |_, now: f64| Ok(ids.borrow_mut().next(now).to_string()))?)
 }

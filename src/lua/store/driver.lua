@@ -1,6 +1,6 @@
 -- Recognises storage drivers, and translates their errors.
 
-local _, chunks = ...;
+local native, chunks = ...;
 local bounds = chunks.bounds;
 
 local debug, pcall, tostring, type = debug, pcall, tostring, type;
@@ -99,8 +99,16 @@ local function can_not_load(err)
 	return err == "Error reading storage";
 end
 
+-- refuses_busy(message) -> whether the driver "audit" says that another process is writing. It can be tried again a little later.
+local function refuses_busy(message)
+	return message == native.busy;
+end
+
 -- bind(store, now, may_wait) -> the store, with a time limit for all that waits for a database (bounds.lua).
 local function bind(store, now, may_wait)
+	if is_native(store) and not may_wait then
+		store.patience = native.native_patience;
+	end
 	local engine = engine_of(store);
 	return engine and bounds.bind(store, engine, now, may_wait) or store;
 end
@@ -131,6 +139,7 @@ return {
 	filters = filters;
 	is_embedded = is_embedded;
 	is_native = is_native;
+	refuses_busy = refuses_busy;
 	can_not_load = can_not_load;
 	local_of = local_of;
 	finish = finish;

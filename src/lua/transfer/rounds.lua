@@ -90,15 +90,11 @@ local function new(context)
 				call(store, "delete", nil);
 				return;
 			end
-			local done, err = batches.run(store, function ()
+			slices.run(store, function ()
 				for _, key in ipairs(keys) do
 					call(store, "delete", nil, { key = key });
 				end
 			end);
-			if not done then
-				batches.undo(store);
-				error(err, 0);
-			end
 			pace:took(now() - began);
 			breathe(true);
 		end
