@@ -311,11 +311,13 @@ function module_api.fire_global(event, data)
 	return prosody.events.fire_event(event, data);
 end
 
--- The entries of the host, oldest first, as stanzas. host.appended also has the archive's fields.
+-- The entries of the host, oldest first, as stanzas without their links. host.appended has them as they are, and the archive's fields.
 function host_methods:entries()
 	local found = {};
 	for i, item in ipairs(self.appended) do
-		found[i] = item.value;
+		local entry = require "util.stanza".clone(item.value);
+		entry:maptags(function (tag) return (tag.name ~= "chain" or not tag.attr.hash) and tag or nil; end);
+		found[i] = entry;
 	end
 	return found;
 end

@@ -149,7 +149,10 @@ impl Chains {
         for kept in &mut self.current {
             kept.until = Some(at);
         }
-        self.is_news |= !self.current.is_empty();
+        if self.current.is_empty() {
+            return;
+        }
+        self.is_news = true;
         self.former.append(&mut self.current);
     }
 

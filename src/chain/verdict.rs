@@ -91,6 +91,8 @@ pub struct Verdict {
     pub verified: u64,
     /// How many entries have no link, and need none.
     pub unprotected: u64,
+    /// How many entries `prosodyctl` has recorded without a link.
+    pub outside: u64,
     /// How many entries are not there because a rule has removed them.
     pub removed: u64,
     /// How many rows of the store could not be read.
@@ -128,6 +130,9 @@ impl Verdict {
         }
         if self.unprotected > 0 {
             lines.push(format!("not protected: {} that were recorded without a link", entries(self.unprotected)));
+        }
+        if self.outside > 0 {
+            lines.push(format!("not linked: {} that prosodyctl recorded while it could not ask the server", entries(self.outside)));
         }
         if self.unreadable > 0 {
             lines.push(format!("unreadable: {} of the store", entries(self.unreadable)));

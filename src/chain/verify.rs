@@ -7,14 +7,15 @@ use super::hash::{BEGINNING, Hash, Nonce};
 use super::link::{Link, LinkError};
 use super::verdict::{Fault, Finding, Verdict};
 use crate::archive::partition::Partition;
-use crate::entry::Row;
 use crate::entry::canon::{Canon, Draft};
 use crate::entry::limits::HOST_WIDE;
-use crate::entry::payload;
+use crate::entry::{Row, StoredEvent, payload};
 use crate::time::{date_time, day};
 
 /// How many entries may wait for the one before them. Clocks that jump store a chain out of order, but not by more than this.
 const OPEN: usize = 100_000;
+/// What `prosodyctl` records without a link if the server does not run, or can't be asked. It proves nothing.
+const OUTSIDE: [&str; 3] = ["audit-queried", "audit-exported", "audit-pruned"];
 /// How many findings are kept. All are counted.
 const FINDINGS: usize = 1000;
 
@@ -87,7 +88,8 @@ impl Verifier {
     pub fn feed(&mut self, row: &Row) {
         let draft = if row.element.is_empty() { Draft::of_xml(&row.xml).ok() } else { Draft::of_element(&row.element) };
         let before = self.when.replace(row.when);
-        let Some((link, canon)) = self.read(draft, &row.key, row.when) else { return };
+        let kind = || StoredEvent::read(row).ok().map(|event| event.kind);
+        let Some((link, canon)) = self.read(draft, &row.key, row.when, kind) else { return };
         self.check_place(row, before, &link, canon.user.as_deref());
         self.check(link, &canon, &row.key);
     }
@@ -101,7 +103,8 @@ impl Verifier {
     pub fn feed_waiting(&mut self, payload: &[u8]) {
         let id = payload::attribute_of(payload, "id").unwrap_or_default().to_owned();
         let at = payload::time_of(payload).unwrap_or_default();
-        let Some((link, canon)) = self.read(Draft::of_payload(payload), &id, at) else { return };
+        let kind = || payload::attribute_of(payload, "type").map(ToOwned::to_owned);
+        let Some((link, canon)) = self.read(Draft::of_payload(payload), &id, at, kind) else { return };
         // The store may have taken it meanwhile.
         let is_known = self.chains.get(&link.id).is_some_and(|seen| has(&seen.ranges, link.n));
         if !is_known {
@@ -121,7 +124,7 @@ impl Verifier {
     }
 
     /// Reads an entry and its link. What can't be verified is reported.
-    fn read(&mut self, draft: Option<Draft>, key: &str, when: f64) -> Option<(Link, Canon)> {
+    fn read(&mut self, draft: Option<Draft>, key: &str, when: f64, kind: impl FnOnce() -> Option<String>) -> Option<(Link, Canon)> {
         let Some(draft) = draft else {
             self.report(Fault::Unreadable, None, Some(key));
             return None;
@@ -133,7 +136,7 @@ impl Verifier {
             }
             Ok(read) => Some(read),
             Err(LinkError::Missing) => {
-                self.take_unlinked(key, when);
+                self.take_unlinked(key, when, kind().as_deref());
                 None
             }
             Err(error) => {
@@ -144,7 +147,11 @@ impl Verifier {
     }
 
     /// An entry without a link is from before the first chain, or from a time in which entries were not linked. Else it was inserted.
-    fn take_unlinked(&mut self, key: &str, when: f64) {
+    fn take_unlinked(&mut self, key: &str, when: f64, kind: Option<&str>) {
+        if kind.is_some_and(|kind| OUTSIDE.contains(&kind)) {
+            self.verdict.outside = self.verdict.outside.saturating_add(1);
+            return;
+        }
         let class = self.partition.as_ref().map(Partition::home);
         #[allow(clippy::cast_precision_loss)] // A time in milliseconds is below 2^53.
         let is_covered = |of: &Progress| {

@@ -163,8 +163,11 @@ impl Journal {
     ///
     /// Returns an error if it can't be written. The text names the file.
     pub fn write_heads(&mut self) -> Result<(), String> {
-        if self.links.is_none() || !self.is_attached {
+        if self.links.is_none() {
             return Ok(());
+        }
+        if !self.is_attached {
+            return Err(format!("{}: not open yet", self.base.display()));
         }
         let next = self.memory.range(self.written..).next().map_or(self.end, |(sequence, _)| *sequence);
         // Nothing else would ever begin a new segment.

@@ -7,6 +7,7 @@ use crate::address::Policy;
 use crate::archive::retention::Rules;
 use crate::chain::chains::{Chains, Linked, milliseconds};
 use crate::chain::link::Cut;
+use crate::entry::payload::time_of;
 use crate::recorder::Recorder;
 
 impl Recorder {
@@ -21,8 +22,11 @@ impl Recorder {
     /// journal in this process, or its option says so, or the entry has one.
     pub fn link(&mut self, host: &str, kind: &[u8], payload: &mut Vec<u8>) -> Option<Linked> {
         let Self { hosts, chains, .. } = self;
-        let known = hosts.get(host).filter(|known| known.settings.chain)?;
-        let chains = chains.get(host)?;
+        let (known, chains) = (hosts.get(host)?, chains.get(host)?);
+        if !known.settings.chain {
+            chains.borrow_mut().end(milliseconds(time_of(payload)?));
+            return None;
+        }
         let retention = &known.settings.retention;
         let class = match known.cache.kind(kind) {
             Some(found) => known.cache.class(found.class),
@@ -35,14 +39,6 @@ impl Recorder {
     pub fn advance(&mut self, host: &str, linked: &Linked) {
         if let Some(chains) = self.chains.get(host) {
             chains.borrow_mut().advance(linked);
-        }
-    }
-
-    /// Ends the chains of a host at this time, in UNIX seconds, as its entries are not linked any more. Does nothing if they are.
-    pub fn end_chains(&mut self, host: &str, now: f64) {
-        let is_on = self.hosts.get(host).is_some_and(|known| known.settings.chain);
-        if let Some(chains) = self.chains.get(host).filter(|_| !is_on) {
-            chains.borrow_mut().end(milliseconds(now));
         }
     }
 

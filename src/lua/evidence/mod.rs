@@ -24,9 +24,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         let chains = recorder.borrow_mut().chains(&host);
         lua.create_userdata(Evidence { chains, writes: Writes::Shared(journal.share()) })
     })?;
-    functions.set("evidence", evidence)?;
-    // end_chains(host, now): what is recorded from now on is not linked
-    functions.add("end_chains", |recorder, (Host(host), now): (Host, f64)| recorder.end_chains(&host, now))
+    functions.set("evidence", evidence)
 }
 
 /// `evidence(host, path, owner, now) -> evidence | nil, message`. Opens the journal, for a process that has none.

@@ -150,6 +150,20 @@ local function new(environment)
 		trust_clock = function (host, actor)
 			if clocks then clocks.trust(host, actor); end
 		end;
+		-- What is removed is written down in the journal, which prodosyctl opens if no server has it.
+		evidence = function (host)
+			local queue = queues.queue_of(host);
+			if queue.journal then
+				return recorder.evidence(host, queue.journal);
+			end
+			local path = environment.readable_path and environment.readable_path(host);
+			if not path then return nil; end
+			local evidence, problem = native.evidence(host, path, native.owner(environment.journals_lock or path..".lock"), now());
+			if not evidence then
+				error(problem, 0);
+			end
+			return evidence;
+		end;
 		record = function (host, details, actor)
 			actor = actor or environment.schedule and { kind = "server" } or nil;
 			audit(host, nil, "mod_audit", "audit-pruned", { custom = details, actor = actor });

@@ -11,14 +11,14 @@ local is_embedded = stores.is_embedded;
 local detail = stanzas.detail;
 
 --   context = { stanza_mt, log, now, recorder, classes } as prune.lua has them
--- Returns prune_old(host, store, users, at, breathe, add, wish, clock | nil) -> how many entries were moved to partitions.
+-- Returns prune_old(host, store, users, at, breathe, add, wish, clock | nil, removal) -> how many entries were moved to partitions.
 local function new(context, slices)
 	local now, recorder = context.now, context.recorder;
 	local call, each, edge = slices.call, slices.each, slices.edge;
 
 	-- Moves the entries of archive user nil to partitions. This is for the embedded driver, which would rewrite all entries for each
 	-- removal. The core decides into which partitions (src/archive/moving.rs).
-	local function move_old(host, store, users, at, breathe, add, wish, clock)
+	local function move_old(host, store, users, at, breathe, add, wish, clock, removal)
 		local move, moved, last_key = recorder.new_move(users), 0, nil;
 		local marker = move:marker(at);
 		call(store, "append", marker, nil, detail(context.stanza_mt, "moving"), floor(at), "@");
@@ -27,6 +27,7 @@ local function new(context, slices)
 			last_key = key;
 			local class = context.classes.of(host, stanza.attr.type or "").name;
 			if recorder.is_past(host, class, when, at, clock) then
+				removal.entry(stanza);
 				add(class, "expired", 1, 0, when, when);
 				return;
 			end
@@ -49,6 +50,7 @@ local function new(context, slices)
 					copy(late, stanza, when, with);
 				end
 			end
+			removal.announce();
 			call(store, "delete", nil);
 		else
 			for _, name in ipairs(move:made()) do
@@ -62,7 +64,7 @@ local function new(context, slices)
 
 	-- Removes expired entries of archive user nil of an SQL store. Entries that have expired in every class are removed by time. Then
 	-- entries that have expired only in their own class are removed by key.
-	local function prune_rows(host, store, at, breathe, add, clock)
+	local function prune_rows(host, store, at, breathe, add, clock, removal)
 		local oldest = edge(store, nil, false);
 		local cutoff = recorder.last_cutoff(host, at, clock, oldest);
 		local first, span, removed = oldest, native.span_pace(), 0;
@@ -71,6 +73,8 @@ local function new(context, slices)
 			local began = now();
 			-- `end` is inclusive.
 			to = min(floor(oldest) + span:size(), recorder.before(cutoff));
+			removal.before(store, to, breathe);
+			removal.announce();
 			removed = removed + (tonumber(call(store, "delete", nil, { ["end"] = to })) or 0);
 			span:took(now() - began);
 			breathe(true);
@@ -91,9 +95,11 @@ local function new(context, slices)
 			local class = context.classes.of(host, stanza.attr.type or "").name;
 			if recorder.is_past(host, class, when, at, clock) then
 				keys[#keys + 1] = key;
+				removal.entry(stanza);
 				add(class, "expired", 1, 0, when, when);
 			end
 		end);
+		removal.announce();
 		local pace, done = native.row_pace(stores.is_native(store)), 0;
 		while done < #keys do
 			local began, last = now(), min(done + pace:size(), #keys);
@@ -108,19 +114,21 @@ local function new(context, slices)
 		end
 	end
 
-	local function prune_old(host, store, users, at, breathe, add, wish, clock)
+	local function prune_old(host, store, users, at, breathe, add, wish, clock, removal)
 		if batches.can(store) then
-			prune_rows(host, store, at, breathe, add, clock);
+			prune_rows(host, store, at, breathe, add, clock, removal);
 			return 0;
 		end
 		local oldest = edge(store, nil, false);
 		if not oldest then
 			return 0;
 		elseif is_embedded(store) and not recorder.is_single(host) then
-			return move_old(host, store, users, at, breathe, add, wish, clock);
+			return move_old(host, store, users, at, breathe, add, wish, clock, removal);
 		end
 		local cutoff = recorder.last_cutoff(host, at, clock, oldest);
 		if cutoff and oldest < cutoff then
+			removal.before(store, recorder.before(cutoff), breathe);
+			removal.announce();
 			local count = tonumber(call(store, "delete", nil, { ["end"] = recorder.before(cutoff) })) or 0;
 			add("events", "expired", count, 0, oldest, recorder.before(cutoff));
 			recorder.pruned(host);

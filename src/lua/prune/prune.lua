@@ -23,6 +23,7 @@ local detail = stanzas.detail;
 --     recorder, classes
 --     clock                    function(host, archive users) -> the clock, seconds until it is trusted again | nil: it is trusted
 --     trust_clock              function(host, actor | nil): an operator says that the clock is right
+--     evidence                 as removal.lua has it
 --     record                   function(host, list of details, actor | nil): records what was done, and who asked for it
 --   }
 local function new(context)
@@ -32,13 +33,16 @@ local function new(context)
 	local turn = chunks.turn.new(context, slices, plans);
 	local call, each, edge = slices.call, slices.each, slices.edge;
 	local cut, prune_old = chunks.rewrite.new(context, slices), chunks.older.new(context, slices);
-	local limits = native.limits();
+	local limits, removal_of = native.limits(), chunks.removal.new(context, slices);
 
 	-- The number of entries of a partition, and the times of the first and the last.
-	local function survey(store, partition, breathe)
+	local function survey(store, partition, breathe, removal)
 		local first, last;
-		local count, damaged = each(store, partition, breathe, function (_, _, when)
+		local count, damaged = each(store, partition, breathe, function (_, stanza, when)
 			first, last = first or when, when;
+			if removal then
+				removal.entry(stanza);
+			end
 		end);
 		return count + damaged, first, last;
 	end
@@ -59,7 +63,7 @@ local function new(context)
 		return list, add;
 	end
 
-	local function drop(host, store, partition, breathe, clock)
+	local function drop(host, store, partition, breathe, clock, removal)
 		local counts_itself = can_batch(store);
 		local count, first, last;
 		if counts_itself then
@@ -67,15 +71,17 @@ local function new(context)
 			local _;
 			_, first = pcall(edge, store, partition, false);
 			_, last = pcall(edge, store, partition, true);
+			removal.partition(store, partition, breathe);
 		else
 			local ok;
-			ok, count, first, last = pcall(survey, store, partition, breathe);
+			ok, count, first, last = pcall(survey, store, partition, breathe, removal);
 			if not ok then
 				-- It may have ended because pruning was stopped or given up: then this raises too.
 				breathe(true);
 				count, first, last = 0, nil, nil;
 			end
 		end
+		removal.announce();
 		local deleted = call(store, "delete", partition);
 		limits:removed(host, partition);
 		if clock then
@@ -85,15 +91,15 @@ local function new(context)
 		return count or tonumber(deleted) or 0, tonumber(first), tonumber(last);
 	end
 
-	local function drop_all(host, store, class, reason, partitions, breathe, add, clock)
+	local function drop_all(host, store, class, reason, partitions, breathe, add, clock, removal)
 		for _, partition in ipairs(partitions) do
-			local count, first, last = drop(host, store, partition, breathe, clock);
+			local count, first, last = drop(host, store, partition, breathe, clock, removal);
 			add(class, reason, count, 1, first, last);
 		end
 	end
 
 	-- Removes the oldest partitions of a class that are above its limit. Which ones is decided in the core (src/archive/limits.rs).
-	local function enforce_limit(host, store, class, partitions, breathe, add, clock)
+	local function enforce_limit(host, store, class, partitions, breathe, add, clock, removal)
 		local entries = recorder.limit(host, class);
 		if not entries then return; end
 		local limit = limits:enforce(host, entries, partitions);
@@ -102,7 +108,7 @@ local function new(context)
 			if step == "count" then
 				limit:counted((survey(store, partition, breathe)));
 			else
-				drop_all(host, store, class, "limit", { partition }, breathe, add, clock);
+				drop_all(host, store, class, "limit", { partition }, breathe, add, clock, removal);
 			end
 			step, partition = limit:next();
 		end
@@ -127,7 +133,7 @@ local function new(context)
 		end
 	end
 
-	local function work(host, wish, results, add, breathe)
+	local function work(host, wish, results, add, breathe, removal)
 		local at = now();
 		local store, users = context.open(host);
 		if not store then
@@ -149,14 +155,14 @@ local function new(context)
 		end
 		local function drop_partitions()
 			for _, expired in ipairs(plan.expired) do
-				drop_all(host, store, expired.class, "expired", expired.partitions, breathe, add, clock);
+				drop_all(host, store, expired.class, "expired", expired.partitions, breathe, add, clock, removal);
 			end
 			for _, limited in ipairs(plan.limited) do
-				enforce_limit(host, store, limited.class, limited.partitions, breathe, add, clock);
+				enforce_limit(host, store, limited.class, limited.partitions, breathe, add, clock, removal);
 			end
 		end
 		drop_partitions();
-		local moved = not wish.limits and not results.held and prune_old(host, store, users, at, breathe, add, wish, clock) or 0;
+		local moved = not wish.limits and not results.held and prune_old(host, store, users, at, breathe, add, wish, clock, removal) or 0;
 		if moved > 0 then
 			-- The partitions that were made may have expired.
 			store, users = context.open(host);
@@ -209,7 +215,9 @@ local function new(context)
 			context.trust_clock(host, wish.actor);
 		end
 		local results, add = new_results();
-		local ok, err = pcall(work, host, wish, results, add, breathe);
+		local removal = removal_of(host);
+		local ok, err = pcall(work, host, wish, results, add, breathe, removal);
+		removal.close();
 		done();
 		-- Also after a failure: some entries may have been removed before.
 		record(host, results, wish.actor);

@@ -6,14 +6,15 @@ local ipairs = ipairs;
 local read_page = chunks.page.read_page;
 
 --   context = {
---     readable_path   function(host) -> the path of its journal | nil
+--     journal_path, readable_path   as the log's environment has them
 --   }
 --   reading = what read.lua returns
 -- Returns verify(host, pause | nil) -> { intact, verified, unprotected, removed, faults, status, lines } | nil, message. pause() is called
 -- when the loop was blocked for long enough.
 local function new(context, reading)
 	return function (host, pause)
-		local path = context.readable_path and context.readable_path(host);
+		local path_of = context.readable_path or context.journal_path;
+		local path = path_of and path_of(host);
 		if not path then
 			return nil, "the host has no journal";
 		end

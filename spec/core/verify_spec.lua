@@ -1,0 +1,236 @@
+-- Verifying a log: src/lua/read/verify.lua. Entries are recorded, handed over and changed as somebody with access to the store would.
+
+local support = require "support.log";
+local journals = require "support.journal";
+
+local host, noon, NAMESPACE = support.host, support.noon, support.NAMESPACE;
+local TODAY = "@events.2026-11-24";
+
+local function link_of(stanza)
+	return stanza:get_child("chain", NAMESPACE).attr;
+end
+
+describe("verifying a log", function ()
+	local journal = journals.new("verify");
+	before_each(journal.begin);
+	after_each(journal.finish);
+
+	-- A log whose store has the entries 1 to `count`.
+	local function stored(count, options, kind)
+		local log = journal:log(options, support.new_store(nil, kind));
+		log.log.open(host);
+		for i = 1, count do
+			journal:audit(log, i, i);
+			log:pass(1);
+		end
+		return log;
+	end
+
+	local function verify(log)
+		local result, problem = log.log.verify(host);
+		assert.is_nil(problem);
+		return result;
+	end
+
+	-- The first finding, without the key | nil
+	local function found(log)
+		local result = verify(log);
+		local line = result.lines[2];
+		assert.equal(result.intact and 0 or 3, result.status);
+		return line and (line:gsub(" %(key [^)]+%)", "")) or nil, result.faults;
+	end
+
+	it("says that nobody has changed it, wherever its entries are", function ()
+		local log = stored(0);
+		journal:audit(log, 1, 3);
+		assert.same({ "example.com: intact: 3 entries verified in 1 chain" }, verify(log).lines);
+		log:pass(1);
+		journal:audit(log, 4, 5);
+		assert.same({ "example.com: intact: 5 entries verified in 1 chain" }, verify(log).lines);
+		log:pass(1);
+		assert.same({ "example.com: intact: 5 entries verified in 1 chain" }, verify(log).lines);
+		assert.equal(5, #log.store:rows(TODAY));
+	end);
+
+	it("links the entries of each class, with what proves them", function ()
+		local log = stored(2);
+		log.audit(host, "romeo@example.com", "mod_test", "authentication-failure", {});
+		log:pass(1);
+		local first, second = link_of(log.store:rows(TODAY)[1].value), link_of(log.store:rows(TODAY)[2].value);
+		local failure = link_of(log.store:rows("@failures.2026-11-24")[1].value);
+		assert.same({ "1", "2", "1" }, { first.n, second.n, failure.n });
+		assert.equal(first.id, second.id);
+		assert.is_not.equal(first.id, failure.id);
+		assert.equal(first.run, failure.run);
+		assert.same({ 22, 22, 43, 22, ("%d"):format((noon + 0.5) * 1000) }, { #first.id, #first.run, #first.hash, #first.salt, first.at });
+		assert.equal("example.com: intact: 3 entries verified in 2 chains", verify(log).lines[1]);
+	end);
+
+	-- What somebody does to the rows of today's partition, and what is found.
+	local attacks = {
+		{ "a field", function (rows) rows[2].value.tags[2].attr.v = "9"; end, "events 2: altered: it is not what was recorded" };
+		{ "an account", function (rows)
+			rows[2].value.attr.user, rows[2].with = "tybalt@example.com", "tybalt@example.com";
+		end, "events 2: altered: it is not what was recorded" };
+		{ "an address", function (rows)
+			rows[2].value.tags[1].tags[1][1] = "203.0.113.81";
+		end, "events 2: altered: it is not what was recorded" };
+		{ "an address, removed", function (rows)
+			rows[2].value.tags[1] = rows[2].value.tags[1]:maptags(function () end);
+			rows[2].value[1] = rows[2].value.tags[1];
+		end, "events 2: altered: it is not what was recorded" };
+		{ "the time", function (rows) rows[2].when = rows[2].when + 1; end, "events 2: moved: it lies under another time, account or day than it was recorded with" };
+		{ "the account of the row", function (rows) rows[2].with = "@"; end, "events 2: moved: it lies under another time, account or day than it was recorded with" };
+		{ "an entry, removed", function (rows) table.remove(rows, 2); end, "events 2: removed: no rule has removed it" };
+		{ "the first entries, removed", function (rows) table.remove(rows, 1); table.remove(rows, 1); end, "events 1 to 2: removed: no rule has removed it" };
+		{ "the last entries, removed", function (rows) table.remove(rows); table.remove(rows); end, "events 3 to 4: removed: no rule has removed it" };
+		{ "an entry twice", function (rows) rows[5] = rows[4]; end, "events 4: inserted: another entry has the same number" };
+		{ "the order", function (rows) rows[2].value, rows[3].value = rows[3].value, rows[2].value; end,
+			"events 3: moved: it lies under another time, account or day than it was recorded with" };
+		{ "the link, removed", function (rows)
+			rows[4].value:maptags(function (tag) return tag.name ~= "chain" and tag or nil; end);
+		end, "events -: inserted: it has no link" };
+		{ "the link of another chain", function (rows) link_of(rows[4].value).id = ("A"):rep(22); end, "events 4: inserted: this server does not know its chain" };
+		{ "the number of another entry", function (rows) link_of(rows[4].value).n = "7"; end, "events 4 to 6: removed: no rule has removed it" };
+	};
+	for _, attack in ipairs(attacks) do
+		local name, change, expected = attack[1], attack[2], attack[3];
+		it("finds a change: "..name, function ()
+			local log = stored(4);
+			assert.is_nil(found(log));
+			change(log.store:rows(TODAY));
+			local line = found(log);
+			if line ~= expected then
+				-- An entry at the end may be named after what is missing because of it.
+				local lines = table.concat(verify(log).lines, "\n"):gsub(" %(key [^)]+%)", "");
+				assert.is_truthy(lines:find(expected, 1, true), lines);
+			end
+		end);
+	end
+
+	it("goes on after a restart, a kill and a reload", function ()
+		local log = stored(2);
+		log.log.close();
+		local second = journal:log(nil, log.store);
+		second.time = log.time;
+		second.log.open(host);
+		journal:audit(second, 3, 4);
+		journal:kill(second);
+		local third = journal:log(nil, log.store);
+		third.time = log.time + 5;
+		third.log.open(host);
+		journal:audit(third, 5, 5);
+		third:pass(1);
+		assert.same({ "example.com: intact: 5 entries verified in 1 chain" }, verify(third).lines);
+		local numbers = {};
+		for i, row in ipairs(third.store:rows(TODAY)) do numbers[i] = link_of(row.value).n; end
+		assert.equal("1 2 3 4 5", table.concat(numbers, " "));
+	end);
+
+	it("goes on if entries are written directly", function ()
+		local log = stored(3, { audit_log_write = "direct" });
+		assert.equal(3, #log.store:rows(TODAY));
+		journal:kill(log);
+		local again = journal:log({ audit_log_write = "direct" }, log.store);
+		again.time = log.time;
+		again.log.open(host);
+		for i = 1, 600 do journal:audit(again, i, i); end
+		assert.same({ "example.com: intact: 603 entries verified in 1 chain" }, verify(again).lines);
+		assert.equal(1, #journal:segments());
+	end);
+
+	it("keeps the link of an entry that the store refused at first", function ()
+		local log = stored(1);
+		local append = log.store.append;
+		log.store.append = function () return nil, "down"; end;
+		journal:audit(log, 2, 3);
+		log:pass(1);
+		log.store.append = append;
+		log:pass(600);
+		assert.same({ "example.com: intact: 3 entries verified in 1 chain" }, verify(log).lines);
+	end);
+
+	for _, kind in ipairs { "embedded", "sql", "other" } do
+		it("is content with what rules have removed, with a driver like "..kind, function ()
+			local log = stored(3, { audit_log_expires_after = "2d" }, kind);
+			log.time = log.time + 2 * 86400;
+			journal:audit(log, 4, 5);
+			log:pass(1);
+			log.time = log.time + 1.5 * 86400;
+			assert.is_table(log.log.prune(host));
+			log:pass(1);
+			assert.same({}, log.store:rows(TODAY));
+			local result = verify(log);
+			assert.same({ true, 3 }, { result.intact, result.removed }, table.concat(result.lines, "\n"));
+			-- What was removed is known after a restart too, and nothing else is excused.
+			log.log.close();
+			local again = journal:log({ audit_log_expires_after = "2d" }, log.store);
+			again.time = log.time;
+			again.log.open(host);
+			assert.is_true(verify(again).intact);
+			table.remove(again.store:rows("@events.2026-11-26"), 1);
+			assert.equal("events 4: removed: no rule has removed it", verify(again).lines[3]:gsub(" %(key [^)]+%)", ""), nil);
+		end);
+	end
+
+	it("is content with addresses that have expired", function ()
+		local log = stored(3, { audit_log_ips_expire_after = "1d"; audit_log_expires_after = "9d" });
+		log.time = log.time + 3 * 86400;
+		assert.is_table(log.log.prune(host));
+		log:pass(1);
+		local ips = {};
+		for name in pairs(log.store.partitions) do
+			for _, row in ipairs(log.store:rows(name)) do
+				local session = row.value:get_child("session", NAMESPACE);
+				ips[#ips + 1] = session and session:get_child_text("remote-ip") or nil;
+			end
+		end
+		assert.same({ "203.0.113.0/24", "203.0.113.0/24", "203.0.113.0/24" }, ips);
+		local result = verify(log);
+		assert.is_true(result.intact, table.concat(result.lines, "\n"));
+	end);
+
+	it("counts what is not linked", function ()
+		local store = support.new_store();
+		local before = journal:log({ audit_log_chain = false }, store);
+		before.log.open(host);
+		journal:audit(before, 1, 2);
+		before:pass(2);
+		before.log.close();
+		local log = journal:log(nil, store);
+		log.time = before.time + 2;
+		log.log.open(host);
+		journal:audit(log, 3, 3);
+		log:pass(2);
+		assert.same({ "example.com: intact: 1 entry verified in 1 chain"; "not protected: 2 entries that were recorded without a link" }, verify(log).lines);
+		-- Turned off and on again.
+		log.options.audit_log_chain = false;
+		log.log.configure(host);
+		log:pass(2);
+		journal:audit(log, 4, 5);
+		log:pass(2);
+		log.options.audit_log_chain = nil;
+		log.log.configure(host);
+		journal:audit(log, 6, 6);
+		log:pass(2);
+		assert.same({ "example.com: intact: 2 entries verified in 2 chains"; "not protected: 4 entries that were recorded without a link" }, verify(log).lines);
+	end);
+
+	it("does not trust a log without its journal", function ()
+		local log = stored(2);
+		log.log.close();
+		for _, path in ipairs(journal:files()) do os.remove(path); end
+		local again = journal:log(nil, log.store);
+		again.time = log.time;
+		again.log.open(host);
+		assert.equal("events 1: inserted: this server does not know its chain", (found(again)));
+	end);
+
+	it("says so if the store can't be read", function ()
+		local log = stored(1);
+		log.store.find = function () return nil, "broken"; end;
+		local result, problem = log.log.verify(host);
+		assert.is_nil(result);
+		assert.equal("broken", problem);
+	end);
+end);
