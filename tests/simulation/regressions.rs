@@ -320,3 +320,70 @@ fn an_entry_keeps_its_time_after_three_jumps() {
         ],
     );
 }
+
+/// The clock had never come back to the day on which it jumped, and what was written meanwhile was taken for older than that day.
+#[test]
+fn a_limit_keeps_what_was_written_between_an_outage_and_a_jump() {
+    passes(
+        setup(Driver::Unordered, 5, 1_835_395_100.0),
+        &[
+            Action::Store(Mood::Refuses, 3),
+            Action::Flood(4, 220, 3, 2),
+            Action::Pass(1.0),
+            Action::Options(2),
+            Action::PowerCut(10_113_499_329_430_478_252, 172_800.0),
+            Action::Jump(86_400.0),
+        ],
+    );
+    passes(
+        Setup { is_small: true, recent: 524_288, ..setup(Driver::Sql, 2, 1_795_521_600.0) },
+        &[
+            Action::Flood(2, 22, 1, 2),
+            Action::PowerCut(16_728_555_097_544_871_822, 172_800.0),
+            Action::Pass(60.0),
+            Action::Jump(3_456_000.0),
+            Action::Flood(4, 127, 3, 2),
+            Action::Pass(60.0),
+        ],
+    );
+}
+
+/// The same, with two jumps within a day.
+#[test]
+fn a_limit_keeps_what_was_written_between_two_jumps() {
+    passes(
+        Setup { quota: Some(150), recent: 4000, ..setup(Driver::Unordered, 2, 1_795_521_600.0) },
+        &[
+            Action::Pass(86_400.0),
+            Action::Flood(4, 223, 3, 2),
+            Action::Jump(950_400_000.0),
+            Action::Event(5, 0, 0),
+            Action::Jump(259_200.0),
+        ],
+    );
+}
+
+/// The times between the jumps were corrected twice.
+#[test]
+fn an_entry_keeps_its_time_after_two_jumps_back() {
+    passes(
+        Setup { is_small: true, ..setup(Driver::Embedded, 1, 1_795_521_600.0) },
+        &[Action::Pass(5_184_000.0), Action::Jump(-259_200.0), Action::Pass(60.0), Action::Jump(-3_456_000.0), Action::Pass(2_592_000.0)],
+    );
+}
+
+/// The file was not forced to the disk.
+#[test]
+fn what_is_known_of_the_clock_outlasts_a_power_cut() {
+    passes(
+        Setup { quota: Some(150), recent: 524_288, ..setup(Driver::Sql, 3, 1_795_521_600.0) },
+        &[
+            Action::Event(0, 0, 0),
+            Action::Jump(3_456_000.0),
+            Action::Pass(3600.0),
+            Action::Options(3),
+            Action::PowerCut(13_347_978_556_136_954_306, 600.0),
+            Action::Pass(60.0),
+        ],
+    );
+}

@@ -223,7 +223,7 @@ impl Clock {
     /// Notes the partitions for the order of writing. For each class, the last partition of the day on which the clock jumped is
     /// remembered. This also works later, because nothing is written to that day in the meantime.
     pub fn note(&mut self, partitions: &[Partition]) {
-        let Some(doubt) = self.doubt.filter(|doubt| doubt.jumps == 1) else { return };
+        let Some(doubt) = self.doubt else { return };
         let day = day(doubt.expected);
         let known: HashSet<String> = self.after.iter().filter_map(|name| Some(name.parse::<Partition>().ok()?.home().to_owned())).collect();
         let mut last: BTreeMap<&str, &Partition> = BTreeMap::new();
@@ -242,6 +242,11 @@ impl Clock {
             self.settle();
         }
         was_in_doubt
+    }
+
+    /// Whether it knows that the clock is or was wrong. Nothing else says so.
+    pub(super) const fn knows_of_a_jump(&self) -> bool {
+        self.doubt.is_some() || !self.wrong.is_empty()
     }
 
     /// Forgets periods in which the clock was wrong if all their entries have expired and are removed.
@@ -264,6 +269,7 @@ impl Clock {
     #[must_use]
     pub fn timeline(&self, now: f64) -> Timeline {
         let mut spans = self.wrong.clone();
+        let doubted = spans.len();
         let mut current = None;
         if !self.is_trusted() {
             let before = self.base.as_ref().map_or(0.0, |base| base.span.shift);
@@ -274,7 +280,7 @@ impl Clock {
             }
         }
         let now = self.base.as_ref().filter(|_| !self.is_trusted()).map_or(now, |base| now - base.span.shift);
-        Timeline::new(spans, current, now)
+        Timeline::new(spans, doubted, current, now)
     }
 
     /// What the clock should show, if the time that has passed is known.

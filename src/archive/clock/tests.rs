@@ -387,3 +387,48 @@ fn a_jump_is_about_all_the_time_before_it_even_if_the_clock_was_wrong_for_a_whil
     let shift = clock.timeline(NOON + 43.0 * DAY).shift(&named("@events.2026-11-23"));
     assert!((shift - 40.0 * DAY).abs() < 60.0, "{shift}");
 }
+
+/// The second jump was added to what was written between the two once more.
+#[test]
+fn what_was_written_between_two_jumps_back_is_as_old_as_it_is() {
+    let mut clock = settled();
+    let passed = |seconds: f64| 2.0 * DAY + seconds;
+    clock.look(&reading(NOON + 60.0 - 3.0 * DAY, passed(60.0), "a"), &NONE, TRUST);
+    clock.look(&reading(NOON + 120.0 - 43.0 * DAY, passed(120.0), "a"), &NONE, TRUST);
+    for hour in 1..=25 {
+        let seconds = 120.0 + f64::from(hour) * 3600.0;
+        clock.look(&reading(NOON + seconds - 43.0 * DAY, passed(seconds), "a"), &NONE, TRUST);
+    }
+    assert!(clock.is_trusted());
+    let timeline = clock.timeline(NOON - 40.0 * DAY);
+    for (name, shift) in [("@events.2026-11-24", -43.0), ("@events.2026-11-21", -40.0)] {
+        let found = timeline.shift(&named(name)) / DAY;
+        assert!((found - shift).abs() < 0.01, "{name}: {found} days");
+    }
+}
+
+/// They were taken for older than the day of the first jump, to which the clock had never come back.
+#[test]
+fn what_was_written_between_two_jumps_ahead_is_newer_than_the_day_before_them() {
+    let mut clock = settled();
+    let passed = |seconds: f64| 2.0 * DAY + seconds;
+    clock.look(&reading(NOON + 60.0 + YEAR, passed(60.0), "a"), &NONE, TRUST);
+    clock.note(&[named("@events.2026-11-24.2")]);
+    clock.look(&reading(NOON + 120.0 + 2.0 * YEAR, passed(120.0), "a"), &NONE, TRUST);
+    clock.look(&reading(NOON + 180.0 + 3.0 * YEAR, passed(180.0), "a"), &NONE, TRUST);
+    let newest_first = |clock: &Clock, now: f64| {
+        let timeline = clock.timeline(now);
+        let names = ["@events.2026-11-24", "@events.2026-11-24.2", "@events.2026-11-24.3", "@events.2027-11-24", "@events.2028-11-23"];
+        let mut partitions = names.map(named);
+        partitions.sort_by(|a, b| timeline.order(b).partial_cmp(&timeline.order(a)).unwrap());
+        partitions.map(|partition| partition.to_string())
+    };
+    assert_eq!(
+        newest_first(&clock, NOON + 180.0 + 3.0 * YEAR),
+        ["@events.2028-11-23", "@events.2027-11-24", "@events.2026-11-24.3", "@events.2026-11-24.2", "@events.2026-11-24"]
+    );
+    // It comes back, and the day goes on in its second and third partition.
+    clock.look(&reading(NOON + 240.0, passed(240.0), "a"), &NONE, TRUST);
+    let found = newest_first(&clock, NOON + 240.0);
+    assert_eq!((&*found[0], &*found[4]), ("@events.2026-11-24.3", "@events.2026-11-24"), "{found:?}");
+}

@@ -7,6 +7,8 @@ use crate::archive::partition::Partition;
 
 /// 2016-01-01. No audit log of Prosody is older.
 pub(super) const FIRST_DAY: f64 = 1_451_606_400.0;
+/// A position within a day behind each partition, as their numbers are smaller.
+const BEHIND_ALL: f64 = 1e10;
 /// Seconds in a day.
 const DAY: f64 = 86_400.0;
 
@@ -35,11 +37,9 @@ impl Span {
         self.from - SLACK < partition.end() && self.to + SLACK >= partition.start()
     }
 
-    /// Adjusts the shift if the time that this span leads to was wrong itself.
-    pub(super) fn follow(&mut self, wrong: &Self) {
-        if self.from + self.shift <= wrong.to + SLACK && self.to + self.shift >= wrong.from - SLACK {
-            self.shift += wrong.shift;
-        }
+    /// Whether its times, as they are corrected, are in another period.
+    pub(super) fn leads_to(&self, other: &Self) -> bool {
+        self.from + self.shift <= other.to + SLACK && self.to + self.shift >= other.from - SLACK
     }
 }
 
@@ -47,15 +47,18 @@ impl Span {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timeline {
     spans: Vec<Span>,
+    /// The index of the first span that began while the clock was in doubt.
+    doubted: usize,
     /// The index of the span that has not ended: the clock is in doubt.
     current: Option<usize>,
     now: Option<f64>,
 }
 
 impl Timeline {
-    /// A timeline with these spans, on which it is `now`. `current` is the index of the span that has not ended.
-    pub(super) const fn new(spans: Vec<Span>, current: Option<usize>, now: f64) -> Self {
-        Self { spans, current, now: Some(now) }
+    /// A timeline with these spans, on which it is `now`. `doubted` is the index of the first one that began while the clock was in
+    /// doubt, and `current` of the one that has not ended.
+    pub(super) const fn new(spans: Vec<Span>, doubted: usize, current: Option<usize>, now: f64) -> Self {
+        Self { spans, doubted, current, now: Some(now) }
     }
 
     /// How many seconds later than the partition's name says its last entry may have been written. Negative if it was written earlier.
@@ -82,11 +85,19 @@ impl Timeline {
         let midnight = |time: f64| (time / DAY).floor() * DAY;
         let began = span.from + shift;
         let day = midnight((partition.start() + shift).max(began));
-        let before = span.after.iter().filter_map(|name| name.parse::<Partition>().ok());
+        // What was written before an earlier span was written before this one, too.
+        let names = self.spans.iter().take(index.saturating_add(1)).flat_map(|span| &span.after);
+        let before = names.filter_map(|name| name.parse::<Partition>().ok());
         let before = before.filter(|before| before.home() == partition.home() && before.start() == day && midnight(began) == day);
         if self.current == Some(index) {
             // Everything else was written before.
             return (day, f64::INFINITY);
+        }
+        // If the clock has never come back, nothing of that day was written since.
+        let has_come_back = |later: &[Span]| later.iter().any(|later| later.shift.abs() <= SLACK);
+        if self.current.is_some() && index >= self.doubted && !self.spans.get(index..).is_some_and(has_come_back) {
+            #[allow(clippy::cast_precision_loss)] // There are few spans.
+            return (day, BEHIND_ALL + index as f64);
         }
         (day, before.map(|before| f64::from(before.number) - 0.5).reduce(f64::max).unwrap_or(0.0))
     }

@@ -17,21 +17,24 @@ impl Clock {
 
     /// Trusts the present clock. So the times before a jump were wrong.
     pub(super) fn settle(&mut self) {
-        for span in std::mem::take(&mut self.pending) {
+        let pending = std::mem::take(&mut self.pending);
+        // What was remembered leads to times by the clock of then. The shifts of the new spans lead to the present clock already.
+        match self.base.take() {
+            None => self.correct(&pending),
+            Some(Base { span, exact, known }) => {
+                // The clock may be later because the server was off. If it is earlier, it was wrong before.
+                let shift = if exact || span.shift < 0.0 { span.shift } else { known.max(0.0) };
+                if exact || shift != 0.0 {
+                    let before = Span { shift, ..span };
+                    self.correct(std::slice::from_ref(&before));
+                    self.remember(before);
+                }
+            }
+        }
+        for span in pending {
             // Nothing is unknown between that time, by the present clock, and now. A later jump is about all of it.
             self.known = self.known.min(span.from + span.shift);
             self.remember(span);
-        }
-        if let Some(Base { span, exact, known }) = self.base.take() {
-            // The clock may be later because the server was off. If it is earlier, it was wrong before.
-            if exact && span.shift.abs() <= SLACK {
-                self.goes_on_from(&span);
-            } else if exact || span.shift < 0.0 {
-                self.remember(span);
-            } else if known > 0.0 {
-                // It has jumped, too, and that part has nothing to do with the time that the server was off.
-                self.remember(Span { shift: known, ..span });
-            }
         }
         self.doubt = None;
         self.settled = true;
@@ -42,18 +45,20 @@ impl Clock {
         self.known = self.known.min(span.from);
     }
 
+    /// Adjusts what is remembered and leads to one of these periods, in which the clock was wrong.
+    fn correct(&mut self, wrong: &[Span]) {
+        for mut span in std::mem::take(&mut self.wrong) {
+            if let Some(wrong) = wrong.iter().find(|wrong| span.leads_to(wrong)) {
+                span.shift += wrong.shift;
+            }
+            self.remember(span);
+        }
+    }
+
     fn remember(&mut self, wrong: Span) {
         if wrong.shift.abs() <= SLACK {
             self.goes_on_from(&wrong);
             return;
-        }
-        for mut span in std::mem::take(&mut self.wrong) {
-            span.follow(&wrong);
-            if span.shift.abs() <= SLACK {
-                self.goes_on_from(&span);
-            } else {
-                self.wrong.push(span);
-            }
         }
         self.wrong.push(wrong);
         if self.wrong.len() > SPANS {
