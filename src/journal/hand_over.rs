@@ -4,8 +4,8 @@
 //! the result, until there is no further step. A slice holds the server's loop for a moment only.
 //!
 //! A crash between the store and the journal leaves entries in both. So does a store that takes entries and reports a failure.
-//! Before entries are handed over after that, the last entries of their days are read from the store, and those that wait in
-//! the journal too are recognised by their ids.
+//! Before entries are handed over after that, the last entries of their days are read from the store, back to the time of the
+//! first that waits, and those that wait in the journal too are recognised by their ids.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -32,7 +32,8 @@ const FIRST: usize = 25;
 const REST: f64 = 3.0;
 /// The pause after the first failure, in seconds.
 const FIRST_PAUSE: f64 = 1.0;
-/// How many of the last entries of a class and day are looked at, as a rule. More than a batch, and there may be entries of other servers.
+/// How many of the last entries of a class and day are looked at in any case. More than a batch, and there may be entries of other
+/// servers. If these are all as new as what waits, more are looked at.
 const RECOGNISED: usize = 400;
 /// How many entries of the journal are read at once to learn their days.
 const LEARNED: u64 = 50;
@@ -48,7 +49,7 @@ pub enum SliceStep {
     Learn(Range<u64>),
     /// List the partitions of the store. Report those of [`HandOver::days`] by [`HandOver::listed`].
     List,
-    /// Read the newest entries of a partition, or of archive user `nil`, and report their ids by [`HandOver::looked`].
+    /// Read the newest entries of a partition, or of archive user `nil`, and report them by [`HandOver::looked`].
     Look {
         /// The name of the partition. `None` is archive user `nil`.
         partition: Option<String>,
@@ -99,7 +100,7 @@ pub struct HandOver {
     slice: Option<Slice>,
     is_resting: bool,
     longest: f64,
-    /// A time for each day on which entries were recorded that wait.
+    /// For each day on which entries were recorded that wait, the time of the earliest.
     days: BTreeMap<i64, f64>,
     /// Entries of an earlier process whose days are not known yet.
     unread: Range<u64>,
@@ -107,10 +108,6 @@ pub struct HandOver {
     recognised: HashSet<String>,
     /// Since when another process has been writing to the store.
     blocked: Option<f64>,
-    /// How many of the last entries of a class and day are looked at.
-    depth: usize,
-    /// How many entries the store was given before the journal had its files.
-    passed: usize,
 }
 
 #[derive(Debug)]
@@ -144,8 +141,6 @@ impl Default for HandOver {
             recognition: Recognition::Done,
             recognised: HashSet::new(),
             blocked: None,
-            depth: RECOGNISED,
-            passed: 0,
         }
     }
 }
@@ -155,7 +150,6 @@ impl HandOver {
     pub fn attached(&mut self, first: u64, end: u64) {
         self.attaching.succeeded();
         self.unread = first..end;
-        self.depth = RECOGNISED.saturating_add(std::mem::take(&mut self.passed));
         self.doubt();
     }
 
@@ -172,15 +166,11 @@ impl HandOver {
         self.slice.is_some().then_some(DELAY)
     }
 
-    /// Notes that the store was given an entry directly, before the journal had its files. What waits in them is looked for further back.
-    pub const fn passed(&mut self) {
-        self.passed = self.passed.saturating_add(1);
-    }
-
     /// Notes that an entry was added that was recorded at `at`.
     pub fn added(&mut self, at: f64) {
         #[allow(clippy::cast_possible_truncation)] // The conversion saturates.
-        self.days.insert((at / DAY).floor() as i64, at);
+        let earliest = self.days.entry((at / DAY).floor() as i64).or_insert(at);
+        *earliest = earliest.min(at);
     }
 
     /// Notes that the store may have an entry that waits.
@@ -248,22 +238,22 @@ impl HandOver {
                         return (!is_over).then_some(SliceStep::Learn(self.unread.start..to));
                     }
                     self.recognised.clear();
-                    self.recognition = if self.days.is_empty() { Recognition::Done } else { Recognition::LookingAtNil };
+                    self.recognition = if self.days.is_empty() { Recognition::Done } else { Recognition::LookingAtNil(RECOGNISED) };
                 }
                 Recognition::Done => break,
                 _ if is_over => return None,
-                Recognition::LookingAtNil => {
+                Recognition::LookingAtNil(limit) => {
                     slice.is_used = true;
-                    return Some(SliceStep::Look { partition: None, limit: self.depth });
+                    return Some(SliceStep::Look { partition: None, limit: *limit });
                 }
                 Recognition::Listing => {
                     slice.is_used = true;
                     return Some(SliceStep::List);
                 }
-                Recognition::Looking(looks) => match looks.next(self.depth) {
-                    Some(partition) => {
+                Recognition::Looking(looks) => match looks.next() {
+                    Some((partition, limit)) => {
                         slice.is_used = true;
-                        return Some(SliceStep::Look { partition: Some(partition), limit: self.depth });
+                        return Some(SliceStep::Look { partition: Some(partition), limit });
                     }
                     None => self.recognition = Recognition::Done,
                 },
@@ -283,7 +273,7 @@ impl HandOver {
         self.unread.start = self.unread.start.max(to);
     }
 
-    /// A time for each day on which entries were recorded that wait.
+    /// For each day on which entries were recorded that wait, the time of the earliest.
     #[must_use]
     pub fn days(&self) -> Vec<f64> {
         self.days.values().copied().collect()
@@ -292,16 +282,21 @@ impl HandOver {
     /// Reports the partitions that may have got entries of [`days`](Self::days): those of each class and day, newest first.
     pub fn listed(&mut self, sequences: impl IntoIterator<Item = Vec<String>>) {
         if matches!(self.recognition, Recognition::Listing) {
-            self.recognition = Recognition::Looking(Looks::new(sequences));
+            self.recognition = Recognition::Looking(Looks::new(sequences, RECOGNISED));
         }
     }
 
-    /// Reports the ids of the entries that a [`SliceStep::Look`] found, and how many entries it found, with an id or without.
-    pub fn looked(&mut self, ids: impl IntoIterator<Item = String>, entries: usize) {
+    /// Reports the ids of the entries that a [`SliceStep::Look`] found, how many entries it found, with an id or without, and the time
+    /// under which the oldest of them is stored.
+    pub fn looked(&mut self, ids: impl IntoIterator<Item = String>, entries: usize, oldest: Option<f64>) {
         self.recognised.extend(ids);
+        // An entry is never stored under an earlier second than its own. So what waits is not behind older ones.
+        let since = self.days.values().copied().fold(f64::INFINITY, f64::min).floor();
+        let is_recent = oldest.map(|oldest| oldest >= since);
         match &mut self.recognition {
-            Recognition::LookingAtNil => self.recognition = Recognition::Listing,
-            Recognition::Looking(looks) => looks.saw(entries),
+            Recognition::LookingAtNil(limit) if entries >= *limit && is_recent == Some(true) => *limit = limit.saturating_mul(2),
+            Recognition::LookingAtNil(_) => self.recognition = Recognition::Listing,
+            Recognition::Looking(looks) => looks.saw(entries, is_recent),
             _ => {}
         }
     }
@@ -353,7 +348,6 @@ impl HandOver {
         if is_empty {
             self.recognised.clear();
             self.days.clear();
-            self.depth = RECOGNISED;
         }
         let rest = if slice.is_some_and(|slice| slice.is_blocked) { DELAY } else { (REST * took).min(DELAY) };
         After { more: !is_empty, pause: (!is_empty).then_some(rest) }

@@ -79,9 +79,9 @@ impl World {
                 SliceStep::Look { partition, limit } => {
                     self.looks += 1;
                     let of_partition = self.store.iter().rev().filter(|(_, at)| partition == Some(format!("{}", (at / DAY).floor())));
-                    let ids: Vec<String> = of_partition.take(limit).map(|(id, _)| id.to_string()).collect();
-                    let count = ids.len();
-                    self.hand_over.looked(ids, count);
+                    let found: Vec<(u64, f64)> = of_partition.take(limit).copied().collect();
+                    let oldest = found.last().map(|(_, at)| *at);
+                    self.hand_over.looked(found.iter().map(|(id, _)| id.to_string()), found.len(), oldest);
                 }
                 SliceStep::Batch(batch) => {
                     self.sizes.push(batch.size);
@@ -268,7 +268,7 @@ fn looking_for_what_the_store_has_is_done_in_several_slices() {
         steps.push(hand_over.next_step(now, 0, 1));
         match &steps[steps.len() - 1] {
             Some(SliceStep::List) => hand_over.listed([vec!["b".to_owned()]]),
-            Some(SliceStep::Look { .. }) => hand_over.looked([], 1),
+            Some(SliceStep::Look { .. }) => hand_over.looked([], 1, None),
             _ => {}
         }
         assert_eq!(hand_over.next_step(now + 0.5, 0, 1), None, "it took too long");
@@ -326,16 +326,16 @@ fn what_a_crash_left_in_both_is_recognised_beyond_full_partitions() {
     hand_over.begin(NOON);
     assert_eq!(hand_over.next_step(NOON, 0, 3), Some(SliceStep::Learn(0..3)));
     hand_over.learned(3, [NOON, NOON + 1.0, NOON + DAY]);
-    assert_eq!(hand_over.days(), [NOON + 1.0, NOON + DAY]);
+    assert_eq!(hand_over.days(), [NOON, NOON + DAY]);
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let look = |partition: Option<&str>| Some(SliceStep::Look { partition: partition.map(ToOwned::to_owned), limit: RECOGNISED });
     assert_eq!(hand_over.next_step(NOON, 0, 3), look(None));
-    hand_over.looked(names(&["nil"]), 400);
+    hand_over.looked(names(&["nil"]), 400, Some(NOON - 1.0));
     assert_eq!(hand_over.next_step(NOON, 0, 3), Some(SliceStep::List));
     hand_over.listed([names(&["a.3", "a.2", "a"]), names(&[]), names(&["b"])]);
     for (partition, entries) in [(Some("a.3"), 250), (Some("a.2"), RECOGNISED - 250), (Some("b"), 0)] {
         assert_eq!(hand_over.next_step(NOON, 0, 3), look(partition));
-        hand_over.looked(names(&[partition.unwrap()]), entries);
+        hand_over.looked(names(&[partition.unwrap()]), entries, (entries > 0).then_some(NOON - 1.0));
     }
     assert!(matches!(hand_over.next_step(NOON, 0, 3), Some(SliceStep::Batch(_))));
     assert!(hand_over.recognises() && ["nil", "a.3", "b"].iter().all(|id| hand_over.is_recognised(id)) && !hand_over.is_recognised("x"));
@@ -343,38 +343,33 @@ fn what_a_crash_left_in_both_is_recognised_beyond_full_partitions() {
     assert!(!hand_over.recognises(), "nothing waits");
 }
 
+/// They were given up after 400 of them, if another process had written them.
 #[test]
-fn what_waits_is_looked_for_behind_the_entries_that_were_written_directly_meanwhile() {
+fn what_waits_is_looked_for_behind_all_entries_that_were_written_since() {
     let mut hand_over = HandOver::default();
-    (0..300).for_each(|_| hand_over.passed());
     hand_over.attached(0, 1);
-    let looks = |hand_over: &mut HandOver| {
-        hand_over.begin(NOON);
-        let mut step = hand_over.next_step(NOON, 0, 1);
-        if let Some(SliceStep::Learn(_)) = step {
-            hand_over.learned(1, [NOON]);
-            step = hand_over.next_step(NOON, 0, 1);
-        }
-        assert_eq!(step, Some(SliceStep::Look { partition: None, limit: RECOGNISED + 300 }));
-        hand_over.looked([], 0);
-        assert_eq!(hand_over.next_step(NOON, 0, 1), Some(SliceStep::List));
-        hand_over.listed([vec!["a.3".to_owned(), "a.2".to_owned(), "a".to_owned()]]);
-        for _ in ["a.3", "a.2"] {
-            assert!(matches!(hand_over.next_step(NOON, 0, 1), Some(SliceStep::Look { limit, .. }) if limit == RECOGNISED + 300));
-            hand_over.looked([], 350);
-        }
-        assert!(matches!(hand_over.next_step(NOON, 0, 1), Some(SliceStep::Batch(_))));
-    };
-    looks(&mut hand_over);
-    // The same again after a failure.
-    hand_over.ended(NOON, false, 0, 1);
-    looks(&mut hand_over);
-    // Once nothing waits, less is enough.
-    hand_over.ended(NOON, true, 1, 1);
-    hand_over.added(NOON);
-    hand_over.doubt();
     hand_over.begin(NOON);
-    assert_eq!(hand_over.next_step(NOON, 1, 2), Some(SliceStep::Look { partition: None, limit: RECOGNISED }));
+    assert_eq!(hand_over.next_step(NOON, 0, 1), Some(SliceStep::Learn(0..1)));
+    hand_over.learned(1, [NOON + 0.5]);
+    let mut looks = |partition: Option<&str>, limit: usize, entries: usize, oldest: f64| {
+        let look = SliceStep::Look { partition: partition.map(ToOwned::to_owned), limit };
+        assert_eq!(hand_over.next_step(NOON, 0, 1), Some(look));
+        hand_over.looked([], entries, Some(oldest));
+        if partition.is_none() && (entries < limit || oldest < NOON) {
+            assert_eq!(hand_over.next_step(NOON, 0, 1), Some(SliceStep::List));
+            hand_over.listed([["a.4", "a.3", "a.2", "a"].map(ToOwned::to_owned).into(), vec!["b.2".to_owned(), "b".to_owned()]]);
+        }
+    };
+    looks(None, RECOGNISED, RECOGNISED, NOON);
+    looks(None, 2 * RECOGNISED, 2 * RECOGNISED, NOON - 1.0);
+    // The time is that of the second. There are more in it.
+    looks(Some("a.4"), RECOGNISED, RECOGNISED, NOON + 9.0);
+    looks(Some("a.4"), 2 * RECOGNISED, 500, NOON + 7.0);
+    looks(Some("a.3"), RECOGNISED, 300, NOON);
+    looks(Some("a.2"), RECOGNISED, 10, NOON - 1.0);
+    // The others are older.
+    looks(Some("b.2"), RECOGNISED, RECOGNISED, NOON - 1.0);
+    assert!(matches!(hand_over.next_step(NOON, 0, 1), Some(SliceStep::Batch(_))));
 }
 
 #[test]

@@ -138,13 +138,13 @@ fn a_batch_ends_in_time_and_has_at_least_one_entry() {
 fn what_the_store_has_is_released_and_not_appended_again() {
     let mut world = World::new("known");
     (0..10).for_each(|_| world.add(NOON, "thing"));
-    world.known.looked(["id-1", "id-2", "id-5"].map(ToOwned::to_owned), 3);
+    world.known.looked(["id-1", "id-2", "id-5"].map(ToOwned::to_owned), 3, None);
     assert_eq!(world.hand_over(100).unwrap().entries, 7);
     assert!(world.journal.is_empty());
     assert_eq!(world.rows("@events.2026-11-24").len(), 7);
     // Nothing else waits, and the store is not asked.
     world.add(NOON, "thing");
-    world.known.looked(["id-11".to_owned()], 1);
+    world.known.looked(["id-11".to_owned()], 1, None);
     world.sql("CREATE TRIGGER refuse BEFORE INSERT ON item BEGIN SELECT RAISE(ABORT, 'no'); END");
     assert_eq!(world.hand_over(100).unwrap().entries, 0);
     assert!(world.journal.is_empty());

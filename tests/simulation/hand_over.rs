@@ -164,8 +164,8 @@ impl World {
                 },
                 Some(Step::Look { partition, limit }) => match self.newest(&partition, limit)? {
                     Ok(ids) => {
-                        let count = ids.len();
-                        self.process().hand_over.looked(ids.into_iter().map(|(id, _)| id), count);
+                        let (count, oldest) = (ids.len(), ids.last().map(|(_, when)| *when as f64));
+                        self.process().hand_over.looked(ids.into_iter().map(|(id, _)| id), count, oldest);
                         Ok(())
                     }
                     Err(refusal) => Err(refusal),

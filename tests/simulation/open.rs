@@ -7,22 +7,6 @@ use crate::regressions::{passes, setup};
 use crate::script::{Action, Between, Driver, Errno, Mood, Setup};
 
 #[test]
-#[ignore = "open: a process that could not read the journal has written more than the next one looks at"]
-fn an_entry_that_the_store_had_is_not_stored_again_after_another_restart() {
-    passes(
-        Setup { recent: 524_288, ..setup(Driver::Unordered, 0, 1_795_521_600.0) },
-        &[
-            Action::Event(4, 0, 0),
-            Action::Fail(Operation::Open, Errno::Io, 1000),
-            Action::Crash(9),
-            Action::Pass(1.0),
-            Action::Flood(4, 231, 3, 2),
-            Action::Flood(4, 231, 3, 2),
-        ],
-    );
-}
-
-#[test]
 #[ignore = "open: the older log is not in order with what was stored after the clock was set back"]
 fn a_reading_of_an_older_log_is_in_order_after_the_clock_was_set_back() {
     passes(

@@ -103,9 +103,6 @@ impl World {
             let process = self.process();
             process.writing = process.writing.filter(|writing| *writing != began);
             if done.is_ok() {
-                if !process.is_attached {
-                    process.hand_over.passed();
-                }
                 return Ok(true);
             }
             self.doubt_store();

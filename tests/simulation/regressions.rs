@@ -387,3 +387,19 @@ fn what_is_known_of_the_clock_outlasts_a_power_cut() {
         ],
     );
 }
+
+/// A process that could not read the journal had written more than the next one looked at.
+#[test]
+fn an_entry_that_the_store_had_is_not_stored_again_after_another_restart() {
+    passes(
+        Setup { recent: 524_288, ..setup(Driver::Unordered, 0, 1_795_521_600.0) },
+        &[
+            Action::Event(4, 0, 0),
+            Action::Fail(Operation::Open, Errno::Io, 1000),
+            Action::Crash(9),
+            Action::Pass(1.0),
+            Action::Flood(4, 231, 3, 2),
+            Action::Flood(4, 231, 3, 2),
+        ],
+    );
+}

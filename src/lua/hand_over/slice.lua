@@ -37,17 +37,19 @@ end
 local function new(context, take)
 	local now, stanza_mt, writer = context.now, context.stanza_mt, context.writer;
 
-	-- Reads the ids of the newest entries of an archive user.
+	-- Reads the ids of the newest entries of an archive user, and the time of the oldest of them.
 	local function look_at(queue, store, user, limit)
 		local rows, err = store:find(user, { reverse = true; limit = limit });
-		local ids, count = {}, 0;
+		local ids, count, oldest = {}, 0, nil;
 		if rows then
 			while count < limit do
 				-- An entry that can't be read is not one that waits.
-				local ok, key, stanza = pcall(rows);
+				local ok, key, stanza, when = pcall(rows);
 				if ok and key == nil then break; end
 				count = count + 1;
-				ids[#ids + 1] = ok and stanza.attr[ID] or nil;
+				if ok then
+					ids[#ids + 1], oldest = stanza.attr[ID], when;
+				end
 			end
 			if count >= limit then
 				finish(rows);
@@ -55,7 +57,7 @@ local function new(context, take)
 		elseif err ~= nil and err ~= "item-not-found" and not can_not_load(err) then
 			error(err, 0);
 		end
-		queue.journal:looked(ids, count);
+		queue.journal:looked(ids, count, oldest);
 	end
 
 	-- Reads what is needed to recognise entries that the store has already.

@@ -29,11 +29,6 @@ pub(super) fn add<M: LuaUserDataMethods<Owned>>(methods: &mut M) {
         this.kept().hand_over.doubt();
         Ok(())
     });
-    // passed(): the store was given an entry directly, before the journal had its files
-    methods.add_method("passed", |_, this, ()| {
-        this.kept().hand_over.passed();
-        Ok(())
-    });
     // wait_for(when a slice of another log began | nil, now) -> for how many seconds to wait for it
     methods.add_method("wait_for", |_, this, (other, now): (Option<f64>, f64)| Ok(this.kept().hand_over.wait_for(other, now)));
     // begin(now, whether the store takes bytes): a slice
@@ -50,7 +45,7 @@ pub(super) fn add<M: LuaUserDataMethods<Owned>>(methods: &mut M) {
     //   | "again": ask again
     //   | "failed", message: the journal can't be read now
     //   | "list": list the archive users of the store, and call listed(users)
-    //   | "look", partition | nil, limit: read the newest entries there, and call looked(ids, number of entries)
+    //   | "look", partition | nil, limit: read the newest entries there, and call looked(ids, number of entries, time of the oldest)
     //   | "batch", size, at_least, deadline, latest: append as many entries, and call handed_over(now, count, done). The batch
     //     ends at the deadline; a transaction with fewer than at_least entries ends at the latest
     methods.add_method("next_step", |lua, this, now: f64| {
@@ -79,9 +74,9 @@ pub(super) fn add<M: LuaUserDataMethods<Owned>>(methods: &mut M) {
         kept.hand_over.listed(sequences.iter().map(|sequence| names(sequence)));
         Ok(())
     });
-    methods.add_method("looked", |_, this, (ids, entries): (LuaTable, usize)| {
+    methods.add_method("looked", |_, this, (ids, entries, oldest): (LuaTable, usize, Option<f64>)| {
         let ids = ids.sequence_values::<LuaString>().filter_map(|id| Some(id.ok()?.to_string_lossy()));
-        this.kept().hand_over.looked(ids, entries);
+        this.kept().hand_over.looked(ids, entries, oldest);
         Ok(())
     });
     // recognises() -> whether the store has entries that wait; is_recognised(id) -> whether it has that one

@@ -92,12 +92,8 @@ local function new(context)
 				done, err = nil, done;
 			end
 			if done then
-				if queue.journal then
-					if queue.attached then
-						queue.journal:write_heads();
-					else
-						queue.journal:passed();
-					end
+				if queue.journal and queue.attached then
+					queue.journal:write_heads();
 				end
 				if recorded then recorded(host, event_type); end
 				return true;
