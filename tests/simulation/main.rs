@@ -17,7 +17,6 @@ mod hand_over;
 mod invariants;
 mod model;
 mod older;
-mod open;
 mod process;
 mod prune;
 mod reading;

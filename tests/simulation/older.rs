@@ -17,6 +17,9 @@ use crate::world::World;
 /// How many rows are read at once.
 const ROWS: usize = 25;
 
+/// How the types of the entries begin that the community's modules have left.
+pub const OLD: &str = "old-";
+
 /// By what an entry is known: its id. Those of the community's modules have none, and differ in their types here.
 pub fn name_of(event: StoredEvent) -> String {
     event.id.unwrap_or(event.kind)
@@ -27,7 +30,7 @@ impl World {
     pub fn leave_old(&mut self) {
         for number in 0..self.setup.old {
             let age = f64::from(self.setup.old - number) * 3600.0;
-            let (id, when) = (format!("old-{number}"), (self.setup.began - age).floor());
+            let (id, when) = (format!("{OLD}{number}"), (self.setup.began - age).floor());
             if when < 0.0 {
                 continue;
             }

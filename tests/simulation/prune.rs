@@ -67,11 +67,14 @@ impl World {
 
     /// Prunes because an operator asks for it, in this process or in another one.
     pub fn prune(&mut self, is_limits: bool, elsewhere: bool) -> Result<(), Crashed> {
-        if self.process.as_ref().is_some_and(|process| process.is_pruning) {
+        if self.is_pruned_elsewhere || self.process.as_ref().is_some_and(|process| process.is_pruning) {
             return Ok(());
         }
         if elsewhere {
-            self.prune_elsewhere()?.ok();
+            self.is_pruned_elsewhere = true;
+            let done = self.prune_elsewhere();
+            self.is_pruned_elsewhere = false;
+            done?.ok();
         } else {
             self.prune_here(is_limits)?.ok();
         }
@@ -79,6 +82,10 @@ impl World {
     }
 
     fn prune_here(&mut self, is_limits: bool) -> Outcome<Option<f64>> {
+        // One process prunes a host at a time, as there is a lock (`src/lua/prune/turn.lua`).
+        if self.is_pruned_elsewhere {
+            return Ok(Err(Refusal::Fault));
+        }
         self.process().is_pruning = true;
         let done = self.plan_and_prune(is_limits)?;
         self.process().is_pruning = false;

@@ -15,7 +15,7 @@ use audit_core::query::{Conditions, Follower, Look, Page, Query, ReadFrom, Reque
 use crate::disk::journal;
 use crate::events::HOST;
 use crate::hand_over::Item;
-use crate::older::name_of;
+use crate::older::{OLD, name_of};
 use crate::prune::partitions_of;
 use crate::script::{Between, Driver, Mood};
 use crate::world::{Crashed, Timer, World};
@@ -111,7 +111,8 @@ impl World {
         }
         // What waits is in the order in which it came. If the clock was set back meanwhile, that is not the order of time.
         let is_ordered = items(&scene.waiting).map(|item| item.at).is_sorted();
-        let in_order = |pair: &[(f64, String)]| if oldest_first { pair[0] < pair[1] } else { pair[0] > pair[1] };
+        let in_order =
+            |pair: &[(f64, String)]| if oldest_first { place(&pair[0]) < place(&pair[1]) } else { place(&pair[0]) > place(&pair[1]) };
         if is_ordered && !shown.entries.windows(2).all(in_order) {
             self.wrong("a reading is not in order".to_owned());
         }
@@ -154,7 +155,7 @@ impl World {
         all.extend(old.filter(of_type).filter_map(|row| Some((row.when, name_of(StoredEvent::read(&row).ok()?)))));
         let waiting = items(&scene.waiting).filter(|item| kept(scene.retention.class_of(&item.kind), item.at.floor()));
         all.extend(waiting.map(|item| (item.at.floor(), item.id)));
-        all.sort_by(|a, b| a.partial_cmp(b).expect("a time"));
+        all.sort_by(|a, b| place(a).partial_cmp(&place(b)).expect("a time"));
         if !oldest_first {
             all.reverse();
         }
@@ -301,6 +302,11 @@ impl World {
             self.wrong(format!("who follows the log has not seen {} entries, the first is {first}", missing.len()));
         }
     }
+}
+
+/// The place of an entry in the order of a reading: entries without an id come before the others of their second.
+fn place((when, name): &(f64, String)) -> (f64, bool, &str) {
+    (*when, !name.starts_with(OLD), name)
 }
 
 /// The rows of the entries that wait, as the embedded Lua makes them.

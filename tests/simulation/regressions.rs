@@ -403,3 +403,21 @@ fn an_entry_that_the_store_had_is_not_stored_again_after_another_restart() {
         ],
     );
 }
+
+/// The check did not know that entries without an id come before the others of their second.
+#[test]
+fn a_reading_of_an_older_log_is_in_order_after_the_clock_was_set_back() {
+    passes(
+        Setup { old: 12, ..setup(Driver::Unordered, 5, 1_835_481_600.0) },
+        &[Action::Jump(-7200.0), Action::Event(3, 0, 0), Action::Read(false, false, Between::Nothing)],
+    );
+}
+
+/// In the simulation two processes moved the older log at the same time. The product has a lock for that.
+#[test]
+fn entries_stay_if_another_process_moves_the_older_log_after_the_layout_has_changed() {
+    passes(
+        Setup { recent: 4000, ..setup(Driver::Embedded, 4, 1_803_859_190.0) },
+        &[Action::Event(1, 0, 0), Action::Pass(1.0), Action::Options(2), Action::Flood(3, 153, 200, 2), Action::Prune(true)],
+    );
+}

@@ -53,6 +53,8 @@ pub struct World {
     /// How deep yields are in each other.
     pub depth: u32,
     is_written_back_soon: bool,
+    /// Whether another process prunes.
+    pub is_pruned_elsewhere: bool,
     /// Whether the clock was set back.
     pub has_gone_back: bool,
     pub jumps: u32,
@@ -84,6 +86,7 @@ impl World {
             heartbeat: None,
             depth: 0,
             is_written_back_soon: false,
+            is_pruned_elsewhere: false,
             has_gone_back: false,
             jumps: 0,
             has_jumped_unseen: false,
