@@ -36,6 +36,14 @@ impl Disk {
         self.is_ill = true;
     }
 
+    /// Nothing more is written.
+    #[cfg(feature = "storage")]
+    pub fn fail_to_write(&mut self) {
+        let operations =
+            [Operation::Append, Operation::WriteAt, Operation::SetLength, Operation::Create, Operation::Rename, Operation::Remove];
+        operations.into_iter().for_each(|operation| self.files.fail(operation, ErrorKind::Other, 1000));
+    }
+
     pub fn set_room(&mut self, room: usize) {
         self.files.set_room(Some(room));
         self.is_ill = true;

@@ -38,6 +38,18 @@ impl Item {
         let (lost, counted) = (number("lost"), number("repeated"));
         Some(Self { sequence, at: time_of(payload)?, id: text("id"), kind: text("type"), with, xml: xml(payload), lost, counted })
     }
+
+    /// An entry of the store.
+    #[cfg(feature = "storage")]
+    fn stored(stored: &crate::store::Stored) -> Self {
+        let number = |name: &str| {
+            let element = stored.xml.split_once(&format!("<{name}"))?.1.split_once('>')?.0;
+            element.split_once(" count='")?.1.split_once('\'')?.0.parse().ok()
+        };
+        let (lost, counted) = (number("lost").unwrap_or(0), number("repeated").unwrap_or(0));
+        let (id, with, xml) = (stored.id.clone(), stored.with.clone(), stored.xml.clone());
+        Self { sequence: 0, at: stored.when as f64, id, kind: String::new(), with, xml, lost, counted }
+    }
 }
 
 impl World {
@@ -91,8 +103,13 @@ impl World {
             return Ok(());
         }
         let (began, is_moody) = (self.clock.passed, self.store.is_moody());
-        let wall = self.clock.wall();
-        self.process().hand_over.begin(wall);
+        let (wall, is_native) = (self.clock.wall(), self.store.is_native());
+        let hand_over = &mut self.process().hand_over;
+        if is_native {
+            hand_over.begin_native(wall)
+        } else {
+            hand_over.begin(wall)
+        }
         let done = self.steps_of_slice()?;
         let wall = self.clock.wall();
         let process = self.process();
@@ -170,6 +187,8 @@ impl World {
                     }
                     Err(refusal) => Err(refusal),
                 },
+                #[cfg(feature = "storage")]
+                Some(Step::Batch(batch)) if self.store.is_native() => self.hand_over_bytes(&batch)?,
                 Some(Step::Batch(batch)) => self.hand_over_batch(&batch)?,
             };
             if let Err(refusal) = done {
@@ -239,6 +258,66 @@ impl World {
         process.hand_over.handed_over(wall, items.len(), done);
         self.step()?;
         Ok(problem.map_or(Ok(()), Err))
+    }
+
+    /// The same with the driver of this library: the core does it all, in one transaction.
+    #[cfg(feature = "storage")]
+    fn hand_over_bytes(&mut self, batch: &Batch) -> Result<Result<(), Refusal>, Crashed> {
+        self.dirty();
+        // Where put() has appended is not known any more afterwards.
+        let process = self.process();
+        let nil = process.slot_of_nil.take().map(|slot| (String::new(), slot));
+        let slots: Vec<(String, Slot)> = process.slots.drain().chain(nil).collect();
+        for (class, slot) in slots {
+            match slot.used {
+                Some(used) => process.recorder.placement(HOST).appended(&class, used),
+                None => process.recorder.placement(HOST).undone(),
+            }
+        }
+        if self.call()?.is_some_and(Mood::fails) {
+            return Ok(Err(Refusal::Fault));
+        }
+        // The process may die between the commit and the release: then nothing more is written to the journal.
+        let dies = self.crash_in.is_some_and(|left| left < 3) && !self.disk.is_ill;
+        if dies {
+            self.disk.fail_to_write();
+        }
+        let Self { store, process, .. } = self;
+        let Some(process) = process else { return Ok(Ok(())) };
+        let done =
+            store.with_native(|native, _| native.hand_over(&mut process.recorder, &mut process.journal, &process.hand_over, batch.size));
+        if dies {
+            self.disk.heal();
+        }
+        let count = match done {
+            Some(Ok(done)) => {
+                for full in &done.full {
+                    if let Ok(partition) = full.partition.parse() {
+                        self.process().counts.set(HOST, partition, full.entries);
+                    }
+                    if full.is_limited {
+                        self.enforce_soon();
+                    }
+                }
+                done.entries
+            }
+            Some(Err(error)) => {
+                self.line(format_args!("the native store fails: {error}"));
+                return Ok(Err(Refusal::Fault));
+            }
+            None => 0,
+        };
+        for stored in self.store.handed_over() {
+            self.arrives(&Item::stored(&stored));
+        }
+        if dies {
+            return Err(Crashed);
+        }
+        self.clock.passed += 0.000_01 * count as f64;
+        let wall = self.clock.wall();
+        self.process().hand_over.handed_over(wall, count, count);
+        self.step()?;
+        Ok(Ok(()))
     }
 
     /// Appends entries to the store: how many it took, why it took no more, and when the last was appended in one transaction.
@@ -381,7 +460,7 @@ impl World {
     /// The driver appends an entry, or says that it has.
     pub fn append(&mut self, user: &User, when: i64, item: &Item) -> Result<Result<u64, Refusal>, Crashed> {
         let mood = self.call()?;
-        let may_keep = mood == Some(Mood::Raises) && self.store.is_odd();
+        let may_keep = mood == Some(Mood::Raises) && self.store.is_odd() && !self.store.is_native();
         if mood.is_some_and(Mood::fails) && !may_keep {
             return Ok(Err(Refusal::Fault));
         }

@@ -46,6 +46,15 @@ impl World {
                 problem = Some(format!("{user:?} has {} entries", list.len()));
             }
         }
+        #[cfg(feature = "storage")]
+        let found = self.store.with_native(|native, lists| {
+            native.compare(lists);
+            native.problem.clone()
+        });
+        #[cfg(feature = "storage")]
+        if let Some(found) = found.flatten() {
+            problem = Some(found);
+        }
         let limit = if self.setup.is_small { 30_000 } else { 64 << 20 };
         if self.disk.size() > limit + BESIDE {
             problem = Some(format!("the files have {} bytes", self.disk.size()));

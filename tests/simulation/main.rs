@@ -16,6 +16,8 @@ mod events;
 mod hand_over;
 mod invariants;
 mod model;
+#[cfg(feature = "storage")]
+mod native;
 mod older;
 mod process;
 mod prune;
@@ -39,12 +41,16 @@ use world::World;
 /// The seeds that each run of the tests tries.
 const FIXED: Range<u64> = 0..150;
 
+/// The same with the storage driver of this library.
+#[cfg(feature = "storage")]
+const FIXED_NATIVE: Range<u64> = 0..20;
+
 /// Runs seeds, and returns the first that fail, each as a test.
-fn run(seeds: Range<u64>, most_failures: usize, seconds: f64) -> (Report, Vec<String>) {
+fn run(seeds: Range<u64>, script: impl Fn(u64) -> Script, most_failures: usize, seconds: f64) -> (Report, Vec<String>) {
     let (mut report, mut failures) = (Report::new(), Vec::new());
     let began = std::time::Instant::now();
     for seed in seeds {
-        let script = Script::of(seed);
+        let script = script(seed);
         let world = World::run(&script);
         report.add(&world);
         if let Some(problem) = world.problem {
@@ -68,7 +74,15 @@ fn run(seeds: Range<u64>, most_failures: usize, seconds: f64) -> (Report, Vec<St
 
 #[test]
 fn nothing_is_lost_twice_or_too_early_whatever_goes_wrong() {
-    let (report, failures) = run(FIXED, 1, f64::INFINITY);
+    let (report, failures) = run(FIXED, Script::of, 1, f64::INFINITY);
+    println!("{report}");
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[cfg(feature = "storage")]
+#[test]
+fn the_native_store_has_what_it_should_have_after_each_crash_and_power_cut() {
+    let (report, failures) = run(FIXED_NATIVE, Script::of_native, 1, f64::INFINITY);
     println!("{report}");
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
@@ -79,7 +93,11 @@ fn nothing_is_lost_twice_or_too_early_whatever_goes_wrong() {
 fn simulate() {
     let number = |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let (first, count) = (number("FIRST", 0), number("SEEDS", 10_000));
-    let (report, failures) = run(first..first + count, number("FAILURES", 3) as usize, number("SECONDS", u64::MAX) as f64);
+    #[cfg(feature = "storage")]
+    let script = if std::env::var("STORE").is_ok_and(|name| name == "audit") { Script::of_native } else { Script::of };
+    #[cfg(not(feature = "storage"))]
+    let script = Script::of;
+    let (report, failures) = run(first..first + count, script, number("FAILURES", 3) as usize, number("SECONDS", u64::MAX) as f64);
     println!("{report}");
     println!("{} failures", failures.len());
     assert!(failures.is_empty(), "{}", failures.join("\n"));

@@ -152,6 +152,8 @@ impl World {
             difference,
         });
         self.attach()?;
+        self.is_synced_soon = false;
+        self.sync_soon();
         self.look_at_clock(None)?;
         self.process().clock.save();
         self.ask_for_prune(60.0, PruneExtent::Full);
@@ -210,6 +212,8 @@ impl World {
         }
         self.model.may_be_lost += self.model.counted_since;
         self.model.counted_since = 0;
+        #[cfg(feature = "storage")]
+        self.store.with_native(|native, _| native.crash());
         self.taken_back();
         // The kernel, and who follows the log, go on.
         self.timers.retain(|(_, timer)| matches!(timer, Timer::WriteBack | Timer::Follow));
@@ -235,6 +239,8 @@ impl World {
             let unrecorded = process.journal.losses().unrecorded().map_or(0, |lost| lost.count);
             self.model.may_be_lost += given_up + unrecorded;
         }
+        #[cfg(feature = "storage")]
+        self.store.with_native(|native, _| native.close());
         self.die();
         Ok(())
     }

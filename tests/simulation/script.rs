@@ -41,6 +41,8 @@ pub enum Driver {
     Sql,
     /// Like the first, with entries of one second in an order of its own.
     Unordered,
+    /// That of this library, with a real file.
+    Native,
 }
 
 /// Something that happens.
@@ -166,6 +168,23 @@ impl Script {
             if seed.once_in(25) { actions.extend(episode(&mut seed)) } else { actions.push(action(&mut seed, luck)) }
         }
         Self { setup, actions }
+    }
+
+    /// The same script, with the driver of this library, which has no quota, and with more crashes and power cuts.
+    #[cfg(feature = "storage")]
+    pub fn of_native(number: u64) -> Self {
+        let Self { setup, actions } = Self::of(number);
+        let mut seed = Seed::new(!number);
+        let mut more = Vec::new();
+        for action in actions {
+            more.push(action);
+            match seed.below(24) {
+                0 | 1 => more.push(Action::PowerCut(seed.next(), 5.0)),
+                2 => more.push(Action::Crash(seed.pick(&[0, 1, 2, 3, 5, 9]))),
+                _ => {}
+            }
+        }
+        Self { setup: Setup { driver: Driver::Native, quota: None, ..setup }, actions: more }
     }
 }
 

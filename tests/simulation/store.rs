@@ -26,7 +26,7 @@ pub enum Refusal {
     Fault,
 }
 
-type Lists = BTreeMap<User, Vec<Stored>>;
+pub type Lists = BTreeMap<User, Vec<Stored>>;
 
 #[derive(Debug)]
 pub struct Store {
@@ -42,6 +42,9 @@ pub struct Store {
     mood: Option<(Mood, u32)>,
     /// How often the driver did something wrong.
     pub faults: BTreeMap<Mood, u64>,
+    /// The file of [`Driver::Native`].
+    #[cfg(feature = "storage")]
+    pub native: Option<std::cell::RefCell<crate::native::Native>>,
 }
 
 impl Store {
@@ -57,11 +60,24 @@ impl Store {
             keys: 0,
             mood: None,
             faults,
+            #[cfg(feature = "storage")]
+            native: (setup.driver == Driver::Native).then(|| crate::native::Native::new().into()),
         }
     }
 
     pub const fn has_transactions(&self) -> bool {
-        matches!(self.driver, Driver::Sql)
+        matches!(self.driver, Driver::Sql | Driver::Native)
+    }
+
+    /// Whether it is the driver of this library, in the same process: it never yields, and says what it has done.
+    pub const fn is_native(&self) -> bool {
+        matches!(self.driver, Driver::Native)
+    }
+
+    /// Does something with the real file of the native driver.
+    #[cfg(feature = "storage")]
+    pub fn with_native<T>(&self, work: impl FnOnce(&mut crate::native::Native, &Lists) -> T) -> Option<T> {
+        self.native.as_ref().map(|native| work(&mut native.borrow_mut(), &self.lists))
     }
 
     pub fn set_mood(&mut self, mood: Option<(Mood, u32)>) {
@@ -88,10 +104,14 @@ impl Store {
 
     pub fn begin(&mut self) {
         self.transaction = Some(Vec::new());
+        #[cfg(feature = "storage")]
+        self.with_native(|native, _| native.begin());
     }
 
     pub fn commit(&mut self) {
         self.transaction = None;
+        #[cfg(feature = "storage")]
+        self.with_native(|native, _| native.commit());
     }
 
     pub const fn is_in_transaction(&self) -> bool {
@@ -100,6 +120,8 @@ impl Store {
 
     /// Returns the ids of the entries that were appended.
     pub fn roll_back(&mut self) -> Vec<String> {
+        #[cfg(feature = "storage")]
+        self.with_native(|native, _| native.roll_back());
         let mut ids = Vec::new();
         for (user, key) in self.transaction.take().unwrap_or_default() {
             if let Some(list) = self.lists.get_mut(&user)
@@ -122,8 +144,12 @@ impl Store {
         if let Some(appended) = &mut self.transaction {
             appended.push((user.clone(), key));
         }
+        #[cfg(feature = "storage")]
+        if let Some(native) = &self.native {
+            native.borrow_mut().append(user, &stored);
+        }
         match self.driver {
-            Driver::Embedded | Driver::Sql => list.push(stored),
+            Driver::Embedded | Driver::Sql | Driver::Native => list.push(stored),
             Driver::Unordered => {
                 let place = list.partition_point(|other| (other.when, other.key) < (when, key));
                 list.insert(place, stored);
@@ -149,10 +175,15 @@ impl Store {
             None => None,
             Some(key) => Some(list.iter().position(|stored| stored.key.to_string() == key)?),
         };
-        Some(match (reverse, place) {
+        let found: Vec<&Stored> = match (reverse, place) {
             (false, place) => list.iter().skip(place.map_or(0, |place| place + 1)).take(limit).collect(),
             (true, place) => list.iter().take(place.unwrap_or(list.len())).rev().take(limit).collect(),
-        })
+        };
+        #[cfg(feature = "storage")]
+        self.with_native(|native, _| {
+            native.compare_page(user, reverse, limit, behind.and_then(|key| key.parse().ok()), Some(&found));
+        });
+        Some(found)
     }
 
     pub fn list(&self, user: &User) -> Vec<Stored> {
@@ -167,14 +198,22 @@ impl Store {
         if let Some(list) = self.lists.get_mut(user) {
             list.retain(|stored| stored.key != key);
         }
+        #[cfg(feature = "storage")]
+        self.with_native(|native, _| native.remove(user, key));
     }
 
     pub fn delete(&mut self, user: &User) -> Vec<Stored> {
-        self.lists.remove(user).unwrap_or_default()
+        let removed = self.lists.remove(user).unwrap_or_default();
+        #[cfg(feature = "storage")]
+        self.with_native(|native, _| native.delete(user, removed.len()));
+        removed
     }
 
     pub fn back_up(&mut self) {
-        self.backup = Some(self.lists.clone());
+        // A file that is replaced while it is open is set aside, which the tests of src/storage are about.
+        if !self.is_native() {
+            self.backup = Some(self.lists.clone());
+        }
     }
 
     /// Becomes what it was. Returns whether there was a backup.
@@ -183,6 +222,29 @@ impl Store {
         self.lists = backup;
         self.transaction = None;
         true
+    }
+}
+
+#[cfg(feature = "storage")]
+impl Store {
+    /// The entries that a hand-over has given to the file itself.
+    pub fn handed_over(&mut self) -> Vec<Stored> {
+        let mut keys = self.keys;
+        let found = self.with_native(|native, lists| native.handed_over(lists, &mut keys)).unwrap_or_default();
+        self.keys = keys;
+        found.iter().for_each(|(user, stored)| self.lists.entry(user.clone()).or_default().push(stored.clone()));
+        found.into_iter().map(|(_, stored)| stored).collect()
+    }
+
+    /// The machine loses power. Returns whether that may have taken something.
+    pub fn cut_power(&mut self, number: u64) -> bool {
+        match self.with_native(|native, _| native.cut_power(number)) {
+            Some(found) => {
+                self.lists = found;
+                true
+            }
+            None => false,
+        }
     }
 }
 

@@ -33,6 +33,8 @@ pub enum Timer {
     Follow,
     /// Flood control tries again to read what the process before had counted.
     Counts,
+    /// The thread of the native driver syncs its file.
+    Sync,
 }
 
 pub struct World {
@@ -53,6 +55,7 @@ pub struct World {
     /// How deep yields are in each other.
     pub depth: u32,
     is_written_back_soon: bool,
+    pub is_synced_soon: bool,
     /// Whether another process prunes.
     pub is_pruned_elsewhere: bool,
     /// Whether the clock was set back.
@@ -86,6 +89,7 @@ impl World {
             heartbeat: None,
             depth: 0,
             is_written_back_soon: false,
+            is_synced_soon: false,
             is_pruned_elsewhere: false,
             has_gone_back: false,
             jumps: 0,
@@ -223,15 +227,27 @@ impl World {
     /// Does something in another process, which goes on when the server dies.
     pub fn elsewhere<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Crashed>) -> Result<T, Crashed> {
         let crash_in = self.crash_in.take();
+        self.store_is_used_elsewhere(true);
         let done = work(self);
+        self.store_is_used_elsewhere(false);
         self.crash_in = crash_in;
         done
     }
 
+    #[cfg_attr(not(feature = "storage"), allow(clippy::unused_self))]
+    fn store_is_used_elsewhere(&self, _is_elsewhere: bool) {
+        #[cfg(feature = "storage")]
+        self.store.with_native(|native, _| native.is_elsewhere = _is_elsewhere);
+    }
+
     fn put_back_older_store(&mut self) {
-        if !self.store.restore() {
-            return;
+        if self.store.restore() {
+            self.store_is_older();
         }
+    }
+
+    /// The store has not all that it had, and may have what it had not any more.
+    fn store_is_older(&mut self) {
         let present = self.present();
         for id in self.model.arrived.keys().filter(|id| !present.contains(*id)) {
             self.model.gone.entry(id.clone()).or_insert(Gone::WithTheStore);
@@ -267,6 +283,10 @@ impl World {
         let unrecorded = self.process.as_ref().and_then(|process| process.journal.losses().unrecorded()).map_or(0, |lost| lost.count);
         self.die();
         self.disk.cut_power(written);
+        #[cfg(feature = "storage")]
+        if self.store.cut_power(written) {
+            self.store_is_older();
+        }
         self.model.cut(unrecorded);
         self.model.has_lost_content = true;
         self.model.written_back();
@@ -292,6 +312,13 @@ impl World {
         if !self.is_written_back_soon {
             self.is_written_back_soon = true;
             self.after(30.0, Timer::WriteBack);
+        }
+    }
+
+    /// Notes that something may have been written to the file of the native driver: its thread syncs it within half a second.
+    pub fn sync_soon(&mut self) {
+        if self.store.is_native() && !std::mem::replace(&mut self.is_synced_soon, true) {
+            self.after(0.5, Timer::Sync);
         }
     }
 
@@ -365,6 +392,12 @@ impl World {
                 Ok(())
             }
             Timer::Counts => self.restore_counts(),
+            Timer::Sync => {
+                self.is_synced_soon = false;
+                #[cfg(feature = "storage")]
+                self.store.with_native(|native, _| native.sync());
+                Ok(())
+            }
             Timer::WriteBack | Timer::Follow => Ok(()),
         }
     }
@@ -373,7 +406,11 @@ impl World {
     pub fn call(&mut self) -> Result<Option<Mood>, Crashed> {
         self.step()?;
         self.clock.passed += 0.0002;
-        let mood = self.store.mood_of_call();
+        let mut mood = self.store.mood_of_call();
+        if self.store.is_native() {
+            self.sync_soon();
+            mood = mood.filter(|mood| mood.fails() || *mood == Mood::IsSlow);
+        }
         match mood {
             Some(Mood::Yields) if !self.store.is_in_transaction() && self.depth < 3 => {
                 self.depth += 1;
