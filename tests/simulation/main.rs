@@ -30,6 +30,8 @@ mod script;
 mod seed;
 mod shrink;
 mod store;
+#[cfg(feature = "storage")]
+mod transfer;
 mod world;
 
 use std::ops::Range;
