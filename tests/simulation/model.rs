@@ -53,8 +53,8 @@ pub struct Model {
     pub unsafe_since: Marks,
     /// The events that flood control has counted since their number was written down.
     pub counted_since: u64,
-    /// The partitions that were removed since then. If one is made anew between two looks, with earlier times, what is in it may be taken
-    /// for what was there before.
+    /// The partitions that were removed since the last look of the one who follows. If one is made anew before the next look, with
+    /// earlier times, what is in it may be taken for what was there before.
     pub removed: BTreeSet<String>,
     /// What was shown to the one who follows the log, and how often.
     pub followed: BTreeMap<String, u32>,

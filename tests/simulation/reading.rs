@@ -116,10 +116,10 @@ impl World {
         if is_ordered && !shown.entries.windows(2).all(in_order) {
             self.wrong("a reading is not in order".to_owned());
         }
-        if is_disturbed || shown.is_incomplete {
+        if shown.is_incomplete {
             return Ok(());
         }
-        if between == Between::Nothing && !yields {
+        if between == Between::Nothing && !yields && !is_disturbed {
             let damaged = (scene.waiting.len() - items(&scene.waiting).count()) as u64;
             if shown.damaged < damaged {
                 self.wrong(format!("{damaged} entries in the journal are damaged, and a reading reports {}", shown.damaged));
@@ -132,7 +132,7 @@ impl World {
             }
             return Ok(());
         }
-        // What was there all the time must be shown.
+        // What was there all the time must be shown, also if the disk of the journal is ill.
         let after = self.present();
         let wanted = twin.iter().filter(|(_, id)| before.contains(id) && after.contains(id));
         let missing = wanted.filter(|(_, id)| !ids.contains(id)).count();
@@ -201,8 +201,9 @@ impl World {
         }
         shown.damaged = query.damaged().count as u64;
         let damaged = scene.waiting.len() - items(&scene.waiting).count();
-        // What can't be read for the moment is reported, too.
-        if query.damaged().count > damaged && !self.disk.is_ill {
+        // What can't be read for the moment is reported, too, and that may be all that waits.
+        let most = if self.disk.is_ill { scene.waiting.len() } else { damaged };
+        if query.damaged().count > most {
             let places = query.damaged().places.join("; ");
             self.wrong(format!("entries can't be read, and {damaged} in the journal are damaged: {places}"));
         }
@@ -246,6 +247,8 @@ impl World {
         }
         let Some(watcher) = &self.watcher else { return Ok(()) };
         let follower = Rc::clone(&watcher.follower);
+        // What is not there now is forgotten. If it is made anew later, it is new.
+        self.model.removed.retain(|name| scene.users.contains(name));
         let waits = scene.waiting.since().is_some();
         // Entries that have expired are not new, but what is old by a wrong clock is.
         let mut look = Look::new(&follower, scene.users.clone(), waits, scene.retention.clone(), scene.now);
