@@ -17,6 +17,12 @@ local DAY = 86400;
 -- How long entries are kept, in seconds. Their whole day must have passed before they are removed.
 local KEPT = 4 * DAY;
 
+-- By how much an entry may be removed too early: what the log allows a clock to differ, and what a driver takes.
+local SLACK = 3 * 3600;
+
+-- The time after a jump of the clock after which what has expired must be gone: a clock is trusted after a day, and pruning is daily.
+local TRUSTED = 3 * DAY;
+
 -- The bound of each wait for something that must happen, in simulated seconds. The longest pause of the hand-over is a minute.
 local SETTLED = 900;
 
@@ -130,6 +136,7 @@ function simulated.new(seed, path)
 	local self = setmetatable({
 		random = random, path = path, time = support.noon + random(DAY), uptime = 1000;
 		steps = {}, moods = {}, lines = {}, timers = {};
+		jumps = 0, jumped_at = -math.huge;
 		-- What was acknowledged: by id, when, and how often the store or the journal must have it.
 		acknowledged = {}, forgotten = {}, vouched = {}, counted = 0, refused = 0, events = 0, crashes = 0;
 		options = {
@@ -167,6 +174,11 @@ function methods:start()
 		log = function (level, message) table.insert(self.lines, level..": "..message); end;
 		now = function () return self.time; end;
 		monotonic = function () return self.uptime; end;
+		uptime = function () return self.uptime, "boot"; end;
+		clock_path = function () return path..".clock"; end;
+		clock_files = function () return {}; end;
+		heartbeat = function () end;
+		written_elsewhere = function () end;
 		schedule = function (delay, run)
 			self:after(delay, function () self:resume(coroutine.create(run)); end);
 		end;
@@ -178,10 +190,15 @@ function methods:start()
 	self.log = core.new(environment);
 	-- As mod_audit does.
 	self.log.open(HOST);
+	local function look()
+		self.log.look_at_clock();
+		self:after(60, look);
+	end
 	local function daily()
 		self.log.prune_soon(HOST, 0);
 		self:after(DAY, daily);
 	end
+	look();
 	daily();
 end
 
@@ -204,6 +221,15 @@ function methods:restart()
 	self.log.close();
 	self:crash();
 	self.crashes = self.crashes - 1;
+end
+
+-- Sets the clock. The time that really passes is `uptime`.
+function methods:jump(by)
+	self.time = math.max(0, self.time + by);
+	self.ahead = (self.ahead or 0) + by;
+	if math.abs(by) > 60 then
+		self.jumps, self.jumped_at = self.jumps + 1, self.uptime;
+	end
 end
 
 -- Lets time pass, and runs the timers that are due.
@@ -246,13 +272,16 @@ function methods:record()
 	local id, condition = self.log.audit(HOST, user, "mod_test", event_type, extra);
 	if id then
 		if self.acknowledged[id] then error("two entries have the id "..id); end
-		self.acknowledged[id] = { at = self.time, event = extra.timestamp or self.time };
+		self.acknowledged[id] = { at = self.uptime, event = self.uptime - (self.time - (extra.timestamp or self.time)) };
 	elseif condition == "counted" then
 		self.counted = self.counted + 1;
 	else
 		self.refused = self.refused + 1;
 	end
 end
+
+-- By how many seconds the clock may jump.
+local jumps = { -30, 45, -7200, 7200, -DAY, DAY, -3 * DAY, 3 * DAY, -40 * DAY, 40 * DAY, 400 * DAY, 11000 * DAY };
 
 local steps = {
 	{ 40, "events", function (self) for _ = 1, self.random(20) do self:record(); end end };
@@ -271,6 +300,8 @@ local steps = {
 	{ 6, "the store works", function (self) self.mood = nil; end };
 	{ 5, "a crash", function (self) self:crash(); end };
 	{ 3, "a restart", function (self) self:restart(); end };
+	{ 3, "the clock jumps", function (self) self:jump(jumps[self.random(#jumps)]); end };
+	{ 2, "the clock is right again", function (self) self:jump(-(self.ahead or 0)); end };
 	{ 2, "a prune", function (self) self.log.prune_soon(HOST, 0); end };
 	{ 4, "a check", function (self) self:check(); end };
 };
@@ -331,15 +362,15 @@ function methods:check()
 	for id, entry in pairs(self.acknowledged) do
 		local count = stored[id] or 0;
 		if count > 1 then error("the store has "..id.." "..count.." times"); end
-		local age = self.time - entry.at;
+		local age = self.uptime - entry.at;
 		if count == 0 then
-			if age <= KEPT and not self.forgotten[id] then
+			if age <= KEPT - SLACK and not self.forgotten[id] then
 				missing, first = missing + 1, first or id;
 			end
 			self.acknowledged[id] = nil;
-		elseif age > KEPT + 2 * DAY then
+		elseif age > KEPT + 2 * DAY and self.uptime - self.jumped_at > TRUSTED then
 			error(("%s has expired %.1f days ago, and is still in the store"):format(id, (age - KEPT) / DAY));
-		elseif not shown[id] and self.time - entry.event < KEPT - 7200 then
+		elseif not shown[id] and self.uptime - entry.event < KEPT - SLACK then
 			error("a reading does not show "..id..", which is in the store");
 		end
 	end
