@@ -11,6 +11,12 @@ use crate::time::zone::Zone;
 /// The space between two columns.
 const GAP: &str = "  ";
 
+/// The space behind a time with a mark.
+const NARROW_GAP: &str = " ";
+
+/// The mark of a row whose time is not its place in the order. The note says when it was recorded.
+const OUT_OF_ORDER: &str = "*";
+
 /// The smallest width of a column, in cells.
 const NARROWEST: usize = 8;
 
@@ -63,6 +69,8 @@ struct TableRow {
     cells: Vec<String>,
     colour: Option<&'static str>,
     time: f64,
+    /// Whether the time is not the place in the order: the event was recorded later, or earlier.
+    out_of_order: bool,
 }
 
 impl Table {
@@ -116,7 +124,7 @@ impl Table {
         }
         let titles: Vec<String> = self.columns.wanted().into_iter().map(|(column, _)| self.title(column)).collect();
         let mut lines = String::new();
-        let mut header = TableRow { cells: titles, colour: None, time: 0.0 };
+        let mut header = TableRow { cells: titles, colour: None, time: 0.0, out_of_order: false };
         for (index, cell) in header.cells.iter_mut().enumerate() {
             if !layout.iter().any(|laid| laid.index == index) {
                 cell.clear();
@@ -140,7 +148,12 @@ impl Table {
         let wanted = self.columns.wanted();
         // Cells that are never shown are not made.
         let cells = wanted.into_iter().map(|(column, asked)| if asked == Some(false) { String::new() } else { self.cell(column, event) });
-        TableRow { cells: cells.collect(), colour: if self.coloured { colour_of(&event.kind) } else { None }, time: event.time }
+        TableRow {
+            cells: cells.collect(),
+            colour: if self.coloured { colour_of(&event.kind) } else { None },
+            time: event.time,
+            out_of_order: is_out_of_order(event),
+        }
     }
 
     fn title(&self, column: Column) -> String {
@@ -151,6 +164,10 @@ impl Table {
     }
 
     fn cell(&self, column: Column, event: &StoredEvent) -> String {
+        if column == Column::Note && is_out_of_order(event) {
+            let (note, recorded) = (column.text(event, self.zone), self.recorded(event));
+            return printable(&if note.is_empty() { recorded } else { format!("{recorded}; {note}") });
+        }
         if column != Column::Time {
             return printable(&column.text(event, self.zone));
         }
@@ -160,6 +177,15 @@ impl Table {
             time
         } else {
             format!("{time} {}", offset.strip_prefix("UTC").filter(|o| !o.is_empty()).unwrap_or("UTC"))
+        }
+    }
+
+    /// When an entry was recorded: its place in the order.
+    fn recorded(&self, event: &StoredEvent) -> String {
+        let (happened, recorded) = (self.zone.show(event.time).0, self.zone.show(event.stored).0);
+        match (happened.split_once(' '), recorded.split_once(' ')) {
+            (Some((day, _)), Some((same, time))) if day == same => format!("recorded at {time}"),
+            _ => format!("recorded {recorded}"),
         }
     }
 
@@ -233,9 +259,11 @@ impl Table {
             }
         }
         let mut line = String::new();
+        let mut gap = GAP;
+        let has_room = |width: usize| self.width.is_none_or(|terminal| width < terminal);
         for (index, (column, cell)) in laid.iter().zip(&cells).enumerate() {
             if index > 0 {
-                line.push_str(GAP);
+                line.push_str(std::mem::replace(&mut gap, GAP));
             }
             let cell = match (self.width, column.column) {
                 (None, _) => cell.clone(),
@@ -247,7 +275,17 @@ impl Table {
                 Some(colour) => line.extend([colour, &cell, "\u{1b}[0m"]),
                 None => line.push_str(&cell),
             }
-            line.extend(std::iter::repeat_n(' ', padding));
+            let is_last = index.saturating_add(1) == laid.len();
+            if column.column == Column::Time && row.out_of_order && (!is_last || has_room(total(&laid))) {
+                // The mark takes a cell of the space behind the time, so the columns stay where they are.
+                line.push_str(OUT_OF_ORDER);
+                if padding == 0 {
+                    gap = NARROW_GAP;
+                }
+                line.extend(std::iter::repeat_n(' ', padding.saturating_sub(1)));
+            } else {
+                line.extend(std::iter::repeat_n(' ', padding));
+            }
         }
         lines.push_str(line.trim_end());
         lines.push('\n');
@@ -262,6 +300,11 @@ impl Renderer for Table {
     fn end(&mut self) -> String {
         self.rest()
     }
+}
+
+/// Whether an entry stands elsewhere in the order than its time says: it was recorded in another second than it happened.
+fn is_out_of_order(event: &StoredEvent) -> bool {
+    (event.stored.floor() - event.time.floor()).abs() >= 1.0
 }
 
 /// The width of a row with these columns, in cells.
@@ -530,6 +573,42 @@ mod tests {
                 2026-11-24 11:58:50  server-stopped                                                                                      Received SIGTERM
             "#]],
         );
+    }
+
+    #[test]
+    fn a_time_that_is_not_the_place_in_the_order_is_marked() {
+        let mut events = sample();
+        events[1].stored += 86_400.0;
+        events[2].stored += 7.5;
+        check(
+            Columns::default(),
+            Some(150),
+            &events,
+            expect![[r#"
+            TIME (UTC)           EVENT                   USER                                  ADDRESS               COUNTRY  NOTE
+            2026-11-24 12:00:00  authentication-success  juliet@example.com                    2001:db8:1:2:3:4:5:6  DE
+            2026-11-24 11:59:51* authentication-failure  a-quite-long-name-of-an-account@exa…  2001:db8:1:2:3:4:5:6  DE       recorded 2026-11-25 11:59:51; SCRAM…
+            2026-11-24 11:58:50* server-stopped                                                                               recorded at 11:58:57; Received SIGT…
+        "#]],
+        );
+        let only_time = Columns { chosen: Some(vec![Column::Time]), ..Columns::default() };
+        for (width, marks) in [(None, 2), (Some(20), 2), (Some(19), 0)] {
+            let lines = whole(Table::new(only_time.clone(), width, Zone::Utc), &events);
+            assert_eq!(lines.matches('*').count(), marks, "{lines}");
+            assert!(lines.lines().all(|line| width.is_none_or(|width| line.width() <= width)), "{lines}");
+        }
+    }
+
+    #[test]
+    fn a_mark_moves_no_column() {
+        for width in 40..=200 {
+            let mut events = sample();
+            let before = whole(Table::new(Columns::default(), Some(width), Zone::Utc), &events);
+            events[0].stored += 3600.0;
+            let after = whole(Table::new(Columns::default(), Some(width), Zone::Utc), &events);
+            let column = |lines: &str| lines.lines().map(|line| line.find(['E', 'a', 's']).unwrap()).collect::<Vec<_>>();
+            assert_eq!((column(&before), after.matches('*').count()), (column(&after), 1), "{after}");
+        }
     }
 
     #[test]
