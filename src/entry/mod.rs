@@ -111,6 +111,8 @@ pub struct StoredEvent {
     pub ip_hash: Option<String>,
     /// The country of the address.
     pub country: Option<String>,
+    /// The name of that country in English.
+    pub country_name: Option<String>,
     /// The continent of the address.
     pub continent: Option<String>,
     /// The number of the autonomous system that announces the address.
@@ -220,6 +222,7 @@ impl StoredEvent {
             ip: text_in(&session, "remote-ip"),
             ip_hash: text_in(&session, "ip-hash"),
             country: of_location("country"),
+            country_name: text_in(&session, "location"),
             continent: of_location("continent"),
             asn: session.child("asn").and_then(|asn| asn.attribute("number")?.parse().ok()),
             organization: text_in(&session, "asn"),
@@ -341,6 +344,7 @@ mod tests {
         assert_eq!((event.time, event.id.clone(), event.user.clone()), (1000.0, None, some("mallory@example.com")));
         assert_eq!((event.source.as_str(), event.kind.as_str()), ("mod_audit_auth", "authentication-failure"));
         assert_eq!((event.ip.clone(), event.country.clone(), event.client.clone()), (some("203.0.113.80"), some("DE"), some("d4565fa7")));
+        assert_eq!(event.country_name.as_deref(), Some("Germany"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::catalogue::UNKNOWN_ACTOR;
 use crate::entry::xml::Element;
 use crate::entry::{Actor, Mention, Repeated, StoredEvent};
 use crate::time::parse_seconds;
@@ -28,8 +29,35 @@ pub fn note_with_times(event: &StoredEvent, zone: Zone) -> String {
     joined(event, event.repeated.as_ref().map(|repeated| format!("repeated {}", repeated_in_words(repeated, Some(zone)))))
 }
 
+/// The details of an entry in words, without the actor and without times.
+#[must_use]
+pub(crate) fn without_actor(event: &StoredEvent) -> String {
+    in_one(event, event.repeated.as_ref().map(|repeated| repeated_in_words(repeated, None)), None)
+}
+
+/// The actor in words, without the address. `None` if the entry does not say who it was.
+pub(crate) fn who(event: &StoredEvent) -> Option<String> {
+    // A reading of the log says who it was in its query.
+    let by =
+        || event.details.iter().find(|detail| detail.name == "query")?.attribute("by").filter(|by| *by != "unknown").map(ToOwned::to_owned);
+    let Some(actor) = &event.actor else { return by() };
+    if let Some(jid) = &actor.jid {
+        return Some(jid.clone());
+    }
+    match actor.kind.as_str() {
+        UNKNOWN_ACTOR => by(),
+        "admin-shell" => Some(by().unwrap_or_else(|| "somebody in the shell".to_owned())),
+        "http" => Some("somebody on the web".to_owned()),
+        "server" => Some("the server itself".to_owned()),
+        kind => Some(kind.to_owned()),
+    }
+}
+
 fn joined(event: &StoredEvent, repeated: Option<String>) -> String {
-    let actor = event.actor.as_ref().map(actor_in_words);
+    in_one(event, repeated, event.actor.as_ref().map(actor_in_words))
+}
+
+fn in_one(event: &StoredEvent, repeated: Option<String>, actor: Option<String>) -> String {
     let details = event.details.iter().map(in_words);
     let mention = event.mention.as_ref().map(mention_in_words);
     mention.into_iter().chain(repeated).chain(details).chain(actor).filter(|note| !note.is_empty()).collect::<Vec<_>>().join("; ")

@@ -1,7 +1,11 @@
 //! The totals that statistics and the report have in common.
 
+pub mod bouts;
+pub mod findings;
+pub mod sentences;
 pub mod stats;
 pub mod tally;
+pub mod trails;
 
 use crate::address::{FALLBACK_IPV4_PREFIX, FALLBACK_IPV6_PREFIX, Policy, parse};
 use crate::entry::StoredEvent;

@@ -193,6 +193,12 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// A number with what it counts: "1 entry", "2,000 entries".
+#[must_use]
+pub fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(number), if number == 1 { one } else { many })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
