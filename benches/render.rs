@@ -45,13 +45,17 @@ struct Rows {
     random: Random,
     time: f64,
     step: f64,
+    /// How many rows there were.
+    made: u64,
+    /// Whether the one before, which is later, was in the attack.
+    attack: bool,
 }
 
 impl Rows {
     fn new(count: usize) -> Self {
         #[allow(clippy::cast_precision_loss)] // It is a length of time.
         let step = 28.0 * 86_400.0 / count as f64;
-        Self { random: Random(7), time: NOON, step }
+        Self { random: Random(7), time: NOON, step, made: 0, attack: false }
     }
 
     fn next(&mut self) -> Row {
@@ -61,6 +65,7 @@ impl Rows {
         // Nights are quieter than days, and one day saw an attack.
         let hour = (self.time / 3600.0).rem_euclid(24.0);
         let attack = (NOON - 5.4 * 86_400.0..NOON - 5.1 * 86_400.0).contains(&self.time);
+        let was_attack = std::mem::replace(&mut self.attack, attack);
         self.time -= self.step
             * noise
             * if attack {
@@ -74,9 +79,15 @@ impl Rows {
         let number = account * account / 4000;
         let user = format!("user{number}@example.com");
         let kind = random.below(1000);
-        let place = [("DE", "EU", 80), ("FR", "EU", 81), ("IT", "EU", 82), ("US", "NA", 52), ("BR", "SA", 177)];
+        let place = [
+            ("DE", "EU", 80, "Germany"),
+            ("FR", "EU", 81, "France"),
+            ("IT", "EU", 82, "Italy"),
+            ("US", "NA", 52, "United States"),
+            ("BR", "SA", 177, "Brazil"),
+        ];
         let home = usize::try_from(number % 5).unwrap_or_default();
-        let (country, continent, net) = place.get(if kind == 999 { 4 } else { home }).copied().unwrap_or(("DE", "EU", 80));
+        let (country, continent, net, name) = place.get(if kind == 999 { 4 } else { home }).copied().unwrap_or(("DE", "EU", 80, "Germany"));
         let ip = if attack && kind < 900 {
             format!("198.51.100.{}", random.below(40))
         } else {
@@ -84,16 +95,25 @@ impl Rows {
         };
         let ns = "xmlns='xmpp:prosody.im/audit'";
         let session = format!(
-            "<session {ns} id='c2s{:012x}' type='c2s'><remote-ip>{ip}</remote-ip><location country='{country}' continent='{continent}'>{country}\
+            "<session {ns} id='c2s{:012x}' type='c2s'><remote-ip>{ip}</remote-ip><location country='{country}' continent='{continent}'>{name}\
              </location><client>{:08x}</client></session>",
             random.next() >> 16,
-            number * 7
+            number * 7 + kind % 3
         );
         let tls = format!("<tls {ns} version='TLSv1.3' cipher='TLS_AES_256_GCM_SHA384'/>");
         let admin = format!("<actor {ns} kind='adhoc' jid='admin@example.com/desk'><remote-ip>192.0.2.7</remote-ip></actor>");
-        let (source, kind, with, inside) = if attack && kind < 900 {
+        self.made += 1;
+        let (source, kind, with, inside) = if attack && !was_attack {
+            // One of the passwords was right.
+            let session = session.replace(&format!("<remote-ip>{ip}<"), "<remote-ip>198.51.100.7<");
+            ("mod_audit_auth", "authentication-success", Some(user), format!("{session}<authentication {ns} mechanism='PLAIN'/>{tls}"))
+        } else if self.made % 9000 == 500 {
+            ("mod_audit_status", "server-started", None, String::new())
+        } else if self.made == 4000 {
+            ("mod_audit_status", "server-crashed", None, String::new())
+        } else if attack && kind < 900 {
             let repeated = if kind < 60 {
-                format!("<repeated {ns} count='{}' first='2026-11-19T01:00:00Z' last='2026-11-19T01:01:00Z'/>", random.below(20) + 2)
+                format!("<repeated {ns} count='{}' accounts='1' networks='1'/>", random.below(20) + 2)
             } else {
                 String::new()
             };
@@ -126,7 +146,7 @@ impl Rows {
                     "new-client",
                     Some(user),
                     format!(
-                        "{session}<client-info {ns} name='{}' software='{}'/>",
+                        "{session}<client-info {ns}><user-agent device='{}' software='{}'/></client-info>",
                         random.one_of(&["Laptop", "Phone", "Tablet"]),
                         random.one_of(&["Gajim", "Conversations", "Dino", "Monal"])
                     ),
@@ -151,7 +171,7 @@ impl Rows {
                     "mod_audit_user_accounts",
                     "user-role-changed",
                     Some(user),
-                    format!("<role {ns} from='prosody:registered' to='prosody:admin'/>{admin}"),
+                    format!("<role {ns} name='{}'/>{admin}", random.one_of(&["prosody:member", "prosody:guest", "prosody:registered"])),
                 ),
                 984..986 => ("mod_audit_admin", "config-reloaded", None, format!("<actor {ns} kind='server'/>")),
                 986..990 => ("mod_audit", "audit-pruned", None, format!("<pruned {ns} class='failures' count='20000'/>")),

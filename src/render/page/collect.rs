@@ -2,22 +2,18 @@
 
 use std::collections::HashMap;
 
+use super::outside::Outside;
 use crate::entry::StoredEvent;
-use crate::render::note::note;
-use crate::render::printable::printable;
+use crate::render::note::{note, who, without_actor};
+use crate::render::taxonomy::{Outcome, meaning};
+use crate::render::totals::findings::client_id;
 use crate::render::totals::tally::{Counts, Histogram};
 
 /// How many entries are kept behind a number.
-pub(super) const BEHIND: usize = 10;
+pub(super) const BEHIND: usize = 5;
 
 /// How many entries are kept behind each period of the timeline.
-const BEHIND_TIME: usize = 5;
-
-/// For how many accounts countries are remembered.
-const ACCOUNTS: usize = 4096;
-
-/// How many countries are remembered of one account.
-const COUNTRIES: usize = 16;
+const BEHIND_TIME: usize = 2;
 
 /// How many gaps are shown.
 const SILENCES: usize = 5;
@@ -25,74 +21,159 @@ const SILENCES: usize = 5;
 /// The shortest gap that is shown, in seconds.
 const SILENCE: f64 = 3600.0;
 
-/// The longest part of a text that is kept, in characters.
-const TEXT: usize = 200;
+/// How many crashes and starts of the server are marked in the chart.
+const MARKS: usize = 40;
 
-/// An entry, as far as the report shows it. Its texts are printable, but not yet escaped for HTML.
+/// An entry, as far as the report shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct EntryLine {
     pub(super) time: f64,
-    pub(super) kind: String,
-    pub(super) user: Option<String>,
-    pub(super) address: Option<String>,
-    pub(super) country: Option<String>,
-    pub(super) note: String,
+    pub(super) kind: Outside,
+    pub(super) failed: bool,
+    pub(super) user: Option<Outside>,
+    pub(super) address: Option<Outside>,
+    pub(super) country: Option<Outside>,
+    pub(super) note: Outside,
     pub(super) count: u64,
 }
 
-impl EntryLine {
+/// What an entry becomes in a list of entries.
+pub(super) trait Line {
+    /// When it happened, in UNIX seconds.
+    fn time(&self) -> f64;
+    /// Makes it of an entry.
+    fn of(event: &StoredEvent) -> Self;
+}
+
+impl Line for EntryLine {
+    fn time(&self) -> f64 {
+        self.time
+    }
+
     fn of(event: &StoredEvent) -> Self {
-        let text = |text: &String| shortened(&printable(text));
         Self {
             time: event.time,
-            kind: text(&event.kind),
-            user: event.user.as_ref().map(text),
-            address: event.ip.as_ref().or_else(|| event.actor.as_ref()?.ip.as_ref()).map(text),
-            country: event.country.as_ref().map(text),
-            note: shortened(&printable(&note(event))),
+            kind: Outside::new(&event.kind),
+            failed: meaning(&event.kind).outcome == Outcome::Failure,
+            user: event.user.as_deref().map(Outside::new),
+            address: address(event),
+            country: country(event).map(Outside::new),
+            note: Outside::new(&note(event)),
             count: event.count(),
         }
     }
 }
 
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(TEXT) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
+/// A privileged action: who did it, on what, from where.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Action {
+    pub(super) time: f64,
+    pub(super) kind: Outside,
+    pub(super) who: Option<Outside>,
+    pub(super) user: Option<Outside>,
+    pub(super) what: Outside,
+    pub(super) address: Option<Outside>,
+    pub(super) country: Option<Outside>,
+}
+
+impl Line for Action {
+    fn time(&self) -> f64 {
+        self.time
+    }
+
+    fn of(event: &StoredEvent) -> Self {
+        Self {
+            time: event.time,
+            kind: Outside::new(&event.kind),
+            who: who(event).map(|who| Outside::new(&who)),
+            user: event.user.as_deref().map(Outside::new),
+            what: Outside::new(&without_actor(event)),
+            address: address(event),
+            country: country(event).map(Outside::new),
+        }
     }
 }
 
+/// A client that an account used for the first time.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct NewClient {
+    pub(super) time: f64,
+    pub(super) user: Option<String>,
+    pub(super) id: Option<String>,
+    pub(super) address: Option<Outside>,
+    pub(super) country: Option<Outside>,
+}
+
+impl Line for NewClient {
+    fn time(&self) -> f64 {
+        self.time
+    }
+
+    fn of(event: &StoredEvent) -> Self {
+        Self {
+            time: event.time,
+            user: event.user.clone(),
+            id: client_id(event).map(ToOwned::to_owned),
+            address: address(event),
+            country: country(event).map(Outside::new),
+        }
+    }
+}
+
+fn address(event: &StoredEvent) -> Option<Outside> {
+    event.ip.as_ref().or_else(|| event.actor.as_ref()?.ip.as_ref()).map(|address| Outside::new(address))
+}
+
+/// The name of the country of an entry, or its two letters if the name was not stored.
+pub(super) fn country(event: &StoredEvent) -> Option<&str> {
+    event.country.as_deref().map(|code| event.country_name.as_deref().unwrap_or(code))
+}
+
 /// The newest of the entries behind a number.
-#[derive(Clone, Debug, Default)]
-pub(super) struct RecentEvents {
-    lines: Vec<EntryLine>,
+#[derive(Clone, Debug)]
+pub(super) struct Recent<L> {
+    lines: Vec<L>,
     /// How many entries there were.
     pub(super) entries: u64,
     /// How many events that is.
     pub(super) events: u64,
 }
 
-impl RecentEvents {
+/// The newest entries, as they are listed.
+pub(super) type RecentEvents = Recent<EntryLine>;
+
+impl<L> Default for Recent<L> {
+    fn default() -> Self {
+        Self { lines: Vec::new(), entries: 0, events: 0 }
+    }
+}
+
+impl<L: Line> Recent<L> {
     pub(super) fn add(&mut self, event: &StoredEvent) {
+        self.add_up_to(event, BEHIND);
+    }
+
+    /// Adds an entry, and keeps the newest `limit` of all.
+    pub(super) fn add_up_to(&mut self, event: &StoredEvent, limit: usize) {
         self.entries = self.entries.saturating_add(1);
         self.events = self.events.saturating_add(event.count());
-        self.keep(event, BEHIND);
+        self.keep(event, limit);
     }
 
     fn keep(&mut self, event: &StoredEvent, limit: usize) {
         // Entries come newest first or oldest first. An entry that is not kept is not copied.
         if self.lines.len() >= limit {
-            if self.lines.last().is_some_and(|oldest| oldest.time >= event.time) {
+            if self.lines.last().is_some_and(|oldest| oldest.time() >= event.time) {
                 return;
             }
             self.lines.pop();
         }
-        let place = self.lines.partition_point(|line| line.time >= event.time);
-        self.lines.insert(place, EntryLine::of(event));
+        let place = self.lines.partition_point(|line| line.time() >= event.time);
+        self.lines.insert(place, L::of(event));
     }
 
     /// The entries, newest first.
-    pub(super) fn lines(&self) -> &[EntryLine] {
+    pub(super) fn lines(&self) -> &[L] {
         &self.lines
     }
 }
@@ -153,7 +234,7 @@ impl Times {
         let mut lines: Vec<&EntryLine> =
             self.recent.keys().filter(within).filter_map(|begin| self.recent.get(begin)).flat_map(RecentEvents::lines).collect();
         lines.sort_by(|a, b| b.time.total_cmp(&a.time));
-        lines.truncate(BEHIND);
+        lines.truncate(BEHIND_TIME);
         lines
     }
 }
@@ -164,47 +245,24 @@ fn merge(into: &mut RecentEvents, other: RecentEvents) {
     into.lines.truncate(BEHIND_TIME);
 }
 
-/// The countries from which accounts logged in.
+/// When something happened: the newest times, and how often it happened in all.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Travels {
-    accounts: HashMap<String, Vec<Stay>>,
-    /// Whether there were more accounts than are remembered.
-    pub(super) incomplete: bool,
+pub(super) struct Marks {
+    times: Vec<f64>,
+    pub(super) count: u64,
 }
 
-#[derive(Clone, Debug)]
-struct Stay {
-    country: String,
-    first: EntryLine,
-}
-
-impl Travels {
-    pub(super) fn add(&mut self, event: &StoredEvent) {
-        let (Some(user), Some(country)) = (&event.user, &event.country) else { return };
-        if self.accounts.len() >= ACCOUNTS && !self.accounts.contains_key(user) {
-            self.incomplete = true;
-            return;
-        }
-        let stays = self.accounts.entry(user.clone()).or_default();
-        let room = stays.len() < COUNTRIES;
-        match stays.iter_mut().find(|stay| stay.country == *country) {
-            Some(stay) if event.time < stay.first.time => stay.first = EntryLine::of(event),
-            Some(_) => {}
-            None if room => stays.push(Stay { country: country.clone(), first: EntryLine::of(event) }),
-            None => self.incomplete = true,
-        }
+impl Marks {
+    pub(super) fn add(&mut self, time: f64) {
+        self.count = self.count.saturating_add(1);
+        let place = self.times.partition_point(|other| *other >= time);
+        self.times.insert(place, time);
+        self.times.truncate(MARKS);
     }
 
-    /// The first login of each account from each country except its first country, newest first.
-    pub(super) fn arrivals(&self) -> Vec<&EntryLine> {
-        let mut arrivals = Vec::new();
-        for stays in self.accounts.values() {
-            let home = stays.iter().map(|stay| stay.first.time).fold(f64::INFINITY, f64::min);
-            let first = stays.iter().position(|stay| stay.first.time <= home);
-            arrivals.extend(stays.iter().enumerate().filter(|(index, _)| Some(*index) != first).map(|(_, stay)| &stay.first));
-        }
-        arrivals.sort_by(|a, b| b.time.total_cmp(&a.time).then_with(|| a.user.cmp(&b.user)));
-        arrivals
+    /// The newest times, newest first.
+    pub(super) fn times(&self) -> &[f64] {
+        &self.times
     }
 }
 
@@ -296,23 +354,33 @@ mod tests {
         let (buckets, length) = timeline.buckets(60);
         for (begin, _) in buckets {
             let lines = times.behind(begin, length);
-            assert_eq!(lines.len(), BEHIND);
+            assert_eq!(lines.len(), BEHIND_TIME);
             assert!(lines.iter().all(|line| (begin..begin + length).contains(&(line.time as i64))));
         }
     }
 
     #[test]
-    fn the_first_country_of_an_account_is_not_a_new_one() {
-        let login =
-            |time: f64, country: &str| StoredEvent { user: Some("a@b".to_owned()), country: Some(country.to_owned()), ..event(time, "x") };
-        for order in [[3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0]] {
-            let mut travels = Travels::default();
-            for time in order {
-                travels.add(&login(time, if time < 2.0 { "DE" } else { "FR" }));
+    fn only_the_newest_times_are_marked() {
+        for reverse in [false, true] {
+            let mut marks = Marks::default();
+            let mut times: Vec<u32> = (0..100).collect();
+            if reverse {
+                times.reverse();
             }
-            let arrivals: Vec<(f64, Option<&str>)> = travels.arrivals().iter().map(|line| (line.time, line.country.as_deref())).collect();
-            assert_eq!(arrivals, [(2.0, Some("FR"))]);
+            times.into_iter().for_each(|time| marks.add(f64::from(time)));
+            assert_eq!((marks.count, marks.times().len(), marks.times()[0]), (100, MARKS, 99.0));
         }
+    }
+
+    #[test]
+    fn a_country_without_a_name_has_its_letters() {
+        let of = |code: Option<&str>, name: Option<&str>| {
+            let (country_code, country_name) = (code.map(ToOwned::to_owned), name.map(ToOwned::to_owned));
+            country(&StoredEvent { country: country_code, country_name, ..StoredEvent::default() }).map(ToOwned::to_owned)
+        };
+        assert_eq!(of(Some("BR"), Some("Brazil")).as_deref(), Some("Brazil"));
+        assert_eq!(of(Some("BR"), None).as_deref(), Some("BR"));
+        assert_eq!(of(None, Some("Brazil")), None);
     }
 
     #[test]

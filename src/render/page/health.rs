@@ -1,104 +1,168 @@
 //! The section of the report about the log itself: losses, crashes, summaries, changed options, removals, gaps.
 
-use std::fmt::Write as _;
+use maud::{Markup, html};
 
 use super::Report;
 use super::collect::RecentEvents;
-use super::markup::{counted, push_behind};
+use super::markup::{Times, lines};
+use crate::render::totals::tally::counted;
 
-impl Report {
-    pub(super) fn push_health(&self, page: &mut String) {
-        page.push_str("<section id=\"health\"><h2>The log’s own health</h2><p class=\"hint\">How far this log can be relied on, as the entries of this report tell.</p>\n<dl class=\"state\">\n");
-        let none = |recent: &RecentEvents| recent.entries == 0;
-        let state = |page: &mut String, class: &str, title: String, words: &str, recent: &RecentEvents| {
-            let mark = match class {
-                "good" => "✓",
-                "note" => "·",
-                _ => "!",
-            };
-            let _ = write!(page, "<div class=\"{class}\"><dt>{title}</dt><dd>{words}");
-            push_behind(page, recent.lines().iter(), self.zone);
-            let _ = writeln!(page, "</dd><dd class=\"mark\" aria-hidden=\"true\">{mark}</dd></div>");
-        };
-        let events = |number| counted(number, "event", "events");
-        if none(&self.lost) {
-            state(page, "good", "Nothing was lost".to_owned(), "Every event of this time could be stored.", &self.lost);
-        } else {
-            let words = "They could be stored nowhere for a while; how many is known, what they were is not.";
-            state(page, "bad", format!("{} lost", events(self.lost_events)), words, &self.lost);
+/// How good a state is, and the sign for it.
+#[derive(Clone, Copy)]
+enum State {
+    Good,
+    Note,
+    Warn,
+    Bad,
+}
+
+impl State {
+    const fn class(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Note => "note",
+            Self::Warn => "warn",
+            Self::Bad => "bad",
         }
-        if none(&self.crashes) {
-            state(page, "good", "No crash".to_owned(), "The server was always stopped as it should be.", &self.crashes);
-        } else {
-            state(page, "bad", counted(self.crashes.entries, "crash", "crashes"), "The server ended without being stopped.", &self.crashes);
-        }
-        if none(&self.summaries) {
-            state(page, "good", "Nothing was suppressed".to_owned(), "Each event is an entry of its own.", &self.summaries);
-        } else {
-            let least = if self.at_least { "at least " } else { "" };
-            let title = format!("{least}{} in {}", events(self.summaries.events), counted(self.summaries.entries, "summary", "summaries"));
-            state(
-                page,
-                "warn",
-                title,
-                "The same happened too often to be stored each time. Their number is in every figure here.",
-                &self.summaries,
-            );
-        }
-        if none(&self.options) {
-            state(page, "good", "The log’s options were not changed".to_owned(), "", &self.options);
-        } else {
-            let title = format!("{} of the log’s options", counted(self.options.entries, "change", "changes"));
-            state(page, "warn", title, "", &self.options);
-        }
-        if none(&self.prunings) {
-            state(page, "note", "Nothing was removed".to_owned(), "No entry had expired in this time.", &self.prunings);
-        } else {
-            let title = counted(self.prunings.entries, "removal of expired entries", "removals of expired entries");
-            state(page, "note", title, "Entries are removed when they expire.", &self.prunings);
-        }
-        self.push_silences(page);
-        page.push_str("</dl></section>\n");
     }
 
-    fn push_silences(&self, page: &mut String) {
+    const fn mark(self) -> &'static str {
+        match self {
+            Self::Good => "✓",
+            Self::Note => "·",
+            Self::Warn | Self::Bad => "!",
+        }
+    }
+}
+
+impl Report {
+    pub(super) fn health(&self, times: &Times) -> Markup {
+        let findings = self.findings();
+        html! {
+            section #health aria-labelledby="h-health" {
+                h2 #h-health { "The log’s own health" }
+                p.hint { "How far this log can be relied on, as the entries of this report tell." }
+                ul.state {
+                    @if self.lost.entries == 0 {
+                        (state(State::Good, "Nothing was lost", "Every event of this time could be stored.", &self.lost, times))
+                    } @else {
+                        (state(
+                            State::Bad,
+                            &format!("{} lost", counted(findings.lost.count, "event", "events")),
+                            "They could be stored nowhere for a while. How many they were is known, what they were is not.",
+                            &self.lost,
+                            times,
+                        ))
+                    }
+                    @if self.crashes.entries == 0 {
+                        (state(State::Good, "No crash", "The server was always stopped as it should be.", &self.crashes, times))
+                    } @else {
+                        (state(
+                            State::Bad,
+                            &counted(self.crashes.entries, "crash", "crashes"),
+                            "The server ended without being stopped.",
+                            &self.crashes,
+                            times,
+                        ))
+                    }
+                    @if self.starts.entries > 0 {
+                        (state(State::Note, &counted(self.starts.entries, "start of the server", "starts of the server"), "", &self.starts, times))
+                    }
+                    (self.suppressed(times))
+                    @if self.options.entries == 0 {
+                        (state(State::Good, "The log’s options were not changed", "", &self.options, times))
+                    } @else {
+                        (state(
+                            State::Warn,
+                            &format!("{} of the log’s options", counted(self.options.entries, "change", "changes")),
+                            "",
+                            &self.options,
+                            times,
+                        ))
+                    }
+                    @if self.prunings.entries == 0 {
+                        (state(State::Note, "Nothing was removed", "No entry had expired in this time.", &self.prunings, times))
+                    } @else {
+                        (state(
+                            State::Note,
+                            &counted(self.prunings.entries, "removal of expired entries", "removals of expired entries"),
+                            "Entries are removed when they expire.",
+                            &self.prunings,
+                            times,
+                        ))
+                    }
+                    (self.gaps(times))
+                }
+            }
+        }
+    }
+
+    fn suppressed(&self, times: &Times) -> Markup {
+        if self.summaries.entries == 0 {
+            return state(State::Good, "Nothing was suppressed", "Each event is an entry of its own.", &self.summaries, times);
+        }
+        let least = if self.at_least { "at least " } else { "" };
+        let events = counted(self.summaries.events, "event", "events");
+        let title = format!("{least}{events} in {}", counted(self.summaries.entries, "summary", "summaries"));
+        let words = "The same happened too often to be stored each time. Their number is in every figure here.";
+        state(State::Note, &title, words, &self.summaries, times)
+    }
+
+    fn gaps(&self, times: &Times) -> Markup {
         let longest = self.silences.longest();
         let unexplained = longest.iter().any(|silence| !silence.explained);
-        let (class, title) = match (longest.is_empty(), unexplained) {
-            (true, _) => ("good", "No gap of an hour or more"),
-            (false, false) => ("note", "Gaps while the server did not run"),
-            (false, true) => ("note", "The longest gaps between entries"),
+        let (state, title) = match (longest.is_empty(), unexplained) {
+            (true, _) => (State::Good, "No gap of an hour or more"),
+            (false, false) => (State::Note, "Gaps while the server did not run"),
+            (false, true) => (State::Note, "The longest gaps between entries"),
         };
-        let mark = if class == "good" { "✓" } else { "·" };
-        let _ = write!(page, "<div class=\"{class}\"><dt>{title}</dt><dd>");
-        if unexplained {
-            page.push_str("On a quiet server that is as it should be; on a busy one it is not.");
+        html! {
+            li class=(state.class()) {
+                span.mark aria-hidden="true" { (state.mark()) } " "
+                div {
+                    h3 { (title) }
+                    @if unexplained { p { "On a quiet server that is as it should be. On a busy one it is not." } }
+                    @if !longest.is_empty() {
+                        ol.lines {
+                            @for silence in longest {
+                                li {
+                                    span { (times.element(silence.from)) " to " (times.element(silence.to)) } " "
+                                    b { (long_period(silence.to - silence.from)) }
+                                    @if silence.explained { " " span { "the server did not run" } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
         }
-        if !longest.is_empty() {
-            page.push_str("<ol class=\"lines\">\n");
+    }
+}
+
+/// A state, with the entries that show it.
+fn state(state: State, title: &str, words: &str, recent: &RecentEvents, times: &Times) -> Markup {
+    html! {
+        li class=(state.class()) {
+            span.mark aria-hidden="true" { (state.mark()) } " "
+            div {
+                @if recent.lines().is_empty() {
+                    h3 { (title) }
+                    @if !words.is_empty() { p { (words) } }
+                } @else {
+                    details {
+                        summary { h3 { (title) } @if !words.is_empty() { " " p { (words) } } }
+                        (lines(recent.lines(), times))
+                    }
+                }
+            }
         }
-        for silence in longest {
-            #[allow(clippy::cast_possible_truncation)] // `as` saturates.
-            let (length, hours) =
-                ((silence.to - silence.from) as i64, if silence.explained { " <span>the server did not run</span>" } else { "" });
-            let _ = writeln!(
-                page,
-                "<li><time>{}</time> <span>to</span> <time>{}</time> <b>{}</b>{hours}</li>",
-                self.zone.show(silence.from).0,
-                self.zone.show(silence.to).0,
-                long_period(length)
-            );
-        }
-        if !longest.is_empty() {
-            page.push_str("</ol>");
-        }
-        let _ = writeln!(page, "</dd><dd class=\"mark\" aria-hidden=\"true\">{mark}</dd></div>");
     }
 }
 
 /// A length of time in words, rounded down to hours.
-fn long_period(seconds: i64) -> String {
-    let hours = seconds / 3600;
+fn long_period(seconds: f64) -> String {
+    #[allow(clippy::cast_possible_truncation)] // `as` saturates.
+    let hours = seconds as i64 / 3600;
     let (days, hours) = (hours / 24, hours % 24);
     let words = |number: i64, unit: &str| format!("{number} {unit}{}", if number == 1 { "" } else { "s" });
     match (days, hours) {

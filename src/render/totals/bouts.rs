@@ -218,7 +218,7 @@ impl Track {
             bout.logins = self.logins.iter().filter(|login| login.before > 0 && within.contains(&login.time)).cloned().collect();
             bout.logins.sort_by(|a, b| a.time.total_cmp(&b.time));
             self.closed.push(bout);
-            self.closed.sort_by(|a, b| b.failures.cmp(&a.failures));
+            self.closed.sort_by_key(|bout| std::cmp::Reverse(bout.failures));
             self.closed.truncate(BOUTS);
         }
         names
