@@ -83,10 +83,13 @@ server.each_series(describe, pending, function (series)
 			local text = process.read(page);
 			for _, event_type in ipairs({ "authentication%-failure", "authentication%-success" }) do
 				local number = out:match("\n"..event_type.." +([%d,]+)");
-				local shown = text:match("<bdi>"..event_type.."</bdi></th><td class=\"bar\">.-</td><td class=\"number\">([%d,]+)");
+				local shown = text:match("<span class=\"name\"><bdi>"..event_type.."</bdi></span><svg.-<span class=\"number\">([%d,]+)");
 				assert.is_truthy(number);
 				assert.equal(number, shown);
 			end
+			local events, failures = out:match(": ([%d,]+) events"), out:match("\n([%d,]+) of them failures");
+			assert.is_truthy(text:find("<b>"..events.."</b> <span>events<", 1, true), events);
+			assert.is_truthy(text:find("<b>"..failures.."</b> <span>failures, ", 1, true), failures);
 			assert.is_truthy(out:match("\noften@"..host.." +4,321 "), out);
 		end);
 
@@ -120,6 +123,9 @@ server.each_series(describe, pending, function (series)
 			assert.equal("", console);
 			assert.same({ "Audit log of "..host, 0, 0, 0, 0, 0, 0 },
 				{ found.title, found.scripts, found.handlers, found.links, found.dangling, found.twice, found.unnamed });
+			-- Landmarks and headings for screen readers; and every link and row can be reached with the keyboard.
+			assert.same({ { 1, 1, 1, 1 }, true, 0 }, { found.landmarks, found.headings, found.hiddenKeyboard });
+			assert.is_true(found.keyboard > 20, found.keyboard);
 			for _, attack in ipairs(attacks) do
 				local shown = attack:gsub("\226\128\174", "\\u{202e}"):gsub("\226\128\172", "\\u{202c}"):gsub("\194\155", "\\u{9b}")
 					:gsub("\227\128\128", "\\u{3000}");
