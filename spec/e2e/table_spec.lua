@@ -62,7 +62,9 @@ server.each_series(describe, pending, function (series)
 				for i = 2, #lines do
 					local begin = lines[i]:find("a%-thing") or lines[i]:find("another");
 					assert.equal(at, begin, lines[1].."\n"..lines[i]);
-					local offset = lines[i]:match("^%S+ %S+ ([+-]%S+)");
+					-- These events happened long before they were recorded, and say so.
+					assert.matches("^%S+ %S+ ?[+:%d]*%* ", lines[i]);
+					local offset = lines[i]:match("^%S+ %S+ ([+-][:%d]+)");
 					offsets[offset or "none"] = (offsets[offset or "none"] or 0) + 1;
 				end
 				-- The hour that comes twice has different offsets.
