@@ -7,7 +7,8 @@
 --   --burst=N          events at a time, with a pause after each in which they are handed over; default 100
 --   --waiting=N        entries that wait in the journal for the second table; default 100000, 0: leave it out
 --   --holds=N          how often the second table is measured; default 3
---   --realtime         for the second table, gives the servers a real-time priority, so that it does not have what else the machine
+--   --moved=N          entries that are moved from the embedded driver to our own for the third table; default 20000, 0: leave it out
+--   --realtime         for the second and third table, gives the servers a real-time priority, so that it does not have what else the machine
 --                      does; as root
 --
 -- First table: CPU time of an event from Prosody's hook until the store has its entry, all threads of the server, less the CPU time of a
@@ -15,6 +16,8 @@
 --
 -- Second table: how long a callback of the server's loop took at most, and how late a timer of 5 ms was, while that many entries went
 -- from the journal to the store. Our own driver syncs and moves pages to its file meanwhile.
+--
+-- Third table: the same, with the CPU time of an entry, while entries are moved from the embedded driver to our own after a start.
 
 local here = arg[0]:match("^(.*)/") or ".";
 package.path = here.."/../spec/?.lua;"..package.path;
@@ -27,6 +30,7 @@ local socket = require "socket";
 
 local options = flags.parse {
 	series = flags.all_series, stores = { "internal", "sqlite", "audit" }, rounds = 7, events = 2000, burst = 100, waiting = 100000, holds = 3;
+	moved = 20000;
 	realtime = false;
 };
 
@@ -179,6 +183,50 @@ local function bench_hold(entry)
 	io.flush();
 end
 
+local function bench_move(series)
+	local prosody = start(series, "internal");
+	local ok, err = xpcall(function ()
+		for first = 1, options.moved, 5000 do
+			fire(prosody, math.min(5000, options.moved - first + 1), first);
+		end
+		if not process.wait_until(function () return waiting(prosody) == 0; end, 900, 1) then error("not all entries were handed over"); end
+		prosody:stop();
+		prosody.options.storage = { audit = "audit" };
+		prosody:start();
+		if options.realtime then run.real_time(prosody); end
+		prosody:eval([[
+			local host = ...;
+			local watch, log = module:shared("/*/loop_watch/watch"), module:shared("/*/audit/log").log;
+			local now = require "util.time".now;
+			local began, cpu;
+			module:add_timer(1, function ()
+				local moving = log.state(host).moving;
+				if not began then
+					if moving and moving.left > 0 then
+						began, cpu = now(), os.clock();
+						watch.reset();
+					end
+				elseif not moving then
+					watch.done = { watch.longest, watch.late, now() - began, os.clock() - cpu };
+					return;
+				end
+				return 0.05;
+			end);
+		]], prosody.host);
+		local done = process.wait_until(function ()
+			return prosody:eval([[return module:shared("/*/loop_watch/watch").done]]);
+		end, 900, 1);
+		if not done then error("the entries were not moved within a quarter of an hour"); end
+		io.write(("\n%-20s %12s %12s %12s %22s\n"):format("moved to our own", "held, ms", "late, ms", "took, s", "CPU of an entry, µs"));
+		io.write(("-"):rep(82), "\n");
+		io.write(("%-20s %12.1f %12.1f %12.1f %22.1f\n"):format(("%d entries"):format(options.moved), done[1] * 1000, done[2] * 1000, done[3],
+			done[4] * 1e6 / options.moved));
+	end, debug.traceback);
+	prosody:kill();
+	process.run("rm -rf "..process.quote(prosody.folder));
+	if not ok then error(err, 0); end
+end
+
 run.each_series("bench-store", options.series, function (series)
 	print(("Prosody %s, median (lowest–highest)\n"):format(flags.title(series)));
 	local servers = {};
@@ -192,6 +240,7 @@ run.each_series("bench-store", options.series, function (series)
 			io.write(("-"):rep(106), "\n");
 			for i = 2, #servers do bench_hold(servers[i]); end
 		end
+		if options.moved > 0 then bench_move(series); end
 		print("");
 	end, debug.traceback);
 	for _, entry in ipairs(servers) do

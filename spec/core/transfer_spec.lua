@@ -22,6 +22,22 @@ describe("a move", function ()
 		fill(log, log.other);
 	end);
 
+	it("can be seen from another process", function ()
+		log.log.open(host);
+		assert.same({ from = "internal", to = "audit", moved = 0, left = 7 }, log.log.moving(host));
+		log:pass(300);
+		log:restart();
+		assert.is_nil(log.log.moving(host));
+		local left = {};
+		log = transfers.new { kind = "embedded" };
+		fill(log, log.other);
+		log.tick();
+		log:restart();
+		function log.on_pause() left[(log.log.moving(host) or { left = 0 }).left] = true; end
+		log:pass(300);
+		for i = 1, 7 do assert.is_true(left[i], i); end
+	end);
+
 	it("begins a moment after the start, and says when it begins and when it ends", function ()
 		log:start();
 		log:pass(2);
@@ -33,6 +49,7 @@ describe("a move", function ()
 			"info: 31 audit events of example.com were moved from the storage driver internal to audit";
 		}, log.lines);
 		assert.is_nil(log.log.state(host).moving);
+		assert.is_nil(log.log.moving(host));
 		assert.equal(log.native, log.log.stores[host], "it is as fast as before");
 		log:restart();
 		log:pass(300);

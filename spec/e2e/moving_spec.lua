@@ -54,6 +54,9 @@ server.each_series(describe, pending, function (series)
 		moving.use(prosody, "native");
 		prosody:start();
 		assert.equal(expected, moving.shown(prosody));
+		local _, _, err = prosody:ctl("mod_audit", host, "--limit=1");
+		local told_left = "Entries are being moved from the storage driver internal to audit: %d+ were moved, %d+ partitions are left\n$";
+		assert.is_truthy(err:find(told_left), err);
 		record("p-new");
 		expected = expected.." p-new";
 		local kills = 0;

@@ -23,7 +23,7 @@ const SLICE: f64 = 0.008;
 /// slow disk the commit costs more than the entries.
 const HOLD: f64 = 0.25;
 /// The same with the storage driver of this library. Its commits don't wait for the disk, so short slices cost no more.
-const NATIVE_SLICE: f64 = 0.002;
+const NATIVE_SLICE: f64 = 0.0015;
 /// For how many seconds another process may write to the store before that is a failure.
 const BLOCKED: f64 = 10.0;
 /// The entries in the first batch, when the speed of the store is not known yet.

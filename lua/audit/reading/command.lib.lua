@@ -190,6 +190,11 @@ local function conclude(asked, result, problem)
 	if hidden then
 		io.stderr:write(hidden, "\n");
 	end
+	local moving = audit_log.moving(asked.host);
+	if moving then
+		io.stderr:write(("Entries are being moved from the storage driver %s to %s: %d were moved, %d %s left\n"):format(moving.from, moving.to,
+			moving.moved, moving.left, moving.left == 1 and "partition is" or "partitions are"));
+	end
 	return 0;
 end
 

@@ -340,6 +340,7 @@ local function new(environment)
 		-- stop(): stops pruning where it is; the next start continues
 		stop = prunes.stop;
 		left_behind = hosts.left_behind; -- see hosts.lua
+		moving = transfers.seen; -- moving(host): see transfer.lua
 		look_at_key = look_at_key;
 		-- look_at_clock(): notices that the clock has jumped, or has agreed for long enough
 		look_at_clock = function ()

@@ -38,27 +38,27 @@ local function new(context, slices)
 	end
 
 	-- Has the driver "audit" make the copy and remove the original -> as make_copy(). No stanza is made of an entry.
-	local function replace(store, partition, class, copy, breathe)
-		local pace, rewriting = native.row_pace(true), store:rewriting(partition, copy);
+	local function replace(store, partition, class, copy, pace, breathe)
+		local rewriting = store:rewriting(partition, copy);
 		local done;
 		repeat
 			local began = now();
 			done = call(store, "cut", recorder, class, rewriting, pace:size()) == "done";
 			pace:took(now() - began);
-			breathe();
+			breathe(true);
 		until done;
 		return rewriting:result();
 	end
 
 	-- Makes the copies, then removes the originals.
 	local function cut(host, store, partitions, breathe, add, wish)
-		local copies, copied = {}, {};
+		local copies, copied, pace = {}, {}, native.row_pace(true);
 		for _, partition in ipairs(partitions) do
 			local class, copy = recorder.home(partition), recorder.cut_name(partition);
 			local count, damaged, first, last;
 			local replaces = is_native(store);
 			if replaces then
-				count, damaged, first, last = replace(store, partition, class, copy, breathe);
+				count, damaged, first, last = replace(store, partition, class, copy, pace, breathe);
 			else
 				count, damaged, first, last = make_copy(host, store, partition, class, copy, breathe);
 			end

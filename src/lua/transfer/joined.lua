@@ -276,6 +276,7 @@ local function new(parts)
 	local self = setmetatable({
 		source = parts.source, target = parts.target, from = parts.from, to = parts.to, marks = parts.marks;
 		joint = native.joint(parts.from, parts.to);
+		native = drivers.is_native(parts.target) and parts.target or parts.source; -- one of the two is of the driver "audit"
 		caps = parts.target.caps;
 		-- The embedded driver is recognised by it.
 		guards = drivers.is_embedded(parts.target) and (parts.target.guards or {}) or nil;

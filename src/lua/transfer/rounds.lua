@@ -46,7 +46,7 @@ local function new(context)
 		local rows, count, pace = {}, 0, native.transfer_pace();
 		local function flush()
 			if not rows[1] then return; end
-			breathe();
+			breathe(true);
 			local began = now();
 			slices.append_all(target, mark.copy, rows);
 			pace:took(now() - began);
@@ -143,8 +143,9 @@ local function new(context)
 		end
 		function actions.remove(step)
 			for _, user in ipairs(step.users) do
+				-- To remove a large file takes long.
+				breathe(true);
 				remove(joined[step.side], user_of(user), breathe);
-				breathe();
 			end
 			if step.mark then
 				joined.marks.remove(step.mark);

@@ -4,7 +4,7 @@
 local native, chunks = ...;
 local times = native.transfers;
 
-local pcall, type = pcall, type;
+local pairs, pcall, select, type = pairs, pcall, select, type;
 
 -- The moves of all hosts.
 --   context = {
@@ -126,7 +126,7 @@ local function new(context)
 			later(host, own, times.busy);
 			return;
 		end
-		local ok, more = pcall(round, host, own, breathe);
+		local ok, more = pcall(round, host, own, slices.for_store(breathe, joined.native));
 		done();
 		if is_over() then
 			return;
@@ -170,7 +170,21 @@ local function new(context)
 		} or nil;
 	end
 
-	return { begin = begin, state = state };
+	-- seen(host) -> the same, as a process sees it that moves nothing itself. It reads the names of all archive users.
+	local function seen(host)
+		local joined = context.joined(host);
+		local ok, nil_is_empty = pcall(function ()
+			return select(2, joined:listing(true));
+		end);
+		if not joined or not ok then
+			return nil;
+		end
+		local left = nil_is_empty and 0 or 1;
+		for _ in pairs(joined.listed.originals) do left = left + 1; end
+		return left > 0 and { from = joined.from, to = joined.to, moved = joined.marks.progress(joined.from) or 0, left = left } or nil;
+	end
+
+	return { begin = begin, state = state, seen = seen };
 end
 
 return { new = new };
