@@ -69,7 +69,7 @@ describe("the announcement of a removal", function ()
 	it("keeps limits from hiding what somebody else removes", function ()
 		local log = journal:log({ audit_log_flood = false; audit_log_classes = { events = { limit = 100 } } }, support.new_store(nil, "embedded"));
 		log.log.open(host);
-		for i = 1, 160 do
+		for i = 1, 260 do
 			journal:audit(log, i, i);
 			log:pass(0.3);
 		end

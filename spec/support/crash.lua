@@ -213,6 +213,12 @@ function crash.faults_of_numbers(numbers, returned)
 	return table.move(faults, 1, math.min(#faults, most_faults), 1, {});
 end
 
+-- Whether prosodyctl finds that nobody has changed the log, and what it says.
+function crash.verified(prosody)
+	local status, out, err = prosody:ctl("mod_audit", "--verify", prosody.host);
+	return status == 0, out..err;
+end
+
 -- The journal's files of a host: a list of { path, size, permissions }, and their sizes together.
 function crash.journal(prosody, host)
 	local lfs = require "lfs";
@@ -303,6 +309,10 @@ function crash.run(options)
 			add(crash.faults(entries, returned), "");
 			if lost > 0 then
 				add({ ("%d entries are said to be lost"):format(lost) }, "");
+			end
+			local intact, found = crash.verified(prosody);
+			if not intact then
+				add({ found }, ", verifying");
 			end
 			result.events = result.events + #entries - counted;
 			counted = #entries;

@@ -15,7 +15,7 @@ use crate::time::{date_time, day};
 /// How many entries may wait for the one before them. Clocks that jump store a chain out of order, but not by more than this.
 const OPEN: usize = 100_000;
 /// What `prosodyctl` records without a link if the server does not run, or can't be asked. It proves nothing.
-const OUTSIDE: [&str; 3] = ["audit-queried", "audit-exported", "audit-pruned"];
+const OUTSIDE: [&str; 5] = ["audit-queried", "audit-exported", "audit-pruned", "audit-clock-jumped", "audit-clock-trusted"];
 /// How many findings are kept. All are counted.
 const FINDINGS: usize = 1000;
 

@@ -73,6 +73,7 @@ const CHUNKS: &[(&str, &str)] = &[
     ("prune/slices", include_str!("prune/slices.lua")),
     ("prune/turn", include_str!("prune/turn.lua")),
     ("prune/rewrite", include_str!("prune/rewrite.lua")),
+    ("evidence/evidence", include_str!("evidence/evidence.lua")),
     ("prune/removal", include_str!("prune/removal.lua")),
     ("prune/older", include_str!("prune/older.lua")),
     ("prune/prune", include_str!("prune/prune.lua")),

@@ -10,6 +10,7 @@ use super::damage::Suspicion;
 use super::error::StorageError;
 use super::key::Key;
 use super::open::{self, Found};
+pub(super) use super::range::Range;
 use super::recover::{Recovered, Recovery};
 use super::shape::{Shape, Unknown};
 use super::sync::Syncer;
@@ -17,36 +18,6 @@ use super::{Archive, open::Opening};
 
 /// How many items an archive can have in its life.
 pub(super) const LARGEST_PLACE: u64 = u32::MAX as u64;
-
-/// The largest number of an archive. `archive * 2^32` must be a row id.
-const LARGEST_ARCHIVE: i64 = i32::MAX as i64;
-
-/// The numbers that the items of an archive can have, or a part of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Range {
-    pub(super) first: i64,
-    pub(super) last: i64,
-}
-
-impl Range {
-    pub(super) const EMPTY: Self = Self { first: 1, last: 0 };
-
-    pub(super) fn of(archive: i64) -> Result<Self, StorageError> {
-        if !(1..=LARGEST_ARCHIVE).contains(&archive) {
-            return Err(StorageError::TooMany { what: "the number of archives", most: LARGEST_ARCHIVE.unsigned_abs() });
-        }
-        let first = archive << 32;
-        Ok(Self { first, last: first | 0xFFFF_FFFF })
-    }
-
-    pub(super) const fn is_empty(self) -> bool {
-        self.first > self.last
-    }
-
-    pub(super) const fn archive(self) -> i64 {
-        self.first >> 32
-    }
-}
 
 /// A store of archives in one file. See the [module](super).
 ///

@@ -25,6 +25,7 @@ mod find;
 mod key;
 mod leaves;
 mod open;
+mod range;
 mod recover;
 mod remove;
 mod rewrite;

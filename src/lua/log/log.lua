@@ -150,20 +150,7 @@ local function new(environment)
 		trust_clock = function (host, actor)
 			if clocks then clocks.trust(host, actor); end
 		end;
-		-- What is removed is written down in the journal, which prodosyctl opens if no server has it.
-		evidence = function (host)
-			local queue = queues.queue_of(host);
-			if queue.journal then
-				return recorder.evidence(host, queue.journal);
-			end
-			local path = environment.readable_path and environment.readable_path(host);
-			if not path then return nil; end
-			local evidence, problem = native.evidence(host, path, native.owner(environment.journals_lock or path..".lock"), now());
-			if not evidence then
-				error(problem, 0);
-			end
-			return evidence;
-		end;
+		evidence = chunks.evidence.new(environment, recorder, parts);
 		record = function (host, details, actor)
 			actor = actor or environment.schedule and { kind = "server" } or nil;
 			audit(host, nil, "mod_audit", "audit-pruned", { custom = details, actor = actor });
@@ -250,8 +237,6 @@ local function new(environment)
 		clock = function (host) return clocks and (clocks.look(host)); end;
 	};
 
-	local verify = chunks.verify.new(environment, reading);
-
 	-- Wraps a function that reads: the host may not have been configured yet.
 	local function for_host(read)
 		return function (asked, ...)
@@ -314,11 +299,7 @@ local function new(environment)
 		-- read(asked, out, view), cells(asked, columns, pause): read.lua describes them; what is asked comes from command()
 		read = for_host(reading.write);
 		cells = for_host(reading.cells);
-		-- verify(host, pause) -> what was found | nil, message: verify.lua describes it
-		verify = function (host, pause)
-			ensure_configured(host);
-			return verify(host, pause);
-		end;
+		verify = chunks.verify.new(environment, reading); -- see verify.lua
 		-- lists(asked) -> a reading in parts: read.lua describes it
 		lists = for_host(reading.lists);
 		-- follower(asked) -> following, for view.following of read(), what came of it

@@ -268,7 +268,8 @@ fn what_is_new_says_from_what_to_what() {
         Clients used for the first time
         2026-11-24 11:59:00 Gajim to → Conversations a@b 203.0.113.7 Germany
         2026-11-24 11:53:20 Gajim a@b 203.0.113.7 Germany
-    "#]].assert_eq(new);
+    "#]]
+    .assert_eq(new);
 }
 
 #[test]
@@ -314,7 +315,8 @@ fn a_privileged_action_says_who_did_it_on_what_and_from_where() {
         2026-11-24 11:59:58 somebody in the shell shell-command user:roles(&quot;a@b&quot;) – not recorded
         2026-11-24 11:59:57 – not recorded user-password-reset c@d 198.51.100.7 France
         2026-11-24 11:59:56 admin@b/phone user-role-changed a@b role: name=prosody:member – not recorded
-    "#]].assert_eq(privileged);
+    "#]]
+    .assert_eq(privileged);
 }
 
 #[test]

@@ -1,0 +1,162 @@
+-- Whether somebody has changed the log, on real servers and stores: what nobody touched verifies, and what was edited in the store while
+-- the server was stopped is found.
+
+local native_store = require "support.native_store";
+local process = require "support.process";
+local raw = require "support.raw_client";
+local server = require "support.server";
+
+local host = server.default_host;
+
+local function verify(prosody)
+	local status, out, err = prosody:ctl("mod_audit", "--verify", host);
+	return status, out, err;
+end
+
+local function is_intact(prosody)
+	local status, out, err = verify(prosody);
+	assert.equal(0, status, out..err);
+	assert.is_truthy(out:find("^"..host:gsub("%p", "%%%0")..": intact: %d+ entries verified in %d chains?\n"), out);
+	return tonumber(out:match("intact: (%d+)"));
+end
+
+-- How to edit each store without the server: change(prosody), an edit of one entry, and remove(prosody), the removal of one.
+local function files_of(prosody)
+	local _, text = process.capture { "find", prosody.data, "-name", "*.list", "-path", "*audit*events*" };
+	return text:match("[^\n]+");
+end
+
+local function edit_file(prosody, edit)
+	local path = files_of(prosody);
+	local text = process.read(path);
+	local changed = edit(text);
+	assert.is_not.equal(text, changed);
+	local file = assert(io.open(path, "w"));
+	file:write(changed);
+	file:close();
+	os.remove((path:gsub("%.list$", ".lidx")));
+end
+
+local function sqlite(prosody, text)
+	local status, out, err = process.capture { "sqlite3", prosody.data.."/prosody.sqlite", text };
+	assert(status == 0, err);
+	return out;
+end
+
+local function postgres_query(prosody, text)
+	assert(require "support.postgres".shared():query(text, prosody.database));
+end
+
+local ONE = "\"sort_id\" = (SELECT max(\"sort_id\") - 1 FROM \"prosodyarchive\" WHERE \"store\" = 'audit' AND \"user\" LIKE '@events%')";
+
+local stores = {
+	internal = {
+		change = function (prosody)
+			edit_file(prosody, function (text) return (text:gsub("thing%-happened", "thing-imagined", 1)); end);
+		end;
+		remove = function (prosody)
+			edit_file(prosody, function (text)
+				local begin = text:find("\nitem%(", 2);
+				return text:sub(1, begin)..text:sub(select(2, text:find("\n}%);", begin)) + 2);
+			end);
+		end;
+	};
+	sqlite = {
+		change = function (prosody)
+			sqlite(prosody, "UPDATE prosodyarchive SET value = replace(value, 'thing-happened', 'thing-imagined') WHERE "..ONE);
+		end;
+		remove = function (prosody) sqlite(prosody, "DELETE FROM prosodyarchive WHERE "..ONE); end;
+	};
+	postgresql = {
+		change = function (prosody)
+			postgres_query(prosody, "UPDATE prosodyarchive SET value = replace(value, 'thing-happened', 'thing-imagined') WHERE "..ONE);
+		end;
+		remove = function (prosody) postgres_query(prosody, "DELETE FROM prosodyarchive WHERE "..ONE); end;
+	};
+	native = {
+		change = function (prosody)
+			-- Its entries are in a form of its own: the time is what can be edited as it is.
+			native_store.sql(prosody, "UPDATE item SET \"when\" = \"when\" + 1 WHERE id = (SELECT id FROM item ORDER BY id DESC LIMIT 1 OFFSET 1)");
+		end;
+		remove = function (prosody) native_store.sql(prosody, "DELETE FROM item WHERE id = (SELECT id FROM item ORDER BY id DESC LIMIT 1 OFFSET 1)"); end;
+	};
+};
+
+server.each_series(describe, pending, function (series)
+	local prosody;
+
+	local function start(options)
+		options.series, options.modules = series, options.modules or { "audit", "audit_auth", "audit_status" };
+		prosody = server.start(options);
+		return prosody;
+	end
+
+	local function audit(count, event_type)
+		prosody:eval([[
+			local host, count, event_type = ...;
+			for i = 1, count do
+				module:context(host):audit("user"..i.."@"..host, event_type, { session = { id = "c2s"..i, ip = "203.0.113."..i } });
+			end
+		]], host, count, event_type or "thing-happened");
+	end
+
+	after_each(server.stop_all);
+
+	for _, storage in ipairs { "internal", "sqlite", "native", "postgresql" } do
+		it("verifies an untouched log and finds an edit, in "..storage, function ()
+			start { storage = storage };
+			prosody:adduser("romeo@"..host, "secret");
+			assert.is_true((raw.login(prosody, "romeo", "secret")));
+			assert.is_false((raw.login(prosody, "romeo", "wrong")));
+			audit(20);
+			local before = is_intact(prosody);
+			assert.is_true(before >= 22);
+			prosody:eval("flush_audit_log()");
+			assert.equal(before, is_intact(prosody));
+			-- After a kill, while it does not run, and after the next start.
+			audit(5);
+			prosody:kill();
+			assert.equal(before + 5, is_intact(prosody));
+			prosody:start();
+			audit(5);
+			prosody:eval("flush_audit_log()");
+			prosody:stop();
+			is_intact(prosody);
+			stores[storage].change(prosody);
+			local status, out = verify(prosody);
+			assert.equal(3, status, out);
+			assert.is_truthy(out:find("TAMPERED", 1, true) and (out:find("altered", 1, true) or out:find("moved", 1, true)), out);
+			stores[storage].remove(prosody);
+			status, out = verify(prosody);
+			assert.equal(3, status, out);
+			assert.is_truthy(out:find("removed: no rule has removed it", 1, true), out);
+		end);
+	end
+
+	it("is content after reloads and kills, with direct writes", function ()
+		start { config = "audit_log_write = \"direct\"" };
+		audit(10);
+		prosody:reload();
+		audit(10);
+		prosody:kill();
+		prosody:start();
+		audit(3);
+		is_intact(prosody);
+		prosody:stop();
+		assert.is_true(is_intact(prosody) >= 23);
+	end);
+
+	it("says in one line what is wrong with the request", function ()
+		start {};
+		for _, row in ipairs {
+			{ { "--verify", "nobody.example" }, 1, "nobody.example" };
+			{ { "--verify", "romeo@"..host }, 2, "--verify is for a whole host: --verify "..host };
+			{ { "--verify", "--limit=5", host }, 2, "--verify and --limit do not go together" };
+		} do
+			local status, out, err = prosody:ctl("mod_audit", table.unpack(row[1]));
+			assert.equal(row[2], status, out..err);
+			assert.is_truthy(err:find(row[3], 1, true), err);
+			assert.equal(1, select(2, err:gsub("\n", "")), err);
+		end
+	end);
+end);
