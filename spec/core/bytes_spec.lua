@@ -184,6 +184,26 @@ describe("entries whose bytes are handed over to the driver \"audit\"", function
 		assert.equal(101, select(2, archive:find("@events.2026-11-24.2", { total = true; limit = 0 })));
 	end);
 
+	it("follow one that the driver has refused when it was written directly", function ()
+		local archive = new_archive();
+		local append, refuses = archive.append, false;
+		archive.append = function (...)
+			if refuses then return nil, "the disk is full"; end
+			return append(...);
+		end;
+		local log = one:log({ audit_log_write = "direct" }, archive);
+		log.log.open("example.com");
+		for _, answer in ipairs { false, true } do
+			refuses = answer;
+			assert.is_string(log.log.audit("example.com", nil, "mod_test", "t"));
+		end
+		assert.equal(1, log.log.waiting("example.com"));
+		refuses = false;
+		log:pass(1);
+		assert.same({ 0, {} }, { log.log.waiting("example.com"), log.lines });
+		assert.equal(2, #contents(archive));
+	end);
+
 	it("leave the garbage collector and the inside of drivers alone", function ()
 		local at = record(8, 400);
 		local calls, own, getupvalue = {}, collectgarbage, debug.getupvalue;

@@ -151,10 +151,11 @@ impl Placement {
         known(&mut self.classes, class).entries = Some(entries);
     }
 
-    /// Notes that entries were appended since the last step of a class, if the next step is not told.
-    pub fn appended(&mut self, class: &str, entries: u64) {
+    /// Notes that entries were appended since the last step of a class, if the next step is not told. `None` if it is not known how
+    /// many: then they are counted again.
+    pub fn appended(&mut self, class: &str, entries: Option<u64>) {
         if let Some(known) = self.classes.get_mut(class) {
-            known.entries = known.entries.map(|before| before.saturating_add(entries));
+            known.entries = known.entries.zip(entries).map(|(before, more)| before.saturating_add(more));
         }
     }
 
@@ -286,13 +287,16 @@ mod tests {
     fn what_is_reported_apart_counts_and_what_was_undone_does_not() {
         let (mut placement, rules) = (Placement::new(Layout::Partitions), rules(None));
         placement.listed(vec![], NOON);
-        placement.appended("events", 7);
+        placement.appended("events", Some(7));
         assert!(matches!(placement.step("events", &rules, NOON, Some(0)), PlacementStep::Survey { .. }));
         placement.surveyed("events", NOON, None, 0);
-        placement.appended("events", 498);
+        placement.appended("events", Some(498));
         assert!(matches!(placement.step("events", &rules, NOON, Some(1)), PlacementStep::Append { left: Some(1), .. }));
         placement.undone();
         assert!(matches!(placement.step("events", &rules, NOON, Some(0)), PlacementStep::Survey { .. }));
+        placement.surveyed("events", NOON, None, 0);
+        placement.appended("events", None);
+        assert!(matches!(placement.step("events", &rules, NOON, Some(0)), PlacementStep::Survey { .. }), "nobody knows how many");
     }
 
     #[test]

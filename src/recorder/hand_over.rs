@@ -135,7 +135,7 @@ impl Recorder {
             host.proven.clear();
         })?;
         for (class, slot) in &batch.slots {
-            host.placement.appended(class, slot.used);
+            host.placement.appended(class, Some(slot.used));
         }
         journal.release(behind);
         Ok(batch.done)

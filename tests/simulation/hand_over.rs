@@ -269,10 +269,7 @@ impl World {
         let nil = process.slot_of_nil.take().map(|slot| (String::new(), slot));
         let slots: Vec<(String, Slot)> = process.slots.drain().chain(nil).collect();
         for (class, slot) in slots {
-            match slot.used {
-                Some(used) => process.recorder.placement(HOST).appended(&class, used),
-                None => process.recorder.placement(HOST).undone(),
-            }
+            process.recorder.placement(HOST).appended(&class, slot.used);
         }
         if self.call()?.is_some_and(Mood::fails) {
             return Ok(Err(Refusal::Fault));

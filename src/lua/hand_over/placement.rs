@@ -38,8 +38,8 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     })?;
     // full(host, class, now): the driver has no room there -> whether there is another place
     functions.add("full", |recorder, (Host(host), class, now): (Host, String, f64)| recorder.placement(&host).full(&class, now))?;
-    // appended(host, class, entries): they were appended since the last step, and the next one is not told
-    functions.add("appended", |recorder, (Host(host), class, entries): (Host, String, u64)| {
+    // appended(host, class, entries | nil: not known): they were appended since the last step, and the next one is not told
+    functions.add("appended", |recorder, (Host(host), class, entries): (Host, String, Option<u64>)| {
         recorder.placement(&host).appended(&class, entries);
     })?;
     // pruned(host): archive user nil may have room again
