@@ -224,7 +224,8 @@ soak-outage: ## Make each store fail for a minute while clients log in, on each 
 .PHONY: simulate simulate-faults
 simulate: ## Simulate clock, disk, store and process failing together (SEEDS=10000 FIRST=0 SECONDS= FAILURES=3): see docs/simulation.md
 	$(need_cargo)
-	@"$(CARGO)" test --quiet --no-default-features --profile simulation --test simulation -- --ignored --nocapture simulate
+	@"$(CARGO)" test --quiet --no-default-features $(if $(STORE),--features storage) --profile simulation --test simulation -- \
+		--ignored --nocapture simulate
 
 simulate-lua: build test-setup ## Simulate the embedded Lua in a plain Lua 5.4, on a store that does wrong (FIRST=1 SEEDS=2000): see docs/simulation.md
 	@SIMULATE=$(or $(FIRST),1)-$$(($(or $(FIRST),1) + $(or $(SEEDS),2000) - 1)) lua5.4 "$$(command -v busted)" spec/core/simulation_spec.lua
