@@ -218,7 +218,7 @@ impl Report {
                         (table("By who did it", "Who", &self.actors).markup(times))
                         (table("By kind", "Action", &self.privileged).markup(times))
                     }
-                    h3 { "The newest " (if self.actions.entries > ACTIONS as u64 { format!("{ACTIONS} of {}", grouped(all)) } else { "first".to_owned() }) }
+                    h3 { @if self.actions.entries > ACTIONS as u64 { "The newest " (ACTIONS) " of " (grouped(self.actions.entries)) } @else { "Newest first" } }
                     (actions(self.actions.lines(), times))
                 }
             }

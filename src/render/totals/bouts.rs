@@ -92,7 +92,7 @@ struct Track {
 impl Bouts {
     /// Adds failures of a key.
     pub fn failure(&mut self, key: &str, failure: &Failure<'_>) {
-        self.make_room(key);
+        self.make_room(key, failure.end);
         let track = self.tracks.entry(key.to_owned()).or_default();
         let is_far = |bout: &Bout| failure.begin > bout.end + PAUSE || failure.end < bout.begin - PAUSE;
         if track.open.as_ref().is_some_and(is_far) {
@@ -134,7 +134,7 @@ impl Bouts {
 
     /// Adds a login.
     pub fn login(&mut self, key: &str, other: &str, time: f64) {
-        self.make_room(key);
+        self.make_room(key, time);
         let track = self.tracks.entry(key.to_owned()).or_default();
         if track.open.as_ref().is_some_and(|bout| time > bout.end + AFTER || time < bout.begin - PAUSE) {
             self.names = self.names.saturating_sub(track.close());
@@ -183,30 +183,46 @@ impl Bouts {
         found
     }
 
-    /// Forgets keys with few failures, if there are too many keys.
-    fn make_room(&mut self, key: &str) {
+    /// Forgets keys if there are too many: first those of which nothing can become a bout any more, then those with few failures.
+    fn make_room(&mut self, key: &str, time: f64) {
         if self.tracks.len() < KEYS.saturating_mul(2) || self.tracks.contains_key(key) {
+            return;
+        }
+        self.keep(|track| !track.is_over(time));
+        if self.tracks.len() <= KEYS {
             return;
         }
         let mut weights: Vec<u64> = self.tracks.values().map(Track::weight).collect();
         weights.sort_unstable_by(|a, b| b.cmp(a));
         let least = weights.get(KEYS).copied().unwrap_or_default();
+        self.keep(|track| track.weight() > least);
+        self.incomplete = true;
+    }
+
+    fn keep(&mut self, stays: impl Fn(&Track) -> bool) {
         let mut names = self.names;
         self.tracks.retain(|_, track| {
-            let stays = track.weight() > least;
+            let stays = stays(track);
             if !stays {
                 names = names.saturating_sub(track.open.as_ref().map_or(0, |bout| bout.names.len()));
             }
             stays
         });
         self.names = names;
-        self.incomplete = true;
     }
 }
 
 impl Track {
     fn weight(&self) -> u64 {
         self.open.iter().chain(&self.closed).map(|bout| bout.failures).max().unwrap_or_default()
+    }
+
+    /// Whether nothing of it is a bout, and nothing near `time` can make it one.
+    fn is_over(&self, time: f64) -> bool {
+        let is_far = |begin: f64, end: f64| time > end + PAUSE || time < begin - PAUSE;
+        self.closed.is_empty()
+            && self.open.as_ref().is_none_or(|bout| bout.failures < FEWEST && is_far(bout.begin, bout.end))
+            && self.logins.iter().all(|login| is_far(login.time, login.time))
     }
 
     /// Ends the open bout. Returns how many names it had.
@@ -314,6 +330,23 @@ mod tests {
         assert!(bouts.tracks.len() <= 2 * KEYS && bouts.names <= NAMES && bouts.incomplete);
         let found = bouts.found();
         assert_eq!((found.len(), found[0].failures, found[0].others), (1, 400, 400));
+    }
+
+    #[test]
+    fn the_logins_of_a_large_server_are_not_too_many_to_follow() {
+        let mut bouts = Bouts::default();
+        let attack = |bouts: &mut Bouts, time: f64| {
+            bouts.failure(NETWORK, &Failure { begin: time, end: time, count: 1, others: vec![("x", 1)], distinct: None });
+        };
+        for n in 0..40_000_u32 {
+            let time = f64::from(n) * 10.0;
+            bouts.login(&format!("net{n}"), "x", time);
+            if n % 100 == 0 {
+                attack(&mut bouts, time);
+            }
+        }
+        assert!(bouts.tracks.len() <= 2 * KEYS && !bouts.incomplete);
+        assert_eq!(bouts.found()[0].failures, 400);
     }
 
     #[test]
