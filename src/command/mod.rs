@@ -555,6 +555,7 @@ mod tests {
                    prosodyctl mod_audit [FLAGS] USER@HOST   show the log of one account
                    prosodyctl mod_audit --prune [HOST]      remove what has expired
                    prosodyctl mod_audit --host-data [--prune] HOST   the same for a host that is not configured any more
+                   prosodyctl mod_audit --verify HOST       check whether anybody has changed the log
                    prosodyctl mod_audit --new-key [HOST]    hash addresses with a new key
                    prosodyctl mod_audit --events [HOST]     list what is recorded, and in which retention class
 
@@ -599,6 +600,7 @@ mod tests {
               --host-data           for a host that is not configured any more: read or prune what is left of its log
               --prune               remove what has expired, on one host or on all
               --trust-clock         with --prune: trust the clock, although it has jumped
+              --verify              check whether anybody has changed the log of a host; the exit status is 3 if so
               --new-key             replace the key that addresses are hashed with, on one host or on all
               --events              list the event types, and the retention class of each on a host
               --help                show this help"#]]

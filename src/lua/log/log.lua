@@ -316,10 +316,8 @@ local function new(environment)
 		end;
 		-- prune_soon(host, seconds): prunes a host after this many seconds, and then whenever something has expired
 		prune_soon = prune_soon;
-		-- longest_slice() -> the longest time for which pruning has held the loop, in seconds
-		longest_slice = prunes.longest;
-		-- stop(): stops pruning where it is; the next start continues
-		stop = prunes.stop;
+		longest_slice = prunes.longest; -- () -> the longest time for which pruning has held the loop, in seconds
+		stop = prunes.stop; -- (): stops pruning where it is; the next start continues
 		left_behind = hosts.left_behind; -- see hosts.lua
 		moving = transfers.seen; -- moving(host): see transfer.lua
 		look_at_key = look_at_key;
@@ -344,8 +342,7 @@ local function new(environment)
 			ensure_configured(host);
 			return strangers.hashes(host);
 		end;
-		-- owns_journal(host) -> whether what audit() takes is in the journal
-		owns_journal = queues.owns_journal;
+		owns_journal = queues.owns_journal; -- (host) -> whether what audit() takes is in the journal
 		-- is_owned(host) -> whether a server has the journal of a host
 		is_owned = function (host)
 			local path = environment.readable_path and environment.readable_path(host);
