@@ -13,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod address;
+pub mod alert;
 pub mod archive;
 pub mod catalogue;
 pub mod chain;

@@ -85,6 +85,46 @@ pub(crate) fn autonomous_systems() -> Vec<u8> {
     database.write_to(Vec::new()).unwrap()
 }
 
+/// As GeoLite2 writes a city.
+#[derive(Serialize)]
+struct City {
+    country: Country,
+    location: Point,
+}
+
+#[derive(Serialize)]
+struct Point {
+    latitude: f64,
+    longitude: f64,
+}
+
+/// As IPinfo writes a city.
+#[derive(Serialize)]
+struct FlatCity {
+    country_code: &'static str,
+    latitude: &'static str,
+    longitude: &'static str,
+}
+
+/// A database of cities, with coordinates of some.
+pub(crate) fn cities() -> Vec<u8> {
+    let mut database = empty("Test-City");
+    let country = |iso_code, en| Country { iso_code, names: Names { en } };
+    let berlin = City { country: country("DE", "Germany"), location: Point { latitude: 52.5, longitude: 13.4 } };
+    let paris = FlatCity { country_code: "FR", latitude: "48.9", longitude: "2.4" };
+    let auckland = City { country: country("NZ", "New Zealand"), location: Point { latitude: -36.8, longitude: 174.8 } };
+    let nowhere = City { country: country("US", "United States"), location: Point { latitude: 0.0, longitude: 0.0 } };
+    for (network, value) in [
+        (v4(203, 0, 113), database.insert_value(berlin).unwrap()),
+        (v4(198, 51, 100), database.insert_value(paris).unwrap()),
+        (v4(192, 0, 2), database.insert_value(nowhere).unwrap()),
+        ("2001:db8::/32".parse::<IpAddrWithMask>().unwrap(), database.insert_value(auckland).unwrap()),
+    ] {
+        database.insert_node(network, value);
+    }
+    database.write_to(Vec::new()).unwrap()
+}
+
 /// A small database of countries, in the layouts of GeoLite2 and ip-location-db.
 pub(crate) fn small() -> Vec<u8> {
     let mut database = empty("Test-Country");

@@ -117,6 +117,18 @@ impl Control {
         self.outcomes.get(index).filter(|outcome| outcome.limits.is_some() || outcome.repeat.is_some()).map(|_| index)
     }
 
+    /// The same, if somebody else wants to know of each event before [`ask`](Self::ask) decides. So there is a number also if all
+    /// events are stored, unless they are an administrator's or the server's.
+    pub fn watched_outcome(&mut self, host: &str, kind: &str, source: &str, now: f64) -> Option<usize> {
+        if limits::is_bounded(kind) { self.outcome_index(host, kind, source, now) } else { None }
+    }
+
+    /// The UNIX time at `now`.
+    #[must_use]
+    pub const fn unix(&self, now: f64) -> f64 {
+        now + self.offset
+    }
+
     /// Decides whether an event is stored. If not, it is counted.
     pub fn ask(&mut self, outcome: usize, event: &FloodEvent<'_>, now: f64) -> Verdict {
         let handle = outcome;

@@ -1,5 +1,6 @@
 //! The options of the audit log in Prosody's configuration: one registry that drives reading, refusing and documentation.
 
+mod alerts;
 mod classes;
 mod module;
 mod reader;
@@ -16,6 +17,7 @@ use crate::time::period::{Period, PeriodError};
 use classes::Inherited;
 use reader::{OptionReader, burst, whole_number};
 
+pub use alerts::{RULE_FIELDS, alerts};
 pub use classes::{CLASS_FIELDS, FieldSpec};
 pub use module::{ModuleValue, for_module};
 pub use reader::period;

@@ -25,7 +25,7 @@ pub enum ModuleValue {
 pub fn for_module(name: &str, value: &Value) -> Option<(ModuleValue, Option<String>)> {
     let mut reader = OptionReader::default();
     let read = match OPTIONS.iter().find(|option| option.name == name)?.read_by {
-        ReadBy::Log => return None,
+        ReadBy::Log | ReadBy::Alerts => return None,
         ReadBy::Switch { default } => ModuleValue::Boolean(reader.boolean(name, value, default).unwrap_or(default)),
         ReadBy::Interval { default, shortest } => {
             let is_allowed = |seconds: &f64| *seconds >= shortest && seconds.is_finite();

@@ -22,6 +22,8 @@ pub struct OptionSpec {
 pub enum ReadBy {
     /// The log itself, for each host: see [`Settings`](super::Settings).
     Log,
+    /// The alerts of each host: see [`alerts`](super::alerts).
+    Alerts,
     /// A module, by [`for_module`](super::for_module): true or false.
     Switch {
         /// The default.
@@ -38,6 +40,10 @@ pub enum ReadBy {
 
 const fn log(name: &'static str, default: &'static str, allowed: &'static str, meaning: &'static str) -> OptionSpec {
     OptionSpec { name, default, allowed, meaning, read_by: ReadBy::Log }
+}
+
+const fn alerts(name: &'static str, default: &'static str, allowed: &'static str, meaning: &'static str) -> OptionSpec {
+    OptionSpec { name, default, allowed, meaning, read_by: ReadBy::Alerts }
 }
 
 const fn switch(name: &'static str, default: bool, meaning: &'static str) -> OptionSpec {
@@ -77,4 +83,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         meaning: "How often the server stores that it is running. The time of a crash is known this exactly.",
         read_by: ReadBy::Interval { default: 60.0, shortest: 1.0 },
     },
+    alerts("audit_alerts", "{}", "a table with to, rooms and rules", "Who gets alerts, and which rules there are."),
+    alerts("audit_user_notices", "false", "true or false", "Tell users when their account is used from a new country or with a new client."),
+    alerts("audit_user_notices_text", "an English text", "a text, or a table of texts by language", "What they are told."),
 ];

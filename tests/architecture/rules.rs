@@ -11,7 +11,8 @@ pub type Tree = BTreeMap<String, String>;
 pub const ORDER: &[&[&str]] = &[
     &["lua"],
     &["command", "recorder"],
-    &["sink", "person", "query", "alert", "options"],
+    &["sink", "person", "query", "options"],
+    &["alert"],
     &["filter", "chain", "flood"],
     &["render", "archive"],
     &["address", "journal", "storage"],

@@ -109,6 +109,52 @@ impl Database {
             .map_err(|e| error(e.to_string()))?;
         Ok(record.and_then(|record| record.location()))
     }
+
+    /// The latitude and longitude of `address`. Returns `None` if the database does not have them.
+    #[must_use]
+    pub fn coordinates(&self, address: IpAddr) -> Option<(f64, f64)> {
+        if !is_public(address) || address.is_ipv6() && self.reader.metadata().ip_version == 4 {
+            return None;
+        }
+        let record = guarded(|| self.reader.lookup(address).and_then(|found| found.decode::<Placed>()));
+        let Placed { location, flat } = record.ok()?.ok()??;
+        location.and_then(Point::degrees).or_else(|| flat.degrees())
+    }
+}
+
+/// What a record says of coordinates: in `location`, or beside everything else.
+#[derive(Deserialize)]
+struct Placed {
+    location: Option<Point>,
+    #[serde(flatten)]
+    flat: Point,
+}
+
+#[derive(Deserialize)]
+struct Point {
+    latitude: Option<Degrees>,
+    longitude: Option<Degrees>,
+}
+
+/// Some databases have numbers as text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Degrees {
+    Number(f64),
+    Text(String),
+}
+
+impl Point {
+    fn degrees(self) -> Option<(f64, f64)> {
+        let number = |degrees: Option<Degrees>| match degrees? {
+            Degrees::Number(number) => Some(number),
+            Degrees::Text(text) => text.trim().parse().ok(),
+        };
+        let (latitude, longitude) = (number(self.latitude)?, number(self.longitude)?);
+        let is_real = (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude);
+        // Publishers write 0, 0 for a place that they don't know.
+        (is_real && (latitude, longitude) != (0.0, 0.0)).then_some((latitude, longitude))
+    }
 }
 
 /// Whether one of the first records has a country.
@@ -193,6 +239,21 @@ mod tests {
             (Some("DE"), Some("EU"), Some("Germany"))
         );
         assert_eq!((found.asn, found.organization.as_deref()), (Some(64500), Some("Example Net")));
+    }
+
+    #[test]
+    fn coordinates_are_found_if_the_database_has_them() {
+        let cities = database(&places::cities()).unwrap();
+        for (address, expected) in [
+            ("203.0.113.80", Some((52.5, 13.4))),
+            ("198.51.100.1", Some((48.9, 2.4))),
+            ("192.0.2.1", None),
+            ("8.8.8.8", None),
+            ("127.0.0.1", None),
+        ] {
+            assert_eq!(cities.coordinates(parse(address).unwrap()), expected, "{address}");
+        }
+        assert_eq!(database(&places::small()).unwrap().coordinates(parse("203.0.113.80").unwrap()), None);
     }
 
     #[test]
