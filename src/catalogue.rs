@@ -129,6 +129,7 @@ pub const EVENT_TYPES: &[EventType] = &[
     event("mod_audit_admin", "module-reloaded", Administrator, V0_12, &["module"], "a module was reloaded"),
     event("mod_audit_admin", "host-activated", Administrator, V0_12, &["host"], "a host was activated after the start"),
     event("mod_audit_admin", "host-deactivated", Administrator, V0_12, &["host"], "a host was deactivated"),
+    event("mod_audit_alerts", "audit-alert", Server, V0_12, &["alert"], "a rule of the alerts fired: which, what it counted by, how many, and since when"),
     event("mod_audit", "audit-started", Server, V0_12, &[], "recording began on a host (by `mod_audit_admin`)"),
     event("mod_audit", "audit-options-changed", Administrator, V0_12, &["options"], "options of the log changed (by `mod_audit_admin`)"),
     event("mod_audit", "audit-pruned", Server, V0_12, &["pruned"], "entries or their addresses were removed, as they had expired or a limit was exceeded: class, number, first and last time").housekeeping(),

@@ -133,6 +133,11 @@ function session_methods:close()
 	return ask({ op = "close"; session = self.number });
 end
 
+-- What it has received since this was last called: list of { from =, type =, body = }
+function session_methods:messages()
+	return ask({ op = "messages"; session = self.number }).messages;
+end
+
 function session_methods:connected()
 	return ask({ op = "connected"; session = self.number }).connected;
 end

@@ -58,6 +58,7 @@ class Client(slixmpp.ClientXMPP):
         )
         self.outcome = asyncio.get_running_loop().create_future()
         self.failures = []
+        self.received = []
         self.registering = register
         self.request = request
         # The server's own certificate is trusted, and is checked as usual.
@@ -75,6 +76,7 @@ class Client(slixmpp.ClientXMPP):
             self.register_plugin("xep_0077")
             self["xep_0077"].force_registration = False
             self.add_event_handler("register", self.on_register)
+        self.add_event_handler("message", self.on_message)
         self.add_event_handler("session_start", self.on_session)
         self.add_event_handler("failed_auth", self.on_failed_auth)
         self.add_event_handler("failed_all_auth", self.on_failed_all)
@@ -85,6 +87,9 @@ class Client(slixmpp.ClientXMPP):
     def resolve(self, result):
         if not self.outcome.done():
             self.outcome.set_result(result)
+
+    def on_message(self, message):
+        self.received.append({"from": str(message["from"]), "type": message["type"], "body": message["body"] or None})
 
     def on_session(self, _):
         self.resolve({"ok": True, "jid": self.boundjid.full})
@@ -217,6 +222,15 @@ async def op_close(request):
         return {"ok": False, "condition": "no-session"}
     await leave(client)
     return {"ok": True}
+
+
+async def op_messages(request):
+    """What the session has received since this was last asked."""
+    client = sessions.get(request["session"])
+    if client is None:
+        return {"ok": False, "condition": "no-session"}
+    received, client.received = client.received, []
+    return {"ok": True, "messages": received}
 
 
 async def op_connected(request):

@@ -45,7 +45,7 @@ impl Arguments {
         match flag.name {
             "trust-clock" => self.trust_clock = true,
             "host-data" => self.host_data = true,
-            "events" | "prune" | "new-key" | "verify" => {
+            "events" | "alerts" | "prune" | "new-key" | "verify" => {
                 if let Some(other) = self.action.replace(flag.name).filter(|other| *other != flag.name) {
                     return Err(UsageError(format!("Use --{other} or --{}, not both", flag.name)));
                 }

@@ -136,6 +136,7 @@ pub const FLAGS: &[Flag] = &[
     switch("verify", Action, "check whether anybody has changed the log of a host; the exit status is 3 if so"),
     switch("new-key", Action, "replace the key that addresses are hashed with, on one host or on all"),
     switch("events", Action, "list the event types, and the retention class of each on a host"),
+    switch("alerts", Action, "list the rules of the alerts on a host"),
     switch("help", Action, "show this help"),
 ];
 

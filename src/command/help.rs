@@ -14,7 +14,8 @@ Usage: prosodyctl mod_audit [FLAGS] HOST        show the log of a host, newest e
        prosodyctl mod_audit --host-data [--prune] HOST   the same for a host that is not configured any more
        prosodyctl mod_audit --verify HOST       check whether anybody has changed the log
        prosodyctl mod_audit --new-key [HOST]    hash addresses with a new key
-       prosodyctl mod_audit --events [HOST]     list what is recorded, and in which retention class";
+       prosodyctl mod_audit --events [HOST]     list what is recorded, and in which retention class
+       prosodyctl mod_audit --alerts [HOST]     list the rules of the alerts";
 
 /// The help text of the command.
 #[must_use]

@@ -33,6 +33,11 @@ pub enum Command {
         /// The host whose classes are shown. `None` for those of the configuration's global section.
         host: Option<String>,
     },
+    /// List the rules of alerts.
+    Alerts {
+        /// The host whose rules are shown. `None` for those of the configuration's global section.
+        host: Option<String>,
+    },
     /// Show entries.
     Show(Box<ShowCommand>),
     /// Remove what has expired.
@@ -180,6 +185,7 @@ impl Command {
             };
             return Ok(match action {
                 "events" => Self::Events { host },
+                "alerts" => Self::Alerts { host },
                 "prune" => Self::Prune { host, trust_clock: given.trust_clock },
                 "verify" => Self::Verify { host },
                 _ => Self::NewKey { host },
@@ -259,6 +265,7 @@ mod tests {
             ),
             ("--host-data old.example", Command::HostData(Box::new(Command::Show(Box::new(show("old.example")))))),
             ("--events", Command::Events { host: None }),
+            ("--alerts example.com", Command::Alerts { host: Some("example.com".to_owned()) }),
             ("example.com --events", Command::Events { host: Some("example.com".to_owned()) }),
             ("--help", Command::Help),
             ("example.com -h", Command::Help),
@@ -379,7 +386,7 @@ mod tests {
 
     #[test]
     fn an_action_takes_only_a_host() {
-        for action in ["prune", "new-key", "verify", "events"] {
+        for action in ["prune", "new-key", "verify", "events", "alerts"] {
             let goes_with = |flag: &Flag| {
                 flag.name == "help" || flag.name == action || action == "prune" && matches!(flag.name, "trust-clock" | "host-data")
             };
@@ -558,6 +565,7 @@ mod tests {
                    prosodyctl mod_audit --verify HOST       check whether anybody has changed the log
                    prosodyctl mod_audit --new-key [HOST]    hash addresses with a new key
                    prosodyctl mod_audit --events [HOST]     list what is recorded, and in which retention class
+                   prosodyctl mod_audit --alerts [HOST]     list the rules of the alerts
 
             Which entries:
               --since TIME          not before this time: 2d, 36h, 2026-11-24, 2026-11-24T18:00, 2026-11-24T18:00:00+01:00
@@ -603,6 +611,7 @@ mod tests {
               --verify              check whether anybody has changed the log of a host; the exit status is 3 if so
               --new-key             replace the key that addresses are hashed with, on one host or on all
               --events              list the event types, and the retention class of each on a host
+              --alerts              list the rules of the alerts on a host
               --help                show this help"#]]
         .assert_eq(&help());
     }

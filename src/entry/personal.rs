@@ -105,6 +105,7 @@ static KNOWN: &[Known] = &[
     known(&["disabled"], &[("when", Public)], Text),
     known(&["resource"], &[("seconds-since-connect", Public), ("name", Of(Aspect::Client))], Text),
     known(&["ended"], &[("seconds", Public), ("resource", Of(Aspect::Client))], Text),
+    known(&["alert"], &[("rule", Public), ("key", Public), ("count", Public), ("since", Public), ("network", Of(Aspect::Network))], Text),
     known(&["options"], &[], Public),
     known(&["module"], &[], Public),
     known(&["host"], &[], Public),

@@ -125,7 +125,7 @@ impl Stringprep for Prepare<'_> {
     }
 }
 
-/// `command(arguments, now, { node =, host =, resource = } | nil) -> { action = "help" | "events" | "show" | "prune" | "verify" | "new-key",
+/// `command(arguments, now, { node =, host =, resource = } | nil) -> { action = "help" | "events" | "alerts" | "show" | "prune" | "verify" | "new-key",
 /// host, asked, host_data = true | nil } | nil, message`
 fn read_command(
     lua: &Lua,
@@ -156,6 +156,10 @@ fn read_command(
         }
         Command::Verify { host } => {
             result.set("action", "verify")?;
+            result.set("host", host)?;
+        }
+        Command::Alerts { host } => {
+            result.set("action", "alerts")?;
             result.set("host", host)?;
         }
         Command::NewKey { host } => {

@@ -87,6 +87,7 @@ const CHUNKS: &[(&str, &str)] = &[
     ("read/names", include_str!("read/names.lua")),
     ("log/hosts", include_str!("log/hosts.lua")),
     ("log/record", include_str!("log/record.lua")),
+    ("log/alerts", include_str!("log/alerts.lua")),
     ("log/log", include_str!("log/log.lua")),
 ];
 
@@ -96,6 +97,7 @@ fn recorder(lua: &Lua, opened: &Opened) -> LuaResult<LuaTable> {
     log::add(&functions)?;
     log::entry::add(&functions, opened)?;
     log::flood::add(&functions)?;
+    log::alerts::add(&functions)?;
     hand_over::placement::add(&functions)?;
     #[cfg(feature = "storage")]
     hand_over::bytes::add(&functions)?;

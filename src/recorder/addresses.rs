@@ -87,7 +87,7 @@ impl SharedDatabase {
     }
 
     /// The database. Returns `None` if it can't be opened.
-    fn get(&self, warnings: &Warnings) -> Option<&Database> {
+    pub(super) fn get(&self, warnings: &Warnings) -> Option<&Database> {
         if self.database.get().is_none() && self.failure.get().is_some_and(|stamp| stamp == Disk.stamp(&self.path)) {
             return None;
         }

@@ -21,6 +21,8 @@ pub(super) struct KnownType {
     pub(super) class: usize,
     /// How flood control knows it; `None` in it if all its events are stored.
     pub(super) outcome: Option<usize>,
+    /// Whether alerts want to know of its entries.
+    pub(super) is_wanted: bool,
 }
 
 #[derive(Debug)]
@@ -46,14 +48,19 @@ impl Cache {
     }
 
     /// Takes note of an event type, of the class with that name.
-    pub(super) fn set_kind(&mut self, kind: &[u8], class: &str, outcome: Option<usize>) -> KnownType {
+    pub(super) fn set_kind(&mut self, kind: &[u8], class: &str, outcome: Option<usize>, is_wanted: bool) -> KnownType {
         let place = self.place(class);
         if self.kinds.len() >= KINDS {
             self.kinds.clear();
         }
-        let known = KnownType { class: place, outcome };
+        let known = KnownType { class: place, outcome, is_wanted };
         self.kinds.insert(kind.to_owned(), known);
         known
+    }
+
+    /// Forgets what is known of event types: alerts want other ones.
+    pub(super) fn forget_kinds(&mut self) {
+        self.kinds.clear();
     }
 
     /// The place of the class with that name.

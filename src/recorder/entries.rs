@@ -1,5 +1,6 @@
 //! From an event to its entry: flood control, the policy of addresses, names that are no accounts, limits.
 
+use crate::alert::{Moment, SUCCESS};
 use crate::catalogue::{ACTOR_KINDS, UNKNOWN_ACTOR};
 use crate::entry::details::Details;
 use crate::entry::event::{self, Root, attribute, leaf, optional};
@@ -7,7 +8,7 @@ use crate::entry::limits::UNKNOWN;
 use crate::entry::payload;
 use crate::entry::text::{TextKind, clean, clean_jid};
 use crate::flood::{self, Account, Verdict, weight};
-use crate::recorder::cache::Written;
+use crate::recorder::cache::{KnownType, Written};
 use crate::recorder::summaries::write_location;
 use crate::recorder::{Alias, Recorder, StoredAddress, occurred};
 use crate::time::whole_seconds;
@@ -82,12 +83,12 @@ impl Recorder {
     ) -> Option<String> {
         let Time { at, now } = time;
         let known = self.known(host, event.kind(), event.source(), now, at);
-        if let Some(outcome) = known.and_then(|(_, outcome)| outcome).filter(|_| asks) {
-            if self.flood.ask(outcome, &asked(event, details), now) != Verdict::Store {
+        if let Some(outcome) = known.and_then(|known| known.outcome).filter(|_| asks) {
+            if self.ask(outcome, &asked(event, details), now) != Verdict::Store {
                 return None;
             }
         }
-        let class = known.map(|(class, _)| class);
+        let class = known.map(|known| known.class);
         let id = id_text(self, at);
         let occurred = event.timestamp.and_then(|timestamp| occurred(Some(timestamp), at, whole_seconds(at)));
         let jid = event.user.and_then(clean_jid);
@@ -106,6 +107,10 @@ impl Recorder {
             alias.write(payload);
         }
         event::end(payload);
+        if known.is_some_and(|known| known.is_wanted) {
+            let ip = event.session.and_then(|session| session.ip);
+            self.tell_alerts(host, event.kind() == SUCCESS.as_bytes(), ip, payload, Moment { now, unix: at });
+        }
         Some(id)
     }
 
@@ -116,18 +121,19 @@ impl Recorder {
         self.write_session(host, class, session, payload);
     }
 
-    /// The place of an event type's class, and how flood control knows the type; `None` if the host is not configured.
-    fn known(&mut self, host: &str, kind: &[u8], source: &[u8], now: f64, unix: f64) -> Option<(usize, Option<usize>)> {
-        let Self { hosts, flood, .. } = self;
-        let known = hosts.get_mut(host)?;
-        let found = known.cache.kind(kind).unwrap_or_else(|| {
-            let (name, source) = (clean(kind, TextKind::Attribute), clean(source, TextKind::Attribute));
-            flood.set_clock(now, unix);
-            let outcome = flood.outcome(host, &name, &source, now);
-            let class = known.settings.retention.class_of(&name).to_owned();
-            known.cache.set_kind(kind, &class, outcome)
-        });
-        Some((found.class, found.outcome))
+    /// What is known of an event type; `None` if the host is not configured.
+    fn known(&mut self, host: &str, kind: &[u8], source: &[u8], now: f64, unix: f64) -> Option<KnownType> {
+        let found = self.hosts.get(host)?.cache.kind(kind);
+        if found.is_some() {
+            return found;
+        }
+        let (name, source) = (clean(kind, TextKind::Attribute), clean(source, TextKind::Attribute));
+        self.flood.set_clock(now, unix);
+        let outcome = self.outcome(host, &name, &source, now);
+        let is_wanted = self.alerts().is_some_and(|alerts| alerts.wants(host, &name));
+        let known = self.hosts.get_mut(host)?;
+        let class = known.settings.retention.class_of(&name).to_owned();
+        Some(known.cache.set_kind(kind, &class, outcome, is_wanted))
     }
 
     fn write_session(&mut self, host: &str, class: Option<usize>, session: &Session<'_>, payload: &mut Vec<u8>) {

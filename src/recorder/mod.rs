@@ -1,6 +1,7 @@
 //! What is stored of an event, and where: the state of the audit log of one server.
 
 mod addresses;
+pub mod alerts;
 mod cache;
 pub mod entries;
 mod expired_addresses;
@@ -53,6 +54,8 @@ pub struct Recorder {
     pub trouble: Trouble,
     /// What is not stored because it happens too often.
     pub flood: Control,
+    /// Alerts about what is recorded, if a host has them.
+    alerts: Option<alerts::OfServer>,
     /// How many events of each host had an address that could not be read.
     unreadable: HashMap<String, u64>,
     warnings: Warnings,
@@ -108,6 +111,7 @@ impl Recorder {
             defaults: Settings::default(),
             databases: HashMap::new(),
             trouble: Trouble::default(),
+            alerts: None,
             unreadable: HashMap::new(),
             warnings: Warnings::default(),
         }

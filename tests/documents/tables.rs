@@ -1,9 +1,10 @@
 //! Tables and lists that are made from the registries of the code.
 
 use audit_core::address::location::USUAL_PLACES;
+use audit_core::alert::RULES;
 use audit_core::catalogue::EVENT_TYPES;
 use audit_core::command::FLAGS;
-use audit_core::options::{CLASS_FIELDS, OPTIONS};
+use audit_core::options::{CLASS_FIELDS, OPTIONS, RULE_FIELDS};
 use audit_core::redact::SHOWN_FIELDS;
 use audit_core::render::fields::{FIELDS, FieldType};
 use audit_core::render::formats::FORMATS;
@@ -26,6 +27,8 @@ fn all() -> Vec<Made> {
         made("docs/retention.md", "table: class fields", class_fields()),
         made("docs/reading.md", "table: flags", flags()),
         made("docs/module-api.md", "table: query fields", query_fields()),
+        made("docs/alerts.md", "table: rules", rules()),
+        made("docs/alerts.md", "table: rule fields", rule_fields()),
         made("docs/events.md", "table: events", events()),
         made("docs/events.md", "list: shown fields", shown_fields()),
         made("docs/formats.md", "table: formats", formats()),
@@ -52,6 +55,21 @@ fn options() -> String {
         [code(option.name), default, option.allowed.to_owned(), option.meaning.to_owned()]
     });
     table(["Option", "Default", "Allowed", "Meaning"], rows)
+}
+
+fn rules() -> String {
+    let rows = RULES.iter().map(|built_in| {
+        let types = built_in.types.iter().map(|name| code(name)).collect::<Vec<_>>().join(", ");
+        let [name, _, key, number, window] = built_in.rule().cells();
+        [code(&name), built_in.meaning.to_owned(), types, key, number, window]
+    });
+    table(["Rule", "Fires when", "Events", "Counted by", "At", "Within"], rows)
+}
+
+fn rule_fields() -> String {
+    let rows =
+        RULE_FIELDS.iter().map(|field| [code(field.name), field.default.to_owned(), field.allowed.to_owned(), field.meaning.to_owned()]);
+    table(["Field", "Default", "Allowed", "Meaning"], rows)
 }
 
 fn class_fields() -> String {

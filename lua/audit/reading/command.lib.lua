@@ -340,6 +340,18 @@ local function new_keys(names)
 	return status;
 end
 
+local function alerts(host)
+	if host and not hosts[host] then
+		return unknown_host(host);
+	end
+	local rules, refused = audit_log.alerts.rules(host or "*");
+	print(rules);
+	for _, line in ipairs(refused) do
+		io.stderr:write(line, "\n");
+	end
+	return 0;
+end
+
 return function (arg)
 	local command, problem = core.command(arg, time.now());
 	if not command then
@@ -355,6 +367,8 @@ return function (arg)
 		end
 		print(audit_log.events(command.host or "*"));
 		return 0;
+	elseif command.action == "alerts" then
+		return alerts(command.host);
 	end
 	-- However the process ends, nothing is left over: a new file has no name yet, and the system releases locks.
 	core.exit_on_interrupt();

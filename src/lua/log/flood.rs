@@ -12,7 +12,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     // outcome(host, event type, module that reports it, now, unix) -> number of the outcome | nil: all of that type are stored
     functions.add("outcome", |recorder, (Host(host), kind, source, now, unix): (Host, String, String, f64, f64)| {
         recorder.flood.set_clock(now, unix);
-        recorder.flood.outcome(&host, &kind, &source, now)
+        recorder.outcome(&host, &kind, &source, now)
     })?;
     // admits(outcome, name of an account of the host, address, condition, now) -> whether to store it. If not: whether the caller
     // should check that there is such an account.
@@ -20,7 +20,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         let (name, address, condition) = (name.bytes(), address.bytes(), condition.bytes());
         let account = name.as_deref().map_or(Account::Unknown, Account::Name);
         let event = FloodEvent { account, address: address.as_deref(), condition: condition.as_deref(), ..FloodEvent::default() };
-        let verdict = recorder.flood.ask(outcome, &event, now);
+        let verdict = recorder.ask(outcome, &event, now);
         (verdict == Verdict::Store, verdict == Verdict::CountedAsks)
     })?;
     // exists(): the account that was asked about last exists

@@ -245,9 +245,11 @@ local function new(environment)
 		end
 	end
 
+	local alerts = chunks.alerts.new { environment = environment, recorder = recorder, monotonic = monotonic, audit = audit;
+		ensure_configured = ensure_configured, forget = flood.forget };
+
 	if owner then
-		-- If it is refused, each journal tries again.
-		owner:hold();
+		owner:hold(); -- If it is refused, each journal tries again.
 	end
 
 	-- Opens the journal of a host, and offers what waits in it to the store again. The store is opened now, not at the first
@@ -375,10 +377,9 @@ local function new(environment)
 		sum_up = flood.close;
 		-- state(host) -> { waiting =, oldest = UNIX time | nil, lost =, problem = text | nil, suppressed =, suppressed_lately = }
 		state = state;
-		-- waiting(host) -> how many entries the store has not taken yet
-		waiting = function (host) return queues.state(host).waiting; end;
-		-- is_counting(host) -> whether flood control has counted events whose number is not in an entry yet
-		is_counting = flood.is_counting;
+		waiting = function (host) return queues.state(host).waiting; end; -- how many entries the store has not taken yet
+		is_counting = flood.is_counting; -- whether flood control has counted events of a host whose number is not in an entry yet
+		alerts = alerts; -- see alerts.lua
 	};
 end
 

@@ -1,5 +1,6 @@
 //! The recorder, as plain functions for the embedded Lua that share one state. Calling a method of a userdata would take twice as long.
 
+pub(crate) mod alerts;
 pub(crate) mod entry;
 pub(crate) mod flood;
 
