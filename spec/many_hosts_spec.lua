@@ -7,8 +7,8 @@ local monotonic = require "util.time".monotonic;
 local timer = require "util.timer";
 
 local names = {
-	"audit", "audit_admin", "audit_auth", "audit_firewall", "audit_reports", "audit_register", "audit_s2s", "audit_status", "audit_tokens";
-	"audit_user_accounts";
+	"audit", "audit_admin", "audit_alerts", "audit_auth", "audit_firewall", "audit_reports", "audit_register", "audit_s2s", "audit_status";
+	"audit_tokens", "audit_user_accounts";
 };
 
 -- Counts while f runs: files of ours that are loaded, and timers of the server that are added.

@@ -31,16 +31,14 @@ server.each_series(describe, pending, function (series)
 		local function from(ip, id)
 			prosody:eval([[
 				local host, ip, id = ...;
-				next_login = { ip = ip, id = id };
-				if not is_hooked then
-					is_hooked = true;
-					for _, name in ipairs { "authentication-success", "authentication-failure" } do
-						module:context(host):hook(name, function (event)
-							event.session.ip, event.session.client_id = next_login.ip or event.session.ip, next_login.id;
-						end, 1000);
-					end
+				local next_login = module:shared("/*/test_alerts/next_login");
+				if not next_login.ip then
+					module:context(host):hook("authentication-success", function (event)
+						event.session.ip, event.session.client_id = next_login.ip, next_login.id;
+					end, 1000);
 				end
-			]], host, ip or false, id or nil);
+				next_login.ip, next_login.id = ip, id;
+			]], host, ip, id);
 		end
 
 		-- The bodies that a session has received. Waits until `count` are there, or for a turn of the alerts and a little more.
@@ -141,7 +139,7 @@ server.each_series(describe, pending, function (series)
 			-- The file is lost: what is known comes from the log.
 			desk:close();
 			prosody:stop();
-			os.remove(prosody.data.."/"..host:gsub("[%.%-]", function (c) return ("%%%02x"):format(c:byte()); end).."/audit.alerts");
+			assert(os.remove(prosody.data.."/"..host:gsub("%.", "%%2e").."/audit.alerts"));
 			prosody:start();
 			process.wait_until(function () return false; end, 3);
 			desk = assert(client.open(prosody, admin, "secret", { resource = "desk" }));

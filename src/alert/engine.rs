@@ -1,22 +1,19 @@
 //! The alerts of all hosts.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher};
-use std::net::IpAddr;
+use std::hash::BuildHasher;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use crate::address::{self, network_of};
+use crate::alert::attempt::Attempt;
 use crate::alert::host::{History, HostAlerts, Ticked, alert_of, what_of};
 use crate::alert::known::{ACCOUNTS, Coordinates, Login};
 use crate::alert::rules::{ALERT, Key, Rule, SUCCESS, Settings, Trigger};
 use crate::alert::saved::HistoryError;
 use crate::alert::seen::Seen;
-use crate::alert::sentence::{Alert, Origin, What};
 use crate::alert::tally::{Counted, Hit, Tally};
-use crate::entry::text::clean_jid;
 use crate::file::Files;
-use crate::flood::{Account, FloodEvent, is_unauthenticated};
+use crate::flood::{FloodEvent, is_unauthenticated};
 use crate::random::{HashSeed, Random};
 
 /// The sizes of the tables for events and for different accounts, in sets of eight keys.
@@ -334,89 +331,6 @@ fn count(rule: &Rule, key: u64, account: Option<u64>, origin: Option<u64>, table
         return Some(items.add(&Hit { item: Some((account?, rule.threshold as usize)), ..hit }, now));
     }
     Some(events.add(&hit, now))
-}
-
-/// What is needed of an attempt. Nothing is copied.
-struct Attempt<'a> {
-    event: &'a FloodEvent<'a>,
-    account: Option<u64>,
-    address: Option<IpAddr>,
-    network: Option<u64>,
-}
-
-impl<'a> Attempt<'a> {
-    fn of(event: &'a FloodEvent<'a>, host: &str, seed: &HashSeed) -> Self {
-        let mut hasher = seed.build_hasher();
-        let account = match event.account {
-            Account::Unknown | Account::Name(b"") => None,
-            Account::Name(name) => {
-                [name, b"@", host.as_bytes()].iter().for_each(|part| hasher.write(part));
-                Some(hasher.finish())
-            }
-            Account::Jid(jid) => jid.split(|byte| *byte == b'/').next().filter(|jid| !jid.is_empty() && *jid != b"@").map(|bare| {
-                hasher.write(bare);
-                hasher.finish()
-            }),
-        };
-        let address = event.address.and_then(|text| address::parse(std::str::from_utf8(text).ok()?));
-        let network = address.and_then(network_of).map(|network| seed.hash_one(network));
-        Self { event, account, address, network }
-    }
-
-    /// The hash of what a rule counts together.
-    fn key(&self, key: Key, rule: (usize, usize), kind: &str, seed: &HashSeed) -> Option<u64> {
-        let part = match key {
-            Key::Account => self.account?,
-            Key::Network => self.network?,
-            Key::AccountAndNetwork => self.account? ^ self.network?.rotate_left(32),
-            Key::Type => seed.hash_one(kind),
-            Key::Host => 0,
-        };
-        let mut hasher = seed.build_hasher();
-        (rule, part).hash(&mut hasher);
-        Some(hasher.finish())
-    }
-
-    /// The account as text.
-    fn name(&self, host: &str) -> Option<String> {
-        match self.event.account {
-            Account::Unknown | Account::Name(b"") => None,
-            Account::Name(name) => clean_jid(&[name, b"@", host.as_bytes()].concat()).map(std::borrow::Cow::into_owned),
-            Account::Jid(jid) => clean_jid(jid).map(std::borrow::Cow::into_owned),
-        }
-    }
-
-    fn raise(&self, host: &mut HostAlerts, rule: &Rule, kind: &str, counted: Counted, time: Moment) {
-        let account = self.name(&host.name);
-        let network = self.address.and_then(network_of).map(|network| network.to_string());
-        let what = match rule.trigger {
-            Trigger::Success => What::Guessed,
-            Trigger::Accounts => What::Spraying,
-            _ if rule.name == "guessing" => What::Guessing { networks: counted.origins },
-            _ => What::Events { kind: kind.to_owned() },
-        };
-        // What differs between events of one key would be misleading.
-        let shown = account.clone().filter(|_| rule.trigger != Trigger::Accounts);
-        let names = match rule.key {
-            Key::Account => [account, None],
-            Key::Network => [network, None],
-            Key::AccountAndNetwork => [account, network],
-            Key::Type => [Some(kind.to_owned()), None],
-            Key::Host => [None, None],
-        };
-        let alert = || Alert {
-            rule: rule.name.clone(),
-            key: rule.key,
-            account: shown,
-            origin: self.address.map(Origin::Peer),
-            count: u64::from(counted.number),
-            since: time.at(counted.since),
-            at: time.unix,
-            window: rule.window,
-            what,
-        };
-        host.raise(rule, &[names[0].as_deref().unwrap_or_default(), names[1].as_deref().unwrap_or_default()], alert, time);
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //!
 //! The numbers of keys are in tables of fixed size, and so is what is known of accounts. `audit-alert` never triggers a rule.
 
+mod attempt;
 mod engine;
 mod host;
 mod known;

@@ -6,11 +6,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::alert::is_urgent;
+use crate::alert::sentence::{Alert, Origin, What};
 use crate::entry::event::{Root, begin, end, leaf, open};
 use crate::entry::payload;
 use crate::entry::text::TextKind;
 use crate::file::Memory;
 use crate::filter::pattern::Pattern;
+use crate::flood::Account;
 use crate::random::OsRandom;
 
 const HOST: &str = "example.com";

@@ -144,6 +144,7 @@ pub const MEANINGS: &[Meaning] = &[
     by_anybody("mark-cleared", Low, Success, (AccountChange, OTHER), ("iam", &["user", "change"])),
     by_anybody("abuse-reported", Medium, Success, (BaseEvent, OTHER), ("intrusion_detection", &["info"])),
 
+    by_anybody("audit-alert", High, Success, (BaseEvent, OTHER), ("intrusion_detection", &["info"])),
     by_anybody("audit-started", Informational, Success, (EventLogActivity, 6), ("configuration", &["info"])),
     privileged("audit-options-changed", Medium, (EventLogActivity, OTHER), ("configuration", &["change"])),
     by_anybody("audit-pruned", Informational, Success, (EventLogActivity, 2), ("configuration", &["deletion"])),

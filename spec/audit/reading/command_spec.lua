@@ -54,6 +54,17 @@ describe("prosodyctl mod_audit", function ()
 		assert.is_truthy(err:find("Unknown host \"nowhere.test\"", 1, true), err);
 	end);
 
+	it("lists the rules of alerts, and says what is wrong with their configuration", function ()
+		assert.equal(0, run("--alerts"));
+		assert.is_truthy(out:find("^RULE ") and out:find("\nguessing ", 1, false), out);
+		assert.equal("", err);
+		require "core.configmanager".set(host.name, "audit_alerts", { rules = { guessed = false; guesing = false } });
+		assert.equal(0, run("--alerts", host.name));
+		assert.is_nil(out:find("\nguessed ", 1, true));
+		assert.is_truthy(err:find('audit_alerts.rules["guesing"] is false', 1, true), err);
+		assert.equal(1, run("--alerts", "nowhere.test"));
+	end);
+
 	it("ends with status 2 and a message if the arguments are wrong", function ()
 		assert.equal(2, run("--nonsense", host.name));
 		assert.is_truthy(err:find("nonsense", 1, true));
