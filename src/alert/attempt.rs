@@ -1,6 +1,6 @@
 //! An attempt, as flood control is asked about it.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 
 use crate::address::{self, network_of};
@@ -51,9 +51,7 @@ impl<'a> Attempt<'a> {
             Key::Type => seed.hash_one(kind),
             Key::Host => 0,
         };
-        let mut hasher = seed.build_hasher();
-        (rule, part).hash(&mut hasher);
-        Some(hasher.finish())
+        Some(seed.hash_one((rule, part)))
     }
 
     /// The account as text.

@@ -152,7 +152,7 @@ impl Alerts {
         let index = *self.index.get(host)?;
         let known = self.watched.iter().position(|watched| watched.host == index && watched.kind == kind);
         let place = known.unwrap_or_else(|| {
-            let (counts, succeeds) = rules_of(&self.hosts.get(index).map_or(&[][..], |host| &host.settings.rules), kind);
+            let (counts, succeeds) = rules_of(self.hosts.get(index).map_or(&[][..], |host| &host.settings.rules), kind);
             self.watched.push(Watched { host: index, kind: kind.to_owned(), counts, succeeds });
             self.watched.len().saturating_sub(1)
         });
