@@ -179,6 +179,7 @@ describe("mod_audit_alerts", function ()
 		fail(60, "romeo");
 		assert.same({}, messages());
 		assert.same({}, alerts_stored());
+		assert.same({}, (module_api.log().log.alerts.news(host.name)), "nothing is counted any more");
 		assert.same({}, module_api.complaints());
 	end);
 

@@ -148,7 +148,7 @@ impl Alert {
                 let from = if *networks > 1 { format!(" from at least {networks} networks, last{from}") } else { from };
                 format!(
                     "Somebody is guessing the password of {who}: {number} logins failed within {within}{from}, since {since}. \
-                     None has succeeded so far. Make sure that the password is strong."
+                     Make sure that the password is strong."
                 )
             }
             What::Spraying => format!(
@@ -278,8 +278,7 @@ mod tests {
         assert_eq!(
             sentence,
             "[guessing] Somebody is guessing the password of \"juliet@example.com\": 53 logins failed within 10 minutes from \
-             203.0.113.0/24, since 2026-11-24 12:00:00 UTC. None has succeeded so far. Make sure that the password is strong. More: \
-             prosodyctl mod_audit --user juliet@example.com --since 2026-11-24T11:59:59Z example.com"
+             203.0.113.0/24, since 2026-11-24 12:00:00 UTC. Make sure that the password is strong. More: prosodyctl mod_audit --user juliet@example.com --since 2026-11-24T11:59:59Z example.com"
         );
         let many = alert(What::Guessing { networks: 7 }).sentence("example.com", Some("203.0.113.0/24"));
         assert!(many.contains("from at least 7 networks, last from 203.0.113.0/24, since"), "{many}");
