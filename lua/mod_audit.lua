@@ -121,6 +121,7 @@ local former = library "former";
 local readings; -- loaded later, as it needs the log
 
 local statistics = module:shared("statistics");
+local watched = module:shared("watched"); -- hosts with a live view in a browser
 -- Survives a reload, as long as a hand-over waits for its driver.
 local slices = module:shared("slices");
 
@@ -163,6 +164,7 @@ local audit_log = core.new {
 	recorded = function (host, event_type)
 		local of_host = statistics[host];
 		if of_host then of_host.recorded(event_type); end
+		if watched[host] then watched[host].has_news = true; end
 	end;
 	handed_over = function (host, entries, seconds)
 		local of_host = statistics[host];
@@ -375,6 +377,7 @@ if in_server then
 			end
 			return readings.describe(attr.host, results);
 		end;
+		web = library "web/asking".ask;
 		record = function (attr)
 			if not audited_hosts[attr.host] then
 				return nil, "mod_audit is not loaded on "..tostring(attr.host);

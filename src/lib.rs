@@ -33,6 +33,7 @@ pub mod render;
 #[cfg(feature = "storage")]
 pub mod storage;
 pub mod time;
+pub mod web;
 pub mod wildcard;
 
 #[cfg(any(feature = "lua52", feature = "lua53", feature = "lua54", feature = "luajit"))]

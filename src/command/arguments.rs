@@ -7,6 +7,7 @@ use super::flags::{self, Flag, Group};
 use super::names::{read_actor, read_user};
 use super::output::Output;
 use super::pairs;
+use super::web::WebArguments;
 use super::{Made, ShowCommand, Stringprep, UsageError};
 use crate::filter::pattern::Pattern;
 use crate::filter::{Filter, network};
@@ -33,6 +34,7 @@ pub(super) struct Arguments {
     pub(super) host_data: bool,
     pub(super) action: Option<&'static str>,
     pub(super) trust_clock: bool,
+    pub(super) web: WebArguments,
     /// The names of all flags, each once. `format` is included only if it is not the table.
     pub(super) names: Vec<&'static str>,
 }
@@ -45,7 +47,9 @@ impl Arguments {
         match flag.name {
             "trust-clock" => self.trust_clock = true,
             "host-data" => self.host_data = true,
-            "events" | "alerts" | "prune" | "new-key" | "verify" => {
+            "types" | "expires" => self.web.take(flag.name, value)?,
+            "events" | "alerts" | "prune" | "new-key" | "verify" | "link" | "token" | "tokens" | "revoke" => {
+                self.web.take(flag.name, value)?;
                 if let Some(other) = self.action.replace(flag.name).filter(|other| *other != flag.name) {
                     return Err(UsageError(format!("Use --{other} or --{}, not both", flag.name)));
                 }

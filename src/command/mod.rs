@@ -8,6 +8,7 @@ mod names;
 pub mod output;
 mod pairs;
 pub mod reader;
+mod web;
 
 use thiserror::Error;
 
@@ -22,6 +23,7 @@ pub use help::{help, shell_help};
 use names::read_target;
 pub use names::{Lowercase, Stringprep, nearest};
 use output::Output;
+pub use web::WebCommand;
 
 /// What the command is to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +60,13 @@ pub enum Command {
     NewKey {
         /// The host. `None` for all hosts.
         host: Option<String>,
+    },
+    /// Links and tokens with which the log of a host is read over HTTP.
+    Web {
+        /// The host.
+        host: String,
+        /// What to do.
+        what: WebCommand,
     },
 }
 
@@ -175,9 +184,15 @@ impl Command {
         if given.trust_clock && given.action != Some("prune") {
             return Err(UsageError("--trust-clock goes with --prune only".to_owned()));
         }
+        if let Some(refusal) = given.web.refusal(given.action) {
+            return Err(refusal);
+        }
         if let Some(action) = given.action {
             if let Some(refusal) = pairs::refusal_of_action(action, &given.names) {
                 return Err(UsageError(refusal));
+            }
+            if web::is_of_it(action) {
+                return given.web.command(action, target);
             }
             let host = match target {
                 Some((Some(_), host)) => return Err(UsageError(format!("--{action} is for a whole host: --{action} {host}"))),
@@ -351,8 +366,8 @@ mod tests {
     #[test]
     fn of_two_flags_both_count_or_one_is_refused() {
         let mut refused = 0;
-        // What trusts the clock prunes, and help comes before all.
-        let tried = || FLAGS.iter().filter(|flag| !matches!(flag.name, "help" | "trust-clock"));
+        // What trusts the clock prunes, what limits a token makes one, and help comes before all.
+        let tried = || FLAGS.iter().filter(|flag| !matches!(flag.name, "help" | "trust-clock" | "types" | "expires"));
         for one in tried() {
             for other in tried().filter(|flag| flag.name != one.name) {
                 let line = |flags: &[&Flag]| {

@@ -49,7 +49,7 @@ pub(super) fn refusal(given: &[&str]) -> Option<String> {
 }
 
 /// Flags that an action takes besides a host.
-const TAKEN: &[(&str, &str)] = &[("prune", "trust-clock"), ("prune", "host-data")];
+const TAKEN: &[(&str, &str)] = &[("prune", "trust-clock"), ("prune", "host-data"), ("token", "types"), ("token", "expires")];
 
 /// Why an action can't be combined with another flag: it takes a host only, and the flags in [`TAKEN`].
 pub(super) fn refusal_of_action(action: &str, given: &[&str]) -> Option<String> {

@@ -27,6 +27,8 @@ pub struct Filter {
     pub until: Option<f64>,
     /// Event types.
     pub types: Vec<Pattern>,
+    /// Event types that may be shown at all. Empty if all may.
+    pub shown_types: Vec<Pattern>,
     /// Event types that are not wanted.
     pub excluded_types: Vec<Pattern>,
     /// Whether entries about the upkeep of the log are hidden, unless `types` names them. See [`hides`](Self::hides).
@@ -104,6 +106,7 @@ impl Filter {
             && self.begins.as_ref().is_none_or(|begins| begins.admits(row, event))
             && self.global.is_none_or(|global| global == host_wide)
             && matches_any(&self.types, &event.kind)
+            && matches_any(&self.shown_types, &event.kind)
             && !self.excluded_types.iter().any(|pattern| pattern.matches(&event.kind))
             && (self.concerns(event) || self.is_of_name(event))
             && matches_any(&self.sources, &event.source)

@@ -11,7 +11,7 @@ use crate::address::hash_key::{HashKey, HashKeyError};
 use crate::archive::clock;
 use crate::catalogue::{ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
 use crate::command::reader::Reader;
-use crate::command::{Command, FLAGS, Flag, Group, Lowercase, Stringprep, help, nearest, shell_help};
+use crate::command::{Command, FLAGS, Flag, Group, Lowercase, Stringprep, WebCommand, help, nearest, shell_help};
 use crate::entry::limits;
 use crate::entry::text::{TextKind, ascii, clean, clean_jid, clean_name};
 use crate::file::{Disk, ownership};
@@ -125,8 +125,8 @@ impl Stringprep for Prepare<'_> {
     }
 }
 
-/// `command(arguments, now, { node =, host =, resource = } | nil) -> { action = "help" | "events" | "alerts" | "show" | "prune" | "verify" | "new-key",
-/// host, asked, host_data = true | nil } | nil, message`
+/// `command(arguments, now, { node =, host =, resource = } | nil) -> { action = "help" | "events" | "alerts" | "show" | "prune" | "verify" |
+/// "new-key" | "link" | "token" | "tokens" | "revoke", host, asked, host_data = true | nil, user, name, types, seconds } | nil, message`
 fn read_command(
     lua: &Lua,
     (arguments, now, names): (Vec<LuaString>, f64, Option<LuaTable>),
@@ -171,6 +171,10 @@ fn read_command(
             result.set("trust_clock", trust_clock)?;
             result.set("host", host)?;
         }
+        Command::Web { host, what } => {
+            result.set("host", host)?;
+            set_web(&result, what)?;
+        }
         Command::Show(show) => {
             result.set("action", "show")?;
             result.set("host", show.host.clone())?;
@@ -178,6 +182,26 @@ fn read_command(
         }
     }
     Ok((Some(result), None))
+}
+
+fn set_web(result: &LuaTable, what: WebCommand) -> LuaResult<()> {
+    match what {
+        WebCommand::Link { user } => {
+            result.set("action", "link")?;
+            result.set("user", user)
+        }
+        WebCommand::Token { name, types, seconds } => {
+            result.set("action", "token")?;
+            result.set("name", name)?;
+            result.set("types", types)?;
+            result.set("seconds", seconds)
+        }
+        WebCommand::Tokens => result.set("action", "tokens"),
+        WebCommand::Revoke { name } => {
+            result.set("action", "revoke")?;
+            result.set("name", name)
+        }
+    }
 }
 
 /// `flags() -> list of { name, value | nil, negatable, needs_process, meaning, group = "filter" | "page" | "view" | "action", list,

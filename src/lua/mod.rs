@@ -27,6 +27,7 @@
 //! | `is_pipe_closed() -> boolean` | whether standard output is a pipe that nobody reads any more |
 //! | `exit_on_interrupt() -> boolean` | lets Ctrl-C end the process |
 //! | `storage(environment) -> driver \| nil, message` | the archive driver `audit` of a host; `store/database.lua` describes both |
+//! | `web` | the log in a browser; `web/mod.rs` describes it |
 //! | `version` | the version of this library |
 
 mod clock;
@@ -41,6 +42,7 @@ mod signals;
 mod store;
 mod transfer;
 mod value;
+mod web;
 
 use mlua::prelude::*;
 
@@ -144,6 +146,7 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     evidence::add_numbers(lua, &native)?;
     prune::pace::add(lua, &native)?;
     transfer::add(lua, &native)?;
+    web::add(lua, &native)?;
     native.set("prune_schedule", lua.create_function(prune::schedule::new)?)?;
     native.set("limits", lua.create_function(prune::limits::new)?)?;
     native.set("sync", lua.create_function(prune::sync)?)?;

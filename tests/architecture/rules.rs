@@ -10,6 +10,7 @@ pub type Tree = BTreeMap<String, String>;
 /// The folders of the crate (and files beside them), the uppermost first. Code of a row may import from the rows below only.
 pub const ORDER: &[&[&str]] = &[
     &["lua"],
+    &["web"],
     &["command", "recorder"],
     &["sink", "person", "query", "options"],
     &["alert"],

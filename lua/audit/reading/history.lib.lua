@@ -15,12 +15,16 @@ local new_accounts = library "accounts";
 local new_command = library "reading/commands";
 local readings = library "reading/readings";
 
-local audit_log = module:shared("/*/audit/log").log;
+local shared = module:shared("/*/audit/log");
+local audit_log = shared.log;
 
 -- What users are told about their accounts. They see what an administrator did, but not from where. Entries that stand for several
 -- accounts are not shown.
 local OWN = { "--type=authentication-*,new-client,resource-bound,session-ended,user-*,token-*"; "--no-global"; "--utc"; "--" };
 local OWN_COLUMNS = { "time", "event", "ip", "location", "client", "actor" };
+
+local BUSY = "The log is being read for somebody else. Try again in a moment.";
+local UNREADABLE = "The log can't be read now.";
 
 -- An entry explains a change of an account's file if it comes at most that many seconds later.
 local EXPLAINED_WITHIN = 5;
@@ -105,6 +109,32 @@ return function (audit, forms)
 		end
 	end
 
+	-- What is asked for the history of an account | nil, what is wrong, unless it is an account of another host
+	local function request_of(own)
+		-- A name may look like a flag. Behind "--" it is a name.
+		local arguments = { table.unpack(OWN) };
+		table.insert(arguments, own);
+		local command, problem = core.command(arguments, time.now());
+		return command and command.host == host and command.asked or nil, problem;
+	end
+
+	-- read(f) -> true, what f(pause) returned | false
+	local function read(f)
+		is_reading = true;
+		local ok, answer, more = readings.read(readings.long_pause, f);
+		is_reading = false;
+		if ok then
+			told = false;
+			return true, answer, more;
+		end
+		-- If the driver never answers, this is logged once, not for each user who asks.
+		if answer ~= readings.unanswered or not told then
+			module:log("error", "The activity of an account can't be read: %s", answer);
+		end
+		told = answer == readings.unanswered;
+		return false;
+	end
+
 	local function show(state, own, pause)
 		if not state.asked then
 			local asked, began = audit_log.of_account(state.all, created(host, jid.node(own), pause), pause);
@@ -127,36 +157,47 @@ return function (audit, forms)
 		end
 		local own = jid.bare(data.from);
 		if not state then
-			-- A name may look like a flag. Behind "--" it is a name.
-			local arguments = { table.unpack(OWN) };
-			table.insert(arguments, own);
-			local command, problem = core.command(arguments, time.now());
-			if not command or command.host ~= host then
+			local all, problem = request_of(own);
+			if not all then
 				return { status = "completed"; error = { message = problem or "You have no account here." } };
 			end
-			state = { all = command.asked; size = forms.size; places = { false }; jid = own; since = math.floor(time.now()) };
+			state = { all = all; size = forms.size; places = { false }; jid = own; since = math.floor(time.now()) };
 		elseif state.jid ~= own or not forms.turn(state, data.action) then
 			return { status = "completed" };
 		end
 		if is_reading then
-			return { status = "completed"; error = { message = "The log is being read for somebody else. Try again in a moment." } };
+			return { status = "completed"; error = { message = BUSY } };
 		end
-		is_reading = true;
-		local ok, answer, next_state = readings.read(readings.long_pause, function (pause)
+		local ok, answer, next_state = read(function (pause)
 			return show(state, own, pause);
 		end);
-		is_reading = false;
-		if ok then
-			told = false;
-		else
-			-- If the driver never answers, this is logged once, not for each user who asks.
-			if answer ~= readings.unanswered or not told then
-				module:log("error", "The activity of an account can't be read: %s", answer);
-			end
-			told = answer == readings.unanswered;
-			return { status = "completed"; error = { message = "The log can't be read now." } };
+		if not ok then
+			return { status = "completed"; error = { message = UNREADABLE } };
 		end
 		return answer, next_state;
+	end
+
+	-- histories[host](account, size, place after which it begins | nil) -> columns, rows, result of the reading | nil, why it can't be
+	-- read now. The same in a browser. Called in an async context.
+	shared.histories = shared.histories or {};
+	shared.histories[host] = function (own, size, after)
+		local all = request_of(own);
+		if not all then
+			return nil, UNREADABLE;
+		elseif is_reading then
+			return nil, BUSY;
+		end
+		local ok, rows, result = read(function (pause)
+			local asked, problem = audit_log.of_account(all, created(host, jid.node(own), pause), pause);
+			if not asked then error(problem, 0); end
+			return audit_log.cells(asked:page(size, after), OWN_COLUMNS, pause);
+		end);
+		if not ok then
+			return nil, UNREADABLE;
+		end
+		local cut = new_cut(own);
+		for _, row in ipairs(rows) do cut(row); end
+		return OWN_COLUMNS, rows, result;
 	end
 
 	module:provides("adhoc", new_command(module, "Recent account activity", forms.node, handler, "local_user"));

@@ -1,9 +1,10 @@
--- The section "audit" of Prosody's shell: audit:show(), audit:stats(), audit:prune().
+-- The section "audit" of Prosody's shell: audit:show(), audit:stats(), audit:prune(), audit:link().
 
 local core = require "audit_core";
 
 local time = require "util.time";
 
+local asking = library "web/asking";
 local readings = library "reading/readings";
 
 local audit_log = module:shared("/*/audit/log").log;
@@ -123,16 +124,26 @@ function commands:prune(target, ...) --luacheck: ignore 212/self
 	return true, readings.describe(host, results);
 end
 
+function commands:link(target, ...) --luacheck: ignore 212/self
+	local command, wrong = core.command({ "--link"; ...; "--"; tostring(target) }, time.now());
+	if not command then
+		return nil, wrong;
+	end
+	local url, problem = asking.ask(asking.arguments(command));
+	return url and true, url or problem;
+end
+
 local help = {
 	show = "Show entries of the audit log of a host or an account, newest first";
 	stats = "Show totals of the log: by type, account, network and country, and over time";
 	prune = "Remove entries that have expired";
+	link = "Make a link that signs an administrator in to the log in a browser, once";
 };
 
 -- What a command does, and the flags that it takes, in words.
 local function describe(name)
-	if name == "prune" then
-		return help.prune;
+	if name == "prune" or name == "link" then
+		return help[name];
 	end
 	return help[name].."\n\n    Flags:\n"..core.shell_help(name == "stats", "      ");
 end
@@ -153,9 +164,9 @@ else
 	-- COMPAT 0.12 has no items for shell commands, and its help can't be extended.
 	local env = module:shared("/*/admin_shell/env");
 	function commands:help()
-		for _, name in ipairs { "show", "stats", "prune" } do
+		for _, name in ipairs { "show", "stats", "prune", "link" } do
 			self.session.print(("audit:%s(\"%s\"%s) - %s"):format(name, name == "prune" and "example.com" or "user@example.com",
-				name == "prune" and "" or ", \"--since=2d\", …", describe(name)));
+				(name == "prune" or name == "link") and "" or ", \"--since=2d\", …", describe(name)));
 			self.session.print("");
 		end
 		return true;

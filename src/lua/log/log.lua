@@ -304,7 +304,7 @@ local function new(environment)
 		verify = chunks.verify.new(environment, reading); -- see verify.lua
 		-- lists(asked) -> a reading in parts: read.lua describes it
 		lists = for_host(reading.lists);
-		-- follower(asked) -> following, for view.following of read(), what came of it
+		-- follower(asked, pause | nil) -> following, for view.following of read(), what came of it
 		follower = for_host(reading.follower);
 		-- of_account(asked, since, pause), is_other_account(asked, since, place, pause): read.lua describes them
 		of_account = for_host(reading.of_account);
@@ -386,7 +386,7 @@ end
 local exports = { command = chunks.names.command; writing = chunks.read.writing; storage = chunks.database.new; new = new };
 for name in ([[version uptime written_elsewhere period option nearest help event_types shell_line shell_commands shows_field
 	field_value terminal_width new_key item_key give_from_root others_can_read is_terminal exit_on_interrupt new_file flags
-	is_pipe_closed reader shell_help]]):gmatch("%S+") do
+	is_pipe_closed reader shell_help web]]):gmatch("%S+") do
 	exports[name] = native[name];
 end
 

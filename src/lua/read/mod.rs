@@ -11,6 +11,7 @@ use crate::archive::retention::Retention;
 use crate::command::{Made, ShowCommand};
 use crate::entry::{Row, StoredEvent};
 use crate::filter::beginning::Beginning;
+use crate::filter::pattern::Pattern;
 use crate::lua::value::number;
 use crate::query::{Conditions, Follower, Look, Page, Position, Query, ReadFrom, Request, Steps};
 use crate::render::columns::Column;
@@ -59,6 +60,12 @@ impl LuaUserData for LuaRequest {
                 Some(since) => Some(since.or_later(with)),
                 None => with,
             };
+            lua.create_userdata(Self(ShowCommand { request, ..this.0.clone() }))
+        });
+        // showing(list of types) -> the same request, for entries of these types only
+        methods.add_method("showing", |lua, this, types: Vec<String>| {
+            let mut request = this.0.request.clone();
+            request.filter.shown_types = types.iter().map(|kind| Pattern::new(kind)).collect();
             lua.create_userdata(Self(ShowCommand { request, ..this.0.clone() }))
         });
         // limited(limit) -> the same request with another limit
@@ -273,7 +280,7 @@ fn fields_of(lua: &Lua, event: &StoredEvent, host: &str) -> LuaResult<LuaTable> 
 }
 
 /// A renderer: entries in one format.
-pub(crate) struct LuaRenderer(Box<dyn Renderer>);
+pub(crate) struct LuaRenderer(pub(crate) Box<dyn Renderer>);
 
 impl LuaUserData for LuaRenderer {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {

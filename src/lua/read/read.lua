@@ -302,10 +302,10 @@ local function new(context)
 		return result.last ~= nil and result.last ~= place;
 	end
 
-	-- follower(asked) -> following, result of scan(). `following` remembers the end of the log.
-	local function follower(asked)
+	-- follower(asked, pause | nil) -> following, result of scan(). `following` remembers the end of the log.
+	local function follower(asked, pause)
 		local following = context.recorder.follower(asked);
-		return following, scan(asked, function () end, nil, nil, following);
+		return following, scan(asked, function () end, pause, nil, following);
 	end
 
 	return {

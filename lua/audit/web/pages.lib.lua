@@ -1,0 +1,182 @@
+-- The pages of administrators: the search, an account, a network, and downloads. src/web/page/ makes them.
+
+local core = require "audit_core";
+
+local async = require "util.async";
+local time = require "util.time";
+
+local answers = library "web/answers";
+local readings = library "reading/readings";
+
+local audit_log = module:shared("/*/audit/log").log;
+local web = core.web;
+local limits = web.limits;
+
+-- The field that a page about one thing needs.
+local about = { account = "user"; network = "ip" };
+
+-- How long a download waits before it looks whether its reader has taken more, in seconds.
+local A_MOMENT = 0.02;
+
+local function nothing() end
+
+local function refused(problem)
+	return answers.notice(400, "This can't be searched for", (problem:gsub("%-%-([%a-]+)", "%1")));
+end
+
+-- health(host) -> what is known of the log itself: list of { good =, text = }
+local function health(host)
+	local state = audit_log.state(host);
+	local counted = 0;
+	for _, count in pairs(state.suppressed) do counted = counted + count; end
+	return {
+		{ good = not state.problem; text = state.problem and ("%d events wait: %s"):format(state.waiting, state.problem)
+			or state.waiting > 0 and ("%d events are on their way to the store"):format(state.waiting)
+			or "Everything that was recorded is in the store" };
+		{ good = state.lost == 0; text = state.lost == 0 and "Nothing was lost since the start of the server"
+			or ("%d events were lost"):format(state.lost) };
+		{ good = true; text = counted == 0 and "Every event is an entry of its own since the start of the server"
+			or ("%d events were counted in summaries since the start of the server"):format(counted) };
+	};
+end
+
+-- new_pages(audit) -> the pages of a host
+return function (audit)
+	local host = audit.module.host;
+	local pages = {};
+	local running = 0;
+
+	-- read(work) -> as readings.read(), or nil if too much is being read for browsers
+	function pages.read(pause, work)
+		if running >= limits.readings then
+			return nil;
+		end
+		running = running + 1;
+		local function done(...)
+			running = running - 1;
+			return ...;
+		end
+		return done(readings.read(pause, work));
+	end
+
+	pages.busy = { retry_after = "2" };
+
+	local function busy()
+		return answers.notice(503, "Too many are reading the log", "Try again in a moment.", pages.busy);
+	end
+
+	-- actor(request, account | nil) -> who reads, for the log
+	function pages.actor(request, account)
+		return { kind = "http"; jid = account; session = { type = "http"; ip = request.ip } };
+	end
+
+	-- asked_of(request, first argument | nil) -> what the address asks for, the address | nil, what is wrong
+	function pages.asked_of(request, first)
+		local address, problem = web.address(request.url.query or "");
+		if not address then
+			return nil, problem;
+		end
+		local arguments = address:arguments(host);
+		if first then table.insert(arguments, 1, first); end
+		local command;
+		command, problem = core.command(arguments, time.now());
+		if not command then
+			return nil, problem;
+		end
+		return command.asked, address;
+	end
+
+	local function remarks_of(result)
+		local remarks = {};
+		if result.problem then
+			table.insert(remarks, "The log can't be read completely now. Entries are missing here.");
+		end
+		if result.damaged > 0 then
+			table.insert(remarks, ("%d damaged entries are not shown: %s"):format(result.damaged, result.places));
+		end
+		local hidden = readings.hidden(result.hidden);
+		if hidden then
+			table.insert(remarks, (hidden:gsub("%-%-all shows", "the field “all” shows"))..".");
+		end
+		return remarks;
+	end
+
+	-- show(subject, request, reader) -> answer
+	function pages.show(subject, request, reader)
+		local asked, address = pages.asked_of(request);
+		if not asked then
+			return refused(address);
+		elseif about[subject] and address:value(about[subject]) == "" then
+			return refused("The address names no "..subject..".");
+		end
+		local size = math.min(asked.limit or limits.page, limits.largest_page);
+		local after = address:value("after");
+		local view = web.view();
+		local ok, result = pages.read(readings.pause, function (pause)
+			local found = audit_log.read(asked:page(size, after ~= "" and after or nil), nothing, { writing = view:entries(); pause = pause });
+			audit_log.read(asked:page(limits.counted), nothing, { writing = view:numbers(); pause = pause });
+			return found;
+		end);
+		if ok == nil then
+			return busy();
+		elseif not ok then
+			audit.module:log("error", "The log can't be read for a browser: %s", result);
+			return answers.notice(500, "The log can't be read now", "The log of the server says why.");
+		end
+		readings.record(host, {
+			through = "http"; filter = asked.asked; entries = result.shown; actor = pages.actor(request, reader.account);
+		});
+		return answers.page(view:page(address, {
+			subject = subject; host = host; account = reader.account; csrf = reader.csrf; health = health(host);
+			next = result.shown == size and result.last or nil; remarks = remarks_of(result);
+		}));
+	end
+
+	-- download(event, reader) -> answer | true, when it is sent piece by piece
+	function pages.download(event, reader)
+		local request, response = event.request, event.response;
+		local address, problem = web.address(request.url.query or "");
+		local format = address and address:value("format");
+		local asked;
+		if address then
+			asked, problem = pages.asked_of(request, "--format="..(format ~= "" and format or "csv"));
+		end
+		if not asked then
+			return refused(problem);
+		elseif request.method == "HEAD" then
+			return answers.page("");
+		end
+		local name = ("audit-%s.%s"):format(host:gsub("[^%w.-]", "_"), asked.format);
+		local stream, is_waiting = nil, false;
+		local ok, result = pages.read(function ()
+			async.sleep(is_waiting and A_MOMENT or 0);
+		end, function (pause)
+			-- The headers are sent when nothing can be refused any more.
+			stream = answers.stream(response, "application/octet-stream", { content_disposition = ("attachment; filename=\"%s\""):format(name) });
+			return audit_log.read(asked, function (text)
+				is_waiting = true;
+				local goes_on = stream:put_slowly(text, pause);
+				is_waiting = false;
+				return goes_on;
+			end, { pause = pause });
+		end);
+		if ok == nil then
+			return busy();
+		end
+		readings.record(host, {
+			through = "http"; filter = asked.asked; entries = ok and result.shown or nil; exported = true; format = asked.format;
+			actor = pages.actor(request, reader.account);
+		});
+		if ok and not result.problem and not result.stopped then
+			stream:finish();
+		else
+			if not ok or result.problem then
+				audit.module:log("error", "A download of the log is not complete: %s", ok and result.problem or result);
+			end
+			stream:abort();
+		end
+		return true;
+	end
+
+	return pages;
+end
