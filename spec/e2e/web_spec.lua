@@ -208,7 +208,8 @@ server.each_series(describe, pending, function (series)
 		end);
 
 		it("is not confused by paths, headers and sizes", function ()
-			for _, path in ipairs { "/audit/../../etc/passwd", "/audit/%2e%2e/%2e%2e/etc/passwd", "/audit/..%2fprosody.cfg.lua", "/audit/style.css%00", "/audit/download/x" } do
+			for _, path in ipairs { "/audit/../../etc/passwd", "/audit/%2e%2e/%2e%2e/etc/passwd", "/audit/..%2fprosody.cfg.lua",
+				"/audit/style.css%00", "/audit/download/x" } do
 				local answer = get(path, session);
 				assert.is_true(answer.status == 404 or answer.status == 400 or answer.status == 0, path..answer.status);
 			end
@@ -230,7 +231,7 @@ server.each_series(describe, pending, function (series)
 			local conn, status, headers = web.open(prosody.http_port, "GET", "/audit/live?type=thing-*", { headers = { Cookie = session } });
 			assert.same({ 200, "text/event-stream" }, { status, headers["content-type"] });
 			local function happen(kind)
-				return prosody:eval("local host, kind = ...; return (module:context(host):audit('romeo@'..host, kind, { session = { client_id = kind } }))", host, kind);
+				return prosody:eval("local host, kind = ...; return (module:context(host):audit('romeo@'..host, kind))", host, kind);
 			end
 			happen("other-thing");
 			local id = happen("thing-one");

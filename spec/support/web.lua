@@ -34,7 +34,8 @@ local function read_body(conn, headers)
 			conn:receive("*l");
 		end
 	elseif headers["content-length"] then
-		return (conn:receive(tonumber(headers["content-length"])));
+		local size = tonumber(headers["content-length"]);
+		return size == 0 and "" or (conn:receive(size));
 	end
 	return (conn:receive("*a"));
 end
