@@ -627,6 +627,12 @@ mod tests {
               --new-key             replace the key that addresses are hashed with, on one host or on all
               --events              list the event types, and the retention class of each on a host
               --alerts              list the rules of the alerts on a host
+              --link                print a link that signs an administrator in to the log in a browser, once: --link admin@example.com
+              --token NAME          make a token with which a program reads the log of a host over HTTP; it is shown once
+              --types TYPE,…        with --token: it shows these event types only
+              --expires PERIOD      with --token: how long it can be used, such as 90d
+              --tokens              list the tokens of a host
+              --revoke NAME         end a token of a host at once
               --help                show this help"#]]
         .assert_eq(&help());
     }

@@ -50,7 +50,8 @@ impl WebArguments {
             "token" | "revoke" => value.clone_into(&mut self.name),
             "types" => self.types = read_types(value)?,
             "expires" => {
-                let period = Period::parse(value).map_err(|error| UsageError(format!("--expires is {}, but takes {error}", quote(value))))?;
+                let period =
+                    Period::parse(value).map_err(|error| UsageError(format!("--expires is {}, but takes {error}", quote(value))))?;
                 self.expires = Some(period);
             }
             _ => {}
@@ -114,7 +115,11 @@ mod tests {
             ("--token portal example.com", WebCommand::Token { name: "portal".to_owned(), types: vec![], seconds: None }),
             (
                 "example.com --token=a --types user-*,new-client --expires 2d",
-                WebCommand::Token { name: "a".to_owned(), types: vec!["user-*".to_owned(), "new-client".to_owned()], seconds: Some(172_800.0) },
+                WebCommand::Token {
+                    name: "a".to_owned(),
+                    types: vec!["user-*".to_owned(), "new-client".to_owned()],
+                    seconds: Some(172_800.0),
+                },
             ),
             ("--token a --expires never example.com", WebCommand::Token { name: "a".to_owned(), types: vec![], seconds: None }),
             ("--tokens example.com", WebCommand::Tokens),

@@ -226,7 +226,13 @@ mod tests {
                 ("country", _) => "DE",
                 ("after", _) => "1//k",
                 (_, Some(_)) => "1",
-                (_, None) => if flag.negatable { "only" } else { "yes" },
+                (_, None) => {
+                    if flag.negatable {
+                        "only"
+                    } else {
+                        "yes"
+                    }
+                }
             };
             let arguments = arguments(&format!("{}={value}", flag.name)).unwrap();
             let command = Command::parse(arguments.iter().map(String::as_str), 1e9);

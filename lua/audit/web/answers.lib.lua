@@ -98,6 +98,16 @@ function answers.unsent(conn)
 	return 0;
 end
 
+-- drop(conn): closes a connection at once, without waiting until everything is sent
+local function drop(conn)
+	if type(conn.on) == "function" and type(conn.destroy) == "function" then -- epoll
+		conn:on("disconnect", "the reader does not keep up");
+		conn:destroy();
+	else
+		conn:close();
+	end
+end
+
 local stream_methods = {};
 local stream_mt = { __index = stream_methods };
 
@@ -163,9 +173,9 @@ end
 -- abort(): the answer is not complete, and the reader notices
 function stream_methods:abort()
 	if self.gone then return; end
-	self.response.persistent = false;
-	self.response:done();
 	self.gone = true;
+	self.response.persistent = false;
+	drop(self.response.conn);
 end
 
 return answers;

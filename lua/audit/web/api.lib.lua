@@ -20,6 +20,7 @@ return function (audit, pages)
 	local api = {};
 	-- Kept here once they were read, so that a revoked token ends with the next request. Only this server changes them.
 	local kept;
+	local is_told = false;
 
 	local function store()
 		return module:open_store("audit_tokens", "keyval");
@@ -91,12 +92,23 @@ return function (audit, pages)
 	-- The name and the types of the token that a request shows | nil, the answer to it
 	local function identify(request)
 		local secret = (request.headers.authorization or ""):match("^[Bb]earer +([%w_-]+)$");
-		local all, problem = tokens();
-		if not all then
-			module:log("error", "A program can't read the log: %s", problem);
+		local all, problem;
+		if secret then
+			all, problem = tokens();
+		end
+		if problem and not all then
+			-- Anybody may ask: this is logged once.
+			if not is_told then
+				module:log("error", "Programs can't read the log: %s", problem);
+			end
+			is_told = true;
 			return nil, answers.problem(500, "internal-server-error", "The tokens can't be read now.");
 		end
-		local name, types = all:find(secret or "", time.now());
+		is_told = false;
+		local name, types;
+		if all then
+			name, types = all:find(secret, time.now());
+		end
 		if not name then
 			return nil, answers.problem(401, "not-authorized", "A token is needed: Authorization: Bearer …", { www_authenticate = "Bearer realm=\"audit\"" });
 		end
@@ -126,7 +138,7 @@ return function (audit, pages)
 		end
 		readings.record(host, {
 			through = "api"; filter = asked.asked; entries = ok and result.shown or nil; exported = true; format = "json";
-			by = "token "..name; by_source = "login"; actor = pages.actor(request);
+			by = "token "..name; actor = pages.actor(request);
 		});
 		if not ok or result.problem then
 			module:log("error", "The log can't be read for a program: %s", ok and result.problem or result);

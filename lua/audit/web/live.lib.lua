@@ -50,7 +50,6 @@ return function (audit, access, pages)
 			-- It does not keep up. It comes back by itself, and says what it has seen.
 			drop(view);
 			view.stream:abort();
-			view.conn:close();
 		end
 		view.sent_at = monotonic();
 	end
@@ -136,12 +135,14 @@ return function (audit, access, pages)
 		local asked, address = pages.asked_of(request);
 		if not asked then
 			return answers.notice(400, "This can't be watched", address);
+		elseif request.method ~= "GET" then
+			return answers.page("");
 		elseif count >= limits.live_views then
 			return answers.notice(503, "Too many are watching", ("At most %d may watch a host at the same time."):format(limits.live_views),
 				{ retry_after = "10" });
 		end
 		local now = monotonic();
-		local view = { asked = asked; reader = reader; conn = response.conn; sent_at = now; checked_at = now };
+		local view = { asked = asked; reader = reader; sent_at = now; checked_at = now };
 		views[view], count = true, count + 1;
 		watched[host] = watched[host] or { has_news = false };
 		view.stream = answers.stream(response, "text/event-stream", { x_accel_buffering = "no" });

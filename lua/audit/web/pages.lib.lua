@@ -31,12 +31,12 @@ local function health(host)
 	for _, count in pairs(state.suppressed) do counted = counted + count; end
 	return {
 		{ good = not state.problem; text = state.problem and ("%d events wait: %s"):format(state.waiting, state.problem)
-			or state.waiting > 0 and ("%d events are on their way to the store"):format(state.waiting)
+			or state.waiting > 0 and ("On their way to the store: %d"):format(state.waiting)
 			or "Everything that was recorded is in the store" };
 		{ good = state.lost == 0; text = state.lost == 0 and "Nothing was lost since the start of the server"
-			or ("%d events were lost"):format(state.lost) };
+			or ("Lost events: %d"):format(state.lost) };
 		{ good = true; text = counted == 0 and "Every event is an entry of its own since the start of the server"
-			or ("%d events were counted in summaries since the start of the server"):format(counted) };
+			or ("Events that were counted in summaries since the start of the server: %d"):format(counted) };
 	};
 end
 
@@ -167,13 +167,16 @@ return function (audit)
 			through = "http"; filter = asked.asked; entries = ok and result.shown or nil; exported = true; format = asked.format;
 			actor = pages.actor(request, reader.account);
 		});
-		if ok and not result.problem and not result.stopped then
-			stream:finish();
-		else
-			if not ok or result.problem then
-				audit.module:log("error", "A download of the log is not complete: %s", ok and result.problem or result);
-			end
+		local why = not ok and result or ok and result.problem;
+		if why then
+			audit.module:log("error", "A download of the log is not complete: %s", why);
+		end
+		if not stream then
+			return answers.notice(500, "The log can't be read now", "The log of the server says why.");
+		elseif why or result.stopped then
 			stream:abort();
+		else
+			stream:finish();
 		end
 		return true;
 	end

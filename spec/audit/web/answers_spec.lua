@@ -62,4 +62,20 @@ describe("answers over HTTP", function ()
 		response.on_destroy();
 		assert.is_false(stream:put("c"));
 	end);
+
+	it("end at once, with what is unsent, if they are not complete", function ()
+		for _, backend in ipairs { "epoll", "select" } do
+			local response = new_response("1.1");
+			local done = {};
+			function response.conn.close() table.insert(done, "close"); end
+			if backend == "epoll" then
+				function response.conn.on(_, what) table.insert(done, what); end
+				function response.conn.destroy() table.insert(done, "destroy"); end
+			end
+			local stream = answers.stream(response, "text/plain");
+			stream:abort();
+			assert.same(backend == "epoll" and { "disconnect", "destroy" } or { "close" }, done);
+			assert.is_true(stream.gone and not response.is_done);
+		end
+	end);
 end);

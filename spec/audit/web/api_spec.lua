@@ -77,6 +77,15 @@ describe("the interface for programs", function ()
 		assert.is_nil(lines:find(token, 1, true));
 	end);
 
+	it("logs once that its tokens can't be read, however often somebody asks", function ()
+		host.api.behaviour.get = function () error("the disk is gone"); end;
+		for _ = 1, 3 do assert.equal(500, (ask("entries", "audit_x"))); end
+		assert.equal(401, (ask("entries")));
+		assert.equal(1, #module_api.complaints("the disk is gone"));
+		host.api.behaviour.get = nil;
+		assert.equal(401, (ask("entries", "audit_x")));
+	end);
+
 	it("says what is wrong with an address", function ()
 		local status, answer = ask("entries?lmit=5", (api().make("a", {})));
 		assert.same({ 400, "bad-request" }, { status, answer.error });

@@ -67,6 +67,16 @@ describe("the live view", function ()
 		assert.is_true(view.is_closed);
 	end);
 
+	it("is not opened by a request for its headers", function ()
+		local answer = host:begin("HEAD", "/audit/live", { cookie = cookie });
+		if answer.result == nil then
+			answer.request.method = "HEAD";
+			local event = { request = answer.request; response = answer };
+			answer.result = require "net.http.server"._events.fire_event("GET "..host.name.."/audit/live", event);
+		end
+		assert.equal("", answer.result.body);
+	end);
+
 	it("is for twenty at the same time, and for others when these have gone", function ()
 		local views = {};
 		for i = 1, 20 do views[i] = watch(); end

@@ -27,7 +27,9 @@ impl LuaUserData for LuaGate {
         });
         // guest(link, now) -> account, own, role | nil
         methods.add_method("guest", |lua, this, (link, now): (LuaString, f64)| {
-            this.0.guest(&link.to_string_lossy(), now).map_or_else(|| LuaNil.into_lua_multi(lua), |holder| parts(holder).into_lua_multi(lua))
+            this.0
+                .guest(&link.to_string_lossy(), now)
+                .map_or_else(|| LuaNil.into_lua_multi(lua), |holder| parts(holder).into_lua_multi(lua))
         });
         // admit(link, now) -> session, account, own | nil
         methods.add_method_mut("admit", |lua, this, (link, now): (LuaString, f64)| {
@@ -37,12 +39,14 @@ impl LuaUserData for LuaGate {
             }
         });
         // enter(session, now) -> account, own, role, secret of forms | nil
-        methods.add_method_mut("enter", |lua, this, (session, now): (LuaString, f64)| match this.0.enter(&session.to_string_lossy(), now) {
-            Some((holder, csrf)) => {
-                let (account, own, role) = parts(holder);
-                (account, own, role, csrf.to_owned()).into_lua_multi(lua)
+        methods.add_method_mut("enter", |lua, this, (session, now): (LuaString, f64)| {
+            match this.0.enter(&session.to_string_lossy(), now) {
+                Some((holder, csrf)) => {
+                    let (account, own, role) = parts(holder);
+                    (account, own, role, csrf.to_owned()).into_lua_multi(lua)
+                }
+                None => LuaNil.into_lua_multi(lua),
             }
-            None => LuaNil.into_lua_multi(lua),
         });
         // is_open(session, now) -> boolean
         methods.add_method("is_open", |_, this, (session, now): (LuaString, f64)| Ok(this.0.is_open(&session.to_string_lossy(), now)));

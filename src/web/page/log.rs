@@ -105,14 +105,19 @@ pub fn log_page(shown: &LogPage<'_>, seen: &Seen) -> String {
 /// What the numbers are of.
 fn counted(seen: &Seen) -> String {
     let totals = &seen.totals;
-    let of = if totals.entries >= COUNTED as u64 { format!("the newest {} entries", grouped(totals.entries)) } else { "all entries that fit".to_owned() };
+    let of = if totals.entries >= COUNTED as u64 {
+        format!("the newest {} entries", grouped(totals.entries))
+    } else {
+        "all entries that fit".to_owned()
+    };
     format!("{} events, {} of them failures, in {of}.", grouped(totals.events), grouped(totals.failures))
 }
 
 fn entries(shown: &LogPage<'_>, seen: &Seen) -> Markup {
     let address = shown.address;
     let is_first = address.value("after").is_empty();
-    let watches = is_first && shown.subject == Subject::Log && address.value("oldest-first").is_empty() && address.value("until").is_empty();
+    let watches =
+        is_first && shown.subject == Subject::Log && address.value("oldest-first").is_empty() && address.value("until").is_empty();
     let begin = seen.entries.first().map(place).unwrap_or_default();
     html! {
         section aria-labelledby="entries" {

@@ -74,7 +74,7 @@ pub(super) fn facet(title: &str, counts: &Counts, way: &dyn Fn(&str) -> String) 
     html! {
         @if counts.total() > 0 {
             section.facet {
-                h3 { (title) }
+                h2 { (title) }
                 ul {
                     @for (name, count) in &ranking.top {
                         li {

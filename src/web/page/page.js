@@ -20,7 +20,7 @@
 	var panel = document.querySelector("[data-live]");
 	if (!panel || !window.EventSource) { return; }
 	var button = panel.querySelector("button"), status = panel.querySelector("[role=status]"), list = document.querySelector("ol.lines[data-entries]");
-	var source = null, newest = panel.dataset.newest, count = 0, timer = null;
+	var source = null, newest = panel.dataset.newest, count = 0, timer = null, seen = Object.create(null);
 	panel.hidden = false;
 
 	function say(text) { status.textContent = text; }
@@ -34,7 +34,12 @@
 	}
 
 	function add(event) {
-		if (event.lastEventId) { newest = event.lastEventId; }
+		if (event.lastEventId) {
+			// What is read again after a lost connection may overlap what came before.
+			if (seen[event.lastEventId]) { return; }
+			seen[event.lastEventId] = true;
+			newest = event.lastEventId;
+		}
 		// The server has escaped every text in it.
 		var row = new DOMParser().parseFromString("<ol>" + event.data + "</ol>", "text/html").querySelector("li");
 		if (!row) { return; }

@@ -38,7 +38,7 @@ fn field(flag: &Flag, address: &Address) -> Markup {
                 input id={ "field-" (name) } name=(name) value=(value) autocomplete="off" spellcheck="false" maxlength="1000" aria-describedby=(hint);
             } @else if flag.negatable {
                 label for={ "field-" (name) } { "events of the whole host" }
-                select id={ "field-" (name) } name=(name) aria-describedby=(hint) {
+                select id={ "field-" (name) } name=(name) {
                     option value="" selected[value.is_empty()] { "with all others" }
                     option value="only" selected[value == "only"] { "only these" }
                     option value="none" selected[value == "none"] { "none of these" }
@@ -47,7 +47,8 @@ fn field(flag: &Flag, address: &Address) -> Markup {
                 label for={ "field-" (name) } { (name) }
                 input.tick id={ "field-" (name) } type="checkbox" name=(name) value="yes" checked[!value.is_empty()] aria-describedby=(hint);
             }
-            small id=(hint) { (flag.meaning) }
+            // The words are those of the command's help, where flags have hyphens.
+            @if !flag.negatable { small id=(hint) { (flag.meaning.replace("--", "")) } }
         }
     }
 }

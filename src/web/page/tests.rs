@@ -19,7 +19,8 @@ fn shown(subject: Subject, query: &str, seen: &Seen) -> String {
     let health = [Health { is_good: false, text: "<i>5 wait".to_owned() }];
     let remarks = ["Some entries are <missing>.".to_owned()];
     let address = Address::parse(query).unwrap();
-    let page = LogPage { subject, host: "example.com", address: &address, reader: READER, health: &health, next: Some("1//k"), remarks: &remarks };
+    let page =
+        LogPage { subject, host: "example.com", address: &address, reader: READER, health: &health, next: Some("1//k"), remarks: &remarks };
     log_page(&page, seen)
 }
 
@@ -58,7 +59,8 @@ fn strangers(page: &str) -> Vec<String> {
             found.push(name.clone());
         }
         for (attribute, value) in attributes {
-            let is_way = matches!(attribute.as_str(), "href" | "src" | "action") && (value.contains(':') && !value.contains('?') || value.starts_with("//"));
+            let is_way = matches!(attribute.as_str(), "href" | "src" | "action")
+                && (value.contains(':') && !value.contains('?') || value.starts_with("//"));
             if is_way || !ATTRIBUTES.split_whitespace().any(|known| known == attribute) {
                 found.push(format!("{name} {attribute}={value}"));
             }
@@ -100,7 +102,14 @@ fn the_address_of_a_page_is_in_its_form_and_in_its_links() {
 
 #[test]
 fn every_page_but_that_of_a_link_can_sign_out() {
-    let own = OwnPage { reader: READER, columns: &["Time".to_owned()], rows: &[vec!["<b>".to_owned()]], next: None, is_first: true, remarks: &[] };
+    let own = OwnPage {
+        reader: READER,
+        columns: &["Time".to_owned()],
+        rows: &[vec!["<b>".to_owned()]],
+        next: None,
+        is_first: true,
+        remarks: &[],
+    };
     let own = own_page(&own);
     assert!(own.contains("name=\"csrf\" value=\"secret\"") && own.contains("&lt;b&gt;"));
     assert_eq!(strangers(&own), Vec::<String>::new());
@@ -114,7 +123,13 @@ fn every_page_but_that_of_a_link_can_sign_out() {
 fn the_script_and_the_style_are_small_and_load_nothing() {
     assert!(SCRIPT.len() <= 30 * 1024 && STYLE.len() <= 30 * 1024);
     for file in [SCRIPT, STYLE] {
-        assert!(!file.contains("http") && !file.contains("@import") && !file.contains("url(") && !file.contains("eval") && !file.contains("innerHTML"));
+        assert!(
+            !file.contains("http")
+                && !file.contains("@import")
+                && !file.contains("url(")
+                && !file.contains("eval")
+                && !file.contains("innerHTML")
+        );
     }
 }
 
