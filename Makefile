@@ -27,7 +27,7 @@ share = $(DESTDIR)$(PREFIX)/share
 man_page = $(share)/man/man1/prosody-audit.1
 completions = $(share)/bash-completion/completions/prosodyctl.bash $(share)/zsh/site-functions/_prosodyctl \
 	$(share)/fish/vendor_completions.d/prosodyctl.fish
-modules = $(patsubst lua/%,$(module_folder)/%,$(wildcard lua/*.lua lua/audit/*.lua lua/audit/reading/*.lua))
+modules = $(patsubst lua/%,$(module_folder)/%,$(wildcard lua/*.lua lua/audit/*.lua lua/audit/reading/*.lua lua/audit/web/*.lua))
 # Files that older versions installed. They would be found instead of the files in audit/.
 old_modules = $(module_folder)/audit.lib.lua $(addsuffix .lib.lua,$(addprefix $(module_folder)/audit_,accounts acting adhoc answers \
 	attempts command config existing forms history invites leftovers readings sent sessions shell socket))
@@ -81,10 +81,11 @@ manual: ## Write the manual page and the completions of shells to target/manual
 
 # install(1) creates a new file, so a running server keeps the library that it has loaded. Files that an older version had are removed.
 install: build manual ## Install modules, library, manual page and completions below PREFIX=/usr/local (and DESTDIR)
-	install -d $(addprefix $(module_folder)/,audit audit/reading) $(library_folder) $(dir $(man_page) $(completions))
+	install -d $(addprefix $(module_folder)/,audit audit/reading audit/web) $(library_folder) $(dir $(man_page) $(completions))
 	install -m 644 lua/*.lua $(module_folder)/
 	install -m 644 lua/audit/*.lua $(module_folder)/audit/
 	install -m 644 lua/audit/reading/*.lua $(module_folder)/audit/reading/
+	install -m 644 lua/audit/web/*.lua $(module_folder)/audit/web/
 	install -m 644 $(built) $(library_folder)/audit_core.so
 	install -m 644 target/manual/prosody-audit.1 $(man_page)
 	@set -- $(completions); for file in prosodyctl.bash _prosodyctl prosodyctl.fish; do \
@@ -95,7 +96,7 @@ install: build manual ## Install modules, library, manual page and completions b
 
 uninstall: ## Remove what install installed; data and configuration stay
 	@rm -f $(modules) $(old_modules) $(library_folder)/audit_core.so $(man_page) $(completions)
-	@rmdir $(addprefix $(module_folder)/,audit/reading audit) 2>/dev/null || true
+	@rmdir $(addprefix $(module_folder)/,audit/reading audit/web audit) 2>/dev/null || true
 	@echo "removed the modules from $(module_folder) and the library from $(library_folder)"
 	@echo "the recorded entries stay in Prosody's data, and your configuration is unchanged:"
 	@echo "remove the lines with audit modules from modules_enabled, and options that begin with audit_"

@@ -59,7 +59,7 @@ server.each_series(describe, pending, function (series)
 
 		lazy_setup(function ()
 			prosody = server.start {
-				series = series; hosts = { host, "other.test" }; modules = { "audit", "audit_auth", "audit_http" };
+				series = series; storage = series == "0.12" and "internal" or "native"; hosts = { host, "other.test" }; modules = { "audit", "audit_auth", "audit_http" };
 				base_modules = { "roster", "saslauth", "tls", "disco", "adhoc", "harness", "http", "admin_socket", "admin_shell" };
 				config = { admins = { admin }; audit_log_flood = false }; components = { ["rooms."..host] = "muc" };
 			};

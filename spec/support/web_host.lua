@@ -25,7 +25,7 @@ local function set_accounts(host)
 		usermanager[name] = f;
 	end
 	replace("user_exists", function (username) return accounts[username] ~= nil; end);
-	replace("is_admin", function (account) return accounts[account:match("^[^@]*")] == "admin"; end);
+	replace("is_admin", function (account) return accounts[account:match("^[^@]*")] == "admin" and not host.forbidden; end);
 	if module_api.prosody.hosts[host.api.name].authz and usermanager.get_user_role then
 		replace("get_user_role", function (username) return accounts[username] and { name = accounts[username] }; end);
 		replace("user_is_enabled", function (username) return not host.disabled[username]; end);
@@ -42,7 +42,7 @@ function web_host.new(options)
 	-- The permission is that of a role of Prosody 13, which is not here.
 	if host.module.may then
 		function host.module.may(_, _, account)
-			return host.accounts[account:match("^[^@]*")] == "admin";
+			return host.accounts[account:match("^[^@]*")] == "admin" and not host.forbidden;
 		end
 	end
 	function host.module.http_url()

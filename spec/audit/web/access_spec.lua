@@ -58,6 +58,21 @@ describe("access to the log in a browser", function ()
 		end
 	end);
 
+	it("is not begun with a link that was made before the account lost its role", function ()
+		local link = host:link("nurse");
+		host.accounts.nurse = "user";
+		assert.equal(410, host:request("GET", "/audit/sign-in?link="..link).status);
+		local answer = host:request("POST", "/audit/sign-in", { body = "link="..link });
+		assert.same({ 403, nil }, { answer.status, answer.headers.set_cookie });
+	end);
+
+	it("ends when the role of the account may not read the log any more", function ()
+		local cookie = host:sign_in("nurse");
+		host.forbidden = true;
+		assert.equal(403, status(cookie));
+		assert.is_nil((host:link("nurse")));
+	end);
+
 	it("is not ended by what happens to the account of that name on another host", function ()
 		local cookie = host:sign_in("nurse");
 		module_api.fire_global("user-password-changed", { username = "nurse", host = "elsewhere.test" });
