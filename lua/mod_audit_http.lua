@@ -117,6 +117,8 @@ function module.add_host(host_module)
 			return answers.notice(403, "Not over HTTP", "This page is for HTTPS only. Behind a proxy, see docs/web.md.");
 		elseif path == "api/v1/entries" or path == "api/v1/stats" then
 			return api.answer(path:match("%a+$"), request);
+		elseif path == "api/v1/verify" then
+			return api.verify(request);
 		elseif path == "sign-in" then
 			return sign_in_page(request);
 		end

@@ -59,7 +59,8 @@ server.each_series(describe, pending, function (series)
 
 		lazy_setup(function ()
 			prosody = server.start {
-				series = series; storage = series == "0.12" and "internal" or "native"; hosts = { host, "other.test" }; modules = { "audit", "audit_auth", "audit_http" };
+				series = series; storage = series == "0.12" and "internal" or "native"; hosts = { host, "other.test" };
+				modules = { "audit", "audit_auth", "audit_http" };
 				base_modules = { "roster", "saslauth", "tls", "disco", "adhoc", "harness", "http", "admin_socket", "admin_shell" };
 				config = { admins = { admin }; audit_log_flood = false }; components = { ["rooms."..host] = "muc" };
 			};
@@ -296,6 +297,14 @@ server.each_series(describe, pending, function (series)
 			assert.same({ 401, 'Bearer realm="audit"' }, { refused.status, refused.headers["www-authenticate"] });
 			-- It is for this host alone.
 			assert.equal(401, request("GET", "/audit/api/v1/stats", { host = "other.test"; headers = { Authorization = "Bearer "..token } }).status);
+			assert.equal(403, (ask("verify")));
+			local _, whole = ctl("--token", "whole", host);
+			local verified;
+			code, verified = ask("verify", whole);
+			assert.same({ 200, true, 0 }, { code, verified.intact, verified.faults }, json.encode(verified));
+			assert.is_true(verified.verified >= 120);
+			assert.is_truthy(get("/audit/", session).body:find("Verified, and intact, at ", 1, true));
+			assert.equal(0, (ctl("--revoke", "whole", host)));
 			local by = recorded("audit-exported")[1];
 			assert.same({ "api", "token portal" }, { by["query.through"], by["query.by"] });
 			local _, list = ctl("--tokens", host);

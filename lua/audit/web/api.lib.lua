@@ -2,6 +2,7 @@
 
 local core = require "audit_core";
 
+local json = require "util.json";
 local time = require "util.time";
 
 local answers = library "web/answers";
@@ -146,6 +147,37 @@ return function (audit, pages)
 		end
 		local next_place = what == "entries" and result.shown == size and result.last or nil;
 		return answers.json(200, view:json(what, host, next_place, result.damaged, result.hidden));
+	end
+
+	-- Verifying reads the whole log: once at a time.
+	local is_verifying = false;
+
+	-- verify(request) -> answer: whether the chains of the log are intact
+	function api.verify(request)
+		local name, types = identify(request);
+		if not name then
+			return types;
+		elseif #types > 0 then
+			return answers.problem(403, "forbidden", "This token is for some event types only.");
+		elseif is_verifying then
+			return answers.problem(503, "resource-constraint", "The log is being verified already.", pages.busy);
+		end
+		is_verifying = true;
+		local ok, result, problem = pages.read(readings.pause, function (pause)
+			return audit_log.verify(host, pause);
+		end);
+		is_verifying = false;
+		if ok == nil then
+			return answers.problem(503, "resource-constraint", "Too many are reading the log.", pages.busy);
+		elseif not ok or not result then
+			module:log("error", "The log can't be verified for a program: %s", ok and problem or result);
+			return answers.problem(500, "internal-server-error", "The log can't be verified now.");
+		end
+		pages.verified = { at = time.now(); intact = result.intact };
+		return answers.json(200, json.encode {
+			host = host; intact = result.intact; verified = result.verified; unprotected = result.unprotected; removed = result.removed;
+			faults = result.faults; text = result.lines;
+		}.."\n");
 	end
 
 	return api;
