@@ -21,7 +21,8 @@ pub struct Feed(Arc<Mutex<Found>>);
 
 #[derive(Debug, Default)]
 struct Found {
-    events: Vec<StoredEvent>,
+    /// The entries, each with its message, which is made when the first browser wants it.
+    events: Vec<(StoredEvent, Option<String>)>,
     more: usize,
 }
 
@@ -40,19 +41,21 @@ impl Feed {
     /// The entries that fit a filter, as messages of an event stream (HTML, section "Server-sent events"). Empty if there are none.
     #[must_use]
     pub fn messages(&self, filter: &Filter) -> String {
-        let found = self.found();
-        let wanted: Vec<&StoredEvent> = found.events.iter().filter(|event| is_wanted(filter, event)).collect();
+        let mut found = self.found();
+        let known_more = found.more;
+        let mut wanted: Vec<_> = found.events.iter_mut().filter(|(event, _)| is_wanted(filter, event)).collect();
+        let filtered = wanted.len();
         // The newest, as many as there is room for.
         let (mut sent, mut size) = (Vec::new(), 0_usize);
-        for event in wanted.iter().rev().take(AT_ONCE) {
-            let message = message("entry", Some(&place(event)), &entry_row(event, false).into_string());
+        for (event, made) in wanted.iter_mut().rev().take(AT_ONCE) {
+            let message = made.get_or_insert_with(|| message("entry", Some(&place(event)), &entry_row(event, false).into_string()));
             size = size.saturating_add(message.len());
             if size > LARGEST && !sent.is_empty() {
                 break;
             }
-            sent.push(message);
+            sent.push(message.as_str());
         }
-        let more = wanted.len().saturating_sub(sent.len()).saturating_add(found.more);
+        let more = filtered.saturating_sub(sent.len()).saturating_add(known_more);
         let mut messages = if more > 0 { message("more", None, &more.to_string()) } else { String::new() };
         messages.extend(sent.into_iter().rev());
         messages
@@ -69,7 +72,7 @@ impl Renderer for Taking {
     fn entries(&mut self, events: &[StoredEvent]) -> String {
         let mut found = self.0.found();
         let room = KEPT.saturating_sub(found.events.len()).min(events.len());
-        found.events.extend(events.iter().take(room).cloned());
+        found.events.extend(events.iter().take(room).cloned().map(|event| (event, None)));
         found.more = found.more.saturating_add(events.len().saturating_sub(room));
         String::new()
     }

@@ -74,9 +74,16 @@ return function (audit, access, pages)
 			module:log("debug", "New entries can't be read: %s", ok and result.problem or result);
 			return;
 		end
+		local ready = {};
 		for view in pairs(views) do
-			local messages = view.is_ready and feed:messages(view.asked) or "";
-			if messages ~= "" then send(view, messages); end
+			if view.is_ready then table.insert(ready, view); end
+		end
+		for _, view in ipairs(ready) do
+			local messages = views[view] and feed:messages(view.asked) or "";
+			if messages ~= "" then
+				send(view, messages);
+				readings.pause();
+			end
 		end
 	end
 
