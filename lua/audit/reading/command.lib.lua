@@ -24,9 +24,6 @@ local LOOK_AGAIN, TELL = 1, 1;
 -- How long the server may take to prune a host; seconds.
 local PRUNING_TAKES = 600;
 
--- How long it may take to make a link or a token; seconds.
-local SIGNING_TAKES = 5;
-
 local function fail(message, ...)
 	io.stderr:write((message:format(...)), "\n");
 	return 1;
@@ -356,19 +353,6 @@ local function alerts(host)
 	return 0;
 end
 
--- Links and tokens: only the running server makes them.
-local function ask_server(command)
-	if not hosts[command.host] or command.host == "*" then
-		return unknown_host(command.host);
-	end
-	local text, wrong = link.ask(asking.arguments(command), SIGNING_TAKES);
-	if not text then
-		return fail("%s", (wrong:gsub("^the server did not answer", "The server does not run, or can't be reached")));
-	end
-	print(text);
-	return 0;
-end
-
 return function (arg)
 	local command, problem = core.command(arg, time.now());
 	if not command then
@@ -388,7 +372,7 @@ return function (arg)
 		return alerts(command.host);
 	end
 	if asking.knows[command.action] then
-		return ask_server(command);
+		return hosts[command.host] and command.host ~= "*" and library "web/command" (command) or unknown_host(command.host);
 	end
 	-- However the process ends, nothing is left over: a new file has no name yet, and the system releases locks.
 	core.exit_on_interrupt();
