@@ -1,6 +1,11 @@
 -- What storage drivers are, and what their answers mean: src/lua/store/driver.lua.
 
-local new_log = require "support.log".new;
+local core = require "audit_core";
+local process = require "support.process";
+local st = require "util.stanza";
+local support = require "support.log";
+
+local new_log = support.new;
 
 describe("a storage driver that fails", function ()
 	-- What audit() returns, and the one line that says why.
@@ -39,5 +44,25 @@ describe("a storage driver that fails", function ()
 		end);
 		assert.is_truthy(line:find("no table: 0x…", 1, true), line);
 		assert.is_nil(line:find("x.lua", 1, true));
+	end);
+end);
+
+describe("a write to a file of the driver \"audit\"", function ()
+	-- How long it waits for another process, in seconds | nil: as long as the driver says
+	local function patience(retry)
+		local store = assert(core.storage {
+			host = support.host; path = process.new_folder("patience").."/audit.sqlite3"; is_server = false; patience = 1; shared = {};
+			now = os.time, new_key = function () return "key"; end; stanza_mt = st.stanza_mt;
+		}):open("audit", "archive");
+		local log = new_log({ audit_log_write = "direct" }, store);
+		log.environment.retry = retry;
+		log.log = core.new(log.environment);
+		assert(log.log.audit(support.host, nil, "mod_test", "t"));
+		return store.patience;
+	end
+
+	it("waits shortly in the server, where others wait too, and longer in another process", function ()
+		assert.equal(0.05, patience());
+		assert.is_nil(patience(function () return false; end));
 	end);
 end);
