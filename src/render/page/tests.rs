@@ -309,7 +309,7 @@ fn a_privileged_action_says_who_did_it_on_what_and_from_where() {
         user-role-changed 1 event, 25%
         2026-11-24 11:59:56 user-role-changed a@b
         role: name=prosody:member; by admin@b/phone (adhoc)
-        The newest first
+        Newest first
         When Who What On what From where
         2026-11-24 11:59:59 admin@b/desk user-disabled a@b disabled: reason=spam 192.0.2.7
         2026-11-24 11:59:58 somebody in the shell shell-command user:roles(&quot;a@b&quot;) – not recorded
