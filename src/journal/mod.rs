@@ -22,6 +22,7 @@
 mod account;
 mod append;
 pub mod awake;
+pub mod cursor;
 mod error;
 pub mod hand_over;
 mod ledger;
@@ -35,6 +36,7 @@ mod recognition;
 mod record;
 mod segment;
 mod snapshot;
+pub mod tail;
 pub mod turns;
 
 use std::cell::RefCell;

@@ -86,6 +86,7 @@ const CHUNKS: &[(&str, &str)] = &[
     ("transfer/transfer", include_str!("transfer/transfer.lua")),
     ("read/read", include_str!("read/read.lua")),
     ("read/verify", include_str!("read/verify.lua")),
+    ("read/reader", include_str!("read/reader.lua")),
     ("read/names", include_str!("read/names.lua")),
     ("log/hosts", include_str!("log/hosts.lua")),
     ("log/record", include_str!("log/record.lua")),
@@ -101,6 +102,7 @@ fn recorder(lua: &Lua, opened: &Opened) -> LuaResult<LuaTable> {
     log::flood::add(&functions)?;
     log::alerts::add(&functions)?;
     hand_over::placement::add(&functions)?;
+    hand_over::cursor::add(&functions)?;
     #[cfg(feature = "storage")]
     hand_over::bytes::add(&functions)?;
     prune::add(&functions, opened)?;

@@ -3,6 +3,7 @@
 pub(crate) mod awake;
 #[cfg(feature = "storage")]
 pub(crate) mod bytes;
+pub(crate) mod cursor;
 pub(crate) mod parts;
 pub(crate) mod placement;
 mod steps;
@@ -17,12 +18,15 @@ use mlua::prelude::*;
 use crate::chain::chains::Chains;
 use crate::entry::payload::attribute_of;
 use crate::journal::hand_over::HandOver;
+use crate::journal::tail::Tail;
 use crate::journal::{Appended, Journal, JournalError, Limits, Owner, Snapshot};
 use crate::lua::hand_over::parts::Opened;
 use crate::lua::value;
 
 /// How many bytes of entries a journal also keeps in memory: some hundred entries, which are handed over soon.
 const RECENT: usize = 512 << 10;
+/// How many bytes of entries are kept for readers beside the hand-over that have not read them yet: some hundred entries.
+const TAIL: usize = 512 << 10;
 /// How many entries at the end of a journal are searched for one that a crash may have left there: more than are added in one turn of
 /// the loop.
 const LAST: u64 = 1000;
@@ -37,13 +41,21 @@ pub(crate) struct Owned {
 pub(crate) struct Kept {
     journal: Option<Journal>,
     hand_over: HandOver,
+    /// The last entries, for readers beside the hand-over.
+    pub(crate) tail: Tail,
 }
 
-/// `journal(path, owner) -> journal`. The journal opens its files in attach().
-pub(crate) fn open(lua: &Lua, (path, owner): (LuaString, LuaUserDataRef<Shared>), opened: Opened) -> LuaResult<LuaAnyUserData> {
+type OpenArguments = (LuaString, LuaUserDataRef<Shared>, Option<f64>);
+
+/// `journal(path, owner, now | nil) -> journal`. The journal opens its files in attach().
+pub(crate) fn open(lua: &Lua, (path, owner, now): OpenArguments, opened: Opened) -> LuaResult<LuaAnyUserData> {
     let limits = Limits { recent: RECENT, ..Limits::default() };
     let journal = Journal::detached_under(value::path(&path.as_bytes()), limits, owner.0.clone());
-    lua.create_userdata(Owned { kept: Rc::new(RefCell::new(Kept { journal: Some(journal), hand_over: HandOver::default() })), opened })
+    let tail = Tail::new(TAIL, now.unwrap_or_default());
+    lua.create_userdata(Owned {
+        kept: Rc::new(RefCell::new(Kept { journal: Some(journal), hand_over: HandOver::default(), tail })),
+        opened,
+    })
 }
 
 /// `owner(path of a lock file) -> owner`, for all journals that share the lock file
@@ -114,7 +126,7 @@ impl LuaUserData for Owned {
         // attach(now) -> true | nil, message | nil: not while a slice runs, pause before the next attempt, whether to report it.
         // Opens the files. Entries that were appended before wait in memory, and get other sequences.
         methods.add_method("attach", |_, this, now: f64| {
-            let Kept { journal, hand_over } = &mut *this.kept();
+            let Kept { journal, hand_over, .. } = &mut *this.kept();
             if let Some(pause) = hand_over.attach_pause() {
                 return Ok((None, None, Some(pause), false));
             }
@@ -192,6 +204,11 @@ impl LuaUserData for Owned {
         // release(to): the store has taken all entries before this sequence
         methods.add_method("release", |_, this, to: u64| {
             this.kept().journal()?.release(to);
+            Ok(())
+        });
+        // stored(payload, time): an entry went to the store without the journal; for readers
+        methods.add_method("stored", |_, this, (payload, at): (LuaString, f64)| {
+            this.kept().tail.push(&payload.as_bytes(), at);
             Ok(())
         });
         // snapshot() -> snapshot
@@ -317,6 +334,7 @@ impl Kept {
             }
         };
         self.hand_over.added(at);
+        self.tail.push(payload, at);
         (outcome, sequence, journal.is_amiss())
     }
 

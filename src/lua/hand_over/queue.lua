@@ -127,7 +127,7 @@ local function new(context)
 		queues[host] = queue;
 		local path = context.journal_path and context.journal_path(host);
 		if path then
-			queue.journal = native.journal(path, context.owner or native.owner(path..".lock"));
+			queue.journal = native.journal(path, context.owner or native.owner(path..".lock"), now());
 			queue.number = recorder.use_journal(host, queue.journal);
 			attach(queue);
 		end

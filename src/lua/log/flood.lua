@@ -217,12 +217,25 @@ local function new(context)
 		return false;
 	end
 
+	-- Adds the hosts on which something is counted to a list of hosts, and returns it.
+	local function awake(found)
+		local seen, counting = {}, recorder.counting();
+		for i = 1, #found do seen[found[i]] = true; end
+		for i = 1, #counting do
+			if not seen[counting[i]] then found[#found + 1] = counting[i]; end
+		end
+		return found;
+	end
+
 	-- { [event type] = number of events that were counted and not stored }, number within the last minute
 	local function suppressed(host)
 		return recorder.suppressed(host, monotonic());
 	end
 
-	return { counted = counted; admitted = admitted; open = open; close = close; forget = forget; suppressed = suppressed; is_counting = is_counting };
+	return {
+		counted = counted; admitted = admitted; open = open; close = close; forget = forget; awake = awake;
+		suppressed = suppressed; is_counting = is_counting;
+	};
 end
 
 return { new = new };

@@ -72,6 +72,7 @@ local function new(environment)
 	local recording = chunks.record.new {
 		environment = environment, recorder = recorder, strangers = strangers, hosts = hosts, writer = writer, writes = writes;
 		monotonic = monotonic, tell = tell, parts = parts;
+		recorded = function (host, event_type) parts.readers.recorded(host, event_type); end;
 	};
 	local audit, keep = recording.audit, recording.keep;
 
@@ -237,6 +238,10 @@ local function new(environment)
 		clock = function (host) return clocks and (clocks.look(host)); end;
 	};
 
+	parts.readers = chunks.reader.new {
+		now = now, recorder = recorder, queue_of = queues.queue_of, scan = reading.scan; recorded = environment.recorded or nothing;
+	};
+
 	-- Wraps a function that reads: the host may not have been configured yet.
 	local function for_host(read)
 		return function (asked, ...)
@@ -306,6 +311,8 @@ local function new(environment)
 		lists = for_host(reading.lists);
 		-- follower(asked, pause | nil) -> following, for view.following of read(), what came of it
 		follower = for_host(reading.follower);
+		-- reader(host, saved | nil) -> a reader of its entries with a position of its own | nil, message: reader.lua describes it
+		reader = function (host, saved) ensure_configured(host); return parts.readers.open(host, saved); end;
 		-- of_account(asked, since, pause), is_other_account(asked, since, place, pause): read.lua describes them
 		of_account = for_host(reading.of_account);
 		is_other_account = for_host(reading.is_other_account);
@@ -358,15 +365,7 @@ local function new(environment)
 		-- look(host): looks after its journal, whose files somebody may have changed
 		look = queues.look;
 		-- awake() -> list of the hosts on which something happened lately, waits or is counted; on others there is nothing to do
-		awake = function ()
-			local found, seen = queues.awake(), {};
-			for i = 1, #found do seen[found[i]] = true; end
-			local counting = recorder.counting();
-			for i = 1, #counting do
-				if not seen[counting[i]] then found[#found + 1] = counting[i]; end
-			end
-			return found;
-		end;
+		awake = function () return flood.awake(queues.awake()); end;
 		-- is_safe(host) -> whether all that waits is in a file
 		is_safe = queues.is_safe;
 		-- finish(host): counts and reports what neither the store nor the journal has room for; called when the process ends

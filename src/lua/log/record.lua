@@ -12,6 +12,7 @@ local cause_of, condition_of = drivers.cause_of, drivers.condition_of;
 -- new(context) -> { audit =, keep =, session_extra = }
 --   context = {
 --     environment, recorder, strangers, hosts, writer, writes, monotonic, tell    as log.lua has them
+--     recorded    function(host, event_type): an event was recorded
 --     parts = { queues =, flood =, clocks = | nil }, which are made later
 --   }
 local function new(context)
@@ -21,7 +22,7 @@ local function new(context)
 	local store_of, trust = context.hosts.store_of, context.hosts.trust;
 	local hashing, alias_of_jid = strangers.hashing, strangers.of_jid;
 	local stanza_mt, log, now = environment.stanza_mt, environment.log, environment.now;
-	local recorded = environment.recorded;
+	local recorded = context.recorded;
 	local passed = entries.new(recorder);
 	local describe, mended, passing, pass = passed.describe, passed.mended, passed.passing, recorder.record;
 	local troubled = {};
@@ -92,10 +93,11 @@ local function new(context)
 				done, err = nil, done;
 			end
 			if done then
-				if queue.journal and queue.attached then
-					queue.journal:write_heads();
+				if queue.journal then
+					queue.journal:stored(payload, at);
+					if queue.attached then queue.journal:write_heads(); end
 				end
-				if recorded then recorded(host, event_type); end
+				recorded(host, event_type);
 				return true;
 			elseif not queue.journal then
 				if is_kept then
@@ -108,7 +110,7 @@ local function new(context)
 		if not parts.queues.add(queue, at, payload, event_type, at_once or offered, is_kept) then
 			return nil, "resource-constraint";
 		end
-		if recorded then recorded(host, event_type); end
+		recorded(host, event_type);
 		return true;
 	end
 
@@ -150,7 +152,7 @@ local function new(context)
 		passing.event = false;
 		if outcome == DURABLE and not is_amiss then
 			queues.added(queue, at, sequence);
-			if recorded then recorded(host, word_of(event_type)); end
+			recorded(host, word_of(event_type));
 		elseif outcome == outcomes.counted then
 			parts.flood.counted();
 			return nil, "counted";
@@ -162,7 +164,7 @@ local function new(context)
 			return kept and id or nil, condition;
 		elseif queues.look_after(queue, at, outcome, is_amiss, queue.telling) then
 			queues.added(queue, at, sequence);
-			if recorded then recorded(host, word_of(event_type)); end
+			recorded(host, word_of(event_type));
 		else
 			return nil, "resource-constraint";
 		end

@@ -176,7 +176,8 @@ impl LuaQuery {
         Self { query: Box::new(query), page: None, shown: 0, hidden: 0, seen_by: None }
     }
 
-    fn take(&mut self) -> Vec<StoredEvent> {
+    /// Takes the events that are found.
+    pub(crate) fn take(&mut self) -> Vec<StoredEvent> {
         let events = self.query.take();
         self.shown = self.shown.saturating_add(events.len());
         if let Some(follower) = &self.seen_by {

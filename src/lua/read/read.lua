@@ -309,7 +309,7 @@ local function new(context)
 	end
 
 	return {
-		open = open; patiently = patiently; new_breath = new_breath; write = write; cells = cells; lists = lists;
+		open = open; scan = scan; patiently = patiently; new_breath = new_breath; write = write; cells = cells; lists = lists;
 		follower = follower; of_account = of_account; is_other_account = is_other_account;
 	};
 end

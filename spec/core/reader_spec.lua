@@ -1,0 +1,128 @@
+-- Readers of a host's entries beside the hand-over: src/lua/read/reader.lua. Uses real journal files.
+
+local journals = require "support.journal";
+local support = require "support.log";
+
+local host = support.host;
+
+describe("a reader with a position of its own", function ()
+	local journal = journals.new("reader");
+	before_each(journal.begin);
+	after_each(journal.finish);
+
+	local function record(log, first, last)
+		for i = first, last do
+			log.audit(host, "juliet@example.com", "mod_test", "t"..i);
+		end
+	end
+
+	-- Reads everything, as the types of the entries.
+	local function read(reader)
+		local found = {};
+		while reader.fill() do
+			table.move(reader.cursor:types(100), 1, 100, #found + 1, found);
+		end
+		return found;
+	end
+
+	local function types(first, last)
+		local list = {};
+		for i = first, last do list[#list + 1] = "t"..i; end
+		return list;
+	end
+
+	it("reads what is recorded, and waits for more", function ()
+		local log = journal:log();
+		local reader = assert(log.log.reader(host));
+		assert.is_false((reader.fill()));
+		local woken = 0;
+		reader.wait(function (of) woken = woken + (of == host and 1 or 0); end);
+		record(log, 1, 3);
+		assert.equal(1, woken);
+		-- The journal lets the entries go.
+		log:pass(1);
+		assert.equal(0, log.log.waiting(host));
+		assert.same(types(1, 3), read(reader));
+		assert.equal(0, (reader.cursor:behind()));
+	end);
+
+	it("continues where it was after a restart, from the store and the journal", function ()
+		local log = journal:log();
+		local reader = assert(log.log.reader(host));
+		record(log, 1, 3);
+		assert.same(types(1, 3), read(reader));
+		local saved = reader.cursor:saved(log.time);
+		record(log, 4, 600);
+		log:pass(60);
+		record(log, 601, 605);
+		log.log.close();
+		log.time = log.time + 5;
+		local again = journal:log(nil, log.store);
+		again.time = log.time;
+		reader = assert(again.log.reader(host, saved));
+		record(again, 606, 607);
+		assert.same(types(4, 607), read(reader));
+	end);
+
+	it("reads the store if more was recorded than is kept in memory, and says what is gone", function ()
+		local log = journal:log();
+		local reader = assert(log.log.reader(host));
+		record(log, 1, 4000);
+		log:pass(60);
+		assert.same(types(1, 4000), read(reader));
+		record(log, 4001, 8000);
+		log:pass(60);
+		-- The oldest of them are removed meanwhile.
+		local day = log.store:day("@events.2026-11-24");
+		local removed = 0;
+		for name, rows in pairs(log.store.partitions) do
+			if rows[1].value.attr.type == "t4001" or rows[1].value.attr.type == "t4501" then
+				removed = removed + #rows;
+				log.store.partitions[name] = nil;
+			end
+		end
+		assert.equal(8000, #day);
+		assert.is_true(removed > 0);
+		local found = read(reader);
+		assert.equal("gap of "..removed, found[#found]);
+		assert.equal(4000 - removed + 1, #found);
+	end);
+
+	it("reads what goes to the store without the journal", function ()
+		local log = journal:log { audit_log_write = "direct" };
+		local reader = assert(log.log.reader(host));
+		record(log, 1, 2);
+		assert.equal(0, log.log.waiting(host));
+		assert.same(types(1, 2), read(reader));
+	end);
+
+	it("says that the store can't be read, and goes on later", function ()
+		local log = journal:log();
+		local reader = assert(log.log.reader(host, "1 00000000-0000-7000-8000-000000000000 0 0"));
+		record(log, 1, 2);
+		log:pass(1);
+		local find = log.store.find;
+		function log.store.find() return nil, "the database is gone"; end
+		local more, problem = reader.fill();
+		assert.is_false(more);
+		assert.is_truthy(problem:find("the database is gone", 1, true));
+		log.store.find = find;
+		assert.same(types(1, 2), read(reader));
+	end);
+
+	it("keeps nothing for a reader that is closed", function ()
+		local log = journal:log();
+		local reader = assert(log.log.reader(host));
+		reader.close();
+		record(log, 1, 2);
+		assert.is_false((reader.fill()));
+		assert.same({}, reader.cursor:types(10));
+	end);
+
+	it("refuses a position that it has not written", function ()
+		local log = journal:log();
+		assert.same({ nil, "it is not the position of a reader" }, { log.log.reader(host, "7") });
+		local direct = support.new();
+		assert.same({ nil, "the log has no journal" }, { direct.log.reader(host) });
+	end);
+end);

@@ -1,0 +1,286 @@
+//! A reader of a host's entries with a position of its own, which is kept over restarts and delays no other reader.
+//!
+//! Usually a cursor reads the copies in memory that [`Tail`] keeps. After a restart, and when it has fallen behind what is in memory,
+//! it searches the store (and what waits in the journal) for what it has not read, oldest first. The search is a loop of the caller,
+//! who may have to wait for a driver:
+//!
+//! 1. [`wants`](Cursor::wants) says what to do: read from memory, search from a place on, or nothing.
+//! 2. Events that are found are given to [`feed`](Cursor::feed), until it does not want more for now.
+//! 3. If everything was searched, [`searched`](Cursor::searched) ends the search. If entries were removed before they could be read,
+//!    the number of missing ones is then returned as a [`Gap`], in its place in the order.
+//!
+//! [`take`](Cursor::take) returns what was read, each with the [`Place`] after it. When the reader is done with entries, it says so
+//! by [`commit`](Cursor::commit). After a failure, [`rewind`](Cursor::rewind) goes back to the last commit. [`Cursor::saved`] is what
+//! to keep on disk.
+//!
+//! What is new is decided by the ids of entries, which go up also if the clock is set back. If a process finds that the clock was set
+//! back since the last one, entries since then may be read twice. None is left out.
+
+mod saved;
+
+use std::collections::VecDeque;
+
+use uuid::Uuid;
+
+use super::tail::{Tail, number_of};
+use crate::entry::payload::{begin_of, time_of};
+use crate::entry::{Row, StoredEvent};
+pub use saved::Saved;
+
+/// How many entries a search finds ahead.
+const AHEAD: usize = 500;
+/// How far the clock may be set back after a position was saved, in seconds, without an entry being left out after a crash.
+const MARGIN: f64 = 60.0;
+
+/// A reader of a host's entries.
+#[derive(Debug)]
+pub struct Cursor {
+    reader: usize,
+    /// What is read next.
+    next: Place,
+    /// What was committed last.
+    done: Place,
+    /// What a search has found.
+    ready: VecDeque<(Read, Place)>,
+    /// The place behind the last one in `ready`.
+    found: Place,
+}
+
+/// A place between two entries, in the order in which a cursor reads them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// The number of the next entry in the tail, after the search.
+    number: u64,
+    /// Entries with this id and lower ones were read.
+    above: u128,
+    search: Option<Search>,
+}
+
+/// A search for entries that are not in memory any more.
+#[derive(Clone, Debug, PartialEq)]
+struct Search {
+    /// No entry that is searched was recorded before this time.
+    low: f64,
+    /// The second and the id of the last entry that was found.
+    after: Option<(f64, u128)>,
+    /// Entries with higher ids are in memory, or belong to a later search.
+    upto: u128,
+    /// All entries that are recorded after the search began have higher ids.
+    fresh: u128,
+    /// How many entries there must be at least.
+    expected: u64,
+    found: u64,
+}
+
+/// What a cursor needs to go on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Want {
+    /// [`Cursor::take`] has something.
+    Take,
+    /// Search from this time on, in UNIX seconds, or after this entry: its second and its id.
+    Search(f64, Option<(f64, String)>),
+    /// There is nothing to read.
+    Nothing,
+}
+
+/// What was read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Read {
+    /// An entry.
+    Event(Box<StoredEvent>),
+    /// Entries that are missing here.
+    Gap(Gap),
+}
+
+/// Entries that were removed before they could be read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gap {
+    /// How many there are, at least.
+    pub count: u64,
+    /// They were recorded after this time, in UNIX seconds.
+    pub since: f64,
+    /// They were recorded before this time, in UNIX seconds.
+    pub until: f64,
+}
+
+impl Cursor {
+    /// A cursor that continues at a saved position, or begins with the first entry that the tail has. `fresh` is a new id, higher
+    /// than all that this process has made.
+    #[must_use]
+    pub fn open(tail: &mut Tail, saved: Option<&Saved>, fresh: Uuid) -> Self {
+        let number = tail.first();
+        let place = match saved {
+            None => Place { number, above: fresh.as_u128(), search: None },
+            Some(saved) => Place { number, above: saved.above, search: Some(Search::resumed(saved, tail.since(), fresh.as_u128())) },
+        };
+        let above = match &place.search {
+            Some(search) if search.is_clock_back(place.above) => 0,
+            _ => place.above,
+        };
+        let place = Place { above, ..place };
+        let reader = tail.join(number);
+        Self { reader, next: place.clone(), done: place.clone(), ready: VecDeque::new(), found: place }
+    }
+
+    /// Says what to do next. `fresh` returns a new id.
+    pub fn wants(&mut self, tail: &Tail, fresh: impl FnOnce() -> Uuid) -> Want {
+        if !self.ready.is_empty() {
+            return Want::Take;
+        }
+        if self.next.search.is_none() {
+            if self.next.number >= tail.first() {
+                return if self.next.number < tail.end() { Want::Take } else { Want::Nothing };
+            }
+            let fresh = fresh().as_u128();
+            self.next.search = Some(Search {
+                low: tail.mark(self.reader).map_or(tail.since(), |mark| mark.low),
+                after: None,
+                upto: fresh,
+                fresh,
+                expected: tail.end().saturating_sub(self.next.number),
+                found: 0,
+            });
+            self.next.number = tail.end();
+            self.found = self.next.clone();
+        }
+        self.found.search.as_ref().map_or(Want::Nothing, |search| {
+            Want::Search(search.low.floor(), search.after.map(|(when, id)| (when, Uuid::from_u128(id).to_string())))
+        })
+    }
+
+    /// Takes events that a search has found, in their order. Returns whether it wants more for now.
+    pub fn feed(&mut self, tail: &Tail, events: Vec<StoredEvent>) -> bool {
+        let in_memory = tail.ids(self.found.number);
+        for event in events {
+            let Some(search) = &mut self.found.search else { return false };
+            let Some(id) = event.id.as_deref().and_then(number_of) else { continue };
+            search.after = Some((event.stored, id));
+            let is_new = id > self.found.above && id <= search.upto || tail.is_late(id);
+            if is_new && !in_memory.contains(&id) {
+                search.found = search.found.saturating_add(1);
+                self.ready.push_back((Read::Event(Box::new(event)), self.found.clone()));
+            }
+        }
+        self.ready.len() < AHEAD
+    }
+
+    /// Ends a search: everything was read, at the time `now`.
+    pub fn searched(&mut self, now: f64) {
+        let Some(search) = self.found.search.take() else { return };
+        self.found.above = search.fresh;
+        let missing = search.expected.saturating_sub(search.found);
+        if missing > 0 {
+            let gap = Gap { count: missing, since: search.low, until: now };
+            self.ready.push_back((Read::Gap(gap), self.found.clone()));
+        } else if let Some((_, place)) = self.ready.back_mut() {
+            *place = self.found.clone();
+        } else {
+            self.next = self.found.clone();
+        }
+    }
+
+    /// The next entries: at most `most`, each with the place after it.
+    pub fn take(&mut self, tail: &Tail, most: usize) -> Vec<(Read, Place)> {
+        let mut taken = Vec::new();
+        while taken.len() < most {
+            if let Some((read, place)) = self.ready.pop_front() {
+                self.next = place.clone();
+                taken.push((read, place));
+                continue;
+            }
+            let Some(payload) = tail.get(self.next.number).filter(|_| self.next.search.is_none()) else { break };
+            self.next.number = self.next.number.saturating_add(1);
+            // Every payload is an entry that this process has made.
+            if let Some(event) = event_of(payload) {
+                let id = event.id.as_deref().and_then(number_of);
+                self.next.above = self.next.above.max(id.unwrap_or_default());
+                taken.push((Read::Event(Box::new(event)), self.next.clone()));
+            }
+        }
+        if self.next.search.is_none() {
+            self.found = self.next.clone();
+        }
+        taken
+    }
+
+    /// The reader is done with everything before a place, which [`take`](Self::take) returned.
+    pub fn commit(&mut self, tail: &mut Tail, place: &Place) {
+        self.done = place.clone();
+        tail.done(self.reader, place.number);
+    }
+
+    /// The place after everything that was taken.
+    #[must_use]
+    pub const fn place(&self) -> &Place {
+        &self.next
+    }
+
+    /// Goes back to the last commit.
+    pub fn rewind(&mut self) {
+        self.ready.clear();
+        self.next = self.done.clone();
+        self.found = self.done.clone();
+    }
+
+    /// How many entries are not committed, as far as that is known.
+    #[must_use]
+    pub fn behind(&self, tail: &Tail) -> u64 {
+        let searched = self.done.search.as_ref().map_or(0, |search| search.expected.saturating_sub(search.found));
+        searched.saturating_add(tail.end().saturating_sub(self.done.number))
+    }
+
+    /// A time before which no entry was recorded that is not committed. Returns `None` if there is no such entry.
+    #[must_use]
+    pub fn oldest(&self, tail: &Tail) -> Option<f64> {
+        let in_memory = tail.mark(self.reader).map(|mark| mark.low).filter(|low| low.is_finite());
+        let searched = self.done.search.as_ref().map(|search| search.after.map_or(search.low, |(when, _)| when));
+        searched.into_iter().chain(in_memory).reduce(f64::min)
+    }
+
+    /// What to keep on disk, at the time `now`: the position of the last commit.
+    #[must_use]
+    pub fn saved(&self, tail: &Tail, now: f64) -> Saved {
+        let low = tail.mark(self.reader).map_or(now, |mark| mark.low.min(now));
+        let (above, behind) = (self.done.above, self.behind(tail));
+        match &self.done.search {
+            None => Saved { above, low: low - MARGIN, behind, search: None },
+            Some(search) => {
+                Saved { above, low: search.low.min(low - MARGIN), behind, search: search.after.map(|(when, id)| (when, id, low)) }
+            }
+        }
+    }
+
+    /// Ends it, so that nothing is kept for it any more.
+    pub fn close(self, tail: &mut Tail) {
+        tail.leave(self.reader);
+    }
+}
+
+impl Search {
+    /// A search for what a former process, or a former run of the reader, has not read.
+    fn resumed(saved: &Saved, since: f64, fresh: u128) -> Self {
+        let mut search = Self { low: saved.low, after: None, upto: u128::MAX, fresh, expected: saved.behind, found: 0 };
+        if search.is_clock_back(saved.above) {
+            search.low = search.low.min(since);
+        } else if let Some((when, id, next)) = saved.search {
+            // If the clock was set back during the search, what was recorded since may come before that place.
+            search.after = Some((when, id)).filter(|_| next.floor() > when);
+        }
+        search
+    }
+
+    /// Whether the ids of this process need not be above those that were read before.
+    const fn is_clock_back(&self, above: u128) -> bool {
+        self.upto == u128::MAX && self.fresh <= above
+    }
+}
+
+/// The entry of a payload, as the store has it.
+fn event_of(payload: &[u8]) -> Option<StoredEvent> {
+    let when = time_of(payload)?.floor();
+    let element = payload.get(begin_of(payload)..)?.to_owned();
+    StoredEvent::read(&Row { when, element, ..Row::default() }).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,268 @@
+//! Tests of cursors on a simulated host: entries are recorded, stored, removed, and read by a reader that fails and dies.
+
+use proptest::prelude::*;
+
+use super::saved::SavedError;
+use super::*;
+
+/// A host: the tail of its process, and a store that has every entry at once.
+struct Host {
+    tail: Tail,
+    now: f64,
+    last: u128,
+    /// The second and id of each entry.
+    store: Vec<(f64, u128)>,
+}
+
+fn payload(at: f64, id: u128) -> Vec<u8> {
+    let id = Uuid::from_u128(id).to_string();
+    [format!("{at}\0").as_bytes(), b"\x01audit-event\x02type\x03t\x02id\x03", id.as_bytes(), b"\x05"].concat()
+}
+
+fn event(when: f64, id: u128) -> StoredEvent {
+    StoredEvent { time: when, stored: when, id: Some(Uuid::from_u128(id).to_string()), ..StoredEvent::default() }
+}
+
+impl Host {
+    fn new() -> Self {
+        Self { tail: Tail::new(600, 1000.0), now: 1000.0, last: 0, store: Vec::new() }
+    }
+
+    /// The next id, as the recorder makes them: each is higher than the one before within a process.
+    fn id(&mut self) -> u128 {
+        let of_time = (self.now * 1000.0) as u128 * 1_000_000;
+        self.last = if of_time > self.last { of_time } else { self.last + 1 };
+        self.last
+    }
+
+    fn record(&mut self) -> u128 {
+        let id = self.id();
+        self.tail.push(&payload(self.now, id), self.now);
+        self.store.push((self.now.floor(), id));
+        id
+    }
+
+    fn open(&mut self, saved: Option<&str>) -> Cursor {
+        let fresh = Uuid::from_u128(self.id());
+        Cursor::open(&mut self.tail, saved.map(|text| text.parse().unwrap()).as_ref(), fresh)
+    }
+
+    /// Dies and starts again.
+    fn restart(&mut self, cursor: &mut Cursor, saved: &str) {
+        self.tail = Tail::new(600, self.now);
+        self.last = 0;
+        *cursor = self.open(Some(saved));
+    }
+
+    /// Searches what a cursor asks for, in pages of `page` entries. Stops after `pages` pages.
+    fn search(&mut self, cursor: &mut Cursor, page: usize, pages: usize) {
+        let fresh = Uuid::from_u128(self.id());
+        let Want::Search(since, after) = cursor.wants(&self.tail, || fresh) else { return };
+        let after = after.map(|(when, id)| (when, number_of(&id).unwrap()));
+        let mut found: Vec<(f64, u128)> = self.store.iter().copied().filter(|(when, _)| *when >= since).collect();
+        found.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        found.retain(|place| after.is_none_or(|after| place.0.total_cmp(&after.0).then(place.1.cmp(&after.1)).is_gt()));
+        for (index, page) in found.chunks(page).enumerate() {
+            if index >= pages || !cursor.feed(&self.tail, page.iter().map(|(when, id)| event(*when, *id)).collect()) {
+                return;
+            }
+        }
+        cursor.searched(self.now);
+    }
+
+    /// Everything that can be read now.
+    fn read_all(&mut self, cursor: &mut Cursor) -> (Vec<u128>, u64) {
+        let (mut ids, mut missing) = (Vec::new(), 0);
+        for _ in 0..1000 {
+            self.search(cursor, 10, usize::MAX);
+            let taken = cursor.take(&self.tail, 100);
+            for (read, place) in taken {
+                match read {
+                    Read::Event(event) => ids.extend(event.id.as_deref().and_then(number_of)),
+                    Read::Gap(gap) => missing += gap.count,
+                }
+                cursor.commit(&mut self.tail, &place);
+            }
+            if cursor.behind(&self.tail) == 0 && cursor.place().search.is_none() {
+                break;
+            }
+        }
+        (ids, missing)
+    }
+}
+
+#[test]
+fn a_cursor_reads_what_is_recorded_in_order_from_memory() {
+    let mut host = Host::new();
+    let before = host.record();
+    let mut cursor = host.open(None);
+    let recorded = [before, host.record(), host.record()];
+    assert_eq!(cursor.wants(&host.tail, || unreachable!()), Want::Take);
+    assert_eq!(host.read_all(&mut cursor), (recorded.to_vec(), 0), "those while modules are loaded too");
+    assert_eq!(cursor.wants(&host.tail, || unreachable!()), Want::Nothing);
+    assert_eq!((host.tail.first(), cursor.oldest(&host.tail)), (0, None));
+}
+
+#[test]
+fn what_was_not_committed_is_read_again() {
+    let mut host = Host::new();
+    let mut cursor = host.open(None);
+    let recorded = [host.record(), host.record(), host.record()];
+    let taken = cursor.take(&host.tail, 2);
+    cursor.commit(&mut host.tail, &taken[0].1);
+    assert_eq!((cursor.behind(&host.tail), cursor.oldest(&host.tail)), (2, Some(1000.0)));
+    cursor.rewind();
+    assert_eq!(host.read_all(&mut cursor), (recorded[1..].to_vec(), 0));
+}
+
+#[test]
+fn a_cursor_that_falls_behind_what_is_in_memory_reads_the_store_and_then_memory_again() {
+    let mut host = Host::new();
+    let mut cursor = host.open(None);
+    let mut recorded: Vec<u128> = (0..50).map(|_| host.record()).collect();
+    assert!(host.tail.first() > 30);
+    host.search(&mut cursor, 5, 3);
+    recorded.extend((0..3).map(|_| host.record()));
+    assert_eq!(host.read_all(&mut cursor), (recorded, 0));
+    assert_eq!(cursor.wants(&host.tail, || unreachable!()), Want::Nothing);
+}
+
+#[test]
+fn what_was_removed_before_it_was_read_is_a_gap_in_its_place() {
+    let mut host = Host::new();
+    let mut cursor = host.open(None);
+    let recorded: Vec<u128> = (0..50).map(|_| host.record()).collect();
+    host.store.drain(..20);
+    host.search(&mut cursor, 10, usize::MAX);
+    let taken = cursor.take(&host.tail, 100);
+    assert_eq!(taken.len(), 31);
+    assert_eq!(taken[30].0, Read::Gap(Gap { count: 20, since: 1000.0, until: 1000.0 }));
+    let ids: Vec<u128> = taken[..30]
+        .iter()
+        .filter_map(|(read, _)| if let Read::Event(event) = read { number_of(event.id.as_ref()?) } else { None })
+        .collect();
+    assert_eq!(ids, recorded[20..]);
+    // A position in the middle of a search has what is missing too.
+    cursor.commit(&mut host.tail, &taken[4].1);
+    host.now += 2.0;
+    let saved = cursor.saved(&host.tail, host.now).to_string();
+    assert_eq!(saved.parse::<Saved>().unwrap().to_string(), saved);
+    host.now += 2.0;
+    host.restart(&mut cursor, &saved);
+    assert_eq!(host.read_all(&mut cursor), (recorded[25..].to_vec(), 20));
+}
+
+#[test]
+fn a_summary_that_was_offered_again_has_an_older_id_and_is_read_nevertheless() {
+    let mut host = Host::new();
+    let mut cursor = host.open(None);
+    let old = host.id();
+    let mut recorded: Vec<u128> = (0..5).map(|_| host.record()).collect();
+    assert_eq!(host.read_all(&mut cursor), (recorded.clone(), 0));
+    host.tail.push(&payload(host.now, old), host.now);
+    host.store.push((host.now, old));
+    recorded = (0..50).map(|_| host.record()).collect();
+    let (read, missing) = host.read_all(&mut cursor);
+    assert_eq!((read[0], &read[1..], missing), (old, recorded.as_slice(), 0));
+}
+
+#[test]
+fn entries_of_other_modules_have_no_id_and_are_passed_over() {
+    let mut host = Host::new();
+    let mut cursor = host.open(Some("1 00000000-0000-0000-0000-000000000001 0 1"));
+    assert!(matches!(cursor.wants(&host.tail, || unreachable!()), Want::Search(..)));
+    cursor.feed(&host.tail, vec![StoredEvent::default(), event(5.0, 77)]);
+    cursor.searched(9.0);
+    assert_eq!(cursor.take(&host.tail, 10).len(), 1);
+}
+
+#[test]
+fn what_is_no_position_is_refused() {
+    for text in ["", "1", "2 00000000-0000-0000-0000-000000000001 0 1", "1 x 0 1", "1 00000000-0000-0000-0000-000000000001 NaN 1"] {
+        assert_eq!(text.parse::<Saved>(), Err(SavedError), "{text}");
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Record(usize),
+    Clock(f64),
+    Read(usize),
+    Search(usize, usize),
+    Commit,
+    Rewind,
+    Save,
+    Restart,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (1_usize..12).prop_map(Step::Record),
+        1 => (0.0..5.0).prop_map(Step::Clock),
+        1 => (-3000.0..0.0).prop_map(Step::Clock),
+        4 => (1_usize..8).prop_map(Step::Read),
+        3 => ((1_usize..9), (0_usize..4)).prop_map(|(page, pages)| Step::Search(page, pages)),
+        3 => Just(Step::Commit),
+        1 => Just(Step::Rewind),
+        2 => Just(Step::Save),
+        1 => Just(Step::Restart),
+    ];
+    prop::collection::vec(step, 0..80)
+}
+
+proptest! {
+    /// The position is saved at each step of the clock, as the binding does. Whatever happens, nothing is left out, and without a
+    /// failure or a step of the clock nothing comes twice or in another order.
+    #[test]
+    fn nothing_is_left_out(steps in steps()) {
+        let mut host = Host::new();
+        let mut cursor = host.open(None);
+        let (mut recorded, mut read, mut done) = (Vec::new(), Vec::new(), Vec::new());
+        let mut saved = cursor.saved(&host.tail, host.now).to_string();
+        let mut is_plain = true;
+        for step in steps {
+            match step {
+                Step::Record(count) => recorded.extend((0..count).map(|_| host.record())),
+                Step::Clock(seconds) => {
+                    is_plain = is_plain && seconds >= 0.0;
+                    host.now = (host.now + seconds).max(1.0);
+                    saved = cursor.saved(&host.tail, host.now).to_string();
+                }
+                Step::Read(most) => {
+                    for (event, place) in cursor.take(&host.tail, most) {
+                        let Read::Event(event) = event else { prop_assert!(!is_plain, "a gap"); continue };
+                        read.push((number_of(event.id.as_ref().unwrap()).unwrap(), place));
+                    }
+                }
+                Step::Search(page, pages) => host.search(&mut cursor, page, pages),
+                Step::Commit => {
+                    if let Some((_, place)) = read.last() {
+                        cursor.commit(&mut host.tail, place);
+                    }
+                    done.extend(read.drain(..).map(|(id, _)| id));
+                }
+                Step::Rewind => {
+                    read.clear();
+                    cursor.rewind();
+                }
+                Step::Save => saved = cursor.saved(&host.tail, host.now).to_string(),
+                Step::Restart => {
+                    is_plain = false;
+                    read.clear();
+                    host.restart(&mut cursor, &saved);
+                }
+            }
+        }
+        cursor.rewind();
+        done.extend(host.read_all(&mut cursor).0);
+        let mut seen = done.clone();
+        seen.sort_unstable();
+        for id in &recorded {
+            prop_assert!(seen.binary_search(id).is_ok(), "{id} of {recorded:?} is not in {done:?}");
+        }
+        if is_plain {
+            prop_assert_eq!(done, recorded);
+        }
+        prop_assert_eq!(cursor.behind(&host.tail), 0);
+    }
+}
