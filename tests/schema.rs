@@ -12,7 +12,7 @@ fn schema() -> Value {
         let mut property = match field.kind {
             FieldType::Text => json!({ "type": "string" }),
             FieldType::Time => {
-                json!({ "type": "string", "format": "date-time", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$" })
+                json!({ "type": "string", "format": "date-time", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{3})?Z$" })
             }
             FieldType::Count => json!({ "type": "integer", "minimum": 0 }),
             FieldType::Flag => json!({ "type": "boolean" }),

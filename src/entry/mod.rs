@@ -19,12 +19,14 @@ use std::borrow::Cow;
 
 use chrono::DateTime;
 use thiserror::Error;
+use uuid::Uuid;
 
 use crate::catalogue::UNKNOWN_ACTOR;
 use crate::entry::event::ROOT;
 use crate::entry::limits::HOST_WIDE;
 use crate::entry::names::Names;
 use crate::entry::xml::{Element, XmlError};
+use crate::time::{rfc3339_milliseconds, whole_milliseconds, whole_seconds};
 
 /// One entry as a store returns it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -249,6 +251,24 @@ impl StoredEvent {
         }
     }
 
+    /// When it happened, in UNIX milliseconds. The milliseconds are those of the id, unless the reporter gave the time.
+    #[must_use]
+    pub fn milliseconds(&self) -> i64 {
+        let seconds = whole_seconds(self.time);
+        let of_id = || {
+            let id = Uuid::try_parse(self.id.as_deref()?).ok().filter(|id| id.get_version_num() == 7)?;
+            let (of_id, nanoseconds) = id.get_timestamp()?.to_unix();
+            (i64::try_from(of_id) == Ok(seconds)).then_some(i64::from(nanoseconds / 1_000_000))
+        };
+        whole_milliseconds(self.time).saturating_add(of_id().unwrap_or_default())
+    }
+
+    /// The same in the form of RFC 3339, in UTC. Without milliseconds if they are not known.
+    #[must_use]
+    pub fn date_time(&self) -> String {
+        rfc3339_milliseconds(self.milliseconds())
+    }
+
     /// How many events the entry stands for.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -365,6 +385,21 @@ mod tests {
         let xml = "<audit-event xmlns:ns1='xmpp:prosody.im/audit' ns1:occurred='1970-01-01T00:00:07Z' ns1:id='u'/>";
         let event = StoredEvent::read(&row(None, xml)).unwrap();
         assert_eq!((event.time, event.id.as_deref()), (7.0, Some("u")));
+    }
+
+    #[test]
+    fn the_milliseconds_are_those_of_the_id_unless_the_reporter_gave_the_time() {
+        let id = "01a20e7e-d2b8-75d1-8370-6296c154b976";
+        for (time, id, expected) in [
+            (1_795_539_522.0, Some(id), "2026-11-24T16:58:42.232Z"),
+            (1_795_539_521.0, Some(id), "2026-11-24T16:58:41Z"),
+            (1_795_539_522.0, Some("u"), "2026-11-24T16:58:42Z"),
+            (1_795_539_522.0, None, "2026-11-24T16:58:42Z"),
+            (f64::NAN, None, "1970-01-01T00:00:00Z"),
+        ] {
+            let event = StoredEvent { time, id: id.map(ToOwned::to_owned), ..StoredEvent::default() };
+            assert_eq!(event.date_time(), expected, "{time} {id:?}");
+        }
     }
 
     #[test]

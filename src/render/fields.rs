@@ -58,7 +58,7 @@ pub const FIELDS: &[Field] = &[
     field("id", FieldType::Text, "the entry's own identifier, a UUID; entries of the community's modules have none", |event, _| {
         text(&event.id)
     }),
-    always("time", FieldType::Time, "when it happened", |event, _| Some(FieldValue::Text(rfc3339(event.time).into()))),
+    always("time", FieldType::Time, "when it happened", |event, _| Some(FieldValue::Text(event.date_time().into()))),
     field("stored", FieldType::Time, "when it was stored, if that is not when it happened", |event, _| stored(event)),
     always("host", FieldType::Text, "the host whose log it is", |_, host| Some(FieldValue::Text(host.into()))),
     field("class", FieldType::Text, "the retention class that it is kept in", |event, _| text(&event.class)),

@@ -2,9 +2,10 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`formats`] | the registry of formats, and one file for each: a table, JSON, CSV, XML, OCSF, ECS, CEF, syslog |
+//! | [`formats`] | the registry of formats, and one file for each: a table, JSON, CSV, XML, OCSF, ECS, CEF, syslog, OTLP |
 //! | [`fields`] | the registry of what an entry has in every format |
 //! | [`columns`] | the registry of what a table can show of an entry |
+//! | [`framing`] | how messages follow each other |
 //! | [`note`] | the details of an entry, in words |
 //! | [`taxonomy`] | the registry of what event types mean to OCSF, ECS, CEF and syslog |
 //! | [`totals`] | statistics: counting in bounded memory, and the text for a terminal |
@@ -16,6 +17,7 @@
 pub mod columns;
 pub mod fields;
 pub mod formats;
+pub mod framing;
 pub mod note;
 pub mod page;
 pub mod printable;
@@ -27,7 +29,7 @@ pub mod totals;
 use crate::entry::StoredEvent;
 use crate::time::zone::Zone;
 use columns::Columns;
-use formats::{Format, cef, csv, ecs, json, ocsf, syslog, table, xml};
+use formats::{Format, cef, csv, ecs, json, ocsf, otlp, syslog, table, xml};
 use totals::stats;
 
 /// Writes entries in one format, piece by piece.
@@ -115,6 +117,7 @@ pub fn renderer(format: Format, options: &Options) -> Box<dyn Renderer> {
         Format::Ecs => Box::new(ecs::Ecs::new(&options.host)),
         Format::Cef => Box::new(cef::Cef::new(&options.host)),
         Format::Syslog => Box::new(syslog::Syslog::new(&options.host, options.ascii_host.as_deref())),
+        Format::Otlp => Box::new(otlp::Otlp::new(&options.host)),
     }
 }
 

@@ -45,6 +45,18 @@ pub fn rfc3339(time: f64) -> String {
     date_time(time).unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned())
 }
 
+/// A time in UNIX milliseconds in the form of RFC 3339, in UTC. Whole seconds are written without milliseconds.
+#[must_use]
+pub fn rfc3339_milliseconds(milliseconds: i64) -> String {
+    let (seconds, rest) = (milliseconds.div_euclid(1000), milliseconds.rem_euclid(1000));
+    #[allow(clippy::cast_precision_loss)] // Larger times can't be written.
+    let mut text = rfc3339(seconds as f64);
+    if rest > 0 && text.pop().is_some() {
+        text.push_str(&format!(".{rest:03}Z"));
+    }
+    text
+}
+
 /// Reads a time in the form of XEP-0082 and RFC 3339. Returns it in UNIX milliseconds, or `None` if the text has another form.
 ///
 /// ```

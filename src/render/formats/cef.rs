@@ -9,7 +9,7 @@ use crate::render::fields::{Link, plain_address};
 use crate::render::note::note;
 use crate::render::printable::steers;
 use crate::render::taxonomy::meaning;
-use crate::time::{parse_milliseconds, whole_milliseconds};
+use crate::time::parse_milliseconds;
 
 /// Writes CEF.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Cef {
         push_escaped(line, &event.kind, '|');
         line.push('|');
         push_escaped(line, &event.kind.replace('-', " "), '|');
-        let _ = write!(line, "|{}|rt={}", meaning.severity.cef(), whole_milliseconds(event.time));
+        let _ = write!(line, "|{}|rt={}", meaning.severity.cef(), event.milliseconds());
         let mut put = |key: &str, value: Option<&str>| {
             if let Some(value) = value.filter(|value| !value.is_empty()) {
                 line.push(' ');

@@ -37,7 +37,7 @@ impl Ecs {
                 document.insert(name.to_owned(), value);
             }
         };
-        put("@timestamp", json!(rfc3339(event.time)));
+        put("@timestamp", json!(event.date_time()));
         put("ecs", json!({ "version": VERSION }));
         put(
             "event",

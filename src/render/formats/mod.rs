@@ -5,6 +5,7 @@ pub mod csv;
 pub mod ecs;
 pub mod json;
 pub mod ocsf;
+pub mod otlp;
 pub mod syslog;
 pub mod table;
 pub mod xml;
@@ -33,6 +34,8 @@ pub enum Format {
     Cef,
     /// Syslog.
     Syslog,
+    /// OpenTelemetry's protocol.
+    Otlp,
 }
 
 /// A format in the registry.
@@ -58,6 +61,7 @@ pub const FORMATS: &[FormatInfo] = &[
     info(Format::Ecs, "ecs", "jsonl", "ECS 8.17 (Elastic Common Schema), as JSON Lines"),
     info(Format::Cef, "cef", "cef", "CEF (ArcSight Common Event Format), one line for each entry"),
     info(Format::Syslog, "syslog", "log", "syslog messages with structured data (RFC 5424), one line for each entry"),
+    info(Format::Otlp, "otlp", "jsonl", "log records of OpenTelemetry (OTLP 1.3), as JSON Lines"),
 ];
 
 const fn info(format: Format, name: &'static str, extension: &'static str, meaning: &'static str) -> FormatInfo {

@@ -48,7 +48,7 @@ impl Ocsf {
         if activity == OTHER {
             put("activity_name", json!(event.kind));
         }
-        put("time", json!(whole_milliseconds(event.time)));
+        put("time", json!(event.milliseconds()));
         put("severity_id", json!(meaning.severity.ocsf()));
         put("status_id", json!(if meaning.outcome == Outcome::Success { 1 } else { 2 }));
         put("status_detail", condition(event));

@@ -13,7 +13,6 @@ use crate::render::fields::{FIELDS, FieldValue, details};
 use crate::render::note::note;
 use crate::render::printable::printable;
 use crate::render::taxonomy::meaning;
-use crate::time::rfc3339;
 
 /// The facility "log audit" (RFC 5424, section 6.2.1).
 const FACILITY: u32 = 13;
@@ -43,7 +42,7 @@ impl Syslog {
 
     fn push(&self, line: &mut String, event: &StoredEvent) {
         let priority = FACILITY.saturating_mul(8).saturating_add(meaning(&event.kind).severity.syslog());
-        let _ = write!(line, "<{priority}>1 {} {} prosody-audit - {} ", rfc3339(event.time), self.hostname, word(&event.kind, NAME));
+        let _ = write!(line, "<{priority}>1 {} {} prosody-audit - {} ", event.date_time(), self.hostname, word(&event.kind, NAME));
         let _ = write!(line, "[origin software=\"prosody-audit\" swVersion=\"{}\"][{ELEMENT}", env!("CARGO_PKG_VERSION"));
         for field in FIELDS {
             match (field.of)(event, &self.host) {
