@@ -27,14 +27,14 @@ share = $(DESTDIR)$(PREFIX)/share
 man_page = $(share)/man/man1/prosody-audit.1
 completions = $(share)/bash-completion/completions/prosodyctl.bash $(share)/zsh/site-functions/_prosodyctl \
 	$(share)/fish/vendor_completions.d/prosodyctl.fish
-modules = $(patsubst lua/%,$(module_folder)/%,$(wildcard lua/*.lua lua/audit/*.lua lua/audit/reading/*.lua lua/audit/web/*.lua))
+modules = $(patsubst lua/%,$(module_folder)/%,$(wildcard lua/*.lua lua/audit/*.lua lua/audit/*/*.lua))
 # Files that older versions installed. They would be found instead of the files in audit/.
 old_modules = $(module_folder)/audit.lib.lua $(addsuffix .lib.lua,$(addprefix $(module_folder)/audit_,accounts acting adhoc answers \
 	attempts command config existing forms history invites leftovers readings sent sessions shell socket))
 
 need_cargo = @test -n "$(CARGO)" || { echo "cargo was not found: install a Rust toolchain or give its path as CARGO=" >&2; exit 1; }
 
-.PHONY: all build install uninstall demo test test-all test-debian13 test-rust test-spec test-e2e lint bench bench-memory bench-store bench-login bench-rush bench-flood bench-month bench-hosts bench-query bench-render soak-crash soak-outage mutants fmt clean help
+.PHONY: all build install uninstall demo test test-all test-debian13 test-rust test-spec test-e2e lint bench bench-memory bench-store bench-login bench-rush bench-flood bench-month bench-hosts bench-query bench-render soak-crash soak-outage soak-sinks mutants fmt clean help
 
 all: build manual ## Build the library, manual page and completions for the Lua that Prosody runs on (LUA=5.4; or 5.2, 5.3, luajit)
 
@@ -81,10 +81,11 @@ manual: ## Write the manual page and the completions of shells to target/manual
 
 # install(1) creates a new file, so a running server keeps the library that it has loaded. Files that an older version had are removed.
 install: build manual ## Install modules, library, manual page and completions below PREFIX=/usr/local (and DESTDIR)
-	install -d $(addprefix $(module_folder)/,audit audit/reading audit/web) $(library_folder) $(dir $(man_page) $(completions))
+	install -d $(addprefix $(module_folder)/,audit audit/reading audit/sinks audit/web) $(library_folder) $(dir $(man_page) $(completions))
 	install -m 644 lua/*.lua $(module_folder)/
 	install -m 644 lua/audit/*.lua $(module_folder)/audit/
 	install -m 644 lua/audit/reading/*.lua $(module_folder)/audit/reading/
+	install -m 644 lua/audit/sinks/*.lua $(module_folder)/audit/sinks/
 	install -m 644 lua/audit/web/*.lua $(module_folder)/audit/web/
 	install -m 644 $(built) $(library_folder)/audit_core.so
 	install -m 644 target/manual/prosody-audit.1 $(man_page)
@@ -96,7 +97,7 @@ install: build manual ## Install modules, library, manual page and completions b
 
 uninstall: ## Remove what install installed; data and configuration stay
 	@rm -f $(modules) $(old_modules) $(library_folder)/audit_core.so $(man_page) $(completions)
-	@rmdir $(addprefix $(module_folder)/,audit/reading audit/web audit) 2>/dev/null || true
+	@rmdir $(addprefix $(module_folder)/,audit/reading audit/sinks audit/web audit) 2>/dev/null || true
 	@echo "removed the modules from $(module_folder) and the library from $(library_folder)"
 	@echo "the recorded entries stay in Prosody's data, and your configuration is unchanged:"
 	@echo "remove the lines with audit modules from modules_enabled, and options that begin with audit_"
@@ -221,6 +222,13 @@ soak-outage: ## Make each store fail for a minute while clients log in, on each 
 	@tools/setup test
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/outage.lua
+
+soak-sinks: ## Send 20,000 entries over each transport to receivers and a server that are killed (half an hour)
+	$(need_cargo)
+	@tools/setup test
+	@$(MAKE) --no-print-directory build LUA=5.4
+	@PROSODY_SERIES=13.0-newest AUDIT_SINKS_ENTRIES=20000 AUDIT_SINKS_KILLS=20 lua5.4 "$$(command -v busted)" -r e2e spec/e2e/receivers_spec.lua
+	@PROSODY_SERIES=0.12 AUDIT_SINKS_ENTRIES=20000 AUDIT_SINKS_KILLS=20 lua5.4 "$$(command -v busted)" -r e2e spec/e2e/receivers_spec.lua
 
 .PHONY: simulate simulate-faults
 simulate: ## Simulate clock, disk, store and process failing together (SEEDS=10000 FIRST=0 SECONDS= FAILURES=3): see docs/simulation.md

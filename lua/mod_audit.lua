@@ -363,8 +363,8 @@ if in_server then
 		end
 	end);
 
-	-- Requests of prosodyctl.
-	library "reading/socket".serve {
+	-- Requests of prosodyctl. Other modules have theirs in the shared table.
+	library "reading/socket".serve(setmetatable({
 		prune = function (attr)
 			if not audited_hosts[attr.host] then
 				return nil, "mod_audit is not loaded on it";
@@ -389,7 +389,7 @@ if in_server then
 				file = attr.file; by = attr.by; by_source = known_sources[attr.by_source]; claimed = true; actor = { kind = "admin-shell" };
 			});
 		end;
-	};
+	}, { __index = module:shared("actions") }));
 end
 
 function module.command(arg)

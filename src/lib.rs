@@ -30,6 +30,7 @@ pub mod random;
 pub mod recorder;
 pub mod redact;
 pub mod render;
+pub mod sink;
 #[cfg(feature = "storage")]
 pub mod storage;
 pub mod time;

@@ -35,6 +35,7 @@ pub(super) struct Arguments {
     pub(super) action: Option<&'static str>,
     pub(super) trust_clock: bool,
     pub(super) web: WebArguments,
+    pub(super) sink: String,
     /// The names of all flags, each once. `format` is included only if it is not the table.
     pub(super) names: Vec<&'static str>,
 }
@@ -48,8 +49,11 @@ impl Arguments {
             "trust-clock" => self.trust_clock = true,
             "host-data" => self.host_data = true,
             "types" | "expires" => self.web.take(flag.name, value)?,
-            "events" | "alerts" | "prune" | "new-key" | "verify" | "link" | "token" | "tokens" | "revoke" => {
+            "events" | "alerts" | "prune" | "new-key" | "verify" | "link" | "token" | "tokens" | "revoke" | "sinks" | "sink-test" => {
                 self.web.take(flag.name, value)?;
+                if flag.name == "sink-test" {
+                    self.sink = value.to_owned();
+                }
                 if let Some(other) = self.action.replace(flag.name).filter(|other| *other != flag.name) {
                     return Err(UsageError(format!("Use --{other} or --{}, not both", flag.name)));
                 }

@@ -135,6 +135,8 @@ pub const FLAGS: &[Flag] = &[
     switch("trust-clock", Action, "with --prune: trust the clock, although it has jumped"),
     switch("verify", Action, "check whether anybody has changed the log of a host; the exit status is 3 if so"),
     switch("new-key", Action, "replace the key that addresses are hashed with, on one host or on all"),
+    switch("sinks", Action, "list the sinks of a host: what was delivered, what waits, and what went wrong").needs_process(),
+    takes("sink-test", "NAME", Action, "send a test entry to the sink of that name, and say what came back").needs_process(),
     switch("events", Action, "list the event types, and the retention class of each on a host"),
     switch("alerts", Action, "list the rules of the alerts on a host"),
     switch("link", Action, "print a link that signs an administrator in to the log in a browser, once: --link admin@example.com"),

@@ -56,6 +56,18 @@ pub enum Command {
         /// The host. `None` for all hosts.
         host: Option<String>,
     },
+    /// List the sinks.
+    Sinks {
+        /// The host. `None` for all hosts.
+        host: Option<String>,
+    },
+    /// Send a test entry to a sink.
+    SinkTest {
+        /// The host in whose name it is sent. `None` for any.
+        host: Option<String>,
+        /// The name of the sink.
+        name: String,
+    },
     /// Replace the key that addresses are hashed with.
     NewKey {
         /// The host. `None` for all hosts.
@@ -203,6 +215,8 @@ impl Command {
                 "alerts" => Self::Alerts { host },
                 "prune" => Self::Prune { host, trust_clock: given.trust_clock },
                 "verify" => Self::Verify { host },
+                "sinks" => Self::Sinks { host },
+                "sink-test" => Self::SinkTest { host, name: given.sink },
                 _ => Self::NewKey { host },
             });
         }

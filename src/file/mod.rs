@@ -7,6 +7,7 @@
 
 mod disk;
 pub mod lock;
+pub mod log_file;
 mod memory;
 pub mod new_file;
 pub mod others;

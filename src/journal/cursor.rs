@@ -108,17 +108,16 @@ impl Cursor {
     /// than all that this process has made.
     #[must_use]
     pub fn open(tail: &mut Tail, saved: Option<&Saved>, fresh: Uuid) -> Self {
-        let number = tail.first();
+        let fresh = fresh.as_u128();
         let place = match saved {
-            None => Place { number, above: fresh.as_u128(), search: None },
-            Some(saved) => Place { number, above: saved.above, search: Some(Search::resumed(saved, tail.since(), fresh.as_u128())) },
+            None => Place { number: tail.first(), above: fresh, search: None },
+            Some(saved) => {
+                let search = Search::resumed(saved, tail.since(), fresh);
+                let above = if search.is_clock_back(saved.above) { 0 } else { saved.above };
+                Place { number: tail.behind(above), above, search: Some(search) }
+            }
         };
-        let above = match &place.search {
-            Some(search) if search.is_clock_back(place.above) => 0,
-            _ => place.above,
-        };
-        let place = Place { above, ..place };
-        let reader = tail.join(number);
+        let reader = tail.join(place.number);
         Self { reader, next: place.clone(), done: place.clone(), ready: VecDeque::new(), found: place }
     }
 

@@ -109,6 +109,13 @@ impl Tail {
         self.end.saturating_sub(u64::try_from(self.entries.len()).unwrap_or(u64::MAX))
     }
 
+    /// The number of the first entry that is kept and does not come before that id.
+    pub(super) fn behind(&self, id: u128) -> u64 {
+        let is_before = |kept: &&Kept| id_of(&kept.payload).is_some_and(|of| of <= id && !self.is_late(of));
+        let before = self.entries.iter().take_while(is_before).count();
+        self.first().saturating_add(u64::try_from(before).unwrap_or_default())
+    }
+
     /// The number of the next entry.
     #[must_use]
     pub const fn end(&self) -> u64 {

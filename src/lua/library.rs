@@ -126,7 +126,8 @@ impl Stringprep for Prepare<'_> {
 }
 
 /// `command(arguments, now, { node =, host =, resource = } | nil) -> { action = "help" | "events" | "alerts" | "show" | "prune" | "verify" |
-/// "new-key" | "link" | "token" | "tokens" | "revoke", host, asked, host_data = true | nil, user, name, types, seconds } | nil, message`
+/// "new-key" | "link" | "token" | "tokens" | "revoke" | "sinks" | "sink-test", host, sink, asked, host_data = true | nil, user, name, types,
+/// seconds } | nil, message`
 fn read_command(
     lua: &Lua,
     (arguments, now, names): (Vec<LuaString>, f64, Option<LuaTable>),
@@ -165,6 +166,15 @@ fn read_command(
         Command::NewKey { host } => {
             result.set("action", "new-key")?;
             result.set("host", host)?;
+        }
+        Command::Sinks { host } => {
+            result.set("action", "sinks")?;
+            result.set("host", host)?;
+        }
+        Command::SinkTest { host, name } => {
+            result.set("action", "sink-test")?;
+            result.set("host", host)?;
+            result.set("sink", name)?;
         }
         Command::Prune { host, trust_clock } => {
             result.set("action", "prune")?;

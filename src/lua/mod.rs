@@ -26,6 +26,9 @@
 //! | `is_terminal("stdout" \| "stderr") -> boolean` | whether that is a terminal |
 //! | `is_pipe_closed() -> boolean` | whether standard output is a pipe that nobody reads any more |
 //! | `exit_on_interrupt() -> boolean` | lets Ctrl-C end the process |
+//! | `sinks(value) -> list of sinks, list of refused values` | the option `audit_log_sinks`; `sink/mod.rs` describes a sink |
+//! | `log_file(path) -> file \| nil, message` | a file that is appended to: `file:append(text)` |
+//! | `write_position(path, text) -> true \| nil, message` | replaces a small file |
 //! | `storage(environment) -> driver \| nil, message` | the archive driver `audit` of a host; `store/database.lua` describes both |
 //! | `web` | the log in a browser; `web/mod.rs` describes it |
 //! | `version` | the version of this library |
@@ -39,6 +42,7 @@ mod log;
 mod prune;
 mod read;
 mod signals;
+mod sink;
 mod store;
 mod transfer;
 mod value;
@@ -142,6 +146,7 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("element", element)?;
     native.set("lock", lua.create_function(prune::lock)?)?;
     store::add(lua, &native)?;
+    sink::add(lua, &native)?;
     #[cfg(feature = "storage")]
     store::database::add(lua, &native, &opened)?;
     native.set("reading_slice", crate::query::SLICE)?;

@@ -5,6 +5,7 @@ mod classes;
 mod module;
 mod reader;
 mod registry;
+pub mod sinks;
 mod value;
 
 use std::path::PathBuf;

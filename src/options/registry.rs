@@ -76,6 +76,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     log("audit_auth_repeat_failure_timeout", "none", "a number of seconds or a period such as \"10 minutes\"", "Within this time, count repeated failures of the same user from the same address instead of recording each."),
     log("audit_auth_repeat_success_timeout", "none", "a number of seconds or a period such as \"10 minutes\"", "The same for successes."),
     log("audit_auth_cache_size", "128", "a whole number from 1 to 1000000", "How many pairs of user and address are remembered for that."),
+    log("audit_log_sinks", "none", "a table of sinks, each a table with a name", "Where entries are sent as they are recorded, by `mod_audit_sinks`, see [sinks](sinks.md)."),
     OptionSpec {
         name: "audit_status_heartbeat_interval",
         default: "60",

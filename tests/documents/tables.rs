@@ -4,6 +4,7 @@ use audit_core::address::location::USUAL_PLACES;
 use audit_core::alert::RULES;
 use audit_core::catalogue::EVENT_TYPES;
 use audit_core::command::FLAGS;
+use audit_core::options::sinks::SINK_FIELDS;
 use audit_core::options::{CLASS_FIELDS, OPTIONS, RULE_FIELDS};
 use audit_core::redact::SHOWN_FIELDS;
 use audit_core::render::fields::{FIELDS, FieldType};
@@ -25,6 +26,7 @@ fn all() -> Vec<Made> {
     vec![
         made("docs/options.md", "table: options", options()),
         made("docs/retention.md", "table: class fields", class_fields()),
+        made("docs/sinks.md", "table: sink fields", sink_fields()),
         made("docs/reading.md", "table: flags", flags()),
         made("docs/module-api.md", "table: query fields", query_fields()),
         made("docs/alerts.md", "table: rules", rules()),
@@ -75,6 +77,12 @@ fn rule_fields() -> String {
 fn class_fields() -> String {
     let rows =
         CLASS_FIELDS.iter().map(|field| [code(field.name), field.default.to_owned(), field.allowed.to_owned(), field.meaning.to_owned()]);
+    table(["Field", "Default", "Allowed", "Meaning"], rows)
+}
+
+fn sink_fields() -> String {
+    let rows =
+        SINK_FIELDS.iter().map(|field| [code(field.name), field.default.to_owned(), field.allowed.to_owned(), field.meaning.to_owned()]);
     table(["Field", "Default", "Allowed", "Meaning"], rows)
 }
 

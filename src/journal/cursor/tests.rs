@@ -104,6 +104,19 @@ fn a_cursor_reads_what_is_recorded_in_order_from_memory() {
 }
 
 #[test]
+fn a_reader_that_comes_again_in_the_same_process_reads_nothing_twice() {
+    let mut host = Host::new();
+    let mut cursor = host.open(None);
+    host.record();
+    host.read_all(&mut cursor);
+    let saved = cursor.saved(&host.tail, host.now).to_string();
+    cursor.close(&mut host.tail);
+    let recorded = [host.record(), host.record()];
+    let mut cursor = host.open(Some(&saved));
+    assert_eq!(host.read_all(&mut cursor), (recorded.to_vec(), 0));
+}
+
+#[test]
 fn what_was_not_committed_is_read_again() {
     let mut host = Host::new();
     let mut cursor = host.open(None);

@@ -64,6 +64,17 @@ impl LuaCursor {
         }
     }
 
+    /// The position of the last commit, as text.
+    pub(crate) fn saved(&self, now: f64) -> Option<String> {
+        let tail = &self.kept.borrow().tail;
+        self.cursor.borrow().as_ref().map(|cursor| cursor.saved(tail, now).to_string())
+    }
+
+    /// The hash of an address, with the key of the host.
+    pub(crate) fn hash(&self, address: &str) -> Option<String> {
+        self.recorder.borrow().hash(&self.host, address).map(|(hash, _)| hash)
+    }
+
     /// Goes back to the last commit.
     pub(crate) fn rewind(&self) {
         if let Some(cursor) = self.cursor.borrow_mut().as_mut() {
@@ -135,10 +146,7 @@ impl LuaUserData for LuaCursor {
             Ok(())
         });
         // saved(now) -> the position of the last commit, as text
-        methods.add_method("saved", |_, this, now: f64| {
-            let tail = &this.kept.borrow().tail;
-            Ok(this.cursor.borrow().as_ref().map(|cursor| cursor.saved(tail, now).to_string()))
-        });
+        methods.add_method("saved", |_, this, now: f64| Ok(this.saved(now)));
         // close(): nothing is kept for it any more
         methods.add_method("close", |_, this, ()| {
             if let Some(cursor) = this.cursor.borrow_mut().take() {

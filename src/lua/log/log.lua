@@ -385,7 +385,7 @@ end
 local exports = { command = chunks.names.command; writing = chunks.read.writing; storage = chunks.database.new; new = new };
 for name in ([[version uptime written_elsewhere period option nearest help event_types shell_line shell_commands shows_field
 	field_value terminal_width new_key item_key give_from_root others_can_read is_terminal exit_on_interrupt new_file flags
-	is_pipe_closed reader shell_help web]]):gmatch("%S+") do
+	is_pipe_closed reader shell_help sinks log_file write_position web]]):gmatch("%S+") do
 	exports[name] = native[name];
 end
 

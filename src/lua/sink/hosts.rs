@@ -1,0 +1,140 @@
+//! The hosts whose entries a sink sends, each with its reader.
+
+use mlua::prelude::*;
+
+use crate::journal::cursor::Place;
+use crate::lua::hand_over::cursor::LuaCursor;
+use crate::options::sinks::{SinkOptions, Target};
+use crate::sink::{Message, Messages};
+
+/// The hosts of a sink.
+pub(super) struct Hosts {
+    /// A host that left leaves its place empty, as messages on their way name their host by its number.
+    hosts: Vec<Option<Host>>,
+    /// The host that is read next.
+    turn: usize,
+    is_bare: bool,
+}
+
+struct Host {
+    name: String,
+    cursor: LuaAnyUserData,
+    messages: Messages,
+    /// Whether there may be something to read.
+    has_more: bool,
+    /// Whether its position is not saved.
+    has_moved: bool,
+    /// How many entries were not delivered when the position was saved.
+    behind: u64,
+}
+
+impl Hosts {
+    pub(super) const fn new(options: &SinkOptions) -> Self {
+        Self { hosts: Vec::new(), turn: 0, is_bare: matches!(options.to, Target::Http { .. }) }
+    }
+
+    pub(super) fn join(&mut self, options: &SinkOptions, name: String, cursor: LuaAnyUserData, ascii: Option<String>) {
+        let messages = Messages::new(&name, ascii, options.format, self.is_bare, options.filter.clone(), options.addresses);
+        self.hosts.push(Some(Host { name, cursor, messages, has_more: true, has_moved: true, behind: 0 }));
+    }
+
+    pub(super) fn leave(&mut self, name: &str) -> Option<usize> {
+        let index = self.find(name)?;
+        if let Some(place) = self.hosts.get_mut(index) {
+            *place = None;
+        }
+        Some(index)
+    }
+
+    pub(super) fn news(&mut self, name: &str, has_more: bool) {
+        if let Some(host) = self.find(name).and_then(|index| self.get_mut(index)) {
+            host.has_more = has_more;
+        }
+    }
+
+    /// The next host with something to read.
+    pub(super) fn next(&mut self) -> Option<usize> {
+        let count = self.hosts.len();
+        let order = (self.turn..count).chain(0..self.turn.min(count));
+        let next =
+            order.into_iter().find(|index| self.hosts.get(*index).is_some_and(|host| host.as_ref().is_some_and(|host| host.has_more)))?;
+        self.turn = next.saturating_add(1);
+        Some(next)
+    }
+
+    /// Messages of a host. Returns its name if more must be read first.
+    pub(super) fn take(&mut self, index: usize, most: usize, time: f64) -> Result<Vec<Message>, String> {
+        let Some(host) = self.get_mut(index) else { return Ok(Vec::new()) };
+        let Ok(cursor) = host.cursor.borrow::<LuaCursor>() else { return Ok(Vec::new()) };
+        let taken = cursor.take(most);
+        host.has_moved = true;
+        if taken.is_empty() {
+            host.has_more = false;
+            return Err(host.name.clone());
+        }
+        let mut hash = |address: &str| cursor.hash(address);
+        Ok(taken.into_iter().map(|(read, place)| host.messages.message(read, place, time, &mut hash)).collect())
+    }
+
+    pub(super) fn commit(&mut self, index: usize, place: &Place) {
+        if let Some(host) = self.get_mut(index) {
+            host.has_moved = true;
+            if let Ok(cursor) = host.cursor.borrow::<LuaCursor>() {
+                cursor.commit(place);
+            }
+        }
+    }
+
+    /// All readers go back to what is certain.
+    pub(super) fn rewind(&mut self) {
+        for host in self.hosts.iter_mut().flatten() {
+            if let Ok(cursor) = host.cursor.borrow::<LuaCursor>() {
+                cursor.rewind();
+            }
+            host.has_more = true;
+        }
+    }
+
+    pub(super) fn saved(&mut self, name: &str, time: f64) -> Option<String> {
+        let host = self.find(name).and_then(|index| self.get_mut(index))?;
+        let cursor = host.cursor.borrow::<LuaCursor>().ok()?;
+        // How many wait is part of the position: by it, a later start knows how many are missing.
+        let (behind, _) = cursor.behind();
+        let is_same = !std::mem::take(&mut host.has_moved) && behind == host.behind;
+        host.behind = behind;
+        if is_same { None } else { cursor.saved(time) }
+    }
+
+    /// How many entries are not delivered, and a time before which none of them was recorded: of a host, or of all.
+    pub(super) fn behind(&self, name: Option<&str>) -> (u64, Option<f64>) {
+        let of = self.hosts.iter().flatten().filter(|host| name.is_none_or(|name| host.name == name));
+        let each = of.filter_map(|host| host.cursor.borrow::<LuaCursor>().ok().map(|cursor| cursor.behind()));
+        each.fold((0, None), |(count, oldest), (more, other)| {
+            let oldest = [oldest, other].into_iter().flatten().reduce(f64::min);
+            (count.saturating_add(more), oldest)
+        })
+    }
+
+    pub(super) fn name(&self, index: usize) -> Option<String> {
+        self.hosts.get(index).and_then(|host| host.as_ref().map(|host| host.name.clone()))
+    }
+
+    /// What stands before and behind the messages of a host in one body.
+    pub(super) fn wrap(&self, index: usize) -> Option<(String, &'static str)> {
+        self.hosts.get(index).and_then(|host| host.as_ref()?.messages.wrap())
+    }
+
+    /// A test entry, and what stands before and behind it.
+    pub(super) fn test(&mut self, name: &str, time: f64) -> Option<(String, Option<(String, &'static str)>)> {
+        let host = self.find(name).and_then(|index| self.get_mut(index))?;
+        Some((host.messages.test(time), host.messages.wrap()))
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        self.hosts.iter().position(|host| host.as_ref().is_some_and(|host| host.name == name))
+    }
+
+    fn get_mut(&mut self, index: usize) -> Option<&mut Host> {
+        self.hosts.get_mut(index).and_then(Option::as_mut)
+    }
+}
