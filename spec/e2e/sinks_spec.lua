@@ -168,6 +168,26 @@ server.each_series(describe, pending, function (series)
 		assert.equal(1300, count + tonumber(missing));
 	end);
 
+	it("is shown and tested by prosodyctl", function ()
+		local http = receiver.start { kind = "http" };
+		start { hook = { to = "http://127.0.0.1:"..http.port.."/?key=s3cret" } };
+		record(1, 3);
+		assert.is_true(http:has_all(3));
+		local status, text, err = prosody:ctl("mod_audit", "--sinks", host);
+		assert.same({ 0, "" }, { status, err });
+		assert.is_truthy(text:find(host..": hook, http://127.0.0.1:"..http.port..": ", 1, true), text);
+		status, text, err = prosody:ctl("mod_audit", "--sink-test", "hook");
+		assert.same({ 0, "" }, { status, err });
+		assert.is_truthy(text:find("^The test entry was accepted with status 200 after %d+ ms\n$"), text);
+		assert.is_truthy(http:lines()[#http:lines()]:find("audit%-sink%-test"));
+		http:mood("503");
+		status, text, err = prosody:ctl("mod_audit", "--sink-test", "hook", host);
+		assert.same({ 1, "" }, { status, text });
+		assert.is_truthy(err:find("the receiver answered with status 503", 1, true), err);
+		status, text, err = prosody:ctl("mod_audit", "--sink-test", "other");
+		assert.same({ 1, "", "there is no sink other in use; there are: hook\n" }, { status, text, err });
+	end);
+
 	it("refuses a wrong sink in one line, and uses the others", function ()
 		local http = receiver.start { kind = "http" };
 		start {

@@ -42,7 +42,10 @@ function configurations.rsyslog(self, place)
 	local options = self.options;
 	local lines;
 	if options.is_unix then
-		lines = { 'module(load="imuxsock" SysSock.Use="off")', ('input(type="imuxsock" Socket=%q RateLimit.Interval="0")'):format(self.path) };
+		lines = {
+			'module(load="imuxsock" SysSock.Use="off")';
+			('input(type="imuxsock" Socket=%q UseSpecialParser="off" ParseHostname="on" RateLimit.Interval="0")'):format(self.path);
+		};
 	else
 		if options.certificate then
 			lines = {
@@ -85,8 +88,9 @@ end;
 -- A web server before the receiver at port options.behind.
 function configurations.nginx(self, place)
 	process.write(self.folder.."/main.conf", ([[
-daemon off; pid nginx.pid; error_log error.log; events {}
-http { access_log off; server { listen 127.0.0.1:%d; client_body_temp_path body; location / { proxy_pass http://127.0.0.1:%d; } } }
+daemon off; master_process off; pid nginx.pid; error_log error.log; events {}
+http { access_log off; server { listen 127.0.0.1:%d; client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4;
+scgi_temp_path t5; location / { proxy_pass http://127.0.0.1:%d; } } }
 ]]):format(self.port, self.options.behind));
 	return { place.."/usr/sbin/nginx", "-p", self.folder, "-c", self.folder.."/main.conf", "-e", "error.log" };
 end

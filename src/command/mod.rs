@@ -550,7 +550,7 @@ mod tests {
             --after x example.com                   --after is "x", but takes the id of an entry, which is in the column "id" and in the formats for programs
             --zone Mars example.com                 --zone is "Mars", but takes "local", "UTC", or an offset such as +02:00
             --columns ip,size example.com           --columns: "size" is not a column; the columns are time, event, user, ip, location, note, source, client, actor, class, id
-            --format yaml example.com               --format: "yaml" is not a format; the formats are table, json, csv, xml, ocsf, ecs, cef, syslog
+            --format yaml example.com               --format: "yaml" is not a format; the formats are table, json, csv, xml, ocsf, ecs, cef, syslog, otlp
             --user a a@example.com                  Name the account as a@example.com or with --user, not both
             --follow --output x example.com         --follow and --output do not go together: new entries have no end and no other order
             --follow --until 1d example.com         --follow and --until do not go together: new entries have no end and no other order
@@ -626,7 +626,7 @@ mod tests {
               --[no-]show-location  the column with the country
               --[no-]show-note      the column with everything else
               --[no-]colour         colours, on a terminal and unless NO_COLOR is set
-              --format FORMAT       the format, instead of a table: table, json, csv, xml, ocsf, ecs, cef, syslog
+              --format FORMAT       the format, instead of a table: table, json, csv, xml, ocsf, ecs, cef, syslog, otlp
               --bom                 with --format csv: begin with a byte order mark, which Excel needs to recognise UTF-8
               --output FILE         write to a new file, which is created atomically; - is standard output
               --stats               totals instead of entries: by type, account, network and country, and over time
@@ -639,6 +639,8 @@ mod tests {
               --trust-clock         with --prune: trust the clock, although it has jumped
               --verify              check whether anybody has changed the log of a host; the exit status is 3 if so
               --new-key             replace the key that addresses are hashed with, on one host or on all
+              --sinks               list the sinks of a host: what was delivered, what waits, and what went wrong
+              --sink-test NAME      send a test entry to the sink of that name, and say what came back
               --events              list the event types, and the retention class of each on a host
               --alerts              list the rules of the alerts on a host
               --link                print a link that signs an administrator in to the log in a browser, once: --link admin@example.com

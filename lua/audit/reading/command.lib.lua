@@ -24,9 +24,6 @@ local LOOK_AGAIN, TELL = 1, 1;
 -- How long the server may take to prune a host; seconds.
 local PRUNING_TAKES = 600;
 
--- How long a sink may take to answer a test; seconds.
-local SINK_TAKES = 100;
-
 local function fail(message, ...)
 	io.stderr:write((message:format(...)), "\n");
 	return 1;
@@ -312,30 +309,6 @@ local function verify(names)
 	return status;
 end
 
--- Sinks are in the server. What it answers is text for people.
-local function ask_about_sinks(request, patience)
-	local text, problem = link.ask(request, patience);
-	if text then
-		print(text);
-		return 0;
-	end
-	local is_unknown = problem:find("knows no", 1, true);
-	return fail("%s", is_unknown and "mod_audit_sinks is not loaded in the server" or problem);
-end
-
-local function sinks(names)
-	local status = 0;
-	for _, host in ipairs(names) do
-		local failed = ask_about_sinks({ action = "sinks"; host = host });
-		status = failed ~= 0 and failed or status;
-	end
-	return status;
-end
-
-local function test_sink(name, host)
-	return ask_about_sinks({ action = "sink-test"; host = host; sink = name }, SINK_TAKES);
-end
-
 -- A running server notices the new key and records that. Otherwise the entry waits in the journal for the next start.
 local function record_new_key(host, old, new)
 	local log = core.new {
@@ -419,9 +392,9 @@ return function (arg)
 	elseif command.action == "verify" then
 		return verify(names);
 	elseif command.action == "sinks" then
-		return sinks(names);
+		return library "sinks/asking".list(names);
 	elseif command.action == "sink-test" then
-		return test_sink(command.sink, command.host);
+		return library "sinks/asking".test(command.sink, command.host);
 	elseif command.action == "new-key" then
 		return new_keys(names);
 	elseif command.asked.follow then
