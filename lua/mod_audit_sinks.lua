@@ -96,9 +96,7 @@ local function update_metrics(sink)
 	delivered:with_labels(sink.name):add(state.delivered - counted.delivered);
 	errors:with_labels(sink.name):add(state.errors - counted.errors);
 	refused:with_labels(sink.name):add(state.refused - counted.refused);
-	-- What was sent and is not certain yet is not late.
-	local is_late = state.behind > 0 and (state.problem or sink.sent_at == nil or now() - sink.sent_at > SAVE);
-	behind:with_labels(sink.name):set(is_late and state.oldest and max(0, now() - state.oldest) or 0);
+	behind:with_labels(sink.name):set(state.oldest and max(0, now() - state.oldest) or 0);
 	sink.counted = state;
 end
 
@@ -166,7 +164,6 @@ function pump(sink)
 	while not sink.closed do
 		local what, value = sink.native:step(monotonic(), now());
 		if what == "send" then
-			sink.sent_at = now();
 			sink.transport.send(value);
 			return;
 		elseif what == "fill" then
@@ -188,8 +185,8 @@ local function set_aside(sink, host, id, event_type, why)
 		module:log("error", "The sink %s (%s) refuses an audit event, which is left out there: id %s, type %s: %s. Further ones are counted.",
 			sink.name, sink.settings.shown, id or "none", event_type, why);
 	end
-	if event_type ~= "audit-sink-refused" and hosts[host] then
-		hosts[host]:audit(nil, "audit-sink-refused", { custom = {
+	if event_type ~= "audit-sink-rejected" and hosts[host] then
+		hosts[host]:audit(nil, "audit-sink-rejected", { custom = {
 			core.detail("refused", { sink = sink.name; id = id; type = event_type; reason = why });
 		} });
 	end

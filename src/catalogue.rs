@@ -137,7 +137,7 @@ pub const EVENT_TYPES: &[EventType] = &[
     event("mod_audit", "audit-clock-trusted", Administrator, V0_12, &["clock"], "an operator confirmed that the clock is right (`prosodyctl mod_audit --prune --trust-clock`)"),
     event("mod_audit", "audit-key-replaced", Administrator, V0_12, &["key"], "the key that addresses are hashed with was replaced"),
     event("mod_audit", "audit-entries-lost", Server, V0_12, &["lost"], "entries could not be stored: how many, of which types, first and last time"),
-    event("mod_audit_sinks", "audit-sink-refused", Server, V0_12, &["refused"], "a receiver refused an entry, which is left out there: which sink, which entry, why"),
+    event("mod_audit_sinks", "audit-sink-rejected", Server, V0_12, &["refused"], "a receiver refused an entry, which is left out there: which sink, which entry, why"),
     event("mod_audit", "audit-store-recovered", Server, V0_12, &["store"], "the file of the storage driver `audit` was damaged, deleted or replaced: why, its name now, how many entries of the host were copied to a new file, and how many could not be read"),
     event("mod_audit", "audit-queried", Administrator, V0_12, &["query"], "an administrator read the log: who, by which way, with which filter, how many entries").housekeeping(),
     event("mod_audit", "audit-exported", Administrator, V0_12, &["query"], "the same, but to a file or in a format for programs").housekeeping(),

@@ -124,7 +124,7 @@ server.each_series(describe, pending, function (series)
 		assert.is_truthy(prosody:wait_log("are sent to the sink hook %S+ again"));
 		local entries = {};
 		for _, entry in ipairs(dump.entries(prosody, host)) do entries[entry.type] = entry; end
-		assert.equal("test-33", entries["audit-sink-refused"]:child("refused").attr.type);
+		assert.equal("test-33", entries["audit-sink-rejected"]:child("refused").attr.type);
 		assert.equal("Bearer t0ken", json.decode(process.read(http.out..".headers")).authorization);
 		-- Trouble was told once when it began, and once when it ended.
 		assert.equal(1, #prosody:lines_with("can't be sent to the sink"));

@@ -236,6 +236,18 @@ impl Cursor {
         searched.into_iter().chain(in_memory).reduce(f64::min)
     }
 
+    /// When the next entry was recorded that was not taken, in whole seconds. Returns `None` if all were.
+    #[must_use]
+    pub fn next_time(&self, tail: &Tail) -> Option<f64> {
+        if let Some((Read::Event(event), _)) = self.ready.front() {
+            return Some(event.stored);
+        }
+        match &self.next.search {
+            Some(search) => Some(search.after.map_or(search.low, |(when, _)| when)),
+            None => tail.get(self.next.number.max(tail.first())).and_then(time_of).map(f64::floor),
+        }
+    }
+
     /// What to keep on disk, at the time `now`: the position of the last commit.
     #[must_use]
     pub fn saved(&self, tail: &Tail, now: f64) -> Saved {

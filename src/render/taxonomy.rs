@@ -152,6 +152,7 @@ pub const MEANINGS: &[Meaning] = &[
     privileged("audit-clock-trusted", Medium, (EventLogActivity, OTHER), ("configuration", &["change"])),
     by_anybody("audit-entries-lost", High, Failure, (EventLogActivity, OTHER), ("configuration", &["deletion"])),
     by_anybody("audit-store-recovered", High, Failure, (EventLogActivity, OTHER), ("configuration", &["change"])),
+    by_anybody("audit-sink-rejected", Medium, Failure, (EventLogActivity, OTHER), ("configuration", &["info"])),
     privileged("audit-queried", Low, (EventLogActivity, OTHER), ("configuration", &["access"])),
     privileged("audit-exported", Low, (EventLogActivity, 3), ("configuration", &["access"])),
     privileged("audit-key-replaced", Medium, (EventLogActivity, OTHER), ("configuration", &["change"])),

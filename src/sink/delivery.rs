@@ -130,6 +130,12 @@ impl Delivery {
         self.messages.iter().take(self.limit).enumerate().map(fits).take_while(|fits| *fits).count()
     }
 
+    /// Whether the receiver says what it has.
+    #[must_use]
+    pub fn has_answers(&self) -> bool {
+        self.certainty == Certainty::Answer
+    }
+
     /// The host of the next messages.
     #[must_use]
     pub fn host(&self) -> Option<usize> {

@@ -34,9 +34,8 @@ return function (sinks, hosts, new_transport)
 		end
 		local lines = {};
 		for _, state in ipairs(shared.list(host)) do
-			local age = state.oldest and max(0, now() - state.oldest) or 0;
-			local waits = state.behind == 0 and "nothing waits" or ("%d wait or are not certain to have arrived, the oldest for %.0f seconds"):format(
-				state.behind, age);
+			local late = state.oldest and (", and the oldest is late by %.0f seconds"):format(max(0, now() - state.oldest)) or "";
+			local waits = state.behind == 0 and "nothing waits" or ("%d wait, or may be sent again%s"):format(state.behind, late);
 			lines[#lines + 1] = ("%s: %s, %s: %d delivered, %d refused, %d failures; %s%s"):format(host, state.name, state.shown, state.delivered,
 				state.refused, state.errors, waits, state.problem and "; trouble: "..state.problem or "");
 		end

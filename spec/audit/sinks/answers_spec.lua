@@ -26,8 +26,8 @@ describe("what prosodyctl is told of sinks", function ()
 	end);
 
 	it("has a line for each sink of a host", function ()
-		assert.equal(host.name..": siem, tls://siem.test:6514: 5 delivered, 1 refused, 2 failures; 3 wait or are not certain to have arrived, "
-			.."the oldest for 9 seconds; trouble: closed", shared.describe(host.name));
+		assert.equal(host.name..": siem, tls://siem.test:6514: 5 delivered, 1 refused, 2 failures; 3 wait, or may be sent again, "
+			.."and the oldest is late by 9 seconds; trouble: closed", shared.describe(host.name));
 		sinks.siem = nil;
 		assert.equal(host.name..": no sink", shared.describe(host.name));
 		assert.equal("nowhere.test: no sink, as mod_audit_sinks is not loaded there", shared.describe("nowhere.test"));

@@ -123,7 +123,9 @@ fn what_was_not_committed_is_read_again() {
     let recorded = [host.record(), host.record(), host.record()];
     let taken = cursor.take(&host.tail, 2);
     cursor.commit(&mut host.tail, &taken[0].1);
-    assert_eq!((cursor.behind(&host.tail), cursor.oldest(&host.tail)), (2, Some(1000.0)));
+    assert_eq!((cursor.behind(&host.tail), cursor.oldest(&host.tail), cursor.next_time(&host.tail)), (2, Some(1000.0), Some(1000.0)));
+    cursor.take(&host.tail, 9);
+    assert_eq!(cursor.next_time(&host.tail), None);
     cursor.rewind();
     assert_eq!(host.read_all(&mut cursor), (recorded[1..].to_vec(), 0));
 }

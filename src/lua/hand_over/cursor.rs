@@ -88,6 +88,11 @@ impl LuaCursor {
         self.cursor.borrow().as_ref().map_or((0, None), |cursor| (cursor.behind(tail), cursor.oldest(tail)))
     }
 
+    /// When the next entry was recorded that was not taken. Returns `None` if all were.
+    pub(crate) fn next_time(&self) -> Option<f64> {
+        self.cursor.borrow().as_ref().and_then(|cursor| cursor.next_time(&self.kept.borrow().tail))
+    }
+
     fn request(&self, since: f64, after: Option<(f64, String)>) -> LuaRequest {
         let place = match after {
             Some((when, name)) => Position { when, has_id: true, name },

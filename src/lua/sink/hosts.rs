@@ -115,6 +115,12 @@ impl Hosts {
         })
     }
 
+    /// When the next entry was recorded that was not sent, of a host or of all.
+    pub(super) fn unsent(&self, name: Option<&str>) -> Option<f64> {
+        let of = self.hosts.iter().flatten().filter(|host| name.is_none_or(|name| host.name == name));
+        of.filter_map(|host| host.cursor.borrow::<LuaCursor>().ok()?.next_time()).reduce(f64::min)
+    }
+
     pub(super) fn name(&self, index: usize) -> Option<String> {
         self.hosts.get(index).and_then(|host| host.as_ref().map(|host| host.name.clone()))
     }

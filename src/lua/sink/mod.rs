@@ -242,7 +242,8 @@ impl LuaUserData for LuaSink {
         });
         // saved(host, time) -> its position | nil: the same as when this was last asked
         methods.add_method("saved", |_, this, (host, time): (String, f64)| Ok(this.state.borrow_mut().1.saved(&host, time)));
-        // state(host | nil) -> { delivered, errors, refused, problem | nil } of all hosts, and { behind, oldest | nil } of the host or all
+        // state(host | nil) -> { delivered, errors, refused, problem | nil } of all hosts, and { behind, oldest | nil: the time of
+        // the oldest entry that is late } of the host or all
         methods.add_method("state", |lua, this, host: Option<String>| {
             let (delivery, hosts) = &*this.state.borrow();
             let table = lua.create_table()?;
@@ -251,8 +252,10 @@ impl LuaUserData for LuaSink {
             table.set("refused", delivery.refused)?;
             table.set("problem", delivery.trouble())?;
             let (behind, oldest) = hosts.behind(host.as_deref());
+            // What a stream has taken is not late, although it may be sent again.
+            let late = if delivery.has_answers() { oldest } else { hosts.unsent(host.as_deref()) };
             table.set("behind", behind)?;
-            table.set("oldest", oldest)?;
+            table.set("oldest", late)?;
             Ok(table)
         });
         // test(host, time) -> a test entry as it is sent | nil: it sends nothing of the host
