@@ -245,7 +245,7 @@ impl Clock {
     }
 
     /// Whether it knows that the clock is or was wrong. Nothing else says so.
-    pub(super) const fn knows_of_a_jump(&self) -> bool {
+    pub(super) fn knows_of_a_jump(&self) -> bool {
         self.doubt.is_some() || !self.wrong.is_empty()
     }
 
