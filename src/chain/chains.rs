@@ -299,7 +299,7 @@ pub(crate) fn milliseconds(at: f64) -> u64 {
 fn link_of(payload: &[u8]) -> Option<(Nonce, u64, Hash)> {
     let mut parts = payload::parts(payload);
     let mut depth = 0_usize;
-    while let Some(part) = parts.next() {
+    for part in parts.by_ref() {
         match part {
             Part::Open(name) if depth == 1 && name == CHAIN => break,
             Part::Open(_) => depth = depth.saturating_add(1),
