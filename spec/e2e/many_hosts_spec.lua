@@ -18,7 +18,8 @@ local function open_files(prosody)
 	local folder, count = "/proc/"..prosody.pid.."/fd/", 0;
 	for name in lfs.dir(folder) do
 		local file = lfs.symlinkattributes(folder..name, "target");
-		if file and file:sub(1, #prosody.data + 1) == prosody.data.."/" and (file:find("/audit%.[^/]*$") or file:find("/audit/")) then count = count + 1; end
+		local is_data = file and file:sub(1, #prosody.data + 1) == prosody.data.."/";
+		if is_data and (file:find("/audit%.[^/]*$") or file:find("/audit/")) then count = count + 1; end
 	end
 	return count;
 end
