@@ -54,7 +54,7 @@ describe("a retention class", function ()
 			end
 		end
 		local shown = {};
-		for event_type in log:shown():gmatch("%S+ %S+  (%l+%-%d+)") do shown[event_type] = true; end
+		for event_type in log:shown():gmatch("%S+ [%d:]+[* ] +(%l+%-%d+)") do shown[event_type] = true; end
 		local expected = { "accounts-200", "accounts-10", "accounts-0", "events-10", "events-0", "failures-0", "former-200", "former-10", "former-0" };
 		for _, name in ipairs(expected) do
 			assert.is_true(shown[name], name);

@@ -88,7 +88,7 @@ local function shown(prosody)
 	end, 60);
 	assert.equal(0, status, err);
 	local types = {};
-	for event_type in out:gmatch("\n%S+ %S+  (%S+)") do
+	for event_type in out:gmatch("\n%S+ [%d:]+[* ] +(%S+)") do
 		-- Without the log's own entries.
 		if not event_type:find("^audit%-") then
 			types[event_type] = (types[event_type] or 0) + 1;

@@ -59,7 +59,7 @@ end
 local function shown(prosody, event_type)
 	local status, out, err = prosody:ctl({ env = { COLUMNS = "200" } }, "mod_audit", "--type", event_type, host);
 	assert.equal(0, status, err);
-	return select(2, out:gsub("\n%S+ %S+  %S+", ""));
+	return select(2, out:gsub("\n%S+ [%d:]+[* ] +%S+", ""));
 end
 
 local function lines(prosody, text)

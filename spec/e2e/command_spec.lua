@@ -45,7 +45,7 @@ server.each_series(describe, pending, function (series)
 				assert.is_true(utf8.len(line) <= 120, line);
 			end
 			local order = {};
-			for event in out:gmatch("\n%S+ %S+  ([%w-]+)") do table.insert(order, event); end
+			for event in out:gmatch("\n%S+ [%d:]+[* ] +([%w-]+)") do table.insert(order, event); end
 			-- Readings are entries too.
 			while order[1] == "audit-queried" or order[1] == "server-stopped" do table.remove(order, 1); end
 			assert.same({ "hostile", "test-event", "authentication-success", "authentication-failure", "server-started" }, order);

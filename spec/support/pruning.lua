@@ -61,7 +61,7 @@ end
 -- shown(log) -> sorted event types of the entries that can be read, without those of the log itself. Fails if one is there twice.
 function pruning.shown(log)
 	local types, seen = {}, {};
-	for event_type in log:shown():gmatch("%S+ [%d:]+%s*%*?%s+(%S+)") do
+	for event_type in log:shown():gmatch("\n%S+ [%d:]+[* ] +(%S+)") do
 		if event_type ~= "audit-pruned" and event_type ~= "audit-clock-jumped" and event_type ~= "EVENT" then
 			assert.is_nil(seen[event_type], event_type.." is shown twice");
 			seen[event_type] = true;
