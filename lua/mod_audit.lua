@@ -125,7 +125,7 @@ local watched = module:shared("watched"); -- hosts with a live view in a browser
 -- Survives a reload, as long as a hand-over waits for its driver.
 local slices = module:shared("slices");
 
-local audit_log = core.new {
+local environment = {
 	stanza_mt = st.stanza_mt or getmetatable(st.stanza("audit-event"));
 	open_store = open_store;
 	open_with = former.open, has_native = former.has_native;
@@ -171,10 +171,11 @@ local audit_log = core.new {
 		if of_host then of_host.handed_over(entries, seconds); end
 	end;
 };
-
+local audit_log = core.new(environment);
 -- For tests and tools inside the server.
 module:shared("log").log = audit_log;
 module:shared("log").existing = existing;
+module:shared("log").environment = environment; -- for prosodyctl, while the server is stopped
 local metrics = library "metrics" (audit_log, statistics);
 readings = library "reading/readings";
 
@@ -365,6 +366,7 @@ if in_server then
 
 	-- Requests of prosodyctl. Other modules have theirs in the shared table.
 	library "reading/socket".serve(setmetatable({
+		erase = library "erasing" (audited_hosts).erase;
 		prune = function (attr)
 			if not audited_hosts[attr.host] then
 				return nil, "mod_audit is not loaded on it";

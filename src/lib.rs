@@ -25,6 +25,7 @@ pub mod flood;
 pub mod journal;
 pub mod options;
 pub mod pace;
+pub mod person;
 pub mod query;
 pub mod random;
 pub mod recorder;

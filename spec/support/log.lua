@@ -33,6 +33,15 @@ local function new_store(quota, kind)
 	function store:users()
 		return rows.users(self.partitions);
 	end
+	function store:set(user, id, value, when, with)
+		for _, row in ipairs(self.partitions[name(user)] or {}) do
+			if row.key == id then
+				row.value, row.when, row.with = value or row.value, when or row.when, with or row.with;
+				return true;
+			end
+		end
+		return nil, "item-not-found";
+	end
 	function store:delete(user, query)
 		local list, kept = self.partitions[name(user)], {};
 		if not query then

@@ -153,6 +153,16 @@ function archive_methods:find(username, query)
 	return rows.find(list, query);
 end
 
+function archive_methods:set(username, key, value, when, with)
+	for _, item in ipairs(self.host.appended) do
+		if item.username == username and item.key == key then
+			item.value, item.when, item.with = value or item.value, when or item.when, with or item.with;
+			return true;
+		end
+	end
+	return nil, "item-not-found";
+end
+
 function archive_methods:delete()
 	self.host.appended = {};
 	return true;

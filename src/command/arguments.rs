@@ -8,8 +8,9 @@ use super::names::{read_actor, read_user};
 use super::output::Output;
 use super::pairs;
 use super::web::WebArguments;
-use super::{Made, ShowCommand, Stringprep, UsageError};
+use super::{Command, EraseCommand, Made, ShowCommand, Stringprep, UsageError};
 use crate::filter::pattern::Pattern;
+use crate::filter::person::Person;
 use crate::filter::{Filter, network};
 use crate::query::Position;
 use crate::redact::HIDDEN;
@@ -36,6 +37,12 @@ pub(super) struct Arguments {
     pub(super) trust_clock: bool,
     pub(super) web: WebArguments,
     pub(super) sink: String,
+    /// The account of `--person` or `--erase`, as it was given.
+    pub(super) person: Option<String>,
+    pub(super) before: Option<Moment>,
+    pub(super) reason: Option<String>,
+    pub(super) acted: bool,
+    pub(super) yes: bool,
     /// The names of all flags, each once. `format` is included only if it is not the table.
     pub(super) names: Vec<&'static str>,
 }
@@ -48,11 +55,19 @@ impl Arguments {
         match flag.name {
             "trust-clock" => self.trust_clock = true,
             "host-data" => self.host_data = true,
+            "before" => self.before = Some(read(flag, value)?),
+            "reason" => self.reason = Some(value.to_owned()).filter(|reason| !reason.is_empty()),
+            "acted" => self.acted = true,
+            "yes" => self.yes = true,
             "types" | "expires" => self.web.take(flag.name, value)?,
-            "events" | "alerts" | "prune" | "new-key" | "verify" | "link" | "token" | "tokens" | "revoke" | "sinks" | "sink-test" => {
+            "events" | "alerts" | "prune" | "new-key" | "verify" | "link" | "token" | "tokens" | "revoke" | "sinks" | "sink-test"
+            | "person" | "erase" | "privacy" => {
                 self.web.take(flag.name, value)?;
                 if flag.name == "sink-test" {
                     self.sink = value.to_owned();
+                }
+                if matches!(flag.name, "person" | "erase") {
+                    self.person = Some(value.to_owned());
                 }
                 if let Some(other) = self.action.replace(flag.name).filter(|other| *other != flag.name) {
                     return Err(UsageError(format!("Use --{other} or --{}, not both", flag.name)));
@@ -108,6 +123,28 @@ impl Arguments {
             };
         }
         Ok(())
+    }
+
+    /// The command that is about one person.
+    pub(super) fn of_person(self, action: &str, person: Person, now: f64, names: &dyn Stringprep) -> Result<Command, UsageError> {
+        if action == "erase" {
+            let before = self.before.map(|moment| moment.resolve(now, Zone::default()));
+            return Ok(Command::Erase(Box::new(EraseCommand {
+                person: person.jid().to_owned(),
+                before,
+                reason: self.reason,
+                acted: self.acted,
+                yes: self.yes,
+            })));
+        }
+        let mut show = self.show(None, person.host().to_owned(), now, names)?;
+        show.format = Format::Json;
+        show.request.filter.hides_housekeeping = false;
+        let space = if show.asked.is_empty() { "" } else { " " };
+        // Writing to a string can't fail.
+        let _ = write!(show.asked, "{space}--person={}", person.jid());
+        show.request.filter.person = Some(person);
+        Ok(Command::Show(Box::new(show)))
     }
 
     /// The command to show the log of `host`, or of its account `local`.

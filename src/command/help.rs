@@ -13,6 +13,9 @@ Usage: prosodyctl mod_audit [FLAGS] HOST        show the log of a host, newest e
        prosodyctl mod_audit --prune [HOST]      remove what has expired
        prosodyctl mod_audit --host-data [--prune] HOST   the same for a host that is not configured any more
        prosodyctl mod_audit --verify HOST       check whether anybody has changed the log
+       prosodyctl mod_audit --person USER@HOST --output FILE   all about a person, as JSON
+       prosodyctl mod_audit --erase USER@HOST   erase the data of a person
+       prosodyctl mod_audit --privacy HOST      which personal data are kept, why and how long
        prosodyctl mod_audit --new-key [HOST]    hash addresses with a new key
        prosodyctl mod_audit --events [HOST]     list what is recorded, and in which retention class
        prosodyctl mod_audit --alerts [HOST]     list the rules of the alerts";

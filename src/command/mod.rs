@@ -20,8 +20,8 @@ use arguments::{Arguments, quote, read_flag};
 pub use flags::{FLAGS, Flag, Group};
 pub(crate) use help::USAGE;
 pub use help::{help, shell_help};
-use names::read_target;
 pub use names::{Lowercase, Stringprep, nearest};
+use names::{read_person, read_target};
 use output::Output;
 pub use web::WebCommand;
 
@@ -68,6 +68,13 @@ pub enum Command {
         /// The name of the sink.
         name: String,
     },
+    /// Erase a person's data.
+    Erase(Box<EraseCommand>),
+    /// Show which personal data are kept.
+    Privacy {
+        /// The host.
+        host: String,
+    },
     /// Replace the key that addresses are hashed with.
     NewKey {
         /// The host. `None` for all hosts.
@@ -80,6 +87,21 @@ pub enum Command {
         /// What to do.
         what: WebCommand,
     },
+}
+
+/// Whose data to erase.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EraseCommand {
+    /// The account, as a bare JID.
+    pub person: String,
+    /// Only from entries that were stored before this time, in UNIX seconds.
+    pub before: Option<f64>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Also that the person acted on others.
+    pub acted: bool,
+    /// Whether not to ask.
+    pub yes: bool,
 }
 
 /// Which entries to show, and how.
@@ -193,8 +215,8 @@ impl Command {
     }
 
     fn of(target: Option<(Option<String>, String)>, given: Arguments, now: f64, names: &dyn Stringprep) -> Result<Self, UsageError> {
-        if given.trust_clock && given.action != Some("prune") {
-            return Err(UsageError("--trust-clock goes with --prune only".to_owned()));
+        if let Some(refusal) = pairs::refusal_without_action(given.action, &given.names) {
+            return Err(UsageError(refusal));
         }
         if let Some(refusal) = given.web.refusal(given.action) {
             return Err(refusal);
@@ -206,6 +228,10 @@ impl Command {
             if web::is_of_it(action) {
                 return given.web.command(action, target);
             }
+            if let Some(named) = &given.person {
+                let person = read_person(action, named, target.as_ref(), names)?;
+                return given.of_person(action, person, now, names);
+            }
             let host = match target {
                 Some((Some(_), host)) => return Err(UsageError(format!("--{action} is for a whole host: --{action} {host}"))),
                 target => target.map(|(_, host)| host),
@@ -213,6 +239,7 @@ impl Command {
             return Ok(match action {
                 "events" => Self::Events { host },
                 "alerts" => Self::Alerts { host },
+                "privacy" => Self::Privacy { host: host.ok_or_else(|| UsageError("Name the host: --privacy example.com".to_owned()))? },
                 "prune" => Self::Prune { host, trust_clock: given.trust_clock },
                 "verify" => Self::Verify { host },
                 "sinks" => Self::Sinks { host },
@@ -231,6 +258,7 @@ impl Command {
 mod tests {
     use super::*;
     use crate::filter::pattern::Pattern;
+    use crate::filter::person::Person;
     use crate::filter::{Filter, network};
     use crate::render::columns::Column;
     use expect_test::expect;
@@ -300,6 +328,45 @@ mod tests {
             ("example.com -h", Command::Help),
         ] {
             assert_eq!(parse(line), Ok(command), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_request_about_a_person_names_one_account() {
+        let erase = |line: &str| match Command::parse(line.split_whitespace(), NOON) {
+            Ok(Command::Erase(erase)) => *erase,
+            other => panic!("{line}: {other:?}"),
+        };
+        let romeo = EraseCommand { person: "romeo@example.com".to_owned(), ..EraseCommand::default() };
+        assert_eq!(erase("--erase Romeo@Example.com"), romeo);
+        let all = EraseCommand { before: Some(NOON - 3600.0), reason: Some("x".to_owned()), acted: true, yes: true, ..romeo };
+        assert_eq!(erase("--erase=romeo@example.com --before 1h --reason x --acted --yes"), all);
+        let person = show("--person romeo@example.com --since 2d --output x.json");
+        assert_eq!((person.host.as_str(), person.format, person.request.filter.hides_housekeeping), ("example.com", Format::Json, false));
+        assert_eq!(person.request.filter.person.as_ref().map(Person::jid), Some("romeo@example.com"));
+        assert_eq!(person.asked, "--since=2d --person=romeo@example.com");
+        assert!(matches!(show("--person romeo@example.com --report x.html").made, Made::Report { .. }));
+        assert_eq!(parse("--privacy example.com"), Ok(Command::Privacy { host: "example.com".to_owned() }));
+        for (line, part) in [
+            ("--erase example.com", "not the name of one account"),
+            ("--erase *@example.com", "not the name of one account"),
+            ("--erase romeo@*", "not the name of one account"),
+            ("--erase romeo@example.com/phone", "not the name of one account"),
+            ("--person rom*@example.com", "not the name of one account"),
+            ("--erase romeo@example.com juliet@example.com", "names one account"),
+            ("--erase romeo@example.com example.com", "names one account"),
+            ("--erase", "--erase needs a value"),
+            ("--erase romeo@example.com --limit 5", "do not go together"),
+            ("--erase romeo@example.com --prune", "not both"),
+            ("--person romeo@example.com --user x", "do not go together"),
+            ("--yes example.com", "--yes goes with --erase only"),
+            ("--before 2d example.com", "--before goes with --erase only"),
+            ("--acted --person romeo@example.com", "--acted goes with --erase only"),
+            ("--privacy", "Name the host"),
+            ("--privacy romeo@example.com", "is for a whole host"),
+        ] {
+            let refused = parse(line).unwrap_err();
+            assert!(refused.contains(part) && !refused.contains('\n'), "{line}: {refused}");
         }
     }
 
@@ -380,8 +447,10 @@ mod tests {
     #[test]
     fn of_two_flags_both_count_or_one_is_refused() {
         let mut refused = 0;
-        // What trusts the clock prunes, what limits a token makes one, and help comes before all.
-        let tried = || FLAGS.iter().filter(|flag| !matches!(flag.name, "help" | "trust-clock" | "types" | "expires"));
+        // What trusts the clock prunes, what limits a token makes one, and help comes before all. What is about one person has a test of
+        // its own.
+        let apart = ["help", "trust-clock", "types", "expires", "person", "erase", "before", "reason", "acted", "yes"];
+        let tried = || FLAGS.iter().filter(|flag| !apart.contains(&flag.name));
         for one in tried() {
             for other in tried().filter(|flag| flag.name != one.name) {
                 let line = |flags: &[&Flag]| {
@@ -415,7 +484,7 @@ mod tests {
 
     #[test]
     fn an_action_takes_only_a_host() {
-        for action in ["prune", "new-key", "verify", "events", "alerts"] {
+        for action in ["prune", "new-key", "verify", "events", "alerts", "privacy"] {
             let goes_with = |flag: &Flag| {
                 flag.name == "help" || flag.name == action || action == "prune" && matches!(flag.name, "trust-clock" | "host-data")
             };
@@ -592,6 +661,9 @@ mod tests {
                    prosodyctl mod_audit --prune [HOST]      remove what has expired
                    prosodyctl mod_audit --host-data [--prune] HOST   the same for a host that is not configured any more
                    prosodyctl mod_audit --verify HOST       check whether anybody has changed the log
+                   prosodyctl mod_audit --person USER@HOST --output FILE   all about a person, as JSON
+                   prosodyctl mod_audit --erase USER@HOST   erase the data of a person
+                   prosodyctl mod_audit --privacy HOST      which personal data are kept, why and how long
                    prosodyctl mod_audit --new-key [HOST]    hash addresses with a new key
                    prosodyctl mod_audit --events [HOST]     list what is recorded, and in which retention class
                    prosodyctl mod_audit --alerts [HOST]     list the rules of the alerts
@@ -641,6 +713,13 @@ mod tests {
               --new-key             replace the key that addresses are hashed with, on one host or on all
               --sinks               list the sinks of a host: what was delivered, what waits, and what went wrong
               --sink-test NAME      send a test entry to the sink of that name, and say what came back
+              --person USER@HOST    all that the log of HOST has about a person, as JSON or with --report as a page; what it says of others is withheld
+              --erase USER@HOST     erase a person's data from the logs of all hosts; shows what would be erased, and asks
+              --before TIME         with --erase: only from entries that were stored before this time
+              --reason TEXT         with --erase: why, to be recorded
+              --acted               with --erase: also that the person acted on others, or on the server
+              --yes                 with --erase: do not ask
+              --privacy             which personal data the log of a host keeps, for what purpose and how long
               --events              list the event types, and the retention class of each on a host
               --alerts              list the rules of the alerts on a host
               --link                print a link that signs an administrator in to the log in a browser, once: --link admin@example.com

@@ -1,6 +1,7 @@
 //! Names of accounts and hosts: from what was typed to the form in which Prosody stores them.
 
 use super::UsageError;
+use crate::filter::person::Person;
 
 /// Prepares names like the server (stringprep, RFC 6122). The tables for it are Prosody's.
 pub trait Stringprep {
@@ -41,6 +42,23 @@ pub(super) fn read_target(target: &str, names: &dyn Stringprep) -> Result<(Optio
     }
     let host = names.host(host).ok_or_else(refused)?;
     Ok((local.map(|local| names.node(local).ok_or_else(refused)).transpose()?, host))
+}
+
+/// The account that `--person` or `--erase` names. It names one, so no other target may be given.
+pub(super) fn read_person(
+    action: &str,
+    named: &str,
+    target: Option<&(Option<String>, String)>,
+    names: &dyn Stringprep,
+) -> Result<Person, UsageError> {
+    if target.is_some() {
+        return Err(UsageError(format!("--{action} names one account and nothing else: --{action} user@example.com")));
+    }
+    let person = match read_target(named, names) {
+        Ok((Some(local), host)) if !named.contains(['*', '/']) => Person::new(&format!("{local}@{host}")),
+        _ => None,
+    };
+    person.ok_or_else(|| UsageError(format!("--{action} has {named:?}, which is not the name of one account such as user@example.com")))
 }
 
 /// The JID that a word of `--user` means. A name without a host is an account of `host`. A resource is dropped.

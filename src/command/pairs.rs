@@ -49,12 +49,42 @@ pub(super) fn refusal(given: &[&str]) -> Option<String> {
 }
 
 /// Flags that an action takes besides a host.
-const TAKEN: &[(&str, &str)] = &[("prune", "trust-clock"), ("prune", "host-data"), ("token", "types"), ("token", "expires")];
+const TAKEN: &[(&str, &str)] = &[
+    ("prune", "trust-clock"),
+    ("prune", "host-data"),
+    ("token", "types"),
+    ("token", "expires"),
+    ("erase", "before"),
+    ("erase", "reason"),
+    ("erase", "acted"),
+    ("erase", "yes"),
+    ("person", "since"),
+    ("person", "until"),
+    ("person", "output"),
+    ("person", "report"),
+    ("person", "utc"),
+    ("person", "zone"),
+    ("person", "type"),
+    ("person", "limit"),
+    ("person", "global"),
+    ("person", "host-data"),
+];
+
+/// Flags that make sense with one action only.
+const ONLY_WITH: &[(&str, &str)] =
+    &[("trust-clock", "prune"), ("before", "erase"), ("reason", "erase"), ("acted", "erase"), ("yes", "erase")];
+
+/// Why flags can't be used without an action, for the first such flag.
+pub(super) fn refusal_without_action(action: Option<&str>, given: &[&str]) -> Option<String> {
+    let (flag, with) = ONLY_WITH.iter().find(|(flag, with)| given.contains(flag) && action != Some(with))?;
+    Some(format!("--{flag} goes with --{with} only"))
+}
 
 /// Why an action can't be combined with another flag: it takes a host only, and the flags in [`TAKEN`].
 pub(super) fn refusal_of_action(action: &str, given: &[&str]) -> Option<String> {
     let other = given.iter().find(|name| **name != action && !TAKEN.contains(&(action, **name)))?;
-    Some(format!("--{action} and --{other} do not go together: --{action} takes only a host"))
+    let taken = if matches!(action, "erase" | "person") { "an account" } else { "a host" };
+    Some(format!("--{action} and --{other} do not go together: --{action} takes only {taken}"))
 }
 
 #[cfg(test)]

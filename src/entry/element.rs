@@ -1,8 +1,13 @@
 //! Any element in the form that [`payload`](super::payload) describes, from parts that were not checked before. Texts are written as
 //! they are; what the form can't hold is refused.
 
+use std::borrow::Cow;
+
+use quick_xml::XmlVersion;
+use quick_xml::events::BytesStart;
+
 use crate::entry::payload::{self, Part, Parts, SEPARATOR};
-use crate::entry::xml::Element;
+use crate::entry::xml::{Element, Visitor, walk};
 
 /// Between the namespace and the name of an attribute in Prosody's stanzas.
 const STANZA_SEPARATOR: u8 = 1;
@@ -58,6 +63,84 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Element> {
 /// The value of an attribute of the root, by its name without a namespace.
 pub(crate) fn root_attribute<'a>(bytes: &'a [u8], name: &str) -> Option<&'a str> {
     payload::root_attribute(Parts::from(bytes, 0), name)
+}
+
+/// An element from XML, with the namespaces that are declared in it. Returns `None` if it is not one well-formed element, or can't stand
+/// in the form.
+#[must_use]
+pub fn of_xml(xml: &str) -> Option<Vec<u8>> {
+    let mut writer = OfXml::default();
+    walk(xml, &mut writer).ok()?;
+    (!writer.bytes.is_empty()).then_some(writer.bytes)
+}
+
+/// Writes an element that is read from XML.
+#[derive(Default)]
+struct OfXml {
+    bytes: Vec<u8>,
+    /// The prefixes that are declared, each with the number of elements that were open.
+    prefixes: Vec<(usize, String, String)>,
+    depth: usize,
+}
+
+impl OfXml {
+    /// The namespace of a prefix.
+    fn namespace(&self, prefix: &str) -> Option<&str> {
+        self.prefixes.iter().rev().find(|(_, known, _)| known == prefix).map(|(_, _, namespace)| namespace.as_str())
+    }
+}
+
+impl<'a> Visitor<'a> for OfXml {
+    fn open(&mut self, start: BytesStart<'a>) -> Result<(), String> {
+        let refused = || "it can't stand here".to_owned();
+        let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(ToOwned::to_owned).map_err(|error| error.to_string());
+        self.depth = self.depth.saturating_add(1);
+        let (mut plain, mut default) = (Vec::new(), None);
+        for attribute in start.attributes() {
+            let attribute = attribute.map_err(|error| error.to_string())?;
+            let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|error| error.to_string())?.into_owned();
+            let name = text(attribute.key.into_inner())?;
+            match name.strip_prefix("xmlns:") {
+                Some(prefix) => self.prefixes.push((self.depth, prefix.to_owned(), value)),
+                None if name == "xmlns" => default = Some(value),
+                None => plain.push((name, value)),
+            }
+        }
+        let name = text(start.name().into_inner())?;
+        let local = match name.split_once(':') {
+            Some((prefix, local)) => {
+                default = self.namespace(prefix).map(ToOwned::to_owned).or(default);
+                local
+            }
+            None => name.as_str(),
+        };
+        if !open(&mut self.bytes, local.as_bytes()) {
+            return Err(refused());
+        }
+        let declared = default.map(|namespace| ("xmlns".to_owned(), namespace));
+        for (name, value) in declared.into_iter().chain(plain) {
+            let known = name.split_once(':').and_then(|(prefix, local)| Some((self.namespace(prefix)?, local)));
+            let name =
+                known.map_or_else(|| name.clone(), |(namespace, local)| format!("{namespace}{}{local}", char::from(STANZA_SEPARATOR)));
+            if !attribute(&mut self.bytes, name.as_bytes(), value.as_bytes()) {
+                return Err(refused());
+            }
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, content: Cow<'a, str>) {
+        // XML has no character that can't stand here.
+        let _ = text(&mut self.bytes, content.as_bytes());
+    }
+
+    fn close(&mut self) {
+        close(&mut self.bytes);
+        self.depth = self.depth.saturating_sub(1);
+        while self.prefixes.last().is_some_and(|(depth, ..)| *depth > self.depth) {
+            self.prefixes.pop();
+        }
+    }
 }
 
 /// An element as XML, in the way in which Prosody writes a stanza. Returns `None` if it is damaged.
@@ -184,6 +267,18 @@ mod tests {
         }
         bytes.push(b'x');
         assert_eq!(to_xml(&bytes), None);
+    }
+
+    #[test]
+    fn xml_is_read_with_its_namespaces() {
+        let xml = "<a xmlns:x='urn:x' x:id='&amp;'><b xmlns='urn:1'>t &lt; u<c/></b><x:d xmlns:x='urn:2'/><e x:f='' g='h'/></a>";
+        let bytes = of_xml(xml).unwrap();
+        let written = "<a xmlns:ns1='urn:x' ns1:id='&amp;'><b xmlns='urn:1'>t &lt; u<c/></b><d xmlns='urn:2'/><e xmlns:ns2='urn:x' ns2:f='' g='h'/></a>";
+        assert_eq!(to_xml(&bytes).as_deref(), Some(written));
+        assert_eq!(of_xml(written), Some(bytes));
+        for wrong in ["", "x", "<a>", "<a/><b/>", "<a b='&#1;'/>"] {
+            assert_eq!(of_xml(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -49,6 +49,13 @@ impl Row {
         self.xml.contains(text) || std::str::from_utf8(&self.element).is_ok_and(|written| written.contains(text))
     }
 
+    /// The entry as a payload without a time. Returns `None` if it is damaged.
+    #[must_use]
+    pub fn payload(&self) -> Option<Vec<u8>> {
+        let read = if self.element.is_empty() { element::of_xml(&self.xml)? } else { self.element.clone() };
+        Some([b"0\0".as_slice(), &read].concat())
+    }
+
     /// The entry as a tree.
     ///
     /// # Errors

@@ -111,6 +111,8 @@ static KNOWN: &[Known] = &[
     known(&["host"], &[], Public),
     known(&["truncated"], &[], Public),
     known(&["pruned"], &[], Public),
+    known(&["erasure"], &[("receipt", Public), ("count", Public), ("before", Public), ("acted", Public), ("at-least", Public), ("by-source", Public)], Text),
+    known(&["erasure", "class"], &[], Public),
     known(&["lost"], &[], Public),
     known(&["clock"], &[], Public),
     known(&["key"], &[], Public),

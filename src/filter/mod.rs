@@ -1,7 +1,9 @@
 //! Which entries are wanted.
 
 pub mod beginning;
+pub mod hold;
 pub mod pattern;
+pub mod person;
 pub mod position;
 #[cfg(feature = "storage")]
 pub mod shape;
@@ -16,6 +18,7 @@ use crate::entry::xml::{Element, Node};
 use crate::entry::{Mention, Row, StoredEvent};
 use crate::filter::beginning::Beginning;
 use crate::filter::pattern::Pattern;
+use crate::filter::person::Person;
 use crate::time::day;
 
 /// Which entries are wanted. An entry is wanted if each field that is not empty has a value that matches.
@@ -61,6 +64,8 @@ pub struct Filter {
     pub global: Option<bool>,
     /// Only entries about the account that has the name now.
     pub begins: Option<Beginning>,
+    /// Only entries that tell of this person, in any place.
+    pub person: Option<Person>,
 }
 
 impl Filter {
@@ -114,6 +119,7 @@ impl Filter {
             && has_match(&self.countries, event.country.as_deref())
             && self.is_of_address(event)
             && self.is_of_actor(event)
+            && self.person.as_ref().is_none_or(|person| self.tells_of(person, row))
             && self.text.as_ref().is_none_or(|text| row.tree().is_ok_and(|entry| has_text(&entry, text)))
     }
 
@@ -122,6 +128,11 @@ impl Filter {
     #[must_use]
     pub fn hides(&self, event_type: &str) -> bool {
         self.hides_housekeeping && self.types.is_empty() && is_housekeeping(event_type)
+    }
+
+    fn tells_of(&self, person: &Person, row: &Row) -> bool {
+        let with = row.with.as_deref().unwrap_or_default();
+        row.payload().is_some_and(|payload| person.occurrence(&self.host, with, &payload).is_any())
     }
 
     fn concerns(&self, event: &StoredEvent) -> bool {

@@ -185,6 +185,18 @@ fn read_command(
             result.set("host", host)?;
             set_web(&result, what)?;
         }
+        Command::Erase(erase) => {
+            result.set("action", "erase")?;
+            result.set("person", erase.person)?;
+            result.set("before", erase.before)?;
+            result.set("reason", erase.reason)?;
+            result.set("acted", erase.acted)?;
+            result.set("yes", erase.yes)?;
+        }
+        Command::Privacy { host } => {
+            result.set("action", "privacy")?;
+            result.set("host", host)?;
+        }
         Command::Show(show) => {
             result.set("action", "show")?;
             result.set("host", show.host.clone())?;
@@ -282,11 +294,12 @@ fn has_key(table: Option<&LuaTable>, key: &str) -> bool {
     table.is_some_and(|table| table.raw_get::<LuaValue>(key).is_ok_and(|value| !value.is_nil()))
 }
 
-/// `is_terminal("stdout" | "stderr") -> boolean`
+/// `is_terminal("stdin" | "stdout" | "stderr") -> boolean`
 fn is_terminal(_: &Lua, name: LuaString) -> LuaResult<bool> {
     Ok(match &*name.as_bytes() {
         b"stdout" => std::io::stdout().is_terminal(),
         b"stderr" => std::io::stderr().is_terminal(),
+        b"stdin" => std::io::stdin().is_terminal(),
         _ => false,
     })
 }

@@ -23,7 +23,7 @@
 //! | `uptime(now) -> seconds, boot \| nil` | how long the machine has been up, and the name of that start |
 //! | `written_elsewhere(now, uptime, folders, files) -> time \| nil` | when another program last wrote a file |
 //! | `others_can_read(path) -> boolean` | whether other users of the machine can read a file, or the files in a folder |
-//! | `is_terminal("stdout" \| "stderr") -> boolean` | whether that is a terminal |
+//! | `is_terminal("stdin" \| "stdout" \| "stderr") -> boolean` | whether that is a terminal |
 //! | `is_pipe_closed() -> boolean` | whether standard output is a pipe that nobody reads any more |
 //! | `exit_on_interrupt() -> boolean` | lets Ctrl-C end the process |
 //! | `sinks(value) -> list of sinks, list of refused values` | the option `audit_log_sinks`; `sink/mod.rs` describes a sink |
@@ -39,6 +39,7 @@ mod functions;
 mod hand_over;
 mod library;
 mod log;
+mod person;
 mod prune;
 mod read;
 mod signals;
@@ -84,6 +85,8 @@ const CHUNKS: &[(&str, &str)] = &[
     ("prune/older", include_str!("prune/older.lua")),
     ("prune/prune", include_str!("prune/prune.lua")),
     ("prune/schedule", include_str!("prune/schedule.lua")),
+    ("person/remains", include_str!("person/remains.lua")),
+    ("person/erase", include_str!("person/erase.lua")),
     ("transfer/marks", include_str!("transfer/marks.lua")),
     ("transfer/joined", include_str!("transfer/joined.lua")),
     ("transfer/rounds", include_str!("transfer/rounds.lua")),
@@ -111,6 +114,7 @@ fn recorder(lua: &Lua, opened: &Opened) -> LuaResult<LuaTable> {
     hand_over::bytes::add(&functions)?;
     prune::add(&functions, opened)?;
     evidence::add(&functions)?;
+    person::add(&functions, opened)?;
     Ok(functions.into_table())
 }
 
@@ -152,6 +156,7 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("reading_slice", crate::query::SLICE)?;
     evidence::add_numbers(lua, &native)?;
     prune::pace::add(lua, &native)?;
+    person::add_files(lua, &native)?;
     transfer::add(lua, &native)?;
     web::add(lua, &native)?;
     native.set("prune_schedule", lua.create_function(prune::schedule::new)?)?;

@@ -3,6 +3,7 @@
 mod alerts;
 mod classes;
 mod module;
+pub mod privacy;
 mod reader;
 mod registry;
 pub mod sinks;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use crate::address::{FALLBACK_IPV4_PREFIX, FALLBACK_IPV6_PREFIX, Policy};
 use crate::archive::Layout;
 use crate::archive::retention::{Retention, Rules};
+use crate::filter::hold::Hold;
 use crate::flood::{Burst, Repeats};
 use crate::time::period::{Period, PeriodError};
 use classes::Inherited;
@@ -65,6 +67,10 @@ pub struct Settings {
     pub unknown_names: UnknownNames,
     /// Whether entries are linked, so that changes to the log are found.
     pub chain: bool,
+    /// When the entries of an account that was deleted are erased.
+    pub on_user_deleted: Period,
+    /// Entries that are kept for a legal procedure.
+    pub hold: Hold,
 }
 
 /// From which other storage driver entries are moved.
@@ -112,6 +118,8 @@ impl Default for Settings {
             repeats: Repeats::default(),
             unknown_names: UnknownNames::default(),
             chain: true,
+            on_user_deleted: Period::Never,
+            hold: Hold::default(),
         }
     }
 }
@@ -220,6 +228,13 @@ impl Settings {
         };
 
         let chain = reader.boolean("audit_log_chain", &get("audit_log_chain"), true).unwrap_or(true);
+        let value = get("audit_log_on_user_deleted");
+        let on_user_deleted = match (&value, period(&value)) {
+            (Value::String(word), _) if word == "keep" => Period::Never,
+            (_, Ok(period)) => period.unwrap_or(Period::Never),
+            (_, Err(PeriodError)) => reader.refuse("audit_log_on_user_deleted", &value, "\"keep\"", Period::Never),
+        };
+        let hold = reader.hold(&get("audit_log_hold"), &retention);
 
         for name in ["geoip_ipv4_country", "geoip_ipv6_country"] {
             if get(name) != Value::Nil {
@@ -229,7 +244,23 @@ impl Settings {
                 ));
             }
         }
-        (Self { retention, locations, layout, move_from, clock_trust, write, flood, repeats, unknown_names, chain }, reader.refused)
+        (
+            Self {
+                retention,
+                locations,
+                layout,
+                move_from,
+                clock_trust,
+                write,
+                flood,
+                repeats,
+                unknown_names,
+                chain,
+                on_user_deleted,
+                hold,
+            },
+            reader.refused,
+        )
     }
 }
 
@@ -242,6 +273,7 @@ fn is_driver(name: &str) -> bool {
 mod tests {
     use super::*;
     use crate::archive::retention::AddressExpiry;
+    use crate::filter::person::Person;
 
     /// The defaults, except for the global rules.
     fn rules(rules: Rules) -> Settings {
@@ -321,6 +353,16 @@ mod tests {
             ("audit_log_flood", flood(Some(Value::Number(2.0)), None), Settings { flood: burst(2, 60.0), ..default() }),
             ("audit_log_flood", flood(Some(text("3")), Some(text("10 minutes"))), Settings { flood: burst(3, 600.0), ..default() }),
             ("audit_log_flood", flood(None, Some(Value::Number(30.0))), Settings { flood: burst(5, 30.0), ..default() }),
+            ("audit_log_on_user_deleted", text("keep"), default()),
+            ("audit_log_on_user_deleted", text("30d"), Settings { on_user_deleted: Period::Seconds(2_592_000.0), ..default() }),
+            (
+                "audit_log_hold",
+                Value::table(vec![(Value::Number(1.0), text("Romeo@example.com")), (Value::Number(2.0), text("events"))]),
+                Settings {
+                    hold: Hold { people: Person::new("romeo@example.com").into_iter().collect(), classes: vec!["events".to_owned()] },
+                    ..default()
+                },
+            ),
             ("audit_log_clock_trust", text("36h"), Settings { clock_trust: Period::Seconds(129_600.0), ..default() }),
             ("audit_log_clock_trust", text("never"), Settings { clock_trust: Period::Never, ..default() }),
             ("audit_auth_cache_size", Value::Number(2.0), Settings { repeats: Repeats { keys: 2, ..repeats() }, ..default() }),
@@ -367,6 +409,11 @@ mod tests {
             ("audit_log_layout", text("flat"), default()),
             ("audit_log_move_from", Value::Boolean(true), Settings { move_from: MoveFrom::Nowhere, ..default() }),
             ("audit_log_move_from", text("../x"), Settings { move_from: MoveFrom::Nowhere, ..default() }),
+            ("audit_log_on_user_deleted", text("soon"), default()),
+            ("audit_log_on_user_deleted", Value::Boolean(true), default()),
+            ("audit_log_hold", text("romeo@example.com"), default()),
+            ("audit_log_hold", Value::table(vec![(Value::Number(1.0), text("*@example.com"))]), default()),
+            ("audit_log_hold", Value::table(vec![(Value::Number(1.0), text("no-such-class"))]), default()),
             ("audit_log_clock_trust", text("soon"), default()),
             ("audit_log_clock_trust", Value::Boolean(true), default()),
             ("audit_log_write", text("later"), default()),

@@ -1,6 +1,9 @@
 //! Reads the values of options, and collects messages about wrong ones.
 
 use super::{OPTIONS, Value};
+use crate::archive::retention::Retention;
+use crate::filter::hold::Hold;
+use crate::filter::person::Person;
 use crate::flood::Burst;
 use crate::time::period::{Period, PeriodError};
 
@@ -77,6 +80,29 @@ impl OptionReader {
             Value::Number(0.0) => Some(false),
             _ => self.refuse(name, value, &instead.to_string(), Some(instead)),
         }
+    }
+
+    /// A list of accounts and classes. What is none of them is refused, and the others are used.
+    pub(super) fn hold(&mut self, value: &Value, retention: &Retention) -> Hold {
+        const NAME: &str = "audit_log_hold";
+        let mut hold = Hold::default();
+        let fields = match value {
+            Value::Nil => return hold,
+            Value::Table(fields) => fields.as_slice(),
+            _ => return self.refuse(NAME, value, "an empty list", hold),
+        };
+        let mut are_all_right = true;
+        for field in fields {
+            match field {
+                (Value::Number(_), Value::String(name)) if retention.has(name) => hold.classes.push(name.clone()),
+                (Value::Number(_), Value::String(name)) => match Person::new(name) {
+                    Some(person) => hold.people.push(person),
+                    None => are_all_right = false,
+                },
+                _ => are_all_right = false,
+            }
+        }
+        if are_all_right { hold } else { self.refuse(NAME, value, "what is right of it", hold) }
     }
 
     /// A number of seconds. Returns `None` if the option is not set.

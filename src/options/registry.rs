@@ -71,6 +71,8 @@ pub const OPTIONS: &[OptionSpec] = &[
     switch("audit_auth_passwords_only", true, "Do not record logins with a FAST token, which clients make each time they reconnect."),
     switch("audit_auth_sessions", false, "Also record when a login was completed with a resource, and when and why the session ended."),
     log("audit_log_unknown_names", "\"plain\"", "\"plain\" or \"hash\"", "How the name in a failed login is stored if there is no such account: as it is, or as a keyed hash (it may be a password)."),
+    log("audit_log_on_user_deleted", "\"keep\"", "\"keep\", a number of seconds, or a period such as \"30d\"", "When an account is deleted: keep its entries, or erase its data from them after this time."),
+    log("audit_log_hold", "none", "a list of accounts (whole JIDs) and of classes, such as { \"romeo@example.com\", \"failures\" }", "Entries that nothing removes or changes, such as during a legal procedure: of these accounts, and of these classes."),
     switch("audit_user_history", true, "Let users see the recent activity of their own account, with an ad-hoc command."),
     log("audit_log_chain", "true", "true or false", "Whether entries are linked to each other, so that a change to the log is found by `prosodyctl mod_audit --verify`."),
     log("audit_auth_repeat_failure_timeout", "none", "a number of seconds or a period such as \"10 minutes\"", "Within this time, count repeated failures of the same user from the same address instead of recording each."),

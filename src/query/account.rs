@@ -10,8 +10,9 @@ impl Request {
     #[must_use]
     pub fn beginning(&self, since: Option<f64>) -> Self {
         let types = ENDS.into_iter().chain([BEGIN]).map(Pattern::exactly).collect();
+        let person = self.filter.person.iter().map(|person| Pattern::exactly(person.jid()));
         let filter = Filter {
-            users: self.filter.users.clone(),
+            users: self.filter.users.iter().cloned().chain(person).collect(),
             host: self.filter.host.clone(),
             types,
             since,

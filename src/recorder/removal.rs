@@ -28,11 +28,13 @@ impl Recorder {
         plan
     }
 
-    /// The classes by which a reading leaves out what has expired. What is kept although its time is over by the clock is shown.
+    /// The classes by which a reading leaves out what has expired. What is kept although its time is over by the clock is shown, and so is
+    /// what is held.
     #[must_use]
     pub fn shown(&self, host: &str, partitions: &[Partition], now: f64, clock: Option<&KeptClock>) -> Retention {
-        let retention = &self.settings(host).retention;
-        let all = clock.is_some_and(|clock| clock.keeps_more(partitions, retention, now));
+        let settings = self.settings(host);
+        let retention = &settings.retention;
+        let all = !settings.hold.is_empty() || clock.is_some_and(|clock| clock.keeps_more(partitions, retention, now));
         if all { retention.without_expiry() } else { retention.clone() }
     }
 }
@@ -44,6 +46,7 @@ mod tests {
     use super::*;
     use crate::archive::clock::{ClockReading, Witnesses};
     use crate::file::Memory;
+    use crate::filter::hold::Hold;
     use crate::options::Settings;
 
     const NOON: f64 = 1_795_521_600.0;
@@ -67,5 +70,13 @@ mod tests {
         clock.look(&reading(ahead, 60.0), &Witnesses::default(), DAY);
         assert!(!clock.is_trusted() && !expired(&mut recorder, Some(&mut clock)));
         assert_eq!(cutoff(&recorder.shown("example.com", &old, ahead, Some(&clock))), None);
+    }
+
+    #[test]
+    fn what_is_held_is_shown_after_its_time() {
+        let mut recorder = Recorder::default();
+        let hold = Hold { classes: vec!["events".to_owned()], ..Hold::default() };
+        recorder.configure("example.com", Settings { hold, ..Settings::default() }, None);
+        assert_eq!(recorder.shown("example.com", &[], NOON, None).cutoff("events", NOON), None);
     }
 }

@@ -27,7 +27,7 @@ pub(super) const LARGEST_PLACE: u64 = u32::MAX as u64;
 pub struct Database {
     pub(super) path: PathBuf,
     pub(super) opening: Opening,
-    patience: Duration,
+    pub(super) patience: Duration,
     shape: &'static dyn Shape,
     pub(super) opened: Option<Opened>,
     /// How often a file was opened. A reading of one file can't go on in another.
@@ -311,7 +311,7 @@ impl Database {
         self.opened.as_ref().map(|opened| &opened.connection).ok_or(StorageError::Changed)
     }
 
-    fn opened(&mut self) -> Result<&mut Opened, StorageError> {
+    pub(super) fn opened(&mut self) -> Result<&mut Opened, StorageError> {
         self.opened.as_mut().ok_or(StorageError::Changed)
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{StorageError, thread};
+use super::{Database, StorageError, thread};
 
 /// How long a write may stay in the memory of the system. Entries come from the journal a quarter of a second after their event, so
 /// an event is on the disk within a second, if the disk needs less than a quarter of a second for it.
@@ -25,6 +25,9 @@ const LARGE: u64 = 4 << 20;
 /// To how many bytes the file of the WAL is cut when it begins again. SQLite would leave its size as it is, and then the size would
 /// not say any more how much is in it.
 pub(super) const CUT: i64 = 1 << 20;
+
+/// Up to which size a database is written anew to get rid of what was removed, in bytes. It takes less than a second.
+const ANEW: i64 = 64 << 20;
 
 /// The thread. It ends when this is dropped, after it has synced what was written.
 #[derive(Debug)]
@@ -46,6 +49,9 @@ struct Shared {
     synced: AtomicU64,
     /// Why what was written is not on disk, if the last sync has failed.
     problem: Mutex<Option<String>>,
+    /// How often the WAL was to be emptied, and how often when it was.
+    scrubs: AtomicU64,
+    scrubbed: AtomicU64,
 }
 
 impl Syncer {
@@ -79,6 +85,17 @@ impl Syncer {
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         self.shared.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks for the WAL to be emptied, so that it has nothing of what was removed.
+    pub fn scrub(&self) {
+        self.shared.scrubs.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether the WAL was emptied since it was last asked for.
+    #[must_use]
+    pub fn is_scrubbed(&self) -> bool {
+        self.shared.scrubbed.load(Ordering::Acquire) == self.shared.scrubs.load(Ordering::Acquire)
     }
 
     /// How many bytes of the WAL are on the disk for certain.
@@ -117,7 +134,18 @@ impl Work {
     }
 
     fn step(&mut self) {
-        if !self.sync() {
+        let is_synced = self.sync();
+        let asked = self.shared.scrubs.load(Ordering::Acquire);
+        if self.shared.scrubbed.load(Ordering::Acquire) != asked {
+            match self.scrub() {
+                Ok(true) => self.shared.scrubbed.store(asked, Ordering::Release),
+                // Somebody reads or writes. It is tried again in a moment.
+                Ok(false) => {}
+                Err(_) => self.connection = None,
+            }
+            return;
+        }
+        if !is_synced {
             return;
         }
         let is_large = std::fs::metadata(self.wal()).is_ok_and(|wal| wal.len() > LARGE);
@@ -177,19 +205,28 @@ impl Work {
         Ok(())
     }
 
+    fn connect(&mut self) -> rusqlite::Result<Connection> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        let connection = Connection::open_with_flags(&self.database, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "journal_size_limit", CUT)?;
+        Ok(connection)
+    }
+
+    /// Moves all pages of the WAL, and empties it. Returns `false` if somebody reads or writes.
+    fn scrub(&mut self) -> rusqlite::Result<bool> {
+        let connection = self.connect()?;
+        let is_empty = empty_wal(&connection)?;
+        self.connection = Some(connection);
+        Ok(is_empty)
+    }
+
     /// Moves the pages of the WAL into the database, and syncs both. Returns whether all of them were moved.
     fn checkpoint(&mut self) -> rusqlite::Result<bool> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => {
-                let connection =
-                    Connection::open_with_flags(&self.database, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-                connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-                connection.pragma_update(None, "synchronous", "NORMAL")?;
-                connection.pragma_update(None, "journal_size_limit", CUT)?;
-                connection
-            }
-        };
+        let connection = self.connect()?;
         let (pages, moved): (i64, i64) =
             connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(1)?, row.get(2)?)))?;
         if pages == moved {
@@ -200,6 +237,51 @@ impl Work {
         self.connection = Some(connection);
         Ok(pages == moved)
     }
+}
+
+impl Database {
+    /// Sees to it that the WAL, the file beside the database, has nothing of what was removed. The server's thread does that in a moment.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite reports; [`StorageError::Busy`] if somebody reads or writes, and this is not the server.
+    pub fn scrub(&mut self) -> Result<(), StorageError> {
+        self.ready()?;
+        let patience = self.patience;
+        let opened = self.opened()?;
+        match &opened.syncer {
+            Some(syncer) => syncer.scrub(),
+            None if empty_wal(&opened.connection)? => opened.connection.busy_timeout(patience)?,
+            None => return Err(StorageError::Busy),
+        }
+        Ok(())
+    }
+
+    /// Whether that is done.
+    #[must_use]
+    pub fn is_scrubbed(&self) -> bool {
+        self.opened.as_ref().and_then(|opened| opened.syncer.as_ref()).is_none_or(Syncer::is_scrubbed)
+    }
+}
+
+/// Moves all pages of the WAL into the database, and empties it. Returns `false` if somebody reads or writes.
+///
+/// When SQLite moves items between pages, copies of them stay in the unused room of a page, and are not overwritten when the item is
+/// changed later. So a database that is not too large is written anew. Others can read meanwhile, but not write.
+pub(super) fn empty_wal(connection: &Connection) -> rusqlite::Result<bool> {
+    // Others can't write while it waits for those who read, so it does not wait.
+    connection.busy_timeout(Duration::ZERO)?;
+    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    if number("page_count")?.saturating_mul(number("page_size")?) <= ANEW {
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        match connection.execute_batch("VACUUM") {
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => return Ok(false),
+            result => result?,
+        }
+    }
+    // Most of the work is done while others go on.
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).map(|busy| busy == 0)
 }
 
 #[cfg(test)]
@@ -236,6 +318,32 @@ mod tests {
         assert!(in_file.windows(11).any(|bytes| bytes == b"example.com"));
         drop((syncer, database));
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_left_in_the_wal_of_what_was_removed() {
+        for opening in [Opening::Server, Opening::Other] {
+            let folder = std::env::temp_dir().join(format!("audit-scrubbed-{opening:?}-{}", std::process::id()));
+            std::fs::create_dir_all(&folder).unwrap();
+            let path = folder.join("audit.sqlite3");
+            let mut database = Database::new(&path, opening, Duration::from_secs(1));
+            let archive = Archive { host: "example.com", store: "audit", user: "a" };
+            let item = NewItem { key: "key", is_new: true, value: Value { kind: 1, bytes: b"a secret" }, when: 0.0, with: "" };
+            database.append(&archive, &item).unwrap();
+            database.delete(&archive, &super::super::Query::default(), None).unwrap();
+            database.scrub().unwrap();
+            let began = Instant::now();
+            while !database.is_scrubbed() && began.elapsed() < 20 * INTERVAL {
+                std::thread::sleep(INTERVAL / 10);
+            }
+            assert!(database.is_scrubbed());
+            for file in std::fs::read_dir(&folder).unwrap() {
+                let content = std::fs::read(file.unwrap().path()).unwrap();
+                assert!(!content.windows(8).any(|bytes| bytes == b"a secret"));
+            }
+            drop(database);
+            std::fs::remove_dir_all(&folder).unwrap();
+        }
     }
 
     #[test]

@@ -224,6 +224,6 @@ return function (host_module)
 
 	local audit = new_audit(host_module);
 	if audit:option("audit_user_history") and not host_module:get_host_type():find("component", 1, true) then
-		add_history(audit, { node = NODE.."history"; size = PAGE; page = page; turn = turn });
+		add_history(audit, { node = NODE.."history"; size = PAGE; largest = LARGEST_PAGE; page = page; turn = turn });
 	end
 end

@@ -381,6 +381,9 @@ return function (arg)
 		local failed = activate_unconfigured(command.host);
 		if failed then return failed; end
 	end
+	if command.action == "erase" then
+		return library "reading/erasure".erase(command, { fail = fail, hosts = all_hosts(), activate = activate, state_of = state_of_server });
+	end
 	local names = command.host and { command.host } or all_hosts();
 	for _, host in ipairs(names) do
 		if not unconfigured[host] and not activate(host) then
@@ -395,6 +398,9 @@ return function (arg)
 		return library "sinks/asking".list(names);
 	elseif command.action == "sink-test" then
 		return library "sinks/asking".test(command.sink, command.host);
+	elseif command.action == "privacy" then
+		io.stdout:write(audit_log.privacy(command.host));
+		return 0;
 	elseif command.action == "new-key" then
 		return new_keys(names);
 	elseif command.asked.follow then

@@ -8,6 +8,7 @@ local datamanager = require "util.datamanager";
 local jid = require "util.jid";
 local lfs = require "lfs";
 local modulemanager = require "core.modulemanager";
+local st = require "util.stanza";
 local time = require "util.time";
 local usermanager = require "core.usermanager";
 
@@ -21,6 +22,8 @@ local audit_log = shared.log;
 -- What users are told about their accounts. They see what an administrator did, but not from where. Entries that stand for several
 -- accounts are not shown.
 local OWN = { "--type=authentication-*,new-client,resource-bound,session-ended,user-*,token-*"; "--no-global"; "--utc"; "--" };
+-- The same, as JSON with all that the log has about them; what it says of others is withheld.
+local OWN_DATA = { OWN[1], OWN[2], OWN[3] };
 local OWN_COLUMNS = { "time", "event", "ip", "location", "client", "actor" };
 
 local BUSY = "The log is being read for somebody else. Try again in a moment.";
@@ -51,7 +54,7 @@ local function created(host, username, pause)
 	end
 end
 
--- add_history(audit, forms): adds the command to the host of `audit`. forms = { node, size, page, turn } of adhoc.lib.lua
+-- add_history(audit, forms): adds the command to the host of `audit`. forms = { node, size, largest, page, turn } of adhoc.lib.lua
 return function (audit, forms)
 	local module = audit.module;
 	local host = module.host;
@@ -110,10 +113,10 @@ return function (audit, forms)
 	end
 
 	-- What is asked for the history of an account | nil, what is wrong, unless it is an account of another host
-	local function request_of(own)
-		-- A name may look like a flag. Behind "--" it is a name.
-		local arguments = { table.unpack(OWN) };
-		table.insert(arguments, own);
+	local function request_of(own, is_download)
+		-- A name may look like a flag. Behind "--" or "=" it is a name.
+		local arguments = { table.unpack(is_download and OWN_DATA or OWN) };
+		table.insert(arguments, is_download and "--person="..own or own);
 		local command, problem = core.command(arguments, time.now());
 		return command and command.host == host and command.asked or nil, problem;
 	end
@@ -135,6 +138,33 @@ return function (audit, forms)
 		return false;
 	end
 
+	-- The entries of a page as JSON Lines, to be saved.
+	local function data_form(state, own, pause)
+		local text = {};
+		local result = audit_log.read(state.asked:page(state.size, state.places[#state.places] or nil), function (part)
+			table.insert(text, part);
+			return true;
+		end, { pause = pause });
+		local actions = { "complete"; default = "complete" };
+		if result.shown == state.size and result.last then
+			actions = { "next", "complete"; default = "next" };
+			state.next = result.last;
+		end
+		local form = st.stanza("x", { xmlns = "jabber:x:data"; type = "result" }):text_tag("title", "Data about "..own)
+			:tag("field", { var = "json"; label = "JSON Lines"; type = "text-multi" });
+		for line in table.concat(text):gmatch("[^\n]+") do
+			form:text_tag("value", line);
+		end
+		local answer = { status = "executing"; actions = actions; other = form:up(); info = ("%d entries"):format(result.shown) };
+		if actions.default == "complete" then
+			answer.status, answer.actions = "completed", nil;
+		end
+		if result.problem or result.damaged > 0 then
+			answer.warn = "The log can't be read completely now. Entries are missing here.";
+		end
+		return answer, answer.status == "executing" and state or nil;
+	end
+
 	local function show(state, own, pause)
 		if not state.asked then
 			local asked, began = audit_log.of_account(state.all, created(host, jid.node(own), pause), pause);
@@ -148,20 +178,26 @@ return function (audit, forms)
 				return { status = "completed"; error = { message = "This account belongs to somebody else now. Ask again." } };
 			end
 		end
+		if state.is_download then
+			return data_form(state, own, pause);
+		end
 		return forms.page(state, "Recent activity of "..own, OWN_COLUMNS, pause, new_cut(own));
 	end
 
-	local function handler(_, data, state)
+	local function handle(data, state, is_download)
 		if data.action == "cancel" then
 			return { status = "canceled" };
 		end
 		local own = jid.bare(data.from);
 		if not state then
-			local all, problem = request_of(own);
+			local all, problem = request_of(own, is_download);
 			if not all then
 				return { status = "completed"; error = { message = problem or "You have no account here." } };
 			end
-			state = { all = all; size = forms.size; places = { false }; jid = own; since = math.floor(time.now()) };
+			state = {
+				all = all; size = is_download and forms.largest or forms.size; is_download = is_download;
+				places = { false }; jid = own; since = math.floor(time.now());
+			};
 		elseif state.jid ~= own or not forms.turn(state, data.action) then
 			return { status = "completed" };
 		end
@@ -200,5 +236,10 @@ return function (audit, forms)
 		return OWN_COLUMNS, rows, result;
 	end
 
-	module:provides("adhoc", new_command(module, "Recent account activity", forms.node, handler, "local_user"));
+	module:provides("adhoc", new_command(module, "Recent account activity", forms.node, function (_, data, state)
+		return handle(data, state);
+	end, "local_user"));
+	module:provides("adhoc", new_command(module, "Recent account activity: Download", forms.node.."-download", function (_, data, state)
+		return handle(data, state, true);
+	end, "local_user"));
 end

@@ -57,6 +57,21 @@ describe("the recent activity of an account", function ()
 		}, rows(history("romeo").answer));
 	end);
 
+	it("can be downloaded, without the data of others", function ()
+		local session = { ip = "203.0.113.80" };
+		local actor = { kind = "user", jid = jid "admin".."/x", session = { ip = "203.0.113.9" } };
+		module:audit(jid "romeo", "user-password-changed", { session = session, actor = actor });
+		module:audit(jid "juliet", "authentication-failure", { session = session });
+		local answer = host:adhoc(NODE.."-download", { from = jid "romeo".."/phone" }).answer;
+		assert.equal("completed", answer.status);
+		local lines = {};
+		for value in answer.other:get_child("field"):childtags("value") do table.insert(lines, value:get_text()); end
+		assert.equal(1, #lines);
+		assert.is_truthy(lines[1]:find('"type":"user-password-changed"', 1, true) and lines[1]:find("203.0.113.80", 1, true), lines[1]);
+		assert.is_truthy(lines[1]:find('"withheld.actor":"true"', 1, true), lines[1]);
+		assert.is_nil(lines[1]:find("admin", 1, true) or lines[1]:find("203.0.113.9", 1, true));
+	end);
+
 	it("begins when the account was registered", function ()
 		module:audit(jid "romeo", "authentication-success");
 		module_api.pass(10);

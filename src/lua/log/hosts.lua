@@ -15,6 +15,7 @@ local pairs, pcall, rawget, setmetatable, type = pairs, pcall, rawget, setmetata
 --   hosts.classes, hosts.trust
 --   hosts.open_listed(host) -> store, names of its archive users | nil, message
 --   hosts.joined(host), hosts.moved(host), hosts.left_behind(host): of moves from one driver to another
+--   hosts.look_at_key(host, audit): checks whether the key that addresses are hashed with was replaced, and records that
 --   hosts.forget(host | nil)
 local function new(environment, recorder, strangers, monotonic, tell)
 	local log, now = environment.log, environment.now;
@@ -171,6 +172,19 @@ local function new(environment, recorder, strangers, monotonic, tell)
 		return count > 0 and count or nil, driver_name(host);
 	end
 
+	local function look_at_key(host, audit)
+		ensure_configured(host);
+		local changed, old, key = recorder.look_at_key(host);
+		if changed then
+			classes.forget(host);
+			strangers.forget(host);
+		end
+		if key then
+			local what = chunks.stanza.detail(environment.stanza_mt, "key", { old = old; new = key });
+			audit(host, nil, "mod_audit", "audit-key-replaced", { custom = { what } });
+		end
+	end
+
 	local function forget(host)
 		if host then
 			stores[host], configured[host] = nil, nil;
@@ -183,7 +197,7 @@ local function new(environment, recorder, strangers, monotonic, tell)
 
 	return {
 		configure = configure, ensure_configured = ensure_configured, forget = forget;
-		configured = configured, direct = direct;
+		configured = configured, direct = direct, look_at_key = look_at_key;
 		open_listed = open_listed, joined = joined, moved = moved, left_behind = left_behind;
 		stores = stores, store_of = store_of, classes = classes, trust = trust;
 	};

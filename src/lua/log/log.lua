@@ -173,19 +173,6 @@ local function new(environment)
 
 	prunes.gave_up, prunes.soon = prune_soon, schedule.enforce_soon;
 
-	-- Checks whether the key that addresses are hashed with was replaced, and records that.
-	local function look_at_key(host)
-		ensure_configured(host);
-		local changed, old, key = recorder.look_at_key(host);
-		if changed then
-			classes.forget(host);
-			strangers.forget(host);
-		end
-		if key then
-			audit(host, nil, "mod_audit", "audit-key-replaced", { custom = { detail(stanza_mt, "key", { old = old; new = key }) } });
-		end
-	end
-
 	queues = chunks.queue.new {
 		stanza_mt = stanza_mt, log = log, now = now;
 		schedule = environment.schedule;
@@ -228,6 +215,11 @@ local function new(environment)
 	};
 
 	parts.queues, parts.flood = queues, flood;
+
+	local erasing = chunks.erase.new {
+		stanza_mt = stanza_mt, now = now, recorder = recorder, classes = classes, slices = prunes.slices, turn = prunes.turn;
+		open = hosts.open_listed, ensure_configured = ensure_configured, queues = queues, flood = flood, audit = audit;
+	};
 
 	reading = chunks.read.new {
 		now = now;
@@ -329,7 +321,10 @@ local function new(environment)
 		stop = prunes.stop; -- (): stops pruning where it is; the next start continues
 		left_behind = hosts.left_behind; -- see hosts.lua
 		moving = transfers.seen; -- moving(host): see transfer.lua
-		look_at_key = look_at_key;
+		-- look_at_key(host): checks whether the key that addresses are hashed with was replaced, and records that
+		look_at_key = function (host) hosts.look_at_key(host, audit); end;
+		-- A person's data: erase.lua describes these.
+		erase = erasing.run, erased = erasing.record, privacy = erasing.privacy, on_user_deleted = erasing.on_user_deleted;
 		-- look_at_clock(): notices that the clock has jumped, or has agreed for long enough
 		look_at_clock = function ()
 			for _, host in ipairs(clocks and clocks.look_at_all() or {}) do
@@ -385,7 +380,8 @@ end
 local exports = { command = chunks.names.command; writing = chunks.read.writing; storage = chunks.database.new; new = new };
 for name in ([[version uptime written_elsewhere period option nearest help event_types shell_line shell_commands shows_field
 	field_value terminal_width new_key item_key give_from_root others_can_read is_terminal exit_on_interrupt new_file flags
-	is_pipe_closed reader shell_help sinks log_file write_position web]]):gmatch("%S+") do
+	is_pipe_closed reader shell_help sinks log_file write_position web receipt is_person save_erasure
+	read_erasure forget_erasure]]):gmatch("%S+") do
 	exports[name] = native[name];
 end
 

@@ -14,6 +14,7 @@ use crate::filter::pattern::Pattern;
 use crate::flood::is_unauthenticated;
 use crate::lua::clock::LuaClock;
 use crate::lua::functions::Functions;
+use crate::lua::person::person_on;
 use crate::lua::read::{LuaFollower, LuaQuery, LuaRequest};
 use crate::lua::value::{Host, Number, Text, option, partition, partitions, path};
 use crate::options::{MoveFrom, Settings, UnknownNames, Value, Write};
@@ -137,6 +138,9 @@ fn with_hashes(recorder: &Recorder, asked: &LuaRequest) -> Request {
     for alias in recorder.aliases(&asked.0.host, asked.0.request.filter.users.iter().filter_map(Pattern::word)) {
         request.filter.aliases.push(alias.to_string());
         request.filter.names.push(alias.hash);
+    }
+    if let Some(person) = request.filter.person.take() {
+        request.filter.person = Some(person_on(recorder, &asked.0.host, person));
     }
     request
 }

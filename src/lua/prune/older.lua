@@ -26,7 +26,7 @@ local function new(context, slices)
 		local function copy(key, stanza, when, with)
 			last_key = key;
 			local class = context.classes.of(host, stanza.attr.type or "").name;
-			if recorder.is_past(host, class, when, at, clock) then
+			if recorder.is_past(host, class, when, at, clock) and not recorder.holds(host, class, with, stanza) then
 				removal.entry(stanza);
 				add(class, "expired", 1, 0, when, when);
 				return;
@@ -69,7 +69,8 @@ local function new(context, slices)
 		local cutoff = recorder.last_cutoff(host, at, clock, oldest);
 		local first, span, removed = oldest, native.span_pace(), 0;
 		local to;
-		while oldest and cutoff and oldest < cutoff do
+		-- By time nothing could be left out that is held.
+		while oldest and cutoff and oldest < cutoff and not recorder.holds_anything(host) do
 			local began = now();
 			-- `end` is inclusive.
 			to = min(floor(oldest) + span:size(), recorder.before(cutoff));
@@ -88,35 +89,28 @@ local function new(context, slices)
 			return;
 		end
 		local keys = {};
-		each(store, nil, breathe, function (key, stanza, when)
+		each(store, nil, breathe, function (key, stanza, when, with)
 			if when >= first_cutoff then
 				return false;
 			end
 			local class = context.classes.of(host, stanza.attr.type or "").name;
-			if recorder.is_past(host, class, when, at, clock) then
+			if recorder.is_past(host, class, when, at, clock) and not recorder.holds(host, class, with, stanza) then
 				keys[#keys + 1] = key;
 				removal.entry(stanza);
 				add(class, "expired", 1, 0, when, when);
 			end
 		end);
 		removal.announce();
-		local pace, done = native.row_pace(stores.is_native(store)), 0;
-		while done < #keys do
-			local began, last = now(), min(done + pace:size(), #keys);
-			slices.run(store, function ()
-				for i = done + 1, last do
-					call(store, "delete", nil, { key = keys[i] });
-				end
-			end);
-			pace:took(now() - began);
-			done = last;
-			breathe(true);
-		end
+		slices.remove(store, nil, keys, breathe);
 	end
 
 	local function prune_old(host, store, users, at, breathe, add, wish, clock, removal)
-		if batches.can(store) then
+		if batches.can(store) or recorder.holds_anything(host) and recorder.is_single(host) then
 			prune_rows(host, store, at, breathe, add, clock, removal);
+			if not batches.can(store) then
+				recorder.pruned(host);
+				context.classes.forget(host);
+			end
 			return 0;
 		end
 		local oldest = edge(store, nil, false);

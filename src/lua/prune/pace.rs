@@ -4,6 +4,7 @@ use mlua::prelude::*;
 
 use crate::archive::slices;
 use crate::pace::Pace;
+use crate::person;
 
 /// Adds `row_pace(whether the store is native) -> pace`, `span_pace() -> pace` and `slices = { slice =, rest =, native_slice =,
 /// native_rest =, damaged =, settle =, ask_again =, busy = }`, with times in seconds.
@@ -19,7 +20,8 @@ pub(crate) fn add(lua: &Lua, native: &LuaTable) -> LuaResult<()> {
     numbers.set("settle", slices::SETTLE)?;
     numbers.set("ask_again", slices::ASK_AGAIN)?;
     numbers.set("busy", slices::BUSY)?;
-    native.set("slices", numbers)
+    native.set("slices", numbers)?;
+    native.set("erasures", lua.create_table_from([("tries", person::TRIES)])?)
 }
 
 impl LuaUserData for Pace {

@@ -63,7 +63,34 @@ local function new(context)
 		return list, add;
 	end
 
+	-- Removes the entries of a partition that are not held -> how many, first and last time
+	local function drop_others(host, store, partition, breathe, removal)
+		local keys, first, last = {}, nil, nil;
+		local class = recorder.home(partition);
+		if not recorder.holds_class(host, class) then
+			each(store, partition, breathe, function (key, stanza, when, with)
+				if not recorder.holds(host, class, with, stanza) then
+					keys[#keys + 1], first, last = key, first or when, when;
+					removal.entry(stanza);
+				end
+			end);
+		end
+		removal.announce();
+		slices.remove(store, partition, keys, breathe);
+		return #keys, tonumber(first), tonumber(last);
+	end
+
 	local function drop(host, store, partition, breathe, clock, removal)
+		if recorder.holds_anything(host) then
+			local count, first, last = drop_others(host, store, partition, breathe, removal);
+			if count > 0 then limits:removed(host, partition); end
+			if edge(store, partition, false) then
+				return count, first, last;
+			elseif count > 0 then
+				if clock then clock:removed(partition); end
+				return count, first, last;
+			end
+		end
 		local counts_itself = can_batch(store);
 		local count, first, last;
 		if counts_itself then
@@ -94,7 +121,9 @@ local function new(context)
 	local function drop_all(host, store, class, reason, partitions, breathe, add, clock, removal)
 		for _, partition in ipairs(partitions) do
 			local count, first, last = drop(host, store, partition, breathe, clock, removal);
-			add(class, reason, count, 1, first, last);
+			if count > 0 or not recorder.holds_anything(host) then
+				add(class, reason, count, 1, first, last);
+			end
 		end
 	end
 

@@ -5,7 +5,7 @@ local native, chunks = ...;
 local batches = chunks.batch;
 local decode, is_native = chunks.stanza.decode, chunks.driver.is_native;
 
-local ipairs = ipairs;
+local ipairs, tostring = ipairs, tostring;
 
 --   context = { stanza_mt, now, log, recorder } as prune.lua has them
 local function new(context, slices)
@@ -50,11 +50,35 @@ local function new(context, slices)
 		return rewriting:result();
 	end
 
+	-- Cuts the addresses of entries that are not held where they lie. A copy without addresses would never be looked at again, also if
+	-- its entries are not held any more. Returns whether there are entries that are held.
+	local function cut_others(host, store, partition, class, breathe)
+		local changes, held = {}, false;
+		each(store, partition, breathe, function (key, stanza, _, with)
+			if recorder.holds(host, class, with, stanza) then
+				held = true;
+				return;
+			end
+			local before = tostring(stanza);
+			local left = recorder.without_addresses(host, class, stanza) and decode(context.stanza_mt);
+			if left and tostring(left) ~= before then
+				changes[#changes + 1] = { key = key; stanza = left };
+			end
+		end);
+		if held then
+			slices.set_all(store, partition, changes, breathe);
+		end
+		return held;
+	end
+
 	-- Makes the copies, then removes the originals.
 	local function cut(host, store, partitions, breathe, add, wish)
 		local copies, copied, pace = {}, {}, native.row_pace(true);
-		for _, partition in ipairs(partitions) do
+		local function cut_one(partition)
 			local class, copy = recorder.home(partition), recorder.cut_name(partition);
+			if recorder.holds_anything(host) and cut_others(host, store, partition, class, breathe) then
+				return;
+			end
 			local count, damaged, first, last;
 			local replaces = is_native(store);
 			if replaces then
@@ -74,6 +98,9 @@ local function new(context, slices)
 				copies[#copies + 1] = copy;
 				copied[#copied + 1] = { partition = partition; class = class; count = count; first = first; last = last };
 			end
+		end
+		for _, partition in ipairs(partitions) do
+			cut_one(partition);
 		end
 		slices.settle(host, store, copies, breathe, wish.settle);
 		for _, done in ipairs(copied) do

@@ -8,8 +8,8 @@ local limits = native.slices;
 
 local STOPPED = "the module is being unloaded";
 
-local error, ipairs, pcall = error, ipairs, pcall;
-local max = math.max;
+local error, ipairs, pcall, tostring, type = error, ipairs, pcall, tostring, type;
+local max, min = math.max, math.min;
 local cause_of, is_embedded, is_native, refuses_busy = driver.cause_of, driver.is_embedded, driver.is_native, driver.refuses_busy;
 
 -- new(context) -> slices
@@ -173,6 +173,89 @@ local function new(context)
 		end
 	end
 
+	-- again(store, f, …): calls f(…), and again after a failure, if there is another attempt. Raises if there is none.
+	local function again(store, f, ...)
+		local attempt, began = 0, now();
+		while true do
+			local ok, err = try(store, f, ...);
+			if ok then return; end
+			attempt = attempt + 1;
+			wait_or_raise(attempt, err, began);
+		end
+	end
+
+	-- Changes and removes entries of the embedded driver with one write of the file (embedded.lua). The archive user may have been
+	-- removed meanwhile.
+	local function rewrite(store, user, by_key)
+		local done, err = store:rewrite(user, by_key);
+		if not done and err ~= "item-not-found" then
+			error(cause_of(err), 0);
+		end
+	end
+
+	local function rewrites(store)
+		return type(store.rewrite) == "function";
+	end
+
+	-- Changes an entry. It may have been removed meanwhile.
+	local function set(store, user, change)
+		local ok, done, err = pcall(store.set, store, user, change.key, change.stanza, nil, change.with);
+		if not ok or not done and err ~= nil and err ~= "item-not-found" then
+			error(cause_of(not ok and done or err), 0);
+		end
+	end
+
+	-- set_all(store, user, changes, breathe): changes entries where they lie. changes = list of { key, stanza, with | nil: as it was }
+	local function set_all(store, user, changes, breathe)
+		if #changes == 0 then
+			return;
+		elseif rewrites(store) then
+			local by_key = {};
+			for _, change in ipairs(changes) do by_key[change.key] = change; end
+			again(store, rewrite, store, user, by_key);
+			return;
+		elseif type(store.set) ~= "function" then
+			error(("the storage driver %s can't change entries"):format(tostring(store.name)), 0);
+		elseif batches.can(store) then
+			run(store, function ()
+				for _, change in ipairs(changes) do set(store, user, change); end
+			end);
+			return;
+		end
+		for _, change in ipairs(changes) do
+			again(store, set, store, user, change);
+			breathe();
+		end
+	end
+
+	-- remove(store, user, keys, breathe): removes these entries
+	local function remove(store, user, keys, breathe)
+		if rewrites(store) and #keys > 0 then
+			local by_key = {};
+			for _, key in ipairs(keys) do by_key[key] = false; end
+			again(store, rewrite, store, user, by_key);
+			return;
+		elseif not batches.can(store) then
+			for _, key in ipairs(keys) do
+				call(store, "delete", user, { key = key });
+				breathe();
+			end
+			return;
+		end
+		local pace, done = native.row_pace(is_native(store)), 0;
+		while done < #keys do
+			local began, last = now(), min(done + pace:size(), #keys);
+			run(store, function ()
+				for i = done + 1, last do
+					call(store, "delete", user, { key = keys[i] });
+				end
+			end);
+			pace:took(now() - began);
+			done = last;
+			breathe(true);
+		end
+	end
+
 	-- When the first or last entry of an archive user was stored, and its key. Rows that can't be read are passed over. Raises if there
 	-- are too many of them.
 	local function edge(store, user, reverse)
@@ -224,6 +307,7 @@ local function new(context)
 	return {
 		-- new_breath(go_on) -> breathe, for one piece of work
 		new_breath = new_breath, for_store = for_store;
+		remove = remove, set_all = set_all;
 		call = call, run = run, each = each, append_all = append_all, edge = edge, settle = settle, settle_native = settle_native;
 		-- stop(): all work ends at its next pause, by raising
 		stop = function () stopped = true; end;

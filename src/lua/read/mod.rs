@@ -13,6 +13,7 @@ use crate::entry::{Row, StoredEvent};
 use crate::filter::beginning::Beginning;
 use crate::filter::pattern::Pattern;
 use crate::lua::value::number;
+use crate::person::{self, Person};
 use crate::query::{Conditions, Follower, Look, Page, Position, Query, ReadFrom, Request, Steps};
 use crate::render::columns::Column;
 use crate::render::fields::{FIELDS, FieldValue, details};
@@ -157,14 +158,17 @@ pub(crate) struct LuaQuery {
     shown: usize,
     hidden: usize,
     seen_by: Option<Rc<RefCell<Follower>>>,
+    /// To whom the entries are shown, and of which host's log they are: what they say of others is withheld.
+    shown_to: Option<(Person, String)>,
 }
 
 impl LuaQuery {
     /// Begins a query over the archive users that a store lists. `waiting_since` is the time of the oldest entry in the journal, if
     /// any. `former` is whether another driver has an archive user `nil` too.
     pub(crate) fn new(request: Request, users: &LuaTable, waiting_since: Option<f64>, conditions: Conditions, former: bool) -> Self {
+        let shown_to = request.filter.person.clone().map(|person| (person, request.filter.host.clone()));
         let query = Query::new(request, conditions, names(users), waiting_since);
-        Self::of(if former { query.with_former() } else { query })
+        Self { shown_to, ..Self::of(if former { query.with_former() } else { query }) }
     }
 
     /// Begins a look over the archive users that a store lists. `waits` is whether entries wait in the journal.
@@ -173,7 +177,7 @@ impl LuaQuery {
     }
 
     fn of(query: impl Steps + 'static) -> Self {
-        Self { query: Box::new(query), page: None, shown: 0, hidden: 0, seen_by: None }
+        Self { query: Box::new(query), page: None, shown: 0, hidden: 0, seen_by: None, shown_to: None }
     }
 
     /// Takes the events that are found.
@@ -183,6 +187,9 @@ impl LuaQuery {
         if let Some(follower) = &self.seen_by {
             let mut follower = follower.borrow_mut();
             events.iter().for_each(|event| follower.saw(event));
+        }
+        if let Some((person, host)) = &self.shown_to {
+            return events.iter().filter_map(|event| person::shown(event, person, host)).collect();
         }
         events
     }

@@ -263,6 +263,9 @@ impl LuaUserData for Driver {
         methods.add_method("is_synced", |_, this, ()| Ok(this.database.is_synced()));
         // sync_problem() -> why what was written can't be brought to the disk | nil
         methods.add_method("sync_problem", |_, this, ()| Ok(this.database.sync_problem()));
+        // scrub() -> true: the file beside the database will have nothing of what was removed; is_scrubbed() -> whether that is done
+        methods.add_method_mut("scrub", |_, this, ()| Ok(this.call(|database| database.scrub().map(|()| true))));
+        methods.add_method("is_scrubbed", |_, this, ()| Ok(this.database.is_scrubbed()));
         // recovered() -> what became of a file that could not be used any longer, once | nil; see database.lua
         methods.add_method_mut("recovered", |lua, this, ()| {
             let Some(recovered) = this.database.take_recovered() else { return Ok(None) };

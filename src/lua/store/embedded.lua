@@ -4,7 +4,7 @@
 local native, chunks = ...;
 local can_not_load, is_embedded, local_of = chunks.driver.can_not_load, chunks.driver.is_embedded, chunks.driver.local_of;
 
-local error, getmetatable, pcall, setmetatable, type = error, getmetatable, pcall, setmetatable, type;
+local error, getmetatable, pcall, require, setmetatable, type = error, getmetatable, pcall, require, setmetatable, type;
 local open = io.open;
 
 -- Whether the driver maintains indexes: Prosody 13's does, if Lua has string.packsize.
@@ -99,6 +99,7 @@ local function new(context)
 		end
 		local datamanager = local_of(store.append, "datamanager");
 		local callback = local_of(datamanager.list_append, "callback");
+		local stanzas = require "util.stanza";
 		local has_index = keeps_indexes and type(datamanager.list_open) == "function";
 		local guarded = setmetatable({ guards = store }, { __index = store });
 
@@ -200,6 +201,31 @@ local function new(context)
 		function guarded.delete(_, user, ...)
 			looked_at[user or false] = nil;
 			return done(user, context.list_path(host, user), store:delete(user, ...));
+		end
+
+		-- rewrite(user, changes) -> true | nil, message: changes and removes entries, and writes the file once. The driver would write it
+		-- once for each entry. changes = { [key] = { stanza, with | nil: as it was } | false: it is removed }
+		function guarded.rewrite(_, user, changes)
+			local path, name = context.list_path(host, user), store.store or "audit";
+			local items, problem = datamanager.list_load(user, host, name);
+			if not items then
+				return nil, problem or "item-not-found";
+			end
+			local left = {};
+			for i = 1, #items do
+				local item = items[i];
+				local change = changes[item.key];
+				if change then
+					local changed = stanzas.preserialize(stanzas.clone(change.stanza));
+					changed.key, changed.when, changed.with = item.key, item.when, change.with or item.with;
+					changed.attr.stamp, changed.attr.stamp_legacy = item.attr.stamp, item.attr.stamp_legacy;
+					left[#left + 1] = changed;
+				elseif change == nil then
+					left[#left + 1] = item;
+				end
+			end
+			looked_at[user or false] = nil;
+			return done(user, path, datamanager.list_store(user, host, name, left));
 		end
 
 		return guarded;

@@ -1,0 +1,164 @@
+-- Erases a person's data from the log of a host. The core decides which entries change, and into what (src/person).
+--
+-- Entries are changed where they lie, one by one or in short transactions: they keep their keys and their order, and there is no copy
+-- that a crash could leave behind. What was erased before is not found again, so an erasure that was interrupted begins again.
+
+local native, chunks = ...;
+local drivers, pages, remains, stanzas = chunks.driver, chunks.page, chunks.remains, chunks.stanza;
+
+local error, ipairs, pcall, type = error, ipairs, pcall, type;
+local find, floor = string.find, math.floor;
+local cause_of, decode, detail = drivers.cause_of, stanzas.decode, stanzas.detail;
+
+-- The element of an entry "audit-erased": which erasure, who asked for it and why, and how many entries of which classes. It has nothing
+-- that confirms the name.
+--   erasure = { receipt, by = | nil, by_source = | nil, before = | nil, acted = | nil, reason = | nil, resumed = | nil }
+local function announcement(stanza_mt, erasure, count, totals)
+	local of_class, children = {}, {};
+	for _, total in ipairs(totals) do
+		of_class[total.class] = (of_class[total.class] or 0) + total.count;
+	end
+	for _, total in ipairs(totals) do
+		local number = of_class[total.class];
+		if number then
+			of_class[total.class] = nil;
+			children[#children + 1] = detail(stanza_mt, "class", { name = total.class; count = number });
+		end
+	end
+	return detail(stanza_mt, "erasure", {
+		receipt = erasure.receipt; count = count; before = erasure.before; acted = erasure.acted and "true" or nil;
+		["at-least"] = erasure.resumed and "true" or nil; by = erasure.by; ["by-source"] = erasure.by_source;
+	}, erasure.reason, children);
+end
+
+--   context = {
+--     stanza_mt, now, recorder, classes, slices, turn, open    as prune.lua has them
+--     ensure_configured, queues, flood, audit                                     as log.lua has them
+--   }
+local function new(context)
+	local recorder, slices, stanza_mt = context.recorder, context.slices, context.stanza_mt;
+
+	-- Looks at all entries of an archive user -> how many can't be read
+	local function erase_in(host, store, user, erasure, preview, breathe)
+		local home, changes, unreadable = user and recorder.home(user), {}, 0;
+		local function apply()
+			if #changes > 0 then
+				slices.set_all(store, user, changes, breathe);
+				changes = {};
+			end
+		end
+		local _, damaged = slices.each(store, user, breathe, function (key, stanza, when, with)
+			local class = home or context.classes.of(host, stanza.attr.type or "").name;
+			local changed, new_with = erasure:look(class, stanza, when, with);
+			if changed == nil then
+				unreadable = unreadable + 1;
+			elseif changed and not preview then
+				changes[#changes + 1] = { key = key; stanza = decode(stanza_mt); with = new_with };
+			end
+		end, apply);
+		return damaged + unreadable;
+	end
+
+	-- Whether an entry waits in the journal that was recorded before this time.
+	local function waits(host, time)
+		local state = context.queues.state(host);
+		return state.waiting > 0 and (not state.since or state.since <= time);
+	end
+
+	-- Ends what flood control counts, and hands over all that was recorded before the erasure began.
+	local function hand_over(host, breathe)
+		local began, tries = context.now(), 0;
+		context.flood.close(host);
+		repeat
+			context.queues.flush(host, 0);
+			breathe(true);
+			tries = tries + 1;
+		until not waits(host, began) or tries >= native.erasures.tries;
+		if waits(host, began) then
+			error("entries wait in the journal that the store does not take now", 0);
+		end
+	end
+
+	local function work(host, wish, breathe)
+		hand_over(host, breathe);
+		local before = wish.before or floor(context.now()) + 1;
+		local erasure = recorder.erasure(host, wish.person, before, wish.acted or false, wish.receipt or "");
+		if not erasure then
+			error(("%s is not the name of an account"):format(wish.person), 0);
+		end
+		local store, users = context.open(host);
+		if not store then
+			error(users, 0);
+		end
+		breathe = slices.for_store(breathe, store);
+		local damaged = 0;
+		-- While entries are moved from one driver to another, both have some.
+		for _, part in ipairs(store.target and { store.source, store.target } or { store }) do
+			local names = part == store and users or pages.users_of(part);
+			if not names then
+				error("the archive can't be listed", 0);
+			end
+			if not wish.preview then
+				remains.before(part);
+			end
+			damaged = damaged + erase_in(host, part, nil, erasure, wish.preview, breathe);
+			for _, name in ipairs(names) do
+				if type(name) == "string" and find(name, "^@") and native.is_partition(name) then
+					damaged = damaged + erase_in(host, part, name, erasure, wish.preview, breathe);
+				end
+			end
+			if not wish.preview then
+				remains.after(part, breathe);
+			end
+		end
+		local totals, count = erasure:totals(), 0;
+		for _, total in ipairs(totals) do count = count + total.count; end
+		return { count = count; totals = totals; held = erasure:held(); kept = erasure:kept(); damaged = damaged };
+	end
+
+	-- Erases, or shows what would be erased.
+	--   run(host, wish) -> { count, totals = list of { class, type, count }, held, kept, damaged } | nil, message
+	--   wish = {
+	--     person      a bare JID
+	--     before      UNIX time: only what was stored earlier | nil
+	--     acted       also erase that the person acted on others
+	--     receipt     the number of the erasure
+	--     preview     change no entry
+	--     wait, given_up    see prune.lua
+	--   }
+	local function run(host, wish)
+		context.ensure_configured(host);
+		local breathe, done = context.turn.begin(host, wish);
+		if not breathe then
+			return nil, done;
+		end
+		local ok, result = pcall(work, host, wish, breathe);
+		done();
+		if not ok then
+			return nil, cause_of(result);
+		end
+		return result;
+	end
+
+	-- record(host, erasure, result, actor | nil) -> id | nil, condition: records that it was done
+	local function record(host, erasure, result, actor)
+		local what = announcement(stanza_mt, erasure, result.count, result.totals);
+		return context.audit(host, nil, "mod_audit", "audit-erased", { custom = { what }, actor = actor });
+	end
+
+	-- privacy(host) -> which personal data its log keeps, as a text
+	local function privacy(host)
+		context.ensure_configured(host);
+		return recorder.privacy(host);
+	end
+
+	-- on_user_deleted(host) -> after how many seconds the data of an account that was deleted are erased | nil: never
+	local function on_user_deleted(host)
+		context.ensure_configured(host);
+		return recorder.on_user_deleted(host);
+	end
+
+	return { run = run; record = record; privacy = privacy; on_user_deleted = on_user_deleted };
+end
+
+return { new = new; announcement = announcement };

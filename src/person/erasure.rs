@@ -1,0 +1,142 @@
+//! The erasure of a person's data from the log of one host: which entries change, and how many did.
+
+use std::collections::BTreeMap;
+
+use super::erase::{Acted, erased};
+use crate::entry::limits::HOST_WIDE;
+use crate::filter::hold::Hold;
+use crate::filter::person::Person;
+
+/// An erasure.
+#[derive(Clone, Debug)]
+pub struct Erasure {
+    host: String,
+    person: Person,
+    /// Only entries that were stored before this time, in UNIX seconds.
+    before: f64,
+    acted: Acted,
+    receipt: String,
+    hold: Hold,
+    totals: BTreeMap<(String, String), u64>,
+    held: u64,
+    kept: u64,
+}
+
+/// What becomes of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It stays as it is.
+    Stays,
+    /// It is replaced.
+    Changes {
+        /// The entry, as a payload.
+        payload: Vec<u8>,
+        /// The account under which it is stored then. `None` if that stays.
+        with: Option<&'static str>,
+    },
+}
+
+/// How many entries of one class and type have changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Total {
+    /// The class.
+    pub class: String,
+    /// The event type.
+    pub kind: String,
+    /// How many.
+    pub count: u64,
+}
+
+impl Erasure {
+    /// An erasure from the log of `host`, of entries that were stored before `before`.
+    #[must_use]
+    pub fn new(host: &str, person: Person, before: f64, acted: Acted, receipt: &str, hold: Hold) -> Self {
+        Self { host: host.to_owned(), person, before, acted, receipt: receipt.to_owned(), hold, totals: BTreeMap::new(), held: 0, kept: 0 }
+    }
+
+    /// Looks at an entry of a class, stored at `when` under the account `with`.
+    pub fn look(&mut self, class: &str, when: f64, with: &str, payload: &[u8]) -> Look {
+        if when >= self.before {
+            return Look::Stays;
+        }
+        let occurrence = self.person.occurrence(&self.host, with, payload);
+        if !occurrence.is_any() {
+            return Look::Stays;
+        }
+        // Only the person's own entries are moved to the whole host.
+        let moved = Some(HOST_WIDE).filter(|host_wide| occurrence.account && !with.is_empty() && with != *host_wide);
+        let left = erased(payload, &occurrence, self.acted, &self.receipt);
+        if left.is_none() && moved.is_none() {
+            if occurrence.is_acting() {
+                self.kept = self.kept.saturating_add(1);
+            }
+            return Look::Stays;
+        }
+        if self.hold.holds(&self.host, class, with, payload) {
+            self.held = self.held.saturating_add(1);
+            return Look::Stays;
+        }
+        let total = self.totals.entry((class.to_owned(), occurrence.kind)).or_default();
+        *total = total.saturating_add(1);
+        Look::Changes { payload: left.unwrap_or_else(|| payload.to_vec()), with: moved }
+    }
+
+    /// How many entries have changed, by class and type.
+    #[must_use]
+    pub fn totals(&self) -> Vec<Total> {
+        self.totals.iter().map(|((class, kind), count)| Total { class: class.clone(), kind: kind.clone(), count: *count }).collect()
+    }
+
+    /// How many entries stay as they are kept for a legal procedure.
+    #[must_use]
+    pub const fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// How many entries stay as the person acted on somebody else.
+    #[must_use]
+    pub const fn kept(&self) -> u64 {
+        self.kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::element::of_xml;
+
+    fn payload(xml: &str) -> Vec<u8> {
+        [b"0\0".as_slice(), &of_xml(xml).unwrap()].concat()
+    }
+
+    fn romeo() -> Person {
+        Person::new("romeo@example.com").unwrap()
+    }
+
+    #[test]
+    fn entries_before_a_time_change_once_and_are_counted() {
+        let mut erasure = Erasure::new("example.com", romeo(), 10.0, Acted::Stays, "R", Hold::default());
+        let own = payload("<audit-event type='a' user='romeo@example.com'/>");
+        let Look::Changes { payload: left, with } = erasure.look("events", 9.0, "romeo@example.com", &own) else { panic!() };
+        assert_eq!(with, Some(HOST_WIDE));
+        assert_eq!(erasure.look("events", 9.0, HOST_WIDE, &left), Look::Stays);
+        assert_eq!(erasure.look("events", 10.0, "romeo@example.com", &own), Look::Stays);
+        assert_eq!(erasure.look("events", 1.0, "juliet@example.com", &payload("<audit-event type='a'/>")), Look::Stays);
+        // The community's modules wrote entries that name the account in the archive only.
+        assert!(matches!(erasure.look("events", 1.0, "romeo", &payload("<audit-event type='b'/>")), Look::Changes { .. }));
+        let admin = payload(
+            "<audit-event type='user-deleted' user='x@example.com'><actor xmlns='xmpp:prosody.im/audit' jid='romeo@example.com'/></audit-event>",
+        );
+        assert_eq!(erasure.look("events", 1.0, "x@example.com", &admin), Look::Stays);
+        let totals: Vec<_> = erasure.totals().into_iter().map(|total| (total.kind, total.count)).collect();
+        assert_eq!((totals, erasure.kept(), erasure.held()), (vec![("a".to_owned(), 1), ("b".to_owned(), 1)], 1, 0));
+    }
+
+    #[test]
+    fn what_is_held_stays() {
+        let hold = Hold { people: vec![romeo()], classes: Vec::new() };
+        let mut erasure = Erasure::new("example.com", romeo(), 10.0, Acted::Goes, "R", hold);
+        assert_eq!(erasure.look("events", 9.0, "romeo@example.com", &payload("<audit-event user='romeo@example.com'/>")), Look::Stays);
+        assert_eq!((erasure.totals(), erasure.held()), (Vec::new(), 1));
+    }
+}
