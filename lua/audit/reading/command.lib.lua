@@ -2,17 +2,16 @@
 
 local core = require "audit_core";
 
-local datamanager = require "util.datamanager";
 local loggingmanager = require "core.loggingmanager";
 local prosodyctl = require "util.prosodyctl";
 local socket = require "socket";
-local st = require "util.stanza";
 local storagemanager = require "core.storagemanager";
 local time = require "util.time";
 
 local asking = library "web/asking";
 local link = library "reading/socket";
 local leftovers = library "reading/leftovers";
+local new_key = library "reading/keys";
 local readings = library "reading/readings";
 
 local audit_log = module:shared("/*/audit/log").log;
@@ -309,31 +308,12 @@ local function verify(names)
 	return status;
 end
 
--- A running server notices the new key and records that. Otherwise the entry waits in the journal for the next start.
-local function record_new_key(host, old, new)
-	local log = core.new {
-		stanza_mt = getmetatable(st.stanza("audit-event"));
-		open_store = function () end;
-		get_option = function () end;
-		now = time.now;
-		log = function () end;
-		schedule = function () end;
-		journal_path = function () return datamanager.getpath(nil, host, "audit", "journal", true); end;
-	};
-	if old and log.owns_journal(host) then
-		log.audit(host, nil, "mod_audit", "audit-key-replaced", { custom = { core.detail("key", { old = old, new = new }) } });
-	end
-	log.close();
-end
-
 local function new_keys(names)
 	local status = 0;
 	for _, host in ipairs(names) do
-		local old, new, problem = core.new_key(datamanager.getpath(nil, host, "audit", "key", true));
-		if new then
-			record_new_key(host, old, new);
-			print(("%s: addresses are hashed with the new key %s. Older hashes%s do not match new ones."):format(host, new,
-				old and " (key "..old..")" or ""));
+		local line, problem = new_key(host);
+		if line then
+			print(line);
 		else
 			status = fail("The key of %s can't be replaced: %s", host, problem);
 		end
