@@ -19,7 +19,7 @@ const NUMBERS: &[(&str, &[&str], &str)] = &[
 /// Where `<audit-event>` is made, beside entry/.
 const MAKERS: &[&str] = &[
     // They make one to learn the metatable of a stanza.
-    "lua/audit/reading/command.lib.lua",
+    "lua/audit/reading/keys.lib.lua",
     "lua/mod_audit.lua",
 ];
 
