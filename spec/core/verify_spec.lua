@@ -1,7 +1,9 @@
 -- Verifying a log: src/lua/read/verify.lua. Entries are recorded, handed over and changed as somebody with access to the store would.
 
+local core = require "audit_core";
 local support = require "support.log";
 local journals = require "support.journal";
+local process = require "support.process";
 
 local host, noon, NAMESPACE = support.host, support.noon, support.NAMESPACE;
 local MOVED = "moved: it lies under another time, account or day than it was recorded with";
@@ -152,6 +154,57 @@ describe("verifying a log", function ()
 		log.store.append = append;
 		log:pass(600);
 		assert.same({ "example.com: intact: 3 entries verified in 1 chain" }, verify(log).lines);
+	end);
+
+	-- Under another start of the machine the journal may have lost its end with the power. A kill loses nothing of it.
+	for _, row in ipairs { { "goes on from the store after a loss of power", "another", true }, { "excuses nothing after a kill", "same", false } } do
+		it(row[1], function ()
+			local function log_under(boot, before)
+				local log = journal:log(nil, before and before.store);
+				log.log.close();
+				log.environment.uptime = function (at) return at - noon + 1000, boot; end;
+				log.environment.heartbeat = function () end;
+				log.environment.clock_files = function () return {}; end;
+				log.environment.written_elsewhere = function () end;
+				log.log = core.new(log.environment);
+				log.audit, log.time = log.log.audit, before and before.time or log.time;
+				log.log.open(host);
+				return log;
+			end
+			local log = log_under("same");
+			journal:audit(log, 1, 3);
+			log:pass(2);
+			local kept = {};
+			for _, path in ipairs(journal:files()) do kept[path] = process.read(path); end
+			journal:audit(log, 4, 6);
+			log:pass(2);
+			journal:kill(log);
+			for _, path in ipairs(journal:files()) do os.remove(path); end
+			for path, content in pairs(kept) do process.write(path, content); end
+			local after = log_under(row[2], log);
+			journal:audit(after, 7, 8);
+			after:pass(2);
+			local result = verify(after);
+			assert.equal(row[3], result.intact, table.concat(result.lines, "\n"));
+		end);
+	end
+
+	it("decodes what a database without some characters has in ASCII", function ()
+		local log = stored(1);
+		local append = log.store.append;
+		function log.store:append(user, key, stanza, when, with)
+			if tostring(stanza):find("[\128-\255]") or with:find("[\128-\255]") then return nil, "invalid byte sequence"; end
+			return append(self, user, key, stanza, when, with);
+		end
+		local text = core.detail("note", { name = "\u{e9}t\u{e9}" }, "e\u{301} is no \\u{e9}");
+		log.audit(host, "r\u{f6}meo@example.com", "mod_test", "t", { custom = { text }, session = { ip = "203.0.113.80" } });
+		log:pass(5);
+		local row = log.store:rows(TODAY)[2];
+		assert.same({ "r\\u{f6}meo@example.com", "1" }, { row.with, link_of(row.value).ascii });
+		assert.is_true(verify(log).intact, table.concat(verify(log).lines, "\n"));
+		-- Without the mark, or with another text, it is something else.
+		row.value:get_child("note", NAMESPACE)[1] = "e\\u{301} is no \\u{e9}";
+		assert.is_false(verify(log).intact);
 	end);
 
 	for _, kind in ipairs { "embedded", "sql", "other" } do

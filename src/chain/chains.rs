@@ -17,7 +17,7 @@ const AT_ONCE: usize = 64;
 const SALT: usize = 16;
 /// How many chains are remembered that have ended. There is one for each time that the journal could not be used or was removed.
 const FORMER: usize = 200;
-/// The first line of a record.
+/// What the first line of a record begins with. The name of the start of the machine follows.
 const VERSION: &str = "1";
 /// In a record: nothing.
 const NONE: &str = "-";
@@ -45,6 +45,8 @@ pub struct Chains {
     former: Vec<Kept>,
     /// What the journal has, while it is read.
     found: Option<(Vec<Kept>, Vec<Kept>)>,
+    /// The start of the machine under which the journal was written last, and the present one. Empty if it is not known.
+    boots: (String, String),
     /// What is about to be removed: the entries of each chain, by number, with their hashes.
     removing: BTreeMap<Nonce, BTreeMap<u64, (u64, Hash)>>,
     /// Whether a chain was begun since the last record.
@@ -112,6 +114,7 @@ impl Chains {
             current: Vec::new(),
             former: Vec::new(),
             found: None,
+            boots: Default::default(),
             removing: BTreeMap::new(),
             is_news: false,
             salts: [0; SALT * AT_ONCE],
@@ -119,6 +122,21 @@ impl Chains {
         };
         chains.run = chains.nonce().unwrap_or(chains.run);
         chains
+    }
+
+    /// The machine was started under this name. Returns whether the journal was written under another one: after a loss of power it may
+    /// lack what it had last, so the store may know more. The last entries there must be given to [`saw`](Self::saw).
+    pub fn boot(&mut self, name: &str) -> bool {
+        let is_other = !self.boots.0.is_empty() && self.boots.0 != name;
+        self.boots = (name.to_owned(), name.to_owned());
+        is_other
+    }
+
+    /// The store has this entry. If it is behind the last one that is known of its chain, the chain goes on from there.
+    pub fn saw(&mut self, link: &Link) {
+        if let Some(Kept { head, .. }) = self.current.iter_mut().find(|kept| kept.head.chain().id == link.id && kept.head.n() < link.n) {
+            *head = Head::after(head.chain().clone(), self.run, link.n, link.hash);
+        }
     }
 
     /// Links an entry, as the journal keeps it, to the last one of its class, and adds the link to it. Returns `None` if it can't be
@@ -251,8 +269,10 @@ impl Chains {
 
 impl Links for Chains {
     fn read_heads(&mut self, record: &[u8]) {
-        let Some(text) = std::str::from_utf8(record).ok().and_then(|text| text.strip_prefix(VERSION)?.strip_prefix('\n')) else { return };
-        let kept = text.lines().filter_map(|line| self.read_line(line));
+        let Some((first, rest)) = std::str::from_utf8(record).ok().and_then(|text| text.split_once('\n')) else { return };
+        let Some(boot) = first.strip_prefix(VERSION).and_then(|rest| rest.strip_prefix(' ')) else { return };
+        self.boots.0 = boot.to_owned();
+        let kept = rest.lines().filter_map(|line| self.read_line(line));
         self.found = Some(kept.partition(|kept| kept.until.is_none()));
     }
 
@@ -278,7 +298,7 @@ impl Links for Chains {
         if self.current.is_empty() && self.former.is_empty() {
             return;
         }
-        record.extend_from_slice(VERSION.as_bytes());
+        record.extend_from_slice(format!("{VERSION} {}", self.boots.1).as_bytes());
         for Progress { id, class, n, hash, since, until, removed } in self.progress() {
             let until = until.map_or_else(|| NONE.to_owned(), |until| until.to_string());
             let list: Vec<String> = removed.iter().map(|of| format!("{}-{}:{}", of.from, of.upto, of.hash)).collect();
@@ -434,6 +454,26 @@ mod tests {
     }
 
     #[test]
+    fn after_another_start_of_the_machine_a_chain_goes_on_from_the_store() {
+        let mut first = chains();
+        assert!(!first.boot("a"), "there was none before");
+        linked(&mut first, "events");
+        let mut record = Vec::new();
+        first.write_heads(&mut record);
+        let last = link_in(&linked(&mut first, "events")).unwrap();
+        for (boot, is_other) in [("a", false), ("b", true)] {
+            let mut next = chains();
+            next.read_heads(&record);
+            next.resume();
+            assert_eq!((next.boot(boot), next.boot(boot)), (is_other, false));
+            next.saw(&last);
+            next.saw(&Link { n: 1, ..last.clone() });
+            next.saw(&Link { id: Bytes([9; 16]), n: 7, ..last.clone() });
+            assert_eq!(link_in(&linked(&mut next, "events")).unwrap().n, 3);
+        }
+    }
+
+    #[test]
     fn without_links_all_chains_end() {
         let mut chains = chains();
         linked(&mut chains, "events");
@@ -448,7 +488,7 @@ mod tests {
     #[test]
     fn a_record_of_a_later_version_is_not_read() {
         let mut chains = chains();
-        for record in [&b"2\nx"[..], b"", b"\xff", b"1\nnot a line\n", b"12\n"] {
+        for record in [&b"2 \nx"[..], b"", b"\xff", b"1 \nnot a line\n", b"12 \n"] {
             chains.read_heads(record);
             chains.resume();
             assert_eq!(progress(&chains), []);

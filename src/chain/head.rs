@@ -44,7 +44,7 @@ impl Head {
         let leaf = hash::leaf(&self.chain.host, &self.chain.class, &canon, &salted(&canon, &salt));
         let n = self.n.saturating_add(1);
         let cover = Cover::Salt(salt);
-        let unhashed = Link { id: self.chain.id, run: self.run, at, n, cut, cover, previous: None, hash: hash::BEGINNING };
+        let unhashed = Link { id: self.chain.id, run: self.run, at, n, cut, cover, previous: None, is_ascii: false, hash: hash::BEGINNING };
         Link { hash: unhashed.follows(&self.hash, &leaf), ..unhashed }
     }
 

@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::hash::{self, Bytes, Hash, Nonce};
 use crate::NAMESPACE;
 use crate::address::{FALLBACK_IPV4_PREFIX, FALLBACK_IPV6_PREFIX, Policy, replaced};
+use crate::entry::ascii::MARK;
 use crate::entry::canon::{CHAIN, Canon, Draft};
 use crate::entry::payload;
 use crate::entry::personal::Group;
@@ -57,6 +58,8 @@ pub struct Link {
     pub cover: Cover,
     /// The hash of the link before, if that can't be in the store.
     pub previous: Option<Hash>,
+    /// Whether the entry is stored in ASCII, see [`ascii`](crate::entry::ascii).
+    pub is_ascii: bool,
     /// The hash of the link.
     pub hash: Hash,
 }
@@ -200,11 +203,14 @@ impl Link {
         if let Some(previous) = &self.previous {
             put("prev", previous);
         }
+        if self.is_ascii {
+            put(MARK, &"1");
+        }
     }
 
     fn of_attributes(attributes: &[(String, String)]) -> Option<Self> {
         let value = |name: &str| attributes.iter().find(|(of, _)| of == name).map(|(_, value)| value.as_str());
-        let known = ["id", "run", "at", "n", "hash", "cut", "salt", "kept", "gone", "prev"];
+        let known = ["id", "run", "at", "n", "hash", "cut", "salt", "kept", "gone", "prev", MARK];
         if attributes.iter().any(|(name, _)| !known.contains(&name.as_str())) {
             return None;
         }
@@ -229,6 +235,7 @@ impl Link {
             cut,
             cover,
             previous,
+            is_ascii: value(MARK).is_some(),
             hash: Bytes::read(value("hash")?)?,
         })
     }

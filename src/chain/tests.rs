@@ -18,7 +18,7 @@ use crate::entry::payload;
 use crate::entry::personal::{Aspect, Group, Role};
 use crate::entry::text::TextKind;
 use crate::entry::xml::{Element, Node};
-use crate::entry::{StoredEvent, element};
+use crate::entry::{StoredEvent, ascii, element};
 use crate::time::day;
 
 const AT: u64 = 1_795_643_208_512;
@@ -309,6 +309,28 @@ proptest! {
         prop_assert_eq!(&Draft::of_xml(&xml).unwrap().finish(narrow), &written, "{}", xml);
         let parsed = as_parsed(&xml);
         prop_assert_eq!(&Draft::of_xml(&parsed).unwrap().finish(narrow), &written, "{} {}", xml, parsed);
+    }
+
+    #[test]
+    fn an_entry_in_ascii_proves_what_it_was(given in given()) {
+        let mut head = Head::new(chain(), Bytes([2; 16]));
+        let mut payload = open_payload(&given, AT);
+        let link = head.next(AT, Cut::default(), Bytes([5; 16]), draft_of(&payload));
+        link.write(&mut payload);
+        head.advance(&link);
+        event::end(&mut payload);
+        let plain = ascii::encode(&payload).unwrap();
+        prop_assert!(plain.is_ascii());
+        let (read, canon) = Link::read(Draft::of_payload(&plain).unwrap()).unwrap();
+        prop_assert_eq!(&Link { is_ascii: false, ..read.clone() }, &link);
+        prop_assert_eq!(read.leaf("example.com", "events", &canon).map(|leaf| read.follows(&BEGINNING, &leaf)), Ok(link.hash));
+        // As another driver returns it.
+        if let Some(xml) = element::to_xml(&plain[payload::begin_of(&plain)..]) {
+            if let Ok(draft) = Draft::of_xml(&xml) {
+                let (_, parsed) = Link::read(draft).unwrap();
+                prop_assert_eq!(read.leaf("example.com", "events", &parsed), read.leaf("example.com", "events", &canon));
+            }
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::hash::{BEGINNING, Hash, Nonce};
 use super::link::{Link, LinkError};
 use super::verdict::{Fault, Finding, Verdict};
 use crate::archive::partition::Partition;
+use crate::entry::ascii::decoded;
 use crate::entry::canon::{Canon, Draft};
 use crate::entry::limits::HOST_WIDE;
 use crate::entry::{Row, StoredEvent, payload};
@@ -173,6 +174,7 @@ impl Verifier {
         #[allow(clippy::cast_precision_loss)] // A time in milliseconds is below 2^53.
         let recorded = (link.at / 1000) as f64;
         let with = row.with.as_deref().filter(|with| !with.is_empty()).unwrap_or(HOST_WIDE);
+        let with = if link.is_ascii { decoded(with) } else { with.into() };
         let is_with = with == user.unwrap_or(HOST_WIDE);
         let is_day = self.partition.as_ref().is_none_or(|partition| partition.day == day(recorded));
         let when = row.when.floor();

@@ -1,6 +1,7 @@
 //! An audit event as it is read back from a store.
 
 pub mod anchor;
+pub mod ascii;
 pub mod canon;
 pub mod compact;
 pub mod details;

@@ -147,24 +147,6 @@ pub fn clean_name(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(name)
 }
 
-/// Gives `text` with every character that is not ASCII written as `\u{…}`.
-///
-/// ```
-/// assert_eq!(audit_core::entry::text::ascii("naïve"), r"na\u{ef}ve");
-/// ```
-#[must_use]
-pub fn ascii(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_ascii() {
-            plain.push(c);
-        } else {
-            plain.extend(c.escape_unicode());
-        }
-    }
-    plain
-}
-
 /// Whether XML 1.0 allows `c` in a document.
 #[must_use]
 pub const fn is_xml(c: char) -> bool {

@@ -12,8 +12,8 @@ use crate::archive::clock;
 use crate::catalogue::{ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
 use crate::command::reader::Reader;
 use crate::command::{Command, FLAGS, Flag, Group, Lowercase, Stringprep, WebCommand, help, nearest, shell_help};
-use crate::entry::limits;
-use crate::entry::text::{TextKind, ascii, clean, clean_jid, clean_name};
+use crate::entry::text::{TextKind, clean, clean_jid, clean_name};
+use crate::entry::{ascii, limits};
 use crate::file::{Disk, ownership};
 use crate::flood;
 use crate::lua::read::LuaRequest;
@@ -40,7 +40,13 @@ pub(super) fn functions(lua: &Lua) -> LuaResult<LuaTable> {
     exports.set("clean_text", lua.create_function(|lua, text: LuaString| cleaned(lua, text, |bytes| clean(bytes, TextKind::Text)))?)?;
     exports.set("clean_jid", lua.create_function(read_jid)?)?;
     exports.set("clean_name", lua.create_function(|lua, text: LuaString| cleaned(lua, text, clean_name))?)?;
-    exports.set("ascii", lua.create_function(|_, text: LuaString| Ok(ascii(&text.to_string_lossy())))?)?;
+    // ascii(text) -> the same in ASCII; in_ascii(payload) -> the payload of an entry in ASCII
+    exports.set("ascii", lua.create_function(|_, text: LuaString| Ok(ascii::encoded(&text.to_string_lossy()).into_owned()))?)?;
+    let in_ascii = lua.create_function(|lua, payload: LuaString| match ascii::encode(&payload.as_bytes()) {
+        Some(encoded) => lua.create_string(encoded),
+        None => Ok(payload),
+    })?;
+    exports.set("in_ascii", in_ascii)?;
     exports.set("period", lua.create_function(read_period)?)?;
     exports.set("option", lua.create_function(read_option)?)?;
     exports.set("command", lua.create_function(read_command)?)?;

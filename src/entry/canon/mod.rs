@@ -39,9 +39,9 @@ use std::collections::BTreeSet;
 use self::bytes::{Space, put_attribute, put_number, tag};
 use self::writer::Writer;
 use crate::NAMESPACE;
-use crate::entry::payload;
 use crate::entry::personal::{Aspect, Group, Role};
 use crate::entry::xml::{XmlError, walk};
+use crate::entry::{ascii, element, payload};
 
 /// The element with the evidence of an entry. It is no part of the canonical form.
 pub const CHAIN: &str = "chain";
@@ -89,17 +89,30 @@ impl Draft {
     /// Of an entry as the journal keeps it. Returns `None` if the payload is damaged.
     #[must_use]
     pub fn of_payload(payload: &[u8]) -> Option<Self> {
-        let mut writer = Writer::default();
-        writer.canon.public.reserve(payload.len());
-        writer.add(payload).then(|| writer.finish())
+        Self::of_parts(payload::parts(payload), payload)
     }
 
     /// Of an [`element`](crate::entry::element), as our own driver returns it. Returns `None` if it is damaged.
     #[must_use]
     pub fn of_element(element: &[u8]) -> Option<Self> {
+        Self::of_parts(payload::Parts::from(element, 0), element)
+    }
+
+    fn of_parts(parts: payload::Parts<'_>, bytes: &[u8]) -> Option<Self> {
         let mut writer = Writer::default();
-        writer.canon.public.reserve(element.len());
-        writer.add_parts(payload::Parts::from(element, 0)).then(|| writer.finish())
+        writer.canon.public.reserve(bytes.len());
+        let draft = writer.add_parts(parts.clone()).then(|| writer.finish())?;
+        if !draft.is_in_ascii() {
+            return Some(draft);
+        }
+        let decoded = ascii::decode(parts)?;
+        let mut writer = Writer::default();
+        writer.add_parts(payload::Parts::from(&decoded, 0)).then(|| writer.finish())
+    }
+
+    /// Whether its link says that it is in ASCII.
+    fn is_in_ascii(&self) -> bool {
+        self.chain().is_some_and(|attributes| attributes.iter().any(|(name, _)| name == ascii::MARK))
     }
 
     /// Of an entry as a store returns it.
@@ -110,7 +123,13 @@ impl Draft {
     pub fn of_xml(xml: &str) -> Result<Self, XmlError> {
         let mut writer = Writer::default();
         walk(xml, &mut writer)?;
-        Ok(writer.finish())
+        let draft = writer.finish();
+        if draft.is_in_ascii() {
+            if let Some(decoded) = element::of_xml(xml).and_then(|element| Self::of_element(&element)) {
+                return Ok(decoded);
+            }
+        }
+        Ok(draft)
     }
 
     /// The attributes of `<chain/>`, if the entry has one.

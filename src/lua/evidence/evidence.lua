@@ -1,12 +1,14 @@
--- The evidence of a host, for work that removes entries: src/lua/evidence/mod.rs describes it.
+-- The evidence of a host: src/lua/evidence/mod.rs describes it.
 
-local native = ...;
+local native, chunks = ...;
 
-local error = error;
+local error, ipairs, pcall = error, ipairs, pcall;
+local read_page, users_of = chunks.page.read_page, chunks.page.users_of;
 
+-- of(environment, recorder, parts) -> evidence(host) -> evidence, for work that removes entries | nil: nothing is linked. Raises a message
+-- if the journal can't be opened.
 --   parts = { queues }, which is made later
--- Returns evidence(host) -> evidence | nil: nothing is linked. Raises a message if the journal can't be opened.
-local function new(environment, recorder, parts)
+local function of(environment, recorder, parts)
 	return function (host)
 		local queue = parts.queues.queue_of(host);
 		if queue.journal then
@@ -25,4 +27,24 @@ local function new(environment, recorder, parts)
 	end
 end
 
-return { new = new };
+-- catch_up(environment, recorder, host, store): to be called before the first event. After a loss of power the journal may not know the
+-- last entries that the store has. The chains go on from there.
+local function catch_up(environment, recorder, host, store)
+	local _, boot = nil, nil;
+	if environment.uptime then
+		_, boot = environment.uptime(environment.now());
+	end
+	if not boot or not recorder.boot(host, boot) then
+		return;
+	end
+	pcall(function ()
+		for _, user in ipairs(recorder.newest(users_of(store) or {})) do
+			local rows = read_page(store, { partition = user; limit = 1 });
+			if rows then
+				recorder.saw(host, rows);
+			end
+		end
+	end);
+end
+
+return { of = of; catch_up = catch_up };

@@ -1,13 +1,17 @@
 //! The evidence of a host as objects of the embedded Lua: what is about to be removed, and verifying the log.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use mlua::prelude::*;
 
+use crate::archive::partition::Partition;
 use crate::chain::chains::{Chains, Progress};
 use crate::chain::hash::Bytes;
+use crate::chain::link::Link;
 use crate::chain::verify::Verifier;
+use crate::entry::canon::Draft;
 use crate::file::Disk;
 use crate::journal::{Journal, Limits, Links as _, Snapshot};
 use crate::lua::functions::Functions;
@@ -24,7 +28,33 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         let chains = recorder.borrow_mut().chains(&host);
         lua.create_userdata(Evidence { chains, writes: Writes::Shared(journal.share()) })
     })?;
-    functions.set("evidence", evidence)
+    functions.set("evidence", evidence)?;
+    // boot(host, name of the start of the machine) -> whether the store has to be looked at, see saw()
+    functions.add("boot", |recorder, (Host(host), name): (Host, String)| recorder.chains(&host).borrow_mut().boot(&name))?;
+    // newest(archive users) -> the last partition of each class
+    functions.add("newest", |_, users: LuaTable| {
+        let mut last: BTreeMap<String, Partition> = BTreeMap::new();
+        for partition in partitions(&users).into_iter().filter(|partition| !partition.is_marker()) {
+            let known = last.entry(partition.home().to_owned()).or_insert_with(|| partition.clone());
+            if (known.day, known.number) < (partition.day, partition.number) {
+                *known = partition;
+            }
+        }
+        last.values().map(ToString::to_string).collect::<Vec<_>>()
+    })?;
+    // saw(host, rows): the store has these entries
+    let recorder = functions.recorder();
+    let saw = functions.lua().create_function(move |_, (Host(host), page): (Host, LuaValue)| {
+        let chains = recorder.borrow_mut().chains(&host);
+        for row in rows(&page)? {
+            let draft = if row.element.is_empty() { Draft::of_xml(&row.xml).ok() } else { Draft::of_element(&row.element) };
+            if let Some((link, _)) = draft.and_then(|draft| Link::read(draft).ok()) {
+                chains.borrow_mut().saw(&link);
+            }
+        }
+        Ok(())
+    })?;
+    functions.set("saw", saw)
 }
 
 /// `evidence(host, path, owner, now) -> evidence | nil, message`. Opens the journal, for a process that has none.

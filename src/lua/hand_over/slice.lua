@@ -5,30 +5,17 @@ local batches, collector, sql, stores = chunks.batch, chunks.collector, chunks.s
 
 local ID = native.namespace.."\1id";
 
-local assert, error, pairs, pcall, select = assert, error, pairs, pcall, select;
-local setmetatable, type = setmetatable, type;
+local assert, error, pcall, select = assert, error, pcall, select;
 local CLOSED = "the journal was closed while the storage driver was at work";
 
 local can_not_load, cause_of, finish = stores.can_not_load, stores.cause_of, stores.finish;
-local ascii = native.ascii;
+local ascii, decode = native.ascii, chunks.stanza.decode;
 
--- in_ascii(stanza_mt, stanza) -> a copy in ASCII. It is used if the driver refuses the entry, because a database may have an encoding
--- without some of the characters.
-local function in_ascii(stanza_mt, stanza)
-	local copy = setmetatable({ name = ascii(stanza.name); attr = {}; tags = {} }, stanza_mt);
-	for name, value in pairs(stanza.attr) do
-		copy.attr[name] = ascii(value);
-	end
-	for i = 1, #stanza do
-		local child = stanza[i];
-		if type(child) == "string" then
-			copy[i] = ascii(child);
-		else
-			copy[i] = in_ascii(stanza_mt, child);
-			copy.tags[#copy.tags + 1] = copy[i];
-		end
-	end
-	return copy;
+-- in_ascii(stanza_mt, payload) -> the entry in ASCII, as a stanza. It is used if the driver refuses the entry, because a database may
+-- have an encoding without some of the characters.
+local function in_ascii(stanza_mt, payload)
+	native.open(native.in_ascii(payload));
+	return decode(stanza_mt);
 end
 
 -- new(context, take) -> run_slice(queue, store)
@@ -124,7 +111,7 @@ local function new(context, take)
 				local item = items[i];
 				local payload = queue.journal:get(item.sequence);
 				local plain = payload and payload:find("[\128-\255]")
-					and { at = item.at; stanza = in_ascii(stanza_mt, item.stanza); with = ascii(item.with) };
+					and { at = item.at; stanza = in_ascii(stanza_mt, payload); with = ascii(item.with) };
 				local taken = plain and select(2, pcall(put, queue, store, plain)) == true;
 				if not taken then
 					batches.undo(store);

@@ -151,7 +151,7 @@ local function new(environment)
 		trust_clock = function (host, actor)
 			if clocks then clocks.trust(host, actor); end
 		end;
-		evidence = chunks.evidence.new(environment, recorder, parts);
+		evidence = chunks.evidence.of(environment, recorder, parts);
 		record = function (host, details, actor)
 			actor = actor or environment.schedule and { kind = "server" } or nil;
 			audit(host, nil, "mod_audit", "audit-pruned", { custom = details, actor = actor });
@@ -260,6 +260,7 @@ local function new(environment)
 		local store = queues.queue_of(host).journal and store_of(host);
 		if store then
 			pcall(chunks.sql.connect, store);
+			chunks.evidence.catch_up(environment, recorder, host, store);
 		end
 		if clocks then
 			clocks.look(host);
