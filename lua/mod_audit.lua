@@ -352,6 +352,7 @@ log = library "reading/query" (audited_hosts);
 
 if in_server then
 	library "reading/shell";
+	library "verifying" (audit_log, metrics, audited_hosts);
 
 	module:hook("server-started", function ()
 		library "exposure".warn(audited_hosts);

@@ -135,6 +135,7 @@ pub const EVENT_TYPES: &[EventType] = &[
     event("mod_audit", "audit-options-changed", Administrator, V0_12, &["options"], "options of the log changed (by `mod_audit_admin`)"),
     event("mod_audit", "audit-pruned", Server, V0_12, &["pruned"], "entries or their addresses were removed, as they had expired or a limit was exceeded: class, number, first and last time").housekeeping(),
     event("mod_audit", "audit-erased", Administrator, V0_12, &["erasure"], "a person's data were erased from the log: number of the receipt, who asked for it and why, how many entries; never whose data"),
+    event("mod_audit", "audit-tampered", Server, V0_12, &["verification"], "the server verified the log, and somebody has changed it: how many entries do not fit, how many do, and the first that does not"),
     event("mod_audit", "audit-clock-jumped", Server, V0_12, &["clock"], "the clock is probably wrong, so nothing is removed for a while: what it shows, and what was expected"),
     event("mod_audit", "audit-clock-trusted", Administrator, V0_12, &["clock"], "an operator confirmed that the clock is right (`prosodyctl mod_audit --prune --trust-clock`)"),
     event("mod_audit", "audit-key-replaced", Administrator, V0_12, &["key"], "the key that addresses are hashed with was replaced"),

@@ -3,6 +3,7 @@
 -- local metrics = library "metrics" (audit_log, statistics);
 -- metrics.watch(host_module)   begins with a host
 -- metrics.update(host)         sets its metrics and its module status
+-- metrics.verified(host, result)   sets what came of a verification
 -- metrics.has_news(host)       --> whether they may have changed since update()
 -- statistics[host] has functions that count what is recorded and stored.
 
@@ -21,6 +22,8 @@ return function (audit_log, statistics)
 		local lost = host_module:metric("gauge", "lost", "", "Audit events that were lost", {});
 		local suppressed = host_module:metric("counter", "suppressed", "", "Audit events that flood control counted and did not store", { "type" });
 		local unreadable = host_module:metric("gauge", "unreadable_addresses", "", "Audit events with a client address that could not be read", {});
+		local verified = host_module:metric("gauge", "chain_verified_timestamp", "", "When the log was last verified, in seconds since 1970", {});
+		local tampered = host_module:metric("gauge", "chain_tampered", "", "Faults that were found then: entries that somebody has changed", {});
 		local types, type_count, suppressed_before = {}, 0, {};
 		local of_host = {};
 		statistics[host] = of_host;
@@ -44,6 +47,13 @@ return function (audit_log, statistics)
 			of_host.has_news = true;
 		end
 
+		function of_host.verified(result)
+			verified:with_labels():set(result.at);
+			tampered:with_labels():set(result.faults);
+			of_host.faults = result.faults;
+			of_host.update();
+		end
+
 		function of_host.update()
 			local state = audit_log.state(host);
 			of_host.has_news = state.moving ~= nil;
@@ -55,7 +65,10 @@ return function (audit_log, statistics)
 				suppressed:with_labels(event_type):add(count - (suppressed_before[event_type] or 0));
 			end
 			suppressed_before = state.suppressed;
-			if state.problem then
+			if (of_host.faults or 0) > 0 then
+				host_module:set_status("error", ("somebody has changed the log: %d faults; prosodyctl mod_audit --verify %s"):format(
+					of_host.faults, host));
+			elseif state.problem then
 				host_module:set_status("error", ("%d events wait: %s"):format(state.waiting, state.problem));
 			elseif state.moving and state.moving.problem then
 				host_module:set_status("warn", ("events can't be moved from the storage driver %s: %s"):format(
@@ -79,6 +92,11 @@ return function (audit_log, statistics)
 
 	function metrics.update(host)
 		if statistics[host] then statistics[host].update(); end
+	end
+
+	-- verified(host, { at =, faults = })
+	function metrics.verified(host, result)
+		if statistics[host] then statistics[host].verified(result); end
 	end
 
 	function metrics.has_news(host)

@@ -146,6 +146,34 @@ server.each_series(describe, pending, function (series)
 		assert.is_true(is_intact(prosody) >= 23);
 	end);
 
+	it("is verified by the server too, which says what was changed", function ()
+		start { storage = "sqlite" };
+		audit(20);
+		prosody:eval("flush_audit_log()");
+		local function run()
+			return prosody:eval([[
+				local verifying = module:shared("/*/audit/log").verifying;
+				local result = assert(verifying.run(...));
+				return result.intact, result.faults;
+			]], host);
+		end
+		assert.same({ true, 0 }, { run() });
+		assert.is_nil(prosody:log():find("was changed", 1, true));
+		prosody:stop();
+		stores.sqlite.change(prosody);
+		prosody:start();
+		for _ = 1, 2 do
+			local intact, faults = run();
+			assert.is_false(intact);
+			assert.is_true(faults >= 1);
+		end
+		assert.is_truthy(prosody:wait_log("error%s+The audit log was changed: "..host:gsub("%p", "%%%0")..": TAMPERED"));
+		local status, out = prosody:ctl("mod_audit", "--format=json", "--type=audit-tampered", host);
+		assert.equal(0, status);
+		assert.equal(1, select(2, out:gsub("\n", "")), out);
+		assert.is_truthy(out:find('"verification.faults":"', 1, true), out);
+	end);
+
 	it("says in one line what is wrong with the request", function ()
 		start {};
 		for _, row in ipairs {

@@ -149,6 +149,7 @@ pub const MEANINGS: &[Meaning] = &[
     privileged("audit-options-changed", Medium, (EventLogActivity, OTHER), ("configuration", &["change"])),
     by_anybody("audit-pruned", Informational, Success, (EventLogActivity, 2), ("configuration", &["deletion"])),
     privileged("audit-erased", Medium, (EventLogActivity, 2), ("configuration", &["deletion"])),
+    by_anybody("audit-tampered", High, Failure, (EventLogActivity, OTHER), ("intrusion_detection", &["info"])),
     by_anybody("audit-clock-jumped", Medium, Failure, (EventLogActivity, OTHER), ("configuration", &["info"])),
     privileged("audit-clock-trusted", Medium, (EventLogActivity, OTHER), ("configuration", &["change"])),
     by_anybody("audit-entries-lost", High, Failure, (EventLogActivity, OTHER), ("configuration", &["deletion"])),

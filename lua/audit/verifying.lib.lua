@@ -1,0 +1,100 @@
+-- Verifies the logs of all hosts once a day, one after another, while the server goes on.
+--
+--   library "verifying" (audit_log, metrics, hosts)   hosts: a set of names, which may change
+--   local verifying = module:shared("/*/audit/log").verifying;
+--   verifying.run(host)   verifies it now, in an async context
+--   verifying.of(host)    --> { at, intact, verified, faults, problem | nil } | nil: it was not verified yet
+
+local core = require "audit_core";
+
+local async = require "util.async";
+local time = require "util.time";
+
+local try = library "faults".trier(module);
+local readings = library "reading/readings";
+local timers = library "timers";
+
+-- After how many seconds it is looked what is due, and how soon after the start a log is verified first.
+local LOOK, FIRST = 600, 3600;
+local DAY = 86400;
+-- How many lines about a changed log are in Prosody's log.
+local TOLD = 5;
+
+local ipairs, math, pairs = ipairs, math, pairs;
+
+return function (audit_log, metrics, hosts)
+	local verifying = {};
+	local due, results = {}, {};
+	local is_running = false;
+
+	local function tell(host, result)
+		for i = 1, math.min(#result.lines, TOLD) do
+			module:log("error", "The audit log was changed: %s", result.lines[i]);
+		end
+		local first;
+		for _, line in ipairs(result.lines) do
+			first = first or line:match("^%S+ %d.*");
+		end
+		audit_log.audit(host, nil, "mod_audit", "audit-tampered", {
+			actor = { kind = "server" };
+			custom = { core.detail("verification", { faults = ("%d"):format(result.faults), verified = ("%d"):format(result.verified), first = first }) };
+		});
+	end
+
+	function verifying.run(host)
+		local ok, result, problem = readings.read(readings.pause, function (pause)
+			return audit_log.verify(host, pause);
+		end);
+		local before = results[host];
+		if not ok or not result then
+			problem = not ok and result or problem;
+			results[host] = { at = time.now(); problem = problem };
+			module:log("warn", "The audit log of %s can't be verified: %s", host, problem);
+			return nil, problem;
+		end
+		results[host] = { at = time.now(); intact = result.intact; verified = result.verified; faults = result.faults };
+		metrics.verified(host, results[host]);
+		if not result.intact and not (before and before.faults == result.faults) then
+			-- The same faults are told once.
+			tell(host, result);
+		end
+		audit_log.alerts.trouble(host, "Somebody has changed the audit log", not result.intact and result.lines[1] or nil, 0);
+		return result;
+	end
+
+	function verifying.of(host)
+		return results[host];
+	end
+
+	local function is_wanted(host)
+		return (core.option("audit_log_verify", module:context(host):get_option("audit_log_verify")));
+	end
+
+	local function look()
+		is_running = true;
+		local now, hosts_due = time.monotonic(), {};
+		for host in pairs(hosts) do
+			due[host] = due[host] or now + FIRST - LOOK;
+			if due[host] <= now then hosts_due[#hosts_due + 1] = host; end
+		end
+		for _, host in ipairs(hosts_due) do
+			-- It may have been deactivated meanwhile.
+			if hosts[host] then
+				due[host] = now + DAY;
+				try("the verification of a log", function ()
+					if is_wanted(host) then verifying.run(host); end
+				end);
+			end
+		end
+		is_running = false;
+	end
+
+	timers.add(module, LOOK, function ()
+		if not is_running then
+			async.runner(look):run(true);
+		end
+		return LOOK;
+	end);
+
+	module:shared("/*/audit/log").verifying = verifying;
+end
