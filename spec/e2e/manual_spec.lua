@@ -89,7 +89,7 @@ for _, shell in ipairs({ "bash", "zsh", "fish" }) do
 			{ "prosodyctl mod_a", { "mod_audit" } };
 			{ "prosodyctl mod_audit --fo", { "--follow", "--format" } };
 			{ "prosodyctl mod_audit --no-show-u", { "--no-show-user" } };
-			{ "prosodyctl mod_audit --format ", { "cef", "csv", "ecs", "json", "ocsf", "syslog", "table", "xml" } };
+			{ "prosodyctl mod_audit --format ", { "cef", "csv", "ecs", "json", "ocsf"; "otlp"; "syslog", "table", "xml" } };
 			{ "prosodyctl mod_audit --format=cs", { "--format=csv" } };
 			{ "prosodyctl mod_audit --type user-de", user_deleted };
 			{ "prosodyctl mod_audit --type new-client,user-de", behind_comma };
