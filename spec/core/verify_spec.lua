@@ -6,7 +6,7 @@ local journals = require "support.journal";
 local process = require "support.process";
 
 local host, noon, NAMESPACE = support.host, support.noon, support.NAMESPACE;
-local MOVED = "moved: it lies under another time, account or day than it was recorded with";
+local MOVED = "moved: it lies under another time, account, day or class than it was recorded with";
 local TODAY = "@events.2026-11-24";
 
 local function link_of(stanza)
@@ -90,6 +90,13 @@ describe("verifying a log", function ()
 		{ "the last entries, removed", function (rows) table.remove(rows); table.remove(rows); end,
 			"events 3 to 4: removed: no rule has removed it" };
 		{ "an entry twice", function (rows) rows[5] = rows[4]; end, "events 4: inserted: another entry has the same number" };
+		{ "the class", function (_, store)
+			store.partitions["@failures.2026-11-24"] = { table.remove(store.partitions[TODAY]) };
+		end, "events 4: "..MOVED };
+		{ "the order within a second", function (rows)
+			rows[2].when = rows[3].when;
+			rows[2], rows[3] = rows[3], rows[2];
+		end, "events 2: "..MOVED };
 		{ "the order", function (rows) rows[2].value, rows[3].value = rows[3].value, rows[2].value; end,
 			"events 3: "..MOVED };
 		{ "the link, removed", function (rows)
@@ -104,7 +111,7 @@ describe("verifying a log", function ()
 		it("finds a change: "..name, function ()
 			local log = stored(4);
 			assert.is_nil(found(log));
-			change(log.store:rows(TODAY));
+			change(log.store:rows(TODAY), log.store);
 			local line = found(log);
 			if line ~= expected then
 				-- An entry at the end may be named after what is missing because of it.

@@ -146,6 +146,26 @@ server.each_series(describe, pending, function (series)
 		assert.is_true(is_intact(prosody) >= 23);
 	end);
 
+	it("finds that everything was restored by the anchors that were kept", function ()
+		start {};
+		audit(5);
+		prosody:stop();
+		process.run("cp -a "..process.quote(prosody.data).." "..process.quote(prosody.folder.."/kept"));
+		prosody:start();
+		audit(5);
+		local status, out, err = prosody:ctl("mod_audit", "--format=csv", "--all", host);
+		assert.equal(0, status, err);
+		process.write(prosody.folder.."/export.csv", out);
+		prosody:stop();
+		process.run("rm -rf "..process.quote(prosody.data).." && mv "..process.quote(prosody.folder.."/kept").." "..process.quote(prosody.data));
+		prosody:start();
+		audit(1);
+		is_intact(prosody);
+		status, out, err = prosody:ctl("mod_audit", "--verify", "--anchor", prosody.folder.."/export.csv", host);
+		assert.equal(3, status, out..err);
+		assert.is_truthy(out:find("rolled back: an anchor was kept of it", 1, true) or out:find("forked: an anchor", 1, true), out);
+	end);
+
 	it("is verified by the server too, which says what was changed", function ()
 		start { storage = "sqlite" };
 		audit(20);

@@ -5,6 +5,7 @@
 //!
 //! Nothing writes links yet. This is what they will be made and verified with.
 
+pub mod anchors;
 pub mod chains;
 pub mod hash;
 pub mod head;

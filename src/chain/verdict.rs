@@ -33,6 +33,12 @@ pub enum Fault {
     },
     /// Too many entries wait for the one before them.
     TooManyOpen,
+    /// The entry is another one than that of which an anchor was kept.
+    Forked,
+    /// An anchor was kept of an entry that comes after the end of the log.
+    RolledBack,
+    /// An anchor was kept of an entry of a chain that this server does not know.
+    Lost,
 }
 
 impl fmt::Display for Fault {
@@ -44,8 +50,11 @@ impl fmt::Display for Fault {
             Self::Twice => f.write_str("inserted: another entry has the same number"),
             Self::Inserted => f.write_str("inserted: it has no link"),
             Self::Foreign => f.write_str("inserted: this server does not know its chain"),
-            Self::Misplaced => f.write_str("moved: it lies under another time, account or day than it was recorded with"),
+            Self::Misplaced => f.write_str("moved: it lies under another time, account, day or class than it was recorded with"),
             Self::Missing { .. } => f.write_str("removed: no rule has removed it"),
+            Self::Forked => f.write_str("forked: an anchor that was kept is of another entry"),
+            Self::RolledBack => f.write_str("rolled back: an anchor was kept of it, and the log ends before it"),
+            Self::Lost => f.write_str("rolled back: an anchor was kept of it, and this server does not know its chain"),
             Self::TooManyOpen => f.write_str("reordered: too many entries lie before the one that they follow"),
         }
     }
@@ -93,6 +102,8 @@ pub struct Verdict {
     pub unprotected: u64,
     /// How many entries `prosodyctl` has recorded without a link.
     pub outside: u64,
+    /// How many entries were compared with anchors that were kept.
+    pub compared: u64,
     /// How many entries are not there because a rule has removed them.
     pub removed: u64,
     /// How many rows of the store could not be read.
@@ -125,6 +136,9 @@ impl Verdict {
         let mut lines = Vec::new();
         let word = if self.is_intact() { "intact" } else { "TAMPERED" };
         lines.push(format!("{host}: {word}: {} verified in {}", entries(self.verified), chains(self.heads.len())));
+        if self.compared > 0 {
+            lines.push(format!("anchors: {} compared", entries(self.compared)));
+        }
         if self.removed > 0 {
             lines.push(format!("removed by rule: {}", entries(self.removed)));
         }

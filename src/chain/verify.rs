@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::anchors::Anchors;
 use super::chains::Progress;
 use super::hash::{BEGINNING, Hash, Nonce};
 use super::link::{Link, LinkError};
 use super::verdict::{Fault, Finding, Verdict};
 use crate::archive::partition::Partition;
+use crate::archive::retention::Retention;
 use crate::entry::ascii::decoded;
 use crate::entry::canon::{Canon, Draft};
 use crate::entry::limits::HOST_WIDE;
@@ -28,8 +30,13 @@ pub struct Verifier {
     partition: Option<Partition>,
     /// The time of the entry before in the same partition, or the one before of the same class and day.
     when: Option<f64>,
+    /// The number of the last entry of each chain there.
+    last: HashMap<Nonce, u64>,
+    /// The classes as they are configured now, if that is known.
+    retention: Option<Retention>,
     verdict: Verdict,
     open: usize,
+    anchors: Anchors,
 }
 
 /// What is known of a chain.
@@ -61,17 +68,42 @@ impl Verifier {
             at_head: None,
         };
         let chains = chains.into_iter().map(|progress| (progress.id, seen(progress))).collect();
-        Self { host: host.to_owned(), chains, partition: None, when: None, verdict: Verdict::default(), open: 0 }
+        Self {
+            host: host.to_owned(),
+            chains,
+            partition: None,
+            when: None,
+            last: HashMap::new(),
+            retention: None,
+            verdict: Verdict::default(),
+            open: 0,
+            anchors: Anchors::default(),
+        }
+    }
+
+    /// The classes of the host. An entry that waited while its event type got another class lies in that one.
+    #[must_use]
+    pub fn with_classes(self, retention: Retention) -> Self {
+        Self { retention: Some(retention), ..self }
+    }
+
+    /// The log must agree with these anchors. To be called before the first entry.
+    pub fn compare(&mut self, anchors: Anchors) {
+        self.anchors = anchors;
     }
 
     /// The rows that follow are those of this partition, or of archive user `nil`.
     pub fn begin(&mut self, partition: Option<Partition>) {
         let goes_on = match (&self.partition, &partition) {
-            (Some(before), Some(next)) => before.home() == next.home() && before.day == next.day,
+            // What was moved from archive user `nil` is apart.
+            (Some(before), Some(next)) => {
+                before.home() == next.home() && before.day == next.day && before.generation() == next.generation()
+            }
             _ => false,
         };
         if !goes_on {
             self.when = None;
+            self.last.clear();
         }
         self.partition = partition;
     }
@@ -116,6 +148,7 @@ impl Verifier {
     /// Ends the pass.
     #[must_use]
     pub fn finish(mut self) -> Verdict {
+        self.end_anchors();
         let mut chains: Vec<Seen> = std::mem::take(&mut self.chains).into_values().collect();
         chains.sort_by(|a, b| (&a.progress.class, a.progress.since).cmp(&(&b.progress.class, b.progress.since)));
         for seen in chains {
@@ -178,8 +211,9 @@ impl Verifier {
         let is_with = with == user.unwrap_or(HOST_WIDE);
         let is_day = self.partition.as_ref().is_none_or(|partition| partition.day == day(recorded));
         let when = row.when.floor();
-        let is_in_order = before.is_none_or(|before| when >= before.floor());
-        if !is_with || !is_day || !is_in_order || when < recorded {
+        let last = self.last.insert(link.id, link.n);
+        let is_in_order = before.is_none_or(|before| when >= before.floor()) && last.is_none_or(|last| last <= link.n);
+        if !is_with || !is_day || !is_in_order || when < recorded || !self.is_in_its_class(row, link) {
             return self.report(Fault::Misplaced, Some(link), Some(&row.key));
         }
         let explained = before.map_or(recorded, |before| recorded.max(before.floor()));
@@ -188,6 +222,13 @@ impl Verifier {
                 seen.late.push((link.clone(), row.key.clone()));
             }
         }
+    }
+
+    /// Whether the entry lies in a partition of its class.
+    fn is_in_its_class(&self, row: &Row, link: &Link) -> bool {
+        let Some((partition, seen)) = self.partition.as_ref().zip(self.chains.get(&link.id)) else { return true };
+        let class_now = || Some(self.retention.as_ref()?.class_of(&StoredEvent::read(row).ok()?.kind).to_owned());
+        partition.home() == seen.progress.class || class_now().is_some_and(|class| class == partition.home())
     }
 
     fn check(&mut self, link: Link, canon: &Canon, key: &str) {
@@ -211,6 +252,11 @@ impl Verifier {
             return self.report(Fault::Twice, Some(&link), Some(key));
         }
         self.verdict.verified = self.verdict.verified.saturating_add(1);
+        let kept = self.anchors.take(link.id, link.n);
+        if kept.is_some() {
+            self.verdict.compared = self.verdict.compared.saturating_add(1);
+        }
+        let is_forked = kept.is_some_and(|kept| kept != link.hash);
         if link.n == seen.progress.n {
             seen.at_head = Some(link.hash);
         }
@@ -227,7 +273,7 @@ impl Verifier {
                 seen.ends.insert(link.n, link.hash);
             }
         }
-        let (id, class) = (link.id, seen.progress.class.clone());
+        let (id, number, class) = (link.id, link.n, seen.progress.class.clone());
         if before.is_none() {
             seen.waiting.insert(link.n, (link, leaf, key.to_owned()));
             self.open = self.open.saturating_add(1);
@@ -235,8 +281,29 @@ impl Verifier {
                 self.report(Fault::TooManyOpen, None, None);
             }
         }
+        if is_forked {
+            let class = Some(class.clone());
+            self.find(Finding { fault: Fault::Forked, class, id: Some(id), n: Some(number), key: Some(key.to_owned()) });
+        }
         for (n, key) in altered {
             self.find(Finding { fault: Fault::Altered, class: Some(class.clone()), id: Some(id), n: Some(n), key: Some(key) });
+        }
+    }
+
+    /// Checks the anchors of entries that were not found.
+    fn end_anchors(&mut self) {
+        if self.anchors.contradict() {
+            self.find(Finding { fault: Fault::Forked, class: None, id: None, n: None, key: None });
+        }
+        for (id, n) in self.anchors.rest() {
+            let Some(seen) = self.chains.get(&id) else {
+                self.find(Finding { fault: Fault::Lost, class: None, id: Some(id), n: Some(n), key: None });
+                continue;
+            };
+            let class = Some(seen.progress.class.clone());
+            if n > seen.progress.n && !has(&seen.ranges, n) {
+                self.find(Finding { fault: Fault::RolledBack, class, id: Some(id), n: Some(n), key: None });
+            }
         }
     }
 

@@ -35,6 +35,8 @@ pub(super) struct Arguments {
     pub(super) host_data: bool,
     pub(super) action: Option<&'static str>,
     pub(super) trust_clock: bool,
+    /// Files with anchors.
+    pub(super) anchors: Vec<String>,
     pub(super) web: WebArguments,
     pub(super) sink: String,
     /// The account of `--person` or `--erase`, as it was given.
@@ -54,6 +56,7 @@ impl Arguments {
         let filter = &mut show.request.filter;
         match flag.name {
             "trust-clock" => self.trust_clock = true,
+            "anchor" => self.anchors.push(value.to_owned()),
             "host-data" => self.host_data = true,
             "before" => self.before = Some(read(flag, value)?),
             "reason" => self.reason = Some(value.to_owned()).filter(|reason| !reason.is_empty()),

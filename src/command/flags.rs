@@ -134,6 +134,7 @@ pub const FLAGS: &[Flag] = &[
     switch("prune", Action, "remove what has expired, on one host or on all"),
     switch("trust-clock", Action, "with --prune: trust the clock, although it has jumped"),
     switch("verify", Action, "check whether anybody has changed the log of a host; the exit status is 3 if so"),
+    takes("anchor", "FILE", Action, "with --verify: compare with the anchors in this file, such as an export or what a sink got; may be given again"),
     switch("new-key", Action, "replace the key that addresses are hashed with, on one host or on all"),
     switch("sinks", Action, "list the sinks of a host: what was delivered, what waits, and what went wrong").needs_process(),
     takes("sink-test", "NAME", Action, "send a test entry to the sink of that name, and say what came back").needs_process(),

@@ -55,6 +55,8 @@ pub enum Command {
     Verify {
         /// The host. `None` for all hosts.
         host: Option<String>,
+        /// Files with anchors that were kept.
+        anchors: Vec<String>,
     },
     /// List the sinks.
     Sinks {
@@ -241,7 +243,7 @@ impl Command {
                 "alerts" => Self::Alerts { host },
                 "privacy" => Self::Privacy { host: host.ok_or_else(|| UsageError("Name the host: --privacy example.com".to_owned()))? },
                 "prune" => Self::Prune { host, trust_clock: given.trust_clock },
-                "verify" => Self::Verify { host },
+                "verify" => Self::Verify { host, anchors: given.anchors },
                 "sinks" => Self::Sinks { host },
                 "sink-test" => Self::SinkTest { host, name: given.sink },
                 _ => Self::NewKey { host },
@@ -312,8 +314,12 @@ mod tests {
             ("--trust-clock --prune", Command::Prune { host: None, trust_clock: true }),
             ("--prune example.com", Command::Prune { host: Some("example.com".to_owned()), trust_clock: false }),
             ("--new-key", Command::NewKey { host: None }),
-            ("--verify", Command::Verify { host: None }),
-            ("--verify example.com", Command::Verify { host: Some("example.com".to_owned()) }),
+            ("--verify", Command::Verify { host: None, anchors: vec![] }),
+            ("--verify example.com", Command::Verify { host: Some("example.com".to_owned()), anchors: vec![] }),
+            (
+                "--verify --anchor a.json --anchor=b example.com",
+                Command::Verify { host: Some("example.com".to_owned()), anchors: vec!["a.json".to_owned(), "b".to_owned()] },
+            ),
             ("--new_key Example.com", Command::NewKey { host: Some("example.com".to_owned()) }),
             ("example.com --prune", Command::Prune { host: Some("example.com".to_owned()), trust_clock: false }),
             (
@@ -449,7 +455,7 @@ mod tests {
         let mut refused = 0;
         // What trusts the clock prunes, what limits a token makes one, and help comes before all. What is about one person has a test of
         // its own.
-        let apart = ["help", "trust-clock", "types", "expires", "person", "erase", "before", "reason", "acted", "yes"];
+        let apart = ["help", "trust-clock", "anchor", "types", "expires", "person", "erase", "before", "reason", "acted", "yes"];
         let tried = || FLAGS.iter().filter(|flag| !apart.contains(&flag.name));
         for one in tried() {
             for other in tried().filter(|flag| flag.name != one.name) {
@@ -486,7 +492,12 @@ mod tests {
     fn an_action_takes_only_a_host() {
         for action in ["prune", "new-key", "verify", "events", "alerts", "privacy"] {
             let goes_with = |flag: &Flag| {
-                flag.name == "help" || flag.name == action || action == "prune" && matches!(flag.name, "trust-clock" | "host-data")
+                let own = match action {
+                    "prune" => matches!(flag.name, "trust-clock" | "host-data"),
+                    "verify" => flag.name == "anchor",
+                    _ => false,
+                };
+                flag.name == "help" || flag.name == action || own
             };
             for flag in FLAGS.iter().filter(|flag| !goes_with(flag)) {
                 for line in [format!("--{action} {} example.com", with_value(flag)), format!("{} --{action}", with_value(flag))] {
@@ -710,6 +721,7 @@ mod tests {
               --prune               remove what has expired, on one host or on all
               --trust-clock         with --prune: trust the clock, although it has jumped
               --verify              check whether anybody has changed the log of a host; the exit status is 3 if so
+              --anchor FILE         with --verify: compare with the anchors in this file, such as an export or what a sink got; may be given again
               --new-key             replace the key that addresses are hashed with, on one host or on all
               --sinks               list the sinks of a host: what was delivered, what waits, and what went wrong
               --sink-test NAME      send a test entry to the sink of that name, and say what came back

@@ -68,11 +68,12 @@ const TAKEN: &[(&str, &str)] = &[
     ("person", "limit"),
     ("person", "global"),
     ("person", "host-data"),
+    ("verify", "anchor"),
 ];
 
 /// Flags that make sense with one action only.
 const ONLY_WITH: &[(&str, &str)] =
-    &[("trust-clock", "prune"), ("before", "erase"), ("reason", "erase"), ("acted", "erase"), ("yes", "erase")];
+    &[("trust-clock", "prune"), ("anchor", "verify"), ("before", "erase"), ("reason", "erase"), ("acted", "erase"), ("yes", "erase")];
 
 /// Why flags can't be used without an action, for the first such flag.
 pub(super) fn refusal_without_action(action: Option<&str>, given: &[&str]) -> Option<String> {

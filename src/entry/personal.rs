@@ -168,6 +168,25 @@ pub(crate) fn child_of(parent: &'static Known, name: &str) -> Told {
     WHOLE.iter().find(|(path, _)| is_it(path)).map_or(Told::Unknown, |(_, aspect)| Told::Whole(*aspect))
 }
 
+/// What the tables say, for the documents: the path of each element, and where its values go.
+#[must_use]
+pub fn described() -> Vec<(String, String)> {
+    let share = |share: Share| match share {
+        Share::Public => "public".to_owned(),
+        Share::Of(aspect) => format!("{aspect:?}").to_lowercase(),
+        Share::Text => "text".to_owned(),
+    };
+    let path = |path: &[&str]| if path.is_empty() { "the root".to_owned() } else { path.join("/") };
+    let parts = [&ROOT].into_iter().chain(KNOWN).map(|known| {
+        let mut values: Vec<String> = known.attributes.iter().map(|(name, of)| format!("`{name}` {}", share(*of))).collect();
+        values.push(format!("all else {}", share(known.rest)));
+        (path(known.path), values.join(", "))
+    });
+    let addresses = ["session", "actor"].map(|parent| (path(&[parent, "remote-ip"]), "an address".to_owned()));
+    let whole = WHOLE.iter().map(|(of, aspect)| (path(of), format!("all of it {}", share(Of(*aspect)))));
+    parts.chain(addresses).chain(whole).collect()
+}
+
 impl Known {
     /// Who may see an attribute.
     pub(crate) fn attribute(&self, name: &str) -> Share {

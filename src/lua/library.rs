@@ -161,7 +161,8 @@ fn read_command(
             result.set("action", "events")?;
             result.set("host", host)?;
         }
-        Command::Verify { host } => {
+        Command::Verify { host, anchors } => {
+            result.set("anchors", anchors)?;
             result.set("action", "verify")?;
             result.set("host", host)?;
         }

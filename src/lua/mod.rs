@@ -168,7 +168,6 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("written_elsewhere", lua.create_function(clock::written_elsewhere)?)?;
     native.set("new_key", lua.create_function(library::new_key)?)?;
     native.set("evidence", lua.create_function(evidence::open)?)?;
-    native.set("verifier", lua.create_function(evidence::verifier)?)?;
     native.set("read_journal", lua.create_function(hand_over::read)?)?;
     let chunks = lua.create_table()?;
     for (name, source) in CHUNKS {

@@ -31,6 +31,7 @@ fn all() -> Vec<Made> {
         made("docs/module-api.md", "table: query fields", query_fields()),
         made("docs/alerts.md", "table: rules", rules()),
         made("docs/alerts.md", "table: rule fields", rule_fields()),
+        made("docs/evidence-bytes.md", "table: values", values()),
         made("docs/events.md", "table: events", events()),
         made("docs/events.md", "list: shown fields", shown_fields()),
         made("docs/formats.md", "table: formats", formats()),
@@ -116,6 +117,12 @@ fn events() -> String {
         [code(event.name), code(event.module), format!("{}{hidden}", event.meaning), event.since.to_string(), details.join(" ")]
     });
     table(["Event type", "Module", "When", "Since Prosody", "Elements"], rows)
+}
+
+fn values() -> String {
+    let rows = audit_core::entry::personal::described();
+    let rows = rows.iter().map(|(element, values)| format!("| `{element}` | {values} |")).collect::<Vec<_>>();
+    format!("| Element | Its values |\n|---|---|\n{}", rows.join("\n"))
 }
 
 fn shown_fields() -> String {

@@ -13,6 +13,7 @@ local link = library "reading/socket";
 local leftovers = library "reading/leftovers";
 local new_key = library "reading/keys";
 local readings = library "reading/readings";
+local verify = library "reading/verification";
 
 local audit_log = module:shared("/*/audit/log").log;
 local hosts = prosody.hosts;
@@ -293,21 +294,6 @@ local function prune(names, trust_clock)
 	return status;
 end
 
--- Verifies the logs of hosts. The exit status is that of the worst of them.
-local function verify(names)
-	local status = 0;
-	for _, host in ipairs(names) do
-		local result, problem = audit_log.verify(host);
-		if result then
-			print(table.concat(result.lines, "\n"));
-			status = math.max(status, result.status);
-		else
-			status = math.max(status, fail("The audit log of %s can't be verified: %s", host, tostring(problem)));
-		end
-	end
-	return status;
-end
-
 local function new_keys(names)
 	local status = 0;
 	for _, host in ipairs(names) do
@@ -373,7 +359,7 @@ return function (arg)
 	if command.action == "prune" then
 		return prune(names, command.trust_clock);
 	elseif command.action == "verify" then
-		return verify(names);
+		return verify(names, command.anchors, fail);
 	elseif command.action == "sinks" then
 		return library "sinks/asking".list(names);
 	elseif command.action == "sink-test" then

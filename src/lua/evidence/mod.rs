@@ -7,6 +7,8 @@ use std::rc::Rc;
 use mlua::prelude::*;
 
 use crate::archive::partition::Partition;
+use crate::archive::retention::Retention;
+use crate::chain::anchors::Anchors;
 use crate::chain::chains::{Chains, Progress};
 use crate::chain::hash::Bytes;
 use crate::chain::link::Link;
@@ -54,7 +56,14 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         }
         Ok(())
     })?;
-    functions.set("saw", saw)
+    functions.set("saw", saw)?;
+    // verifier(host, path of the journal) -> verifier | nil, message
+    let recorder = functions.recorder();
+    let new = functions.lua().create_function(move |lua, (Host(host), path): (Host, LuaString)| {
+        let retention = recorder.borrow().settings(&host).retention.clone();
+        verifier(lua, host, &path, retention)
+    })?;
+    functions.set("verifier", new)
 }
 
 /// `evidence(host, path, owner, now) -> evidence | nil, message`. Opens the journal, for a process that has none.
@@ -138,13 +147,12 @@ pub(crate) struct LuaVerifier {
     next: usize,
 }
 
-/// `verifier(host, path of the journal) -> verifier | nil, message`. Reads how far the chains have got, and what waits. The store must be
-/// read afterwards.
-pub(crate) fn verifier(lua: &Lua, (Host(host), path): (Host, LuaString)) -> LuaResult<(Option<LuaAnyUserData>, Option<String>)> {
+/// Reads how far the chains of a host have got, and what waits. The store must be read afterwards.
+fn verifier(lua: &Lua, host: String, path: &LuaString, retention: Retention) -> LuaResult<(Option<LuaAnyUserData>, Option<String>)> {
     let path = value::path(&path.as_bytes()).to_owned();
     Ok(match read(&host, &path) {
         Ok((waiting, progress)) => {
-            let verifier = Some(Verifier::new(&host, progress));
+            let verifier = Some(Verifier::new(&host, progress).with_classes(retention));
             (Some(lua.create_userdata(LuaVerifier { host, path, verifier, waiting, next: 0 })?), None)
         }
         Err(problem) => (None, Some(problem)),
@@ -173,8 +181,16 @@ impl LuaUserData for LuaVerifier {
         methods.add_method("order", |_, _, users: LuaTable| {
             let mut all = partitions(&users);
             all.retain(|partition| !partition.is_marker());
-            all.sort_by(|a, b| (a.home(), a.day, a.number).cmp(&(b.home(), b.day, b.number)));
+            // What was moved from archive user `nil` is older than the rest.
+            all.sort_by_key(|of| (of.home().to_owned(), of.day, of.generation().is_none(), of.number));
             Ok(all.iter().map(ToString::to_string).collect::<Vec<_>>())
+        });
+        // compare(lines): a list of texts with anchors that were kept -> how many there are
+        methods.add_method_mut("compare", |_, this, lines: Vec<LuaString>| {
+            let mut anchors = Anchors::default();
+            let count = lines.iter().map(|line| anchors.read(&line.to_string_lossy())).sum::<usize>();
+            this.verifier()?.compare(anchors);
+            Ok(count)
         });
         // begin(archive user | nil): the rows that follow are there
         methods.add_method_mut("begin", |_, this, user: Text| {

@@ -299,7 +299,7 @@ local function new(environment)
 		-- read(asked, out, view), cells(asked, columns, pause): read.lua describes them; what is asked comes from command()
 		read = for_host(reading.write);
 		cells = for_host(reading.cells);
-		verify = chunks.verify.new(environment, reading); -- see verify.lua
+		verify = chunks.verify.new(environment, recorder, reading, ensure_configured); -- see verify.lua
 		-- lists(asked) -> a reading in parts: read.lua describes it
 		lists = for_host(reading.lists);
 		-- follower(asked, pause | nil) -> following, for view.following of read(), what came of it

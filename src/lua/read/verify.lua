@@ -8,11 +8,13 @@ local read_page = chunks.page.read_page;
 --   context = {
 --     journal_path, readable_path   as the log's environment has them
 --   }
---   reading = what read.lua returns
--- Returns verify(host, pause | nil) -> { intact, verified, unprotected, removed, faults, status, lines } | nil, message. pause() is called
--- when the loop was blocked for long enough.
-local function new(context, reading)
-	return function (host, pause)
+--   recorder
+--   reading   what read.lua returns
+-- Returns verify(host, pause | nil, anchors | nil) -> { intact, verified, unprotected, removed, faults, status, lines } | nil, message. pause() is called
+-- when the loop was blocked for long enough. `anchors` is a list of texts with anchors that were kept elsewhere.
+local function new(context, recorder, reading, ensure_configured)
+	return function (host, pause, anchors)
+		ensure_configured(host);
 		local path_of = context.readable_path or context.journal_path;
 		local path = path_of and path_of(host);
 		if not path then
@@ -20,9 +22,12 @@ local function new(context, reading)
 		end
 		local breathe = reading.new_breath();
 		-- The journal is read first: it says how far the chains have got, and what the store has to have.
-		local verifier, problem = native.verifier(host, path);
+		local verifier, problem = recorder.verifier(host, path);
 		if not verifier then
 			return nil, "the journal can't be read: "..problem;
+		end
+		if anchors then
+			verifier:compare(anchors);
 		end
 		breathe(pause);
 		local store, users = reading.open(host);
