@@ -105,23 +105,47 @@ function commands:stats(...)
 	return read(self, true, ...);
 end
 
-function commands:prune(target, ...) --luacheck: ignore 212/self
-	if select("#", ...) > 0 then
-		return nil, "This takes only a host: the options say what expires";
+-- The host that a command for a whole host names | nil, what is wrong
+local function host_of(flag, target, more, refusal)
+	if more > 0 then
+		return nil, refusal;
 	end
-	local command, wrong = core.command({ "--prune"; "--"; tostring(target) }, time.now());
+	local command, wrong = core.command({ flag; "--"; tostring(target) }, time.now());
 	if not command then
 		return nil, wrong;
+	elseif not hosts[command.host] then
+		return unknown_host(command.host);
 	end
-	local host = command.host;
-	if not hosts[host] then
-		return unknown_host(host);
+	return command.host;
+end
+
+function commands:prune(target, ...) --luacheck: ignore 212/self
+	local host, wrong = host_of("--prune", target, select("#", ...), "This takes only a host: the options say what expires");
+	if not host then
+		return nil, wrong;
 	end
 	local results, problem = readings.prune(host, { actor = { kind = "admin-shell" } });
 	if not results then
 		return nil, problem;
 	end
 	return true, readings.describe(host, results);
+end
+
+function commands:verify(target, ...)
+	local host, wrong = host_of("--verify", target, select("#", ...), "This takes only a host; prosodyctl mod_audit --verify takes --anchor");
+	if not host then
+		return nil, wrong;
+	end
+	local ok, result, problem = readings.read(readings.pause, function (pause)
+		return audit_log.verify(host, pause);
+	end);
+	if not ok or not result then
+		return nil, ok and problem or result;
+	end
+	for i = 2, #result.lines do
+		self.session.print(result.lines[i]);
+	end
+	return result.intact, result.lines[1];
 end
 
 function commands:link(target, ...) --luacheck: ignore 212/self
@@ -137,12 +161,13 @@ local help = {
 	show = "Show entries of the audit log of a host or an account, newest first";
 	stats = "Show totals of the log: by type, account, network and country, and over time";
 	prune = "Remove entries that have expired";
+	verify = "Check whether anybody has changed the log of a host";
 	link = "Make a link that signs an administrator in to the log in a browser, once";
 };
 
 -- What a command does, and the flags that it takes, in words.
 local function describe(name)
-	if name == "prune" or name == "link" then
+	if name == "prune" or name == "verify" or name == "link" then
 		return help[name];
 	end
 	return help[name].."\n\n    Flags:\n"..core.shell_help(name == "stats", "      ");
@@ -156,7 +181,7 @@ if module.may then
 			name = name;
 			-- The shell's own list of flags has no words about them, so it gets none. It passes them on as they were typed.
 			desc = describe(name);
-			args = { { name = name == "prune" and "host" or "target"; type = "string" } };
+			args = { { name = (name == "prune" or name == "verify") and "host" or "target"; type = "string" } };
 			handler = commands[name];
 		});
 	end
@@ -164,9 +189,10 @@ else
 	-- COMPAT 0.12 has no items for shell commands, and its help can't be extended.
 	local env = module:shared("/*/admin_shell/env");
 	function commands:help()
-		for _, name in ipairs { "show", "stats", "prune", "link" } do
-			self.session.print(("audit:%s(\"%s\"%s) - %s"):format(name, name == "prune" and "example.com" or "user@example.com",
-				(name == "prune" or name == "link") and "" or ", \"--since=2d\", …", describe(name)));
+		for _, name in ipairs { "show", "stats", "prune", "verify", "link" } do
+			local is_of_host = name == "prune" or name == "verify";
+			self.session.print(("audit:%s(\"%s\"%s) - %s"):format(name, is_of_host and "example.com" or "user@example.com",
+				(is_of_host or name == "link") and "" or ", \"--since=2d\", …", describe(name)));
 			self.session.print("");
 		end
 		return true;

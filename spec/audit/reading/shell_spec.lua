@@ -136,6 +136,18 @@ describe("the shell's section audit", function ()
 		assert.is_truthy(problem:find("Unknown host: ", 1, true) and problem:find("did you mean "..host.name.."?", 1, true), problem);
 	end);
 
+	it("verifies the log of a host, and takes nothing else", function ()
+		record(2);
+		assert.same({ true, host.name..": intact: 2 entries verified in 1 chain" }, { run("verify", host.name) });
+		host.appended[1].value.attr.type = "other";
+		printed = {};
+		local ok, line = run("verify", host.name);
+		assert.is_false(ok);
+		assert.is_truthy(line:find("TAMPERED", 1, true) and table.concat(printed):find("altered: it is not what was recorded", 1, true), line);
+		assert.is_nil((run("verify", host.name, "--anchor=x")));
+		assert.is_nil((run("verify", "nowhere.test")));
+	end);
+
 	it("prunes a host, and takes nothing else", function ()
 		assert.same({ true, host.name..": nothing has expired" }, { run("prune", host.name) });
 		local ok, problem = run("prune", host.name, "--since=2d");
