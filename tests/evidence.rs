@@ -61,10 +61,13 @@ fn recorder() -> Recorder {
     recorder
 }
 
+/// An element that is in another one: its name, its attributes, its text.
+type Inner<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
 /// Elements that a module adds to an event, of all kinds that differ in the canonical form.
 fn details(number: usize) -> Details {
     let mut details = Details::default();
-    let mut add = |name: &str, attributes: &[(&str, &str)], texts: &[&str], inner: Option<(&str, &[(&str, &str)], &str)>| {
+    let mut add = |name: &str, attributes: &[(&str, &str)], texts: &[&str], inner: Option<Inner<'_>>| {
         details.open(name.as_bytes());
         attributes.iter().for_each(|(name, value)| details.attribute(name.as_bytes(), value.as_bytes()));
         texts.iter().for_each(|text| details.text(text.as_bytes()));
