@@ -14,7 +14,7 @@ local rooms = "rooms."..host;
 local MARK = "markq";
 local person, other = MARK.."name@"..host, "juliet@"..host;
 
--- Elements of which the core says that they tell of nobody (src/entry/personal.rs).
+-- Elements that tell of nobody, according to the core (src/entry/personal.rs).
 local public = { "tls", "certificate", "s2s", "configuration", "pending", "options", "module", "host", "pruned", "lost", "clock", "key" };
 
 -- Records an event of each type of the catalogue, with a value of the person in every place where there may be one.

@@ -48,7 +48,7 @@ pub struct Alerts {
     items: Tally,
 }
 
-/// An event type of a host of which attempts are counted.
+/// An event type of a host whose attempts are counted.
 #[derive(Debug)]
 struct Watched {
     host: usize,

@@ -203,8 +203,8 @@ impl Chains {
         is_any
     }
 
-    /// Whether a chain was begun that no record has. A record must be written before the first entry of it, which does not say of which
-    /// class it is. Only the first call returns `true`.
+    /// Whether a chain was begun that no record has. A record must be written before the first entry of it, which does not name its
+    /// class. Only the first call returns `true`.
     pub const fn take_news(&mut self) -> bool {
         std::mem::replace(&mut self.is_news, false)
     }

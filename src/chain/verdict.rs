@@ -33,7 +33,7 @@ pub enum Fault {
     },
     /// Too many entries wait for the one before them.
     TooManyOpen,
-    /// The entry is another one than that of which an anchor was kept.
+    /// An anchor that was kept is of another entry.
     Forked,
     /// An anchor was kept of an entry that comes after the end of the log.
     RolledBack,

@@ -148,7 +148,7 @@ pub const FLAGS: &[Flag] = &[
     switch("events", Action, "list the event types, and the retention class of each on a host"),
     switch("alerts", Action, "list the rules of the alerts on a host"),
     switch("link", Action, "print a link that signs an administrator in to the log in a browser, once: --link admin@example.com"),
-    takes("token", "NAME", Action, "make a token with which a program reads the log of a host over HTTP; it is shown once"),
+    takes("token", "NAME", Action, "make a token that lets a program read the log of a host over HTTP; it is shown once"),
     takes("types", "TYPE,…", Action, "with --token: it shows these event types only"),
     takes("expires", "PERIOD", Action, "with --token: how long it can be used, such as 90d"),
     switch("tokens", Action, "list the tokens of a host"),

@@ -82,7 +82,7 @@ pub enum Command {
         /// The host. `None` for all hosts.
         host: Option<String>,
     },
-    /// Links and tokens with which the log of a host is read over HTTP.
+    /// Links and tokens for reading the log of a host over HTTP.
     Web {
         /// The host.
         host: String,
@@ -735,7 +735,7 @@ mod tests {
               --events              list the event types, and the retention class of each on a host
               --alerts              list the rules of the alerts on a host
               --link                print a link that signs an administrator in to the log in a browser, once: --link admin@example.com
-              --token NAME          make a token with which a program reads the log of a host over HTTP; it is shown once
+              --token NAME          make a token that lets a program read the log of a host over HTTP; it is shown once
               --types TYPE,…        with --token: it shows these event types only
               --expires PERIOD      with --token: how long it can be used, such as 90d
               --tokens              list the tokens of a host

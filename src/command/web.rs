@@ -1,4 +1,4 @@
-//! The arguments for links and tokens, with which the log of a host is read over HTTP.
+//! The arguments for links and tokens, which are for reading the log of a host over HTTP.
 
 use super::UsageError;
 use super::arguments::quote;

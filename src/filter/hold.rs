@@ -2,7 +2,7 @@
 
 use crate::filter::person::Person;
 
-/// Whose entries are kept, and of which classes.
+/// Whose entries are kept, and which classes are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hold {
     /// Accounts.

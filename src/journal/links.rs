@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-/// The chains of a host, of which the journal keeps where they have got to.
+/// The chains of a host. The journal keeps where they have got to.
 ///
 /// Each segment begins with a record of that, and one is written with every acknowledgement. So it is known after a crash, together
 /// with the entries behind it.

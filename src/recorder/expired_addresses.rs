@@ -21,7 +21,7 @@ impl Recorder {
     }
 }
 
-/// An element of which `to` is left of each address.
+/// An element with `to` applied to each address.
 fn without_addresses(element: &[u8], to: Policy) -> Option<Vec<u8>> {
     without_linked_addresses(element, to).or_else(|| narrowed(element, to))
 }

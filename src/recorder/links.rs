@@ -1,4 +1,4 @@
-//! Linking entries: of which chain an entry is, and where the chains of each host are.
+//! Linking entries: the chain of an entry, and where the chains of each host are.
 
 use std::cell::RefCell;
 use std::rc::Rc;

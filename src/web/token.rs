@@ -1,4 +1,4 @@
-//! Tokens with which programs read a host's log. Only hashes of them are stored.
+//! Tokens for programs that read a host's log. Only hashes of them are stored.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

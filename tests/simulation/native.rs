@@ -1,5 +1,5 @@
 //! The storage driver of this library, on a real file: beside the store's lists stands a real database, and each answer of the one is
-//! compared with that of the other. A crash is a copy of the files, a power cut a copy of which the last part is torn.
+//! compared with that of the other. A crash is a copy of the files, a power cut a copy whose last part is torn.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -2,7 +2,7 @@
 -- datagrams, so these are sent by luasocket. A send never waits.
 --
 -- datagram(module, settings, on) -> transport; settings and on as stream.lib.lua has them, and
---   on.sent(count): the receiver took so many of them; on.busy(): it takes no more at the moment
+--   on.sent(count): the receiver took this many of them; on.busy(): it takes no more at the moment
 --   on.refused(why): it will never take the next one
 
 local timers = library "timers";

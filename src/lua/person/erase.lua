@@ -10,7 +10,7 @@ local error, ipairs, pcall, type = error, ipairs, pcall, type;
 local find, floor = string.find, math.floor;
 local cause_of, decode, detail = drivers.cause_of, stanzas.decode, stanzas.detail;
 
--- The element of an entry "audit-erased": which erasure, who asked for it and why, and how many entries of which classes. It has nothing
+-- The element of an entry "audit-erased": which erasure, who asked for it and why, and how many entries of each class. It has nothing
 -- that confirms the name.
 --   erasure = { receipt, by = | nil, by_source = | nil, before = | nil, acted = | nil, reason = | nil, resumed = | nil }
 local function announcement(stanza_mt, erasure, count, totals)

@@ -158,7 +158,7 @@ pub(crate) struct LuaQuery {
     shown: usize,
     hidden: usize,
     seen_by: Option<Rc<RefCell<Follower>>>,
-    /// To whom the entries are shown, and of which host's log they are: what they say of others is withheld.
+    /// To whom the entries are shown, and the host whose log it is: what they say of others is withheld.
     shown_to: Option<(Person, String)>,
 }
 

@@ -183,7 +183,7 @@ impl Bouts {
         found
     }
 
-    /// Forgets keys if there are too many: first those of which nothing can become a bout any more, then those with few failures.
+    /// Forgets keys if there are too many: first those that can't become a bout any more, then those with few failures.
     fn make_room(&mut self, key: &str, time: f64) {
         if self.tracks.len() < KEYS.saturating_mul(2) || self.tracks.contains_key(key) {
             return;
