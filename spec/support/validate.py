@@ -99,7 +99,7 @@ def read_cef(text):
 def read_syslog(text):
     parameter = r' [!#-<>-\\^-~]{1,32}="([^"\\\]]|\\["\\\]])*"'
     element = r"\[[!#-<>-\\^-~]{1,32}(%s)*\]" % parameter
-    message = r"<\d{1,3}>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ [!-~]{1,255} [!-~]{1,48} [!-~]{1,128} [!-~]{1,32} (%s)+( .*)?" % element
+    message = r"<\d{1,3}>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z [!-~]{1,255} [!-~]{1,48} [!-~]{1,128} [!-~]{1,32} (%s)+( .*)?" % element
     lines = text.split("\n")[:-1]
     for number, line in enumerate(lines, 1):
         if not re.fullmatch(message, line):
