@@ -191,7 +191,7 @@ server.each_series(describe, pending, function (series)
 			assert.same({ 2, 0 }, { count(out, "thing%-"), count(out, "audit%-") });
 			assert.matches("^5 entries about", err);
 			_, out, err = ctl({}, "--format=json", host);
-			assert.same({ 3, 0 }, { count(out, "\n"), count(out, "audit%-") });
+			assert.same({ 3, 0 }, { count(out, "\n"), count(out, "\"type\":\"audit%-") });
 			assert.matches("^6 entries about", err);
 			_, out, err = ctl({}, "--stats", host);
 			assert.is_nil(out:find("audit-", 1, true));
@@ -244,7 +244,7 @@ server.each_series(describe, pending, function (series)
 			prosody:eval("module:context(...):audit(nil, 'at-last'); flush_audit_log();", host);
 			assert.is_truthy(process.wait_until(function () return child:output():find("at-last", 1, true); end, 10), child:output());
 			child:finish("INT");
-			assert.same({ 3, 0, 2 }, { count(child:output(), "\n"), count(child:output(), "audit%-"), count(child:output(), "\"thing%-") });
+			assert.same({ 3, 0, 2 }, { count(child:output(), "\n"), count(child:output(), "\"type\":\"audit%-"), count(child:output(), "\"thing%-") });
 		end);
 	end);
 
