@@ -12,7 +12,7 @@ if not found then
 end
 
 -- What an entry of any type may carry; of failures also what stands for a name that is no account.
-local anywhere = { session = true, actor = true, repeated = true, truncated = true, ["unknown-name"] = true };
+local anywhere = { session = true, actor = true, repeated = true, truncated = true, chain = true, ["unknown-name"] = true };
 
 -- mod_audit records the beginning and end of accounts if no module for accounts is loaded: the history of an account depends on it.
 local also_by = { ["user-registered"] = "mod_audit", ["user-deleted"] = "mod_audit" };

@@ -28,13 +28,15 @@ local function of(environment, recorder, parts)
 end
 
 -- catch_up(environment, recorder, host, store): to be called before the first event. After a loss of power the journal may not know the
--- last entries that the store has. The chains go on from there.
-local function catch_up(environment, recorder, host, store)
+-- last entries that the store has; if entries are written directly, a kill may come before they are written down. The chains go on from
+-- there.
+local function catch_up(environment, recorder, host, store, is_direct)
 	local _, boot = nil, nil;
 	if environment.uptime then
 		_, boot = environment.uptime(environment.now());
 	end
-	if not boot or not recorder.boot(host, boot) then
+	local is_other = boot and recorder.boot(host, boot);
+	if not is_other and not is_direct then
 		return;
 	end
 	pcall(function ()

@@ -24,7 +24,7 @@ use crate::lua::hand_over::parts::Opened;
 use crate::lua::value;
 
 /// How many bytes of entries a journal also keeps in memory: some hundred entries, which are handed over soon.
-const RECENT: usize = 512 << 10;
+const RECENT: usize = 896 << 10;
 /// How many bytes of entries are kept for readers beside the hand-over that have not read them yet: some hundred entries.
 const TAIL: usize = 512 << 10;
 /// How many entries at the end of a journal are searched for one that a crash may have left there: more than are added in one turn of
