@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -22,8 +23,10 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
+        // Tests run side by side, and two of them may choose the same name.
+        static MADE: AtomicUsize = AtomicUsize::new(0);
         let scratch = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/storage");
-        let folder = scratch.join(format!("{name}-{}", std::process::id()));
+        let folder = scratch.join(format!("{name}-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed)));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         Self(folder)

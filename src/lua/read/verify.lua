@@ -10,8 +10,9 @@ local read_page = chunks.page.read_page;
 --   }
 --   recorder
 --   reading   what read.lua returns
--- Returns verify(host, pause | nil, anchors | nil) -> { intact, verified, unprotected, removed, faults, status, lines } | nil, message. pause() is called
--- when the loop was blocked for long enough. `anchors` is a list of texts with anchors that were kept elsewhere.
+-- Returns verify(host, pause | nil, anchors | nil)
+-- -> { intact, verified, unprotected, removed, faults, status, lines } | nil, message
+-- pause() is called when the loop was blocked for long enough. `anchors` is a list of texts with anchors that were kept elsewhere.
 local function new(context, recorder, reading, ensure_configured)
 	return function (host, pause, anchors)
 		ensure_configured(host);
