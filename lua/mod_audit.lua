@@ -138,6 +138,7 @@ local environment = {
 	journal_path = in_server and journal_path or nil;
 	readable_path = journal_path;
 	journals_lock = prosody.paths.data.."/audit.lock";
+	seal_path = prosody.paths.data.."/audit.seal";
 	retry = not in_server and wait_for_lock or nil;
 	pause = in_server and async.sleep or nil;
 	lock_path = function (host) return file_of(host, "prune.lock", true); end;
@@ -178,6 +179,7 @@ module:shared("log").existing = existing;
 module:shared("log").environment = environment; -- for prosodyctl, while the server is stopped
 local metrics = library "metrics" (audit_log, statistics);
 readings = library "reading/readings";
+local sealing; -- in the server
 
 -- module:audit(user, event_type, extra) -> the entry's id | nil, condition
 --
@@ -219,6 +221,7 @@ function module.unload()
 	end
 	module:shared("log").new_reading = nil;
 	audit_log.stop();
+	if sealing then sealing.close(); end
 	hand_over_last(0.05);
 	-- Entries that still wait in the files of journals are handed over after the next start.
 	audit_log.close();
@@ -305,6 +308,7 @@ end, -1000);
 
 -- After the modules that record the stop of the server.
 module:hook("server-stopped", function ()
+	if sealing then sealing.seal(); end
 	hand_over_last(2);
 	for _, host in ipairs(audit_log.awake()) do
 		audit_log.finish(host);
@@ -351,8 +355,10 @@ end
 log = library "reading/query" (audited_hosts);
 
 if in_server then
+	sealing = library "sealing" (audit_log, audited_hosts, environment.seal_path);
 	library "reading/shell";
 	library "verifying" (audit_log, metrics, audited_hosts);
+	sealing.start();
 
 	module:hook("server-started", function ()
 		library "exposure".warn(audited_hosts);
@@ -366,33 +372,7 @@ if in_server then
 	end);
 
 	-- Requests of prosodyctl. Other modules have theirs in the shared table.
-	library "reading/socket".serve(setmetatable({
-		erase = library "erasing" (audited_hosts).erase;
-		prune = function (attr)
-			if not audited_hosts[attr.host] then
-				return nil, "mod_audit is not loaded on it";
-			end
-			local results, problem = readings.prune(attr.host, {
-				trust_clock = attr.trust_clock == "true"; actor = { kind = "admin-shell" };
-			});
-			if not results then
-				return nil, problem;
-			end
-			return readings.describe(attr.host, results);
-		end;
-		web = library "web/asking".ask;
-		record = function (attr)
-			if not audited_hosts[attr.host] then
-				return nil, "mod_audit is not loaded on "..tostring(attr.host);
-			end
-			-- Anybody who can open the socket can send any name.
-			local known_sources = { login = "login"; environment = "environment" };
-			return readings.record(attr.host, {
-				through = "prosodyctl"; filter = attr.filter; entries = attr.entries; exported = attr.exported; format = attr.format;
-				file = attr.file; by = attr.by; by_source = known_sources[attr.by_source]; claimed = true; actor = { kind = "admin-shell" };
-			});
-		end;
-	}, { __index = module:shared("actions") }));
+	library "reading/socket".serve(setmetatable(library "reading/requests" (audited_hosts, sealing), { __index = module:shared("actions") }));
 end
 
 function module.command(arg)

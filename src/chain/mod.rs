@@ -3,15 +3,21 @@
 //! Each entry carries `<chain/>`: a hash of what it says and of the entry before it. Values that tell of a person are hashed apart,
 //! each group with a random number, so that they can be removed later while the chain still verifies.
 //!
-//! Nothing writes links yet. This is what they will be made and verified with.
+//! At intervals the heads of all chains are sealed with a key that is destroyed right after that ([`seal`]). An operator who has the
+//! first key can verify that nobody has made the chains anew.
 
 pub mod anchors;
 pub mod chains;
 pub mod hash;
 pub mod head;
 pub mod link;
+mod ranges;
+mod reliance;
 pub mod seal;
 pub mod seal_file;
+pub mod sealed;
+pub mod sealing;
+mod seen;
 pub mod verdict;
 pub mod verify;
 

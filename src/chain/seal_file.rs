@@ -45,7 +45,7 @@ pub enum SealFileError {
         source: io::Error,
     },
     /// It has no key.
-    #[error("{0} holds no seal key: restore it, or begin anew (prosodyctl mod_audit --new-seal)")]
+    #[error("{0} holds no seal key: restore it, or begin anew with prosodyctl mod_audit --new-seal")]
     Damaged(PathBuf),
 }
 
@@ -149,6 +149,15 @@ impl SealFile {
         written.map_err(|source| SealFileError::Io { path: self.path.clone(), source })
     }
 
+    /// Overwrites all keys: the file is not needed any more.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`io::Error`] if that fails.
+    pub fn clear(mut self) -> io::Result<()> {
+        self.forget(0).and_then(|()| self.forget(1))
+    }
+
     /// Overwrites the place of an epoch with zeros.
     fn forget(&mut self, epoch: u64) -> io::Result<()> {
         zero(&mut *self.file, offset(epoch, self.size), u64::try_from(self.size).unwrap_or(u64::MAX))
@@ -174,8 +183,9 @@ fn content_of(sealer: &Sealer) -> Zeroizing<Vec<u8>> {
     let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
     // As large as it gets: memory that is left behind when it grows would keep the key.
     let hosts: usize = sealer.last.keys().map(|host| host.len().saturating_add(68)).sum();
-    let mut content = Zeroizing::new(Vec::with_capacity(hosts.saturating_add(HEADER + 44)));
+    let mut content = Zeroizing::new(Vec::with_capacity(hosts.saturating_add(HEADER + 52)));
     content.extend_from_slice(&[0; HEADER]);
+    content.extend_from_slice(&sealer.id.0);
     content.extend_from_slice(&sealer.epoch.to_be_bytes());
     content.extend_from_slice(sealer.key.bytes());
     content.extend_from_slice(&length(sealer.last.len()));
@@ -229,7 +239,8 @@ fn sealer_of(place: &[u8]) -> Option<Sealer> {
     if found != *hash {
         return None;
     }
-    let (epoch, rest) = content.split_first_chunk::<8>()?;
+    let (id, rest) = content.split_first_chunk::<8>()?;
+    let (epoch, rest) = rest.split_first_chunk::<8>()?;
     let (key, rest) = rest.split_first_chunk::<32>()?;
     let (count, mut rest) = rest.split_first_chunk::<4>()?;
     let mut last = BTreeMap::new();
@@ -242,13 +253,13 @@ fn sealer_of(place: &[u8]) -> Option<Sealer> {
         last.insert(host, LastSeal { authenticator: Bytes(*authenticator), proof: Bytes(*proof) });
         rest = behind;
     }
-    rest.is_empty().then(|| Sealer { epoch: u64::from_be_bytes(*epoch), key: SealKey::new(*key), last })
+    rest.is_empty().then(|| Sealer { id: Bytes(*id), epoch: u64::from_be_bytes(*epoch), key: SealKey::new(*key), last })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chain::seal::SealedHead;
+    use crate::chain::seal::{Heads, SealedHead};
     use crate::file::{Memory, Operation};
 
     const PATH: &str = "/data/audit.seal";
@@ -266,8 +277,8 @@ mod tests {
 
     fn next(sealer: &mut Sealer, hosts: usize) {
         let head = SealedHead { id: Bytes([1; 16]), n: sealer.epoch, hash: Bytes([3; 32]) };
-        let heads = (0..hosts).map(|host| (format!("host{host}.example"), Some(vec![head]))).collect();
-        sealer.seal(Bytes([2; 16]), 1_795_521_600, &heads);
+        let heads = Heads { run: Bytes([2; 16]), heads: vec![head] };
+        sealer.seal(1_795_521_600, &(0..hosts).map(|host| (format!("host{host}.example"), heads.clone())).collect());
     }
 
     fn content(memory: &Memory) -> Vec<u8> {

@@ -4,7 +4,9 @@ use std::fmt;
 
 use super::hash::Nonce;
 use super::link::LinkError;
+use super::sealed::SealError;
 use crate::render::printable::printable;
+use crate::time::date_time;
 
 /// How many findings are named.
 const NAMED: usize = 20;
@@ -39,6 +41,14 @@ pub enum Fault {
     RolledBack,
     /// An anchor was kept of an entry of a chain that this server does not know.
     Lost,
+    /// The entry is not the one that was sealed.
+    Resealed,
+    /// The entry was sealed, and the log ends before it.
+    CutOff,
+    /// Newer entries are there that were not sealed in time.
+    Unsealed,
+    /// The seals are not as they were made.
+    Seal(SealError),
 }
 
 impl fmt::Display for Fault {
@@ -55,6 +65,10 @@ impl fmt::Display for Fault {
             Self::Forked => f.write_str("forked: an anchor that was kept is of another entry"),
             Self::RolledBack => f.write_str("rolled back: an anchor was kept of it, and the log ends before it"),
             Self::Lost => f.write_str("rolled back: an anchor was kept of it, and this server does not know its chain"),
+            Self::Resealed => f.write_str("resealed: another entry was sealed at this place"),
+            Self::CutOff => f.write_str("rolled back: it was sealed, and the log ends before it"),
+            Self::Unsealed => f.write_str("resealed: newer entries should have been sealed long ago"),
+            Self::Seal(error) => write!(f, "resealed: {error}"),
             Self::TooManyOpen => f.write_str("reordered: too many entries lie before the one that they follow"),
         }
     }
@@ -84,6 +98,7 @@ impl fmt::Display for Finding {
         match (self.n, self.fault) {
             (Some(n), Fault::Missing { upto }) if upto > n => write!(f, "{n} to {upto}")?,
             (Some(n), _) => write!(f, "{n}")?,
+            (None, Fault::Seal(_) | Fault::Unsealed) => f.write_str("seals")?,
             (None, _) => f.write_str("-")?,
         }
         if let Some(key) = &self.key {
@@ -91,6 +106,19 @@ impl fmt::Display for Finding {
         }
         write!(f, ": {}", self.fault)
     }
+}
+
+/// What the seals prove, if a seal key was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sealing {
+    /// How many seals fit.
+    pub count: usize,
+    /// When the last epoch ended that has a seal, in UNIX seconds. `None` if there is none.
+    pub time: Option<u64>,
+    /// How many seals are of keys that were not given.
+    pub others: usize,
+    /// How many entries were recorded after the last seal.
+    pub unsealed: u64,
 }
 
 /// What was found.
@@ -108,6 +136,8 @@ pub struct Verdict {
     pub removed: u64,
     /// How many rows of the store could not be read.
     pub unreadable: u64,
+    /// What the seals prove. `None` if no seal key was given.
+    pub sealing: Option<Sealing>,
     /// Each chain, its class, and the number of its last entry.
     pub heads: Vec<(Nonce, String, u64)>,
     /// How many faults there are.
@@ -138,6 +168,17 @@ impl Verdict {
         lines.push(format!("{host}: {word}: {} verified in {}", entries(self.verified), chains(self.heads.len())));
         if self.compared > 0 {
             lines.push(format!("anchors: {} compared", entries(self.compared)));
+        }
+        if let Some(Sealing { count, time, others, unsealed }) = self.sealing {
+            #[allow(clippy::cast_precision_loss)] // A time in seconds is below 2^53.
+            let last = time.and_then(|time| date_time(time as f64)).map(|time| format!(", the last one of {time}")).unwrap_or_default();
+            lines.push(format!("sealed: {count} {} verified{last}", if count == 1 { "seal" } else { "seals" }));
+            if unsealed > 0 {
+                lines.push(format!("not sealed yet: {}", entries(unsealed)));
+            }
+            if others > 0 {
+                lines.push(format!("not verified: {others} seals of a key that was not given"));
+            }
         }
         if self.removed > 0 {
             lines.push(format!("removed by rule: {}", entries(self.removed)));

@@ -1,11 +1,15 @@
 //! Verifying the chains of a host, in one pass over its log and in bounded memory. Nothing that writes links is used here but the hashes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::anchors::Anchors;
 use super::chains::Progress;
 use super::hash::{BEGINNING, Hash, Nonce};
 use super::link::{Link, LinkError};
+use super::ranges;
+use super::reliance::Reliance;
+use super::sealed::Proved;
+use super::seen::Seen;
 use super::verdict::{Fault, Finding, Verdict};
 use crate::archive::partition::Partition;
 use crate::archive::retention::Retention;
@@ -37,37 +41,14 @@ pub struct Verifier {
     verdict: Verdict,
     open: usize,
     anchors: Anchors,
-}
-
-/// What is known of a chain.
-#[derive(Debug)]
-struct Seen {
-    progress: Progress,
-    /// The numbers that were seen, as ranges: the first of each, and the last.
-    ranges: BTreeMap<u64, u64>,
-    /// The hashes of entries whose successor was not seen yet.
-    ends: HashMap<u64, Hash>,
-    /// Entries whose predecessor was not seen yet.
-    waiting: HashMap<u64, (Link, Hash, String)>,
-    /// Entries that lie under a later time than the one before them explains. That may be one that was removed.
-    late: Vec<(Link, String)>,
-    /// The hash of the entry that is the head by the journal.
-    at_head: Option<Hash>,
+    seals: Option<Reliance>,
 }
 
 impl Verifier {
     /// For a host, whose journal says that its chains have got so far.
     #[must_use]
     pub fn new(host: &str, chains: impl IntoIterator<Item = Progress>) -> Self {
-        let seen = |progress: Progress| Seen {
-            progress,
-            ranges: BTreeMap::new(),
-            ends: HashMap::new(),
-            waiting: HashMap::new(),
-            late: Vec::new(),
-            at_head: None,
-        };
-        let chains = chains.into_iter().map(|progress| (progress.id, seen(progress))).collect();
+        let chains = chains.into_iter().map(|progress| (progress.id, Seen::new(progress))).collect();
         Self {
             host: host.to_owned(),
             chains,
@@ -78,6 +59,7 @@ impl Verifier {
             verdict: Verdict::default(),
             open: 0,
             anchors: Anchors::default(),
+            seals: None,
         }
     }
 
@@ -90,6 +72,11 @@ impl Verifier {
     /// The log must agree with these anchors. To be called before the first entry.
     pub fn compare(&mut self, anchors: Anchors) {
         self.anchors = anchors;
+    }
+
+    /// The log must agree with its seals, which the server makes at this interval, in seconds. To be called before the first entry.
+    pub fn rely_on(&mut self, proved: Proved, interval: u64) {
+        self.seals = Some(Reliance::new(proved, interval));
     }
 
     /// The rows that follow are those of this partition, or of archive user `nil`.
@@ -139,7 +126,7 @@ impl Verifier {
         let kind = || payload::attribute_of(payload, "type").map(ToOwned::to_owned);
         let Some((link, canon)) = self.read(Draft::of_payload(payload), &id, at, kind) else { return };
         // The store may have taken it meanwhile.
-        let is_known = self.chains.get(&link.id).is_some_and(|seen| has(&seen.ranges, link.n));
+        let is_known = self.chains.get(&link.id).is_some_and(|seen| ranges::has(&seen.ranges, link.n));
         if !is_known {
             self.check(link, &canon, &id);
         }
@@ -149,6 +136,7 @@ impl Verifier {
     #[must_use]
     pub fn finish(mut self) -> Verdict {
         self.end_anchors();
+        self.end_seals();
         let mut chains: Vec<Seen> = std::mem::take(&mut self.chains).into_values().collect();
         chains.sort_by(|a, b| (&a.progress.class, a.progress.since).cmp(&(&b.progress.class, b.progress.since)));
         for seen in chains {
@@ -248,7 +236,7 @@ impl Verifier {
 
     fn take(&mut self, link: Link, leaf: Hash, key: &str) {
         let Some(seen) = self.chains.get_mut(&link.id) else { return };
-        if !add(&mut seen.ranges, link.n) {
+        if !ranges::add(&mut seen.ranges, link.n) {
             return self.report(Fault::Twice, Some(&link), Some(key));
         }
         self.verdict.verified = self.verdict.verified.saturating_add(1);
@@ -256,6 +244,7 @@ impl Verifier {
         if kept.is_some() {
             self.verdict.compared = self.verdict.compared.saturating_add(1);
         }
+        let is_resealed = self.seals.as_mut().is_some_and(|seals| !seals.take(&link));
         let is_forked = kept.is_some_and(|kept| kept != link.hash);
         if link.n == seen.progress.n {
             seen.at_head = Some(link.hash);
@@ -281,9 +270,9 @@ impl Verifier {
                 self.report(Fault::TooManyOpen, None, None);
             }
         }
-        if is_forked {
+        for (_, fault) in [(is_forked, Fault::Forked), (is_resealed, Fault::Resealed)].into_iter().filter(|(is, _)| *is) {
             let class = Some(class.clone());
-            self.find(Finding { fault: Fault::Forked, class, id: Some(id), n: Some(number), key: Some(key.to_owned()) });
+            self.find(Finding { fault, class, id: Some(id), n: Some(number), key: Some(key.to_owned()) });
         }
         for (n, key) in altered {
             self.find(Finding { fault: Fault::Altered, class: Some(class.clone()), id: Some(id), n: Some(n), key: Some(key) });
@@ -301,10 +290,23 @@ impl Verifier {
                 continue;
             };
             let class = Some(seen.progress.class.clone());
-            if n > seen.progress.n && !has(&seen.ranges, n) {
+            if n > seen.progress.n && !ranges::has(&seen.ranges, n) {
                 self.find(Finding { fault: Fault::RolledBack, class, id: Some(id), n: Some(n), key: None });
             }
         }
+    }
+
+    /// Checks what was sealed and was not found.
+    fn end_seals(&mut self) {
+        let Some(seals) = self.seals.take() else { return };
+        let chain = |id: &Nonce| {
+            let seen = self.chains.get(id)?;
+            let last = seen.ranges.last_key_value().map_or(0, |(_, last)| *last);
+            Some((seen.progress.class.clone(), seen.progress.n.max(last)))
+        };
+        let (sealing, findings) = seals.end(chain);
+        self.verdict.sealing = Some(sealing);
+        findings.into_iter().for_each(|finding| self.find(finding));
     }
 
     /// Checks what is missing in a chain.
@@ -373,23 +375,4 @@ impl Verifier {
             self.verdict.findings.push(finding);
         }
     }
-}
-
-/// Whether a number is in ranges.
-fn has(ranges: &BTreeMap<u64, u64>, n: u64) -> bool {
-    ranges.range(..=n).next_back().is_some_and(|(_, last)| *last >= n)
-}
-
-/// Adds a number to ranges. Returns whether it was not there yet.
-fn add(ranges: &mut BTreeMap<u64, u64>, n: u64) -> bool {
-    if has(ranges, n) {
-        return false;
-    }
-    let before = ranges.range(..n).next_back().map(|(first, last)| (*first, *last));
-    let after = ranges.remove(&n.saturating_add(1)).unwrap_or(n);
-    match before {
-        Some((first, last)) if last.saturating_add(1) == n => ranges.insert(first, after),
-        _ => ranges.insert(n, after),
-    };
-    true
 }

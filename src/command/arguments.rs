@@ -37,6 +37,8 @@ pub(super) struct Arguments {
     pub(super) trust_clock: bool,
     /// Files with anchors.
     pub(super) anchors: Vec<String>,
+    /// Whether seals are verified.
+    pub(super) seal_key: bool,
     pub(super) web: WebArguments,
     pub(super) sink: String,
     /// The account of `--person` or `--erase`, as it was given.
@@ -57,14 +59,15 @@ impl Arguments {
         match flag.name {
             "trust-clock" => self.trust_clock = true,
             "anchor" => self.anchors.push(value.to_owned()),
+            "seal-key" => self.seal_key = true,
             "host-data" => self.host_data = true,
             "before" => self.before = Some(read(flag, value)?),
             "reason" => self.reason = Some(value.to_owned()).filter(|reason| !reason.is_empty()),
             "acted" => self.acted = true,
             "yes" => self.yes = true,
             "types" | "expires" => self.web.take(flag.name, value)?,
-            "events" | "alerts" | "prune" | "new-key" | "verify" | "link" | "token" | "tokens" | "revoke" | "sinks" | "sink-test"
-            | "person" | "erase" | "privacy" => {
+            "events" | "alerts" | "prune" | "new-key" | "new-seal" | "verify" | "link" | "token" | "tokens" | "revoke" | "sinks"
+            | "sink-test" | "person" | "erase" | "privacy" => {
                 self.web.take(flag.name, value)?;
                 if flag.name == "sink-test" {
                     self.sink = value.to_owned();

@@ -57,6 +57,13 @@ pub enum Command {
         host: Option<String>,
         /// Files with anchors that were kept.
         anchors: Vec<String>,
+        /// Whether the seals are verified, with a key that is read from standard input.
+        seal_key: bool,
+    },
+    /// Make a key to seal the logs of all hosts with.
+    NewSeal {
+        /// Whether not to ask.
+        yes: bool,
     },
     /// List the sinks.
     Sinks {
@@ -243,7 +250,14 @@ impl Command {
                 "alerts" => Self::Alerts { host },
                 "privacy" => Self::Privacy { host: host.ok_or_else(|| UsageError("Name the host: --privacy example.com".to_owned()))? },
                 "prune" => Self::Prune { host, trust_clock: given.trust_clock },
-                "verify" => Self::Verify { host, anchors: given.anchors },
+                "verify" if given.seal_key && given.anchors.iter().any(|path| path == "-") => {
+                    return Err(UsageError("--seal-key reads standard input, so --anchor needs a file".to_owned()));
+                }
+                "verify" => Self::Verify { host, anchors: given.anchors, seal_key: given.seal_key },
+                "new-seal" if host.is_some() => {
+                    return Err(UsageError("--new-seal is for all hosts: name none".to_owned()));
+                }
+                "new-seal" => Self::NewSeal { yes: given.yes },
                 "sinks" => Self::Sinks { host },
                 "sink-test" => Self::SinkTest { host, name: given.sink },
                 _ => Self::NewKey { host },
@@ -314,11 +328,18 @@ mod tests {
             ("--trust-clock --prune", Command::Prune { host: None, trust_clock: true }),
             ("--prune example.com", Command::Prune { host: Some("example.com".to_owned()), trust_clock: false }),
             ("--new-key", Command::NewKey { host: None }),
-            ("--verify", Command::Verify { host: None, anchors: vec![] }),
-            ("--verify example.com", Command::Verify { host: Some("example.com".to_owned()), anchors: vec![] }),
+            ("--verify", Command::Verify { host: None, anchors: vec![], seal_key: false }),
+            ("--verify --seal-key", Command::Verify { host: None, anchors: vec![], seal_key: true }),
+            ("--new-seal", Command::NewSeal { yes: false }),
+            ("--new-seal --yes", Command::NewSeal { yes: true }),
+            ("--verify example.com", Command::Verify { host: Some("example.com".to_owned()), anchors: vec![], seal_key: false }),
             (
                 "--verify --anchor a.json --anchor=b example.com",
-                Command::Verify { host: Some("example.com".to_owned()), anchors: vec!["a.json".to_owned(), "b".to_owned()] },
+                Command::Verify {
+                    host: Some("example.com".to_owned()),
+                    anchors: vec!["a.json".to_owned(), "b".to_owned()],
+                    seal_key: false,
+                },
             ),
             ("--new_key Example.com", Command::NewKey { host: Some("example.com".to_owned()) }),
             ("example.com --prune", Command::Prune { host: Some("example.com".to_owned()), trust_clock: false }),
@@ -365,7 +386,10 @@ mod tests {
             ("--erase romeo@example.com --limit 5", "do not go together"),
             ("--erase romeo@example.com --prune", "not both"),
             ("--person romeo@example.com --user x", "do not go together"),
-            ("--yes example.com", "--yes goes with --erase only"),
+            ("--yes example.com", "--yes goes with --erase and --new-seal only"),
+            ("--seal-key example.com", "--seal-key goes with --verify only"),
+            ("--verify --seal-key --anchor - example.com", "--seal-key reads standard input, so --anchor needs a file"),
+            ("--new-seal example.com", "--new-seal is for all hosts: name none"),
             ("--before 2d example.com", "--before goes with --erase only"),
             ("--acted --person romeo@example.com", "--acted goes with --erase only"),
             ("--privacy", "Name the host"),
@@ -455,7 +479,8 @@ mod tests {
         let mut refused = 0;
         // What trusts the clock prunes, what limits a token makes one, and help comes before all. What is about one person has a test of
         // its own.
-        let apart = ["help", "trust-clock", "anchor", "types", "expires", "person", "erase", "before", "reason", "acted", "yes"];
+        let apart =
+            ["help", "trust-clock", "anchor", "seal-key", "types", "expires", "person", "erase", "before", "reason", "acted", "yes"];
         let tried = || FLAGS.iter().filter(|flag| !apart.contains(&flag.name));
         for one in tried() {
             for other in tried().filter(|flag| flag.name != one.name) {
@@ -494,7 +519,7 @@ mod tests {
             let goes_with = |flag: &Flag| {
                 let own = match action {
                     "prune" => matches!(flag.name, "trust-clock" | "host-data"),
-                    "verify" => flag.name == "anchor",
+                    "verify" => matches!(flag.name, "anchor" | "seal-key"),
                     _ => false,
                 };
                 flag.name == "help" || flag.name == action || own
@@ -722,6 +747,8 @@ mod tests {
               --trust-clock         with --prune: trust the clock, although it has jumped
               --verify              check whether anybody has changed the log of a host; the exit status is 3 if so
               --anchor FILE         with --verify: compare with the anchors in this file, such as an export or what a sink got; may be given again
+              --seal-key            with --verify: verify the seals too; the seal key is asked for, or read from standard input, one key a line
+              --new-seal            make a key to seal the logs of all hosts with, and print it, which is done once: keep it on another machine
               --new-key             replace the key that addresses are hashed with, on one host or on all
               --sinks               list the sinks of a host: what was delivered, what waits, and what went wrong
               --sink-test NAME      send a test entry to the sink of that name, and say what came back
@@ -730,7 +757,7 @@ mod tests {
               --before TIME         with --erase: only from entries that were stored before this time
               --reason TEXT         with --erase: why, to be recorded
               --acted               with --erase: also that the person acted on others, or on the server
-              --yes                 with --erase: do not ask
+              --yes                 with --erase or --new-seal: do not ask
               --privacy             which personal data the log of a host keeps, for what purpose and how long
               --events              list the event types, and the retention class of each on a host
               --alerts              list the rules of the alerts on a host

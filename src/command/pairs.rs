@@ -69,16 +69,26 @@ const TAKEN: &[(&str, &str)] = &[
     ("person", "global"),
     ("person", "host-data"),
     ("verify", "anchor"),
+    ("verify", "seal-key"),
+    ("new-seal", "yes"),
 ];
 
-/// Flags that make sense with one action only.
-const ONLY_WITH: &[(&str, &str)] =
-    &[("trust-clock", "prune"), ("anchor", "verify"), ("before", "erase"), ("reason", "erase"), ("acted", "erase"), ("yes", "erase")];
+/// Flags that make sense with some actions only.
+const ONLY_WITH: &[(&str, &[&str])] = &[
+    ("trust-clock", &["prune"]),
+    ("anchor", &["verify"]),
+    ("seal-key", &["verify"]),
+    ("before", &["erase"]),
+    ("reason", &["erase"]),
+    ("acted", &["erase"]),
+    ("yes", &["erase", "new-seal"]),
+];
 
 /// Why flags can't be used without an action, for the first such flag.
 pub(super) fn refusal_without_action(action: Option<&str>, given: &[&str]) -> Option<String> {
-    let (flag, with) = ONLY_WITH.iter().find(|(flag, with)| given.contains(flag) && action != Some(with))?;
-    Some(format!("--{flag} goes with --{with} only"))
+    let is_with = |with: &[&str]| action.is_some_and(|action| with.contains(&action));
+    let (flag, with) = ONLY_WITH.iter().find(|(flag, with)| given.contains(flag) && !is_with(with))?;
+    Some(format!("--{flag} goes with --{} only", with.join(" and --")))
 }
 
 /// Why an action can't be combined with another flag: it takes a host only, and the flags in [`TAKEN`].

@@ -21,7 +21,12 @@ pub(super) fn take(root: &mut Element) -> Option<String> {
     root.child(CHAIN).filter(|found| is_ours(found))?;
     let chain = root.take_child(CHAIN)?;
     let values: Option<Vec<&str>> = PARTS.iter().map(|name| chain.attribute(name)).collect();
-    Some(format!("{SCHEME}:{}", values?.join(":")))
+    Some(text(values?.try_into().ok()?))
+}
+
+/// An anchor, of the chain, the run, the number and the hash of a link.
+pub(crate) fn text(parts: [&str; 4]) -> String {
+    format!("{SCHEME}:{}", parts.join(":"))
 }
 
 /// The XML of an entry without what opens its commitments.

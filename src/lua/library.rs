@@ -132,7 +132,7 @@ impl Stringprep for Prepare<'_> {
 }
 
 /// `command(arguments, now, { node =, host =, resource = } | nil) -> { action = "help" | "events" | "alerts" | "show" | "prune" | "verify" |
-/// "new-key" | "link" | "token" | "tokens" | "revoke" | "sinks" | "sink-test", host, sink, asked, host_data = true | nil, user, name, types,
+/// "new-key" | "new-seal" | "link" | "token" | "tokens" | "revoke" | "sinks" | "sink-test", host, sink, asked, host_data = true | nil, user, name, types,
 /// seconds } | nil, message`
 fn read_command(
     lua: &Lua,
@@ -161,8 +161,13 @@ fn read_command(
             result.set("action", "events")?;
             result.set("host", host)?;
         }
-        Command::Verify { host, anchors } => {
+        Command::NewSeal { yes } => {
+            result.set("action", "new-seal")?;
+            result.set("yes", yes)?;
+        }
+        Command::Verify { host, anchors, seal_key } => {
             result.set("anchors", anchors)?;
+            result.set("seal_key", seal_key)?;
             result.set("action", "verify")?;
             result.set("host", host)?;
         }

@@ -168,6 +168,8 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("written_elsewhere", lua.create_function(clock::written_elsewhere)?)?;
     native.set("new_key", lua.create_function(library::new_key)?)?;
     native.set("evidence", lua.create_function(evidence::open)?)?;
+    native.set("seal_key", lua.create_function(evidence::seals::is_key)?)?;
+    native.set("new_seal", lua.create_function(evidence::seals::new_file)?)?;
     native.set("read_journal", lua.create_function(hand_over::read)?)?;
     let chunks = lua.create_table()?;
     for (name, source) in CHUNKS {

@@ -76,6 +76,13 @@ pub const OPTIONS: &[OptionSpec] = &[
     switch("audit_user_history", true, "Let users see the recent activity of their own account, with an ad-hoc command."),
     log("audit_log_chain", "true", "true or false", "Whether entries are linked to each other, so that a change to the log is found by `prosodyctl mod_audit --verify`."),
     switch("audit_log_verify", true, "Verify the log once a day while the server runs, and say in Prosody's log, in an entry and in an alert if somebody has changed it."),
+    OptionSpec {
+        name: "audit_log_seal_interval",
+        default: "\"15m\"",
+        allowed: "at least 60 seconds, as a number or a period such as \"15m\"",
+        meaning: "How often the log is sealed, if there is a seal key (`prosodyctl mod_audit --new-seal`). Of the whole server.",
+        read_by: ReadBy::Interval { default: 900.0, shortest: 60.0 },
+    },
     log("audit_auth_repeat_failure_timeout", "none", "a number of seconds or a period such as \"10 minutes\"", "Within this time, count repeated failures of the same user from the same address instead of recording each."),
     log("audit_auth_repeat_success_timeout", "none", "a number of seconds or a period such as \"10 minutes\"", "The same for successes."),
     log("audit_auth_cache_size", "128", "a whole number from 1 to 1000000", "How many pairs of user and address are remembered for that."),

@@ -350,6 +350,10 @@ return function (arg)
 	if command.action == "erase" then
 		return library "reading/erasure".erase(command, { fail = fail, hosts = all_hosts(), activate = activate, state_of = state_of_server });
 	end
+	if command.action == "new-seal" then
+		return library "reading/seals".make(command, { fail = fail, hosts = all_hosts(), activate = activate, state_of = state_of_server;
+			environment = module:shared("/*/audit/log").environment });
+	end
 	local names = command.host and { command.host } or all_hosts();
 	for _, host in ipairs(names) do
 		if not unconfigured[host] and not activate(host) then
@@ -359,7 +363,7 @@ return function (arg)
 	if command.action == "prune" then
 		return prune(names, command.trust_clock);
 	elseif command.action == "verify" then
-		return verify(names, command.anchors, fail);
+		return verify(names, command, fail);
 	elseif command.action == "sinks" then
 		return library "sinks/asking".list(names);
 	elseif command.action == "sink-test" then

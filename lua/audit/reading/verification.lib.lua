@@ -37,10 +37,11 @@ local function anchors_in(path)
 	return found;
 end
 
--- verify(names of hosts, files with anchors, fail) -> exit status: that of the worst of them. fail(format, ...) writes a line, and returns 1.
-return function (names, files, fail)
-	local anchors;
-	for _, path in ipairs(files) do
+-- verify(names of hosts, command, fail) -> exit status: that of the worst of them. fail(format, ...) writes a line, and returns 1.
+--   command = { anchors = list of files with anchors, seal_key: whether the seals are verified }
+return function (names, command, fail)
+	local anchors, keys;
+	for _, path in ipairs(command.anchors) do
 		local lines, problem = anchors_in(path);
 		if not lines then
 			fail("--anchor: %s", problem);
@@ -49,9 +50,17 @@ return function (names, files, fail)
 		anchors = anchors or {};
 		for _, line in ipairs(lines) do anchors[#anchors + 1] = line; end
 	end
+	if command.seal_key then
+		local problem;
+		keys, problem = library "reading/seals".keys();
+		if not keys then
+			fail("--seal-key: %s", problem);
+			return 2;
+		end
+	end
 	local status = 0;
 	for _, host in ipairs(names) do
-		local result, problem = audit_log.verify(host, nil, anchors);
+		local result, problem = audit_log.verify(host, nil, { anchors = anchors; keys = keys });
 		if result then
 			print(table.concat(result.lines, "\n"));
 			status = math.max(status, result.status);

@@ -23,7 +23,7 @@ describe("prosodyctl mod_audit --verify", function ()
 	end);
 
 	local function run(names, files)
-		return verify(names, files or {}, function (...)
+		return verify(names, { anchors = files or {} }, function (...)
 			table.insert(said, (string.format(...)));
 			return 1;
 		end);

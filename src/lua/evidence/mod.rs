@@ -1,7 +1,10 @@
 //! The evidence of a host as objects of the embedded Lua: what is about to be removed, and verifying the log.
 
+pub(crate) mod seals;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::rc::Rc;
 
 use mlua::prelude::*;
@@ -12,6 +15,9 @@ use crate::chain::anchors::Anchors;
 use crate::chain::chains::{Chains, Progress};
 use crate::chain::hash::Bytes;
 use crate::chain::link::Link;
+use crate::chain::seal::{SealKey, Sealer};
+use crate::chain::seal_file::SealFile;
+use crate::chain::sealed::{End, Seals};
 use crate::chain::verify::Verifier;
 use crate::entry::canon::Draft;
 use crate::file::Disk;
@@ -63,7 +69,8 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         let retention = recorder.borrow().settings(&host).retention.clone();
         verifier(lua, host, &path, retention)
     })?;
-    functions.set("verifier", new)
+    functions.set("verifier", new)?;
+    seals::add(functions)
 }
 
 /// `evidence(host, path, owner, now) -> evidence | nil, message`. Opens the journal, for a process that has none.
@@ -130,12 +137,13 @@ impl LuaUserData for Evidence {
     }
 }
 
-/// How many entries are verified at a time: as few as fit into a slice of the server's loop, or as many as a partition has.
-const PAGES: [(&str, usize); 2] = [("slice", 100), ("page", 500)];
+/// How many entries are verified at a time: as few as fit into a slice of the server's loop, or as many as a partition has. How often
+/// the seals are read again, if the server makes one meanwhile.
+const NUMBERS: [(&str, usize); 3] = [("slice", 100), ("page", 500), ("tries", 3)];
 
-/// Adds the numbers of a verification: `verifying = { slice, page }`.
+/// Adds the numbers of a verification: `verifying = { slice, page, tries }`.
 pub(crate) fn add_numbers(lua: &Lua, exports: &LuaTable) -> LuaResult<()> {
-    exports.set("verifying", lua.create_table_from(PAGES)?)
+    exports.set("verifying", lua.create_table_from(NUMBERS)?)
 }
 
 /// A log that is being verified.
@@ -145,6 +153,14 @@ pub(crate) struct LuaVerifier {
     verifier: Option<Verifier>,
     waiting: Snapshot,
     next: usize,
+    proof: Option<Proof>,
+}
+
+/// The seals of the log, while they are collected.
+struct Proof {
+    keys: Vec<SealKey>,
+    file: Option<Sealer>,
+    seals: Seals,
 }
 
 /// Reads how far the chains of a host have got, and what waits. The store must be read afterwards.
@@ -153,7 +169,7 @@ fn verifier(lua: &Lua, host: String, path: &LuaString, retention: Retention) -> 
     Ok(match read(&host, &path) {
         Ok((waiting, progress)) => {
             let verifier = Some(Verifier::new(&host, progress).with_classes(retention));
-            (Some(lua.create_userdata(LuaVerifier { host, path, verifier, waiting, next: 0 })?), None)
+            (Some(lua.create_userdata(LuaVerifier { host, path, verifier, waiting, next: 0, proof: None })?), None)
         }
         Err(problem) => (None, Some(problem)),
     })
@@ -167,6 +183,22 @@ fn read(host: &str, path: &std::path::Path) -> Result<(Snapshot, Vec<Progress>),
     }
     chains.resume();
     Ok((snapshot, chains.progress().collect()))
+}
+
+fn open_proof(host: &str, journal: &Path, keys: &[LuaString], path: &Path) -> Result<Proof, String> {
+    let keys = keys.iter().map(|key| SealKey::read(&key.to_string_lossy())).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    let file = SealFile::look(&Disk, path).map_err(|error| error.to_string())?;
+    // The store is read after the journal: a seal that goes there in between is read twice.
+    let (waiting, _) = read(host, journal)?;
+    let mut seals = Seals::default();
+    let mut next = 0_usize;
+    while let Some((_, payload)) = waiting.get(next) {
+        next = next.saturating_add(1);
+        if let Some(payload) = payload {
+            seals.feed_waiting(&payload);
+        }
+    }
+    Ok(Proof { keys, file, seals })
 }
 
 impl LuaVerifier {
@@ -192,6 +224,47 @@ impl LuaUserData for LuaVerifier {
             this.verifier()?.compare(anchors);
             Ok(count)
         });
+        // open_seals(keys, path of the seal file) -> true | nil, message: the log must agree with the seals that were made with these
+        // keys. The rows of all partitions that concern the whole host must be given to feed_seals(), and before the first row of feed()
+        // close_seals() must be called.
+        methods.add_method_mut("open_seals", |_, this, (keys, path): (Vec<LuaString>, LuaString)| {
+            Ok(match open_proof(&this.host, &this.path, &keys, value::path(&path.as_bytes())) {
+                Ok(proof) => {
+                    this.proof = Some(proof);
+                    (Some(true), None)
+                }
+                Err(problem) => (None, Some(problem)),
+            })
+        });
+        // feed_seals(rows) -> how many they were, key and time of the last one
+        methods.add_method_mut("feed_seals", |_, this, page: LuaValue| {
+            let rows = rows(&page)?;
+            if let Some(proof) = &mut this.proof {
+                rows.iter().for_each(|row| proof.seals.feed(row));
+            }
+            Ok((rows.len(), rows.last().map(|row| row.key.clone()), rows.last().map(|row| row.when)))
+        });
+        // close_seals(path, interval in seconds) -> true | false: the key was replaced meanwhile, so the seals must be read again
+        // | nil, message
+        methods.add_method_mut("close_seals", |_, this, (path, interval): (LuaString, f64)| {
+            let Some(Proof { keys, file, seals }) = this.proof.take() else { return Ok((Some(true), None)) };
+            let now = match SealFile::look(&Disk, value::path(&path.as_bytes())) {
+                Ok(found) => found,
+                Err(error) => return Ok((None, Some(error.to_string()))),
+            };
+            if now.as_ref().map(|now| (now.id, now.epoch)) != file.as_ref().map(|file| (file.id, file.epoch)) {
+                return Ok((Some(false), None));
+            }
+            let host = this.host.clone();
+            let end = file.map(|file| End { key: file.id, epoch: file.epoch, last: file.last.get(&host).copied() });
+            let proved = seals.verify(&host, &keys, end);
+            if proved.is_foreign {
+                return Ok((None, Some("the seal key is of another server: none of the seals was made with it".to_owned())));
+            }
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates.
+            this.verifier()?.rely_on(proved, interval.max(0.0) as u64);
+            Ok((Some(true), None))
+        });
         // begin(archive user | nil): the rows that follow are there
         methods.add_method_mut("begin", |_, this, user: Text| {
             this.verifier()?.begin(partition(&user));
@@ -216,7 +289,8 @@ impl LuaUserData for LuaVerifier {
             }
             Ok(true)
         });
-        // finish() -> { intact =, verified =, unprotected =, removed =, faults =, status =, lines = list of texts } | nil, message
+        // finish() -> { intact =, verified =, unprotected =, removed =, faults =, status =, sealed = UNIX time | nil,
+        // lines = list of texts } | nil, message
         methods.add_method_mut("finish", |lua, this, ()| {
             let progress = match read(&this.host, &this.path) {
                 Ok((_, progress)) => progress,
@@ -233,6 +307,7 @@ impl LuaUserData for LuaVerifier {
             result.set("removed", verdict.removed)?;
             result.set("faults", verdict.faults)?;
             result.set("status", verdict.status())?;
+            result.set("sealed", verdict.sealing.and_then(|sealing| sealing.time))?;
             result.set("lines", verdict.lines(&this.host))?;
             Ok((Some(result), None))
         });

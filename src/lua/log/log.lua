@@ -36,6 +36,7 @@ local function nothing() end
 --     key_path     function(host) -> the file of the key that addresses are hashed with | nil
 --     journal_path    function(host) -> the path of the journal of a host | nil; without it entries go to the store directly
 --     readable_path   the same, for a process that may only read it
+--     seal_path       path of the file with the seal key, of all hosts
 --     journals_lock   path of the lock file of all journals | nil: each journal has a lock file beside it
 --     retry        function(attempt, message) -> whether to read again: for a process that may wait for a lock
 --     exists       function(host, username) -> whether there is such an account | nil: unknown without waiting
@@ -300,6 +301,8 @@ local function new(environment)
 		read = for_host(reading.write);
 		cells = for_host(reading.cells);
 		verify = chunks.verify.new(environment, recorder, reading, ensure_configured); -- see verify.lua
+		-- seals() -> the seals of the server, why nothing can be sealed | nil: src/lua/evidence/seals.rs describes them
+		seals = function () return recorder.seals(environment.seal_path); end;
 		-- lists(asked) -> a reading in parts: read.lua describes it
 		lists = for_host(reading.lists);
 		-- follower(asked, pause | nil) -> following, for view.following of read(), what came of it
@@ -382,7 +385,7 @@ local exports = { command = chunks.names.command; writing = chunks.read.writing;
 for name in ([[version uptime written_elsewhere period option nearest help event_types shell_line shell_commands shows_field
 	field_value terminal_width new_key item_key give_from_root others_can_read is_terminal exit_on_interrupt new_file flags
 	is_pipe_closed reader shell_help sinks log_file write_position web receipt is_person save_erasure
-	read_erasure forget_erasure]]):gmatch("%S+") do
+	read_erasure forget_erasure seal_key new_seal]]):gmatch("%S+") do
 	exports[name] = native[name];
 end
 

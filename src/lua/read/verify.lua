@@ -3,18 +3,68 @@
 local native, chunks = ...;
 
 local ipairs = ipairs;
+
 local read_page = chunks.page.read_page;
 
 --   context = {
---     journal_path, readable_path   as the log's environment has them
+--     journal_path, readable_path, get_option, seal_path   as the log's environment has them
 --   }
 --   recorder
 --   reading   what read.lua returns
--- Returns verify(host, pause | nil, anchors | nil)
--- -> { intact, verified, unprotected, removed, faults, status, lines } | nil, message
--- pause() is called when the loop was blocked for long enough. `anchors` is a list of texts with anchors that were kept elsewhere.
+-- Returns verify(host, pause | nil, known | nil)
+-- -> { intact, verified, unprotected, removed, faults, status, sealed, lines } | nil, message
+-- pause() is called when the loop was blocked for long enough. known = {
+--     anchors   list of texts with anchors that were kept elsewhere | nil
+--     keys      list of seal keys | nil
+--   }
 local function new(context, recorder, reading, ensure_configured)
-	return function (host, pause, anchors)
+	-- Gives the entries of an archive user that concern the whole host, as seals do, to the verifier: true | nil, message
+	local function read_seals(verifier, store, user, breathe, pause)
+		local limit = pause and native.verifying.slice or native.verifying.page;
+		local page = { partition = user; oldest_first = true; limit = limit; with = native.host_wide };
+		repeat
+			local rows, skipped = reading.patiently(read_page, store, page, function () breathe(pause); end);
+			if not rows then
+				return nil, skipped;
+			end
+			local count, key, when = verifier:feed_seals(rows);
+			page.behind, page.near = key, when;
+			breathe(pause);
+		until rows.gone or count + skipped < limit or not key;
+		return true;
+	end
+
+	-- Lets the log agree with its seals: true | nil, message
+	local function rely_on_seals(host, verifier, keys, breathe, pause)
+		local path, option = context.seal_path, "audit_log_seal_interval";
+		local interval = native.option(option, context.get_option("*", option));
+		for _ = 1, native.verifying.tries do
+			local ok, problem = verifier:open_seals(keys, path);
+			if not ok then
+				return nil, problem;
+			end
+			local store, users = reading.open(host);
+			if not store then
+				return nil, users;
+			end
+			for _, user in ipairs(verifier:order(users)) do
+				ok, problem = read_seals(verifier, store, user, breathe, pause);
+				if not ok then
+					return nil, problem;
+				end
+			end
+			ok, problem = read_seals(verifier, store, nil, breathe, pause);
+			if ok then
+				ok, problem = verifier:close_seals(path, interval);
+			end
+			if ok ~= false then
+				return ok, problem;
+			end
+		end
+		return nil, "the server replaces the seal key all the time";
+	end
+
+	return function (host, pause, known)
 		ensure_configured(host);
 		local path_of = context.readable_path or context.journal_path;
 		local path = path_of and path_of(host);
@@ -27,10 +77,17 @@ local function new(context, recorder, reading, ensure_configured)
 		if not verifier then
 			return nil, "the journal can't be read: "..problem;
 		end
-		if anchors then
-			verifier:compare(anchors);
+		if known and known.anchors then
+			verifier:compare(known.anchors);
 		end
 		breathe(pause);
+		if known and known.keys then
+			local ok;
+			ok, problem = rely_on_seals(host, verifier, known.keys, breathe, pause);
+			if not ok then
+				return nil, problem;
+			end
+		end
 		local store, users = reading.open(host);
 		if not store then
 			return nil, users;

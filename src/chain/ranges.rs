@@ -1,0 +1,41 @@
+//! Numbers, kept as ranges: the first of each, and the last.
+
+use std::collections::BTreeMap;
+
+/// Whether a number is in ranges.
+pub(super) fn has(ranges: &BTreeMap<u64, u64>, n: u64) -> bool {
+    ranges.range(..=n).next_back().is_some_and(|(_, last)| *last >= n)
+}
+
+/// Adds a number to ranges. Returns whether it was not there yet.
+pub(super) fn add(ranges: &mut BTreeMap<u64, u64>, n: u64) -> bool {
+    if has(ranges, n) {
+        return false;
+    }
+    let before = ranges.range(..n).next_back().map(|(first, last)| (*first, *last));
+    let after = ranges.remove(&n.saturating_add(1)).unwrap_or(n);
+    match before {
+        Some((first, last)) if last.saturating_add(1) == n => ranges.insert(first, after),
+        _ => ranges.insert(n, after),
+    };
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn they_are_what_a_set_is(numbers in prop::collection::vec(1..60_u64, 0..80)) {
+            let (mut ranges, mut set) = (BTreeMap::new(), std::collections::BTreeSet::new());
+            for n in numbers {
+                prop_assert_eq!(add(&mut ranges, n), set.insert(n));
+            }
+            (0..62).for_each(|n| assert_eq!(has(&ranges, n), set.contains(&n)));
+            // None of them follows the one before.
+            prop_assert!(ranges.iter().zip(ranges.iter().skip(1)).all(|((_, last), (first, _))| last + 1 < *first));
+        }
+    }
+}
