@@ -136,6 +136,7 @@ pub const EVENT_TYPES: &[EventType] = &[
     event("mod_audit", "audit-pruned", Server, V0_12, &["pruned"], "entries or their addresses were removed, as they had expired or a limit was exceeded: class, number, first and last time").housekeeping(),
     event("mod_audit", "audit-erased", Administrator, V0_12, &["erasure"], "a person's data were erased from the log: number of the receipt, who asked for it and why, how many entries; never whose data"),
     event("mod_audit", "audit-tampered", Server, V0_12, &["verification"], "the server verified the log, and somebody has changed it: how many entries do not fit, how many do, and the first that does not"),
+    event("mod_audit", "audit-opened", Server, V0_12, &["opened"], "the log was opened after a start of the machine: how far each chain of entries had got").housekeeping(),
     event("mod_audit", "audit-sealed", Server, V0_12, &["seal"], "the log was sealed: how far each chain of entries had got, and what proves it (`--new-seal`)").housekeeping(),
     event("mod_audit", "audit-seal-created", Administrator, V0_12, &["seal"], "a seal key was made: its name, and who asked for it"),
     event("mod_audit", "audit-seal-replaced", Administrator, V0_12, &["seal"], "the seal key was replaced: the name of the former one, how its seals end, and who asked for it"),
@@ -238,7 +239,7 @@ mod tests {
     #[test]
     fn only_readings_and_removals_are_housekeeping() {
         let names: Vec<&str> = EVENT_TYPES.iter().filter(|event| event.housekeeping).map(|event| event.name).collect();
-        assert_eq!(names, ["audit-pruned", "audit-sealed", "audit-queried", "audit-exported"]);
+        assert_eq!(names, ["audit-pruned", "audit-opened", "audit-sealed", "audit-queried", "audit-exported"]);
         assert!(is_housekeeping("audit-queried") && !is_housekeeping("audit-entries-lost") && !is_housekeeping("x"));
     }
 

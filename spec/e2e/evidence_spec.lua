@@ -194,6 +194,31 @@ server.each_series(describe, pending, function (series)
 		assert.is_truthy(out:find('"verification.faults":"', 1, true), out);
 	end);
 
+	it("says how far the log had got when the machine was started", function ()
+		-- The machine can't be started anew, so another name of its start is read.
+		local env = { BOOT = "one"; LUA_INIT = [[
+			local real = require;
+			function require(name)
+				local library = real(name);
+				if name == "audit_core" and not library.real_uptime then
+					library.real_uptime = library.uptime;
+					library.uptime = function (now) return library.real_uptime(now), os.getenv("BOOT"); end;
+				end
+				return library;
+			end
+		]] };
+		start { env = env };
+		audit(3);
+		prosody:stop();
+		env.BOOT = "two";
+		prosody:start();
+		audit(1);
+		is_intact(prosody);
+		local _, out = prosody:ctl("mod_audit", "--format=json", "--type=audit-opened", host);
+		assert.equal(1, select(2, out:gsub("\n", "")), out);
+		assert.is_truthy(out:find('"opened.head.chain":"', 1, true) or out:find("opened%.head"), out);
+	end);
+
 	it("says in one line what is wrong with the request", function ()
 		start {};
 		for _, row in ipairs {

@@ -8,10 +8,17 @@ use crate::entry::anchor::SCHEME;
 /// How many anchors are compared.
 const MOST: usize = 2_000_000;
 
+/// What an anchor says of an entry: the run of the server that made its link, and its hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Anchor {
+    pub(super) run: Nonce,
+    pub(super) hash: Hash,
+}
+
 /// Anchors that were kept elsewhere.
 #[derive(Clone, Debug, Default)]
 pub struct Anchors {
-    kept: HashMap<(Nonce, u64), Hash>,
+    kept: HashMap<(Nonce, u64), Anchor>,
     contradicts: bool,
 }
 
@@ -27,10 +34,10 @@ impl Anchors {
     pub fn read(&mut self, line: &str) -> usize {
         let mut count = 0_usize;
         for rest in line.split(SCHEME).skip(1) {
-            let Some((id, n, hash)) = parse(rest) else { continue };
+            let Some((id, n, anchor)) = parse(rest) else { continue };
             count = count.saturating_add(1);
             if self.kept.len() < MOST {
-                self.contradicts |= self.kept.insert((id, n), hash).is_some_and(|before| before != hash);
+                self.contradicts |= self.kept.insert((id, n), anchor).is_some_and(|before| before.hash != anchor.hash);
             }
         }
         count
@@ -55,24 +62,24 @@ impl Anchors {
     }
 
     /// Takes the anchor of an entry that was found.
-    pub(super) fn take(&mut self, id: Nonce, n: u64) -> Option<Hash> {
+    pub(super) fn take(&mut self, id: Nonce, n: u64) -> Option<Anchor> {
         self.kept.remove(&(id, n))
     }
 
     /// Those of entries that were not found, in order.
-    pub(super) fn rest(&self) -> Vec<(Nonce, u64)> {
-        let mut rest: Vec<(Nonce, u64)> = self.kept.keys().copied().collect();
+    pub(super) fn rest(&self) -> Vec<(Nonce, u64, Nonce)> {
+        let mut rest: Vec<_> = self.kept.iter().map(|((id, n), anchor)| (*id, *n, anchor.run)).collect();
         rest.sort_unstable();
         rest
     }
 }
 
 /// `:CHAIN:RUN:NUMBER:HASH`, and whatever follows.
-fn parse(text: &str) -> Option<(Nonce, u64, Hash)> {
+fn parse(text: &str) -> Option<(Nonce, u64, Anchor)> {
     let mut fields = text.strip_prefix(':')?.splitn(4, ':');
     let (id, run) = (Bytes::read(fields.next()?)?, fields.next()?);
-    Nonce::read(run)?;
+    let run = Nonce::read(run)?;
     let n = fields.next()?.parse().ok()?;
     let hash = fields.next()?.get(..43)?;
-    Some((id, n, Bytes::read(hash)?))
+    Some((id, n, Anchor { run, hash: Bytes::read(hash)? }))
 }

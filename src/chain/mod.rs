@@ -11,6 +11,7 @@ pub mod chains;
 pub mod hash;
 pub mod head;
 pub mod link;
+mod opened;
 mod ranges;
 mod reliance;
 pub mod seal;

@@ -132,6 +132,8 @@ pub struct Verdict {
     pub outside: u64,
     /// How many entries were compared with anchors that were kept.
     pub compared: u64,
+    /// How many anchors are of entries that may have been lost when the machine stopped.
+    pub unattested: u64,
     /// How many entries are not there because a rule has removed them.
     pub removed: u64,
     /// How many rows of the store could not be read.
@@ -168,6 +170,9 @@ impl Verdict {
         lines.push(format!("{host}: {word}: {} verified in {}", entries(self.verified), chains(self.heads.len())));
         if self.compared > 0 {
             lines.push(format!("anchors: {} compared", entries(self.compared)));
+        }
+        if self.unattested > 0 {
+            lines.push(format!("unattested: {} with anchors, which may have been lost when the machine stopped", entries(self.unattested)));
         }
         if let Some(Sealing { count, time, others, unsealed }) = self.sealing {
             #[allow(clippy::cast_precision_loss)] // A time in seconds is below 2^53.

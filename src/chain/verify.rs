@@ -6,6 +6,7 @@ use super::anchors::Anchors;
 use super::chains::Progress;
 use super::hash::{BEGINNING, Hash, Nonce};
 use super::link::{Link, LinkError};
+use super::opened::Starts;
 use super::ranges;
 use super::reliance::Reliance;
 use super::sealed::Proved;
@@ -42,6 +43,9 @@ pub struct Verifier {
     open: usize,
     anchors: Anchors,
     seals: Option<Reliance>,
+    starts: Starts,
+    /// Entries whose anchors are of other entries, with the runs of these.
+    forked: Vec<(Nonce, Finding)>,
 }
 
 impl Verifier {
@@ -60,6 +64,8 @@ impl Verifier {
             open: 0,
             anchors: Anchors::default(),
             seals: None,
+            starts: Starts::default(),
+            forked: Vec::new(),
         }
     }
 
@@ -110,6 +116,7 @@ impl Verifier {
         let before = self.when.replace(row.when);
         let kind = || StoredEvent::read(row).ok().map(|event| event.kind);
         let Some((link, canon)) = self.read(draft, &row.key, row.when, kind) else { return };
+        self.starts.feed(row);
         self.check_place(row, before, &link, canon.user.as_deref());
         self.check(link, &canon, &row.key);
     }
@@ -244,8 +251,13 @@ impl Verifier {
         if kept.is_some() {
             self.verdict.compared = self.verdict.compared.saturating_add(1);
         }
+        self.starts.take(&link);
         let is_resealed = self.seals.as_mut().is_some_and(|seals| !seals.take(&link));
-        let is_forked = kept.is_some_and(|kept| kept != link.hash);
+        if let Some(kept) = kept.filter(|kept| kept.hash != link.hash) {
+            let class = Some(seen.progress.class.clone());
+            let finding = Finding { fault: Fault::Forked, class, id: Some(link.id), n: Some(link.n), key: Some(key.to_owned()) };
+            self.forked.push((kept.run, finding));
+        }
         if link.n == seen.progress.n {
             seen.at_head = Some(link.hash);
         }
@@ -270,29 +282,36 @@ impl Verifier {
                 self.report(Fault::TooManyOpen, None, None);
             }
         }
-        for (_, fault) in [(is_forked, Fault::Forked), (is_resealed, Fault::Resealed)].into_iter().filter(|(is, _)| *is) {
+        if is_resealed {
             let class = Some(class.clone());
-            self.find(Finding { fault, class, id: Some(id), n: Some(number), key: Some(key.to_owned()) });
+            self.find(Finding { fault: Fault::Resealed, class, id: Some(id), n: Some(number), key: Some(key.to_owned()) });
         }
         for (n, key) in altered {
             self.find(Finding { fault: Fault::Altered, class: Some(class.clone()), id: Some(id), n: Some(n), key: Some(key) });
         }
     }
 
-    /// Checks the anchors of entries that were not found.
+    /// Checks the anchors of other entries and of those that were not found.
     fn end_anchors(&mut self) {
-        if self.anchors.contradict() {
-            self.find(Finding { fault: Fault::Forked, class: None, id: None, n: None, key: None });
-        }
-        for (id, n) in self.anchors.rest() {
-            let Some(seen) = self.chains.get(&id) else {
-                self.find(Finding { fault: Fault::Lost, class: None, id: Some(id), n: Some(n), key: None });
-                continue;
-            };
-            let class = Some(seen.progress.class.clone());
-            if n > seen.progress.n && !ranges::has(&seen.ranges, n) {
-                self.find(Finding { fault: Fault::RolledBack, class, id: Some(id), n: Some(n), key: None });
+        let (forked, rest) = (std::mem::take(&mut self.forked), self.anchors.rest());
+        let is_forked = !forked.is_empty();
+        let of = |fault, id, n| Finding { fault, class: None, id: Some(id), n: Some(n), key: None };
+        let rolled_back = rest.into_iter().filter_map(|(id, n, run)| {
+            let Some(seen) = self.chains.get(&id) else { return Some((run, of(Fault::Lost, id, n))) };
+            let is_behind = n > seen.progress.n && !ranges::has(&seen.ranges, n);
+            is_behind.then(|| (run, Finding { class: Some(seen.progress.class.clone()), ..of(Fault::RolledBack, id, n) }))
+        });
+        let doubtful: Vec<_> = forked.into_iter().chain(rolled_back).collect();
+        for (run, finding) in doubtful {
+            let is_excused = finding.id.zip(finding.n).is_some_and(|(id, n)| self.starts.excuse(id, run, n));
+            if is_excused {
+                self.verdict.unattested = self.verdict.unattested.saturating_add(1);
+            } else {
+                self.find(finding);
             }
+        }
+        if self.anchors.contradict() && !is_forked {
+            self.find(Finding { fault: Fault::Forked, class: None, id: None, n: None, key: None });
         }
     }
 

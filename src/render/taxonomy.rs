@@ -150,6 +150,7 @@ pub const MEANINGS: &[Meaning] = &[
     by_anybody("audit-pruned", Informational, Success, (EventLogActivity, 2), ("configuration", &["deletion"])),
     privileged("audit-erased", Medium, (EventLogActivity, 2), ("configuration", &["deletion"])),
     by_anybody("audit-tampered", High, Failure, (EventLogActivity, OTHER), ("intrusion_detection", &["info"])),
+    by_anybody("audit-opened", Informational, Success, (EventLogActivity, OTHER), ("configuration", &["info"])),
     by_anybody("audit-sealed", Informational, Success, (EventLogActivity, OTHER), ("configuration", &["info"])),
     privileged("audit-seal-created", Medium, (EventLogActivity, OTHER), ("configuration", &["change"])),
     privileged("audit-seal-replaced", High, (EventLogActivity, OTHER), ("configuration", &["change"])),

@@ -3,6 +3,7 @@
 local native, chunks = ...;
 
 local error, ipairs, pcall = error, ipairs, pcall;
+local detail = chunks.stanza.detail;
 local read_page, users_of = chunks.page.read_page, chunks.page.users_of;
 
 -- of(environment, recorder, parts) -> evidence(host) -> evidence, for work that removes entries | nil: nothing is linked. Raises a message
@@ -29,8 +30,8 @@ end
 
 -- catch_up(environment, recorder, host, store): to be called before the first event. After a loss of power the journal may not know the
 -- last entries that the store has; if entries are written directly, a kill may come before they are written down. The chains go on from
--- there.
-local function catch_up(environment, recorder, host, store, is_direct)
+-- there. After a start of the machine an entry says how far they had got, as anchors of what was lost are no sign of a change.
+local function catch_up(environment, recorder, host, store, is_direct, audit)
 	local _, boot = nil, nil;
 	if environment.uptime then
 		_, boot = environment.uptime(environment.now());
@@ -47,6 +48,14 @@ local function catch_up(environment, recorder, host, store, is_direct)
 			end
 		end
 	end);
+	local heads = is_other and recorder.heads(host) or {};
+	for i = 1, #heads do
+		heads[i] = detail(environment.stanza_mt, "head", heads[i]);
+	end
+	if heads[1] then
+		local opened = detail(environment.stanza_mt, "opened", {}, nil, heads);
+		audit(host, nil, "mod_audit", "audit-opened", { actor = { kind = "server" }; custom = { opened } });
+	end
 end
 
 return { of = of; catch_up = catch_up };

@@ -39,6 +39,16 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     functions.set("evidence", evidence)?;
     // boot(host, name of the start of the machine) -> whether the store has to be looked at, see saw()
     functions.add("boot", |recorder, (Host(host), name): (Host, String)| recorder.chains(&host).borrow_mut().boot(&name))?;
+    // heads(host) -> list of { chain, n, hash }: how far its chains have got
+    let recorder = functions.recorder();
+    let heads = functions.lua().create_function(move |lua, Host(host): Host| {
+        let chains = recorder.borrow_mut().chains(&host);
+        let progress: Vec<Progress> = chains.borrow().progress().filter(|of| of.n > 0 && of.until.is_none()).collect();
+        let table =
+            |of: Progress| lua.create_table_from([("chain", of.id.to_string()), ("n", of.n.to_string()), ("hash", of.hash.to_string())]);
+        progress.into_iter().map(table).collect::<LuaResult<Vec<_>>>()
+    })?;
+    functions.set("heads", heads)?;
     // newest(archive users) -> the last partition of each class
     functions.add("newest", |_, users: LuaTable| {
         let mut last: BTreeMap<String, Partition> = BTreeMap::new();

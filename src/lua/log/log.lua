@@ -261,7 +261,7 @@ local function new(environment)
 		local store = queues.queue_of(host).journal and store_of(host);
 		if store then
 			pcall(chunks.sql.connect, store);
-			chunks.evidence.catch_up(environment, recorder, host, store, hosts.direct[host]);
+			chunks.evidence.catch_up(environment, recorder, host, store, hosts.direct[host], audit);
 		end
 		if clocks then
 			clocks.look(host);
