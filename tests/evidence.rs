@@ -222,14 +222,14 @@ fn logs() -> Vec<(&'static str, Log)> {
             edited(&|log| {
                 let removed = log.rows.drain(..3).next_back().unwrap();
                 log.chains[0].removed =
-                    vec![audit_core::chain::chains::Removed { from: 1, upto: 3, hash: link_of(&removed.1).unwrap().hash }];
+                    vec![audit_core::chain::rules::Removed { from: 1, upto: 3, hash: link_of(&removed.1).unwrap().hash, at: 0, when: 0 }];
             }),
         ),
         (
             "a rule with another hash",
             edited(&|log| {
                 log.rows.drain(..3);
-                log.chains[0].removed = vec![audit_core::chain::chains::Removed { from: 1, upto: 3, hash: Bytes([1; 32]) }];
+                log.chains[0].removed = vec![audit_core::chain::rules::Removed { from: 1, upto: 3, hash: Bytes([1; 32]), at: 0, when: 0 }];
             }),
         ),
         ("the source was changed", edited(&|log| xml(log, 2, "mod_test", "mod_best"))),

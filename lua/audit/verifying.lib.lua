@@ -52,11 +52,17 @@ return function (audit_log, metrics, hosts)
 			module:log("warn", "The audit log of %s can't be verified: %s", host, problem);
 			return nil, problem;
 		end
-		results[host] = { at = time.now(); intact = result.intact; verified = result.verified; faults = result.faults };
+		results[host] = { at = time.now(); intact = result.intact; verified = result.verified; faults = result.faults; status = result.status };
 		metrics.verified(host, results[host]);
 		if not result.intact and not (before and before.faults == result.faults) then
 			-- The same faults are told once.
 			tell(host, result);
+		end
+		if result.status == 4 and not (before and before.status == 4) then
+			-- Somebody may have shortened the expiry in the configuration, which is in the log.
+			for _, line in ipairs(result.lines) do
+				if line:find("^removed under a later rule") then module:log("warn", "The audit log of %s: %s", host, line); end
+			end
 		end
 		audit_log.alerts.trouble(host, "Somebody has changed the audit log", not result.intact and result.lines[1] or nil, 0);
 		return result;

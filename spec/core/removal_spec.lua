@@ -48,6 +48,51 @@ describe("the announcement of a removal", function ()
 		end);
 	end
 
+	-- The rule in force when an entry was recorded says when it may go.
+	local function judged(log)
+		local result = assert(log.log.verify(host));
+		return result.status, table.concat(result.lines, "\n");
+	end
+
+	it("is judged by the rules of the time when the entries were recorded", function ()
+		local log = log_of_days(5, { audit_log_expires_after = "30d" });
+		log.options.audit_log_expires_after = "1d";
+		log.log.forget();
+		journal:audit(log, 11, 12);
+		log:pass(1);
+		assert(log.log.prune(host));
+		log.options.audit_log_expires_after = "30d";
+		log.log.forget();
+		local status, lines = judged(log);
+		assert.equal(4, status);
+		assert.is_truthy(lines:find("\nremoved under a later rule: events 1 to %d, which the rules of their time would still keep"), lines);
+		-- Later their own rule would have removed them.
+		log.time = log.time + 31 * 86400;
+		status, lines = judged(log);
+		assert.equal(0, status, lines);
+	end);
+
+	it("is early if the clock was ahead meanwhile", function ()
+		local log = log_of_days(3, { audit_log_expires_after = "30d" });
+		log.time = log.time + 365 * 86400;
+		assert(log.log.prune(host, { trust_clock = true }));
+		log.time = log.time - 365 * 86400;
+		journal:audit(log, 7, 8);
+		log:pass(1);
+		local status, lines = judged(log);
+		assert.equal(4, status, lines);
+	end);
+
+	it("is in time if a limit was exceeded, or the clock was ahead when they were recorded", function ()
+		local log = log_of_days(3, { audit_log_classes = { tests = { types = { "*" }, limit = 100 } }; audit_log_flood = false });
+		journal:audit(log, 7, 400);
+		log:pass(5);
+		assert(log.log.prune(host));
+		local status, lines = judged(log);
+		assert.equal(0, status, lines);
+		assert.is_truthy(lines:find("removed by rule: %d+ entries"), lines);
+	end);
+
 	it("has each entry if their numbers do not follow each other", function ()
 		-- The clock is set back for two entries, which are put into the partition of an earlier day.
 		local log = log_of_days(2, { audit_log_expires_after = "9d" }, "sql");

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::hash::{Bytes, Hash, Nonce};
 use super::head::Head;
 use super::link::{Chain, Cut, Link, LinkError};
+use super::rules::{self, MOST, Removed, Rule, Since};
 use crate::entry::canon::{CHAIN, Draft};
 use crate::entry::payload::{self, Part};
 use crate::journal::Links;
@@ -18,7 +19,7 @@ const SALT: usize = 16;
 /// How many chains are remembered that have ended. There is one for each time that the journal could not be used or was removed.
 const FORMER: usize = 200;
 /// What the first line of a record begins with. The name of the start of the machine follows.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 /// In a record: nothing.
 const NONE: &str = "-";
 
@@ -26,11 +27,11 @@ const NONE: &str = "-";
 ///
 /// ```
 /// use std::rc::Rc;
-/// use audit_core::chain::{chains::Chains, link::Cut};
+/// use audit_core::chain::{chains::Chains, link::Cut, rules::Rule};
 /// use audit_core::random::OsRandom;
 /// let mut chains = Chains::new("example.com", Rc::new(OsRandom));
 /// let mut payload = b"1795643208.512\0\x01audit-event\x02type\x03test\x05".to_vec();
-/// let linked = chains.link("events", Cut::default(), &mut payload).unwrap();
+/// let linked = chains.link("events", Cut::default(), Rule::default(), &mut payload).unwrap();
 /// assert_eq!(linked.n, 1);
 /// chains.advance(&linked);
 /// ```
@@ -48,7 +49,7 @@ pub struct Chains {
     /// The start of the machine under which the journal was written last, and the present one. Empty if it is not known.
     boots: (String, String),
     /// What is about to be removed: the entries of each chain, by number, with their hashes.
-    removing: BTreeMap<Nonce, BTreeMap<u64, (u64, Hash)>>,
+    removing: BTreeMap<Nonce, BTreeMap<u64, Removed>>,
     /// Whether a chain was begun since the last record.
     is_news: bool,
     salts: [u8; SALT * AT_ONCE],
@@ -62,17 +63,7 @@ struct Kept {
     since: u64,
     until: Option<u64>,
     removed: Vec<Removed>,
-}
-
-/// Entries of a chain that were removed by a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Removed {
-    /// The first of them.
-    pub from: u64,
-    /// The last of them.
-    pub upto: u64,
-    /// The hash of the last one.
-    pub hash: Hash,
+    rules: Vec<Since>,
 }
 
 /// An entry that was linked. It counts when [`Chains::advance`] is called.
@@ -101,6 +92,8 @@ pub struct Progress {
     pub until: Option<u64>,
     /// Which of its entries were removed by a rule, in order.
     pub removed: Vec<Removed>,
+    /// The rules of the class, in order.
+    pub rules: Vec<Since>,
 }
 
 impl Chains {
@@ -139,14 +132,21 @@ impl Chains {
         }
     }
 
-    /// Links an entry, as the journal keeps it, to the last one of its class, and adds the link to it. Returns `None` if it can't be
+    /// Links an entry, as the journal keeps it, to the last one of its class, which has this rule, and adds the link to it. Returns `None` if it can't be
     /// linked: it is damaged or has a link, or there are no random bytes.
-    pub fn link(&mut self, class: &str, cut: Cut, payload: &mut Vec<u8>) -> Option<Linked> {
+    pub fn link(&mut self, class: &str, cut: Cut, rule: Rule, payload: &mut Vec<u8>) -> Option<Linked> {
         let at = milliseconds(payload::time_of(payload)?);
         let salt = self.nonce()?;
         let place = self.place(class, at)?;
         let draft = Draft::of_payload(payload).filter(|draft| draft.chain().is_none())?;
-        let link = self.current.get(place)?.head.next(at, cut, salt, draft);
+        let kept = self.current.get_mut(place)?;
+        if kept.rules.last().is_none_or(|(_, last)| *last != rule) {
+            let excess = kept.rules.len().saturating_sub(MOST.saturating_sub(1));
+            kept.rules.drain(..excess);
+            kept.rules.push((at, rule));
+            self.is_news = true;
+        }
+        let link = kept.head.next(at, cut, salt, draft);
         // The element goes behind the others.
         let end = payload.pop()?;
         link.write(payload);
@@ -174,10 +174,9 @@ impl Chains {
         self.former.append(&mut self.current);
     }
 
-    /// Entries that are about to be removed by a rule, given by their links: all of `from` to `upto`, whose hash this is.
-    /// [`announce`](Self::announce) must be called before they are.
-    pub fn remove(&mut self, id: Nonce, from: u64, upto: u64, hash: Hash) {
-        self.removing.entry(id).or_default().insert(from, (upto, hash));
+    /// Entries that are about to be removed by a rule. [`announce`](Self::announce) must be called before they are.
+    pub fn remove(&mut self, id: Nonce, removed: Removed) {
+        self.removing.entry(id).or_default().insert(removed.from, removed);
     }
 
     /// Takes note of the entries that are about to be removed. A record must be written before they are. Returns whether there are any.
@@ -186,17 +185,17 @@ impl Chains {
         let is_any = !removing.is_empty();
         for (id, ranges) in removing {
             let Some(kept) = self.current.iter_mut().chain(&mut self.former).find(|kept| kept.head.chain().id == id) else { continue };
-            let known = kept.removed.iter().map(|of| (of.from, (of.upto, of.hash)));
-            let all: BTreeMap<u64, (u64, Hash)> = known.chain(ranges).collect();
+            let known = kept.removed.iter().map(|of| (of.from, *of));
+            let all: BTreeMap<u64, Removed> = known.chain(ranges).collect();
             kept.removed.clear();
-            for (from, (upto, hash)) in all {
+            for of in all.into_values() {
                 match kept.removed.last_mut() {
-                    Some(last) if from <= last.upto.saturating_add(1) => {
-                        if upto > last.upto {
-                            (last.upto, last.hash) = (upto, hash);
+                    Some(last) if of.from <= last.upto.saturating_add(1) => {
+                        if of.upto > last.upto {
+                            *last = Removed { from: last.from, ..of };
                         }
                     }
-                    _ => kept.removed.push(Removed { from, upto, hash }),
+                    _ => kept.removed.push(of),
                 }
             }
         }
@@ -211,7 +210,7 @@ impl Chains {
 
     /// Where all chains have got to.
     pub fn progress(&self) -> impl Iterator<Item = Progress> {
-        self.former.iter().chain(&self.current).map(|Kept { head, since, until, removed }| Progress {
+        self.former.iter().chain(&self.current).map(|Kept { head, since, until, removed, rules }| Progress {
             id: head.chain().id,
             class: head.chain().class.clone(),
             n: head.n(),
@@ -219,6 +218,7 @@ impl Chains {
             since: *since,
             until: *until,
             removed: removed.clone(),
+            rules: rules.clone(),
         })
     }
 
@@ -234,7 +234,7 @@ impl Chains {
         }
         let id = self.nonce()?;
         let chain = Chain { host: self.host.clone(), class: class.to_owned(), id };
-        self.current.push(Kept { head: Head::new(chain, self.run), since: at, until: None, removed: Vec::new() });
+        self.current.push(Kept { head: Head::new(chain, self.run), since: at, until: None, removed: Vec::new(), rules: Vec::new() });
         self.is_news = true;
         self.current.len().checked_sub(1)
     }
@@ -249,22 +249,26 @@ impl Chains {
         Some(Bytes(bytes))
     }
 
-    /// `ID NUMBER HASH SINCE UNTIL REMOVED CLASS`. UNTIL may be `-`, and REMOVED is `-` or a list of `FROM-UPTO:HASH`.
+    /// `ID NUMBER HASH SINCE UNTIL REMOVED RULES CLASS`. UNTIL may be `-`, and so may the lists REMOVED and RULES, which have commas.
     fn read_line(&self, line: &str) -> Option<Kept> {
-        let mut fields = line.splitn(7, ' ');
+        let mut fields = line.splitn(8, ' ');
         let (id, n, hash) = (Bytes::read(fields.next()?)?, fields.next()?.parse().ok()?, Bytes::read(fields.next()?)?);
         let since = fields.next()?.parse().ok()?;
         let until = Some(fields.next()?).filter(|until| *until != NONE).map(str::parse).transpose().ok()?;
-        let read = |text: &str| {
-            let (range, hash) = text.split_once(':')?;
-            let (from, upto) = range.split_once('-')?;
-            Some(Removed { from: from.parse().ok()?, upto: upto.parse().ok()?, hash: Bytes::read(hash)? })
-        };
-        let removed = Some(fields.next()?).filter(|list| *list != NONE);
-        let removed = removed.map_or(Some(Vec::new()), |list| list.split(',').map(read).collect())?;
+        let (removed, rules) = (list(fields.next()?, Removed::read)?, list(fields.next()?, rules::read)?);
         let chain = Chain { host: self.host.clone(), class: fields.next()?.to_owned(), id };
-        Some(Kept { head: Head::after(chain, self.run, n, hash), since, until, removed })
+        Some(Kept { head: Head::after(chain, self.run, n, hash), since, until, removed, rules })
     }
+}
+
+/// Reads a list.
+fn list<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    Some(text).filter(|text| *text != NONE).map_or(Some(Vec::new()), |text| text.split(',').map(read).collect())
+}
+
+/// Writes a list.
+fn listed<T>(items: &[T], text: impl Fn(&T) -> String) -> String {
+    if items.is_empty() { NONE.to_owned() } else { items.iter().map(text).collect::<Vec<_>>().join(",") }
 }
 
 impl Links for Chains {
@@ -299,11 +303,10 @@ impl Links for Chains {
             return;
         }
         record.extend_from_slice(format!("{VERSION} {}", self.boots.1).as_bytes());
-        for Progress { id, class, n, hash, since, until, removed } in self.progress() {
+        for Progress { id, class, n, hash, since, until, removed, rules } in self.progress() {
             let until = until.map_or_else(|| NONE.to_owned(), |until| until.to_string());
-            let list: Vec<String> = removed.iter().map(|of| format!("{}-{}:{}", of.from, of.upto, of.hash)).collect();
-            let removed = if list.is_empty() { NONE.to_owned() } else { list.join(",") };
-            record.extend_from_slice(format!("\n{id} {n} {hash} {since} {until} {removed} {class}").as_bytes());
+            let (removed, rules) = (listed(&removed, Removed::text), listed(&rules, rules::text));
+            record.extend_from_slice(format!("\n{id} {n} {hash} {since} {until} {removed} {rules} {class}").as_bytes());
         }
     }
 }
@@ -362,7 +365,7 @@ mod tests {
 
     fn linked(chains: &mut Chains, class: &str) -> Vec<u8> {
         let mut payload = ENTRY.to_vec();
-        let linked = chains.link(class, Cut::default(), &mut payload).unwrap();
+        let linked = chains.link(class, Cut::default(), Rule::default(), &mut payload).unwrap();
         chains.advance(&linked);
         payload
     }
@@ -374,7 +377,8 @@ mod tests {
     #[test]
     fn an_entry_counts_when_it_was_written() {
         let mut chains = chains();
-        let numbers: Vec<u64> = (0..3).map(|_| chains.link("events", Cut::default(), &mut ENTRY.to_vec()).unwrap().n).collect();
+        let numbers: Vec<u64> =
+            (0..3).map(|_| chains.link("events", Cut::default(), Rule::default(), &mut ENTRY.to_vec()).unwrap().n).collect();
         assert_eq!((numbers, chains.take_news(), chains.take_news()), (vec![1; 3], true, false));
         linked(&mut chains, "events");
         linked(&mut chains, "failures");
@@ -386,8 +390,8 @@ mod tests {
         let mut chains = chains();
         let mut payload = linked(&mut chains, "events");
         assert_eq!(link_in(&payload).unwrap().n, 1);
-        assert_eq!(chains.link("events", Cut::default(), &mut payload), None);
-        assert_eq!(chains.link("events", Cut::default(), &mut b"damaged".to_vec()), None);
+        assert_eq!(chains.link("events", Cut::default(), Rule::default(), &mut payload), None);
+        assert_eq!(chains.link("events", Cut::default(), Rule::default(), &mut b"damaged".to_vec()), None);
     }
 
     #[test]
@@ -434,7 +438,10 @@ mod tests {
         let id = chains.progress().next().unwrap().id;
         let hash = |n: u8| Bytes([n; 32]);
         let mut removed = |ranges: &[(u64, u64)]| {
-            ranges.iter().for_each(|(from, upto)| chains.remove(id, *from, *upto, hash(u8::try_from(*upto).unwrap())));
+            for (from, upto) in ranges {
+                let hash = hash(u8::try_from(*upto).unwrap());
+                chains.remove(id, Removed { from: *from, upto: *upto, hash, at: 0, when: 0 });
+            }
             assert!(chains.announce() && !chains.announce());
             let mut record = Vec::new();
             chains.write_heads(&mut record);
@@ -448,7 +455,7 @@ mod tests {
         assert_eq!(removed(&[(6, 9), (1, 5)]), [(1, 9)]);
         assert_eq!(removed(&[(20, 21), (12, 12)]), [(1, 9), (12, 12), (20, 21)]);
         assert_eq!(removed(&[(10, 11), (13, 19)]), [(1, 21)]);
-        chains.remove(Bytes([9; 16]), 1, 2, hash(2));
+        chains.remove(Bytes([9; 16]), Removed { from: 1, upto: 2, hash: hash(2), at: 0, when: 0 });
         chains.announce();
         assert_eq!(chains.progress().count(), 1, "another chain");
     }
@@ -488,7 +495,7 @@ mod tests {
     #[test]
     fn a_record_of_a_later_version_is_not_read() {
         let mut chains = chains();
-        for record in [&b"2 \nx"[..], b"", b"\xff", b"1 \nnot a line\n", b"12 \n"] {
+        for record in [&b"3 \nx"[..], b"", b"\xff", b"2 \nnot a line\n", b"22 \n"] {
             chains.read_heads(record);
             chains.resume();
             assert_eq!(progress(&chains), []);

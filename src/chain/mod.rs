@@ -14,6 +14,7 @@ pub mod link;
 mod opened;
 mod ranges;
 mod reliance;
+pub mod rules;
 pub mod seal;
 pub mod seal_file;
 pub mod sealed;

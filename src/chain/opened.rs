@@ -50,20 +50,20 @@ mod tests {
     use super::*;
     use crate::chain::chains::{Chains, link_in};
     use crate::chain::link::Cut;
+    use crate::chain::rules::Rule;
     use crate::random::OsRandom;
     use std::rc::Rc;
 
     fn link(n: u64, run: u8) -> Link {
         let mut payload = b"1795643208.512\0\x01audit-event\x02type\x03test\x05".to_vec();
-        Chains::new("example.com", Rc::new(OsRandom)).link("events", Cut::default(), &mut payload).unwrap();
+        Chains::new("example.com", Rc::new(OsRandom)).link("events", Cut::default(), Rule::default(), &mut payload).unwrap();
         Link { id: Bytes([1; 16]), run: Bytes([run; 16]), n, ..link_in(&payload).unwrap() }
     }
 
     fn opened(n: u64) -> Row {
         let head = format!("<head chain='{}' n='{n}'/>", Bytes([1_u8; 16]));
-        let xml = format!(
-            "<audit-event type='{OPENED}' source='mod_audit'><opened xmlns='xmpp:prosody.im/audit'>{head}</opened></audit-event>"
-        );
+        let xml =
+            format!("<audit-event type='{OPENED}' source='mod_audit'><opened xmlns='xmpp:prosody.im/audit'>{head}</opened></audit-event>");
         Row { key: "1".to_owned(), when: 0.0, with: Some(HOST_WIDE.to_owned()), xml, element: Vec::new() }
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::hash::Nonce;
 use super::link::Link;
+use super::rules::{self, Since};
 use super::seal::SealedHead;
 use super::sealed::Proved;
 use super::verdict::{Fault, Finding, Sealing};
@@ -32,7 +33,7 @@ pub(super) struct Reliance {
 impl Reliance {
     pub(super) fn new(proved: Proved, interval: u64) -> Self {
         let (mut heads, mut upto, mut contradicts) = (HashMap::new(), HashMap::new(), false);
-        for SealedHead { id, n, hash } in &proved.heads {
+        for SealedHead { id, n, hash, .. } in &proved.heads {
             contradicts |= heads.insert((*id, *n), *hash).is_some_and(|before| before != *hash);
             let last = upto.entry(*id).or_insert(*n);
             *last = (*last).max(*n);
@@ -47,6 +48,20 @@ impl Reliance {
             self.unsealed = self.unsealed.saturating_add(1);
         }
         self.heads.remove(&(link.id, link.n)).is_none_or(|sealed| sealed == link.hash)
+    }
+
+    /// Before which time entries behind this number of a chain can't have been recorded, in milliseconds since 1970.
+    pub(super) fn not_before(&self, id: Nonce, n: u64) -> u64 {
+        let times = self.proved.times.iter().filter(|(chain, upto, _)| *chain == id && *upto < n).map(|(.., time)| *time);
+        times.max().unwrap_or_default().saturating_mul(1000)
+    }
+
+    /// Whether these rules of a chain are those that were sealed.
+    pub(super) fn know(&self, id: Nonce, rules: &[Since]) -> bool {
+        let digests = rules::digests(rules);
+        let is_known = |head: &SealedHead| digests.contains(&head.rules);
+        // The first ones are forgotten one day.
+        rules.len() >= rules::MOST || self.proved.heads.iter().filter(|head| head.id == id).all(is_known)
     }
 
     /// What is wrong in the end. `chain` returns the class of a chain and the number of its last entry.

@@ -135,6 +135,8 @@ pub struct SealedHead {
     pub n: u64,
     /// The hash of its last entry.
     pub hash: Hash,
+    /// What stands for the rules of its class so far.
+    pub rules: Hash,
 }
 
 /// Where the chains of a host are.
@@ -169,7 +171,7 @@ pub struct Seal {
 pub(super) fn authenticator(key: &SealKey, host: &str, epoch: u64, before: &Hash, sealed: Option<(&Nonce, u64, &[SealedHead])>) -> Hash {
     let number = |number: usize| u64::try_from(number).unwrap_or(u64::MAX).to_be_bytes();
     let (run, time, heads) = sealed.unwrap_or((&Bytes([0; 16]), 0, &[]));
-    let mut input = Vec::with_capacity(128 + heads.len() * 56);
+    let mut input = Vec::with_capacity(128 + heads.len() * 88);
     input.extend_from_slice(&number(host.len()));
     input.extend_from_slice(host.as_bytes());
     input.extend_from_slice(&before.0);
@@ -181,6 +183,7 @@ pub(super) fn authenticator(key: &SealKey, host: &str, epoch: u64, before: &Hash
         input.extend_from_slice(&head.id.0);
         input.extend_from_slice(&head.n.to_be_bytes());
         input.extend_from_slice(&head.hash.0);
+        input.extend_from_slice(&head.rules.0);
     }
     mac(&key.derived(b"mac"), &[&input])
 }

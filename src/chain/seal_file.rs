@@ -276,7 +276,7 @@ mod tests {
     }
 
     fn next(sealer: &mut Sealer, hosts: usize) {
-        let head = SealedHead { id: Bytes([1; 16]), n: sealer.epoch, hash: Bytes([3; 32]) };
+        let head = SealedHead { id: Bytes([1; 16]), n: sealer.epoch, hash: Bytes([3; 32]), rules: Bytes([4; 32]) };
         let heads = Heads { run: Bytes([2; 16]), heads: vec![head] };
         sealer.seal(1_795_521_600, &(0..hosts).map(|host| (format!("host{host}.example"), heads.clone())).collect());
     }

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::hash::{Bytes, Hash};
+use super::hash::{Bytes, Hash, Nonce};
 use super::seal::{KeyId, LastSeal, Seal, SealKey, SealedHead, authenticator, proof};
 use crate::entry::xml::Element;
 use crate::entry::{Row, StoredEvent, payload};
@@ -56,6 +56,8 @@ pub struct Proved {
     pub count: usize,
     /// The heads that were sealed.
     pub heads: Vec<SealedHead>,
+    /// Chain, number of the head and time of each of them, in UNIX seconds.
+    pub times: Vec<(Nonce, u64, u64)>,
     /// When the last epoch ended in which something was sealed, in UNIX seconds.
     pub time: Option<u64>,
     /// What does not fit.
@@ -112,6 +114,7 @@ impl Seals {
                 Ok(count) => proved.count = proved.count.saturating_add(count),
                 Err(fault) => proved.faults.push(fault),
             }
+            proved.times.extend(seals.iter().flat_map(|seal| seal.heads.iter().map(|head| (head.id, head.n, seal.time))));
             proved.heads.extend(seals.iter().flat_map(|seal| seal.heads.iter().copied()));
         }
         proved
@@ -190,7 +193,7 @@ impl Walk<'_> {
     }
 }
 
-/// `<seal key= epoch= run= time= before= authenticator=><head chain= n= hash=/>…</seal>`
+/// `<seal key= epoch= run= time= before= authenticator=><head chain= n= hash= rules=/>…</seal>`
 fn read_seal(element: &Element) -> Option<Seal> {
     let attribute = |name: &str| element.attribute(name);
     let mut heads: Vec<SealedHead> = element.elements().filter(|child| child.name == "head").map(read_head).collect::<Option<_>>()?;
@@ -208,7 +211,12 @@ fn read_seal(element: &Element) -> Option<Seal> {
 
 fn read_head(element: &Element) -> Option<SealedHead> {
     let attribute = |name: &str| element.attribute(name);
-    Some(SealedHead { id: Bytes::read(attribute("chain")?)?, n: attribute("n")?.parse().ok()?, hash: Bytes::read(attribute("hash")?)? })
+    Some(SealedHead {
+        id: Bytes::read(attribute("chain")?)?,
+        n: attribute("n")?.parse().ok()?,
+        hash: Bytes::read(attribute("hash")?)?,
+        rules: Bytes::read(attribute("rules")?)?,
+    })
 }
 
 /// `<seal former= epoch= authenticator= proof=/>`
@@ -231,7 +239,7 @@ mod tests {
 
     fn heads(n: u64) -> Heads {
         let hash = Bytes([u8::try_from(n % 251).unwrap(); 32]);
-        Heads { run: Bytes([2; 16]), heads: vec![SealedHead { id: Bytes([1; 16]), n, hash }] }
+        Heads { run: Bytes([2; 16]), heads: vec![SealedHead { id: Bytes([1; 16]), n, hash, rules: hash }] }
     }
 
     /// A server that ran for some epochs. In each, `Some` says how far the chain of the host has got.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::chains::Progress;
-use super::hash::Nonce;
+use super::hash::{BEGINNING, Nonce};
+use super::rules;
 use super::seal::{Heads, Seal, SealedHead, Sealer};
 use super::sealed::End;
 
@@ -50,7 +51,9 @@ impl Sealing {
     /// What is to be sealed of a host. Returns `None` if nothing but seals was recorded since its last one.
     #[must_use]
     pub fn moved(&self, host: &str, run: Nonce, chains: impl Iterator<Item = Progress>) -> Option<Heads> {
-        let heads: Vec<SealedHead> = chains.filter(|of| of.n > 0).map(|of| SealedHead { id: of.id, n: of.n, hash: of.hash }).collect();
+        let rules = |of: &Progress| rules::digests(&of.rules).pop().unwrap_or(BEGINNING);
+        let head = |of: Progress| SealedHead { id: of.id, n: of.n, hash: of.hash, rules: rules(&of) };
+        let heads: Vec<SealedHead> = chains.filter(|of| of.n > 0).map(head).collect();
         let sealed = self.sealed.get(host);
         let is_sealed = |head: &SealedHead| sealed.and_then(|sealed| sealed.get(&head.id)).is_some_and(|n| *n >= head.n);
         heads.iter().any(|head| !is_sealed(head)).then_some(Heads { run, heads })
@@ -107,7 +110,8 @@ mod tests {
 
     fn at(n: u64) -> impl Iterator<Item = Progress> {
         let class = "events".to_owned();
-        [Progress { id: Bytes([1; 16]), class, n, hash: Bytes([3; 32]), since: 0, until: None, removed: Vec::new() }].into_iter()
+        [Progress { id: Bytes([1; 16]), class, n, hash: Bytes([3; 32]), since: 0, until: None, removed: Vec::new(), rules: Vec::new() }]
+            .into_iter()
     }
 
     fn sealing() -> Sealing {

@@ -3,10 +3,11 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::chains::{Progress, Removed};
+use super::chains::Progress;
 use super::hash::{BEGINNING, Bytes, Hash};
 use super::head::Head;
 use super::link::{Chain, Cut, Link};
+use super::rules::Removed;
 use super::verdict::{Fault, Verdict};
 use super::verify::Verifier;
 use crate::archive::partition::Partition;
@@ -237,7 +238,7 @@ fn log(events: &[Given]) -> (Vec<Row>, Head) {
 /// Where the chain has got to, by the journal.
 fn progress(head: &Head) -> Progress {
     let (Chain { class, id, .. }, n, hash) = (chain(), head.n(), *head.hash());
-    Progress { id, class, n, hash, since: AT, until: None, removed: vec![] }
+    Progress { id, class, n, hash, since: AT, until: None, removed: vec![], rules: vec![] }
 }
 
 fn stored(row: &Row) -> crate::entry::Row {
@@ -446,7 +447,7 @@ fn what_a_rule_removed_is_not_missing() {
     let (rows, head) = log(&events);
     let hash = |n: usize| canon_of(&rows[n].xml).0.hash;
     let of = |rows: &[Row], removed: &[(u64, u64, Hash)]| {
-        let removed = removed.iter().map(|(from, upto, hash)| Removed { from: *from, upto: *upto, hash: *hash }).collect();
+        let removed = removed.iter().map(|(from, upto, hash)| Removed { from: *from, upto: *upto, hash: *hash, at: 0, when: 0 }).collect();
         let verdict = verified(rows, Progress { removed, ..progress(&head) });
         (verdict.removed, verdict.findings.first().map(|finding| (finding.fault, finding.n)))
     };

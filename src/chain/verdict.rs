@@ -43,6 +43,8 @@ pub enum Fault {
     Lost,
     /// The entry is not the one that was sealed.
     Resealed,
+    /// The rules of the chain are not those that were sealed.
+    Rules,
     /// The entry was sealed, and the log ends before it.
     CutOff,
     /// Newer entries are there that were not sealed in time.
@@ -66,6 +68,7 @@ impl fmt::Display for Fault {
             Self::RolledBack => f.write_str("rolled back: an anchor was kept of it, and the log ends before it"),
             Self::Lost => f.write_str("rolled back: an anchor was kept of it, and this server does not know its chain"),
             Self::Resealed => f.write_str("resealed: another entry was sealed at this place"),
+            Self::Rules => f.write_str("resealed: the rules by which its entries are removed are not those that were sealed"),
             Self::CutOff => f.write_str("rolled back: it was sealed, and the log ends before it"),
             Self::Unsealed => f.write_str("resealed: newer entries should have been sealed long ago"),
             Self::Seal(error) => write!(f, "resealed: {error}"),
@@ -136,6 +139,8 @@ pub struct Verdict {
     pub unattested: u64,
     /// How many entries are not there because a rule has removed them.
     pub removed: u64,
+    /// Those of them that only a later rule allows: the class, the first and the last number.
+    pub early: Vec<(String, u64, u64)>,
     /// How many rows of the store could not be read.
     pub unreadable: u64,
     /// What the seals prove. `None` if no seal key was given.
@@ -155,10 +160,14 @@ impl Verdict {
         self.faults == 0 && self.unreadable == 0
     }
 
-    /// The exit status of the command: 0 if the log is intact, 3 if somebody has changed it.
+    /// The exit status of the command: 0 if the log is intact, 3 if somebody has changed it, 4 if somebody must judge what was removed.
     #[must_use]
-    pub const fn status(&self) -> u8 {
-        if self.is_intact() { 0 } else { 3 }
+    pub fn status(&self) -> u8 {
+        match (self.is_intact(), self.early.is_empty()) {
+            (false, _) => 3,
+            (true, false) => 4,
+            (true, true) => 0,
+        }
     }
 
     /// The verdict in lines of text.
@@ -187,6 +196,12 @@ impl Verdict {
         }
         if self.removed > 0 {
             lines.push(format!("removed by rule: {}", entries(self.removed)));
+        }
+        for (class, from, upto) in self.early.iter().take(NAMED) {
+            lines.push(format!(
+                "removed under a later rule: {} {from} to {upto}, which the rules of their time would still keep",
+                printable(class)
+            ));
         }
         if self.unprotected > 0 {
             lines.push(format!("not protected: {} that were recorded without a link", entries(self.unprotected)));

@@ -1,5 +1,7 @@
 //! Verifying the chains of a host, in one pass over its log and in bounded memory. Nothing that writes links is used here but the hashes.
 
+mod ending;
+
 use std::collections::HashMap;
 
 use super::anchors::Anchors;
@@ -44,6 +46,8 @@ pub struct Verifier {
     anchors: Anchors,
     seals: Option<Reliance>,
     starts: Starts,
+    /// When it is verified, in milliseconds since 1970.
+    now: Option<u64>,
     /// Entries whose anchors are of other entries, with the runs of these.
     forked: Vec<(Nonce, Finding)>,
 }
@@ -65,6 +69,7 @@ impl Verifier {
             anchors: Anchors::default(),
             seals: None,
             starts: Starts::default(),
+            now: None,
             forked: Vec::new(),
         }
     }
@@ -73,6 +78,11 @@ impl Verifier {
     #[must_use]
     pub fn with_classes(self, retention: Retention) -> Self {
         Self { retention: Some(retention), ..self }
+    }
+
+    /// When it is verified, in milliseconds since 1970: whether rules allow what was removed by then.
+    pub const fn judge(&mut self, now: u64) {
+        self.now = Some(now);
     }
 
     /// The log must agree with these anchors. To be called before the first entry.
@@ -137,19 +147,6 @@ impl Verifier {
         if !is_known {
             self.check(link, &canon, &id);
         }
-    }
-
-    /// Ends the pass.
-    #[must_use]
-    pub fn finish(mut self) -> Verdict {
-        self.end_anchors();
-        self.end_seals();
-        let mut chains: Vec<Seen> = std::mem::take(&mut self.chains).into_values().collect();
-        chains.sort_by(|a, b| (&a.progress.class, a.progress.since).cmp(&(&b.progress.class, b.progress.since)));
-        for seen in chains {
-            self.end(seen);
-        }
-        self.verdict
     }
 
     /// Reads an entry and its link. What can't be verified is reported.
@@ -288,96 +285,6 @@ impl Verifier {
         }
         for (n, key) in altered {
             self.find(Finding { fault: Fault::Altered, class: Some(class.clone()), id: Some(id), n: Some(n), key: Some(key) });
-        }
-    }
-
-    /// Checks the anchors of other entries and of those that were not found.
-    fn end_anchors(&mut self) {
-        let (forked, rest) = (std::mem::take(&mut self.forked), self.anchors.rest());
-        let is_forked = !forked.is_empty();
-        let of = |fault, id, n| Finding { fault, class: None, id: Some(id), n: Some(n), key: None };
-        let rolled_back = rest.into_iter().filter_map(|(id, n, run)| {
-            let Some(seen) = self.chains.get(&id) else { return Some((run, of(Fault::Lost, id, n))) };
-            let is_behind = n > seen.progress.n && !ranges::has(&seen.ranges, n);
-            is_behind.then(|| (run, Finding { class: Some(seen.progress.class.clone()), ..of(Fault::RolledBack, id, n) }))
-        });
-        let doubtful: Vec<_> = forked.into_iter().chain(rolled_back).collect();
-        for (run, finding) in doubtful {
-            let is_excused = finding.id.zip(finding.n).is_some_and(|(id, n)| self.starts.excuse(id, run, n));
-            if is_excused {
-                self.verdict.unattested = self.verdict.unattested.saturating_add(1);
-            } else {
-                self.find(finding);
-            }
-        }
-        if self.anchors.contradict() && !is_forked {
-            self.find(Finding { fault: Fault::Forked, class: None, id: None, n: None, key: None });
-        }
-    }
-
-    /// Checks what was sealed and was not found.
-    fn end_seals(&mut self) {
-        let Some(seals) = self.seals.take() else { return };
-        let chain = |id: &Nonce| {
-            let seen = self.chains.get(id)?;
-            let last = seen.ranges.last_key_value().map_or(0, |(_, last)| *last);
-            Some((seen.progress.class.clone(), seen.progress.n.max(last)))
-        };
-        let (sealing, findings) = seals.end(chain);
-        self.verdict.sealing = Some(sealing);
-        findings.into_iter().for_each(|finding| self.find(finding));
-    }
-
-    /// Checks what is missing in a chain.
-    fn end(&mut self, mut seen: Seen) {
-        let Progress { id, class, n: head, hash, removed, .. } = seen.progress.clone();
-        let of = |fault, n| Finding { fault, class: Some(class.clone()), id: Some(id), n, key: None };
-        let was_removed = |n: u64| removed.iter().any(|of| (of.from..=of.upto).contains(&n));
-        let mut next = 1_u64;
-        for (first, last) in seen.ranges.clone() {
-            if first > next {
-                self.explain(&of, next, first, &seen.progress);
-            }
-            if let Some((link, leaf, key)) = seen.waiting.remove(&first) {
-                let before = removed.iter().find(|of| of.upto.saturating_add(1) == first).map(|of| of.hash).or(link.previous);
-                // What is before it is missing, and was reported, if that is not known.
-                if before.is_some_and(|before| link.follows(&before, &leaf) != link.hash) {
-                    self.find(Finding { key: Some(key), ..of(Fault::Altered, Some(first)) });
-                }
-            }
-            next = last.saturating_add(1);
-        }
-        if next <= head {
-            self.explain(&of, next, head.saturating_add(1), &seen.progress);
-        }
-        if seen.at_head.is_some_and(|found| found != hash) {
-            self.find(of(Fault::Altered, Some(head)));
-        }
-        for (link, key) in std::mem::take(&mut seen.late) {
-            if link.n == 1 || !was_removed(link.n.saturating_sub(1)) {
-                self.find(Finding { key: Some(key), ..of(Fault::Misplaced, Some(link.n)) });
-            }
-        }
-        self.verdict.heads.push((id, class.clone(), head.max(next.saturating_sub(1))));
-    }
-
-    /// The entries from `from` up to the one before `first` are not there. A rule has removed them, or else they are missing.
-    fn explain(&mut self, of: &impl Fn(Fault, Option<u64>) -> Finding, from: u64, first: u64, progress: &Progress) {
-        let mut next = from;
-        for removed in &progress.removed {
-            if removed.upto < next || removed.from >= first {
-                continue;
-            }
-            if removed.from > next {
-                self.find(of(Fault::Missing { upto: removed.from.saturating_sub(1) }, Some(next)));
-            }
-            let end = removed.upto.saturating_add(1).min(first);
-            let begin = removed.from.max(next);
-            self.verdict.removed = self.verdict.removed.saturating_add(end.saturating_sub(begin));
-            next = end;
-        }
-        if next < first {
-            self.find(of(Fault::Missing { upto: first.saturating_sub(1) }, Some(next)));
         }
     }
 

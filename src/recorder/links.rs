@@ -7,8 +7,10 @@ use crate::address::Policy;
 use crate::archive::retention::Rules;
 use crate::chain::chains::{Chains, Linked, milliseconds};
 use crate::chain::link::Cut;
+use crate::chain::rules::Rule;
 use crate::entry::payload::time_of;
 use crate::recorder::Recorder;
+use crate::time::period::Period;
 
 impl Recorder {
     /// The chains of a host. They are kept as long as the recorder, also if the host is configured again.
@@ -32,7 +34,8 @@ impl Recorder {
             Some(found) => known.cache.class(found.class),
             None => retention.class_of(&String::from_utf8_lossy(kind)),
         };
-        chains.borrow_mut().link(class, cut_of(retention.rules(class)), payload)
+        let rules = retention.rules(class);
+        chains.borrow_mut().link(class, cut_of(rules), rule_of(rules), payload)
     }
 
     /// An entry that was linked has been written.
@@ -47,6 +50,16 @@ impl Recorder {
     pub fn take_new_chain(&mut self, host: &str) -> bool {
         self.chains.get(host).is_some_and(|chains| chains.borrow_mut().take_news())
     }
+}
+
+/// When entries of a class may be removed.
+fn rule_of(rules: &Rules) -> Rule {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates.
+    let expires = match rules.expires_after {
+        Period::Seconds(seconds) => Some(seconds.max(0.0) as u64),
+        Period::Never => None,
+    };
+    Rule { expires, limit: rules.limit }
 }
 
 /// What will be left of the addresses of a class when they expire.

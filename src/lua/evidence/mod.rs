@@ -12,9 +12,10 @@ use mlua::prelude::*;
 use crate::archive::partition::Partition;
 use crate::archive::retention::Retention;
 use crate::chain::anchors::Anchors;
-use crate::chain::chains::{Chains, Progress};
+use crate::chain::chains::{Chains, Progress, milliseconds};
 use crate::chain::hash::Bytes;
 use crate::chain::link::Link;
+use crate::chain::rules::Removed;
 use crate::chain::seal::{SealKey, Sealer};
 use crate::chain::seal_file::SealFile;
 use crate::chain::sealed::{End, Seals};
@@ -112,14 +113,18 @@ enum Writes {
 
 impl LuaUserData for Evidence {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        // remove(chain, from, to, hash): entries that are about to be removed by a rule: their chain, the numbers of the first and the
-        // last, the hash of the last. Anything else than texts of a link is ignored.
-        methods.add_method("remove", |_, this, (id, from, to, hash): (Text, Text, Text, Text)| {
+        // remove(chain, from, to, hash, at, now): entries that are about to be removed by a rule: their chain, the numbers of the first and
+        // the last, the hash of the last, and when that was recorded; all are texts of a link, and anything else is ignored.
+        methods.add_method("remove", |_, this, (id, from, upto, hash, at, now): (Text, Text, Text, Text, Text, f64)| {
             let text = |text: &Text| text.bytes().and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
             let number = |of: &Text| text(of).and_then(|number| number.parse::<u64>().ok());
-            let read = || Some((Bytes::read(&text(&id)?)?, number(&from)?, number(&to)?, Bytes::read(&text(&hash)?)?));
-            if let Some((id, from, to, hash)) = read() {
-                this.chains.borrow_mut().remove(id, from, to, hash);
+            let read = || {
+                let (from, upto, at) = (number(&from)?, number(&upto)?, number(&at)?);
+                let hash = Bytes::read(&text(&hash)?)?;
+                Some((Bytes::read(&text(&id)?)?, Removed { from, upto, hash, at, when: milliseconds(now) }))
+            };
+            if let Some((id, removed)) = read() {
+                this.chains.borrow_mut().remove(id, removed);
             }
             Ok(())
         });
@@ -299,9 +304,9 @@ impl LuaUserData for LuaVerifier {
             }
             Ok(true)
         });
-        // finish() -> { intact =, verified =, unprotected =, removed =, faults =, status =, sealed = UNIX time | nil,
+        // finish(now) -> { intact =, verified =, unprotected =, removed =, faults =, status =, sealed = UNIX time | nil,
         // lines = list of texts } | nil, message
-        methods.add_method_mut("finish", |lua, this, ()| {
+        methods.add_method_mut("finish", |lua, this, now: f64| {
             let progress = match read(&this.host, &this.path) {
                 Ok((_, progress)) => progress,
                 Err(problem) => return Ok((None, Some(problem))),
@@ -309,6 +314,7 @@ impl LuaUserData for LuaVerifier {
             let Some(mut verifier) = this.verifier.take() else { return Ok((None, None)) };
             // Something may have been removed since the beginning.
             verifier.update(progress);
+            verifier.judge(milliseconds(now));
             let verdict = verifier.finish();
             let result = lua.create_table()?;
             result.set("intact", verdict.is_intact())?;

@@ -155,7 +155,7 @@ fn table_of(lua: &Lua, seal: &Seal) -> LuaResult<LuaTable> {
     for head in &seal.heads {
         let (chain, n, hash) = (head.id.to_string(), head.n.to_string(), head.hash.to_string());
         anchors.push(anchor::text([&chain, &seal.run.to_string(), &n, &hash]));
-        heads.push(lua.create_table_from([("chain", chain), ("n", n), ("hash", hash)])?)?;
+        heads.push(lua.create_table_from([("chain", chain), ("n", n), ("hash", hash), ("rules", head.rules.to_string())])?)?;
     }
     let table = lua.create_table()?;
     table.set("attributes", attributes)?;
@@ -170,7 +170,7 @@ impl LuaUserData for Seals {
         methods.add_method("key", |_, this, ()| Ok(this.sealing.as_ref().map(|sealing| sealing.sealer().id.to_string())));
         // make(hosts, time) -> list of the hosts that have a seal to be recorded: see take(). save() must be called afterwards.
         methods.add_method_mut("make", |_, this, (hosts, time): (Vec<String>, f64)| Ok(this.make(hosts, time)));
-        // take(host) -> { attributes, heads = list of { chain, n, hash }, anchors = list of texts } | nil
+        // take(host) -> { attributes, heads = list of { chain, n, hash, rules }, anchors = list of texts } | nil
         methods.add_method("take", |lua, this, Host(host): Host| this.made.get(&host).map(|seal| table_of(lua, seal)).transpose());
         // recorded(host): the seal is in the log
         methods.add_method_mut("recorded", |_, this, Host(host): Host| {

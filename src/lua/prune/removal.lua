@@ -19,7 +19,7 @@ local function link_of(stanza)
 	end
 end
 
--- context = { evidence = function(host) -> evidence as the core has it (src/lua/evidence) | nil: nothing is linked; raises a message }
+-- context = { now; evidence = function(host) -> evidence as the core has it (src/lua/evidence) | nil: nothing is linked; raises a message }
 local function new(context, slices)
 	local call, each = slices.call, slices.each;
 
@@ -41,7 +41,7 @@ local function new(context, slices)
 		function removal.entry(stanza)
 			local link = link_of(stanza);
 			if link then
-				noted[#noted + 1] = { link.id, link.n, link.n, link.hash };
+				noted[#noted + 1] = { link.id, link.n, link.n, link.hash, link.at };
 			end
 		end
 
@@ -67,7 +67,7 @@ local function new(context, slices)
 			end
 			local from, to = first and tonumber(first.n), last and tonumber(last.n);
 			if from and to and first.id == last.id and to - from + 1 == total then
-				noted[#noted + 1] = { first.id, first.n, last.n, last.hash };
+				noted[#noted + 1] = { first.id, first.n, last.n, last.hash, last.at };
 			else
 				note_all(store, user, breathe);
 			end
@@ -90,7 +90,7 @@ local function new(context, slices)
 			if evidence then
 				for i = 1, #noted do
 					local range = noted[i];
-					evidence:remove(range[1], range[2], range[3], range[4]);
+					evidence:remove(range[1], range[2], range[3], range[4], range[5], context.now());
 				end
 				local done, problem = evidence:announce();
 				if not done then

@@ -7,7 +7,7 @@ local ipairs = ipairs;
 local read_page = chunks.page.read_page;
 
 --   context = {
---     journal_path, readable_path, get_option, seal_path   as the log's environment has them
+--     journal_path, readable_path, get_option, now, seal_path   as the log's environment has them
 --   }
 --   recorder
 --   reading   what read.lua returns
@@ -126,7 +126,7 @@ local function new(context, recorder, reading, ensure_configured)
 		while verifier:feed_waiting(limit) do
 			breathe(pause);
 		end
-		return verifier:finish();
+		return verifier:finish(context.now());
 	end
 end
 
