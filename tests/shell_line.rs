@@ -25,6 +25,13 @@ proptest! {
 }
 
 #[test]
+fn slips_that_once_showed_a_secret() {
+    for command in COMMANDS {
+        laws::check_mistakes(command, ".a");
+    }
+}
+
+#[test]
 fn inputs_that_once_broke_it() {
     for text in [
         "",
