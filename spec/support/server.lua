@@ -611,6 +611,8 @@ end
 
 function server_methods:mend_audit()
 	self:eval([[
+		-- What happened until now may be recorded in the next turn of the loop.
+		require "util.async".sleep(0.1);
 		local api = require "core.moduleapi";
 		api.audit, api.working_audit = api.working_audit, nil;
 	]]);
