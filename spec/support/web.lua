@@ -40,12 +40,19 @@ local function read_body(conn, headers)
 	return (conn:receive("*a"));
 end
 
--- open(port, method, path, { headers =, body =, host = }) -> connection, status, headers. The body is not read.
+-- open(port, method, path, { headers =, body =, host =, tls = true, from = own address }) -> connection, status, headers. The body is
+-- not read.
 function web.open(port, method, path, options)
 	options = options or {};
 	local conn = assert(socket.tcp());
 	conn:settimeout(options.timeout or 10);
+	if options.from then assert(conn:bind(options.from, 0)); end
 	assert(conn:connect("127.0.0.1", port));
+	if options.tls then
+		conn = assert(require "ssl".wrap(conn, { mode = "client"; protocol = "any"; verify = "none" }));
+		conn:settimeout(options.timeout or 10);
+		assert(conn:dohandshake());
+	end
 	local lines = { ("%s %s HTTP/1.1"):format(method, path), "Host: "..(options.host or "localhost") };
 	for name, value in pairs(options.headers or {}) do lines[#lines+1] = name..": "..value; end
 	if options.body then lines[#lines+1] = "Content-Length: "..#options.body; end
