@@ -32,7 +32,11 @@ return function (audit)
 
 	-- role(username) -> the role of an account that exists and is enabled | nil
 	local function role(username)
+		local accounts = prosody.hosts[host].users;
 		if not username or not usermanager.user_exists(username, host) then
+			return nil;
+		elseif accounts and accounts.name == "anonymous" then
+			-- Nobody has an account there, but those who are connected "exist".
 			return nil;
 		elseif usermanager.user_is_enabled and not usermanager.user_is_enabled(username, host) then
 			return nil;

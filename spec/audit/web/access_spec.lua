@@ -79,6 +79,18 @@ describe("access to the log in a browser", function ()
 		assert.equal(200, status(cookie));
 	end);
 
+	it("is not for hosts without accounts, where everybody who is connected exists", function ()
+		local its = module_api.prosody.hosts[host.name];
+		local users = its.users;
+		its.users = { name = "anonymous" };
+		for _, is_own in ipairs { true, false } do
+			assert.is_nil((host:link("romeo", is_own)));
+			assert.is_nil((host:link("nurse", is_own)));
+		end
+		its.users = users;
+		assert.is_truthy((host:link("romeo", true)));
+	end);
+
 	it("does not mistake one cookie for another", function ()
 		local cookie = host:sign_in("nurse");
 		assert.equal(200, status("a=b; "..cookie.."; c=d"));
