@@ -34,7 +34,7 @@ old_modules = $(module_folder)/audit.lib.lua $(addsuffix .lib.lua,$(addprefix $(
 
 need_cargo = @test -n "$(CARGO)" || { echo "cargo was not found: install a Rust toolchain or give its path as CARGO=" >&2; exit 1; }
 
-.PHONY: all build install uninstall demo test test-all test-debian13 test-rust test-spec test-e2e lint bench bench-memory bench-store bench-login bench-rush bench-flood bench-month bench-hosts bench-query bench-render soak-crash soak-outage soak-sinks mutants fmt clean help
+.PHONY: all build install uninstall demo test test-all test-debian13 test-rust test-spec test-e2e lint bench bench-memory bench-store bench-login bench-rush bench-flood bench-month bench-hosts bench-query bench-render bench-web soak-crash soak-outage soak-sinks mutants fmt clean help
 
 all: build manual ## Build the library, manual page and completions for the Lua that Prosody runs on (LUA=5.4; or 5.2, 5.3, luajit)
 
@@ -210,6 +210,12 @@ bench-query: ## Measure reading a log of a million entries on every store, with 
 bench-render: ## Measure showing entries in each format, without a store: entries per second, memory
 	$(need_cargo)
 	@"$(CARGO)" run --quiet --release --no-default-features --example render -- bench
+
+bench-web: ## Measure logins with live views of the log in a browser, and how long pages, downloads and views hold the loop
+	$(need_cargo)
+	@tools/setup test
+	@$(MAKE) --no-print-directory build LUA=5.4
+	@lua5.4 benches/web.lua
 
 soak-crash: ## Kill servers at random moments, 200 times on each store and series (an hour and more)
 	$(need_cargo)

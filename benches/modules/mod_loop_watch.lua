@@ -1,4 +1,4 @@
--- For benches/rush.lua only: measures how long the server's loop was held.
+-- For benches/rush.lua and benches/web.lua: measures how long the server's loop was held.
 --
 -- There are two measures, as Prosody runs its timers only if no connection has data: the time between two waits for connections, which
 -- is the duration of a callback, and the delay of a timer of 5 ms.
