@@ -207,6 +207,13 @@ bench-query: ## Measure reading a log of a million entries on every store, with 
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/query.lua
 
+.PHONY: bench-verify
+bench-verify: ## Measure verifying a log of a million entries, and reading the same log (ENTRIES=N; ten minutes)
+	$(need_cargo)
+	@tools/setup test
+	@$(MAKE) --no-print-directory build LUA=5.4
+	@lua5.4 benches/verify.lua $(if $(ENTRIES),--entries=$(ENTRIES))
+
 bench-render: ## Measure showing entries in each format, without a store: entries per second, memory
 	$(need_cargo)
 	@"$(CARGO)" run --quiet --release --no-default-features --example render -- bench
