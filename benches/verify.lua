@@ -38,9 +38,7 @@ local function memory(which)
 end
 
 -- How long this process has used a processor, in seconds.
-local function cpu_time()
-	return tonumber(process.read("/proc/self/schedstat"):match("^%d+")) / 1e9;
-end
+local cpu_time = os.clock;
 
 local function new_log(folder, store, environment)
 	local settings = { audit_log_expires_after = "never", audit_log_location = false, audit_log_flood = false };
@@ -127,6 +125,8 @@ if options.side ~= "" then
 		os.exit(0, true);
 	end
 	require "audit_core";
+	-- A server has opened its store when it started.
+	store:users();
 	local clock, result = require "util.time".now, {};
 	collectgarbage();
 	local resident, began, spent = memory("VmRSS"), clock(), cpu_time();
