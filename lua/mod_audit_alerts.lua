@@ -7,6 +7,7 @@ module:set_global();
 local mod_audit = module:depends("audit");
 local library = mod_audit.library;
 if not library then return; end -- mod_audit has said why
+local faults = library "faults";
 local new_audit = library "audit";
 local new_recipients, new_notices = library "recipients", library "notices";
 local timers = library "timers";
@@ -19,7 +20,7 @@ local time = require "util.time";
 
 local alerts = module:shared("/*/audit/log").log.alerts;
 
-local ipairs, pairs = ipairs, pairs;
+local ipairs, pairs, type = ipairs, pairs, type;
 
 -- How often what has come up is sent, and how often the store and the list of administrators are looked at, in seconds.
 local TURN, LOOK, ADMINISTRATORS = 1, 30, 600;
@@ -50,6 +51,28 @@ end);
 timers.each(module, LOOK, names, function (host)
 	if on_hosts[host] then on_hosts[host].look(); end
 end);
+
+-- Calls handle(of_host, event) for an event of the whole server that names a host with alerts. A server may have thousands of hosts, and
+-- a handler for each of them would take memory for each.
+local function watch(event_name, handle)
+	module:hook(event_name, faults.guard(module, event_name, function (event)
+		local of_host = type(event) == "table" and event.host and on_hosts[event.host];
+		if of_host then handle(of_host, event); end
+	end));
+end
+
+-- The list of administrators changes.
+for _, event_name in ipairs { "user-role-changed", "user-roles-changed", "user-role-added", "user-role-removed" } do
+	watch(event_name, function (of_host) of_host.look_soon(); end);
+end
+
+-- The name may have another owner later.
+watch("user-deleted", function (of_host, event) of_host.forget_user(event.username); end);
+
+-- After mod_audit has forgotten its options.
+module:hook("config-reloaded", function ()
+	for _, of_host in pairs(on_hosts) do of_host.start(); end
+end, -10);
 
 function module.add_host(module)
 	local host = module.host;
@@ -116,15 +139,16 @@ function module.add_host(module)
 		if runner.state == "ready" then runner:run(name); end
 	end
 
-	local function look_soon()
+	function of_host.look_soon()
 		timers.add(module, 0, function () run("find_out"); end);
 	end
 
 	local function start()
 		settings = alerts.start(host, datamanager.getpath(nil, host, "audit", "alerts", true));
-		look_soon();
+		of_host.look_soon();
 	end
 	start();
+	of_host.start = audit:guard("config-reloaded", start);
 
 	of_host.turn = audit:guard("alerts", function ()
 		local found, told = alerts.news(host);
@@ -152,21 +176,12 @@ function module.add_host(module)
 		alerts.trouble(host, "The store of the audit log fails", problem, PATIENCE);
 	end);
 
-	on_hosts[host] = of_host;
-
-	-- The list of administrators changes.
-	for _, event_name in ipairs { "user-role-changed", "user-roles-changed", "user-role-added", "user-role-removed" } do
-		audit:watch_global(event_name, look_soon);
+	function of_host.forget_user(username)
+		alerts.forget(host, audit:jid(username));
+		notices.forget(username);
 	end
 
-	-- The name may have another owner later.
-	audit:watch_global("user-deleted", function (event)
-		alerts.forget(host, audit:jid(event.username));
-		notices.forget(event.username);
-	end);
-
-	-- After mod_audit has forgotten its options.
-	module:hook_global("config-reloaded", audit:guard("config-reloaded", start), -10);
+	on_hosts[host] = of_host;
 
 	-- forget(JID): forgets what an account is known for, as its owner may ask. For other modules.
 	function module.environment.forget(jid)
