@@ -59,11 +59,11 @@ fn the_exports_are_these() {
         local names = {}
         for name in pairs((...).core) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "command detail event_types exit_on_interrupt field_value flags forget_erasure give_from_root help is_person is_pipe_closed is_terminal item_key log_file nearest new new_file new_key new_seal option others_can_read period read_erasure reader receipt save_erasure seal_key shell_commands shell_help shell_line shows_field sinks storage terminal_width uptime version web write_position writing written_elsewhere", table.concat(names, " "))
+        assert(table.concat(names, " ") == "command detail event_types exit_on_interrupt field_value flags forget_erasure give_from_root help is_person is_pipe_closed is_terminal item_key log_file nearest new new_file new_key new_seal option others_can_read period read_erasure reader receipt save_erasure seal_key shell_commands shell_help shell_line shows_field sinks storage terminal_width uptime verify_evidence version web write_position writing written_elsewhere", table.concat(names, " "))
         names = {}
         for name in pairs((...).log) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "admits alerts asked audit awake cells close configure erase erased events finish flush follower forget hash hashes_names is_counting is_other_account is_owned is_safe left_behind lists longest_slice look look_at_clock look_at_key lost moving of_account on_user_deleted open owns_journal privacy prune prune_soon read reader seals session_extra state stop stores sum_up verify waiting", table.concat(names, " "))
+        assert(table.concat(names, " ") == "admits alerts anchors asked audit awake cells close configure erase erased events export_evidence finish flush follower forget hash hashes_names is_counting is_other_account is_owned is_safe left_behind lists longest_slice look look_at_clock look_at_key lost moving of_account on_user_deleted open owns_journal privacy prune prune_soon read reader seals session_extra state stop stores sum_up verify waiting", table.concat(names, " "))
         "#,
     );
 }

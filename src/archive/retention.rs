@@ -6,6 +6,7 @@
 //! [`DEFAULT_CLASS`].
 
 use std::cmp::Reverse;
+use std::fmt;
 
 use crate::address::Policy;
 use crate::archive::partition::{DEFAULT_CLASS, Partition};
@@ -102,6 +103,12 @@ impl TypePattern {
     /// The number of characters besides `*`.
     fn weight(&self) -> usize {
         self.0.pieces().map(|piece| piece.chars().count()).sum()
+    }
+}
+
+impl fmt::Display for TypePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

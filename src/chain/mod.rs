@@ -8,8 +8,10 @@
 
 pub mod anchors;
 pub mod chains;
+pub mod exported;
 pub mod hash;
 pub mod head;
+pub mod heads;
 pub mod link;
 mod opened;
 mod ranges;

@@ -22,6 +22,9 @@ use crate::entry::xml::{Element, Node};
 use crate::entry::{StoredEvent, ascii, element};
 use crate::time::day;
 
+mod edits;
+mod exported;
+
 const AT: u64 = 1_795_643_208_512;
 
 fn chain() -> Chain {

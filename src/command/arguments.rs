@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::str::FromStr;
 
+use super::evidence::EvidenceArguments;
 use super::flags::{self, Flag, Group};
 use super::names::{read_actor, read_user};
 use super::output::Output;
@@ -35,10 +36,7 @@ pub(super) struct Arguments {
     pub(super) host_data: bool,
     pub(super) action: Option<&'static str>,
     pub(super) trust_clock: bool,
-    /// Files with anchors.
-    pub(super) anchors: Vec<String>,
-    /// Whether seals are verified.
-    pub(super) seal_key: bool,
+    pub(super) evidence: EvidenceArguments,
     pub(super) web: WebArguments,
     pub(super) sink: String,
     /// The account of `--person` or `--erase`, as it was given.
@@ -58,8 +56,7 @@ impl Arguments {
         let filter = &mut show.request.filter;
         match flag.name {
             "trust-clock" => self.trust_clock = true,
-            "anchor" => self.anchors.push(value.to_owned()),
-            "seal-key" => self.seal_key = true,
+            "anchor" | "from" | "seal-key" => self.evidence.take(flag.name, value),
             "host-data" => self.host_data = true,
             "before" => self.before = Some(read(flag, value)?),
             "reason" => self.reason = Some(value.to_owned()).filter(|reason| !reason.is_empty()),
@@ -67,8 +64,9 @@ impl Arguments {
             "yes" => self.yes = true,
             "types" | "expires" => self.web.take(flag.name, value)?,
             "events" | "alerts" | "prune" | "new-key" | "new-seal" | "verify" | "link" | "token" | "tokens" | "revoke" | "sinks"
-            | "sink-test" | "person" | "erase" | "privacy" => {
+            | "sink-test" | "person" | "erase" | "privacy" | "anchors" | "export-evidence" => {
                 self.web.take(flag.name, value)?;
+                self.evidence.take(flag.name, value);
                 if flag.name == "sink-test" {
                     self.sink = value.to_owned();
                 }

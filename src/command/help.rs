@@ -13,6 +13,8 @@ Usage: prosodyctl mod_audit [FLAGS] HOST        show the log of a host, newest e
        prosodyctl mod_audit --prune [HOST]      remove what has expired
        prosodyctl mod_audit --host-data [--prune] HOST   the same for a host that is not configured any more
        prosodyctl mod_audit --verify HOST       check whether anybody has changed the log
+       prosodyctl mod_audit --verify --from FILE   the same for a file of --export-evidence, on any machine
+       prosodyctl mod_audit --export-evidence FILE HOST   all that is needed to verify the log elsewhere
        prosodyctl mod_audit --person USER@HOST --output FILE   all about a person, as JSON
        prosodyctl mod_audit --erase USER@HOST   erase the data of a person
        prosodyctl mod_audit --privacy HOST      which personal data are kept, why and how long

@@ -1,6 +1,7 @@
 //! The arguments of `prosodyctl mod_audit`. The shell's commands and the ad-hoc form are translated to these.
 
 mod arguments;
+mod evidence;
 pub mod flags;
 mod help;
 pub mod manual;
@@ -17,6 +18,7 @@ use crate::render::columns::Columns;
 use crate::render::formats::Format;
 use crate::time::zone::Zone;
 use arguments::{Arguments, quote, read_flag};
+pub use evidence::EvidenceCommand;
 pub use flags::{FLAGS, Flag, Group};
 pub(crate) use help::USAGE;
 pub use help::{help, shell_help};
@@ -65,6 +67,8 @@ pub enum Command {
         /// Whether not to ask.
         yes: bool,
     },
+    /// Evidence that leaves the machine.
+    Evidence(EvidenceCommand),
     /// List the sinks.
     Sinks {
         /// The host. `None` for all hosts.
@@ -250,14 +254,11 @@ impl Command {
                 "alerts" => Self::Alerts { host },
                 "privacy" => Self::Privacy { host: host.ok_or_else(|| UsageError("Name the host: --privacy example.com".to_owned()))? },
                 "prune" => Self::Prune { host, trust_clock: given.trust_clock },
-                "verify" if given.seal_key && given.anchors.iter().any(|path| path == "-") => {
-                    return Err(UsageError("--seal-key reads standard input, so --anchor needs a file".to_owned()));
-                }
-                "verify" => Self::Verify { host, anchors: given.anchors, seal_key: given.seal_key },
                 "new-seal" if host.is_some() => {
                     return Err(UsageError("--new-seal is for all hosts: name none".to_owned()));
                 }
                 "new-seal" => Self::NewSeal { yes: given.yes },
+                "verify" | "anchors" | "export-evidence" => given.evidence.command(action, host)?,
                 "sinks" => Self::Sinks { host },
                 "sink-test" => Self::SinkTest { host, name: given.sink },
                 _ => Self::NewKey { host },
@@ -388,7 +389,7 @@ mod tests {
             ("--person romeo@example.com --user x", "do not go together"),
             ("--yes example.com", "--yes goes with --erase and --new-seal only"),
             ("--seal-key example.com", "--seal-key goes with --verify only"),
-            ("--verify --seal-key --anchor - example.com", "--seal-key reads standard input, so --anchor needs a file"),
+            ("--verify --seal-key --anchor - example.com", "--seal-key reads standard input, so --anchor and --from need files"),
             ("--new-seal example.com", "--new-seal is for all hosts: name none"),
             ("--before 2d example.com", "--before goes with --erase only"),
             ("--acted --person romeo@example.com", "--acted goes with --erase only"),
@@ -479,8 +480,21 @@ mod tests {
         let mut refused = 0;
         // What trusts the clock prunes, what limits a token makes one, and help comes before all. What is about one person has a test of
         // its own.
-        let apart =
-            ["help", "trust-clock", "anchor", "seal-key", "types", "expires", "person", "erase", "before", "reason", "acted", "yes"];
+        let apart = [
+            "help",
+            "trust-clock",
+            "anchor",
+            "from",
+            "seal-key",
+            "types",
+            "expires",
+            "person",
+            "erase",
+            "before",
+            "reason",
+            "acted",
+            "yes",
+        ];
         let tried = || FLAGS.iter().filter(|flag| !apart.contains(&flag.name));
         for one in tried() {
             for other in tried().filter(|flag| flag.name != one.name) {
@@ -515,11 +529,11 @@ mod tests {
 
     #[test]
     fn an_action_takes_only_a_host() {
-        for action in ["prune", "new-key", "verify", "events", "alerts", "privacy"] {
+        for action in ["prune", "new-key", "verify", "anchors", "events", "alerts", "privacy"] {
             let goes_with = |flag: &Flag| {
                 let own = match action {
                     "prune" => matches!(flag.name, "trust-clock" | "host-data"),
-                    "verify" => matches!(flag.name, "anchor" | "seal-key"),
+                    "verify" => matches!(flag.name, "anchor" | "from" | "seal-key"),
                     _ => false,
                 };
                 flag.name == "help" || flag.name == action || own
@@ -697,6 +711,8 @@ mod tests {
                    prosodyctl mod_audit --prune [HOST]      remove what has expired
                    prosodyctl mod_audit --host-data [--prune] HOST   the same for a host that is not configured any more
                    prosodyctl mod_audit --verify HOST       check whether anybody has changed the log
+                   prosodyctl mod_audit --verify --from FILE   the same for a file of --export-evidence, on any machine
+                   prosodyctl mod_audit --export-evidence FILE HOST   all that is needed to verify the log elsewhere
                    prosodyctl mod_audit --person USER@HOST --output FILE   all about a person, as JSON
                    prosodyctl mod_audit --erase USER@HOST   erase the data of a person
                    prosodyctl mod_audit --privacy HOST      which personal data are kept, why and how long
@@ -749,6 +765,9 @@ mod tests {
               --anchor FILE         with --verify: compare with the anchors in this file, such as an export or what a sink got; may be given again
               --seal-key            with --verify: verify the seals too; the seal key is asked for, or read from standard input, one key a line
               --new-seal            make a key to seal the logs of all hosts with, and print it, which is done once: keep it on another machine
+              --from FILE           with --verify: verify this file of --export-evidence, without the host's store; - is standard input
+              --anchors             print the last entry of each chain of a host as an anchor, to be kept on another machine
+              --export-evidence FILE write all that is needed to verify the log of a host elsewhere to a new file; - is standard output
               --new-key             replace the key that addresses are hashed with, on one host or on all
               --sinks               list the sinks of a host: what was delivered, what waits, and what went wrong
               --sink-test NAME      send a test entry to the sink of that name, and say what came back

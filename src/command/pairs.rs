@@ -70,6 +70,7 @@ const TAKEN: &[(&str, &str)] = &[
     ("person", "host-data"),
     ("verify", "anchor"),
     ("verify", "seal-key"),
+    ("verify", "from"),
     ("new-seal", "yes"),
 ];
 
@@ -77,6 +78,7 @@ const TAKEN: &[(&str, &str)] = &[
 const ONLY_WITH: &[(&str, &[&str])] = &[
     ("trust-clock", &["prune"]),
     ("anchor", &["verify"]),
+    ("from", &["verify"]),
     ("seal-key", &["verify"]),
     ("before", &["erase"]),
     ("reason", &["erase"]),

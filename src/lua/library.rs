@@ -11,12 +11,13 @@ use crate::address::hash_key::{HashKey, HashKeyError};
 use crate::archive::clock;
 use crate::catalogue::{ACTOR_KINDS, EVENT_TYPES, UNKNOWN_ACTOR};
 use crate::command::reader::Reader;
-use crate::command::{Command, FLAGS, Flag, Group, Lowercase, Stringprep, WebCommand, help, nearest, shell_help};
+use crate::command::{Command, EvidenceCommand, FLAGS, Flag, Group, Lowercase, Stringprep, WebCommand, help, nearest, shell_help};
 use crate::entry::text::{TextKind, clean, clean_jid, clean_name};
 use crate::entry::{ascii, limits};
 use crate::file::{Disk, ownership};
 use crate::flood;
 use crate::lua::read::LuaRequest;
+use crate::lua::read::output::LuaOutput;
 use crate::lua::signals;
 use crate::lua::value::{option, path};
 use crate::options::{ModuleValue, for_module, period};
@@ -132,7 +133,8 @@ impl Stringprep for Prepare<'_> {
 }
 
 /// `command(arguments, now, { node =, host =, resource = } | nil) -> { action = "help" | "events" | "alerts" | "show" | "prune" | "verify" |
-/// "new-key" | "new-seal" | "link" | "token" | "tokens" | "revoke" | "sinks" | "sink-test", host, sink, asked, host_data = true | nil, user, name, types,
+/// "new-key" | "new-seal" | "link" | "token" | "tokens" | "revoke" | "sinks" | "sink-test" | "anchors" | "export-evidence" | "verify-file", host, sink,
+/// output | nil, file, anchors, asked, host_data = true | nil, user, name, types,
 /// seconds } | nil, message`
 fn read_command(
     lua: &Lua,
@@ -171,6 +173,7 @@ fn read_command(
             result.set("action", "verify")?;
             result.set("host", host)?;
         }
+        Command::Evidence(command) => set_evidence(lua, &result, command)?,
         Command::Alerts { host } => {
             result.set("action", "alerts")?;
             result.set("host", host)?;
@@ -216,6 +219,27 @@ fn read_command(
         }
     }
     Ok((Some(result), None))
+}
+
+fn set_evidence(lua: &Lua, result: &LuaTable, command: EvidenceCommand) -> LuaResult<()> {
+    match command {
+        EvidenceCommand::Anchors { host } => {
+            result.set("action", "anchors")?;
+            result.set("host", host)
+        }
+        EvidenceCommand::Export { host, output } => {
+            result.set("action", "export-evidence")?;
+            result.set("host", host)?;
+            result.set("output", output.map(|output| lua.create_userdata(LuaOutput(output))).transpose()?)
+        }
+        EvidenceCommand::VerifyFile { file, host, anchors, seal_key } => {
+            result.set("action", "verify-file")?;
+            result.set("seal_key", seal_key)?;
+            result.set("file", file)?;
+            result.set("anchors", anchors)?;
+            result.set("host", host)
+        }
+    }
 }
 
 fn set_web(result: &LuaTable, what: WebCommand) -> LuaResult<()> {

@@ -92,6 +92,7 @@ const CHUNKS: &[(&str, &str)] = &[
     ("transfer/rounds", include_str!("transfer/rounds.lua")),
     ("transfer/transfer", include_str!("transfer/transfer.lua")),
     ("read/read", include_str!("read/read.lua")),
+    ("read/seals", include_str!("read/seals.lua")),
     ("read/verify", include_str!("read/verify.lua")),
     ("read/reader", include_str!("read/reader.lua")),
     ("read/names", include_str!("read/names.lua")),
@@ -170,6 +171,7 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("evidence", lua.create_function(evidence::open)?)?;
     native.set("seal_key", lua.create_function(evidence::seals::is_key)?)?;
     native.set("new_seal", lua.create_function(evidence::seals::new_file)?)?;
+    native.set("verify_evidence", lua.create_function(evidence::exported::verify)?)?;
     native.set("read_journal", lua.create_function(hand_over::read)?)?;
     let chunks = lua.create_table()?;
     for (name, source) in CHUNKS {

@@ -1,5 +1,9 @@
 #!/usr/bin/env python3
-"""Verifies logs: python3 verify.py FILE.json
+"""Verifies logs: python3 verify.py FILE
+
+FILE is one of --export-evidence, or has logs and what is found in them, as
+tests/vectors/evidence.json. "--link HOST CLASS HASH" prints the hash of the link
+of the entry on standard input, which follows that hash.
 
 Written from docs/evidence-bytes.md and docs/evidence.md alone, without a look
 at the server. So it shows whether the documents say all that is needed.
@@ -59,6 +63,10 @@ WHOLE = {"session/remote-ip": "an address", "actor/remote-ip": "an address", "un
          "session/client": "client", "actor/ip-hash": "address", "client-info": "client"}
 OFFSET = {"name": 1, "network": 2, "address": 3, "client": 4}
 ADDRESS_NAMES = {"address", "ip", "network", "remote-ip"}
+
+
+# Types of entries that may have no link.
+OUTSIDE = {"audit-queried", "audit-exported", "audit-pruned", "audit-clock-jumped", "audit-clock-trusted"}
 
 
 class Unreadable(Exception):
@@ -413,7 +421,10 @@ class Link:
                         bytes(values.public), commitments(values.groups(), chain))
 
     def fits(self, before):
-        return self.hash == sha(b"\1", self.id, self.run, self.n.to_bytes(8, "big"),
+        return self.hash == self.after(before)
+
+    def after(self, before):
+        return sha(b"\1", self.id, self.run, self.n.to_bytes(8, "big"),
                                 self.at.to_bytes(8, "big"), before, self.leaf)
 
 
@@ -424,24 +435,30 @@ class Verifier:
         self.seen = {c: {} for c in self.chains}    # id -> number -> link, or None if it does not fit
         self.found = set()
         self.verified = 0
+        self.outside = 0
         self.last_time = {}     # (class, day) -> time of the last row
         self.last_number = {}   # (class, day, id) -> the highest number so far
         for row in log["rows"]:
             self.row(row)
+        for row in log.get("waiting", []):
+            self.waiting(row)
         for c in log["chains"]:
             self.chain(c)
 
     def row(self, row):
-        m = re.fullmatch(r"@(.+)\.([0-9]{4}-[0-9]{2}-[0-9]{2})(?:\.[0-9]+)?", row["partition"] or "")
-        place = m.groups() if m else None
-        before = self.last_time.get(place, 0) if place else 0
-        if place:
-            self.last_time[place] = row["when"]
+        m = re.fullmatch(r"@(cut-|old-)?(.+?)\.([0-9]{4}-[0-9]{2}-[0-9]{2})(?:\.[0-9]+)?", row["partition"] or "")
+        place = m.groups()[1:] if m else None
+        # What was moved from archive user nil has an order of its own.
+        series = (m[1] == "old-",) + place if m else None
+        before = self.last_time.get(series, 0)
+        self.last_time[series] = row["when"]
         n = None
         try:
             root, chain, ascii_ = read(row["xml"])
             if chain is None:
-                if place and self.must_have_link(place[0], row["when"]):
+                if root.get("type") in OUTSIDE:
+                    self.outside += 1
+                elif place and self.must_have_link(place[0], row["when"]):
                     self.found.add((None, "inserted"))
                 return
             if chain.get("n") and re.fullmatch("[0-9]{1,18}", chain.get("n")):
@@ -465,21 +482,45 @@ class Verifier:
         who = from_ascii(row["with"]) if ascii_ else row["with"]
         second = link.at // 1000
         home = (known["class"], utc(second, "%Y-%m-%d"))
+        if place is not None and place[0] == class_of(self.log.get("classes"), root.get("type")):
+            home = (place[0], home[1])
         moved = who != (root.get("user") or "@") or place is not None and place != home
         if place is None:
-            moved |= row["when"] < second
+            moved |= row["when"] < max(second, before)
         elif place == home:
-            top = self.last_number.get(home + (known["id"],), 0)
-            self.last_number[home + (known["id"],)] = max(top, link.n)
+            top = self.last_number.get(series + (known["id"],), 0)
+            self.last_number[series + (known["id"],)] = max(top, link.n)
             expected = max(second, before)
             gap = link.n > 1 and link.n - 1 not in seen
             moved |= link.n < top or row["when"] < expected or (row["when"] > expected and not gap)
         link.moved = moved
 
     def must_have_link(self, cls, when):
-        return any(c["class"] == cls and c["since"] // 1000 <= when
+        return any(c["class"] == cls and c["since"] // 1000 + 1 <= when
                    and (c["until"] is None or when < c["until"] // 1000)
                    for c in self.chains.values())
+
+    def waiting(self, row):
+        """An entry that waits in the journal lies nowhere yet."""
+        try:
+            root, chain, _ = read(row["xml"])
+            link = Link(chain) if chain is not None else None
+            known = link and self.chains.get(chain.get("id"))
+        except Unreadable:
+            self.found.add((None, "altered"))
+            return
+        if link is None:
+            self.outside += root.get("type") in OUTSIDE
+        elif known is None:
+            self.found.add((link.n, "inserted"))
+        elif link.n not in self.seen[known["id"]]:
+            self.seen[known["id"]][link.n] = link
+            link.moved = False
+            try:
+                link.make_leaf(root, chain, self.log["host"], known["class"])
+                self.verified += 1
+            except (Unreadable, RecursionError):
+                link.leaf = None
 
     def chain(self, c):
         seen = self.seen[c["id"]]
@@ -507,9 +548,80 @@ class Verifier:
             self.found.add((c["n"], "altered"))
 
 
+# Files of --export-evidence.
+
+def class_of(classes, kind):
+    """The class that an event type belongs to. None if the classes are not known."""
+    if classes is None or kind is None:
+        return None
+    best = None
+    for c in classes:
+        for pattern in c["types"]:
+            if re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), kind, re.DOTALL):
+                rank = ("*" not in pattern, c["name"] == "failures", len(pattern.replace("*", "")))
+                if best is None or rank > best[0] or rank == best[0] and c["name"] < best[1]:
+                    best = (rank, c["name"])
+    return best[1] if best else "events"
+
+
+def load(lines):
+    """The log that a file has: its lines as bytes."""
+    header = json.loads(lines[0])
+    if header["format"] != "prosody-audit-evidence" or header["version"] != 1:
+        raise Unreadable("another format")
+    end = json.loads(lines[-1])
+    if not end.get("end") or not lines[-1].endswith(b"\n"):
+        raise Unreadable("it was cut off")
+    if hashlib.sha256(b"".join(lines[:-1])).hexdigest() != end["sha256"]:
+        raise Unreadable("its checksum does not fit")
+    log = {"host": header["host"], "classes": header["classes"], "chains": header["chains"],
+           "rows": [], "waiting": [], "unreadable": 0}
+    removed = {c["id"]: c["removed"] for c in end["chains"]}
+    for c in log["chains"]:
+        c["removed"] = removed.get(c["id"], c["removed"])
+    for line in lines[1:-1]:
+        row = json.loads(line)
+        if "unreadable" in row:
+            log["unreadable"] += row["unreadable"]
+            continue
+        row.setdefault("xml", "<")
+        log["waiting" if row.get("waiting") else "rows"].append(row)
+    if len(log["rows"]) + len(log["waiting"]) != end["entries"]:
+        raise Unreadable("it does not have as many entries as it says")
+    return log
+
+
+def verify_file(lines):
+    """Prints what is found in a file of --export-evidence, and returns the exit status."""
+    try:
+        log = load(lines)
+    except (Unreadable, ValueError, KeyError, IndexError, TypeError) as e:
+        print("can't be verified: %s" % e)
+        return 1
+    v = Verifier(log)
+    print("%s: %d verified" % (log["host"], v.verified))
+    for n, word in sorted(v.found, key=str):
+        print("%s %s" % ("-" if n is None else n, word))
+    if log["unreadable"]:
+        print("unreadable %d" % log["unreadable"])
+    return 3 if v.found or log["unreadable"] else 0
+
+
+def print_link(host, cls, before):
+    root, chain, _ = read(sys.stdin.buffer.read().decode("utf-8"))
+    link = Link(chain)
+    link.make_leaf(root, chain, host, cls)
+    print(base64.urlsafe_b64encode(link.after(unbase64(before, 32))).rstrip(b"=").decode())
+
+
 def main():
-    with open(sys.argv[1], encoding="utf-8") as f:
-        logs = json.load(f)["logs"]
+    if sys.argv[1] == "--link":
+        return print_link(*sys.argv[2:])
+    with open(sys.argv[1], "rb") as f:
+        lines = f.readlines()
+    if not lines or lines[0].strip() != b"{":
+        sys.exit(verify_file(lines))
+    logs = json.loads(b"".join(lines))["logs"]
     agree = 0
     for log in logs:
         v = Verifier(log)

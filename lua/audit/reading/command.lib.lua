@@ -13,7 +13,7 @@ local link = library "reading/socket";
 local leftovers = library "reading/leftovers";
 local new_key = library "reading/keys";
 local readings = library "reading/readings";
-local verify = library "reading/verification";
+local verification = library "reading/verification";
 
 local audit_log = module:shared("/*/audit/log").log;
 local hosts = prosody.hosts;
@@ -319,6 +319,15 @@ local function alerts(host)
 	return 0;
 end
 
+local function export_evidence(command)
+	return verification.export(command.host, command.output, {
+		fail = fail, to_stdout = to_stdout;
+		record = function (entries, file)
+			record({ host = command.host, asked = "--export-evidence", format = "evidence" }, entries, file);
+		end;
+	});
+end
+
 return function (arg)
 	local command, problem = core.command(arg, time.now());
 	if not command then
@@ -339,6 +348,9 @@ return function (arg)
 	end
 	if asking.knows[command.action] then
 		return hosts[command.host] and command.host ~= "*" and library "web/command" (command) or unknown_host(command.host);
+	end
+	if command.action == "verify-file" then
+		return verification.verify_file(command, fail);
 	end
 	-- However the process ends, nothing is left over: a new file has no name yet, and the system releases locks.
 	core.exit_on_interrupt();
@@ -363,7 +375,11 @@ return function (arg)
 	if command.action == "prune" then
 		return prune(names, command.trust_clock);
 	elseif command.action == "verify" then
-		return verify(names, command, fail);
+		return verification.verify(names, command, fail);
+	elseif command.action == "anchors" then
+		return verification.anchors(names, fail);
+	elseif command.action == "export-evidence" then
+		return export_evidence(command);
 	elseif command.action == "sinks" then
 		return library "sinks/asking".list(names);
 	elseif command.action == "sink-test" then

@@ -5,13 +5,13 @@ local module_api = require "support.module_api";
 local process = require "support.process";
 
 describe("prosodyctl mod_audit --verify", function ()
-	local host, verify, printed, said, folder;
+	local host, verification, printed, said, folder;
 	local real_print = print;
 
 	before_each(function ()
 		host = module_api.host();
 		local audit = host:load("audit");
-		verify = audit.module:depends("audit").library "reading/verification";
+		verification = audit.module:depends("audit").library "reading/verification";
 		for i = 1, 3 do audit.module:audit("romeo@"..host.name, "event-"..i); end
 		folder = process.new_folder("verification");
 		printed, said = {}, {};
@@ -22,11 +22,13 @@ describe("prosodyctl mod_audit --verify", function ()
 		_G.print = real_print; -- luacheck: ignore 122
 	end);
 
+	local function fail(...)
+		table.insert(said, (string.format(...)));
+		return 1;
+	end
+
 	local function run(names, files)
-		return verify(names, { anchors = files or {} }, function (...)
-			table.insert(said, (string.format(...)));
-			return 1;
-		end);
+		return verification.verify(names, { anchors = files or {} }, fail);
 	end
 
 	-- A file with the anchors of all entries, as an export has them.
@@ -74,6 +76,90 @@ describe("prosodyctl mod_audit --verify", function ()
 			assert.is_truthy(said[#said]:find("--anchor: ", 1, true) and said[#said]:find(row[2], 1, true), said[#said]);
 		end
 		assert.same({}, printed);
+	end);
+
+	-- Exports to a file of that name, or to standard output: status, what was written, what was recorded
+	local function export_evidence(name, to_stdout)
+		local recorded, written = {}, {};
+		local output = name and core.command({ "--export-evidence", folder.."/"..name, host.name }, os.time()).output;
+		local status = verification.export(host.name, output, {
+			fail = fail;
+			to_stdout = to_stdout or function (text) table.insert(written, text); return true; end;
+			record = function (entries, file) table.insert(recorded, { entries, file and file.path }); end;
+		});
+		return status, table.concat(written), recorded;
+	end
+
+	local function run_file(name, of, files)
+		return verification.verify_file({ file = folder.."/"..name; host = of; anchors = files or {} }, fail);
+	end
+
+	it("verifies a file as it verifies the log", function ()
+		local path = export "kept.json";
+		local status, _, recorded = export_evidence "a.jsonl";
+		assert.same({ 0, { { 3, folder.."/a.jsonl" } } }, { status, recorded });
+		assert.equal("rw-------", require "lfs".attributes(folder.."/a.jsonl", "permissions"));
+		run({ host.name }, { path });
+		assert.equal(0, run_file("a.jsonl", nil, { path }));
+		assert.equal(0, run_file("a.jsonl", host.name, { path }));
+		assert.same({ printed[1], printed[1] }, { printed[2], printed[3] });
+		-- The same on standard output, but for the time.
+		local second, text = export_evidence();
+		assert.same({ 0, 5 }, { second, select(2, text:gsub("\n", "")) });
+		host.appended[2].value.attr.type = "other";
+		export_evidence "b.jsonl";
+		run { host.name };
+		assert.equal(3, run_file "b.jsonl");
+		assert.equal(printed[4], printed[5]);
+		assert.same({}, said);
+	end);
+
+	it("refuses a file that is not what was exported, in one line", function ()
+		export_evidence "a.jsonl";
+		local text = process.read(folder.."/a.jsonl");
+		process.write(folder.."/cut", text:sub(1, -3));
+		process.write(folder.."/changed", (text:gsub("event%-2", "event-9")));
+		for _, row in ipairs {
+			{ "cut", nil, 1, "cut off" };
+			{ "changed", nil, 1, "its checksum does not fit" };
+			{ "missing", nil, 1, "No such file" };
+			{ "a.jsonl", "other.test", 1, "it is the log of "..host.name };
+		} do
+			assert.equal(row[3], run_file(row[1], row[2]));
+			assert.is_truthy(said[#said]:find(row[4], 1, true), said[#said]);
+			assert.is_nil(said[#said]:find("\n", 1, true));
+		end
+		assert.equal(2, run_file("a.jsonl", nil, { folder.."/cut" }));
+		assert.same({}, printed);
+	end);
+
+	it("leaves no file behind, and records nothing, if the export fails", function ()
+		process.write(folder.."/there", "x");
+		local status, _, recorded = export_evidence "there";
+		assert.same({ 1, {} }, { status, recorded });
+		local log = host:load("audit").module:shared("/*/audit/log").log;
+		local real = log.export_evidence;
+		log.export_evidence = function (_, out) out("some"); return nil, "broken"; end;
+		local second, _, also = export_evidence "new";
+		log.export_evidence = real;
+		assert.same({ 1, {} }, { second, also });
+		assert.is_nil(require "lfs".attributes(folder.."/new", "mode"));
+		assert.is_truthy(said[2]:find("can't be exported: broken", 1, true), said[2]);
+		-- Nobody reads the pipe any more: what it got may have been read.
+		local third, _, seen = export_evidence(nil, function () return nil; end);
+		assert.same({ 0, { { 0 } } }, { third, seen });
+		assert.equal(1, (export_evidence(nil, function () return nil, "disk full"; end)));
+		assert.is_truthy(said[3]:find("disk full", 1, true), said[3]);
+	end);
+
+	it("prints the last entry of each chain", function ()
+		assert.equal(0, verification.anchors({ host.name }, fail));
+		assert.is_truthy(printed[1]:find("^audit%-anchor:[%w_-]+:[%w_-]+:3:[%w_-]+$"), printed[1]);
+		-- It is the one that the export has.
+		assert.is_truthy(process.read(export "kept.json"):find(printed[1], 1, true));
+		assert.equal(1, verification.anchors({ "other.test" }, fail));
+		assert.equal(1, verification.anchors({}, fail));
+		assert.is_truthy(said[2]:find("There are no anchors", 1, true), said[2]);
 	end);
 
 	it("says which log can't be verified, and goes on with the next", function ()

@@ -48,7 +48,7 @@ local function catch_up(environment, recorder, host, store, is_direct, audit)
 			end
 		end
 	end);
-	local heads = is_other and recorder.heads(host) or {};
+	local heads = is_other and recorder.progress(host) or {};
 	for i = 1, #heads do
 		heads[i] = detail(environment.stanza_mt, "head", heads[i]);
 	end

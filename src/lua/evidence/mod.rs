@@ -1,5 +1,6 @@
 //! The evidence of a host as objects of the embedded Lua: what is about to be removed, and verifying the log.
 
+pub(crate) mod exported;
 pub(crate) mod seals;
 
 use std::cell::RefCell;
@@ -40,16 +41,16 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     functions.set("evidence", evidence)?;
     // boot(host, name of the start of the machine) -> whether the store has to be looked at, see saw()
     functions.add("boot", |recorder, (Host(host), name): (Host, String)| recorder.chains(&host).borrow_mut().boot(&name))?;
-    // heads(host) -> list of { chain, n, hash }: how far its chains have got
+    // progress(host) -> list of { chain, n, hash }: how far its chains have got
     let recorder = functions.recorder();
-    let heads = functions.lua().create_function(move |lua, Host(host): Host| {
+    let progress = functions.lua().create_function(move |lua, Host(host): Host| {
         let chains = recorder.borrow_mut().chains(&host);
         let progress: Vec<Progress> = chains.borrow().progress().filter(|of| of.n > 0 && of.until.is_none()).collect();
         let table =
             |of: Progress| lua.create_table_from([("chain", of.id.to_string()), ("n", of.n.to_string()), ("hash", of.hash.to_string())]);
         progress.into_iter().map(table).collect::<LuaResult<Vec<_>>>()
     })?;
-    functions.set("heads", heads)?;
+    functions.set("progress", progress)?;
     // newest(archive users) -> the last partition of each class
     functions.add("newest", |_, users: LuaTable| {
         let mut last: BTreeMap<String, Partition> = BTreeMap::new();
@@ -81,7 +82,8 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         verifier(lua, host, &path, retention)
     })?;
     functions.set("verifier", new)?;
-    seals::add(functions)
+    seals::add(functions)?;
+    exported::add(functions)
 }
 
 /// `evidence(host, path, owner, now) -> evidence | nil, message`. Opens the journal, for a process that has none.
@@ -152,6 +154,9 @@ impl LuaUserData for Evidence {
     }
 }
 
+/// What is said if a seal key does not fit.
+const FOREIGN_KEY: &str = "the seal key is of another server: none of the seals was made with it";
+
 /// How many entries are verified at a time: as few as fit into a slice of the server's loop, or as many as a partition has. How often
 /// the seals are read again, if the server makes one meanwhile.
 const NUMBERS: [(&str, usize); 3] = [("slice", 100), ("page", 500), ("tries", 3)];
@@ -216,6 +221,15 @@ fn open_proof(host: &str, journal: &Path, keys: &[LuaString], path: &Path) -> Re
     Ok(Proof { keys, file, seals })
 }
 
+/// The partitions among archive users, in the order in which they are to be read.
+fn ordered(users: &LuaTable) -> Vec<String> {
+    let mut all = partitions(users);
+    all.retain(|partition| !partition.is_marker());
+    // What was moved from archive user `nil` is older than the rest.
+    all.sort_by_key(|of| (of.home().to_owned(), of.day, of.generation().is_none(), of.number));
+    all.iter().map(ToString::to_string).collect()
+}
+
 impl LuaVerifier {
     fn verifier(&mut self) -> LuaResult<&mut Verifier> {
         self.verifier.as_mut().ok_or_else(|| LuaError::runtime("the verification has ended"))
@@ -225,13 +239,7 @@ impl LuaVerifier {
 impl LuaUserData for LuaVerifier {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // order(archive users) -> list of those that are partitions, in the order in which they are to be read, before archive user nil
-        methods.add_method("order", |_, _, users: LuaTable| {
-            let mut all = partitions(&users);
-            all.retain(|partition| !partition.is_marker());
-            // What was moved from archive user `nil` is older than the rest.
-            all.sort_by_key(|of| (of.home().to_owned(), of.day, of.generation().is_none(), of.number));
-            Ok(all.iter().map(ToString::to_string).collect::<Vec<_>>())
-        });
+        methods.add_method("order", |_, _, users: LuaTable| Ok(ordered(&users)));
         // compare(lines): a list of texts with anchors that were kept -> how many there are
         methods.add_method_mut("compare", |_, this, lines: Vec<LuaString>| {
             let mut anchors = Anchors::default();
@@ -274,7 +282,7 @@ impl LuaUserData for LuaVerifier {
             let end = file.map(|file| End { key: file.id, epoch: file.epoch, last: file.last.get(&host).copied() });
             let proved = seals.verify(&host, &keys, end);
             if proved.is_foreign {
-                return Ok((None, Some("the seal key is of another server: none of the seals was made with it".to_owned())));
+                return Ok((None, Some(FOREIGN_KEY.to_owned())));
             }
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates.
             this.verifier()?.rely_on(proved, interval.max(0.0) as u64);

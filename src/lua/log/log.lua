@@ -243,6 +243,7 @@ local function new(environment)
 		end
 	end
 
+	local evidence = chunks.verify.new(environment, recorder, reading, ensure_configured);
 	local alerts = chunks.alerts.new { environment = environment, recorder = recorder, monotonic = monotonic, audit = audit;
 		ensure_configured = ensure_configured, forget = flood.forget };
 
@@ -300,7 +301,7 @@ local function new(environment)
 		-- read(asked, out, view), cells(asked, columns, pause): read.lua describes them; what is asked comes from command()
 		read = for_host(reading.write);
 		cells = for_host(reading.cells);
-		verify = chunks.verify.new(environment, recorder, reading, ensure_configured); -- see verify.lua
+		verify = evidence.verify, export_evidence = evidence.export, anchors = evidence.anchors; -- see verify.lua
 		-- seals() -> the seals of the server, why nothing can be sealed | nil: src/lua/evidence/seals.rs describes them
 		seals = function () return recorder.seals(environment.seal_path); end;
 		-- lists(asked) -> a reading in parts: read.lua describes it
@@ -384,7 +385,7 @@ end
 local exports = { command = chunks.names.command; writing = chunks.read.writing; storage = chunks.database.new; new = new };
 for name in ([[version uptime written_elsewhere period option nearest help event_types shell_line shell_commands shows_field
 	field_value terminal_width new_key item_key give_from_root others_can_read is_terminal exit_on_interrupt new_file flags
-	is_pipe_closed reader shell_help sinks log_file write_position web receipt is_person save_erasure
+	is_pipe_closed reader shell_help verify_evidence sinks log_file write_position web receipt is_person save_erasure
 	read_erasure forget_erasure seal_key new_seal]]):gmatch("%S+") do
 	exports[name] = native[name];
 end

@@ -12,9 +12,18 @@ use crate::file::ownership::own_name;
 use crate::lua::signals;
 use crate::render::totals::tally::grouped;
 
-/// `new_file(asked) -> file | nil, message`. Begins the file that `asked` names, which may be relative to the folder of the caller.
-pub(crate) fn new_file(lua: &Lua, asked: LuaUserDataRef<LuaRequest>) -> LuaResult<(Option<LuaAnyUserData>, Option<String>)> {
-    let Some(output) = &asked.0.output else { return Ok((None, Some("no file is to be written".to_owned()))) };
+/// A file to write, as it was named.
+pub(crate) struct LuaOutput(pub(crate) Output);
+
+impl LuaUserData for LuaOutput {}
+
+/// `new_file(asked | output) -> file | nil, message`. Begins the file that is named, which may be relative to the folder of the caller.
+pub(crate) fn new_file(lua: &Lua, asked: LuaAnyUserData) -> LuaResult<(Option<LuaAnyUserData>, Option<String>)> {
+    let named = match asked.borrow::<LuaOutput>() {
+        Ok(output) => Some(output.0.clone()),
+        Err(_) => asked.borrow::<LuaRequest>()?.0.output.clone(),
+    };
+    let Some(output) = &named else { return Ok((None, Some("no file is to be written".to_owned()))) };
     let caller = std::env::var_os("PWD").map(PathBuf::from);
     let path = match output.path(caller.as_deref()) {
         Ok(path) => path,
