@@ -100,7 +100,7 @@ server.each_series(describe, pending, function (series)
 			local prosody = server.start {
 				series = series; storage = storage; modules = { "audit" }; eval_timeout = 120;
 				components = { [rooms] = { module = "muc"; modules_enabled = { "audit" } } };
-				config = { audit_log_classes = { accounts = { types = { "user-*" } } } };
+				config = { audit_log_classes = { accounts = { types = { "user-*" } } } }, invents_events = true;
 			};
 			local types = prosody:eval("return #require \"audit_core\".event_types();");
 			fill(prosody, host, other);

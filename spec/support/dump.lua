@@ -117,7 +117,10 @@ function dump.entries(server, host)
 		for _, child in ipairs(entry.children) do
 			if type(child) == "table" then names[#names+1] = child.name; end
 		end
-		produced.note(server.series, entry.source, entry.type, table.concat(names, ","));
+		-- A spec that makes events of all types itself says nothing of what the modules record.
+		if not server.options.invents_events then
+			produced.note(server.series, entry.source, entry.type, table.concat(names, ","));
+		end
 	end
 	return entries;
 end
