@@ -514,15 +514,18 @@ fn an_entry_without_a_link_is_inserted_only_where_all_have_one() {
     let unlinked = |seconds: f64, partition: Option<Partition>, progress: Progress| {
         let mut verifier = Verifier::new("example.com", [progress]);
         verifier.begin(partition);
-        verifier.feed(&stored(&rows[0]));
+        let linked = stored(&rows[0]);
         let row = Row { when: rows[0].when + seconds, xml: "<audit-event type='test'/>".to_owned(), ..rows[0].clone() };
-        verifier.feed(&stored(&row));
+        let mut rows = [linked, stored(&row)];
+        rows.sort_by(|a, b| a.when.total_cmp(&b.when));
+        rows.iter().for_each(|row| verifier.feed(row));
         let verdict = verifier.finish();
         (verdict.unprotected, verdict.findings.first().map(|finding| finding.fault))
     };
     let ended = || Progress { until: Some(AT + 3000), ..progress(&head) };
     assert_eq!(unlinked(2.0, Some(today()), progress(&head)), (0, Some(Fault::Inserted)));
     assert_eq!(unlinked(-2.0, Some(today()), progress(&head)), (1, None));
+    assert_eq!(unlinked(0.0, Some(today()), progress(&head)), (0, Some(Fault::Inserted)), "in the second in which the chain began");
     assert_eq!(unlinked(5.0, Some(today()), ended()), (1, None));
     assert_eq!(unlinked(2.0, Some(today()), ended()), (0, Some(Fault::Inserted)));
     // The log of the community's modules.

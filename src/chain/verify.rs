@@ -185,9 +185,15 @@ impl Verifier {
             let (since, until) = ((of.since / 1000) as f64 + 1.0, of.until.map_or(f64::INFINITY, |until| (until / 1000) as f64));
             class.is_none_or(|class| class == of.class) && when >= since && when < until
         };
+        // Behind a linked one all are linked, also within the second in which the chain began.
+        let is_behind = |id: &Nonce| {
+            let of = self.chains.get(id).map(|seen| &seen.progress);
+            of.is_some_and(|of| class == Some(of.class.as_str()) && of.until.is_none())
+        };
+        let is_behind = self.last.keys().any(is_behind);
         // Those of archive user nil may be of any class.
         let mut of_class = self.chains.values().filter(|seen| is_covered(&seen.progress)).peekable();
-        if class.is_some() && of_class.peek().is_some() {
+        if class.is_some() && (is_behind || of_class.peek().is_some()) {
             self.report(Fault::Inserted, None, Some(key));
         } else {
             self.verdict.unprotected = self.verdict.unprotected.saturating_add(1);

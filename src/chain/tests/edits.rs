@@ -165,10 +165,12 @@ proptest! {
     ) {
         let (before, head) = log(&events);
         let before: Vec<(Place, Row)> = before.into_iter().map(|row| (Some((false, 0)), row)).collect();
-        prop_assert!(verdict(&before, progress(&head)).is_intact());
+        prop_assert!(super::edits::verdict(&before, progress(&head)).is_intact());
         let mut rows = before.clone();
         edits.iter().for_each(|edit| apply(edit, &mut rows));
-        let is_found = !verdict(&rows, progress(&head)).is_intact();
+        let verdict = verdict(&rows, progress(&head));
+        // What lies without a link in archive user nil, as the log of an older version does, is counted and reported.
+        let is_found = !verdict.is_intact() || verdict.unprotected > 0;
         prop_assert!(is_found || shown_of(&rows) == shown_of(&before), "{:?} {:?}", edits, rows);
     }
 }
