@@ -3,6 +3,7 @@
 --   library "verifying" (audit_log, metrics, hosts)   hosts: a set of names, which may change
 --   local verifying = module:shared("/*/audit/log").verifying;
 --   verifying.run(host)   verifies it now, in an async context
+--   verifying.note(host, result | nil, problem)   takes note of a verification by somebody else
 --   verifying.of(host)    --> { at, intact, verified, faults, problem | nil } | nil: it was not verified yet
 
 local core = require "audit_core";
@@ -45,9 +46,15 @@ return function (audit_log, metrics, hosts)
 		local ok, result, problem = readings.read(readings.pause, function (pause)
 			return audit_log.verify(host, pause);
 		end);
+		if not ok then
+			result, problem = nil, result;
+		end
+		return verifying.note(host, result, problem);
+	end
+
+	function verifying.note(host, result, problem)
 		local before = results[host];
-		if not ok or not result then
-			problem = not ok and result or problem;
+		if not result then
 			results[host] = { at = time.now(); problem = problem };
 			module:log("warn", "The audit log of %s can't be verified: %s", host, problem);
 			return nil, problem;
@@ -103,4 +110,5 @@ return function (audit_log, metrics, hosts)
 	end);
 
 	module:shared("/*/audit/log").verifying = verifying;
+	library "health" (audit_log);
 end

@@ -67,6 +67,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal("rw-------", lfs.attributes(page, "permissions"));
 			local text = process.read(page);
 			assert.is_truthy(text:find("^<!DOCTYPE html>\n") and text:find("</html>\n$"));
+			assert.is_truthy(text:find("The server did not answer when this was made", 1, true), "it is stopped");
 			assert.is_nil(text:find("<script", 1, true) or text:find("http[s]?://") or text:find("url%("));
 			local status, out, err = prosody:ctl("mod_audit", "--report", page, host);
 			assert.is_true(status ~= 0 and out == "" and err:find("report.html", 1, true) ~= nil, err);

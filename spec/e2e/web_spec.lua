@@ -307,6 +307,9 @@ server.each_series(describe, pending, function (series)
 			assert.equal(0, (ctl("--revoke", "whole", host)));
 			local by = recorded("audit-exported")[1];
 			assert.same({ "api", "token portal" }, { by["query.through"], by["query.by"] });
+			local report = prosody.folder.."/verified.html";
+			assert.equal(0, (ctl("--report", report, host)));
+			assert.is_truthy(process.read(report):find("Verified, and intact, at ", 1, true));
 			local _, list = ctl("--tokens", host);
 			assert.is_truthy(list:find("^portal: authentication%-%*, made .-, until "), list);
 			assert.is_nil(prosody:log():find(token, 1, true));

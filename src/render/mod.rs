@@ -23,6 +23,7 @@ pub mod page;
 pub mod printable;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod standing;
 pub mod taxonomy;
 pub mod totals;
 
@@ -46,6 +47,11 @@ pub trait Renderer: Send {
     /// like others.
     fn note_hidden(&mut self, events: &[StoredEvent]) {
         let _ = events;
+    }
+
+    /// Takes note of what the server knows of the log itself.
+    fn know(&mut self, health: Vec<standing::Health>) {
+        let _ = health;
     }
 
     /// The text after the last entry. Most formats have none.

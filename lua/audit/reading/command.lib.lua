@@ -199,6 +199,19 @@ local function conclude(asked, result, problem)
 	return 0;
 end
 
+-- What the server knows of the log itself, for a report.
+local function health(host)
+	local text = state_of_server(host) == "reachable" and link.ask { action = "health"; host = host };
+	local list = {};
+	for standing, line in (text or ""):gmatch("(%l+) ([^\n]+)") do
+		list[#list + 1] = { standing = standing; text = line };
+	end
+	if not list[1] then
+		list[1] = { standing = "note"; text = "The server did not answer when this was made: what waits, and its last verification, are not known" };
+	end
+	return list;
+end
+
 local function show(asked)
 	local file, problem;
 	if asked.has_output then
@@ -210,16 +223,23 @@ local function show(asked)
 	local write = file and function (text) return file:write(text); end or to_stdout;
 	local on_terminal = not file and core.is_terminal("stdout");
 	local progress = (file or not on_terminal) and new_progress() or nil;
-	local result = audit_log.read(asked, function (text)
+	local function out(text)
 		local ok;
 		ok, problem = write(text);
 		return ok and true or false;
-	end, {
+	end
+	local report = asked.format == "report" and core.writing(asked, nil, false) or nil;
+	local result = audit_log.read(asked, out, {
+		writing = report;
 		width = not file and core.terminal_width() or nil;
 		coloured = on_terminal and (os.getenv("NO_COLOR") or "") == "" and os.getenv("TERM") ~= "dumb";
 		each_page = progress and progress.each;
 	});
 	if progress then progress.done(); end
+	if report and not problem and not result.problem then
+		report:know(health(asked.host));
+		out(report:ending());
+	end
 	local size;
 	if file then
 		if problem or result.problem then

@@ -8,7 +8,8 @@ local time = require "util.time";
 local answers = library "web/answers";
 local readings = library "reading/readings";
 
-local audit_log = module:shared("/*/audit/log").log;
+local shared = module:shared("/*/audit/log");
+local audit_log = shared.log;
 local web = core.web;
 local limits = web.limits;
 
@@ -169,11 +170,13 @@ return function (audit, pages)
 		is_verifying = false;
 		if ok == nil then
 			return answers.problem(503, "resource-constraint", "Too many are reading the log.", pages.busy);
-		elseif not ok or not result then
-			module:log("error", "The log can't be verified for a program: %s", ok and problem or result);
+		elseif not ok then
+			result, problem = nil, result;
+		end
+		shared.verifying.note(host, result, problem);
+		if not result then
 			return answers.problem(500, "internal-server-error", "The log can't be verified now.");
 		end
-		pages.verified = { at = time.now(); intact = result.intact };
 		return answers.json(200, json.encode {
 			host = host; intact = result.intact; verified = result.verified; unprotected = result.unprotected; removed = result.removed;
 			faults = result.faults; text = result.lines;

@@ -8,7 +8,8 @@ local time = require "util.time";
 local answers = library "web/answers";
 local readings = library "reading/readings";
 
-local audit_log = module:shared("/*/audit/log").log;
+local shared = module:shared("/*/audit/log");
+local audit_log = shared.log;
 local web = core.web;
 local limits = web.limits;
 
@@ -22,27 +23,6 @@ local function nothing() end
 
 local function refused(problem)
 	return answers.notice(400, "This can't be searched for", (problem:gsub("%-%-([%a-]+)", "%1")));
-end
-
--- health(host, last verification | nil) -> what is known of the log itself: list of { good =, text = }
-local function health(host, verified)
-	local state = audit_log.state(host);
-	local counted = 0;
-	for _, count in pairs(state.suppressed) do counted = counted + count; end
-	local list = {
-		{ good = not state.problem; text = state.problem and ("%d events wait: %s"):format(state.waiting, state.problem)
-			or state.waiting > 0 and ("On their way to the store: %d"):format(state.waiting)
-			or "Everything that was recorded is in the store" };
-		{ good = state.lost == 0; text = state.lost == 0 and "Nothing was lost since the start of the server"
-			or ("Lost events: %d"):format(state.lost) };
-		{ good = true; text = counted == 0 and "Every event is an entry of its own since the start of the server"
-			or ("Events that were counted in summaries since the start of the server: %d"):format(counted) };
-	};
-	if verified then
-		table.insert(list, { good = verified.intact; text = (verified.intact and "Verified, and intact, at " or "Verified, and not intact, at ")
-			..os.date("!%Y-%m-%d %H:%M UTC", math.floor(verified.at)) });
-	end
-	return list;
 end
 
 -- new_pages(audit) -> the pages of a host
@@ -132,7 +112,7 @@ return function (audit)
 			through = "http"; filter = asked.asked; entries = result.shown; actor = pages.actor(request, reader.account);
 		});
 		return answers.page(view:page(address, {
-			subject = subject; host = host; account = reader.account; csrf = reader.csrf; health = health(host, pages.verified);
+			subject = subject; host = host; account = reader.account; csrf = reader.csrf; health = shared.health(host);
 			next = result.shown == size and result.last or nil; remarks = remarks_of(result);
 		}));
 	end

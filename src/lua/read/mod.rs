@@ -17,6 +17,7 @@ use crate::person::{self, Person};
 use crate::query::{Conditions, Follower, Look, Page, Position, Query, ReadFrom, Request, Steps};
 use crate::render::columns::Column;
 use crate::render::fields::{FIELDS, FieldValue, details};
+use crate::render::standing::{Health, Standing};
 use crate::render::{Options, Renderer, renderer, report, statistics};
 use crate::time::zone::Zone;
 
@@ -287,6 +288,12 @@ fn fields_of(lua: &Lua, event: &StoredEvent, host: &str) -> LuaResult<LuaTable> 
     Ok(table)
 }
 
+/// What is known of the log itself: a list of `{ standing = "good" | "note" | "bad", text }`.
+pub(crate) fn health(list: Vec<LuaTable>) -> LuaResult<Vec<Health>> {
+    let read = |state: LuaTable| Ok(Health { standing: Standing::named(&state.get::<String>("standing")?), text: state.get("text")? });
+    list.into_iter().map(read).collect()
+}
+
 /// A renderer: entries in one format.
 pub(crate) struct LuaRenderer(pub(crate) Box<dyn Renderer>);
 
@@ -305,6 +312,11 @@ impl LuaUserData for LuaRenderer {
             }
             this.0.note_hidden(&query.take_hidden());
             lua.create_string(this.0.entries(&events))
+        });
+        // know(list of { standing, text }): what the server knows of the log itself, for a report
+        methods.add_method_mut("know", |_, this, list: Vec<LuaTable>| {
+            this.0.know(health(list)?);
+            Ok(())
         });
         // ending() -> text; `end` is a keyword in Lua
         methods.add_method_mut("ending", |lua, this, ()| lua.create_string(this.0.end()));

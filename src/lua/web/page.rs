@@ -3,10 +3,10 @@
 use mlua::prelude::*;
 
 use super::LuaAddress;
-use crate::lua::read::{LuaRenderer, LuaRequest};
+use crate::lua::read::{LuaRenderer, LuaRequest, health};
 use crate::web::api::{self, Ending};
 use crate::web::feed::Feed;
-use crate::web::page::{Health, LogPage, OwnPage, Reader, Subject, log_page, notice, own_page, sign_in};
+use crate::web::page::{LogPage, OwnPage, Reader, Subject, log_page, notice, own_page, sign_in};
 use crate::web::view::View;
 
 pub(super) fn add(lua: &Lua, table: &LuaTable) -> LuaResult<()> {
@@ -28,16 +28,12 @@ impl LuaUserData for LuaView {
         methods.add_method("entries", |_, this, ()| Ok(LuaRenderer(this.0.entries())));
         // numbers() -> writing: what counts the entries of a reading
         methods.add_method("numbers", |_, this, ()| Ok(LuaRenderer(this.0.numbers())));
-        // page(address, { subject, host, account, csrf, next, health = list of { good, text }, remarks = list of texts }) -> text
+        // page(address, { subject, host, account, csrf, next, health = list of { standing, text }, remarks = list of texts }) -> text
         methods.add_method("page", |_, this, (address, page): (LuaUserDataRef<LuaAddress>, LuaTable)| {
             let (host, account, csrf): (String, String, String) = (page.get("host")?, page.get("account")?, page.get("csrf")?);
             let next: Option<String> = page.get("next")?;
             let remarks: Vec<String> = page.get("remarks")?;
-            let health = page
-                .get::<Vec<LuaTable>>("health")?
-                .into_iter()
-                .map(|state| Ok(Health { is_good: state.get("good")?, text: state.get("text")? }))
-                .collect::<LuaResult<Vec<_>>>()?;
+            let health = health(page.get("health")?)?;
             let subject = match page.get::<String>("subject")?.as_str() {
                 "account" => Subject::Account,
                 "network" => Subject::Network,

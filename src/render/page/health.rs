@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::Report;
 use super::collect::RecentEvents;
 use super::markup::{Times, lines};
+use super::outside::Outside;
 use crate::render::totals::tally::counted;
 
 /// How good a state is, and the sign for it.
@@ -92,6 +93,28 @@ impl Report {
                         ))
                     }
                     (self.gaps(times))
+                }
+                (self.known_list())
+            }
+        }
+    }
+
+    /// What the server knows, in a report without entries.
+    pub(super) fn known_health(&self) -> Markup {
+        html! { @if !self.known.is_empty() { section #health aria-labelledby="h-health" { h2 #h-health { "The log’s own health" } (self.known_list()) } } }
+    }
+
+    fn known_list(&self) -> Markup {
+        html! {
+            @if !self.known.is_empty() {
+                p.hint { "How far it can be relied on, as the server knew when this was made." }
+                ul.state {
+                    @for known in &self.known {
+                        li class=(known.standing.class()) {
+                            span.mark aria-hidden="true" { (known.standing.mark()) } " "
+                            div { h3 { (Outside::new(&known.text)) } }
+                        }
+                    }
                 }
             }
         }

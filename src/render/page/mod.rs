@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use crate::entry::StoredEvent;
 use crate::render::Renderer;
 use crate::render::note::who;
+use crate::render::standing::Health;
 use crate::render::taxonomy::meaning;
 use crate::render::totals::findings::{Findings, is_refusal};
 use crate::render::totals::sentences::Dates;
@@ -81,6 +82,8 @@ pub struct Report {
     options: RecentEvents,
     silences: Silences,
     newest: RecentEvents,
+    /// What the server knows of the log itself.
+    known: Vec<Health>,
 }
 
 impl Report {
@@ -114,6 +117,7 @@ impl Report {
             options: RecentEvents::default(),
             silences: Silences::default(),
             newest: RecentEvents::default(),
+            known: Vec::new(),
         }
     }
 
@@ -187,6 +191,7 @@ impl Report {
                             (self.newest(&times))
                         } @else {
                             section { h2 { "No entries" } p.hint { "Nothing in the log fits what was asked for." } }
+                            (self.known_health())
                         }
                     }
                     (self.footer())
@@ -240,6 +245,10 @@ impl Renderer for Report {
         self.hidden = self.hidden.saturating_add(events.len() as u64);
         // What was removed tells how far the log can be relied on.
         events.iter().filter(|event| event.kind == PRUNED).for_each(|event| self.prunings.add(event));
+    }
+
+    fn know(&mut self, health: Vec<Health>) {
+        self.known = health;
     }
 
     fn end(&mut self) -> String {

@@ -368,6 +368,24 @@ fn hidden_entries_are_not_counted_but_what_was_removed_is_told() {
     }
 }
 
+#[test]
+fn a_report_says_what_the_server_knows_of_the_log() {
+    use crate::render::standing::{Health, Standing};
+    for events in [sample::events(), Vec::new()] {
+        let mut page = Report::new("example.com", Zone::Utc, sample::NOON);
+        page.entries(&events);
+        page.know(vec![
+            Health { standing: Standing::Bad, text: "5 events wait: <the disk>".to_owned() },
+            Health { standing: Standing::Note, text: "Not verified".to_owned() },
+        ]);
+        let text = words(&page.end());
+        let known = "How far it can be relied on, as the server knew when this was made.\n";
+        assert!(text.contains(known), "{text}");
+        assert!(text.contains("5 events wait: &lt;the disk&gt;\n") && text.contains("Not verified\n"), "{text}");
+    }
+    assert!(!words(&page(&sample::events())).contains("as the server knew"));
+}
+
 /// The numbers in spans of a class, in a part of the page.
 fn numbers(part: &str, class: &str) -> Vec<u64> {
     let open = format!("<span class=\"{class}");

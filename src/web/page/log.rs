@@ -9,6 +9,7 @@ use super::{Reader, foreign, page};
 use crate::entry::StoredEvent;
 use crate::filter::position::Position;
 use crate::render::formats::FORMATS;
+use crate::render::standing::Health;
 use crate::render::totals::tally::grouped;
 use crate::web::COUNTED;
 use crate::web::address::Address;
@@ -23,15 +24,6 @@ pub enum Subject {
     Account,
     /// A network.
     Network,
-}
-
-/// What is known of the log itself: whether it is as it should be, and what it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Health {
-    /// Whether it is as it should be.
-    pub is_good: bool,
-    /// What it is.
-    pub text: String,
 }
 
 /// What a page shows besides what was read.
@@ -160,9 +152,10 @@ fn health(health: &[Health]) -> Markup {
     html! {
         section.health aria-labelledby="health" {
             h2 id="health" { "The log’s own health" }
+            p.hint { "How far this log can be relied on." }
             ul {
                 @for state in health {
-                    li class=(if state.is_good { "good" } else { "bad" }) { span aria-hidden="true" { (if state.is_good { "✓" } else { "!" }) } " " (foreign(&state.text)) }
+                    li class=(state.standing.class()) { span aria-hidden="true" { (state.standing.mark()) } " " (foreign(&state.text)) }
                 }
             }
         }

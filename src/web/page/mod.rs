@@ -13,7 +13,7 @@ mod sign_in;
 use maud::{DOCTYPE, Markup, html};
 
 pub use entry::entry_row;
-pub use log::{Health, LogPage, Subject, log_page};
+pub use log::{LogPage, Subject, log_page};
 pub use own::{OwnPage, own_page};
 pub use sign_in::{notice, sign_in};
 

@@ -2,6 +2,7 @@ use super::*;
 use crate::entry::StoredEvent;
 use crate::render::printable::steers;
 use crate::render::sample;
+use crate::render::standing::{Health, Standing};
 use crate::web::address::Address;
 use crate::web::view::{Seen, View};
 use proptest::prelude::*;
@@ -16,7 +17,7 @@ fn view(events: &[StoredEvent]) -> View {
 }
 
 fn shown(subject: Subject, query: &str, seen: &Seen) -> String {
-    let health = [Health { is_good: false, text: "<i>5 wait".to_owned() }];
+    let health = [Health { standing: Standing::Bad, text: "<i>5 wait".to_owned() }];
     let remarks = ["Some entries are <missing>.".to_owned()];
     let address = Address::parse(query).unwrap();
     let page =
