@@ -115,6 +115,8 @@ function module.add_host(host_module)
 			return files[path];
 		elseif not answers.is_safe(request) then
 			return answers.notice(403, "Not over HTTP", "This page is for HTTPS only. Behind a proxy, see docs/web.md.");
+		elseif path == "api/v1/openapi.json" then
+			return answers.json(200, web.openapi());
 		elseif path == "api/v1/entries" or path == "api/v1/stats" then
 			return api.answer(path:match("%a+$"), request);
 		elseif path == "api/v1/verify" then

@@ -21,6 +21,16 @@ describe("mod_audit_http", function ()
 		assert.equal(404, host:request("GET", "/audit/other", { cookie = cookie }).status);
 	end);
 
+	it("describes itself to programs", function ()
+		local answer = host:request("GET", "/audit/api/v1/openapi.json");
+		assert.equal("application/json", answer.headers.content_type);
+		local described = require "util.json".decode(answer.body);
+		assert.equal("3.1.0", described.openapi);
+		for path in pairs(described.paths) do
+			assert.equal(401, host:request("GET", "/audit/api/v1"..path).status, path);
+		end
+	end);
+
 	it("has the same headers on every answer", function ()
 		for _, path in ipairs { "", "style.css", "other", "api/v1/entries", "sign-in" } do
 			local headers = host:request("GET", "/audit/"..path).headers;

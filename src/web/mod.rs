@@ -9,6 +9,7 @@
 //! | [`feed`] | new entries, for each browser that watches |
 //! | [`page`](mod@page) | the pages, as HTML that is escaped where it is made |
 //! | [`api`] | the answers for programs, as JSON |
+//! | [`openapi`] | what programs may ask, and what they are answered |
 //!
 //! *Invariant*: a secret is random, is shown once, and only its hash is kept. Nothing here does I/O.
 
@@ -16,6 +17,7 @@ pub mod address;
 pub mod api;
 pub mod feed;
 pub mod gate;
+pub mod openapi;
 pub mod page;
 mod secret;
 pub mod token;

@@ -10,6 +10,7 @@
 //! | `feed() -> feed` | new entries for browsers that watch |
 //! | `own(page) -> text`, `sign_in(link, account, host, own) -> text`, `notice(title, text) -> text` | other pages |
 //! | `problem(condition, text) -> text` | what a program is told |
+//! | `openapi() -> text` | what programs may ask |
 //! | `style`, `script`, `icon`, `headers`, `limits` | the files of the pages, the headers of every answer, numbers |
 
 mod gate;
@@ -20,7 +21,7 @@ use mlua::prelude::*;
 use crate::lua::read::LuaRequest;
 use crate::query::Request;
 use crate::web::address::{Address, fields};
-use crate::web::{self, api};
+use crate::web::{self, api, openapi};
 
 /// The picture in the browser's tab.
 const ICON: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 16 16\"><rect width=\"16\" height=\"16\" rx=\"3\" \
@@ -34,6 +35,7 @@ pub(super) fn add(lua: &Lua, native: &LuaTable) -> LuaResult<()> {
     table.set("address", lua.create_function(address)?)?;
     table.set("form", lua.create_function(form)?)?;
     table.set("problem", lua.create_function(|_, (condition, text): (String, String)| Ok(api::problem(&condition, &text)))?)?;
+    table.set("openapi", lua.create_function(|_, ()| Ok(openapi::document()))?)?;
     table.set("style", web::page::STYLE)?;
     table.set("script", web::page::SCRIPT)?;
     table.set("icon", ICON)?;
