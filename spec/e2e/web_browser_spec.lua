@@ -83,6 +83,29 @@ server.each_series(describe, pending, function (series)
 			assert.same({}, page:complaints());
 		end);
 
+		it("tells nobody the address of a link: no request has a Referer", function ()
+			page:requests();
+			sign_in();
+			page:go(address.."?type=authentication-*&user=romeo");
+			for _, step in ipairs { "document.querySelector('.facet a').click()", "document.querySelector('form.search').requestSubmit()" } do
+				page:eval("window.isOld = true; "..step);
+				assert.is_truthy(page:wait("!window.isOld && document.readyState === 'complete' && !!document.querySelector('form.search')"));
+			end
+			local requests = page:requests();
+			local pages, with_cookie = 0, false;
+			for _, request in ipairs(requests) do
+				pages = pages + (request.url:find("/audit/", 1, true) and 1 or 0);
+				for name, value in pairs(request.headers) do
+					assert.is_true(name:lower() ~= "referer" or value == "", request.url..": "..value);
+					with_cookie = with_cookie or name:lower() == "cookie";
+				end
+				assert.is_truthy(request.url:find(address:match("^https?://[^/]+"), 1, true) or request.url == "?", request.url);
+			end
+			assert.is_true(pages > 8, pages.." requests");
+			assert.is_true(with_cookie, "the headers are those that were sent");
+			assert.same({}, page:complaints());
+		end);
+
 		it("shows hostile entries as text, and runs nothing of them", function ()
 			page:go(address);
 			assert.equal("Audit log of "..host, page:eval("document.title"));

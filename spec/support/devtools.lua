@@ -114,6 +114,30 @@ function methods:picture(file)
 	process.write(file, (mime.unb64(result.data)));
 end
 
+-- requests() -> the requests that were sent since the last call of this function, each as { url =, headers = }. The first call begins it.
+function methods:requests()
+	if not self.sees_requests then
+		self:call("Network.enable");
+		self.sees_requests = true;
+	end
+	self:eval("0");
+	local found, others, urls = {}, {}, {};
+	for _, message in ipairs(self.told) do
+		local params = message.params;
+		if message.method == "Network.requestWillBeSent" then
+			urls[params.requestId] = params.request.url;
+			table.insert(found, { url = params.request.url; headers = params.request.headers });
+		elseif message.method == "Network.requestWillBeSentExtraInfo" then
+			-- As they were really sent.
+			table.insert(found, { url = urls[params.requestId] or "?"; headers = params.headers });
+		else
+			table.insert(others, message);
+		end
+	end
+	self.told = others;
+	return found;
+end
+
 -- complaints() -> what the console has said: errors of scripts and of the policy
 function methods:complaints()
 	self:eval("0");

@@ -78,10 +78,12 @@ return function (audit, access, pages)
 		for view in pairs(views) do
 			if view.is_ready then table.insert(ready, view); end
 		end
+		-- Most browsers watch the same.
+		local made = {};
 		for _, view in ipairs(ready) do
-			local messages = views[view] and feed:messages(view.asked) or "";
-			if messages ~= "" then
-				send(view, messages);
+			made[view.search] = made[view.search] or feed:messages(view.asked);
+			if made[view.search] ~= "" and views[view] then
+				send(view, made[view.search]);
 				readings.pause();
 			end
 		end
@@ -149,7 +151,9 @@ return function (audit, access, pages)
 				{ retry_after = "10" });
 		end
 		local now = monotonic();
-		local view = { asked = asked; reader = reader; sent_at = now; checked_at = now };
+		-- What is searched for, as a text: not that of the flags, which hides some values. A place is no part of it.
+		local search = ("&"..(request.url.query or "")):gsub("&after=[^&]*", ""):gsub("&$", "");
+		local view = { asked = asked; search = search; reader = reader; sent_at = now; checked_at = now };
 		views[view], count = true, count + 1;
 		watched[host] = watched[host] or { has_news = false };
 		view.stream = answers.stream(response, "text/event-stream", { x_accel_buffering = "no" });

@@ -33,6 +33,22 @@ describe("the live view", function ()
 		assert.is_nil(view.sent:find("thing-before", 1, true) or view.sent:find("other-thing", 1, true));
 	end);
 
+	it("gets its own search, also if others watch the same or something else", function ()
+		local views = { watch("?type=thing-*"), watch("?type=thing-*"), watch("?type=other-*"), watch(), watch("?text=thing"), watch("?text=other") };
+		audit("thing-new");
+		audit("other-new");
+		module_api.pass(3);
+		for i, expected in ipairs { "thing", "thing", "other", "thing other", "thing", "other" } do
+			local seen = {};
+			for _, name in ipairs { "thing", "other" } do
+				if views[i].sent:find(name.."-new", 1, true) then seen[#seen+1] = name; end
+			end
+			assert.equal(expected, table.concat(seen, " "), i);
+			local _, count = views[i].sent:gsub("event: entry\n", "");
+			assert.equal(#seen, count, i);
+		end
+	end);
+
 	it("gets what it has missed", function ()
 		local id = audit("thing-seen");
 		module_api.pass(2);
