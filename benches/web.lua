@@ -5,8 +5,7 @@
 --   --views=N          live views; default 10
 --   --rounds=N         rounds of logins without and with live views, in turns; default 7
 --   --logins=N         logins in a round; default 400
---   --realtime         gives the server a real-time priority while the loop is watched, so that what else the machine does does not count;
---                      as root
+--   --realtime         gives the server a real-time priority, so that what else the machine does counts less; as root
 --
 -- The first table compares logins a second, and the processor time of a login, without and with live views that show each of them. The
 -- second has the longest hold of the server's loop by each page, download, and live view. The log is in our own store.
@@ -115,7 +114,6 @@ local function compare(prosody, cookie)
 end
 
 local function holds(prosody, cookie)
-	if options.realtime then run.real_time(prosody); end
 	local line = "%-34s %12s %12s %12s\n";
 	io.write(line:format("", "held, ms", "took, s", "KiB"));
 	local function say(name, act)
@@ -171,6 +169,7 @@ run.each_series("bench-web", options.series, function (series)
 	local prosody = start(series);
 	run.server(prosody, series, function ()
 		local cookie = sign_in(prosody);
+		if options.realtime then run.real_time(prosody); end
 		compare(prosody, cookie);
 		holds(prosody, cookie);
 	end);
