@@ -23,6 +23,7 @@ server.each_series(describe, pending, function (series)
 		local prosody, session, of_other;
 
 		local function request(method, path, options)
+			options.timeout = options.timeout or 60; -- a page of the embedded driver of 0.12, on a busy machine
 			return web.request(prosody.http_port, method, path, options);
 		end
 

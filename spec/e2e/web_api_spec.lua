@@ -19,7 +19,7 @@ server.each_series(describe, pending, function (series)
 		local prosody, document;
 
 		local function get(path, token)
-			return web.request(prosody.http_port, "GET", "/audit/api/v1"..path, { headers = { Authorization = token and "Bearer "..token } });
+			return web.request(prosody.http_port, "GET", "/audit/api/v1"..path, { timeout = 60; headers = { Authorization = token and "Bearer "..token } });
 		end
 
 		lazy_setup(function ()
