@@ -119,7 +119,7 @@ pub fn time_of(payload: &[u8]) -> Option<f64> {
 /// The parts of the element in a payload. What is damaged ends them early; [`is_whole`] tells.
 #[must_use]
 pub fn parts(payload: &[u8]) -> Parts<'_> {
-    Parts { payload, position: begin_of(payload) }
+    Parts::from(payload, begin_of(payload))
 }
 
 /// Where the element of a payload begins.
@@ -133,13 +133,19 @@ pub fn begin_of(payload: &[u8]) -> usize {
 pub struct Parts<'a> {
     payload: &'a [u8],
     position: usize,
+    /// The text from `begin` on, up to the end or the first damage. To check it once takes less time than to check each part.
+    text: &'a str,
+    begin: usize,
 }
 
 impl<'a> Parts<'a> {
     /// The parts from a position on, which another reader gave.
     #[must_use]
-    pub const fn from(payload: &'a [u8], position: usize) -> Self {
-        Self { payload, position }
+    pub fn from(payload: &'a [u8], position: usize) -> Self {
+        let bytes = payload.get(position..).unwrap_or_default();
+        let whole = |error: std::str::Utf8Error| std::str::from_utf8(bytes.get(..error.valid_up_to()).unwrap_or_default());
+        let text = std::str::from_utf8(bytes).or_else(whole).unwrap_or_default();
+        Self { payload, position, text, begin: position }
     }
 
     /// Where the next part begins.
@@ -181,15 +187,28 @@ impl<'a> Parts<'a> {
     fn marked(&self, position: usize) -> Option<(u8, &'a str, usize)> {
         let mark = *self.payload.get(position)?;
         let begin = position.saturating_add(1);
-        let behind = self.payload.get(begin..)?;
-        let length = behind.iter().position(|byte| is_mark(*byte)).unwrap_or(behind.len());
-        let content = std::str::from_utf8(behind.get(..length)?).ok()?;
-        Some((mark, content, begin.saturating_add(length)))
+        let end = begin.saturating_add(until_mark(self.payload.get(begin..)?));
+        let content = self.text.get(begin.checked_sub(self.begin)?..end.checked_sub(self.begin)?)?;
+        Some((mark, content, end))
     }
 }
 
 const fn is_mark(byte: u8) -> bool {
     matches!(byte, ELEMENT..=END)
+}
+
+/// How many bytes stand before the first mark.
+fn until_mark(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
+    // Eight bytes at a time, as long as none of them is below SEPARATOR. Such a byte borrows from its highest bit.
+    let is_free = |word: &&[u8]| {
+        let word = word.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+        word.wrapping_sub(ONES.wrapping_mul(u64::from(SEPARATOR))) & !word & HIGHS == 0
+    };
+    let begin = bytes.chunks_exact(8).take_while(is_free).count().saturating_mul(8);
+    let rest = bytes.get(begin..).unwrap_or_default();
+    begin.saturating_add(rest.iter().position(|byte| is_mark(*byte)).unwrap_or(rest.len()))
 }
 
 impl<'a> Iterator for Parts<'a> {

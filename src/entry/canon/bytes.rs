@@ -13,7 +13,7 @@ pub(super) mod tag {
 }
 
 /// The namespace of a name.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Space<'a> {
     None,
     /// The log's.

@@ -33,7 +33,6 @@ mod reader;
 pub mod removal;
 mod writer;
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use self::bytes::{Space, put_attribute, put_number, tag};
@@ -80,8 +79,9 @@ struct Address {
     number: u32,
     /// How many public children that has before it.
     position: u32,
-    namespace: String,
-    name: String,
+    /// The namespace: the log's, or none.
+    space: Space<'static>,
+    name: &'static str,
     value: String,
 }
 
@@ -162,7 +162,7 @@ impl Address {
         values.push(tag::ATTRIBUTE);
         put_number(values, self.number);
         put_number(values, self.position);
-        put_attribute(values, &Space::of(Cow::Borrowed(&self.namespace)), &self.name, value);
+        put_attribute(values, &self.space, self.name, value);
     }
 }
 
@@ -205,7 +205,11 @@ impl Canon {
         let at = match self.groups.binary_search_by_key(&group.number(), |(of, _)| of.number()) {
             Ok(at) => at,
             Err(at) => {
-                self.groups.insert(at, (group, Vec::with_capacity(64)));
+                // Most entries have values in five groups, and few groups have more than that.
+                if self.groups.is_empty() {
+                    self.groups.reserve(8);
+                }
+                self.groups.insert(at, (group, Vec::with_capacity(128)));
                 at
             }
         };

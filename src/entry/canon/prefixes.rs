@@ -24,10 +24,11 @@ impl<'a> Prefixes<'a> {
 
     /// A name with its namespace. A prefix that was not declared is part of the name, as `xml:` is.
     pub(super) fn expanded(&self, name: Cow<'a, str>, default: &Space<'a>) -> Name<'a> {
-        let position = |sought: u8| name.bytes().position(|byte| byte == sought);
-        let Some(at) = position(payload::SEPARATOR).or_else(|| position(b':')) else {
+        let Some(first) = name.bytes().position(|byte| matches!(byte, payload::SEPARATOR | b':')) else {
             return (default.clone(), name);
         };
+        // A namespace has colons in it, too.
+        let at = name.bytes().position(|byte| byte == payload::SEPARATOR).unwrap_or(first);
         let (before, local) = match name {
             Cow::Borrowed(name) => (Cow::Borrowed(name.get(..at).unwrap_or_default()), name.get(at.saturating_add(1)..).map(Cow::Borrowed)),
             Cow::Owned(ref name) => (

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use super::bytes::{Name, Space, put_attribute, put_name, put_number, put_string, put_text, tag};
 use super::prefixes::Prefixes;
 use super::{Address, CHAIN, Canon, Draft};
-use crate::NAMESPACE;
 use crate::entry::payload::{self, Part};
 use crate::entry::personal::{ADDRESS_ATTRIBUTES, Aspect, Group, Known, ROOT, Role, Share, TEXT_ATTRIBUTES, TEXT_ELEMENT, Told, child_of};
 
@@ -202,12 +201,12 @@ impl<'a> Writer<'a> {
                     self.mark(self.start_part, Mark::Element(group));
                 }
                 for (name, value, part) in named.drain(..) {
-                    if is_address(&local, &name) {
+                    if let Some(address) = address_name(&local, &name) {
                         self.mark(part, Mark::Address(role, Some(group)));
                         if !self.canon.nested.contains(&(group, role)) {
                             self.canon.nested.push((group, role));
                         }
-                        self.put_address(role, Some(group), (parent.0, parent.1), name, value);
+                        self.put_address(role, Some(group), (parent.0, parent.1), address, value.into_owned());
                     } else {
                         put_attribute(self.canon.group_mut(group), &name.0, &name.1, &value);
                     }
@@ -241,9 +240,9 @@ impl<'a> Writer<'a> {
                 self.canon.user = Some(value.clone().into_owned());
             }
             let group = group_of(share(&name), role);
-            if group.is_some() && is_address(local, &name) {
+            if let Some(address) = group.and_then(|_| address_name(local, &name)) {
                 self.mark(part, Mark::Address(role, None));
-                self.put_address(role, None, (number, 0), name, value);
+                self.put_address(role, None, (number, 0), address, value.into_owned());
                 continue;
             }
             let values = match group {
@@ -261,21 +260,15 @@ impl<'a> Writer<'a> {
     }
 
     /// Keeps an address until it is known what will be left of it.
-    fn put_address(&mut self, role: Role, within: Option<Group>, (number, position): (u32, u32), name: Name<'a>, value: Cow<'a, str>) {
-        let space = match name.0 {
-            Space::Other(namespace) => namespace.into_owned(),
-            Space::Own => NAMESPACE.to_owned(),
-            Space::None => String::new(),
-        };
-        self.addresses.push(Address {
-            role,
-            within,
-            number,
-            position,
-            namespace: space,
-            name: name.1.into_owned(),
-            value: value.into_owned(),
-        });
+    fn put_address(
+        &mut self,
+        role: Role,
+        within: Option<Group>,
+        (number, position): (u32, u32),
+        (space, name): (Space<'static>, &'static str),
+        value: String,
+    ) {
+        self.addresses.push(Address { role, within, number, position, space, name, value });
     }
 
     fn flush_text(&mut self) {
@@ -291,8 +284,7 @@ impl<'a> Writer<'a> {
             Place::Whole(group) => put_text(self.canon.group_mut(group), &text),
             Place::Address(role) => {
                 self.mark(self.text_part, Mark::Address(role, None));
-                let name = (Space::Own, Cow::Borrowed("remote-ip"));
-                self.put_address(role, None, (number, children), name, Cow::Owned(text.clone()));
+                self.put_address(role, None, (number, children), (Space::Own, "remote-ip"), text.clone());
             }
             Place::Parts(known) => match group_of(known.rest, role) {
                 None => put_text(&mut self.canon.public, &text),
@@ -372,10 +364,16 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Whether an attribute holds an address, or text with addresses in it.
-fn is_address(element: &str, (namespace, name): &Name<'_>) -> bool {
-    !namespace.is_other()
-        && (ADDRESS_ATTRIBUTES.contains(&name.as_ref()) || element == TEXT_ELEMENT && TEXT_ATTRIBUTES.contains(&name.as_ref()))
+/// The name of an attribute that holds an address, or text with addresses in it. Returns `None` if it does not.
+fn address_name(element: &str, (space, name): &Name<'_>) -> Option<(Space<'static>, &'static str)> {
+    let space = match space {
+        Space::None => Space::None,
+        Space::Own => Space::Own,
+        Space::Other(_) => return None,
+    };
+    let texts = if element == TEXT_ELEMENT { TEXT_ATTRIBUTES } else { &[] };
+    let known = ADDRESS_ATTRIBUTES.iter().chain(texts).find(|known| *known == name)?;
+    Some((space, known))
 }
 
 /// The group of a value. Returns `None` if it is public.
