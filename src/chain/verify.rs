@@ -234,8 +234,8 @@ impl Verifier {
         let mut canon = std::borrow::Cow::Borrowed(canon);
         // The time that the writer has added, as the entry lies under a later one.
         #[allow(clippy::cast_precision_loss)] // A time in milliseconds is below 2^53.
-        let recorded = date_time((link.at / 1000) as f64);
-        if canon.occurred.is_some() && canon.occurred == recorded {
+        let recorded = || date_time((link.at / 1000) as f64);
+        if canon.occurred.is_some() && canon.occurred == recorded() {
             canon.to_mut().occurred = None;
         }
         match link.leaf(&self.host, &class, &canon) {
