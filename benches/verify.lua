@@ -4,7 +4,8 @@
 --   --stores=A,B       of audit, sqlite, internal; default: audit and sqlite
 --   --series=S         the series of Prosody whose libraries are used; default: the newest
 --   --rounds=N         how often each side runs, in turns; the fastest counts; default 3
---   --realtime         gives the reading processes a real-time priority, so that nothing else takes their processor; as root
+--   --realtime         gives the reading processes a real-time priority, so that nothing else takes their processor; as root. In each
+--                      second the kernel takes it from them for 50 ms all the same, so the loop seems to be held that long
 --
 -- "Verify" is what prosodyctl mod_audit --verify does, "stats" and "json" are the statistics and the export of the same log. "Server" is
 -- the verification inside a server, with the garbage collector's settings of a server, and how long it held the loop at most; beside it
