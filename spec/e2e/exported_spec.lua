@@ -3,6 +3,7 @@
 
 local attacks = require "support.attacks";
 local lfs = require "lfs";
+local moving = require "support.moving";
 local process = require "support.process";
 local raw = require "support.raw_client";
 local server = require "support.server";
@@ -174,6 +175,22 @@ server.each_series(describe, pending, function (series)
 		status, out = elsewhere("--from", path, "--anchor", prosody.folder.."/anchors");
 		assert.equal(3, status, out);
 		assert.is_truthy(out:find("rolled back", 1, true), out);
+	end);
+
+	it("verifies after prosody-migrator has moved it", function ()
+		start { storage = "internal" };
+		audit(host, 6);
+		prosody:eval("flush_audit_log()");
+		audit(host, 2);
+		prosody:stop();
+		local status, out = moving.migrate(prosody, "internal", "sql");
+		assert.equal(0, status, out);
+		moving.use(prosody, "sqlite");
+		prosody:start();
+		audit(host, 3);
+		status, out = both(export());
+		assert.equal(0, status, out);
+		assert.is_true(tonumber(out:match(": (%d+) entr")) >= 11, out);
 	end);
 
 	it("verifies after prosodyctl has pruned beside the server", function ()
