@@ -12,14 +12,15 @@ local asking = library "web/asking";
 local link = library "reading/socket";
 local leftovers = library "reading/leftovers";
 local new_key = library "reading/keys";
+local new_progress = library "reading/progress";
 local readings = library "reading/readings";
 local verification = library "reading/verification";
 
 local audit_log = module:shared("/*/audit/log").log;
 local hosts = prosody.hosts;
 
--- How often --follow reads again, and how often a long reading reports its progress; seconds.
-local LOOK_AGAIN, TELL = 1, 1;
+-- How often --follow reads again, in seconds.
+local LOOK_AGAIN = 1;
 
 -- How long the server may take to prune a host; seconds.
 local PRUNING_TAKES = 600;
@@ -136,27 +137,6 @@ local function record(asked, shown, file)
 	end
 end
 
--- Reports the progress of a long reading on standard error.
-local function new_progress()
-	local told_at, told = time.now(), false;
-	local on_terminal = core.is_terminal("stderr");
-	local progress = {};
-	function progress.each(shown)
-		local now = time.now();
-		if now - told_at >= TELL then
-			told_at, told = now, true;
-			io.stderr:write(("%d entries …"):format(shown), on_terminal and "\r" or "\n");
-			io.stderr:flush();
-		end
-	end
-	function progress.done()
-		if told and on_terminal then
-			io.stderr:write((" "):rep(40), "\r");
-		end
-	end
-	return progress;
-end
-
 -- The number of the error that says that nobody reads a pipe any more.
 local EPIPE = 32;
 
@@ -238,7 +218,7 @@ local function show(asked)
 	if progress then progress.done(); end
 	if report and not problem and not result.problem then
 		report:know(health(asked.host));
-		out(report:ending());
+		result.stopped = not out(report:ending());
 	end
 	local size;
 	if file then
