@@ -71,7 +71,7 @@ return function (of_module, settings, on)
 			if attempt ~= this then return; end
 			attempt, is_found = nil, true;
 			local made = kind and socket[kind] and socket[kind]();
-			if not made then return connected(nil, "the name "..settings.host.." can't be resolved"); end
+			if not made then return connected(nil, "its name can't be resolved"); end
 			made:settimeout(0);
 			local done, err = made:setpeername(ip, port);
 			if not done then

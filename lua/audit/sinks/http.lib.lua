@@ -3,11 +3,12 @@
 -- http(module, settings, on, sslctx | nil) -> transport; settings as stream.lib.lua has them, and
 --   on = { answered = function(status, Retry-After | nil), failed = function(problem) }
 
+local problems = library "sinks/problems";
 local timers = library "timers";
 
 local http = require "net.http";
 
-local io_open, pairs, pcall, tostring = io.open, pairs, pcall, tostring;
+local io_open, pairs, pcall = io.open, pairs, pcall;
 
 -- The token in a file: text | nil, message. It is read each time, as it may be replaced.
 local function read_token(path)
@@ -27,12 +28,23 @@ return function (of_module, settings, on, sslctx)
 	local function headers_of(settings_headers)
 		local headers = { ["Content-Type"] = settings.content_type };
 		for name, text in pairs(settings_headers) do headers[name] = text; end
+		headers["Content-Encoding"] = settings.content_encoding or headers["Content-Encoding"];
 		if settings.token_file then
 			local token, err = read_token(settings.token_file);
 			if not token then return nil, err; end
 			headers["Authorization"] = "Bearer "..token;
 		end
 		return headers;
+	end
+
+	-- What went wrong, from what net.http calls it. It has checked the certificate before it sends anything.
+	local function problem_of(text, request)
+		if text == "certificate-chain-invalid" then
+			return request and request.conn and problems.of_chain(request.conn) or "its certificate is not trusted";
+		elseif text == "certificate-verify-failed" then
+			return "its certificate is not for "..(request and request.host or "this name");
+		end
+		return problems.of_connection(text);
 	end
 
 	local transport = {};
@@ -46,7 +58,7 @@ return function (of_module, settings, on, sslctx)
 			if current ~= this then return; end
 			current = nil;
 			if not status or status == 0 then
-				on.failed(tostring(text));
+				on.failed(problem_of(text, response));
 			else
 				local of_response = response and response.headers;
 				on.answered(status, of_response and of_response["retry-after"]);

@@ -6,36 +6,13 @@
 --   sslctx    the context for TLS
 -- transport = { send = function(text), close = function() }. send() is called again only after on.sent().
 
+local problems = library "sinks/problems";
 local timers = library "timers";
 
 local connect = require "net.connect".connect;
 local new_resolver = require "net.resolvers.basic".new;
-local verify_identity = require "util.x509".verify_identity;
 
-local pcall, tostring, type = pcall, tostring, type;
-
--- The first text in a list of lists.
-local function first_text(value)
-	while type(value) == "table" do
-		local _, inner = next(value);
-		value = inner;
-	end
-	return value and tostring(value) or nil;
-end
-
--- Checks the certificate of the other end: nil | what is wrong with it. Neither net.connect nor the context does that.
-local function problem_of(conn, host)
-	local socket = conn:socket();
-	local is_trusted, reasons = socket:getpeerverification();
-	if not is_trusted then
-		local reason = first_text(reasons);
-		return "its certificate is not trusted"..(reason and ": "..reason or "");
-	end
-	local certificate = socket:getpeercertificate();
-	if not certificate or not verify_identity(host, false, certificate) then
-		return "its certificate is not for "..host;
-	end
-end
+local pcall, tostring = pcall, tostring;
 
 return function (of_module, settings, on, sslctx)
 	local host, port = settings.host, settings.port;
@@ -56,7 +33,8 @@ return function (of_module, settings, on, sslctx)
 				conn:close();
 				return;
 			end
-			local problem = sslctx and problem_of(conn, host);
+			-- Neither net.connect nor the context checks the certificate.
+			local problem = sslctx and (problems.of_chain(conn) or problems.of_name(conn, host));
 			if problem then
 				lost(this, problem);
 				conn:close();
@@ -79,7 +57,7 @@ return function (of_module, settings, on, sslctx)
 			lost(this, err and err ~= "closed" and tostring(err) or "the receiver closed the connection");
 		end
 		function listeners.onfail(_, err)
-			lost(this, tostring(err));
+			lost(this, problems.of_connection(err));
 		end
 		connect(new_resolver(host, port, "tcp", { servername = host }), listeners, { sslctx = sslctx }, this);
 		timers.add(of_module, settings.timeout, function ()

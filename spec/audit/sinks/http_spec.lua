@@ -40,6 +40,29 @@ describe("a sink over HTTP", function ()
 		assert.same({ "429 7", "connection refused" }, told);
 	end);
 
+	it("says that a body is compressed", function ()
+		settings.content_encoding = "gzip";
+		transport.send("x");
+		assert.equal("gzip", requests[1].options.headers["Content-Encoding"]);
+		requests[1].answer("", 204);
+	end);
+
+	it("says what is wrong with a certificate or a name", function ()
+		local conn = { socket = function ()
+			return { getpeerverification = function () return false, { { "certificate has expired" } }; end };
+		end };
+		for i, case in ipairs {
+			{ "certificate-chain-invalid", { conn = conn }, "its certificate is not trusted: certificate has expired" };
+			{ "certificate-chain-invalid", {}, "its certificate is not trusted" };
+			{ "certificate-verify-failed", { host = "collector.test" }, "its certificate is not for collector.test" };
+			{ "unable to resolve service", nil, "its name can't be resolved" };
+		} do
+			transport.send("x");
+			requests[i].answer(case[1], 0, case[2]);
+			assert.equal(case[3], told[i]);
+		end
+	end);
+
 	it("gives an answer up after a while, and ignores it then", function ()
 		transport.send("[]");
 		module_api.pass(6);

@@ -84,6 +84,6 @@ describe("a sink over a stream", function ()
 		assert.same({ "", true }, { conn.written, conn.closed });
 		open().send("one ");
 		attempts[2].listeners.onfail(nil, "unable to resolve service");
-		assert.equal("unable to resolve service", told[2]);
+		assert.equal("its name can't be resolved", told[2]);
 	end);
 end);

@@ -19,6 +19,8 @@ describe("the TLS of a sink", function ()
 		assert.equal("a context", new_context { cafile = "/dev/null" });
 		assert.same({ "audit_sinks port 0", "client" }, { asked[1], asked[2] });
 		assert.same({ "peer", "/dev/null" }, { asked[3].verify, asked[3].cafile });
+		-- The reason is only known if the handshake comes to its end.
+		assert.same({ "lsec_continue" }, asked[3].verifyext);
 	end);
 
 	it("says which file can't be read", function ()
