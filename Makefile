@@ -224,6 +224,13 @@ bench-web: ## Measure logins with live views of the log in a browser, and how lo
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/web.lua
 
+.PHONY: bench-sinks
+bench-sinks: ## Measure sinks: entries a second for each transport, how long they hold the loop, logins with three of them (a quarter of an hour)
+	$(need_cargo)
+	@tools/setup test
+	@$(MAKE) --no-print-directory build LUA=5.4
+	@lua5.4 benches/sinks.lua
+
 soak-crash: ## Kill servers at random moments, 200 times on each store and series (an hour and more)
 	$(need_cargo)
 	@tools/setup test

@@ -16,13 +16,15 @@ local datamanager = require "util.datamanager";
 local encodings = require "util.encodings";
 local time = require "util.time";
 
-local io_open, ipairs, max, pairs = io.open, ipairs, math.max, pairs;
+local io_open, ipairs, max, min, pairs = io.open, ipairs, math.max, math.min, pairs;
 local monotonic, now = time.monotonic, time.now;
 local concat, sort = table.concat, table.sort;
 
--- How long entries are collected for a batch, how often positions are saved, and the pause if the log can't be read or the receiver
--- of datagrams is busy; seconds.
-local COLLECT, SAVE, UNREADABLE, BUSY = 0.05, 1, 10, 0.1;
+-- How long entries are collected for a batch, how often positions are saved, and the pause if the log can't be read; seconds.
+local COLLECT, SAVE, UNREADABLE = 0.05, 1, 10;
+-- The shortest and the longest pause if the receiver of datagrams is busy. Linux keeps ten datagrams for a Unix socket, if nobody has
+-- changed that.
+local BUSY, BUSIEST = 0.005, 0.1;
 -- How long a stop may take to write what waits to files, in seconds.
 local LAST = 0.25;
 -- A position that is not known: everything that the log keeps.
@@ -33,6 +35,8 @@ local transports = {
 };
 
 local audit_log = module:shared("/*/audit/log").log;
+-- Which sinks get the alerts of a host in any case, by host and name. mod_audit_alerts knows that.
+local alerts = module:shared("/*/audit_sinks/alerts");
 local try = faults.trier(module);
 
 -- All sinks, by name; the hosts that have the module; the option as it was read last
@@ -203,8 +207,10 @@ local function reports_of(sink)
 		native:accepted(count, monotonic());
 		done();
 	end
-	function on.busy()
-		native:pause(BUSY, monotonic());
+	local busy = BUSY;
+	function on.busy(taken)
+		busy = taken > 0 and BUSY or min(busy * 2, BUSIEST);
+		native:pause(busy, monotonic());
 		done();
 	end
 	function on.refused(why)
@@ -252,6 +258,7 @@ local function join(sink, host)
 	end
 	sink.readers[host] = reader;
 	sink.native:join(host, reader.cursor, encodings.idna.to_ascii(host));
+	sink.native:take_alerts(host, (alerts[host] or {})[sink.name] or false);
 	save(sink); -- otherwise a crash would make it a new sink
 	schedule(sink, 0);
 end

@@ -40,17 +40,18 @@ server.each_series(describe, pending, function (series)
 		local certificate, key = server.certificate("localhost");
 		local tls = receiver.start { kind = "stream"; certificate = certificate; key = key };
 		local tcp, udp = receiver.start { kind = "stream"; newline = true }, receiver.start { kind = "udp" };
-		local unix, http = receiver.start { kind = "unix" }, receiver.start { kind = "http" };
+		local unix, http, gzip = receiver.start { kind = "unix" }, receiver.start { kind = "http" }, receiver.start { kind = "http" };
 		local path = tcp.folder.."/audit.jsonl";
 		start {
 			tls = { to = "tls://localhost:"..tls.port, cafile = certificate };
 			tcp = { to = "tcp://127.0.0.1:"..tcp.port, format = "json" };
 			udp = { to = "udp://127.0.0.1:"..udp.port }, unix = { to = "unix:"..unix.path };
+			gzip = { to = "http://127.0.0.1:"..gzip.port.."/", compress = "gzip" };
 			http = { to = "http://127.0.0.1:"..http.port.."/", batch = 40, framing = "array", headers = { ["X-Test"] = "s3cret" } };
 			file = { to = "file:"..path, types = { "test-1*" } };
 		};
 		record(1, 200);
-		for name, one in pairs { tls = tls, tcp = tcp, udp = udp, unix = unix, http = http } do
+		for name, one in pairs { tls = tls, tcp = tcp, udp = udp, unix = unix, http = http, gzip = gzip } do
 			local ok, why = one:has_all(200);
 			assert.is_true(ok, name..": "..tostring(why));
 			assert.equal(0, select(2, one:numbers()), name);
@@ -58,6 +59,9 @@ server.each_series(describe, pending, function (series)
 		assert.is_truthy(tls:lines()[1]:match("^<%d+>1 %d+%-%d+%-%d+T%d+:%d+:%d+%.%d+Z "..host.." prosody%-audit %- "), tls:lines()[1]);
 		assert.equal(host, json.decode(tcp:lines()[1]).host);
 		assert.equal("s3cret", json.decode(process.read(http.out..".headers"))["x-test"]);
+		local headers = json.decode(process.read(gzip.out..".headers"));
+		assert.equal("gzip", headers["content-encoding"]);
+		assert.is_true(tonumber(headers["content-length"]) < 100 * 100, headers["content-length"]);
 		-- Only what is wanted is in the file, which nobody else may read.
 		assert.is_truthy(process.wait_until(function () return (process.read(path) or ""):find("test-199", 1, true); end));
 		assert.is_nil(process.read(path):find("test-2", 1, true));
@@ -206,7 +210,8 @@ server.each_series(describe, pending, function (series)
 		assert.is_truthy(prosody:wait_log("sink cert %S+ can't be used: cafile can't be read: /nonexistent/ca.pem"));
 		assert.is_truthy(prosody:wait_log("sink file %S+ can't be used: No such file"));
 		for _, name in ipairs { "tcp", "tls", "udp", "http" } do
-			assert.is_truthy(prosody:wait_log(("can't be sent to the sink %s %%(%s://nonexistent.invalid:1%%): its name can't be resolved"):format(name, name), 15));
+			local line = "can't be sent to the sink %s %%(%s://nonexistent.invalid:1%%): its name can't be resolved";
+			assert.is_truthy(prosody:wait_log(line:format(name, name), 15));
 			assert.equal(1, #prosody:lines_with("can't be sent to the sink "..name.." "));
 		end
 		assert.is_nil(prosody:log():find("s3cret", 1, true));

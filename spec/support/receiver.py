@@ -11,6 +11,7 @@ What a receiver does wrong is in the file FILE.mood, which is read again each ti
 """
 
 import argparse
+import gzip
 import json
 import os
 import socket
@@ -47,8 +48,8 @@ def mood():
 def got(messages):
     global left
     with lock:
+        words = mood().split()
         for message in messages:
-            words = mood().split()
             if words[:1] == ["dies"]:
                 left = int(words[1]) if left is None else left
                 if left == 0:
@@ -109,7 +110,10 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers["Content-Encoding"] == "gzip":
+            body = gzip.decompress(body)
+        body = body.decode()
         words = mood().split()
         status, headers = 200, {}
         if words[:1] == ["hangs"]:

@@ -155,6 +155,8 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     #[cfg(feature = "storage")]
     store::database::add(lua, &native, &opened)?;
     native.set("reading_slice", crate::query::SLICE)?;
+    native.set("reading_page", crate::query::PAGE)?;
+    native.set("brief_slice", crate::query::BRIEF)?;
     evidence::add_numbers(lua, &native)?;
     prune::pace::add(lua, &native)?;
     person::add_files(lua, &native)?;

@@ -33,6 +33,7 @@ pub const SINK_FIELDS: &[FieldSpec] = &[
     field("to", "none: it must be set", target::ALLOWED, "Where entries are sent."),
     field("format", "\"syslog\"; \"json\" for files and HTTP", "\"syslog\", \"json\", \"ocsf\", \"ecs\", \"cef\" or \"otlp\"", "The format of each entry."),
     field("framing", "\"octet-counting\" for syslog, else \"newline\"", "\"octet-counting\", \"newline\" or \"array\" (HTTP)", "How entries follow each other."),
+    field("compress", "none", "\"gzip\" (HTTP)", "How the bodies of requests are compressed."),
     field("types", "all", LIST, "Event types, in which \"*\" stands for any characters. With \"!\" before it, a type is left out."),
     field("classes", "all", LIST, "Retention classes."),
     field("users", "all", LIST, "Accounts, as JIDs, in which \"*\" stands for any characters."),
@@ -59,6 +60,8 @@ pub struct SinkOptions {
     pub format: Format,
     /// How entries follow each other.
     pub framing: Framing,
+    /// Whether bodies are compressed with gzip.
+    pub is_compressed: bool,
     /// Which entries are sent.
     pub filter: Filter,
     /// The hosts whose entries are sent. Empty for all.
@@ -122,7 +125,7 @@ pub fn sinks(value: &Value) -> (Vec<SinkOptions>, Vec<String>) {
     (sinks, refused)
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
@@ -180,6 +183,12 @@ impl<'a> SinkReader<'a> {
             other => return Err(self.wrong("format", other)),
         };
         let framing = self.framing(value.field("framing"), &to, format)?;
+        let is_compressed = match value.field("compress") {
+            Value::Nil => false,
+            Value::String(name) if name == "gzip" && is_http => true,
+            Value::String(name) if name == "gzip" => return Err(self.refuse("compress", &format!("= \"gzip\" with {}", to.transport()))),
+            other => return Err(self.wrong("compress", other)),
+        };
         let filter = self.filter(value)?;
         let hosts = self.patterns(value, "hosts")?;
         let addresses = match value.field("ips") {
@@ -220,7 +229,21 @@ impl<'a> SinkReader<'a> {
         let token_file = self.file(value, "token_file")?;
         let tls_files = [self.file(value, "cafile")?, self.file(value, "certificate")?, self.file(value, "key")?];
         let name = self.name.to_owned();
-        Ok(SinkOptions { name, to, format, framing, filter, hosts, addresses, batch, timeout, headers, token_file, tls_files })
+        Ok(SinkOptions {
+            name,
+            to,
+            format,
+            framing,
+            is_compressed,
+            filter,
+            hosts,
+            addresses,
+            batch,
+            timeout,
+            headers,
+            token_file,
+            tls_files,
+        })
     }
 
     fn framing(&self, value: &Value, to: &Target, format: Format) -> Result<Framing, String> {
@@ -347,6 +370,9 @@ mod tests {
             (table(&[http(), ("format", text("table"))]), vec!["bad.format = \"table\"", "\"ocsf\""]),
             (table(&[http(), ("framing", text("netstring"))]), vec!["bad.framing = \"netstring\"", "octet-counting"]),
             (table(&[http(), ("framing", text("octet-counting"))]), vec!["bad.framing", "with https"]),
+            (table(&[http(), ("compress", text("zstd"))]), vec!["bad.compress = \"zstd\"", "use \"gzip\" (HTTP)"]),
+            (table(&[http(), ("compress", Value::Boolean(true))]), vec!["bad.compress = true", "use \"gzip\""]),
+            (table(&[("to", text("tcp://a:1")), ("compress", text("gzip"))]), vec!["bad.compress = \"gzip\" with tcp"]),
             (table(&[http(), ("networks", list(&["10.0.0.0/99"]))]), vec!["bad.networks", "10.0.0.0/99"]),
             (table(&[http(), ("types", Value::Number(5.0))]), vec!["bad.types = 5"]),
             (table(&[http(), ("ips", text("some"))]), vec!["bad.ips", "\"hash\""]),

@@ -41,6 +41,9 @@ pub const PAGE: f64 = 0.004;
 /// How long a reading may hold the loop, in seconds, if others wait for it.
 pub const SLICE: f64 = 0.005;
 
+/// Both for readers that read on and on beside everything else, such as sinks, in seconds. Lua's garbage collector takes as long again.
+pub const BRIEF: f64 = 0.0015;
+
 /// One reading of the log of one host.
 #[derive(Debug)]
 pub struct Query {

@@ -19,8 +19,8 @@ pub enum Answer {
 impl Answer {
     /// What a status means, with the header `Retry-After` if there is one. `now` is in UNIX seconds.
     ///
-    /// A redirect is a failure: entries are only sent to the address in the configuration. Statuses that say that the credentials or
-    /// the address are wrong say nothing about the entries, so these are kept.
+    /// A redirect is a failure: entries are only sent to the address in the configuration. Statuses that say that the credentials,
+    /// the address or the form of the body are wrong say nothing about the entries, so these are kept.
     ///
     /// ```
     /// use audit_core::sink::Answer;
@@ -32,7 +32,9 @@ impl Answer {
     pub fn of(status: u16, retry_after: Option<&str>, now: f64) -> Self {
         match status {
             200..=299 => Self::Accepted,
-            401 | 403 | 404 | 405 | 407 | 408 | 410 | 421 | 425 | 426 | 429 => Self::Later(retry_after.and_then(|text| pause(text, now))),
+            401 | 403 | 404 | 405 | 407 | 408 | 410 | 415 | 421 | 425 | 426 | 429 => {
+                Self::Later(retry_after.and_then(|text| pause(text, now)))
+            }
             400..=499 => Self::Refused,
             _ => Self::Later(retry_after.and_then(|text| pause(text, now))),
         }
@@ -64,6 +66,7 @@ mod tests {
             (404, Answer::Later(None)),
             (408, Answer::Later(None)),
             (413, Answer::Refused),
+            (415, Answer::Later(None)),
             (422, Answer::Refused),
             (429, Answer::Later(None)),
             (500, Answer::Later(None)),

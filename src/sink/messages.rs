@@ -2,6 +2,7 @@
 
 use crate::address::Policy;
 use crate::address::replaced;
+use crate::alert::ALERT;
 use crate::entry::personal::{ADDRESS_ATTRIBUTES, ADDRESS_ELEMENTS, HASH_ELEMENTS, TEXT_ATTRIBUTES, TEXT_ELEMENT};
 use crate::entry::xml::{Element, Node};
 use crate::entry::{Row, StoredEvent};
@@ -39,6 +40,9 @@ pub struct Messages {
     filter: Filter,
     addresses: Policy,
     form: Form,
+    /// The name of the sink.
+    sink: String,
+    takes_alerts: bool,
 }
 
 enum Form {
@@ -65,7 +69,26 @@ impl Messages {
         } else {
             Form::Rendered(renderer(format, &Options { ascii_host, ..Options::new(host) }))
         };
-        Self { host: host.to_owned(), filter: Filter { host: host.to_owned(), ..filter }, addresses, form }
+        Self {
+            host: host.to_owned(),
+            filter: Filter { host: host.to_owned(), ..filter },
+            addresses,
+            form,
+            sink: String::new(),
+            takes_alerts: false,
+        }
+    }
+
+    /// Says for which sink they are. Alerts about it are not for it.
+    #[must_use]
+    pub fn of_sink(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.sink);
+        self
+    }
+
+    /// Whether alerts are wanted in any case, also if the filter leaves them out.
+    pub const fn take_alerts(&mut self, takes_alerts: bool) {
+        self.takes_alerts = takes_alerts;
     }
 
     /// The message of what was read. `now` is in UNIX seconds, and `hash` hashes an address with the key of the host.
@@ -101,6 +124,12 @@ impl Messages {
     }
 
     fn wants(&self, event: &StoredEvent) -> bool {
+        if event.kind == ALERT {
+            let sink = event.details.iter().find_map(|detail| detail.attribute("sink"));
+            if self.takes_alerts || sink == Some(&self.sink) {
+                return sink != Some(&self.sink);
+            }
+        }
         let class = event.class.as_deref().unwrap_or_default();
         let row = Row { when: event.stored, with: event.user.clone(), ..Row::default() };
         self.filter.wants_class(class) && self.filter.admits(&row, event)
@@ -229,6 +258,28 @@ mod tests {
         let mut messages = messages(Format::Json, filter, Policy::Full);
         let wanted: Vec<bool> = sample::events().iter().map(|event| text_of(&mut messages, event).is_some()).collect();
         assert_eq!(wanted, [false, true, false, false, false]);
+    }
+
+    #[test]
+    fn alerts_are_for_the_sinks_that_are_told_to_take_them_but_not_those_about_themselves() {
+        let alert = |sink: Option<&str>| {
+            let attributes = sink.map(|name| ("sink".to_owned(), name.to_owned())).into_iter().collect();
+            own_event(ALERT, 5.0, "alert", attributes)
+        };
+        let only_failures = || Filter { types: vec![Pattern::new("*-failure")], ..Filter::default() };
+        for (filter, takes_alerts, about, expected) in [
+            (Filter::default(), false, None, true),
+            (Filter::default(), false, Some("other"), true),
+            (Filter::default(), false, Some("siem"), false),
+            (only_failures(), false, None, false),
+            (only_failures(), true, None, true),
+            (only_failures(), true, Some("other"), true),
+            (only_failures(), true, Some("siem"), false),
+        ] {
+            let mut messages = messages(Format::Json, filter, Policy::Full).of_sink("siem");
+            messages.take_alerts(takes_alerts);
+            assert_eq!(text_of(&mut messages, &alert(about)).is_some(), expected, "{takes_alerts} {about:?}");
+        }
     }
 
     #[test]

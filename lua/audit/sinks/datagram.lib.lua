@@ -2,7 +2,7 @@
 -- datagrams, so these are sent by luasocket. A send never waits.
 --
 -- datagram(module, settings, on) -> transport; settings and on as stream.lib.lua has them, and
---   on.sent(count): the receiver took this many of them; on.busy(): it takes no more at the moment
+--   on.sent(count): the receiver took this many of them; on.busy(count): it takes no more at the moment
 --   on.refused(why): it will never take the next one
 
 local timers = library "timers";
@@ -39,7 +39,7 @@ return function (of_module, settings, on)
 					on.refused("it is too large for a datagram");
 				elseif busy[err] then
 					on.sent(i - 1);
-					on.busy();
+					on.busy(i - 1);
 				else
 					failed(err);
 				end

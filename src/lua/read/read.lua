@@ -80,10 +80,11 @@ local function new(context)
 	end
 
 	-- Notes how long the loop was held: breathe(pause | nil), which calls pause() when it was held for long enough.
-	local function new_breath()
+	local function new_breath(is_brief)
 		local held_since = now();
+		local slice = is_brief and native.brief_slice or native.reading_slice;
 		return function (pause)
-			if pause and now() - held_since > native.reading_slice then
+			if pause and now() - held_since > slice then
 				pause();
 				held_since = now();
 			end
@@ -91,10 +92,10 @@ local function new(context)
 	end
 
 	-- Begins to read what is asked for.
-	--   begin(asked, breathe, pause | nil, following | nil) -> query, advance, conclude
+	--   begin(asked, breathe, pause | nil, following | nil, is_brief) -> query, advance, conclude
 	-- advance(pause) reads the next page, and returns whether there may be another one. Then there may be events to take from the
 	-- query. conclude() returns what scan() does. `following` is described there, too.
-	local function begin(asked, breathe, pause, following)
+	local function begin(asked, breathe, pause, following, is_brief)
 		local host = asked.host;
 		-- The journal is read first, so that no entry is missed. An entry that goes to the store in between is read twice, and
 		-- recognised by its id.
@@ -118,8 +119,8 @@ local function new(context)
 		-- The embedded driver has no index. To find a few entries of one user it would read a whole partition at once.
 		local without_index = pause and store and is_embedded(store);
 		local query = following and context.recorder.look(following, users, waiting.since ~= nil, now())
-			or context.recorder.query(asked, users, waiting.since, now(), pause ~= nil, store ~= nil and seeks(store), context.clock(host),
-				store ~= nil and store.former ~= nil);
+			or context.recorder.query(asked, users, waiting.since, now(), pause and (is_brief and native.brief_slice or native.reading_page) or nil,
+				store ~= nil and seeks(store), context.clock(host), store ~= nil and store.former ~= nil);
 
 		local function advance(pause_now)
 			local page = query:next_page();
@@ -167,15 +168,16 @@ local function new(context)
 	end
 
 	-- Reads what is asked for.
-	--   scan(asked, take, pause | nil, keeps | nil, following | nil) -> { shown =, hidden = number of entries that are hidden unless
+	--   scan(asked, take, pause | nil, keeps | nil, following | nil, is_brief | nil) -> { shown =, hidden = number of entries that are hidden unless
 	--     they are asked for, damaged =, places = text, last = position | nil, problem = message | nil: the store or the
 	--     journal can't be read, so that entries are missing }
 	-- take(query) is called when there may be events to take from the query, and returns false to stop. pause() is called when the
 	-- loop was blocked for long enough. keeps: take() keeps the events until the end. following: the result of recorder.follower();
-	-- only entries are read that are new since the last look, oldest first, and none in the first look.
-	local function scan(asked, take, pause, keeps, following)
-		local breathe = new_breath();
-		local query, advance, conclude = begin(asked, breathe, pause, following);
+	-- only entries are read that are new since the last look, oldest first, and none in the first look. is_brief: the loop is held for a
+	-- shorter time than usual.
+	local function scan(asked, take, pause, keeps, following, is_brief)
+		local breathe = new_breath(is_brief);
+		local query, advance, conclude = begin(asked, breathe, pause, following, is_brief);
 		local going_on, is_more;
 		repeat
 			is_more = advance(pause);

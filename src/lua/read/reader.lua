@@ -5,7 +5,7 @@
 --   context = {
 --     now, recorder
 --     queue_of   function(host) -> the queue that has the journal
---     scan       function(asked, take, pause): read.lua describes it
+--     scan       function(asked, take, pause, nil, nil, is_brief): read.lua describes it
 --     recorded   function(host, event_type), for statistics
 --   }
 --   readers.recorded(host, event_type)  to be called when an entry was recorded
@@ -52,7 +52,7 @@ local function new(context)
 				local result = scan(request, function (query)
 					is_whole = cursor:feed(query);
 					return is_whole;
-				end, pause);
+				end, pause, nil, nil, true);
 				if result.problem then
 					return cursor:wants(now()) == "take", result.problem;
 				elseif is_whole then

@@ -34,7 +34,8 @@ impl Hosts {
     }
 
     pub(super) fn join(&mut self, options: &SinkOptions, name: String, cursor: LuaAnyUserData, ascii: Option<String>) {
-        let messages = Messages::new(&name, ascii, options.format, self.is_bare, options.filter.clone(), options.addresses);
+        let messages =
+            Messages::new(&name, ascii, options.format, self.is_bare, options.filter.clone(), options.addresses).of_sink(&options.name);
         self.hosts.push(Some(Host { name, cursor, messages, has_more: true, has_moved: true, behind: 0 }));
     }
 
@@ -44,6 +45,12 @@ impl Hosts {
             *place = None;
         }
         Some(index)
+    }
+
+    pub(super) fn take_alerts(&mut self, name: &str, takes_alerts: bool) {
+        if let Some(host) = self.find(name).and_then(|index| self.get_mut(index)) {
+            host.messages.take_alerts(takes_alerts);
+        }
     }
 
     pub(super) fn news(&mut self, name: &str, has_more: bool) {

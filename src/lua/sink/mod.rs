@@ -4,6 +4,7 @@ mod hosts;
 
 use std::cell::RefCell;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use mlua::prelude::*;
 
@@ -15,11 +16,14 @@ use crate::options::sinks::{SinkOptions, Target, sinks};
 use crate::render::formats::Format;
 use crate::render::framing::Framing;
 use crate::sink::delivery::{Certainty, HostPlace};
-use crate::sink::{Answer, Delivery, Step};
+use crate::sink::{Answer, Delivery, Step, compress};
 use hosts::Hosts;
 
 /// How often hosts without wanted entries are passed over in one step, before the loop goes on.
 const MOST_UNWANTED: usize = 5;
+/// How long messages are made in one step, and how many at least. After that a batch is sent as it is.
+const HELD: Duration = Duration::from_micros(1500);
+const CHUNK: usize = 20;
 
 /// A sink of the configuration, with the hosts whose entries it sends.
 pub(crate) struct LuaSink {
@@ -78,7 +82,10 @@ impl LuaSink {
             // A datagram that the kernel has taken is lost if its receiver dies, too.
             Target::Tls(_) | Target::Tcp(_) | Target::Udp(_) | Target::Unix(_) => Certainty::Time,
         };
-        let delivery = Delivery::new(options.batch, certainty);
+        let mut delivery = Delivery::new(options.batch, certainty);
+        if options.is_compressed {
+            delivery = delivery.with_bytes(compress::LARGEST);
+        }
         let hosts = Hosts::new(&options);
         Self { options, state: RefCell::new((delivery, hosts)) }
     }
@@ -104,6 +111,7 @@ impl LuaSink {
         }
         table.set("format", options.format.name())?;
         table.set("content_type", options.framing.content_type(options.format))?;
+        table.set("content_encoding", options.is_compressed.then_some("gzip"))?;
         table.set("timeout", options.timeout)?;
         table.set("headers", lua.create_table_from(options.headers.iter().map(|(name, text)| (name.as_str(), text.as_str())))?)?;
         table.set("token_file", options.token_file.as_deref())?;
@@ -114,6 +122,28 @@ impl LuaSink {
         Ok(table)
     }
 
+    /// Takes messages of a host for the next batch. Returns its name if more must be read first.
+    fn take(delivery: &mut Delivery, hosts: &mut Hosts, host: usize, time: f64, began: Instant) -> Option<String> {
+        let mut messages = Vec::new();
+        loop {
+            let left = delivery.batch().saturating_sub(messages.len());
+            match hosts.take(host, left.min(CHUNK), time) {
+                Err(name) if messages.is_empty() => return Some(name),
+                Err(name) => {
+                    hosts.news(&name, true);
+                    break;
+                }
+                Ok(some) => messages.extend(some),
+            }
+            if messages.len() >= delivery.batch() || began.elapsed() >= HELD {
+                break;
+            }
+        }
+        let done = delivery.offer(host, messages);
+        commit(hosts, done);
+        None
+    }
+
     /// Gives the messages of the next batch to Lua: a text, or a list of texts.
     fn send(&self, lua: &Lua, delivery: &mut Delivery, hosts: &Hosts, count: usize) -> LuaResult<LuaMultiValue> {
         if self.sends_each() {
@@ -122,7 +152,11 @@ impl LuaSink {
         let is_otlp = self.options.format == Format::Otlp && matches!(self.options.to, Target::Http { .. });
         let wrap = delivery.host().filter(|_| is_otlp).and_then(|host| hosts.wrap(host));
         let body = delivery.body(count, self.options.framing, wrap);
-        ("send", lua.create_string(&body)?).into_lua_multi(lua)
+        ("send", lua.create_string(&self.compressed(body)?)?).into_lua_multi(lua)
+    }
+
+    fn compressed(&self, body: Vec<u8>) -> LuaResult<Vec<u8>> {
+        if self.options.is_compressed { compress::gzip(&body).map_err(LuaError::external) } else { Ok(body) }
     }
 }
 
@@ -135,8 +169,8 @@ fn commit(hosts: &mut Hosts, places: impl IntoIterator<Item = HostPlace>) {
 
 impl LuaUserData for LuaSink {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        // settings() -> { name, transport, shown = the address without secrets, host, port, path, url, format, content_type, timeout,
-        // headers, token_file, cafile, certificate, key }
+        // settings() -> { name, transport, shown = the address without secrets, host, port, path, url, format, content_type,
+        // content_encoding | nil, timeout, headers, token_file, cafile, certificate, key }
         methods.add_method("settings", |lua, this, ()| this.settings(lua));
         // wants(host) -> whether it sends entries of the host
         methods.add_method("wants", |_, this, host: String| {
@@ -154,6 +188,11 @@ impl LuaUserData for LuaSink {
             }
             Ok(())
         });
+        // take_alerts(host, whether it gets the alerts of the host in any case)
+        methods.add_method("take_alerts", |_, this, (host, takes_alerts): (String, bool)| {
+            this.state.borrow_mut().1.take_alerts(&host, takes_alerts);
+            Ok(())
+        });
         // news(host, whether there is something to read)
         methods.add_method("news", |_, this, (host, has_more): (String, bool)| {
             this.state.borrow_mut().1.news(&host, has_more);
@@ -163,19 +202,19 @@ impl LuaUserData for LuaSink {
         // nothing to do before an answer or an entry comes. `now` is on a clock that does not jump.
         methods.add_method("step", |lua, this, (now, time): (f64, f64)| {
             let (delivery, hosts) = &mut *this.state.borrow_mut();
-            for _ in 0..MOST_UNWANTED {
+            let began = Instant::now();
+            for turn in 0..MOST_UNWANTED {
                 match delivery.step(now) {
                     Step::Answer => return ().into_lua_multi(lua),
                     Step::Wait(seconds) => return ("wait", seconds).into_lua_multi(lua),
                     Step::Send(count) => return this.send(lua, delivery, hosts, count),
                     Step::More => {
+                        if turn > 0 && began.elapsed() >= HELD {
+                            break;
+                        }
                         let Some(host) = hosts.next() else { return ().into_lua_multi(lua) };
-                        match hosts.take(host, delivery.batch(), time) {
-                            Err(name) => return ("fill", name).into_lua_multi(lua),
-                            Ok(messages) => {
-                                let done = delivery.offer(host, messages);
-                                commit(hosts, done);
-                            }
+                        if let Some(name) = Self::take(delivery, hosts, host, time, began) {
+                            return ("fill", name).into_lua_multi(lua);
                         }
                     }
                 }
@@ -273,7 +312,7 @@ impl LuaUserData for LuaSink {
                     this.options.framing.end(&mut body);
                 }
             }
-            lua.create_string(&body)?.into_lua(lua)
+            lua.create_string(&this.compressed(body)?)?.into_lua(lua)
         });
     }
 }

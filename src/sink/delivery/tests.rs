@@ -53,6 +53,9 @@ fn a_body_is_no_larger_than_a_megabyte_unless_one_entry_is() {
     let large = "x".repeat(BODY / 2 + 1);
     delivery.offer(0, list(&[&large, &large]));
     assert_eq!(delivery.step(0.0), Step::Send(1));
+    let mut delivery = Delivery::new(9, Certainty::Answer).with_bytes(5);
+    delivery.offer(0, list(&["abc", "de", "f"]));
+    assert_eq!(delivery.step(0.0), Step::Send(2));
 }
 
 #[test]
