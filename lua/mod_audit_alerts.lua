@@ -19,6 +19,8 @@ local new_runner = require "util.async".runner;
 local time = require "util.time";
 
 local alerts = module:shared("/*/audit/log").log.alerts;
+-- mod_audit_sinks, if it is loaded: its functions, and which sinks get the alerts of a host, by host and name
+local sinks, takers = module:shared("/*/audit_sinks/sinks"), module:shared("/*/audit_sinks/alerts");
 
 local ipairs, pairs, type = ipairs, pairs, type;
 
@@ -26,6 +28,8 @@ local ipairs, pairs, type = ipairs, pairs, type;
 local TURN, LOOK, ADMINISTRATORS = 1, 30, 600;
 -- How long the store may fail before that is an alert, in seconds.
 local PATIENCE = 300;
+-- How late entries of a sink that is behind are, and for how long it may be, in seconds.
+local LATE, BEHIND = 60, 900;
 -- How many of the newest logins are read to find out what accounts are known for. After a failure it is tried again; in seconds.
 local LOGINS, AGAIN = 50000, 60;
 
@@ -139,12 +143,30 @@ function module.add_host(module)
 		if runner.state == "ready" then runner:run(name); end
 	end
 
+	-- The sinks are there when all modules are loaded.
+	local function check_sinks()
+		for _, name in ipairs(settings.sinks) do
+			if not sinks.sends or not sinks.sends(name, host) then
+				module:log("error", "Option audit_alerts.sinks has \"%s\", which is not allowed: use names of audit_log_sinks that send events of %s. "
+					.."No alerts are sent there.", name, host);
+			end
+		end
+	end
+
+	local function set_sinks(wanted)
+		takers[host] = {};
+		for _, name in ipairs(wanted) do takers[host][name] = true; end
+		if sinks.take_alerts then sinks.take_alerts(host, takers[host]); end
+	end
+
 	function of_host.look_soon()
 		timers.add(module, 0, function () run("find_out"); end);
 	end
 
 	local function start()
 		settings = alerts.start(host, datamanager.getpath(nil, host, "audit", "alerts", true));
+		set_sinks(settings.sinks);
+		timers.add(module, 0, check_sinks);
 		of_host.look_soon();
 	end
 	start();
@@ -166,6 +188,23 @@ function module.add_host(module)
 		if not notices.waits() then noticing[host] = nil; end
 	end
 
+	-- Looks whether a sink has been behind for long. A sink that catches up after a restart is not in trouble yet.
+	local seen = {};
+	local function look_at_sinks()
+		local list = sinks.list and sinks.list(host) or {};
+		local late = {};
+		for _, sink in ipairs(list) do
+			if sink.oldest and time.now() - sink.oldest > LATE then
+				late[sink.name] = sink.problem or ("%d entries wait"):format(sink.behind);
+			end
+			seen[sink.name] = true;
+		end
+		for name in pairs(seen) do
+			if not late[name] then seen[name] = nil; end
+			alerts.trouble(host, ("The sink %s is behind"):format(name), late[name], BEHIND, name);
+		end
+	end
+
 	of_host.look = audit:guard("alerts", function ()
 		local now = time.monotonic();
 		if looked and now - looked > ADMINISTRATORS or retry_at and now >= retry_at then
@@ -174,6 +213,7 @@ function module.add_host(module)
 		end
 		local problem = module:shared("/*/audit/log").log.state(host).problem;
 		alerts.trouble(host, "The store of the audit log fails", problem, PATIENCE);
+		look_at_sinks();
 	end);
 
 	function of_host.forget_user(username)
@@ -190,6 +230,7 @@ function module.add_host(module)
 
 	function module.unload()
 		on_hosts[host], noticing[host] = nil, nil;
+		set_sinks {};
 		alerts.stop(host);
 	end
 end

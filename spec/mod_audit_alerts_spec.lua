@@ -173,6 +173,49 @@ describe("mod_audit_alerts", function ()
 		module_api.complaints();
 	end);
 
+	it("says that a sink has been behind for more than a quarter of an hour, and again when it is so again", function ()
+		load();
+		local sinks = host:load("audit_alerts").module:shared("/*/audit_sinks/sinks");
+		local now = require "util.time".now;
+		local late = 90;
+		local problem = "closed";
+		-- Other tests have hosts, too.
+		local function list(of) return of == host.name and { { name = "siem", oldest = now() - late, behind = 3, problem = problem } } or {}; end
+		sinks.list = list;
+		-- So much time at once looks like a jump of the clock.
+		local function messages_about_sinks()
+			local found = {};
+			for _, text in ipairs(messages()) do
+				if text:find("The sink", 1, true) then table.insert(found, text); end
+			end
+			return found;
+		end
+		finally(function () sinks.list = nil; end);
+		module_api.pass(800);
+		assert.same({}, messages_about_sinks());
+		module_api.pass(200);
+		local found = messages_about_sinks();
+		assert.equal(2, #found, table.concat(found, "\n"));
+		assert.matches('^admin@HOST: %[log%-trouble%] The sink siem is behind since .*: "closed".* prosodyctl mod_audit %-%-sinks ', found[1]);
+		local alert;
+		for _, entry in ipairs(host:entries()) do alert = entry:get_child("alert", "xmpp:prosody.im/audit") or alert; end
+		assert.equal("siem", alert.attr.sink);
+		module_api.pass(4000);
+		assert.same({}, messages_about_sinks());
+		-- It is not late, or it is gone: nothing is wrong.
+		late = 5;
+		module_api.pass(60);
+		late = 90;
+		module_api.pass(800);
+		function sinks.list() return {}; end
+		module_api.pass(60);
+		sinks.list, problem = list, nil;
+		module_api.pass(800);
+		assert.same({}, messages_about_sinks());
+		module_api.pass(200);
+		assert.matches('The sink siem is behind since .*: "3 entries wait"', messages_about_sinks()[1]);
+	end);
+
 	it("is silent after it was unloaded", function ()
 		load();
 		host:unload("audit_alerts");

@@ -263,10 +263,10 @@ impl Alerts {
     }
 
     /// Notes that a part of the log works, or why not (`problem`). After `patience` seconds of trouble there is an alert. `subject`
-    /// begins a sentence, such as "The store of the audit log fails".
-    pub fn trouble(&mut self, host: &str, subject: &str, problem: Option<&str>, patience: f64, time: Moment) {
+    /// begins a sentence, such as "The store of the audit log fails", and `sink` is the sink that it is about.
+    pub fn trouble(&mut self, host: &str, subject: &str, sink: Option<&str>, problem: Option<&str>, patience: f64, time: Moment) {
         if let Some(host) = self.host(host) {
-            host.trouble(subject, problem, patience, time);
+            host.trouble(subject, sink, problem, patience, time);
         }
     }
 

@@ -186,8 +186,8 @@ impl HostAlerts {
     }
 
     /// Notes that something works (`problem` is `None`) or not. After `patience` seconds there is an alert. `subject` is what does not
-    /// work, as a sentence begins with it.
-    pub(super) fn trouble(&mut self, subject: &str, problem: Option<&str>, patience: f64, time: Moment) {
+    /// work, as a sentence begins with it, and `sink` is the sink that it is about.
+    pub(super) fn trouble(&mut self, subject: &str, sink: Option<&str>, problem: Option<&str>, patience: f64, time: Moment) {
         let Some(problem) = problem else {
             self.troubles.remove(subject);
             return;
@@ -202,7 +202,8 @@ impl HostAlerts {
         }
         lasting.told = true;
         let Some(rule) = self.settings.rules.iter().find(|rule| rule.trigger == Trigger::Trouble).cloned() else { return };
-        let what = What::Lasting { subject: subject.to_owned(), problem: problem.to_owned() };
+        let sink = sink.map(ToOwned::to_owned);
+        let what = What::Lasting { subject: subject.to_owned(), problem: problem.to_owned(), sink };
         let alert = || alert_of(&rule, &Seen::default(), (1, since), time, what);
         self.raise(&rule, &[subject], alert, time);
     }

@@ -105,7 +105,7 @@ pub const RULES: &[BuiltIn] = &[
     rule("new-client", &[SUCCESS], Key::Account, Trigger::Client, (1, DAY), "an account was used with a client that it has not used before"),
     rule("impossible-travel", &[SUCCESS], Key::Account, Trigger::Travel, (1, DAY), "an account was used from two countries, and nobody travels that fast"),
     rule("privilege", &["user-role-changed", "user-password-changed", "user-password-reset", "shell-command", "adhoc-command"], Key::Account, Trigger::Privilege, (1, HOUR), "an account became an administrator, the password of an administrator was changed, or a command changed accounts"),
-    rule("log-trouble", &["audit-entries-lost", "audit-clock-jumped", "audit-store-recovered"], Key::Type, Trigger::Trouble, (1, HOUR), "entries were lost, the store failed for more than 5 minutes, its file was damaged, or the clock jumped"),
+    rule("log-trouble", &["audit-entries-lost", "audit-clock-jumped", "audit-store-recovered"], Key::Type, Trigger::Trouble, (1, HOUR), "entries were lost, the store failed for more than 5 minutes, a sink was behind for more than 15 minutes, the file of the store was damaged, or the clock jumped"),
     rule("server", &["server-crashed", "certificates-reloaded"], Key::Type, Trigger::Events, (1, HOUR), "the server crashed, or a host has another certificate"),
 ];
 
@@ -196,13 +196,15 @@ pub struct Settings {
     pub to: Option<Vec<String>>,
     /// The rooms that get messages.
     pub rooms: Vec<String>,
+    /// The sinks that get the alerts, whatever else they get.
+    pub sinks: Vec<String>,
     /// Whether users are told of logins with new clients and from new countries.
     pub notices: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { rules: RULES.iter().map(BuiltIn::rule).collect(), to: None, rooms: Vec::new(), notices: false }
+        Self { rules: RULES.iter().map(BuiltIn::rule).collect(), to: None, rooms: Vec::new(), sinks: Vec::new(), notices: false }
     }
 }
 

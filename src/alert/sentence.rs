@@ -81,6 +81,8 @@ pub enum What {
         subject: String,
         /// Why.
         problem: String,
+        /// The sink that it is about, if it is about one.
+        sink: Option<String>,
     },
     /// Alerts that were held back: their rules, and how many.
     Held {
@@ -196,7 +198,7 @@ impl Alert {
                 "The file of the audit log was damaged, deleted or replaced, and was mended at {since}. Look at what was lost, and at the \
                  disk."
             ),
-            What::Lasting { subject, problem } => {
+            What::Lasting { subject, problem, .. } => {
                 format!("{} since {since}: {}. Look at Prosody's log.", printable(subject), quoted(problem))
             }
             What::Held { rules } => {
@@ -216,6 +218,9 @@ impl Alert {
         };
         let user = self.account.as_deref().filter(is_word).map(|user| format!(" --user {user}")).unwrap_or_default();
         let host = Some(host).filter(is_word).unwrap_or("HOST");
+        if matches!(self.what, What::Lasting { sink: Some(_), .. }) {
+            return format!("prosodyctl mod_audit --sinks {host}");
+        }
         let since = rfc3339((self.since - 1.0).max(0.0));
         format!("prosodyctl mod_audit{user} --since {since} {host}")
     }

@@ -226,13 +226,25 @@ fn trouble_that_lasts_is_an_alert_once() {
         (511.0, Some("disk full"), true),
         (600.0, Some("disk full"), false),
     ] {
-        alerts.trouble(HOST, "The store fails", problem, 300.0, moment(now));
+        alerts.trouble(HOST, "The store fails", None, problem, 300.0, moment(now));
         let found = alerts.tick(HOST, moment(now)).alerts;
         assert_eq!(!found.is_empty(), fires, "{now}");
         if let Some(alert) = found.first() {
             assert!(alert.sentence(HOST, None).contains("The store fails since 2026-11-24 12:03:30 UTC: \"disk full\"."));
         }
     }
+}
+
+#[test]
+fn trouble_of_a_sink_says_how_to_see_more() {
+    let mut alerts = engine(Settings::default());
+    for now in [0.0, 900.0] {
+        alerts.trouble(HOST, "The sink siem is behind", Some("siem"), Some("closed"), 900.0, moment(now));
+    }
+    let found = alerts.tick(HOST, moment(900.0)).alerts;
+    let sentence = found[0].sentence(HOST, None);
+    assert!(sentence.starts_with("[log-trouble] The sink siem is behind since 2026-11-24 12:00:00 UTC: \"closed\"."), "{sentence}");
+    assert!(sentence.ends_with("More: prosodyctl mod_audit --sinks example.com"), "{sentence}");
 }
 
 #[test]

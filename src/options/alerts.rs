@@ -1,6 +1,7 @@
 //! The options of alerts and of notices to users.
 
 use super::reader::{OptionReader, whole_number};
+use super::sinks::is_name as is_sink_name;
 use super::{Value, period};
 use crate::alert::{ALERT, Key, Rule, Settings, Texts, Trigger, shown_period};
 use crate::catalogue;
@@ -15,7 +16,7 @@ const THRESHOLDS: (f64, f64) = (10_000.0, 200.0);
 const WINDOWS: std::ops::RangeInclusive<f64> = 10.0..=2_678_400.0;
 
 /// The fields of `audit_alerts`.
-const FIELDS: &[&str] = &["to", "rooms", "rules"];
+const FIELDS: &[&str] = &["to", "rooms", "sinks", "rules"];
 
 /// A field of a rule, as the documentation shows it.
 pub const RULE_FIELDS: &[super::FieldSpec] = &[
@@ -71,6 +72,7 @@ pub fn alerts(mut get: impl FnMut(&str) -> Value) -> (Settings, Texts, Vec<Strin
                 match bare(key).as_str() {
                     "to" => settings.to = reader.jids("audit_alerts.to", value),
                     "rooms" => settings.rooms = reader.jids("audit_alerts.rooms", value).unwrap_or_default(),
+                    "sinks" => settings.sinks = reader.sink_names("audit_alerts.sinks", value),
                     "rules" => reader.rules(value, &mut settings.rules),
                     other => reader.refuse_unknown("audit_alerts", other, FIELDS),
                 }
@@ -105,6 +107,16 @@ impl OptionReader {
             self.refuse_value(name, value, &format!("a list of at most {MOST} JIDs without resources"), "what is right of it");
         }
         if items.is_some_and(|items| items.is_empty()) { Some(Vec::new()) } else { Some(found).filter(|found| !found.is_empty()) }
+    }
+
+    fn sink_names(&mut self, name: &str, value: &Value) -> Vec<String> {
+        let items = list(value);
+        let found = items.iter().flatten().filter_map(|item| if let Value::String(text) = item { Some(text.clone()) } else { None });
+        let found: Vec<String> = found.filter(|text| is_sink_name(text)).collect();
+        if items.is_none_or(|items| items.len() != found.len()) {
+            self.refuse_value(name, value, "a list of names of audit_log_sinks", "what is right of it");
+        }
+        found
     }
 
     fn rules(&mut self, value: &Value, rules: &mut Vec<Rule>) {
@@ -358,6 +370,7 @@ mod tests {
         let (settings, refused) = read(table(&[
             ("to", items(&["ops@example.com", "example.net"])),
             ("rooms", text("ops@rooms.example.com")),
+            ("sinks", items(&["pager"])),
             (
                 "rules",
                 table(&[
@@ -374,7 +387,10 @@ mod tests {
         ]));
         assert_eq!(refused, Vec::<String>::new());
         assert_eq!(settings.to, Some(vec!["ops@example.com".to_owned(), "example.net".to_owned()]));
-        assert_eq!(settings.rooms, ["ops@rooms.example.com"]);
+        assert_eq!(
+            (settings.rooms.as_slice(), settings.sinks.as_slice()),
+            (&["ops@rooms.example.com".to_owned()][..], &["pager".to_owned()][..])
+        );
         let found = |name: &str| settings.rules.iter().filter(|rule| rule.name == name).collect::<Vec<_>>();
         assert_eq!(found("guessed").len(), 0);
         let guessing: Vec<(u32, f64)> = found("guessing").iter().map(|rule| (rule.threshold, rule.window)).collect();
@@ -392,9 +408,10 @@ mod tests {
         let own = |field: &str, value: Value| rules(&[("mine", table(&[("types", text("room-*")), (field, value)]))]);
         for ((settings, refused), parts) in [
             (read(Value::Boolean(true)), vec!["audit_alerts is true", "use a table"]),
-            (read(table(&[("rule", Value::Nil)])), vec!["audit_alerts", "\"rule\"", "to, rooms, rules"]),
+            (read(table(&[("rule", Value::Nil)])), vec!["audit_alerts", "\"rule\"", "to, rooms, sinks, rules"]),
             (read(table(&[("to", items(&["a@b/c"]))])), vec!["audit_alerts.to is", "a@b/c", "JIDs without resources"]),
             (read(table(&[("rooms", Value::Number(1.0))])), vec!["audit_alerts.rooms is 1", "JIDs"]),
+            (read(table(&[("sinks", items(&["a b"]))])), vec!["audit_alerts.sinks is", "a b", "names of audit_log_sinks"]),
             (read(table(&[("rules", text("all"))])), vec!["audit_alerts.rules is \"all\"", "a table of rules"]),
             (rules(&[("guesing", Value::Boolean(false))]), vec!["rules[\"guesing\"] is false", "guessed, guessing, new-country"]),
             (rules(&[("Mine!", table(&[("types", text("x*"))]))]), vec!["rules[\"Mine!\"]", "a rule of your own"]),

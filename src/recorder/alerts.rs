@@ -40,7 +40,9 @@ pub struct ShownAlert {
     /// The alert in words.
     pub text: String,
     /// If it is about the whole server, so that it comes up on each host: what it is about.
-    pub once: Option<&'static str>,
+    pub once: Option<String>,
+    /// The sink that it is about, which does not get it.
+    pub sink: Option<String>,
 }
 
 /// What has come up on a host.
@@ -148,12 +150,13 @@ impl Recorder {
         };
         let text = alert.sentence(host, network.as_deref());
         let since = rfc3339(alert.since);
-        let once = match alert.what {
-            What::Crash => Some("crash"),
-            What::Clock => Some("clock"),
-            _ => None,
+        let (once, sink) = match alert.what {
+            What::Crash => (Some("crash".to_owned()), None),
+            What::Clock => (Some("clock".to_owned()), None),
+            What::Lasting { sink: Some(sink), .. } => (Some(format!("sink {sink}")), Some(sink)),
+            _ => (None, None),
         };
-        ShownAlert { rule: alert.rule, key: alert.key.name(), account: alert.account, network, count: alert.count, since, text, once }
+        ShownAlert { rule: alert.rule, key: alert.key.name(), account: alert.account, network, count: alert.count, since, text, once, sink }
     }
 
     /// Where an address is, if the database has that.

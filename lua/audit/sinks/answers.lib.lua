@@ -27,6 +27,16 @@ return function (sinks, hosts, new_transport)
 		return list;
 	end
 
+	-- sends(name, host) -> whether there is such a sink, and it sends entries of the host
+	function shared.sends(name, host)
+		return sinks[name] ~= nil and sinks[name].native:wants(host);
+	end
+
+	-- take_alerts(host, names): the sinks with these names get the alerts of the host in any case. names[NAME] is true for each of them.
+	function shared.take_alerts(host, names)
+		for name, sink in pairs(sinks) do sink.native:take_alerts(host, names[name] or false); end
+	end
+
 	-- describe(host) -> a text for people
 	function shared.describe(host)
 		if not hosts[host] then

@@ -30,7 +30,7 @@ local function new(context)
 
 	local alerts = {};
 
-	-- start(host, path | nil) -> { to = list of JIDs | nil, rooms = list, notices =, everyone = } : begins, or reads the options again
+	-- start(host, path | nil) -> { to = list of JIDs | nil, rooms = list, sinks = list, notices =, everyone = } : begins, or reads the options again
 	function alerts.start(host, path)
 		context.ensure_configured(host);
 		local settings, refused, problem = recorder.start_alerts(host, getter(host), path);
@@ -58,15 +58,15 @@ local function new(context)
 		tell_once(host, problem);
 		for _, alert in ipairs(found) do
 			context.audit(host, alert.account, SOURCE, TYPE, { actor = { kind = "server" }; custom = { detail(environment.stanza_mt, "alert", {
-				rule = alert.rule; key = alert.key; count = alert.count; since = alert.since; network = alert.network;
+				rule = alert.rule; key = alert.key; count = alert.count; since = alert.since; network = alert.network; sink = alert.sink;
 			}) } });
 		end
 		return found, notices;
 	end
 
-	-- trouble(host, subject, problem | nil, patience): a part of the log works, or does not; an alert after that many seconds
-	function alerts.trouble(host, subject, problem, patience)
-		recorder.alert_trouble(host, subject, problem, patience, monotonic(), now());
+	-- trouble(host, subject, problem | nil, patience, sink | nil): a part of the log works, or does not; an alert after that many seconds
+	function alerts.trouble(host, subject, problem, patience, sink)
+		recorder.alert_trouble(host, subject, problem, patience, sink, monotonic(), now());
 	end
 
 	-- with_news() -> list of the hosts for which news() is to be called

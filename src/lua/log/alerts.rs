@@ -12,7 +12,7 @@ use crate::recorder::alerts::{News, ShownAlert};
 pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     let lua = functions.lua();
     // start_alerts(host, get_option, path of the file for what accounts are known for | nil)
-    //   -> { to = list | nil, rooms = list, notices =, everyone = whether the history of all accounts matters }, list of refused
+    //   -> { to = list | nil, rooms = list, sinks = list, notices =, everyone = whether the history of all accounts matters }, list of refused
     //      values, problem | nil
     let recorder = functions.recorder();
     let start = lua.create_function(move |lua, (Host(host), get, file): (Host, LuaFunction, Text)| {
@@ -21,6 +21,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         let table = lua.create_table()?;
         table.set("to", settings.to.clone())?;
         table.set("rooms", settings.rooms.clone())?;
+        table.set("sinks", settings.sinks.clone())?;
         table.set("notices", settings.notices)?;
         table.set("everyone", settings.notices || settings.rules.iter().any(|rule| rule.everyone))?;
         let file = file.bytes().map(|file| path(&file).to_owned());
@@ -63,12 +64,12 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
             alerts.forget(&host, &account);
         }
     })?;
-    // alert_trouble(host, subject, problem | nil, patience in seconds, now, unix)
-    type TroubleArguments = (Host, String, Option<LuaString>, f64, f64, f64);
-    functions.add("alert_trouble", |recorder, (Host(host), subject, problem, patience, now, unix): TroubleArguments| {
+    // alert_trouble(host, subject, problem | nil, patience in seconds, sink | nil, now, unix)
+    type TroubleArguments = (Host, String, Option<LuaString>, f64, Option<String>, f64, f64);
+    functions.add("alert_trouble", |recorder, (Host(host), subject, problem, patience, sink, now, unix): TroubleArguments| {
         if let Some(alerts) = recorder.alerts() {
             let problem = problem.map(|problem| problem.to_string_lossy());
-            alerts.trouble(&host, &subject, problem.as_deref(), patience, Moment { now, unix });
+            alerts.trouble(&host, &subject, sink.as_deref(), problem.as_deref(), patience, Moment { now, unix });
         }
     })?;
     // with_alert_news() -> list of the hosts on which alert_news() has something to do
@@ -102,7 +103,7 @@ struct LuaAlert(ShownAlert);
 
 impl IntoLua for LuaAlert {
     fn into_lua(self, lua: &Lua) -> LuaResult<LuaValue> {
-        let ShownAlert { rule, key, account, network, count, since, text, once } = self.0;
+        let ShownAlert { rule, key, account, network, count, since, text, once, sink } = self.0;
         let table = lua.create_table()?;
         table.set("rule", rule)?;
         table.set("key", key)?;
@@ -112,6 +113,7 @@ impl IntoLua for LuaAlert {
         table.set("since", since)?;
         table.set("text", text)?;
         table.set("once", once)?;
+        table.set("sink", sink)?;
         table.into_lua(lua)
     }
 }
