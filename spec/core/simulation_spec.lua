@@ -3,15 +3,22 @@
 local journals = require "support.journal";
 local simulated = require "support.simulated";
 
-local first, last = (os.getenv("SIMULATE") or "1-40"):match("^(%d+)-(%d+)$");
-first, last = tonumber(first), tonumber(last);
+-- On these a reading once did not show what was kept after a jump of the clock.
+local failed_once = { 65, 107, 135, 163 };
+
+local chosen = os.getenv("SIMULATE");
+local first, last = (chosen or "1-40"):match("^(%d+)-(%d+)$");
+local seeds = chosen and {} or failed_once;
+for seed = tonumber(first), tonumber(last) do
+	seeds[#seeds + 1] = seed;
+end
 
 describe("a simulated host", function ()
 	local journal = journals.new("simulated");
 	before_each(journal.begin);
 	after_each(journal.finish);
 
-	for seed = first, last do
+	for _, seed in ipairs(seeds) do
 		it("loses nothing and stores nothing twice: "..seed, function ()
 			local host = simulated.new(seed, journal.path);
 			local ok, err = xpcall(host.run, debug.traceback, host, 60);

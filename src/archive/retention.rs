@@ -213,6 +213,11 @@ impl Retention {
         self.classes().filter_map(|class| class.rules.expires_after.cutoff(now)).reduce(f64::max)
     }
 
+    /// The times before which the entries of each class have expired, and those of classes that are not configured.
+    pub fn cutoffs(&self, now: f64) -> impl Iterator<Item = f64> {
+        self.classes().filter_map(move |class| class.rules.expires_after.cutoff(now)).chain(self.last_cutoff(now))
+    }
+
     /// Whether all entries in a partition have expired at `now`.
     #[must_use]
     pub fn is_expired(&self, partition: &Partition, now: f64) -> bool {

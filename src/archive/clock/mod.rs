@@ -257,11 +257,13 @@ impl Clock {
         }
     }
 
-    /// Whether a partition is kept although it has expired by its name.
+    /// Whether entries are kept although they have expired by their times: whole partitions, or a part of a day, or entries of archive
+    /// user `nil`, which are in no partition.
     #[must_use]
     pub fn keeps_more(&self, partitions: &[Partition], retention: &Retention, now: f64) -> bool {
         let timeline = self.timeline(now);
-        !self.is_trusted() || partitions.iter().any(|partition| retention.is_expired(partition, now) && timeline.shift(partition) > 0.0)
+        let is_kept = |partition: &Partition| retention.is_expired(partition, now) && timeline.shift(partition) > 0.0;
+        !self.is_trusted() || partitions.iter().any(is_kept) || retention.cutoffs(now).any(|cutoff| timeline.is_younger(cutoff))
     }
 
     /// Returns when entries were really written, as far as that is known. While the clock is in doubt, times are relative to the clock

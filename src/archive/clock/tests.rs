@@ -1,4 +1,6 @@
 use super::*;
+use crate::archive::retention::Rules;
+use crate::time::period::Period;
 use proptest::prelude::*;
 
 const NOON: f64 = 1_795_521_600.0;
@@ -431,4 +433,26 @@ fn what_was_written_between_two_jumps_ahead_is_newer_than_the_day_before_them() 
     clock.look(&reading(NOON + 240.0, passed(240.0), "a"), &NONE, TRUST);
     let found = newest_first(&clock, NOON + 240.0);
     assert_eq!((&*found[0], &*found[4]), ("@events.2026-11-24.3", "@events.2026-11-24"), "{found:?}");
+}
+
+/// Only whole days that had expired were shown, not the first hours of a day, and nothing of archive user nil, which has no days.
+#[test]
+fn what_is_younger_than_its_time_says_is_shown_also_if_only_a_part_of_a_day_has_expired() {
+    let (mut clock, mut passed) = (settled(), 2.0 * DAY);
+    for _ in 0..=25 {
+        passed += 3600.0;
+        clock.look(&reading(NOON - 2.0 * DAY + passed + 3.0 * DAY, passed, "a"), &NONE, TRUST);
+    }
+    assert!(clock.is_trusted());
+    let now = NOON - 2.0 * DAY + passed + 3.0 * DAY;
+    let retention = |days: f64| {
+        let rules = Rules { expires_after: Period::Seconds(days * DAY), ..Rules::default() };
+        Retention::new(rules, Vec::new())
+    };
+    for partitions in [vec![], vec![named("@events.2026-11-24")]] {
+        // What was written before the jump is three days younger than it seems.
+        assert!(clock.keeps_more(&partitions, &retention(4.5), now), "{partitions:?}");
+        assert!(!clock.keeps_more(&partitions, &retention(400.0), now), "{partitions:?}");
+    }
+    assert!(!clock.keeps_more(&[], &retention(4.5), now + 10.0 * DAY));
 }

@@ -116,6 +116,12 @@ impl Timeline {
         self.spans.iter().any(|span| span.shift > 0.0 && span.from - SLACK < to && span.to + SLACK >= from)
     }
 
+    /// Whether an entry with a time before `cutoff` may have been written after it.
+    pub(super) fn is_younger(&self, cutoff: f64) -> bool {
+        let last = |span: &Span| (span.to + SLACK).min(cutoff) + span.shift;
+        self.spans.iter().any(|span| span.shift > 0.0 && span.from - SLACK < cutoff && last(span) >= cutoff)
+    }
+
     /// Whether the day of a partition is in the future or before the first day, and no span explains it.
     pub(super) fn is_strange(&self, partition: &Partition) -> bool {
         let ahead = self.now.is_some_and(|now| partition.start() > now + DAY);
