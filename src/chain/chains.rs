@@ -1,27 +1,22 @@
 //! The chains of a host: where each has got to, and linking the next entry to it.
 
+mod record;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::hash::{Bytes, Hash, Nonce};
 use super::head::Head;
 use super::link::{Chain, Cut, Link, LinkError};
-use super::rules::{self, MOST, Removed, Rule, Since};
+use super::rules::{MOST, Removed, Rule, Since};
 use crate::entry::canon::{CHAIN, Draft};
 use crate::entry::payload::{self, Part};
-use crate::journal::Links;
 use crate::random::Random;
 
 /// For how many entries random bytes are taken at once, so that not every entry needs a system call.
 const AT_ONCE: usize = 64;
 /// The size of a salt.
 const SALT: usize = 16;
-/// How many chains are remembered that have ended. There is one for each time that the journal could not be used or was removed.
-const FORMER: usize = 200;
-/// What the first line of a record begins with. The name of the start of the machine follows.
-const VERSION: &str = "2";
-/// In a record: nothing.
-const NONE: &str = "-";
 
 /// The chains of one host.
 ///
@@ -52,6 +47,10 @@ pub struct Chains {
     removing: BTreeMap<Nonce, BTreeMap<u64, Removed>>,
     /// Whether a chain was begun since the last record.
     is_news: bool,
+    /// Whether something changed that can't be learned from the store, so that the next record must be on the disk.
+    is_unsynced: bool,
+    /// Whether the journal says that entries were only in memory, which the store may have taken.
+    was_behind: bool,
     salts: [u8; SALT * AT_ONCE],
     used: usize,
 }
@@ -60,6 +59,8 @@ pub struct Chains {
 #[derive(Clone, Debug)]
 struct Kept {
     head: Head,
+    /// Where it had got to before the first entry that is only in memory, as that one may be lost.
+    written: Option<(u64, Hash)>,
     since: u64,
     until: Option<u64>,
     removed: Vec<Removed>,
@@ -110,6 +111,8 @@ impl Chains {
             boots: Default::default(),
             removing: BTreeMap::new(),
             is_news: false,
+            is_unsynced: false,
+            was_behind: false,
             salts: [0; SALT * AT_ONCE],
             used: SALT * AT_ONCE,
         };
@@ -117,12 +120,14 @@ impl Chains {
         chains
     }
 
-    /// The machine was started under this name. Returns whether the journal was written under another one: after a loss of power it may
-    /// lack what it had last, so the store may know more. The last entries there must be given to [`saw`](Self::saw).
-    pub fn boot(&mut self, name: &str) -> bool {
-        let is_other = !self.boots.0.is_empty() && self.boots.0 != name;
+    /// The machine was started under this name, or an empty one if that is not known. Returns whether the store may know more than the
+    /// journal, which was read before: the machine was started since, so the journal may lack what it had last after a loss of power; or
+    /// entries were only in memory, of which the store may have taken some. Then the last entries in the store must be given to
+    /// [`saw`](Self::saw), and if that is not possible, [`end`](Self::end) must be called. Also returns whether the machine was started.
+    pub fn boot(&mut self, name: &str) -> (bool, bool) {
+        let is_other = !name.is_empty() && !self.boots.0.is_empty() && self.boots.0 != name;
         self.boots = (name.to_owned(), name.to_owned());
-        is_other
+        (is_other || std::mem::take(&mut self.was_behind), is_other)
     }
 
     /// The store has this entry. If it is behind the last one that is known of its chain, the chain goes on from there.
@@ -144,7 +149,7 @@ impl Chains {
             let excess = kept.rules.len().saturating_sub(MOST.saturating_sub(1));
             kept.rules.drain(..excess);
             kept.rules.push((at, rule));
-            self.is_news = true;
+            (self.is_news, self.is_unsynced) = (true, true);
         }
         let link = kept.head.next(at, cut, salt, draft);
         // The element goes behind the others.
@@ -161,6 +166,23 @@ impl Chains {
         }
     }
 
+    /// The same for an entry that is only in memory.
+    pub fn advance_in_memory(&mut self, linked: &Linked) {
+        if let Some(kept) = self.current.get_mut(linked.place) {
+            kept.written.get_or_insert((kept.head.n(), *kept.head.hash()));
+        }
+        self.advance(linked);
+    }
+
+    /// An entry that was linked, and maybe followed by others, is lost: neither the store nor the journal has room for it.
+    pub fn lose(&mut self, payload: &[u8]) {
+        if let Some((id, n, hash)) = link_of(payload) {
+            let at = payload::time_of(payload).map(milliseconds).unwrap_or_default();
+            self.remove(id, Removed { from: n, upto: n, hash, at, when: at });
+            self.announce();
+        }
+    }
+
     /// Ends all chains at this time, in milliseconds since 1970: what is recorded from now on is not linked. The next entry that is
     /// linked begins a chain.
     pub fn end(&mut self, at: u64) {
@@ -170,7 +192,7 @@ impl Chains {
         if self.current.is_empty() {
             return;
         }
-        self.is_news = true;
+        (self.is_news, self.is_unsynced) = (true, true);
         self.former.append(&mut self.current);
     }
 
@@ -185,20 +207,9 @@ impl Chains {
         let is_any = !removing.is_empty();
         for (id, ranges) in removing {
             let Some(kept) = self.current.iter_mut().chain(&mut self.former).find(|kept| kept.head.chain().id == id) else { continue };
-            let known = kept.removed.iter().map(|of| (of.from, *of));
-            let all: BTreeMap<u64, Removed> = known.chain(ranges).collect();
-            kept.removed.clear();
-            for of in all.into_values() {
-                match kept.removed.last_mut() {
-                    Some(last) if of.from <= last.upto.saturating_add(1) => {
-                        if of.upto > last.upto {
-                            *last = Removed { from: last.from, ..of };
-                        }
-                    }
-                    _ => kept.removed.push(of),
-                }
-            }
+            kept.add_removed(ranges.into_values());
         }
+        self.is_unsynced |= is_any;
         is_any
     }
 
@@ -208,9 +219,14 @@ impl Chains {
         std::mem::replace(&mut self.is_news, false)
     }
 
+    /// The record that was due after [`take_news`](Self::take_news) could not be written.
+    pub const fn keep_news(&mut self) {
+        self.is_news = true;
+    }
+
     /// Where all chains have got to.
     pub fn progress(&self) -> impl Iterator<Item = Progress> {
-        self.former.iter().chain(&self.current).map(|Kept { head, since, until, removed, rules }| Progress {
+        self.former.iter().chain(&self.current).map(|Kept { head, since, until, removed, rules, .. }| Progress {
             id: head.chain().id,
             class: head.chain().class.clone(),
             n: head.n(),
@@ -234,8 +250,9 @@ impl Chains {
         }
         let id = self.nonce()?;
         let chain = Chain { host: self.host.clone(), class: class.to_owned(), id };
-        self.current.push(Kept { head: Head::new(chain, self.run), since: at, until: None, removed: Vec::new(), rules: Vec::new() });
-        self.is_news = true;
+        let head = Head::new(chain, self.run);
+        self.current.push(Kept { head, written: None, since: at, until: None, removed: Vec::new(), rules: Vec::new() });
+        (self.is_news, self.is_unsynced) = (true, true);
         self.current.len().checked_sub(1)
     }
 
@@ -248,71 +265,40 @@ impl Chains {
         self.used = self.used.saturating_add(SALT);
         Some(Bytes(bytes))
     }
-
-    /// `ID NUMBER HASH SINCE UNTIL REMOVED RULES CLASS`. UNTIL may be `-`, and so may the lists REMOVED and RULES, which have commas.
-    fn read_line(&self, line: &str) -> Option<Kept> {
-        let mut fields = line.splitn(8, ' ');
-        let (id, n, hash) = (Bytes::read(fields.next()?)?, fields.next()?.parse().ok()?, Bytes::read(fields.next()?)?);
-        let since = fields.next()?.parse().ok()?;
-        let until = Some(fields.next()?).filter(|until| *until != NONE).map(str::parse).transpose().ok()?;
-        let (removed, rules) = (list(fields.next()?, Removed::read)?, list(fields.next()?, rules::read)?);
-        let chain = Chain { host: self.host.clone(), class: fields.next()?.to_owned(), id };
-        Some(Kept { head: Head::after(chain, self.run, n, hash), since, until, removed, rules })
-    }
 }
 
-/// Reads a list.
-fn list<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
-    Some(text).filter(|text| *text != NONE).map_or(Some(Vec::new()), |text| text.split(',').map(read).collect())
-}
-
-/// Writes a list.
-fn listed<T>(items: &[T], text: impl Fn(&T) -> String) -> String {
-    if items.is_empty() { NONE.to_owned() } else { items.iter().map(text).collect::<Vec<_>>().join(",") }
-}
-
-impl Links for Chains {
-    fn read_heads(&mut self, record: &[u8]) {
-        let Some((first, rest)) = std::str::from_utf8(record).ok().and_then(|text| text.split_once('\n')) else { return };
-        let Some(boot) = first.strip_prefix(VERSION).and_then(|rest| rest.strip_prefix(' ')) else { return };
-        self.boots.0 = boot.to_owned();
-        let kept = rest.lines().filter_map(|line| self.read_line(line));
-        self.found = Some(kept.partition(|kept| kept.until.is_none()));
-    }
-
-    fn read_entry(&mut self, payload: &[u8]) {
-        let Some((current, former)) = &mut self.found else { return };
-        let Some((id, n, hash)) = link_of(payload) else { return };
-        if let Some(Kept { head, .. }) = current.iter_mut().chain(former).find(|kept| kept.head.chain().id == id && kept.head.n() < n) {
-            *head = Head::after(head.chain().clone(), self.run, n, hash);
+impl Kept {
+    fn add_removed(&mut self, more: impl IntoIterator<Item = Removed>) {
+        let mut all: Vec<Removed> = std::mem::take(&mut self.removed).into_iter().chain(more).collect();
+        all.sort_by_key(|of| (of.from, of.upto));
+        for of in all {
+            match self.removed.last_mut() {
+                Some(last) if of.from <= last.upto.saturating_add(1) => {
+                    if of.upto > last.upto {
+                        *last = Removed { from: last.from, ..of };
+                    }
+                }
+                _ => self.removed.push(of),
+            }
         }
     }
 
-    fn resume(&mut self) {
-        let Some((current, former)) = self.found.take() else { return };
-        // What was recorded before the journal could be used has chains of its own, which end here.
-        let own = std::mem::replace(&mut self.current, current);
-        self.former.splice(0..0, former);
-        self.former.extend(own.into_iter().filter(|kept| kept.head.n() > 0).map(|kept| Kept { until: Some(kept.since), ..kept }));
-        let excess = self.former.len().saturating_sub(FORMER);
-        self.former.drain(..excess);
-    }
-
-    fn write_heads(&self, record: &mut Vec<u8>) {
-        if self.current.is_empty() && self.former.is_empty() {
-            return;
+    /// Adds what another record says of the same chain. What one of them knows is true.
+    fn merge(&mut self, other: Self) {
+        if other.head.n() > self.head.n() {
+            self.head = other.head;
         }
-        record.extend_from_slice(format!("{VERSION} {}", self.boots.1).as_bytes());
-        for Progress { id, class, n, hash, since, until, removed, rules } in self.progress() {
-            let until = until.map_or_else(|| NONE.to_owned(), |until| until.to_string());
-            let (removed, rules) = (listed(&removed, Removed::text), listed(&rules, rules::text));
-            record.extend_from_slice(format!("\n{id} {n} {hash} {since} {until} {removed} {rules} {class}").as_bytes());
+        self.until = self.until.or(other.until);
+        if other.rules.len() > self.rules.len() {
+            self.rules = other.rules;
         }
+        self.add_removed(other.removed);
     }
 }
 
 /// A time in UNIX seconds, in milliseconds.
-pub(crate) fn milliseconds(at: f64) -> u64 {
+#[must_use]
+pub fn milliseconds(at: f64) -> u64 {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Not negative; `as` saturates.
     let milliseconds = (at.max(0.0) * 1000.0).round() as u64;
     milliseconds
@@ -355,6 +341,7 @@ pub fn link_in(payload: &[u8]) -> Result<Link, LinkError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::Links as _;
     use crate::random::OsRandom;
 
     const ENTRY: &[u8] = b"1795643208.512\0\x01audit-event\x02type\x03test\x02user\x03a@example.com\x05";
@@ -463,21 +450,94 @@ mod tests {
     #[test]
     fn after_another_start_of_the_machine_a_chain_goes_on_from_the_store() {
         let mut first = chains();
-        assert!(!first.boot("a"), "there was none before");
+        assert_eq!(first.boot("a"), (false, false), "there was none before");
         linked(&mut first, "events");
         let mut record = Vec::new();
         first.write_heads(&mut record);
         let last = link_in(&linked(&mut first, "events")).unwrap();
-        for (boot, is_other) in [("a", false), ("b", true)] {
+        let held = first.link("events", Cut::default(), Rule::default(), &mut ENTRY.to_vec()).unwrap();
+        first.advance_in_memory(&held);
+        let mut behind = Vec::new();
+        first.write_heads(&mut behind);
+        for (record, boot, may_know_less) in [(&record, "a", false), (&record, "b", true), (&record, "", false), (&behind, "a", true)] {
             let mut next = chains();
-            next.read_heads(&record);
+            next.read_heads(record);
             next.resume();
-            assert_eq!((next.boot(boot), next.boot(boot)), (is_other, false));
+            assert_eq!((next.boot(boot).0, next.boot(boot)), (may_know_less, (false, false)));
             next.saw(&last);
             next.saw(&Link { n: 1, ..last.clone() });
             next.saw(&Link { id: Bytes([9; 16]), n: 7, ..last.clone() });
             assert_eq!(link_in(&linked(&mut next, "events")).unwrap().n, 3);
         }
+    }
+
+    /// It was counted in the record, and was missing after a kill.
+    #[test]
+    fn an_entry_that_is_only_in_memory_is_not_in_the_record() {
+        let mut first = chains();
+        linked(&mut first, "events");
+        for _ in 0..2 {
+            let held = first.link("events", Cut::default(), Rule::default(), &mut ENTRY.to_vec()).unwrap();
+            first.advance_in_memory(&held);
+        }
+        let recorded = |first: &Chains| {
+            let (mut record, mut next) = (Vec::new(), chains());
+            first.write_heads(&mut record);
+            next.read_heads(&record);
+            next.resume();
+            progress(&next)
+        };
+        assert_eq!((recorded(&first), progress(&first)[0].1), (vec![("events".to_owned(), 1, true)], 3));
+        first.all_written();
+        assert_eq!(recorded(&first), progress(&first));
+    }
+
+    /// An older copy of the store was put back, and what it had was removed once more.
+    #[test]
+    fn a_removal_of_less_does_not_take_the_place_of_one_of_more() {
+        let mut chains = chains();
+        (0..5).for_each(|_| drop(linked(&mut chains, "events")));
+        let id = chains.progress().next().unwrap().id;
+        for upto in [4, 2] {
+            chains.remove(id, Removed { from: 1, upto, hash: Bytes([1; 32]), at: 0, when: 0 });
+            assert!(chains.announce() && chains.must_be_synced());
+            let removed: Vec<_> = chains.progress().flat_map(|of| of.removed).map(|of| (of.from, of.upto)).collect();
+            assert_eq!(removed, [(1, 4)]);
+        }
+    }
+
+    #[test]
+    fn what_one_of_two_records_knows_is_known() {
+        let mut first = chains();
+        let records: Vec<Vec<u8>> = (0..2)
+            .map(|_| {
+                linked(&mut first, "events");
+                let id = first.progress().next().unwrap().id;
+                let n = first.progress().next().unwrap().n;
+                first.remove(id, Removed { from: n, upto: n, hash: Bytes([1; 32]), at: 0, when: 0 });
+                first.announce();
+                let mut record = Vec::new();
+                first.write_heads(&mut record);
+                record
+            })
+            .collect();
+        for order in [[0, 1], [1, 0]] {
+            let mut next = chains();
+            order.iter().for_each(|of: &usize| next.read_heads(&records[*of]));
+            next.resume();
+            assert_eq!(next.progress().collect::<Vec<_>>(), first.progress().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_lost_entry_is_not_missing() {
+        let mut chains = chains();
+        let payload = linked(&mut chains, "events");
+        linked(&mut chains, "events");
+        chains.lose(&payload);
+        chains.lose(ENTRY);
+        let removed: Vec<_> = chains.progress().flat_map(|of| of.removed).map(|of| (of.from, of.upto)).collect();
+        assert_eq!(removed, [(1, 1)]);
     }
 
     #[test]

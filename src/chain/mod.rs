@@ -7,6 +7,7 @@
 //! first key can verify that nobody has made the chains anew.
 
 pub mod anchors;
+pub mod catch_up;
 pub mod chains;
 pub mod exported;
 pub mod hash;

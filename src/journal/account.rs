@@ -80,6 +80,10 @@ impl Journal {
     pub fn give_up(&mut self, now: f64) -> u64 {
         self.look(now);
         self.settle();
+        if self.is_attached && !self.memory.is_empty() {
+            // Before the entries in memory are given up, as they are not counted then.
+            let _ = self.write_heads();
+        }
         let held = std::mem::take(&mut self.memory);
         self.pending.retain(|(_, place)| place.is_some());
         let mut lost = 0;

@@ -2,10 +2,11 @@
 
 use std::io::{self, ErrorKind};
 
+use crate::file::whole::Durability;
 use crate::file::{Access, OpenFile, whole};
 
 use super::record::{HEADER, PAYLOAD, RecordKind, encode, encode_behind};
-use super::segment::{Extent, Segment, folder, path_of, with_ending};
+use super::segment::{Extent, Segment, folder, heads_of, path_of, with_ending};
 use super::{Active, Held, Journal};
 
 /// The largest number of entries in memory that one append writes. The next append writes more.
@@ -169,6 +170,22 @@ impl Journal {
         if !self.is_attached {
             return Err(format!("{}: not open yet", self.base.display()));
         }
+        let written = self.sync_heads().and_then(|()| self.append_heads());
+        if let Err(reason) = &written {
+            // The next release, or the next look at the files, tries again.
+            self.releasing = Some(reason.clone());
+        }
+        written
+    }
+
+    fn append_heads(&mut self) -> Result<(), String> {
+        let mut heads = Vec::new();
+        if let Some(links) = &self.links {
+            links.borrow().write_heads(&mut heads);
+        }
+        if heads.is_empty() {
+            return Ok(());
+        }
         let next = self.memory.range(self.written..).next().map_or(self.end, |(sequence, _)| *sequence);
         // Nothing else would ever begin a new segment.
         let last = self.segments.back().copied().filter(|last| !last.used && last.bytes > MOST_HEADS);
@@ -178,7 +195,21 @@ impl Journal {
         self.make_ready(0, next)?;
         self.record.clear();
         self.encode_heads();
-        if self.record.is_empty() { Ok(()) } else { self.write() }
+        self.write()
+    }
+
+    /// Writes the record to a file of its own, and to the disk, if it says something that nothing else would say after a loss of power:
+    /// which chains there are, and what was removed. That is rare.
+    fn sync_heads(&mut self) -> Result<(), String> {
+        let Some(links) = self.links.clone().filter(|links| links.borrow().must_be_synced()) else { return Ok(()) };
+        self.record.clear();
+        self.encode_heads();
+        let path = heads_of(&self.base);
+        let replaced = whole::replace(&*self.files, &path, &with_ending(&path, ".new"), &self.record, Durability::Synced);
+        let synced = replaced.and_then(|()| self.files.sync_folder(folder(&self.base)));
+        synced.map_err(|error| format!("{}: {error}", path.display()))?;
+        links.borrow_mut().synced();
+        Ok(())
     }
 
     /// What each segment begins with.
@@ -192,6 +223,9 @@ impl Journal {
     fn encode_heads(&mut self) {
         let Some(links) = &self.links else { return };
         let mut heads = Vec::new();
+        if self.memory.is_empty() {
+            links.borrow_mut().all_written();
+        }
         links.borrow().write_heads(&mut heads);
         if !heads.is_empty() && heads.len() <= PAYLOAD {
             encode_behind(&mut self.record, RecordKind::Heads, &heads);
@@ -308,6 +342,7 @@ impl Journal {
             return;
         }
         let used = self.segments.back().is_some_and(|last| last.used);
+        let synced = self.sync_heads();
         let written = if self.pending.is_empty() && used {
             self.begin(self.end).or_else(|reason| self.acknowledge().map_err(|_| reason))
         } else if released || self.releasing.is_some() {
@@ -316,7 +351,7 @@ impl Journal {
             Ok(())
         };
         let deleted = self.delete_done();
-        self.releasing = written.and(deleted).err();
+        self.releasing = synced.and(written).and(deleted).err();
     }
 
     /// Deletes the segments before the first pending entry, oldest first. The last segment stays, because it has the next sequence.

@@ -15,4 +15,10 @@ pub trait Links: Debug {
     fn resume(&mut self);
     /// Adds the record to write. Adds nothing if there are no chains yet.
     fn write_heads(&self, record: &mut Vec<u8>);
+    /// Nothing waits in memory only: it was written, or the store has taken it.
+    fn all_written(&mut self);
+    /// Whether the next record must be on the disk: it says something that nothing else would say after a loss of power.
+    fn must_be_synced(&self) -> bool;
+    /// It is on the disk.
+    fn synced(&mut self);
 }

@@ -81,6 +81,9 @@ impl Journal {
             }
             self.keep();
             self.note();
+            if self.releasing.is_some() {
+                self.tidy(false);
+            }
         }
     }
 

@@ -8,12 +8,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::entry::payload::time_of;
-use crate::file::{Access, FileId, FileReader, Files, OpenFile};
+use crate::file::{Access, FileId, FileReader, Files, OpenFile, whole};
 
 use super::error::JournalError;
 use super::ledger::Progress;
 use super::links::Links;
-use super::record::{HEADER, RecordKind, Records, Tail, decode};
+use super::record::{HEADER, PAYLOAD, RecordKind, Records, Tail, decode};
 
 /// The position of a record in its segment, header included. The list of pending entries is small because these have 32 bits.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +98,9 @@ pub(super) fn scan(files: &dyn Files, base: &Path, mut links: Option<&mut dyn Li
         trailing: 0,
         tail: Tail::Whole,
     };
+    if let Some(links) = &mut links {
+        read_heads(files, base, &mut **links)?;
+    }
     let firsts = list(files, base)?;
     for (index, first) in firsts.iter().copied().enumerate() {
         let path = path_of(base, first);
@@ -154,6 +157,25 @@ pub(super) fn scan(files: &dyn Files, base: &Path, mut links: Option<&mut dyn Li
         scan.files.push((first, file));
     }
     Ok(scan)
+}
+
+/// The file with what must be known of the chains after a loss of power.
+pub(super) fn heads_of(base: &Path) -> PathBuf {
+    base.with_extension("heads")
+}
+
+fn read_heads(files: &dyn Files, base: &Path, links: &mut dyn Links) -> Result<(), JournalError> {
+    let path = heads_of(base);
+    match whole::read(files, &path, PAYLOAD.saturating_add(HEADER)) {
+        Ok(found) => {
+            if let Some((RecordKind::Heads, heads)) = found.as_deref().and_then(decode) {
+                links.read_heads(heads);
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == ErrorKind::InvalidData => Ok(()),
+        Err(source) => Err(JournalError::Io { path, source }),
+    }
 }
 
 /// The first sequences of all segments, in order.

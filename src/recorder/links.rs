@@ -45,10 +45,31 @@ impl Recorder {
         }
     }
 
+    /// The same for an entry that is only in memory.
+    pub fn advance_in_memory(&mut self, host: &str, linked: &Linked) {
+        if let Some(chains) = self.chains.get(host) {
+            chains.borrow_mut().advance_in_memory(linked);
+        }
+    }
+
+    /// An entry that may have a link is lost, see [`Chains::lose`].
+    pub fn lose_link(&mut self, host: &str, payload: &[u8]) {
+        if let Some(chains) = self.chains.get(host) {
+            chains.borrow_mut().lose(payload);
+        }
+    }
+
     /// Whether a chain was begun that the journal does not know yet, see [`Chains::take_news`].
     #[must_use]
     pub fn take_new_chain(&mut self, host: &str) -> bool {
         self.chains.get(host).is_some_and(|chains| chains.borrow_mut().take_news())
+    }
+
+    /// The journal can't be written now, so it does not know the chain yet.
+    pub fn keep_new_chain(&mut self, host: &str) {
+        if let Some(chains) = self.chains.get(host) {
+            chains.borrow_mut().keep_news();
+        }
     }
 }
 

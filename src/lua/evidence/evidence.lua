@@ -28,33 +28,48 @@ local function of(environment, recorder, parts)
 	end
 end
 
--- catch_up(environment, recorder, host, store): to be called before the first event. After a loss of power the journal may not know the
--- last entries that the store has; if entries are written directly, a kill may come before they are written down. The chains go on from
--- there. After a start of the machine an entry says how far they had got, as anchors of what was lost are no sign of a change.
+-- catch_up(environment, recorder, host, store, is_direct, audit): to be called once the journal was read. After a loss of power the journal may not
+-- know the last entries that the store has, nor after a kill if they were written directly, or were only in memory. The chains go on from
+-- there, or end here if the store can't be read. After a start of the machine an entry says soon how far they had got, as anchors of what
+-- was lost are no sign of a change.
 local function catch_up(environment, recorder, host, store, is_direct, audit)
 	local _, boot = nil, nil;
 	if environment.uptime then
 		_, boot = environment.uptime(environment.now());
 	end
-	local is_other = boot and recorder.boot(host, boot);
-	if not is_other and not is_direct then
+	local is_behind, is_other = recorder.boot(host, boot or "");
+	if not is_behind and not is_direct then
 		return;
 	end
-	pcall(function ()
-		for _, user in ipairs(recorder.newest(users_of(store) or {})) do
-			local rows = read_page(store, { partition = user; limit = 1 });
-			if rows then
-				recorder.saw(host, rows);
-			end
+	local function see(user)
+		local rows, problem = read_page(store, { partition = user; limit = native.seen });
+		if not rows then error(problem, 0); end
+		recorder.saw(host, rows);
+	end
+	if store then pcall(chunks.sql.connect, store); end
+	local ok = store and pcall(function ()
+		local users, problem = users_of(store);
+		if not users then error(problem, 0); end
+		for _, user in ipairs(recorder.newest(users, environment.now())) do
+			see(user);
 		end
+		-- It may be large, and is read as a whole by some drivers.
+		if recorder.is_single(host) then see(nil); end
 	end);
+	if not ok then
+		recorder.end_chains(host, environment.now());
+		return;
+	end
 	local heads = is_other and recorder.progress(host) or {};
 	for i = 1, #heads do
 		heads[i] = detail(environment.stanza_mt, "head", heads[i]);
 	end
 	if heads[1] then
-		local opened = detail(environment.stanza_mt, "opened", {}, nil, heads);
-		audit(host, nil, "mod_audit", "audit-opened", { actor = { kind = "server" }; custom = { opened } });
+		-- The journal may have been opened for an event that is not recorded yet.
+		environment.schedule(0, function ()
+			local opened = detail(environment.stanza_mt, "opened", {}, nil, heads);
+			audit(host, nil, "mod_audit", "audit-opened", { actor = { kind = "server" }; custom = { opened } });
+		end);
 	end
 end
 

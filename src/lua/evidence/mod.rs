@@ -4,15 +4,14 @@ pub(crate) mod exported;
 pub(crate) mod seals;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
 use mlua::prelude::*;
 
-use crate::archive::partition::Partition;
 use crate::archive::retention::Retention;
 use crate::chain::anchors::Anchors;
+use crate::chain::catch_up::{SEEN, newest};
 use crate::chain::chains::{Chains, Progress, milliseconds};
 use crate::chain::hash::Bytes;
 use crate::chain::link::Link;
@@ -39,7 +38,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         lua.create_userdata(Evidence { chains, writes: Writes::Shared(journal.share()) })
     })?;
     functions.set("evidence", evidence)?;
-    // boot(host, name of the start of the machine) -> whether the store has to be looked at, see saw()
+    // boot(host, name of the start of the machine) -> whether the store has to be looked at, see saw(), whether the machine was started
     functions.add("boot", |recorder, (Host(host), name): (Host, String)| recorder.chains(&host).borrow_mut().boot(&name))?;
     // progress(host) -> list of { chain, n, hash }: how far its chains have got
     let recorder = functions.recorder();
@@ -51,16 +50,13 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
         progress.into_iter().map(table).collect::<LuaResult<Vec<_>>>()
     })?;
     functions.set("progress", progress)?;
-    // newest(archive users) -> the last partition of each class
-    functions.add("newest", |_, users: LuaTable| {
-        let mut last: BTreeMap<String, Partition> = BTreeMap::new();
-        for partition in partitions(&users).into_iter().filter(|partition| !partition.is_marker()) {
-            let known = last.entry(partition.home().to_owned()).or_insert_with(|| partition.clone());
-            if (known.day, known.number) < (partition.day, partition.number) {
-                *known = partition;
-            }
-        }
-        last.values().map(ToString::to_string).collect::<Vec<_>>()
+    // newest(archive users, now) -> those in which the last entries are
+    functions.add("newest", |_, (users, now): (LuaTable, f64)| {
+        newest(partitions(&users), now).iter().map(ToString::to_string).collect::<Vec<_>>()
+    })?;
+    // end_chains(host, now): the store could not be looked at
+    functions.add("end_chains", |recorder, (Host(host), now): (Host, f64)| {
+        recorder.chains(&host).borrow_mut().end(milliseconds(now));
     })?;
     // saw(host, rows): the store has these entries
     let recorder = functions.recorder();
@@ -161,8 +157,9 @@ const FOREIGN_KEY: &str = "the seal key is of another server: none of the seals 
 /// the seals are read again, if the server makes one meanwhile.
 const NUMBERS: [(&str, usize); 3] = [("slice", 100), ("page", 500), ("tries", 3)];
 
-/// Adds the numbers of a verification: `verifying = { slice, page, tries }`.
+/// Adds `seen`, how many of the last entries are looked at, and the numbers of a verification: `verifying = { slice, page, tries }`.
 pub(crate) fn add_numbers(lua: &Lua, exports: &LuaTable) -> LuaResult<()> {
+    exports.set("seen", SEEN)?;
     exports.set("verifying", lua.create_table_from(NUMBERS)?)
 }
 

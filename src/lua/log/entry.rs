@@ -176,6 +176,8 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
             lua.create_string(&linking)
         })?
     })?;
+    // has_new_chain(host) -> whether a chain was begun that the journal does not know yet. Only the first call returns true.
+    functions.add("has_new_chain", |recorder, Host(host): Host| recorder.take_new_chain(&host))?;
     // open_made(): opens what record() made last; payload() -> that
     let (state, reading) = (Rc::clone(&incoming), opened.clone());
     functions.set("open_made", lua.create_function(move |_, ()| Ok(reading.open(&state.borrow().payload)))?)?;
@@ -218,13 +220,17 @@ fn append(
     is_kept: bool,
 ) -> (u8, u64, bool) {
     let linked = recorder.link(host, kind.as_bytes(), payload);
-    if recorder.take_new_chain(host) {
-        // If that fails, the append fails too, and says why.
-        let _ = journal.write_heads();
+    if recorder.take_new_chain(host) && journal.write_heads().is_err() {
+        // The journal says why.
+        recorder.keep_new_chain(host);
     }
     let appended = journal.append(payload, kind, at, is_kept);
-    if let Some(linked) = linked.filter(|_| appended.0 != outcome::REFUSED) {
-        recorder.advance(host, &linked);
+    match (linked, appended.0) {
+        (Some(_), outcome::REFUSED) => {}
+        (None, outcome::REFUSED) => recorder.lose_link(host, payload),
+        (Some(linked), outcome::VOLATILE) => recorder.advance_in_memory(host, &linked),
+        (Some(linked), _) => recorder.advance(host, &linked),
+        (None, _) => {}
     }
     appended
 }

@@ -112,7 +112,6 @@ local function new(environment)
 	end
 
 	parts.clocks = clocks;
-
 	prunes = chunks.prune.new {
 		stanza_mt = stanza_mt, log = log, now = now;
 		pause = environment.pause, schedule = environment.schedule;
@@ -191,7 +190,10 @@ local function new(environment)
 			local what = detail(stanza_mt, "lost", attr, nil, types);
 			return audit(host, nil, "mod_audit", "audit-entries-lost", { custom = { what } });
 		end;
-		attached = function (host) flood.open(host); end;
+		attached = function (host)
+			chunks.evidence.catch_up(environment, recorder, host, store_of(host), hosts.direct[host], audit);
+			flood.open(host);
+		end;
 	};
 
 	flood = chunks.flood.new {
@@ -262,7 +264,6 @@ local function new(environment)
 		local store = queues.queue_of(host).journal and store_of(host);
 		if store then
 			pcall(chunks.sql.connect, store);
-			chunks.evidence.catch_up(environment, recorder, host, store, hosts.direct[host], audit);
 		end
 		if clocks then
 			clocks.look(host);
@@ -302,8 +303,7 @@ local function new(environment)
 		read = for_host(reading.write);
 		cells = for_host(reading.cells);
 		verify = evidence.verify, export_evidence = evidence.export, anchors = evidence.anchors; -- see verify.lua
-		-- seals() -> the seals of the server, why nothing can be sealed | nil: src/lua/evidence/seals.rs describes them
-		seals = function () return recorder.seals(environment.seal_path); end;
+		seals = function () return recorder.seals(environment.seal_path); end; -- see src/lua/evidence/seals.rs
 		-- lists(asked) -> a reading in parts: read.lua describes it
 		lists = for_host(reading.lists);
 		-- follower(asked, pause | nil) -> following, for view.following of read(), what came of it

@@ -86,6 +86,9 @@ local function new(context)
 				-- If the driver yields, other entries may be made meanwhile.
 				payload = queue.journal and recorder.payload();
 			end
+			if queue.attached and recorder.has_new_chain(host) then
+				queue.journal:write_heads();
+			end
 			local slice = writes.begin(host);
 			local ok, done, err = pcall(write, host, at);
 			writes.ended(host, slice);

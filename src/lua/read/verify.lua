@@ -171,7 +171,7 @@ local function new(context, recorder, reading, ensure_configured)
 			end
 		end
 		if store then
-			for _, user in ipairs(recorder.newest(users)) do look(user); end
+			for _, user in ipairs(recorder.newest(users, context.now())) do look(user); end
 			look(nil);
 		end
 		return heads:lines();
