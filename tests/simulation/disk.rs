@@ -103,8 +103,13 @@ impl Disk {
     }
 }
 
-/// The ledger and the segments, which are tried alike. The lock and the state of the clock are not among them.
+/// The ledger and the segments, which are tried alike. The lock, the heads of the chains and the state of the clock are not among them.
 fn is_of_journal(path: &Path) -> bool {
     let name = path.to_string_lossy();
-    !name.ends_with(".lock") && !name.ends_with(".clock") && !name.ends_with(".flood") && !name.contains(".key") && !name.contains(".new")
+    !name.ends_with(".lock")
+        && !name.ends_with(".clock")
+        && !name.ends_with(".flood")
+        && !name.contains(".key")
+        && !name.contains(".new")
+        && !name.ends_with(".heads")
 }

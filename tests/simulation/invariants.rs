@@ -126,6 +126,8 @@ impl World {
     pub fn check_at_the_end(&mut self) {
         self.check_always();
         self.check_followed();
+        self.check_untouched();
+        self.check_edits();
         if self.problem.is_some() {
             return;
         }

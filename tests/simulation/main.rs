@@ -13,6 +13,7 @@
 mod clock;
 mod disk;
 mod events;
+mod evidence;
 mod hand_over;
 mod invariants;
 mod model;
@@ -24,6 +25,7 @@ mod prune;
 mod reading;
 mod recording;
 mod regressions;
+mod regressions_of_evidence;
 mod replay;
 mod report;
 mod script;

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use audit_core::chain::hash::Nonce;
+
 /// What is known of an entry.
 #[derive(Clone, Debug)]
 pub struct Known {
@@ -33,6 +35,8 @@ pub struct Model {
     /// In which order they arrived there.
     pub stored: BTreeMap<String, usize>,
     pub gone: BTreeMap<String, Gone>,
+    /// The entries by their chains and numbers.
+    pub linked: BTreeMap<(Nonce, u64), String>,
     /// How many events were reported, how many of them were counted, and for how many there was no room.
     pub reported: u64,
     pub counted: u64,
@@ -49,6 +53,8 @@ pub struct Model {
     pub is_segment_damaged: bool,
     /// Whether a step of the clock could not be noticed, so that entries may expire early.
     pub may_expire_early: bool,
+    /// Whether the journal may not know of all chains, so that nothing can be said of the log.
+    pub may_lack_evidence: bool,
     /// The events and entries since all was written back: a power cut may take them.
     pub unsafe_since: Marks,
     /// The events that flood control has counted since their number was written down.

@@ -50,7 +50,7 @@ impl World {
         partitions_of(users).iter().any(Partition::is_marker) && self.store.list(&None).is_empty()
     }
 
-    pub fn prune_old(&mut self, users: &[String], at: f64, clock: Option<&KeptClock>) -> Outcome<bool> {
+    pub fn prune_old(&mut self, users: &[String], at: f64, clock: Option<&KeptClock>, elsewhere: bool) -> Outcome<bool> {
         let Some(oldest) = self.store.list(&None).first().map(|stored| stored.when as f64) else { return Ok(Ok(false)) };
         let timeline = match (clock, &self.process) {
             (Some(clock), _) => clock.timeline(at),
@@ -59,7 +59,7 @@ impl World {
         };
         let is_single = self.settings().layout == audit_core::archive::Layout::Single;
         if self.setup.driver == Driver::Embedded && !is_single {
-            return Ok(self.move_old(users, at, &timeline)?.map(|()| true));
+            return Ok(self.move_old(users, at, &timeline, elsewhere)?.map(|()| true));
         }
         let cutoff = self.settings().retention.last_cutoff(at).filter(|cutoff| !timeline.was_behind(oldest, *cutoff));
         let first_cutoff = self.settings().retention.first_cutoff(at);
@@ -69,10 +69,11 @@ impl World {
             let is_read = has_classes && first_cutoff.is_some_and(|cutoff| when < cutoff);
             cutoff.is_some_and(|cutoff| when < cutoff) || is_read && world.is_past(stored, at, &timeline)
         };
-        for stored in self.store.list(&None) {
-            if !is_due(self, &stored) {
-                continue;
-            }
+        let due: Vec<Stored> = self.store.list(&None).into_iter().filter(|stored| is_due(self, stored)).collect();
+        if let Err(refusal) = self.announce(&due, elsewhere) {
+            return Ok(Err(refusal));
+        }
+        for stored in due {
             if self.call()?.is_some_and(crate::script::Mood::fails) {
                 return Ok(Err(Refusal::Fault));
             }
@@ -100,7 +101,7 @@ impl World {
     }
 
     /// Moves the entries into partitions, which count once nil is removed.
-    fn move_old(&mut self, users: &[String], at: f64, timeline: &Timeline) -> Outcome<()> {
+    fn move_old(&mut self, users: &[String], at: f64, timeline: &Timeline, elsewhere: bool) -> Outcome<()> {
         let mut moving = Move::new(&partitions_of(users));
         let marker = moving.marker(at);
         if self.append_moved(&Some(marker.to_string()), at as i64, "moving")?.is_err() {
@@ -145,6 +146,9 @@ impl World {
         }
         if self.call()?.is_some_and(crate::script::Mood::fails) {
             return Ok(Err(Refusal::Fault));
+        }
+        if let Err(refusal) = self.announce(&past, elsewhere) {
+            return Ok(Err(refusal));
         }
         self.store.delete(&None);
         past.iter().for_each(|stored| self.old_expired(stored));

@@ -126,11 +126,13 @@ impl World {
             Limits { segment: 20_000, recent: self.setup.recent, ..Limits::default() }
         };
         let owner = Owner::on(self.disk.shared(), &Path::new(FOLDER).join("audit_journals.lock"));
-        let recorder = self.new_recorder();
+        let mut recorder = self.new_recorder();
         let difference = self.clock.wall() - self.clock.uptime();
         self.store.vouched.clear();
+        let mut journal = Journal::detached_under(&journal(), limits, owner);
+        journal.keep_links(recorder.chains(HOST));
         self.process = Some(Process {
-            journal: Journal::detached_under(&journal(), limits, owner),
+            journal,
             hand_over: HandOver::default(),
             recorder,
             clock: self.saved_clock(),
@@ -184,6 +186,7 @@ impl World {
         process.hand_over.attached(process.journal.first(), process.journal.end());
         process.is_attached = true;
         process.journal.take_missing();
+        self.catch_up()?;
         if self.has_work() {
             self.hand_over_after(0.0);
         }
@@ -199,6 +202,8 @@ impl World {
     pub fn die(&mut self) {
         let Some(process) = self.process.take() else { return };
         let unrecorded = process.journal.losses().unrecorded().map_or(0, |lost| lost.count);
+        // What is known of the chains may not have been written down.
+        self.model.may_lack_evidence |= self.disk.is_ill || !process.is_attached || process.writing.is_some();
         // What is known of the clock may not have been written down.
         self.model.may_expire_early |= self.disk.is_ill && self.jumps > 0;
         if process.journal.in_memory() > 0 {

@@ -110,7 +110,7 @@ impl World {
         let waiting = self.process().journal.since();
         let mut done = self.carry_out(&plan, is_limits, &mut counts, waiting, false)?;
         if done.is_ok() && !is_limits && !is_held {
-            done = self.prune_old(&users, at, None)?.map(|_| ());
+            done = self.prune_old(&users, at, None, false)?.map(|_| ());
             self.process().recorder.placement(HOST).pruned();
             self.process().slot_of_nil = None;
         }
@@ -140,7 +140,7 @@ impl World {
         if done.is_err() || !clock.is_trusted() {
             return Ok(done);
         }
-        Ok(self.prune_old(&users, at, Some(&clock))?.map(|_| ()))
+        Ok(self.prune_old(&users, at, Some(&clock), true)?.map(|_| ()))
     }
 
     fn carry_out(
@@ -164,7 +164,7 @@ impl World {
             }
         }
         for partition in plan.expired.values().flatten() {
-            if let Err(refusal) = self.remove(partition, Reason::Expired, counts)? {
+            if let Err(refusal) = self.remove(partition, Reason::Expired, counts, elsewhere)? {
                 return Ok(Err(refusal));
             }
             self.removed(partition, elsewhere);
@@ -181,7 +181,7 @@ impl World {
                         Err(refusal) => return Ok(Err(refusal)),
                     },
                     LimitStep::Remove(partition) => {
-                        if let Err(refusal) = self.remove(&partition, Reason::Limit, counts)? {
+                        if let Err(refusal) = self.remove(&partition, Reason::Limit, counts, elsewhere)? {
                             return Ok(Err(refusal));
                         }
                         self.removed(&partition, elsewhere);
@@ -239,7 +239,11 @@ impl World {
     }
 
     /// Removes a partition with its entries.
-    fn remove(&mut self, partition: &Partition, reason: Reason, counts: &mut PartitionSizes) -> Outcome<()> {
+    fn remove(&mut self, partition: &Partition, reason: Reason, counts: &mut PartitionSizes, elsewhere: bool) -> Outcome<()> {
+        if let Err(refusal) = self.announce(&self.store.list(&Some(partition.to_string())), elsewhere) {
+            return Ok(Err(refusal));
+        }
+        self.step()?;
         if self.call()?.is_some_and(Mood::fails) {
             return Ok(Err(Refusal::Fault));
         }

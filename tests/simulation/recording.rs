@@ -1,6 +1,7 @@
 //! From an event to its entry, in the order in which the embedded Lua does it (`src/lua/log/record.lua`, `flood.lua` and
 //! `src/lua/hand_over/queue.lua`).
 
+use audit_core::chain::chains::link_in;
 use audit_core::entry::details::Details;
 use audit_core::entry::payload::attribute_of;
 use audit_core::flood::{CheckpointError, FIRST_LOOK, LOOK, beside};
@@ -68,8 +69,13 @@ impl World {
         let kind = String::from_utf8_lossy(event.kind()).into_owned();
         let warnings = process.recorder.take_warnings();
         self.log.extend(warnings);
-        let is_there =
-            if goes_at_once { self.keep(at, &payload, &kind, false, is_kept)? } else { self.add(at, &payload, &kind, false, is_kept) };
+        let is_there = if goes_at_once {
+            // The store may yield: the next entry must follow this one.
+            self.link(&kind, &mut payload);
+            self.keep(at, payload, &kind, false, is_kept)?
+        } else {
+            self.add(at, payload, &kind, false, is_kept)
+        };
         if is_there {
             self.model.made(id, self.clock.passed, lost, 0);
         } else if lost == 0 {
@@ -93,29 +99,54 @@ impl World {
     }
 
     /// Writes an entry to the store, or adds it to the journal.
-    fn keep(&mut self, at: f64, payload: &[u8], kind: &str, offered: bool, is_kept: bool) -> Result<bool, Crashed> {
+    fn keep(&mut self, at: f64, mut payload: Vec<u8>, kind: &str, offered: bool, is_kept: bool) -> Result<bool, Crashed> {
         let at_once = self.goes_at_once(offered);
         if at_once {
-            let item = Item::of(0, payload).expect("it was made now");
+            self.link(kind, &mut payload);
+            let item = Item::of(0, &payload).expect("it was made now");
             let began = self.clock.wall();
-            self.process().writing = Some(began);
+            let process = self.process();
+            process.writing = Some(began);
+            if process.is_attached && process.recorder.take_new_chain(HOST) {
+                process.journal.write_heads().ok();
+            }
             let done = self.put(at, &item)?;
             let process = self.process();
             process.writing = process.writing.filter(|writing| *writing != began);
             if done.is_ok() {
+                if process.is_attached {
+                    process.journal.write_heads().ok();
+                    self.dirty();
+                }
                 return Ok(true);
             }
             self.doubt_store();
         }
-        Ok(self.add(at, payload, kind, at_once || offered, is_kept))
+        let is_there = self.add(at, payload, kind, at_once || offered, is_kept);
+        // The store may have taken it, and it is counted as lost.
+        self.model.may_count_more |= at_once && !is_there;
+        Ok(is_there)
     }
 
     /// Adds an entry to the journal. Returns whether there was room.
-    fn add(&mut self, at: f64, payload: &[u8], kind: &str, offered: bool, is_kept: bool) -> bool {
+    fn add(&mut self, at: f64, mut payload: Vec<u8>, kind: &str, offered: bool, is_kept: bool) -> bool {
         self.dirty();
         let process = self.process();
         let is_kept = is_kept || process.is_telling;
-        let sequence = match process.journal.append(payload, kind, at) {
+        let linked = process.recorder.link(HOST, kind.as_bytes(), &mut payload);
+        if process.recorder.take_new_chain(HOST) && process.journal.write_heads().is_err() {
+            process.recorder.keep_new_chain(HOST);
+        }
+        let appended = process.journal.append(&payload, kind, at);
+        match (linked, appended) {
+            (Some(linked), Appended::Durable(_)) => process.recorder.advance(HOST, &linked),
+            (Some(linked), Appended::Volatile(_)) => process.recorder.advance_in_memory(HOST, &linked),
+            (None, Appended::Refused) => process.recorder.lose_link(HOST, &payload),
+            _ => {}
+        }
+        self.note_link(&payload);
+        let process = self.process();
+        let sequence = match appended {
             Appended::Durable(sequence) | Appended::Volatile(sequence) => Some(sequence),
             Appended::Refused => {
                 if !is_kept {
@@ -141,6 +172,22 @@ impl World {
             self.plan();
         }
         true
+    }
+
+    /// Links an entry that goes to the store directly.
+    fn link(&mut self, kind: &str, payload: &mut Vec<u8>) {
+        let recorder = &mut self.process().recorder;
+        if let Some(linked) = recorder.link(HOST, kind.as_bytes(), payload) {
+            recorder.advance(HOST, &linked);
+        }
+        self.note_link(payload);
+    }
+
+    /// Keeps which entry has which number in its chain.
+    fn note_link(&mut self, payload: &[u8]) {
+        if let (Ok(link), Some(id)) = (link_in(payload), attribute_of(payload, "id")) {
+            self.model.linked.insert((link.id, link.n), id.to_owned());
+        }
     }
 
     /// Notices that somebody has changed the files, and writes again what is still known.
@@ -211,7 +258,7 @@ impl World {
             if !found.offered {
                 self.check_id(&found.id, at);
             }
-            let is_there = found.offered && self.holds(&found.id) || self.keep(at, &payload, &found.kind, found.offered, true)?;
+            let is_there = found.offered && self.holds(&found.id) || self.keep(at, payload, &found.kind, found.offered, true)?;
             if !is_there {
                 break;
             }

@@ -28,6 +28,8 @@ pub struct Setup {
     pub recent: usize,
     /// How many entries the community's modules have left under archive user nil.
     pub old: u32,
+    /// Whether entries are linked to each other.
+    pub is_linked: bool,
     /// What the clock shows at the beginning, in UNIX seconds.
     pub began: f64,
 }
@@ -146,8 +148,8 @@ pub enum Between {
 }
 
 impl Script {
-    pub fn of(seed: u64) -> Self {
-        let mut seed = Seed::new(seed);
+    pub fn of(first: u64) -> Self {
+        let mut seed = Seed::new(first);
         // Leap days, the ends of months and years, a moment before midnight, and a clock that begins in 1970.
         let began = seed.pick(&[1_795_521_600.0, 1_798_761_500.0, 1_835_395_100.0, 1_803_859_190.0, 1_835_481_600.0, 100.0]);
         let began = if began == 100.0 && !seed.once_in(4) { 1_795_521_600.0 } else { began };
@@ -158,6 +160,8 @@ impl Script {
             is_small: seed.once_in(3),
             recent: seed.pick(&[0, 0, 4000, 512 << 10]),
             old: seed.pick(&[0, 0, 0, 12, 700]),
+            // Chosen apart, so that the rest of a seed's script is what it was.
+            is_linked: !Seed::new(!first).once_in(4),
             began,
         };
         let count = seed.pick(&[8, 20, 40, 60]);

@@ -64,6 +64,8 @@ pub struct World {
     /// Whether the clock has jumped, and the log has not looked at it since, or what it found is not written back.
     pub has_jumped_unseen: bool,
     pub has_looked: bool,
+    /// Whether the log does not verify, for a good reason.
+    pub evidence_is_excused: bool,
     /// What an operator would find in the server's log.
     pub log: Vec<String>,
     /// The first thing that was found to be wrong.
@@ -95,6 +97,7 @@ impl World {
             jumps: 0,
             has_jumped_unseen: false,
             has_looked: true,
+            evidence_is_excused: false,
             log: Vec::new(),
             problem: None,
             steps: 0,
@@ -134,7 +137,8 @@ impl World {
     }
 
     pub fn settings(&self) -> Settings {
-        settings(self.options)
+        let found = settings(self.options);
+        Settings { chain: found.chain && self.setup.is_linked, ..found }
     }
 
     /// Does something that the process may die in. Then another one starts.
@@ -208,6 +212,7 @@ impl World {
             Action::Prune(true) => self.or_die(|world| world.elsewhere(|world| world.prune(false, true))),
             Action::Prune(false) => self.or_die(|world| world.prune(false, false)),
             Action::Read(true, oldest_first, between) => {
+                self.check_untouched();
                 self.or_die(|world| world.elsewhere(|world| world.read(true, oldest_first, between)));
             }
             Action::Read(false, oldest_first, between) => self.or_die(|world| world.read(false, oldest_first, between)),
