@@ -98,6 +98,8 @@ impl World {
         if self.look_at_store(&chains)?.is_err() {
             chains.borrow_mut().end(milliseconds(self.clock.wall()));
         }
+        self.dirty();
+        self.process().journal.write_heads().ok();
         Ok(())
     }
 

@@ -31,7 +31,7 @@ end
 -- catch_up(environment, recorder, host, store, is_direct, audit): to be called once the journal was read. After a loss of power the journal may not
 -- know the last entries that the store has, nor after a kill if they were written directly, or were only in memory. The chains go on from
 -- there, or end here if the store can't be read. After a start of the machine an entry says soon how far they had got, as anchors of what
--- was lost are no sign of a change.
+-- was lost are no sign of a change. Returns whether the store was looked at: then where they are must be written down.
 local function catch_up(environment, recorder, host, store, is_direct, audit)
 	local _, boot = nil, nil;
 	if environment.uptime then
@@ -39,7 +39,7 @@ local function catch_up(environment, recorder, host, store, is_direct, audit)
 	end
 	local is_behind, is_other = recorder.boot(host, boot or "");
 	if not is_behind and not is_direct then
-		return;
+		return false;
 	end
 	local function see(user)
 		local rows, problem = read_page(store, { partition = user; limit = native.seen });
@@ -58,7 +58,7 @@ local function catch_up(environment, recorder, host, store, is_direct, audit)
 	end);
 	if not ok then
 		recorder.end_chains(host, environment.now());
-		return;
+		return true;
 	end
 	local heads = is_other and recorder.progress(host) or {};
 	for i = 1, #heads do
@@ -71,6 +71,7 @@ local function catch_up(environment, recorder, host, store, is_direct, audit)
 			audit(host, nil, "mod_audit", "audit-opened", { actor = { kind = "server" }; custom = { opened } });
 		end);
 	end
+	return true;
 end
 
 return { of = of; catch_up = catch_up };

@@ -191,7 +191,8 @@ local function new(environment)
 			return audit(host, nil, "mod_audit", "audit-entries-lost", { custom = { what } });
 		end;
 		attached = function (host)
-			chunks.evidence.catch_up(environment, recorder, host, store_of(host), hosts.direct[host], audit);
+			local looked = chunks.evidence.catch_up(environment, recorder, host, store_of(host), hosts.direct[host], audit);
+			if looked then queues.queue_of(host).journal:write_heads(); end
 			flood.open(host);
 		end;
 	};
