@@ -48,6 +48,7 @@ local function catch_up(environment, recorder, host, store, is_direct, audit)
 	end
 	if store then pcall(chunks.sql.connect, store); end
 	local ok = store and pcall(function ()
+		pcall(chunks.sql.connect, store);
 		local users, problem = users_of(store);
 		if not users then error(problem, 0); end
 		for _, user in ipairs(recorder.newest(users, environment.now())) do
