@@ -20,8 +20,8 @@ local io_open, ipairs, max, min, pairs = io.open, ipairs, math.max, math.min, pa
 local monotonic, now = time.monotonic, time.now;
 local concat, sort = table.concat, table.sort;
 
--- How long entries are collected for a batch, how often positions are saved, and the pause if the log can't be read; seconds.
-local COLLECT, SAVE, UNREADABLE = 0.05, 1, 10;
+-- How often positions are saved, and the pause if the log can't be read; seconds.
+local SAVE, UNREADABLE = 1, 10;
 -- The shortest and the longest pause if the receiver of datagrams is busy. Linux keeps ten datagrams for a Unix socket, if nobody has
 -- changed that.
 local BUSY, BUSIEST = 0.005, 0.1;
@@ -158,7 +158,7 @@ local function fill(sink, host)
 	else
 		reader.wait(function ()
 			sink.native:news(host, true);
-			schedule(sink, COLLECT);
+			schedule(sink, sink.settings.collects);
 		end);
 	end
 end
@@ -277,6 +277,7 @@ end
 local function close(sink)
 	-- What can be written without waiting is written now.
 	local deadline = monotonic() + LAST;
+	sink.native:hurry();
 	while sink.transport.is_immediate and monotonic() < deadline do
 		local what, value = sink.native:step(monotonic(), now());
 		if what == "send" then

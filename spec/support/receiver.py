@@ -131,6 +131,8 @@ class Handler(BaseHTTPRequestHandler):
             except Exception as error:  # What does not follow the definitions is refused.
                 print(error, file=sys.stderr, flush=True)
                 status = 422
+        with open(options.out + ".requests", "a", encoding="utf-8") as file:
+            print(status, file=file)
         for name in ("authorization", "x-test", "content-type"):
             if self.headers[name]:
                 headers["X-Got-" + name] = self.headers[name]

@@ -22,6 +22,8 @@ struct Host {
     messages: Messages,
     /// Whether there may be something to read.
     has_more: bool,
+    /// Until when entries are collected, after all that there was had been read.
+    collects_until: f64,
     /// Whether its position is not saved.
     has_moved: bool,
     /// How many entries were not delivered when the position was saved.
@@ -36,7 +38,15 @@ impl Hosts {
     pub(super) fn join(&mut self, options: &SinkOptions, name: String, cursor: LuaAnyUserData, ascii: Option<String>) {
         let messages =
             Messages::new(&name, ascii, options.format, self.is_bare, options.filter.clone(), options.addresses).of_sink(&options.name);
-        self.hosts.push(Some(Host { name, cursor, messages, has_more: true, has_moved: true, behind: 0 }));
+        self.hosts.push(Some(Host {
+            name,
+            cursor,
+            messages,
+            has_more: true,
+            collects_until: f64::NEG_INFINITY,
+            has_moved: true,
+            behind: 0,
+        }));
     }
 
     pub(super) fn leave(&mut self, name: &str) -> Option<usize> {
@@ -59,14 +69,34 @@ impl Hosts {
         }
     }
 
-    /// The next host with something to read.
-    pub(super) fn next(&mut self) -> Option<usize> {
+    /// The next host with something to read at the time `now`. `Err` if there is none: after how many seconds there is one, if there
+    /// is one that collects entries.
+    pub(super) fn next(&mut self, now: f64) -> Result<usize, Option<f64>> {
+        let mut wait: Option<f64> = None;
         let count = self.hosts.len();
-        let order = (self.turn..count).chain(0..self.turn.min(count));
-        let next =
-            order.into_iter().find(|index| self.hosts.get(*index).is_some_and(|host| host.as_ref().is_some_and(|host| host.has_more)))?;
-        self.turn = next.saturating_add(1);
-        Some(next)
+        for index in (self.turn..count).chain(0..self.turn.min(count)) {
+            let Some(host) = self.hosts.get(index).and_then(Option::as_ref).filter(|host| host.has_more) else { continue };
+            let left = host.collects_until - now;
+            if left <= 0.0 {
+                self.turn = index.saturating_add(1);
+                return Ok(index);
+            }
+            wait = Some(wait.map_or(left, |wait| wait.min(left)));
+        }
+        Err(wait)
+    }
+
+    /// If all entries of a host were read, further ones are collected until a time.
+    pub(super) fn collect(&mut self, index: usize, until: f64) {
+        if let Some(host) = self.get_mut(index) {
+            let is_done = host.cursor.borrow::<LuaCursor>().is_ok_and(|cursor| cursor.next_time().is_none());
+            host.collects_until = if is_done { until } else { f64::NEG_INFINITY };
+        }
+    }
+
+    /// No host collects entries any more.
+    pub(super) fn hurry(&mut self) {
+        self.hosts.iter_mut().flatten().for_each(|host| host.collects_until = f64::NEG_INFINITY);
     }
 
     /// Messages of a host. Returns its name if more must be read first.

@@ -25,6 +25,10 @@ const MOST_UNWANTED: usize = 5;
 const HELD: Duration = Duration::from_micros(1500);
 const CHUNK: usize = 20;
 
+/// How long entries are collected before the next batch, if there are no more, in seconds: requests cost much, whatever is in them.
+const COLLECT: f64 = 0.2;
+const COLLECT_FOR_REQUEST: f64 = 0.5;
+
 /// A sink of the configuration, with the hosts whose entries it sends.
 pub(crate) struct LuaSink {
     options: SinkOptions,
@@ -112,6 +116,7 @@ impl LuaSink {
         table.set("format", options.format.name())?;
         table.set("content_type", options.framing.content_type(options.format))?;
         table.set("content_encoding", options.is_compressed.then_some("gzip"))?;
+        table.set("collects", self.collects())?;
         table.set("timeout", options.timeout)?;
         table.set("headers", lua.create_table_from(options.headers.iter().map(|(name, text)| (name.as_str(), text.as_str())))?)?;
         table.set("token_file", options.token_file.as_deref())?;
@@ -120,6 +125,10 @@ impl LuaSink {
         table.set("certificate", certificate.as_deref())?;
         table.set("key", key.as_deref())?;
         Ok(table)
+    }
+
+    const fn collects(&self) -> f64 {
+        if matches!(self.options.to, Target::Http { .. }) { COLLECT_FOR_REQUEST } else { COLLECT }
     }
 
     /// Takes messages of a host for the next batch. Returns its name if more must be read first.
@@ -170,7 +179,8 @@ fn commit(hosts: &mut Hosts, places: impl IntoIterator<Item = HostPlace>) {
 impl LuaUserData for LuaSink {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // settings() -> { name, transport, shown = the address without secrets, host, port, path, url, format, content_type,
-        // content_encoding | nil, timeout, headers, token_file, cafile, certificate, key }
+        // content_encoding | nil, collects: how long entries are collected for a batch, timeout, headers, token_file, cafile,
+        // certificate, key }
         methods.add_method("settings", |lua, this, ()| this.settings(lua));
         // wants(host) -> whether it sends entries of the host
         methods.add_method("wants", |_, this, host: String| {
@@ -212,14 +222,24 @@ impl LuaUserData for LuaSink {
                         if turn > 0 && began.elapsed() >= HELD {
                             break;
                         }
-                        let Some(host) = hosts.next() else { return ().into_lua_multi(lua) };
+                        let host = match hosts.next(now) {
+                            Ok(host) => host,
+                            Err(Some(seconds)) => return ("wait", seconds).into_lua_multi(lua),
+                            Err(None) => return ().into_lua_multi(lua),
+                        };
                         if let Some(name) = Self::take(delivery, hosts, host, time, began) {
                             return ("fill", name).into_lua_multi(lua);
                         }
+                        hosts.collect(host, now + this.collects());
                     }
                 }
             }
             ("wait", 0.0).into_lua_multi(lua)
+        });
+        // hurry(): entries are not collected any more
+        methods.add_method("hurry", |_, this, ()| {
+            this.state.borrow_mut().1.hurry();
+            Ok(())
         });
         // accepted(count | nil, now): the receiver has what was sent, or the first ones
         methods.add_method("accepted", |_, this, (count, now): (Option<usize>, f64)| {
