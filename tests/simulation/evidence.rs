@@ -12,6 +12,7 @@ use audit_core::chain::catch_up::{SEEN, newest};
 use audit_core::chain::chains::{Chains, Progress, milliseconds};
 use audit_core::chain::hash::{Bytes, Nonce};
 use audit_core::chain::link::Link;
+use audit_core::chain::rules::Removed;
 use audit_core::chain::verdict::{Fault, Finding, Verdict};
 use audit_core::chain::verify::Verifier;
 use audit_core::entry::canon::Draft;
@@ -60,7 +61,7 @@ impl World {
         }
         self.dirty();
         let write = |chains: &mut Chains| {
-            ranges.into_iter().for_each(|(id, from, upto, hash)| chains.remove(id, from, upto, hash));
+            ranges.into_iter().for_each(|(id, from, upto, hash)| chains.remove(id, Removed { from, upto, hash, at: 0, when: 0 }));
             chains.announce()
         };
         let written = if elsewhere {
@@ -92,7 +93,7 @@ impl World {
         let boot = self.clock.reading().boot.unwrap_or_default();
         let chains = self.process().recorder.chains(HOST);
         let is_direct = self.settings().write == Write::Direct;
-        if !chains.borrow_mut().boot(&boot) && !is_direct {
+        if !chains.borrow_mut().boot(&boot).0 && !is_direct {
             return Ok(());
         }
         if self.look_at_store(&chains)?.is_err() {

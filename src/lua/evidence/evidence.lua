@@ -46,7 +46,6 @@ local function catch_up(environment, recorder, host, store, is_direct, audit)
 		if not rows then error(problem, 0); end
 		recorder.saw(host, rows);
 	end
-	if store then pcall(chunks.sql.connect, store); end
 	local ok = store and pcall(function ()
 		pcall(chunks.sql.connect, store);
 		local users, problem = users_of(store);

@@ -172,7 +172,6 @@ local function new(environment)
 	local prune, prune_soon = schedule.prune, schedule.prune_soon;
 
 	prunes.gave_up, prunes.soon = prune_soon, schedule.enforce_soon;
-
 	queues = chunks.queue.new {
 		stanza_mt = stanza_mt, log = log, now = now;
 		schedule = environment.schedule;
