@@ -116,6 +116,40 @@ server.each_series(describe, pending, function (series)
 		end);
 	end
 
+	it("has its seals, which both verifiers verify with the key", function ()
+		start {};
+		local _, key = prosody:ctl("mod_audit", "--new-seal");
+		audit(host, 5);
+		prosody:stop();
+		local copy = process.new_folder("exported").."/data";
+		assert(process.capture { "cp", "-a", prosody.data, copy } == 0);
+		prosody:start();
+		audit(host, 5);
+		prosody:stop();
+		local function verified(path, with)
+			local status, out, err = prosody:ctl({ stdin = with }, "mod_audit", "--verify", "--seal-key", "--from", path);
+			local there, theirs = process.capture({ "python3", process.root.."/tests/verifier/verify.py", "--seal-key", path }, { stdin = with });
+			assert.equal(status, there, out..err..theirs);
+			return status, out..err, theirs;
+		end
+		local status, ours, theirs = verified(export(), key);
+		assert.equal(0, status, ours);
+		assert.equal("3", ours:match("\nsealed: (%d+) seals verified"), ours);
+		assert.equal("3", theirs:match("\nsealed: (%d+)\n"), theirs);
+		-- The key of another server.
+		status, ours = verified(export(), "audit-seal-BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwdKFjYg");
+		assert.equal(1, status);
+		assert.is_truthy(ours:find("the seal key is of another server", 1, true), ours);
+		-- Everything but the seal file is set back.
+		local seal = process.read(prosody.data.."/audit.seal");
+		assert(process.capture { "rm", "-r", prosody.data } == 0 and process.capture { "cp", "-a", copy, prosody.data } == 0);
+		process.write(prosody.data.."/audit.seal", seal);
+		status, ours, theirs = verified(export(), key);
+		assert.equal(3, status, ours);
+		assert.is_truthy(ours:find("\nseals: resealed: the seals end with epoch"), ours);
+		assert.is_truthy(theirs:find("\nseals: the seals end with epoch"), theirs);
+	end);
+
 	it("is recorded, goes to standard output, and is whole or not there", function ()
 		start {};
 		audit(host, 3);

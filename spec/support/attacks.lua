@@ -147,7 +147,7 @@ local list = {
 	{ "a limit is set, the log is pruned, and the limit is taken back", "pruned", "", without = "listed: removed under a later rule" };
 	{ "the clock is set ahead by a year, the log is pruned, and it is set back", "pruned ahead", "", without = "no: nothing is removed" };
 	{ "an older copy of everything is put back", "all", "events %d: rolled back: an anchor was kept of it, and the log ends before it",
-		without = "no"; anchor = "found" };
+		without = "no"; with = "no"; anchor = "found" };
 	{ "the log goes on from an older copy of everything, or on two machines", "clone", "events %d: forked: an anchor that was kept is of another entry",
 		without = "no"; anchor = "found" };
 };
@@ -158,7 +158,7 @@ for i, row in ipairs(list) do
 	attacks.list[i] = {
 		name = row[1], edit = type(row[2]) == "function" and row[2] or nil, state = type(row[2]) == "string" and row[2] or nil, found = row[3];
 		-- What is found without a seal key is found with one.
-		without = without, with = without == "found" and "found" or "", anchor = row.anchor or "";
+		without = without, with = row.with or without == "found" and "found" or "", anchor = row.anchor or "";
 	};
 end
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Verifies logs: python3 verify.py FILE
+"""Verifies logs: python3 verify.py [--seal-key] FILE
 
 FILE is one of --export-evidence, or has logs and what is found in them, as
-tests/vectors/evidence.json. "--link HOST CLASS HASH" prints the hash of the link
+tests/vectors/evidence.json. With --seal-key, the seals are verified too, with
+the keys on standard input. "--link HOST CLASS HASH" prints the hash of the link
 of the entry on standard input, which follows that hash.
 
 Written from docs/evidence-bytes.md and docs/evidence.md alone, without a look
@@ -17,6 +18,8 @@ import json
 import re
 import sys
 import xml.parsers.expat
+
+import seals
 
 LOG = "xmpp:prosody.im/audit"
 
@@ -574,7 +577,7 @@ def load(lines):
         raise Unreadable("it was cut off")
     if hashlib.sha256(b"".join(lines[:-1])).hexdigest() != end["sha256"]:
         raise Unreadable("its checksum does not fit")
-    log = {"host": header["host"], "classes": header["classes"], "chains": header["chains"],
+    log = {"host": header["host"], "classes": header["classes"], "chains": header["chains"], "seal": header.get("seal"),
            "rows": [], "waiting": [], "unreadable": 0}
     removed = {c["id"]: c["removed"] for c in end["chains"]}
     for c in log["chains"]:
@@ -591,15 +594,46 @@ def load(lines):
     return log
 
 
-def verify_file(lines):
+def find_seals(log):
+    """The event type and the element <seal/> of each entry that has one."""
+    for row in log["rows"] + log["waiting"]:
+        if "audit-seal" in row["xml"]:
+            root = read(row["xml"])[0]
+            for c in root.content:
+                if isinstance(c, Node) and c.name == (LOG, "seal"):
+                    yield root.get("type"), c
+
+
+def rely_on(v, log, heads):
+    """The entries must be those that were sealed."""
+    for chain, n, digest, rules in heads:
+        name = base64.urlsafe_b64encode(chain).rstrip(b"=").decode()
+        known = v.chains.get(name)
+        link = v.seen[name].get(n) if known else None
+        if link is not None and link.hash != digest:
+            v.found.add((n, "resealed"))
+        if known is None or n > max([known["n"], *v.seen[name]]):
+            v.found.add((n, "rolled back"))
+        elif rules not in seals.rules_digests(known.get("rules", [])):
+            v.found.add((None, "resealed"))
+
+
+def verify_file(lines, keys):
     """Prints what is found in a file of --export-evidence, and returns the exit status."""
     try:
         log = load(lines)
+        count, wrong, heads = seals.verify(log, list(find_seals(log)), keys)
     except (Unreadable, ValueError, KeyError, IndexError, TypeError) as e:
         print("can't be verified: %s" % e)
         return 1
     v = Verifier(log)
+    rely_on(v, log, heads)
+    v.found.update((None, "resealed") for _ in wrong)
     print("%s: %d verified" % (log["host"], v.verified))
+    if keys:
+        print("sealed: %d" % count)
+    for text in wrong:
+        print("seals: %s" % text)
     for n, word in sorted(v.found, key=str):
         print("%s %s" % ("-" if n is None else n, word))
     if log["unreadable"]:
@@ -617,10 +651,11 @@ def print_link(host, cls, before):
 def main():
     if sys.argv[1] == "--link":
         return print_link(*sys.argv[2:])
-    with open(sys.argv[1], "rb") as f:
+    with_seals = sys.argv[1] == "--seal-key"
+    with open(sys.argv[2 if with_seals else 1], "rb") as f:
         lines = f.readlines()
     if not lines or lines[0].strip() != b"{":
-        sys.exit(verify_file(lines))
+        sys.exit(verify_file(lines, sys.stdin.read().split() if with_seals else []))
     logs = json.loads(b"".join(lines))["logs"]
     agree = 0
     for log in logs:
