@@ -68,7 +68,9 @@ return function (audit_log, metrics, hosts)
 		if result.status == 4 and not (before and before.status == 4) then
 			-- Somebody may have shortened the expiry in the configuration, which is in the log.
 			for _, line in ipairs(result.lines) do
-				if line:find("^removed under a later rule") then module:log("warn", "The audit log of %s: %s", host, line); end
+				if line:find("^removed under a later rule") or line:find("^behind the journal") then
+					module:log("warn", "The audit log of %s: %s", host, line);
+				end
 			end
 		end
 		audit_log.alerts.trouble(host, "Somebody has changed the audit log", not result.intact and result.lines[1] or nil, 0);

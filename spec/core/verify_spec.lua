@@ -216,6 +216,31 @@ describe("verifying a log", function ()
 			end);
 		end
 
+		it("is not needed for an entry that the journal does not know: a person must judge that", function ()
+			local log = log_under("same");
+			journal:audit(log, 1, 3);
+			log:pass(2);
+			local kept = {};
+			for _, path in ipairs(journal:files()) do kept[path] = process.read(path); end
+			journal:audit(log, 4, 5);
+			log:pass(2);
+			journal:kill(log);
+			-- What somebody adds behind the last entry, with a link that fits, looks like this.
+			for _, path in ipairs(journal:files()) do os.remove(path); end
+			for path, content in pairs(kept) do process.write(path, content); end
+			local function seen_under(boot)
+				local other = support.new(log.options, log.store);
+				other.environment.readable_path = function () return journal.path; end;
+				other.environment.uptime = function (at) return at - noon + 1000, boot; end;
+				return core.new(other.environment).verify(host);
+			end
+			local result = seen_under("same");
+			assert.same({ 4, true }, { result.status, result.intact });
+			assert.equal("behind the journal: events 4 to 5: added, or recorded while the journal could not be written", result.lines[2]);
+			-- After another start of the machine the journal may have lost its end.
+			assert.equal(0, seen_under("another").status);
+		end);
+
 		it("says how far the chains had got", function ()
 			local log = stopped("another", true);
 			local opened;

@@ -130,6 +130,12 @@ impl Chains {
         (is_other || std::mem::take(&mut self.was_behind), is_other)
     }
 
+    /// Whether the store may know more than the journal, which was read before, under this start of the machine: see [`boot`](Self::boot).
+    #[must_use]
+    pub fn may_lag(&self, name: &str) -> bool {
+        self.was_behind || name.is_empty() || self.boots.0 != name
+    }
+
     /// The store has this entry. If it is behind the last one that is known of its chain, the chain goes on from there.
     pub fn saw(&mut self, link: &Link) {
         if let Some(Kept { head, .. }) = self.current.iter_mut().find(|kept| kept.head.chain().id == link.id && kept.head.n() < link.n) {

@@ -141,6 +141,8 @@ pub struct Verdict {
     pub removed: u64,
     /// Those of them that only a later rule allows: the class, the first and the last number.
     pub early: Vec<(String, u64, u64)>,
+    /// Entries that the journal does not know: the class, the first and the last number.
+    pub behind: Vec<(String, u64, u64)>,
     /// How many rows of the store could not be read.
     pub unreadable: u64,
     /// What the seals prove. `None` if no seal key was given.
@@ -160,10 +162,10 @@ impl Verdict {
         self.faults == 0 && self.unreadable == 0
     }
 
-    /// The exit status of the command: 0 if the log is intact, 3 if somebody has changed it, 4 if somebody must judge what was removed.
+    /// The exit status of the command: 0 if the log is intact, 3 if somebody has changed it, 4 if a person must judge.
     #[must_use]
     pub fn status(&self) -> u8 {
-        match (self.is_intact(), self.early.is_empty()) {
+        match (self.is_intact(), self.early.is_empty() && self.behind.is_empty()) {
             (false, _) => 3,
             (true, false) => 4,
             (true, true) => 0,
@@ -202,6 +204,11 @@ impl Verdict {
                 "removed under a later rule: {} {from} to {upto}, which the rules of their time would still keep",
                 printable(class)
             ));
+        }
+        for (class, from, upto) in self.behind.iter().take(NAMED) {
+            let entries = if from == upto { format!("{from}") } else { format!("{from} to {upto}") };
+            let why = "added, or recorded while the journal could not be written";
+            lines.push(format!("behind the journal: {} {entries}: {why}", printable(class)));
         }
         if self.unprotected > 0 {
             lines.push(format!("not protected: {} that were recorded without a link", entries(self.unprotected)));

@@ -120,6 +120,15 @@ impl Verifier {
         }
     }
 
+    /// The journal, read after the store, knows all entries.
+    pub fn bound(&mut self, chains: impl IntoIterator<Item = Progress>) {
+        for progress in chains {
+            if let Some(seen) = self.chains.get_mut(&progress.id) {
+                seen.latest = Some(progress.n);
+            }
+        }
+    }
+
     /// Takes the next entry of the partition.
     pub fn feed(&mut self, row: &Row) {
         let draft = if row.element.is_empty() { Draft::of_xml(&row.xml).ok() } else { Draft::of_element(&row.element) };

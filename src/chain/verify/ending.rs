@@ -85,6 +85,10 @@ impl Verifier {
         if next <= head {
             self.explain(&of, next, head.saturating_add(1), &seen.progress);
         }
+        let last = next.saturating_sub(1);
+        if let Some(latest) = seen.latest.filter(|latest| last > *latest) {
+            self.verdict.behind.push((class.clone(), latest.saturating_add(1), last));
+        }
         if seen.at_head.is_some_and(|found| found != hash) {
             self.find(of(Fault::Altered, Some(head)));
         }

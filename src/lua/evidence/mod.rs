@@ -192,14 +192,19 @@ fn verifier(lua: &Lua, host: String, path: &LuaString, retention: Retention) -> 
     })
 }
 
-fn read(host: &str, path: &std::path::Path) -> Result<(Snapshot, Vec<Progress>), String> {
+fn read(host: &str, path: &Path) -> Result<(Snapshot, Vec<Progress>), String> {
+    let (snapshot, chains) = read_chains(host, path)?;
+    Ok((snapshot, chains.progress().collect()))
+}
+
+fn read_chains(host: &str, path: &Path) -> Result<(Snapshot, Chains), String> {
     let mut chains = Chains::new(host, Rc::new(OsRandom));
     let snapshot = Snapshot::read_with(&Disk, path, Some(&mut chains)).map_err(|error| error.to_string())?;
     if let Some(problem) = snapshot.problem() {
         return Err(problem.to_owned());
     }
     chains.resume();
-    Ok((snapshot, chains.progress().collect()))
+    Ok((snapshot, chains))
 }
 
 fn open_proof(host: &str, journal: &Path, keys: &[LuaString], path: &Path) -> Result<Proof, String> {
@@ -309,16 +314,19 @@ impl LuaUserData for LuaVerifier {
             }
             Ok(true)
         });
-        // finish(now) -> { intact =, verified =, unprotected =, removed =, faults =, status =, sealed = UNIX time | nil,
+        // finish(now, name of the start of the machine | nil: the journal may know less than the store) -> { intact =, verified =, unprotected =, removed =, faults =, status =, sealed = UNIX time | nil,
         // lines = list of texts } | nil, message
-        methods.add_method_mut("finish", |lua, this, now: f64| {
-            let progress = match read(&this.host, &this.path) {
-                Ok((_, progress)) => progress,
+        methods.add_method_mut("finish", |lua, this, (now, boot): (f64, Option<String>)| {
+            let chains = match read_chains(&this.host, &this.path) {
+                Ok((_, chains)) => chains,
                 Err(problem) => return Ok((None, Some(problem))),
             };
             let Some(mut verifier) = this.verifier.take() else { return Ok((None, None)) };
             // Something may have been removed since the beginning.
-            verifier.update(progress);
+            verifier.update(chains.progress());
+            if boot.is_some_and(|boot| !chains.may_lag(&boot)) {
+                verifier.bound(chains.progress());
+            }
             verifier.judge(milliseconds(now));
             let verdict = verifier.finish();
             let result = lua.create_table()?;

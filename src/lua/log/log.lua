@@ -245,7 +245,7 @@ local function new(environment)
 		end
 	end
 
-	local evidence = chunks.verify.new(environment, recorder, reading, ensure_configured);
+	local evidence = chunks.verify.new(environment, recorder, reading, ensure_configured, hosts.direct);
 	local alerts = chunks.alerts.new { environment = environment, recorder = recorder, monotonic = monotonic, audit = audit;
 		ensure_configured = ensure_configured, forget = flood.forget };
 

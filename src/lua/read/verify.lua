@@ -12,7 +12,7 @@ local read_page = chunks.page.read_page;
 --   }
 --   recorder
 --   reading   what read.lua returns
-local function new(context, recorder, reading, ensure_configured)
+local function new(context, recorder, reading, ensure_configured, is_direct)
 	local rely_on_seals = chunks.seals.new(context, reading);
 
 	-- path_of(host) -> path of its journal | nil, message
@@ -124,7 +124,12 @@ local function new(context, recorder, reading, ensure_configured)
 		if not ok then
 			return nil, err;
 		end
-		return verifier:finish(context.now());
+		-- Entries that are written directly are in the store first.
+		local boot;
+		if context.uptime and not is_direct[host] then
+			boot = select(2, context.uptime(context.now()));
+		end
+		return verifier:finish(context.now(), boot);
 	end
 
 	-- export(host, out) -> number of entries | nil, message. Gives the file that can be verified elsewhere to out(text), which returns
