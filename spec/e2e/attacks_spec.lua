@@ -130,6 +130,11 @@ server.each_series(describe, pending, function (series)
 
 			states["no journal"] = function (attack)
 				for path in journals(prosody):gmatch("[^\n]+") do os.remove(path); end
+				-- Its chains are known from the file beside it.
+				local status, out = ctl("mod_audit", "--verify", host);
+				assert.equal(4, status, out);
+				assert.is_truthy(out:find("\nbehind the journal: "), out);
+				process.capture { "find", prosody.data, "-name", "audit.heads", "-delete" };
 				finds(attack.found:format(1), host);
 			end
 

@@ -143,7 +143,7 @@ local list = {
 		return number(log, row);
 	end, "events %d: "..ALTERED };
 	{ "an older copy of the store is put back", "store", "events %d to %d: "..REMOVED };
-	{ "the journal is removed", "no journal", "events %d: "..FOREIGN };
+	{ "the journal and the file beside it are removed", "no journal", "events %d: "..FOREIGN };
 	{ "a limit is set, the log is pruned, and the limit is taken back", "pruned", "", without = "listed: removed under a later rule" };
 	{ "the clock is set ahead by a year, the log is pruned, and it is set back", "pruned ahead", "", without = "no: nothing is removed" };
 	{ "an older copy of everything is put back", "all", "events %d: rolled back: an anchor was kept of it, and the log ends before it",
