@@ -58,6 +58,8 @@ pub struct Query {
     /// See [`bounds`].
     bounds: (f64, f64),
     pages: PageSize,
+    /// How long what was done with the entries of the last page took at most without a pause, in seconds.
+    used: f64,
     /// The names of entries that are about as new as those in the journal. Such an entry may go to the store during the query, and
     /// then it is read twice.
     met: HashSet<String>,
@@ -95,6 +97,7 @@ impl Query {
             generations,
             moved: HashSet::new(),
             pages,
+            used: 0.0,
             met: HashSet::new(),
             waiting_since: waiting_since.map_or(f64::INFINITY, f64::floor),
             found: VecDeque::new(),
@@ -168,11 +171,17 @@ impl Query {
         })
     }
 
+    /// The caller has taken entries, and did something with them that took `seconds`.
+    pub fn use_took(&mut self, seconds: f64) {
+        self.used = self.used.max(seconds);
+    }
+
     /// Takes the rows of a page, in its order. If there are fewer rows than the page's limit, the partition ends with them.
     ///
     /// `skipped` is the number of rows that the store could not read, and `seconds` is how long reading took.
     pub fn feed(&mut self, page: &Page, rows: Vec<Row>, skipped: usize, seconds: f64) {
-        self.pages.took(seconds);
+        // Pages are also as small as what is done with their entries needs, such as rendering them.
+        self.pages.took(seconds.max(std::mem::take(&mut self.used)));
         if skipped > 0 {
             self.damaged.add(skipped, || name_of(&page.from, None));
         }

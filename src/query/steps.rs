@@ -12,6 +12,8 @@ pub trait Steps: std::fmt::Debug {
     fn next_page(&self) -> Option<Page>;
     /// Takes the rows of that page, see [`Query::feed`].
     fn feed(&mut self, page: &Page, rows: Vec<Row>, skipped: usize, seconds: f64);
+    /// The caller did something with the events that it took, see [`Query::use_took`]. The pages of a look do not depend on it.
+    fn use_took(&mut self, _seconds: f64) {}
     /// The store does not know the row that the page begins after, see [`Query::lost_place`].
     fn lost_place(&mut self, page: &Page);
     /// What the store lists now, see [`Query::moved`].
@@ -35,6 +37,10 @@ impl Steps for Query {
 
     fn feed(&mut self, page: &Page, rows: Vec<Row>, skipped: usize, seconds: f64) {
         Self::feed(self, page, rows, skipped, seconds);
+    }
+
+    fn use_took(&mut self, seconds: f64) {
+        Self::use_took(self, seconds);
     }
 
     fn lost_place(&mut self, page: &Page) {

@@ -625,3 +625,27 @@ proptest! {
         prop_assert_eq!(found, wanted.into_iter().map(|(kind, _)| kind).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn a_page_is_as_small_as_what_is_done_with_it_needs() {
+    let mut log = Store::default();
+    for number in 0..2000 {
+        log.add(Some("@events.2026-11-24"), row(number, NOON + number as f64 / 10.0, None));
+    }
+    let sizes = |used: f64| {
+        let mut query = log.query(Request::default(), Period::Never, &[]);
+        let mut sizes = Vec::new();
+        while let Some(page) = query.next_page() {
+            sizes.push(page.limit);
+            query.feed(&page, log.page(&page, &[]), 0, 0.001);
+            while !query.is_taken() {
+                let count = query.take().len();
+                query.use_took(used * count as f64);
+            }
+        }
+        sizes
+    };
+    assert!(sizes(0.000_01).contains(&200));
+    // At most 0.01 seconds.
+    assert!(sizes(0.000_1).iter().skip(4).all(|size| *size <= 100), "{:?}", sizes(0.000_1));
+}

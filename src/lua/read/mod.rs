@@ -245,6 +245,11 @@ impl LuaUserData for LuaQuery {
             }
             Ok(())
         });
+        // use_took(seconds): what was done with the entries that were taken last took so long
+        methods.add_method_mut("use_took", |_, this, seconds: f64| {
+            this.query.use_took(seconds);
+            Ok(())
+        });
         // cells(columns) -> list of events, each a list of texts; takes the events that are found
         methods.add_method_mut("cells", |_, this, names: Vec<String>| {
             let columns: Vec<Column> = names.iter().filter_map(|name| name.parse().ok()).collect();

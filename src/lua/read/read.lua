@@ -182,7 +182,9 @@ local function new(context)
 		repeat
 			is_more = advance(pause);
 			repeat
+				local began = now();
 				going_on = take(query) ~= false;
+				query:use_took(now() - began);
 				breathe(pause);
 			until not going_on or query:is_taken() or keeps;
 		until not going_on or not is_more;
