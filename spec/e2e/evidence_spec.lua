@@ -1,6 +1,7 @@
 -- Whether somebody has changed the log, on real servers and stores: what nobody touched verifies, and what was edited in the store while
 -- the server was stopped is found.
 
+local dump = require "support.dump";
 local native_store = require "support.native_store";
 local process = require "support.process";
 local raw = require "support.raw_client";
@@ -188,6 +189,7 @@ server.each_series(describe, pending, function (series)
 			assert.is_true(faults >= 1);
 		end
 		assert.is_truthy(prosody:wait_log("error%s+The audit log was changed: "..host:gsub("%p", "%%%0")..": TAMPERED"));
+		assert.equal(1, #dump.of_type(prosody, host, "audit-tampered"));
 		local status, out = prosody:ctl("mod_audit", "--format=json", "--type=audit-tampered", host);
 		assert.equal(0, status);
 		assert.equal(1, select(2, out:gsub("\n", "")), out);
@@ -214,6 +216,7 @@ server.each_series(describe, pending, function (series)
 		prosody:start();
 		audit(1);
 		is_intact(prosody);
+		assert.equal(1, #dump.of_type(prosody, host, "audit-opened"));
 		local _, out = prosody:ctl("mod_audit", "--format=json", "--type=audit-opened", host);
 		assert.equal(1, select(2, out:gsub("\n", "")), out);
 		assert.is_truthy(out:find('"opened.head.chain":"', 1, true) or out:find("opened%.head"), out);

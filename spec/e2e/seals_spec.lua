@@ -1,5 +1,6 @@
 -- Seals on real servers: who has the seal key finds that the whole log was set back, which the log alone can't show.
 
+local dump = require "support.dump";
 local process = require "support.process";
 local raw = require "support.raw_client";
 local server = require "support.server";
@@ -127,6 +128,10 @@ server.each_series(describe, pending, function (series)
 			.."Use --yes to replace it\n", err);
 		local second = new_seal("--yes");
 		login();
+		local replaced = dump.of_type(prosody, host, "audit-seal-replaced");
+		assert.same({ 1, "admin-shell" }, { #replaced, replaced[1]:child("actor").attr.kind });
+		assert.is_string(replaced[1]:child("seal").attr.proof);
+		assert.equal(2, #dump.of_type(prosody, host, "audit-seal-created"));
 		prosody:stop();
 		local third = new_seal("--yes");
 		prosody:start();
