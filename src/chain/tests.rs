@@ -509,6 +509,21 @@ fn each_attack_has_its_name() {
 }
 
 #[test]
+fn what_a_kill_left_of_an_append_is_no_sign_of_a_change() {
+    let (rows, head) = log(&[plain("a@example.com"), plain("b@example.com")]);
+    let verdict = |rows: &[Row]| {
+        let mut verifier = Verifier::new("example.com", [progress(&head)]);
+        verifier.begin(Some(today()));
+        rows.iter().for_each(|row| verifier.feed(&stored(row)));
+        verifier.damaged(1);
+        verifier.finish()
+    };
+    assert_eq!((verdict(&rows).status(), verdict(&rows).unreadable), (0, 1));
+    // If it was an entry, that is missing.
+    assert_eq!(verdict(&rows[..1]).status(), 3);
+}
+
+#[test]
 fn an_entry_without_a_link_is_inserted_only_where_all_have_one() {
     let (rows, head) = log(&[plain("a@example.com")]);
     let unlinked = |seconds: f64, partition: Option<Partition>, progress: Progress| {
