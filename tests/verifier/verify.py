@@ -461,7 +461,7 @@ class Verifier:
             if chain is None:
                 if root.get("type") in OUTSIDE:
                     self.outside += 1
-                elif place and self.must_have_link(place[0], row["when"]):
+                elif place and (self.must_have_link(place[0], row["when"]) or self.is_behind(series, place[0])):
                     self.found.add((None, "inserted"))
                 return
             if chain.get("n") and re.fullmatch("[0-9]{1,18}", chain.get("n")):
@@ -497,6 +497,11 @@ class Verifier:
             gap = link.n > 1 and link.n - 1 not in seen
             moved |= link.n < top or row["when"] < expected or (row["when"] > expected and not gap)
         link.moved = moved
+
+    def is_behind(self, series, cls):
+        """Behind a linked entry of a chain that goes on, all are linked."""
+        return any(series + (c["id"],) in self.last_number for c in self.chains.values()
+                   if c["class"] == cls and c["until"] is None)
 
     def must_have_link(self, cls, when):
         return any(c["class"] == cls and c["since"] // 1000 + 1 <= when
