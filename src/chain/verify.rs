@@ -131,7 +131,7 @@ impl Verifier {
 
     /// Takes the next entry of the partition.
     pub fn feed(&mut self, row: &Row) {
-        let draft = if row.element.is_empty() { Draft::of_xml(&row.xml).ok() } else { Draft::of_element(&row.element) };
+        let draft = Draft::of_row(row);
         let before = self.when.replace(row.when);
         let kind = || StoredEvent::read(row).ok().map(|event| event.kind);
         let Some((link, canon)) = self.read(draft, &row.key, row.when, kind) else { return };

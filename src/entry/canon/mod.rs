@@ -40,7 +40,7 @@ use self::writer::Writer;
 use crate::NAMESPACE;
 use crate::entry::personal::{Aspect, Group, Role};
 use crate::entry::xml::{XmlError, walk};
-use crate::entry::{ascii, element, payload};
+use crate::entry::{Row, ascii, element, payload};
 
 /// The element with the evidence of an entry. It is no part of the canonical form.
 pub const CHAIN: &str = "chain";
@@ -86,6 +86,12 @@ struct Address {
 }
 
 impl Draft {
+    /// Reads an entry of a store, in whichever form the driver has it. Returns `None` if it is damaged.
+    #[must_use]
+    pub fn of_row(row: &Row) -> Option<Self> {
+        if row.element.is_empty() { Self::of_xml(&row.xml).ok() } else { Self::of_element(&row.element) }
+    }
+
     /// Of an entry as the journal keeps it. Returns `None` if the payload is damaged.
     #[must_use]
     pub fn of_payload(payload: &[u8]) -> Option<Self> {

@@ -116,7 +116,7 @@ impl LuaUserData for LuaHeads {
         // saw(rows): the store has these entries
         methods.add_method_mut("saw", |_, this, page: LuaValue| {
             for row in rows(&page)? {
-                let draft = if row.element.is_empty() { Draft::of_xml(&row.xml).ok() } else { Draft::of_element(&row.element) };
+                let draft = Draft::of_row(&row);
                 if let Some((link, _)) = draft.and_then(|draft| Link::read(draft).ok()) {
                     this.0.saw(&link);
                 }

@@ -63,7 +63,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     let saw = functions.lua().create_function(move |_, (Host(host), page): (Host, LuaValue)| {
         let chains = recorder.borrow_mut().chains(&host);
         for row in rows(&page)? {
-            let draft = if row.element.is_empty() { Draft::of_xml(&row.xml).ok() } else { Draft::of_element(&row.element) };
+            let draft = Draft::of_row(&row);
             if let Some((link, _)) = draft.and_then(|draft| Link::read(draft).ok()) {
                 chains.borrow_mut().saw(&link);
             }
