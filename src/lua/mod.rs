@@ -53,8 +53,7 @@ use mlua::prelude::*;
 
 use crate::lua::hand_over::parts::Opened;
 
-/// The embedded Lua, in the order in which it is loaded. Each chunk gets a table with the results of the chunks before it, by file
-/// name. All calls of a store are in Lua, because a driver may yield and a yield can't cross Rust.
+/// The embedded Lua. A chunk gets a table with the results of all chunks, by file name, and asks for those before it in this list only. All calls of a store are in Lua, because a driver may yield and a yield can't cross Rust.
 const CHUNKS: &[(&str, &str)] = &[
     ("log/stanza", include_str!("log/stanza.lua")),
     ("store/bounds", include_str!("store/bounds.lua")),
@@ -99,7 +98,9 @@ const CHUNKS: &[(&str, &str)] = &[
     ("log/hosts", include_str!("log/hosts.lua")),
     ("log/record", include_str!("log/record.lua")),
     ("log/alerts", include_str!("log/alerts.lua")),
+    ("log/later", include_str!("log/later.lua")),
     ("log/log", include_str!("log/log.lua")),
+    ("log/exports", include_str!("log/exports.lua")),
 ];
 
 /// The functions of a new recorder.
@@ -175,12 +176,26 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("new_seal", lua.create_function(evidence::seals::new_file)?)?;
     native.set("verify_evidence", lua.create_function(evidence::exported::verify)?)?;
     native.set("read_journal", lua.create_function(hand_over::read)?)?;
+    let chunks = chunks(lua, &native)?;
+    chunks.get("exports")
+}
+
+/// The table of the chunks' results. A chunk is loaded when its result is first asked for: Prosody's garbage collector looks at each
+/// object again and again, also at those of code that a server rarely uses.
+fn chunks(lua: &Lua, native: &LuaTable) -> LuaResult<LuaTable> {
     let chunks = lua.create_table()?;
-    for (name, source) in CHUNKS {
+    let native = native.clone();
+    let load = lua.create_function(move |lua, (chunks, wanted): (LuaTable, LuaString)| {
+        let wanted = wanted.to_string_lossy();
+        let Some((name, source)) = CHUNKS.iter().find(|(name, _)| name.rsplit('/').next() == Some(&wanted)) else {
+            return Ok(LuaNil);
+        };
         let value: LuaValue = lua.load(*source).set_name(format!("=audit_core/{name}.lua")).call((&native, &chunks))?;
-        chunks.set(name.rsplit('/').next().unwrap_or(name), value)?;
-    }
-    chunks.get("log")
+        chunks.raw_set(wanted, &value)?;
+        Ok(value)
+    })?;
+    chunks.set_metatable(Some(lua.create_table_from([("__index", load)])?))?;
+    Ok(chunks)
 }
 
 #[cfg(feature = "module")]

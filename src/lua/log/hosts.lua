@@ -1,7 +1,7 @@
 -- The state of each host: its options, its store, its retention classes.
 
 local _, chunks = ...;
-local drivers = chunks.driver;
+local drivers, later = chunks.driver, chunks.later;
 
 local NATIVE = "audit"; -- the driver that can move entries
 
@@ -39,7 +39,13 @@ local function new(environment, recorder, strangers, monotonic, tell)
 	end
 
 	local classes = chunks.classes.new(recorder, ensure_configured);
-	local guard = chunks.embedded.new { list_path = environment.list_path; get_option = environment.get_option; log = log, now = now };
+	local embedded = later(function ()
+		return { guard = chunks.embedded.new { list_path = environment.list_path; get_option = environment.get_option; log = log, now = now } };
+	end, "guard");
+
+	local function guard(host, store)
+		return drivers.is_embedded(store) and embedded.guard(host, store) or store;
+	end
 
 	local function default_driver(host)
 		return environment.get_option(host, "default_storage") or "internal";

@@ -5,7 +5,7 @@ local native, chunks = ...;
 local stanzas = chunks.stanza;
 
 local error, ipairs, pairs, pcall, require = error, ipairs, pairs, pcall, require;
-local detail = stanzas.detail;
+local detail, later = stanzas.detail, chunks.later;
 
 local function nothing() end
 
@@ -158,12 +158,23 @@ local function new(environment)
 		end;
 	};
 
-	transfers = chunks.transfer.new {
-		now = now, log = log, recorder = recorder, classes = classes;
-		schedule = environment.pause and environment.schedule;
-		joined = hosts.joined, finished = hosts.moved;
-		slices = prunes.slices, turn = prunes.turn;
-	};
+	transfers = later(function ()
+		return chunks.transfer.new {
+			now = now, log = log, recorder = recorder, classes = classes;
+			schedule = environment.pause and environment.schedule;
+			joined = hosts.joined, finished = hosts.moved;
+			slices = prunes.slices, turn = prunes.turn;
+		};
+	end, "begin state seen");
+	local has_moved = false;
+
+	-- Begins to move what another driver holds of a host's entries.
+	local function move(host)
+		if environment.pause and environment.schedule and hosts.joined(host) then
+			has_moved = true;
+			transfers.begin(host);
+		end
+	end
 
 	local schedule = chunks.schedule.new {
 		plans = prunes.plans, now = now, monotonic = monotonic, schedule = environment.schedule, pruned = environment.pruned, run = prunes.run;
@@ -219,19 +230,19 @@ local function new(environment)
 
 	parts.queues, parts.flood = queues, flood;
 
-	local erasing = chunks.erase.new {
-		stanza_mt = stanza_mt, now = now, recorder = recorder, classes = classes, slices = prunes.slices, turn = prunes.turn;
-		open = hosts.open_listed, ensure_configured = ensure_configured, queues = queues, flood = flood, audit = audit;
-	};
+	local erasing = later(function ()
+		return chunks.erase.new {
+			stanza_mt = stanza_mt, now = now, recorder = recorder, classes = classes, slices = prunes.slices, turn = prunes.turn;
+			open = hosts.open_listed, ensure_configured = ensure_configured, queues = queues, flood = flood, audit = audit;
+		};
+	end, "run record privacy on_user_deleted");
 
-	reading = chunks.read.new {
-		now = now;
-		retry = environment.retry;
-		store_of = store_of;
-		waiting = queues.waiting;
-		recorder = recorder;
-		clock = function (host) return clocks and (clocks.look(host)); end;
-	};
+	reading = later(function ()
+		return chunks.read.new {
+			now = now, retry = environment.retry, store_of = store_of, waiting = queues.waiting, recorder = recorder;
+			clock = function (host) return clocks and (clocks.look(host)); end;
+		};
+	end, "open scan patiently new_breath write cells lists follower of_account is_other_account");
 
 	parts.readers = chunks.reader.new {
 		now = now, recorder = recorder, queue_of = queues.queue_of, scan = reading.scan; recorded = environment.recorded or nothing;
@@ -245,7 +256,9 @@ local function new(environment)
 		end
 	end
 
-	local evidence = chunks.verify.new(environment, recorder, reading, ensure_configured, hosts.direct);
+	local evidence = later(function ()
+		return chunks.verify.new(environment, recorder, reading, ensure_configured, hosts.direct);
+	end, "verify export anchors");
 	local alerts = chunks.alerts.new { environment = environment, recorder = recorder, monotonic = monotonic, audit = audit;
 		ensure_configured = ensure_configured, forget = flood.forget };
 
@@ -257,7 +270,7 @@ local function new(environment)
 	-- hand-over: connecting to a database and making its tables takes longer than one slice may.
 	local function open_journal(host)
 		ensure_configured(host);
-		transfers.begin(host);
+		move(host);
 		if clocks then
 			clocks.prepare(host);
 		end
@@ -288,7 +301,7 @@ local function new(environment)
 		local result = queues.state(host);
 		result.suppressed, result.suppressed_lately = flood.suppressed(host);
 		result.unreadable_addresses = recorder.unreadable(host);
-		result.moving = transfers.state(host);
+		result.moving = has_moved and transfers.state(host) or nil;
 		return result;
 	end
 
@@ -297,7 +310,7 @@ local function new(environment)
 		admits = admits;
 		session_extra = recording.session_extra;
 		stores = hosts.stores;
-		configure = function (host) hosts.configure(host); transfers.begin(host); end;
+		configure = function (host) hosts.configure(host); move(host); end;
 		forget = forget;
 		-- read(asked, out, view), cells(asked, columns, pause): read.lua describes them; what is asked comes from command()
 		read = for_host(reading.write);
@@ -382,19 +395,4 @@ local function new(environment)
 	};
 end
 
-local exports = { command = chunks.names.command; writing = chunks.read.writing; storage = chunks.database.new; new = new };
-for name in ([[version uptime written_elsewhere period option nearest help event_types shell_line shell_commands shows_field
-	field_value terminal_width new_key item_key give_from_root others_can_read is_terminal exit_on_interrupt new_file flags
-	is_pipe_closed reader shell_help verify_evidence sinks log_file write_position web receipt is_person save_erasure
-	read_erasure forget_erasure seal_key new_seal]]):gmatch("%S+") do
-	exports[name] = native[name];
-end
-
--- The metatable of stanzas is Prosody's, and Prosody may not be here yet when the library is loaded.
-local stanza_mt;
-function exports.detail(name, attr, text, children)
-	stanza_mt = stanza_mt or require "util.stanza".stanza_mt;
-	return detail(stanza_mt, name, attr, text, children);
-end
-
-return exports;
+return { new = new };
