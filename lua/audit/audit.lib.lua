@@ -15,11 +15,15 @@ local core = require "audit_core";
 
 local acting = library "acting";
 local faults = library "faults";
-local events = require "util.events".new();
 local modulemanager = require "core.modulemanager";
 local jid_join = require "util.jid".join;
 
-local ipairs, setmetatable, tostring, type = ipairs, setmetatable, tostring, type;
+local ipairs, next, pairs, rawget, setmetatable, tostring, type = ipairs, next, pairs, rawget, setmetatable, tostring, type;
+
+-- Whether a module was unloaded. A module on a host inherits from the one of the whole server, which may be another one by now.
+local function is_gone(host_module)
+	return rawget(host_module, "loaded") == false;
+end
 
 local methods = setmetatable({}, { __index = library "details" });
 local audit_mt = { __index = methods };
@@ -28,19 +32,36 @@ local audit_mt = { __index = methods };
 
 -- Some events are fired once for the whole server, and name their host. Each of them has one handler of ours, which calls the
 -- handlers of that host. With a handler for each host, a server with thousands of hosts would call thousands for each event.
-local is_hooked = {};
+--
+-- By event and priority, then by host: { module on the host, handler, the next one … }. The handlers of a module that was unloaded are
+-- found when an event is fired, and removed then.
+local of_hosts = {};
+
+local function call_loaded(list, event)
+	for i = #list - 1, 1, -2 do
+		if is_gone(list[i]) then
+			table.remove(list, i + 1);
+			table.remove(list, i);
+		else
+			list[i + 1](event);
+		end
+	end
+end
 
 local function hook_for_host(host_module, event_name, handler, priority)
-	local key = ("%s\0%g\0"):format(event_name, priority or 0);
-	host_module:hook_object_event(events, key..host_module.host, handler);
-	if not is_hooked[key] then
-		is_hooked[key] = true;
+	local key = ("%s\0%g"):format(event_name, priority or 0);
+	local by_host = of_hosts[key];
+	if not by_host then
+		by_host = {};
+		of_hosts[key] = by_host;
 		module:hook(event_name, function (event)
-			if type(event) == "table" and type(event.host) == "string" then
-				events.fire_event(key..event.host, event);
-			end
+			local list = type(event) == "table" and by_host[event.host];
+			if list then call_loaded(list, event); end
 		end, priority);
 	end
+	local list = by_host[host_module.host] or {};
+	by_host[host_module.host] = list;
+	list[#list + 1], list[#list + 2] = host_module, handler;
 end
 
 -- watch_close(session, note): calls note({ session =, reason =, remote_reason = }), a guarded handler, before each close() of the
@@ -146,24 +167,51 @@ function methods:option(name)
 	return value;
 end
 
--- Makes a module on a host depend on others. It is reloaded and unloaded with them.
+-- By a host's events: { [module on the host] = { [name of a module that it depends on] = true } }
+local dependants = setmetatable({}, { __mode = "k" });
+
+-- Calls act(host, name) for the modules on a host that depend on the one that the event names -> whether any module depends on others.
+local function for_dependants(of_host, event, act)
+	local found = {};
+	for host_module, is_needed in pairs(of_host) do
+		if is_gone(host_module) then
+			of_host[host_module] = nil;
+		elseif is_needed[event.module] then
+			found[#found + 1] = host_module;
+		end
+	end
+	for _, host_module in ipairs(found) do
+		if not is_gone(host_module) then act(host_module.host, host_module.name); end
+	end
+	return next(of_host) ~= nil;
+end
+
+-- The handlers of these events are not those of a module: they would go with it, and others depend on them.
+local function watch_dependants(events)
+	local of_host, handlers = {}, {};
+	dependants[events] = of_host;
+	for event_name, act in pairs { ["module-reloaded"] = modulemanager.reload; ["module-unloaded"] = modulemanager.unload } do
+		handlers[event_name] = function (event)
+			if for_dependants(of_host, event, act) or dependants[events] ~= of_host then return; end
+			dependants[events] = nil;
+			for name, handler in pairs(handlers) do events.remove_handler(name, handler); end
+		end;
+		events.add_handler(event_name, handlers[event_name]);
+	end
+	return of_host;
+end
+
+-- Makes a module on a host depend on others. It is reloaded and unloaded with them. Prosody does this only for the module of the whole
+-- server: modules on hosts share its list of dependencies.
 local function depend(host_module, names)
 	local is_needed = {};
 	for _, name in ipairs(names) do
 		is_needed[name] = true;
 		host_module:depends(name);
 	end
-	-- Prosody does this only for the module of the whole server: modules on hosts share its list of dependencies.
-	local function follow(event_name, act)
-		host_module:hook(event_name, function (event)
-			if is_needed[event.module] then
-				act(host_module.host, host_module.name);
-			end
-		end);
-	end
+	local events = (prosody.hosts[host_module.host] or prosody).events;
 	if names[1] then
-		follow("module-reloaded", modulemanager.reload);
-		follow("module-unloaded", modulemanager.unload);
+		(dependants[events] or watch_dependants(events))[host_module] = is_needed;
 	end
 end
 
