@@ -118,7 +118,6 @@ end
 
 local existing = library "existing";
 local former = library "former";
-local readings; -- loaded later, as it needs the log
 
 local statistics = module:shared("statistics");
 local watched = module:shared("watched"); -- hosts with a live view in a browser
@@ -157,7 +156,7 @@ local environment = {
 			module:log("error", "Expired audit events of %s can't be removed: %s", host, problem);
 			return;
 		end
-		for _, line in ipairs(readings.pruned(results)) do
+		for _, line in ipairs(library "reading/readings".pruned(results)) do
 			module:log("info", "Audit events of %s: %s", host, line);
 		end
 	end;
@@ -178,7 +177,6 @@ module:shared("log").log = audit_log;
 module:shared("log").existing = existing;
 module:shared("log").environment = environment; -- for prosodyctl, while the server is stopped
 local metrics = library "metrics" (audit_log, statistics);
-readings = library "reading/readings";
 local sealing; -- in the server
 
 -- module:audit(user, event_type, extra) -> the entry's id | nil, condition
@@ -352,7 +350,15 @@ end
 -- Readers --
 
 -- log(host) -> the log of a host, for other modules to read | nil, "item-not-found". docs/module-api.md describes it.
-log = library "reading/query" (audited_hosts);
+-- What reads the log is loaded when it is first read: Prosody's garbage collector looks at everything that is loaded again and again.
+local log_of;
+function log(host)
+	log_of = log_of or library "reading/query" (audited_hosts);
+	return log_of(host);
+end
+if module:shared("log").is_read then
+	log_of = library "reading/query" (audited_hosts); -- for those who have kept a log over a reload
+end
 
 if in_server then
 	sealing = library "sealing" (audit_log, audited_hosts, environment.seal_path);

@@ -63,7 +63,7 @@ describe("mod_audit_http", function ()
 
 	it("ends what it has begun when it is unloaded", function ()
 		host.api:unload("audit_http");
-		assert.is_nil(host:shared());
+		assert.is_nil(module_api.log().web[host.name]);
 		assert.is_nil(host:request("GET", "/audit/").response.result);
 	end);
 

@@ -60,7 +60,7 @@ end
 
 -- What mod_audit_http tells the other modules of ours.
 function methods:shared()
-	return module_api.log().web[self.name];
+	return module_api.log().web[self.name]();
 end
 
 local function head_of(response)

@@ -1,229 +1,46 @@
--- Ad-hoc commands (XEP-0050): the log for administrators, and the recent activity of the own account for all users.
+-- Offers the ad-hoc commands (XEP-0050): the log for administrators, and the recent activity of the own account for all users. A command
+-- is loaded when somebody uses it first: Prosody's garbage collector looks at everything that is loaded again and again.
 
-local core = require "audit_core";
-
-local new_form = require "util.dataforms".new;
-local st = require "util.stanza";
-local time = require "util.time";
-
-local add_history = library "reading/history";
+local account_ends = library "reading/account_ends";
 local new_audit = library "audit";
 local new_command = library "reading/commands";
-local readings = library "reading/readings";
 
-local audit_log = module:shared("/*/audit/log").log;
+local shared = module:shared("/*/audit/log");
 
 local NODE = "xmpp:prosody.im/audit#";
-local PAGE, LARGEST_PAGE = 50, 200;
-
-local column_labels = {
-	time = "Time (UTC)"; event = "Event"; user = "Account"; ip = "Address"; location = "Country"; client = "Client"; actor = "Done by"; note = "Note";
-};
-
--- The entries of a page as a form's result (XEP-0004, multiple items).
-local function result_form(title, columns, entries)
-	local form = st.stanza("x", { xmlns = "jabber:x:data"; type = "result" });
-	form:text_tag("title", title);
-	form:tag("reported");
-	for _, column in ipairs(columns) do
-		form:tag("field", { var = column; label = column_labels[column]; type = "text-single" }):up();
-	end
-	form:up();
-	for _, entry in ipairs(entries) do
-		form:tag("item");
-		for i, column in ipairs(columns) do
-			form:tag("field", { var = column }):text_tag("value", entry[i]):up();
-		end
-		form:up();
-	end
-	return form;
-end
-
--- page(state, title, columns, pause, change | nil) -> the answer of the command, the next state | nil, what came of the reading.
--- state = { asked, size, places = { the place where page n begins } }
-local function page(state, title, columns, pause, change)
-	local after = state.places[#state.places] or nil;
-	local entries, result = audit_log.cells(state.asked:page(state.size, after), columns, pause);
-	if change then
-		for _, entry in ipairs(entries) do change(entry); end
-	end
-	local actions = { default = "complete" };
-	if #state.places > 1 then table.insert(actions, "prev"); end
-	if result.shown == state.size and result.last then
-		table.insert(actions, "next");
-		actions.default = "next";
-		state.next = result.last;
-	end
-	table.insert(actions, "complete");
-	local hidden = readings.hidden(result.hidden);
-	local answer = {
-		status = #actions > 1 and "executing" or "completed"; actions = #actions > 1 and actions or nil;
-		other = result_form(title, columns, entries);
-		info = ("%d entries"):format(result.shown)..(#state.places > 1 and (" on page %d"):format(#state.places) or "")
-			..(hidden and "; "..hidden or "");
-	};
-	if result.problem then
-		answer.warn = "The log can't be read completely now. Entries are missing here.";
-	elseif result.damaged > 0 then
-		answer.warn = ("%d damaged entries are not shown."):format(result.damaged);
-	end
-	return answer, answer.status == "executing" and state or nil, result;
-end
-
--- turn(state, action) -> whether there is a page to show after this action
-local function turn(state, action)
-	if action == "prev" and #state.places > 1 then
-		table.remove(state.places);
-		return true;
-	elseif (action == "next" or action == "execute") and state.next then
-		table.insert(state.places, state.next);
-		state.next = nil;
-		return true;
-	end
-end
-
-local function actor_of(data)
-	return { kind = "adhoc"; jid = data.from; session = data.origin or prosody.full_sessions[data.from] };
-end
-
-local function record(host, data, asked, shown)
-	readings.record(host, { through = "adhoc"; filter = asked.asked; entries = shown; actor = actor_of(data) });
-end
-
--- For administrators --
-
-local fields = {
-	title = "Audit log";
-	instructions = "Which entries to show; all of them if nothing is entered. Times are in UTC.";
-	{ name = "FORM_TYPE"; type = "hidden"; value = NODE.."log" };
-};
-for _, flag in ipairs(core.flags()) do
-	if flag.group == "filter" then
-		if flag.value then
-			table.insert(fields, { name = flag.name; type = "text-single"; label = flag.name..": "..flag.meaning });
-		elseif not flag.negatable then
-			table.insert(fields, { name = flag.name; type = "boolean"; label = flag.name..": "..flag.meaning; value = false });
-		else
-			table.insert(fields, {
-				name = flag.name; type = "list-single"; label = "events of the whole host"; value = "";
-				options = { { label = "with all others"; value = "" }, { label = "only these"; value = "only" }, { label = "none of these"; value = "none" } };
-			});
-		end
-	end
-end
-table.insert(fields, { name = "oldest-first"; type = "boolean"; label = "the oldest entries first"; value = false });
-table.insert(fields, { name = "limit"; type = "text-single"; label = ("entries a page, at most %d"):format(LARGEST_PAGE); value = tostring(PAGE) });
-local log_form = new_form(fields);
-
--- What the form asks for | nil, what is wrong with it.
-local function asked_of(host, values)
-	local arguments = { host, "--utc" };
-	for _, field in ipairs(fields) do
-		local value = values[field.name];
-		if field.type == "boolean" then
-			if value then table.insert(arguments, "--"..field.name); end
-		elseif value == "only" and field.type == "list-single" then
-			table.insert(arguments, "--"..field.name);
-		elseif value == "none" and field.type == "list-single" then
-			table.insert(arguments, "--no-"..field.name);
-		elseif field.type == "text-single" and value and value ~= "" then
-			table.insert(arguments, "--"..field.name.."="..value);
-		end
-	end
-	local command, problem = core.command(arguments, time.now());
-	return command and command.asked, problem;
-end
-
-local LOG_COLUMNS = { "time", "event", "user", "ip", "location", "client", "actor", "note" };
-
-local function unreadable(problem)
-	return { status = "completed"; error = { message = "The log can't be read now: "..tostring(problem) } };
-end
-
-local summary_form = new_form {
-	title = "Audit summary";
-	instructions = "Totals of the audit log: by type, account, network and country, and over time. Times are in UTC.";
-	{ name = "FORM_TYPE"; type = "hidden"; value = NODE.."summary" };
-	{ name = "since"; type = "text-single"; label = "since: not before this time"; value = "7d" };
-	{ name = "until"; type = "text-single"; label = "until: before this time" };
-};
 
 -- add_commands(host_module): gives a host these commands.
 return function (host_module)
 	local host = host_module.host;
 
-	local function show_page(state, data)
-		local ok, answer, next_state, result = readings.read(readings.pause, function (pause)
-			return page(state, "Audit log of "..host, LOG_COLUMNS, pause);
-		end);
-		if not ok then
-			return unreadable(answer);
+	local of_log;
+	local function log_command(name)
+		return function (...)
+			of_log = of_log or library "reading/log_commands" (host);
+			return of_log[name](...);
 		end
-		record(host, data, state.asked, result.shown);
-		return answer, next_state;
 	end
-
-	local function log_handler(_, data, state)
-		if data.action == "cancel" then
-			return { status = "canceled" };
-		elseif not state then
-			return { status = "executing"; actions = { "next"; default = "next" }; form = log_form }, { asking = true };
-		elseif state.asking then
-			if not data.form then
-				return { status = "completed"; error = { message = "The form is missing." } };
-			end
-			local values = log_form:data(data.form);
-			local asked, problem = asked_of(host, values);
-			if not asked then
-				return { status = "executing"; actions = { "next"; default = "next" }; form = { layout = log_form; values = values };
-					error = { message = problem } }, state;
-			end
-			state = { asked = asked; size = math.min(asked.limit or PAGE, LARGEST_PAGE); places = { false } };
-			return show_page(state, data);
-		elseif turn(state, data.action) then
-			return show_page(state, data);
-		end
-		return { status = "completed" };
-	end
-
-	local function summary_handler(_, data, state)
-		if data.action == "cancel" then
-			return { status = "canceled" };
-		elseif not state or not data.form then
-			return { status = "executing"; actions = { "complete"; default = "complete" }; form = summary_form }, { asking = true };
-		end
-		local values = summary_form:data(data.form);
-		local arguments = { host, "--utc", "--stats" };
-		for _, name in ipairs { "since", "until" } do
-			if values[name] and values[name] ~= "" then table.insert(arguments, "--"..name.."="..values[name]); end
-		end
-		local command, problem = core.command(arguments, time.now());
-		if not command then
-			return { status = "executing"; actions = { "complete"; default = "complete" }; form = { layout = summary_form; values = values };
-				error = { message = problem } }, state;
-		end
-		local text = {};
-		local ok, result = readings.read(readings.pause, function (pause)
-			return audit_log.read(command.asked, function (part) table.insert(text, part); end, { pause = pause });
-		end);
-		if not ok then
-			return unreadable(result);
-		end
-		record(host, data, command.asked, result.shown);
-		local form = st.stanza("x", { xmlns = "jabber:x:data"; type = "result" }):text_tag("title", "Audit summary of "..host)
-			:tag("field", { var = "summary"; label = "Summary"; type = "text-multi" });
-		for line in table.concat(text):gmatch("[^\n]*") do
-			form:text_tag("value", line);
-		end
-		local hidden = readings.hidden(result.hidden);
-		return { status = "completed"; other = form:up(); info = ("%d entries"):format(result.shown)..(hidden and "; "..hidden or "") };
-	end
-
-	host_module:provides("adhoc", new_command(host_module, "Audit log", NODE.."log", log_handler, "admin"));
-	host_module:provides("adhoc", new_command(host_module, "Audit summary", NODE.."summary", summary_handler, "admin"));
+	host_module:provides("adhoc", new_command(host_module, "Audit log", NODE.."log", log_command "log", "admin"));
+	host_module:provides("adhoc", new_command(host_module, "Audit summary", NODE.."summary", log_command "summary", "admin"));
 
 	local audit = new_audit(host_module);
-	if audit:option("audit_user_history") and not host_module:get_host_type():find("component", 1, true) then
-		add_history(audit, { node = NODE.."history"; size = PAGE; largest = LARGEST_PAGE; page = page; turn = turn });
+	if not audit:option("audit_user_history") or host_module:get_host_type():find("component", 1, true) then
+		return;
 	end
+	account_ends(audit);
+
+	local of_own;
+	local function own(name)
+		return function (...)
+			of_own = of_own or library "reading/history" (host_module);
+			return of_own[name](...);
+		end
+	end
+	local node = NODE.."history";
+	host_module:provides("adhoc", new_command(host_module, "Recent account activity", node, own "show", "local_user"));
+	host_module:provides("adhoc", new_command(host_module, "Recent account activity: Download", node.."-download", own "download", "local_user"));
+
+	-- histories[host](account, size, place after which it begins | nil): the same in a browser. history.lib.lua describes it.
+	shared.histories = shared.histories or {};
+	shared.histories[host] = own "rows";
 end

@@ -1,4 +1,4 @@
--- The ad-hoc command by which users see the recent activity of their own account.
+-- The recent activity of an account, for its owner.
 --
 -- A name can be registered again. Entries about a former account of that name are not shown.
 
@@ -7,17 +7,14 @@ local core = require "audit_core";
 local datamanager = require "util.datamanager";
 local jid = require "util.jid";
 local lfs = require "lfs";
-local modulemanager = require "core.modulemanager";
 local st = require "util.stanza";
 local time = require "util.time";
 local usermanager = require "core.usermanager";
 
-local new_accounts = library "accounts";
-local new_command = library "reading/commands";
+local pages = library "reading/form_pages";
 local readings = library "reading/readings";
 
-local shared = module:shared("/*/audit/log");
-local audit_log = shared.log;
+local audit_log = module:shared("/*/audit/log").log;
 
 -- What users are told about their accounts. They see what an administrator did, but not from where. Entries that stand for several
 -- accounts are not shown.
@@ -54,47 +51,9 @@ local function created(host, username, pause)
 	end
 end
 
--- add_history(audit, forms): adds the command to the host of `audit`. forms = { node, size, largest, page, turn } of adhoc.lib.lua
-return function (audit, forms)
-	local module = audit.module;
+-- new(host_module) -> { show, download = handlers of the ad-hoc commands; rows }
+return function (module)
 	local host = module.host;
-	local accounts = new_accounts(audit);
-
-	-- A history depends on entries about the beginning and end of accounts. If no other module records them, this one does.
-	local function record(event_type, event, session)
-		if not (modulemanager.is_loaded(host, "audit_register") or modulemanager.is_loaded(host, "audit_user_accounts")) then
-			return audit:jid(event.username), event_type, { session = session };
-		end
-	end
-
-	-- Accounts that were just deleted. mod_audit_register may still record that their owners did it.
-	local ending = {};
-
-	local record_end = audit:guard("user-deleted", function (username)
-		if ending[username] then
-			ending[username] = nil;
-			module:audit(audit:jid(username), "user-deleted", {});
-		end
-	end);
-
-	audit:hook_global("user-deleted", function (event)
-		local username = event.username;
-		if modulemanager.is_loaded(host, "audit_user_accounts") or accounts.current("removing", username) then
-			return;
-		elseif not modulemanager.is_loaded(host, "audit_register") then
-			return audit:jid(username), "user-deleted", {};
-		end
-		ending[username] = true;
-		module:add_timer(0, function () record_end(username); end);
-	end);
-
-	audit:watch("user-deregistered", function (event)
-		ending[event.username] = nil;
-	end);
-
-	audit:hook("user-registered", function (event)
-		return record("user-registered", event, type(event.session) == "table" and event.session or nil);
-	end);
 
 	-- Anybody may ask, and reading a large log takes long: one reading at a time.
 	local is_reading, told = false, false;
@@ -181,7 +140,7 @@ return function (audit, forms)
 		if state.is_download then
 			return data_form(state, own, pause);
 		end
-		return forms.page(state, "Recent activity of "..own, OWN_COLUMNS, pause, new_cut(own));
+		return pages.show(state, "Recent activity of "..own, OWN_COLUMNS, pause, new_cut(own));
 	end
 
 	local function handle(data, state, is_download)
@@ -195,10 +154,10 @@ return function (audit, forms)
 				return { status = "completed"; error = { message = problem or "You have no account here." } };
 			end
 			state = {
-				all = all; size = is_download and forms.largest or forms.size; is_download = is_download;
+				all = all; size = is_download and pages.LARGEST or pages.SIZE; is_download = is_download;
 				places = { false }; jid = own; since = math.floor(time.now());
 			};
-		elseif state.jid ~= own or not forms.turn(state, data.action) then
+		elseif state.jid ~= own or not pages.turn(state, data.action) then
 			return { status = "completed" };
 		end
 		if is_reading then
@@ -213,10 +172,9 @@ return function (audit, forms)
 		return answer, next_state;
 	end
 
-	-- histories[host](account, size, place after which it begins | nil) -> columns, rows, result of the reading | nil, why it can't be
+	-- rows(account, size, place after which it begins | nil) -> columns, rows, result of the reading | nil, why it can't be
 	-- read now. The same in a browser. Called in an async context.
-	shared.histories = shared.histories or {};
-	shared.histories[host] = function (own, size, after)
+	local function rows_of(own, size, after)
 		local all = request_of(own);
 		if not all then
 			return nil, UNREADABLE;
@@ -236,10 +194,9 @@ return function (audit, forms)
 		return OWN_COLUMNS, rows, result;
 	end
 
-	module:provides("adhoc", new_command(module, "Recent account activity", forms.node, function (_, data, state)
-		return handle(data, state);
-	end, "local_user"));
-	module:provides("adhoc", new_command(module, "Recent account activity: Download", forms.node.."-download", function (_, data, state)
-		return handle(data, state, true);
-	end, "local_user"));
+	return {
+		show = function (_, data, state) return handle(data, state); end;
+		download = function (_, data, state) return handle(data, state, true); end;
+		rows = rows_of;
+	};
 end

@@ -221,7 +221,7 @@ local function new_reading(host, query, callback)
 end
 
 -- A program may keep a log while this module is reloaded. What it calls is always of the module that is loaded now.
-shared.new_reading = new_reading;
+shared.new_reading, shared.is_read = new_reading, true;
 
 local log_methods = {};
 local log_mt = { __index = log_methods };

@@ -8,10 +8,12 @@ local asking = {};
 -- ask { host =, what = "link" | "token" | "tokens" | "revoke", user =, name =, types = text with commas, seconds = text } -> a text |
 -- nil, what is wrong. Called in an async context.
 function asking.ask(attr)
-	local of_host = shared.web and shared.web[attr.host];
-	if not of_host then
+	local site = shared.web and shared.web[attr.host];
+	if not site then
 		return nil, ("mod_audit_http is not loaded on %s"):format(tostring(attr.host));
-	elseif attr.what == "link" then
+	end
+	local of_host = site();
+	if attr.what == "link" then
 		return of_host.access.link(attr.user, false);
 	elseif attr.what == "token" then
 		local types = {};

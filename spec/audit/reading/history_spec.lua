@@ -92,15 +92,6 @@ describe("the recent activity of an account", function ()
 		assert.same({ "user-registered||||" }, rows(history("romeo").answer));
 	end);
 
-	it("has beginnings and ends of accounts recorded once if a module for accounts is loaded", function ()
-		host:load("audit_user_accounts", "audit_register");
-		host:fire("user-registered", { username = "romeo", host = host.name });
-		module_api.fire_global("user-deleted", { username = "romeo", host = host.name });
-		module_api.pass(1);
-		assert.equal("user-registered user-deleted", host:types());
-		assert.equal("mod_audit_user_accounts", host:entries()[2].attr.source);
-	end);
-
 	it("has pages, which are for nobody else", function ()
 		for _ = 1, 60 do module:audit(jid "romeo", "user-enabled", { actor = { kind = "admin-shell" } }); end
 		local first = history("romeo");
