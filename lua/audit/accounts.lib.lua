@@ -13,8 +13,16 @@ local type = type;
 -- A registration or removal may never end, for instance if a store fails. It must not hide later events for long.
 local seconds_at_most = 60;
 
+-- By host. Several modules of a host need the same functions.
+local of_hosts = {};
+module:hook("host-deactivated", function (host) of_hosts[host] = nil; end);
+
 return function (audit)
-	local accounts, module = {}, audit.module;
+	local module = audit.module;
+	local accounts = of_hosts[module.host];
+	if accounts then return accounts; end
+	accounts = {};
+	of_hosts[module.host] = accounts;
 
 	-- Shared by all modules of the host, and kept over reloads: "registering" or "removing" -> username -> what is known.
 	local shared = module:shared("/"..module.host.."/audit/accounts");

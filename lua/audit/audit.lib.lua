@@ -15,6 +15,7 @@ local core = require "audit_core";
 
 local acting = library "acting";
 local faults = library "faults";
+local call = faults.call;
 local modulemanager = require "core.modulemanager";
 local jid_join = require "util.jid".join;
 
@@ -92,14 +93,27 @@ function methods:guard(name, f)
 	return faults.guard(self.module, name, f);
 end
 
+-- A server has dozens of handlers for each host, so each of them is a single small function.
+
 -- describe(event) -> user, event_type, extra, as module:audit() takes them | nothing, if there is nothing to record
+local function record(self, describe, event)
+	local user, event_type, extra = describe(event);
+	if event_type then
+		self.module:audit(user, event_type, extra);
+	end
+end
+
 local function recorder(self, event_name, describe)
-	return self:guard(event_name, function (event)
-		local user, event_type, extra = describe(event);
-		if event_type then
-			self.module:audit(user, event_type, extra);
-		end
-	end);
+	return function (event)
+		call(self.module, event_name, record, self, describe, event);
+	end
+end
+
+local function record_often(self, identify, describe, event)
+	local username, event_type, session, condition = identify(event);
+	if event_type and self.module:audit_admits(username, event_type, session, condition) then
+		self.module:audit(self:jid(username), event_type, describe(event, session, condition), true);
+	end
 end
 
 -- watch(event_name, handler, priority): hooks a guarded handler, which records what it wants to
@@ -117,12 +131,9 @@ end
 --     nil. No event_type means that there is nothing to record.
 --   describe(event, session, condition) -> extra, as module:audit() takes it. It is not called if flood control only counts the event.
 function methods:hook_often(event_name, identify, describe, priority)
-	self.module:hook(event_name, self:guard(event_name, function (event)
-		local username, event_type, session, condition = identify(event);
-		if event_type and self.module:audit_admits(username, event_type, session, condition) then
-			self.module:audit(self:jid(username), event_type, describe(event, session, condition), true);
-		end
-	end), priority);
+	self.module:hook(event_name, function (event)
+		call(self.module, event_name, record_often, self, identify, describe, event);
+	end, priority);
 end
 
 -- hook_global(event_name, describe, priority): as hook(), for an event of the whole server. It is described if it names our host.

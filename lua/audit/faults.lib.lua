@@ -1,11 +1,12 @@
 -- Calls code that must not raise. A fault is logged once: an event that anybody can cause must not fill the server's log.
 --
 -- local faults = library "faults";
--- local try = faults.trier(module);         -- logs in the name of this module, once for each name
--- try("a command", f, ...)                  --> the first value that f(...) returns | nil, if it raises
+-- faults.call(module, "a command", f, ...)  --> the first value that f(...) returns | nil, if it raises. The fault is logged in the name of
+--                                               this module, once for each name.
+-- local try = faults.trier(module);         -- the same for one module: try("a command", f, ...)
 -- faults.guard(module, "some-event", f)     --> a handler for Prosody's events that calls f, and never raises
 
-local tostring, xpcall = tostring, xpcall;
+local setmetatable, tostring, xpcall = setmetatable, tostring, xpcall;
 local traceback = debug.traceback;
 
 local faults = {};
@@ -16,33 +17,34 @@ local function with_traceback(err)
 end
 faults.with_traceback = with_traceback;
 
-local function log(of_module, name, err)
-	of_module:log("error", "Fault while handling %s (logged once): %s", name, err);
+-- By module: { [name] = true }
+local reported = setmetatable({}, { __mode = "k" });
+
+local function call(of_module, name, f, ...)
+	local ok, result = xpcall(f, with_traceback, ...);
+	if ok then
+		return result;
+	end
+	local names = reported[of_module] or {};
+	reported[of_module] = names;
+	if not names[name] then
+		names[name] = true;
+		of_module:log("error", "Fault while handling %s (logged once): %s", name, result);
+	end
 end
+faults.call = call;
 
 function faults.trier(of_module)
-	local reported = {};
 	return function (name, f, ...)
-		local ok, result = xpcall(f, with_traceback, ...);
-		if ok then
-			return result;
-		elseif not reported[name] then
-			reported[name] = true;
-			log(of_module, name, result);
-		end
+		return call(of_module, name, f, ...);
 	end
 end
 
 -- The code that fires an event may be in the middle of a login. The handler returns nothing: any value would keep the event from
 -- the handlers after it.
 function faults.guard(of_module, name, f)
-	local reported = false;
 	return function (event)
-		local ok, err = xpcall(f, with_traceback, event);
-		if not ok and not reported then
-			reported = true;
-			log(of_module, name, err);
-		end
+		call(of_module, name, f, event);
 	end
 end
 
