@@ -1,6 +1,7 @@
 -- The section "audit" of Prosody's shell: lua/audit/reading/shell.lib.lua.
 
 local module_api = require "support.module_api";
+local web_host = require "support.web_host";
 
 describe("the shell's section audit", function ()
 	local host, module, printed;
@@ -70,6 +71,22 @@ describe("the shell's section audit", function ()
 		record(3);
 		assert.is_true((run("stats", host.name)));
 		assert.is_truthy(table.concat(printed, "\n"):find("thing%s+3"));
+	end);
+
+	it("makes a link for an administrator, and says why there is none", function ()
+		local at_web = web_host.new();
+		local function link(...) return run("link", ...); end
+		local ok, url = link("nurse@"..at_web.name);
+		assert.is_true(ok, url);
+		assert.is_truthy(url:find("^https://"..at_web.name:gsub("%p", "%%%0").."[^\n]*/sign%-in%?link=[%w_-]+$"), url);
+		for target, words in pairs { ["romeo@"..at_web.name] = "is not an administrator", [at_web.name] = "Name the administrator",
+			["nurse@"..host.name] = "mod_audit_http is not loaded" } do
+			local refused, why = link(target);
+			assert.is_nil(refused);
+			assert.is_truthy(why:find(words, 1, true), why);
+		end
+		assert.same({ nil, "This takes only an administrator's account" }, { link("nurse@"..at_web.name, "--limit=5") });
+		at_web:finish();
 	end);
 
 	it("describes each command with the flags that it takes, in words", function ()
