@@ -87,14 +87,26 @@ function methods:go(url)
 	assert(self:wait("document.readyState === 'complete' && location.href !== 'about:blank'"));
 end
 
--- key(name, code): presses a key, such as "Tab" or "Enter"
-function methods:key(name, code)
+-- key(name, code, shift): presses a key, such as "Tab" or "Enter", with Shift held or not
+function methods:key(name, code, shift)
 	local text = name == "Enter" and "\r" or nil;
 	for _, kind in ipairs { text and "keyDown" or "rawKeyDown", "keyUp" } do
 		self:call("Input.dispatchKeyEvent", {
 			type = kind; key = name; code = name; windowsVirtualKeyCode = code; text = kind == "keyDown" and text or nil;
+			modifiers = shift and 8 or 0;
 		});
 	end
+end
+
+-- mouse(kind, x, y): kind = "mousePressed" | "mouseMoved" | "mouseReleased", with the left button
+function methods:mouse(kind, x, y)
+	self:call("Input.dispatchMouseEvent", { type = kind; x = x; y = y; button = "left"; buttons = kind ~= "mouseReleased" and 1 or 0; clickCount = 1 });
+end
+
+-- touch(kind, x, y): kind = "touchStart" | "touchMove" | "touchEnd", with one finger
+function methods:touch(kind, x, y)
+	local points = kind ~= "touchEnd" and { { x = x; y = y } } or {};
+	self:call("Input.dispatchTouchEvent", { type = kind; touchPoints = setmetatable(points, { __jsontype = "array" }) });
 end
 
 -- scripts(on): with or without JavaScript, from the next page on

@@ -72,9 +72,9 @@ pub fn log_page(shown: &LogPage<'_>, seen: &Seen) -> String {
         h1 { (foreign(&title)) }
         @for remark in shown.remarks { p.remark role="status" { (remark) } }
         @match shown.subject {
-            Subject::Log => { (form(shown.address)) (chips(shown.address)) }
-            Subject::Account => (about_account(seen)),
-            Subject::Network => (about_network(seen)),
+            Subject::Log => { (form(shown.address)) (chips(shown.address, shown.path(), "")) }
+            Subject::Account => { (chips(shown.address, shown.path(), "user")) (about_account(seen)) }
+            Subject::Network => { (chips(shown.address, shown.path(), "ip")) (about_network(seen)) }
         }
         div.columns {
             div.wide {

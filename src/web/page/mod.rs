@@ -1,7 +1,7 @@
 //! The pages. Markup is made by a macro that escapes every text where it is put in.
 //!
 //! No page has a script or a style of its own: [`STYLE`] and [`SCRIPT`] are files, and the policy of every answer allows nothing
-//! else. Everything but the live view works without the script.
+//! else. Everything but the live view, and ranges on the timeline, works without the script.
 
 mod entry;
 mod log;

@@ -1,9 +1,8 @@
 //! Numbers of many entries: over time, and by name. Each of them is a link that narrows the search.
 
-use chrono::DateTime;
 use maud::{Markup, html};
 
-use super::entry::is_plain;
+use super::entry::{is_plain, time};
 use super::foreign;
 use crate::render::totals::stats::period;
 use crate::render::totals::tally::{Bucket, Counts, grouped};
@@ -21,23 +20,32 @@ const NAMES: usize = 8;
 const WIDTH: u64 = 10;
 const HEIGHT: u64 = 100;
 
-/// Events over time. A bar leads to the entries of its time.
+/// Events over time. A bar leads to the entries of its time. With the script a range of bars can be chosen, too: the drawing says what
+/// the address of a range begins with, and which time a bar stands for.
 pub(super) fn timeline(seen: &Seen, address: &Address, path: &str) -> Markup {
     let (buckets, length) = seen.totals.timeline.buckets(BARS);
     let most = buckets.iter().map(|(_, bucket)| bucket.events).max().unwrap_or_default();
     let width = (buckets.len().max(12) as u64).saturating_mul(WIDTH);
-    let mark = |begin: i64| DateTime::from_timestamp(begin, 0).map_or_else(String::new, |time| time.format("%Y-%m-%d %H:%M").to_string());
+    #[allow(clippy::cast_precision_loss)] // A time is far below 2^53.
+    let mark = |at: i64| time(at as f64);
     html! {
         @if let (Some((first, _)), Some((last, _))) = (buckets.first(), buckets.last()) {
             section.timeline aria-labelledby="timeline" {
                 h2 id="timeline" { "Events over time" }
                 p.hint { "Each bar is " (period(length)) "; the highest has " (grouped(most)) " events. A bar leads to its entries." }
-                svg viewBox={ "0 0 " (width) " " (HEIGHT) } preserveAspectRatio="none" role="group" aria-label="Events over time" {
+                // The script shows it: without it no range can be chosen.
+                p.hint hidden {
+                    "Drag over bars to see only their time. With the keyboard: Shift and an arrow key on a bar, then Enter."
+                }
+                svg viewBox={ "0 0 " (width) " " (HEIGHT) } preserveAspectRatio="none" role="group" aria-label="Events over time"
+                    data-range={ (path) (address.with(&[("since", ""), ("until", "")]).query()) }
+                    data-begin=(first) data-length=(length) data-bars=(buckets.len()) {
                     @for (index, (begin, bucket)) in buckets.iter().enumerate().filter(|(_, (_, bucket))| bucket.events > 0) {
                         (bar(index as u64, *begin, *bucket, Scale { most, length }, address, path))
                     }
                 }
-                p.axis aria-hidden="true" { span { (mark(*first)) } span { (mark(last.saturating_add(length))) } }
+                p.axis aria-hidden="true" { (mark(*first)) " " (mark(last.saturating_add(length))) }
+                p.chosen role="status" {}
                 p.key { span.calm { "events" } " " span.fail { "of them failures" } }
             }
         }
@@ -58,7 +66,8 @@ fn bar(index: u64, begin: i64, bucket: Bucket, scale: Scale, address: &Address, 
     let (all, failed, x) = (height(bucket.events), height(bucket.failures), index.saturating_mul(WIDTH));
     html! {
         a href={ (path) (address.with(&[("since", &since), ("until", &until)]).query()) }
-            aria-label={ (since) ": " (bucket.events) " events, " (bucket.failures) " failures" } {
+            aria-label={ (since) ": " (bucket.events) " events, " (bucket.failures) " failures" }
+            data-bar=(index) data-events=(bucket.events) data-failures=(bucket.failures) {
             title { (since) ": " (grouped(bucket.events)) " events, " (grouped(bucket.failures)) " failures" }
             rect.hit x=(x) width=(WIDTH) height=(HEIGHT) {}
             rect.calm x=(x) y=(HEIGHT.saturating_sub(all)) width="8" height=(all) {}

@@ -53,14 +53,17 @@ fn field(flag: &Flag, address: &Address) -> Markup {
     }
 }
 
-/// What is searched for, each with a link that drops it.
-pub(super) fn chips(address: &Address) -> Markup {
-    let filters: Vec<(&str, &str)> = address.filters().collect();
+/// What is searched for, each with a link that drops it. `about` is the field that the page is about, which can't be dropped.
+pub(super) fn chips(address: &Address, path: &str, about: &str) -> Markup {
+    let filters: Vec<(&str, &str)> = address.filters().filter(|(name, _)| *name != about).collect();
     html! {
         @if !filters.is_empty() {
             ul.chips aria-label="Filters" {
                 @for (name, value) in filters {
-                    li { (name) ": " (foreign(value)) " " a href={ "./" (address.with(&[(name, "")]).query()) } aria-label={ "Drop the filter " (name) } { "×" } }
+                    li {
+                        (name) ": " (foreign(value)) " "
+                        a href={ (path) (address.with(&[(name, "")]).query()) } aria-label={ "Drop the filter " (name) } { "×" }
+                    }
                 }
             }
         }

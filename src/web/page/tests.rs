@@ -53,7 +53,8 @@ fn strangers(page: &str) -> Vec<String> {
         details summary select option ul li section svg rect ol nav aside time b bdi dl dt dd strong table thead tbody tr th td";
     const ATTRIBUTES: &str = "html lang charset name content rel href type src defer class id tabindex method action value role aria-label for \
         aria-describedby aria-labelledby aria-hidden aria-pressed autocomplete spellcheck maxlength open checked selected viewBox \
-        preserveAspectRatio x y width height datetime title hidden data-live data-newest data-entries scope";
+        preserveAspectRatio x y width height datetime title hidden data-live data-newest data-entries data-range data-begin data-length data-bars \
+        data-bar data-events data-failures scope";
     let mut found = Vec::new();
     for (name, attributes) in tags(page) {
         if !TAGS.split_whitespace().any(|known| known == name.trim_start_matches('/')) {
@@ -99,6 +100,64 @@ fn the_address_of_a_page_is_in_its_form_and_in_its_links() {
         assert!(page.contains(part), "{part}\n{page}");
     }
     assert!(!shown(Subject::Log, "after=1//k", &view.seen()).contains("data-live"), "only the first page is live");
+}
+
+#[test]
+fn the_page_of_an_account_and_of_a_network_have_their_numbers_failures_and_privileged_actions() {
+    let mut events = sample::events();
+    let actor = "<actor kind='adhoc' jid='admin@example.com/desk'/>";
+    events.push(sample::event(
+        5.0,
+        "accounts",
+        None,
+        &format!("<audit-event type='user-role-changed' user='juliet@example.com'>{actor}</audit-event>"),
+    ));
+    let view = view(&events);
+    let section = |page: &str, title: &str| {
+        let after = page.split_once(&format!("<h2>{title}</h2>")).unwrap_or_else(|| panic!("{title}\n{page}")).1;
+        after.split_once("</section>").unwrap().0.to_owned()
+    };
+    let account = shown(Subject::Account, "user=juliet", &view.seen());
+    for (title, text) in [
+        ("Clients", "href=\"./?client=d4565fa7\""),
+        ("Countries", "href=\"./?country=DE\""),
+        ("Networks", "href=\"network?ip=198.51.100.0/24\""),
+        ("Types", "href=\"./?type=user-password-changed\""),
+        ("Newest failures", "authentication-failure"),
+        ("Newest privileged actions", "user-role-changed"),
+    ] {
+        assert!(section(&account, title).contains(text), "{title}: {}", section(&account, title));
+    }
+    assert!(!section(&account, "Newest privileged actions").contains("authentication-"));
+    let network = shown(Subject::Network, "ip=198.51.100.0/24", &view.seen());
+    assert!(section(&network, "Accounts").contains("href=\"account?user=mallory@example.com\""), "{network}");
+    assert!(section(&network, "Newest failures").contains("authentication-failure"));
+}
+
+#[test]
+fn a_range_of_the_timeline_keeps_what_is_searched_for_but_its_time() {
+    let view = view(&sample::events());
+    for (subject, query, range, chips) in [
+        (Subject::Log, "since=2d&type=a&until=1d&after=1//k", "./?type=a", ["since", "type", "until"].as_slice()),
+        (Subject::Log, "", "./", &[]),
+        (Subject::Account, "user=juliet&since=2d", "account?user=juliet", &["since"]),
+        (Subject::Network, "until=1d&ip=::1", "network?ip=::1", &["until"]),
+    ] {
+        let page = shown(subject, query, &view.seen());
+        let tags = tags(&page);
+        let of = |name: &str, attribute: &str| -> Vec<String> {
+            let with = tags.iter().filter(|(tag, _)| tag == name).flat_map(|(_, attributes)| attributes);
+            with.filter(|(one, _)| one == attribute).map(|(_, value)| value.clone()).collect()
+        };
+        assert_eq!(of("svg", "data-range"), [range]);
+        // One of them happened an hour earlier.
+        assert_eq!((of("svg", "data-begin"), of("svg", "data-length")), (vec!["1795518000".to_owned()], vec!["300".to_owned()]));
+        let bars: u64 = of("a", "data-events").iter().map(|number| number.parse::<u64>().unwrap()).sum();
+        assert_eq!(bars, 21, "as many as there are");
+        let dropped: Vec<String> =
+            of("a", "aria-label").iter().filter_map(|label| label.strip_prefix("Drop the filter ").map(str::to_owned)).collect();
+        assert_eq!(dropped, chips, "{query}");
+    }
 }
 
 #[test]
