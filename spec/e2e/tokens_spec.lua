@@ -2,19 +2,9 @@
 
 local client = require "support.client";
 local dump = require "support.dump";
-local http = require "socket.http";
 local json = require "dkjson";
-local ltn12 = require "ltn12";
+local oauth = require "support.oauth";
 local server = require "support.server";
-local url = require "socket.url";
-
-local function form(fields)
-	local parts = {};
-	for name, value in pairs(fields) do
-		parts[#parts+1] = url.escape(name).."="..url.escape(value);
-	end
-	return table.concat(parts, "&");
-end
 
 server.each_series(describe, pending, function (series)
 	describe("mod_audit_tokens", function ()
@@ -98,40 +88,9 @@ server.each_series(describe, pending, function (series)
 			prosody:stop();
 		end);
 
-		local function post(path, body, content_type)
-			local answer = {};
-			local _, status, headers = http.request {
-				method = "POST"; url = ("http://127.0.0.1:%d%s"):format(prosody.http_port, path);
-				headers = {
-					host = "example.test"; ["content-length"] = tostring(#body);
-					["content-type"] = content_type or "application/x-www-form-urlencoded";
-				};
-				source = ltn12.source.string(body); sink = ltn12.sink.table(answer); redirect = false;
-			};
-			return table.concat(answer), status, headers;
-		end
-
 		it("records which client was granted what", function ()
-			local registered = json.decode((post("/oauth2/register", json.encode {
-				client_name = "Spec"; client_uri = "https://app.test/"; redirect_uris = { "https://app.test/redirect" };
-				grant_types = { "authorization_code", "refresh_token" };
-			}, "application/json")));
-			-- The example of RFC 7636, appendix B.
-			local verifier, challenge = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
-			local authorize = "/oauth2/authorize?"..form {
-				response_type = "code", client_id = registered.client_id, scope = "xmpp";
-				code_challenge = challenge, code_challenge_method = "S256";
-			};
-			local page = post(authorize, form { username = "romeo", password = "secret" });
-			local user_token = page:match('name="user_token"[^>]*value="([^"]+)"') or page:match('value="([^"]+)"[^>]*name="user_token"');
-			assert.is_truthy(user_token, page);
-			local _, _, headers = post(authorize, form { user_token = user_token, consent = "granted", scope = "xmpp" });
-			local code = url.unescape(headers.location:match("[?&]code=([^&]+)"));
-			local granted = json.decode((post("/oauth2/token", form {
-				grant_type = "authorization_code", code = code, client_id = registered.client_id, client_secret = registered.client_secret;
-				code_verifier = verifier;
-			})));
-			assert.is_string(granted.access_token, json.encode(granted));
+			local program = oauth.register(prosody.http_port, "example.test", "Spec");
+			local granted = program:ask("romeo", "secret", { "xmpp" });
 
 			local entries = dump.entries(prosody);
 			assert.equal("token-grant-created", dump.types(entries));
@@ -143,7 +102,7 @@ server.each_series(describe, pending, function (series)
 			assert.equal("xmpp", grant.attr.scopes);
 			local text = json.encode(entries);
 			assert.is_nil(text:find(granted.access_token, 1, true));
-			assert.is_nil(text:find(registered.client_secret, 1, true));
+			assert.is_nil(text:find(program.registered.client_secret, 1, true));
 		end);
 	end);
 end);

@@ -25,7 +25,7 @@ server.each_series(describe, pending, function (series)
 		lazy_setup(function ()
 			prosody = server.start {
 				series = series; storage = series == "0.12" and "internal" or "native"; hosts = { host };
-				modules = { "audit", "audit_auth", "audit_http" }; config = { audit_log_flood = false };
+				modules = { "audit", "audit_auth", "audit_http", "tokenauth" }; config = { audit_log_flood = false; admins = { "nurse@"..host } };
 				base_modules = { "roster", "saslauth", "tls", "disco", "harness", "http", "admin_socket", "admin_shell" };
 			};
 			prosody:eval([[
@@ -59,6 +59,18 @@ server.each_series(describe, pending, function (series)
 				return (out:gsub("\n", ""));
 			end
 			local all, some = token("all", host), token("some", "--types", "authentication-*", host);
+			-- Tokens of accounts, of a role that may read the log and of one that may not, and a token that has no role (Prosody 0.12).
+			local function of_account(name, role)
+				return prosody:eval([[
+					local host, account, role = ...;
+					local tokens = require "core.modulemanager".get_module(host, "tokenauth");
+					if tokens.create_jid_token then return (tokens.create_jid_token(account, account, role, 3600)); end
+					return (tokens.create_token(account, tokens.create_grant(account, account), role, 3600, "oauth2"));
+				]], host, name.."@"..host, role);
+			end
+			prosody:adduser("nurse@"..host, "secret");
+			prosody:adduser("romeo@"..host, "secret");
+			local secrets = { all, some, of_account("nurse", "prosody:operator"), of_account("romeo", "prosody:registered"), "audit_wrong" };
 			local place = json.decode(get("/entries?limit=5", all).body).next;
 			local values = { ip = "203.0.113.0/24"; since = "1d"; ["until"] = "1d"; after = place };
 			local file = assert(io.open(prosody.folder.."/answers", "w"));
@@ -72,8 +84,10 @@ server.each_series(describe, pending, function (series)
 					queries[#queries+1] = "?"..parameter.name.."="..value;
 				end
 				for _, query in ipairs(queries) do
-					for _, secret in ipairs { all, some, "audit_wrong" } do
+					for i, secret in ipairs(secrets) do
 						local answer = get(path..query, secret);
+						if i == 4 then assert.equal(series == "0.12" and 401 or 403, answer.status, path..query); end
+						if i == 3 then assert.equal(series ~= "0.12", answer.status ~= 401, path..query); end
 						file:write(json.encode { path = path; status = answer.status; type = answer.headers["content-type"]; body = answer.body }, "\n");
 					end
 				end

@@ -29,6 +29,9 @@ local function set_accounts(host)
 	if module_api.prosody.hosts[host.api.name].authz and usermanager.get_user_role then
 		replace("get_user_role", function (username) return accounts[username] and { name = accounts[username] }; end);
 		replace("user_is_enabled", function (username) return not host.disabled[username]; end);
+		replace("user_can_assume_role", function (username, _, role) return accounts[username] == role; end);
+		replace("get_role_by_name", function (role) return { name = role }; end);
+		replace("get_account_info", function () return {}; end);
 	end
 end
 
@@ -41,8 +44,10 @@ function web_host.new(options)
 	host.module = host.api:load("audit_http").module;
 	-- The permission is that of a role of Prosody 13, which is not here.
 	if host.module.may then
-		function host.module.may(_, _, account)
-			return host.accounts[account:match("^[^@]*")] == "admin" and not host.forbidden;
+		function host.module.may(_, _, who)
+			-- An account, or the session of a token with the role that this has.
+			local role = type(who) == "table" and who.session.role.name or type(who) == "string" and host.accounts[who:match("^[^@]*")];
+			return role == "admin" and not host.forbidden;
 		end
 	end
 	function host.module.http_url()

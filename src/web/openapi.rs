@@ -23,14 +23,22 @@ pub fn document() -> String {
         },
         // From where this document is.
         "servers": [{ "url": "../v1" }],
-        "security": [{ "token": [] }],
+        "security": [{ "token": [] }, { "account": [] }],
         "paths": {
-            "/entries": get("Entries, newest first", &[Group::Filter, Group::Page], "Entries", &[400, 401, 500, 503]),
-            "/stats": get("Numbers of the entries that fit", &[Group::Filter], "Stats", &[400, 401, 500, 503]),
-            "/verify": get("Whether somebody has changed the log; for a token without types", &[], "Verification", &[401, 403, 500, 503]),
+            "/entries": get("Entries, newest first", &[Group::Filter, Group::Page], "Entries", &[400, 401, 403, 500, 503]),
+            "/stats": get("Numbers of the entries that fit", &[Group::Filter], "Stats", &[400, 401, 403, 500, 503]),
+            "/verify": get("Whether somebody has changed the log; not for a token of some event types", &[], "Verification", &[401, 403, 500, 503]),
         },
         "components": {
-            "securitySchemes": { "token": { "type": "http", "scheme": "bearer", "description": "prosodyctl mod_audit --token NAME HOST" } },
+            "securitySchemes": {
+                "token": { "type": "http", "scheme": "bearer", "description": "Made by prosodyctl mod_audit --token NAME HOST" },
+                "account": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "Given to a program by an administrator's account, with mod_http_oauth2 on Prosody 13. Its scope is a role \
+                        that may read the log, such as prosody:admin.",
+                },
+            },
             "schemas": schemas(),
         },
     });
@@ -45,7 +53,7 @@ fn get(summary: &str, groups: &[Group], schema: &str, problems: &[u16]) -> Value
         let meaning = match status {
             400 => "The address makes no sense",
             401 => "There is no such token",
-            403 => "The token is for some event types only",
+            403 => "The token may not do this: it is for some event types only, or its account or scope may not read the log",
             503 => "Too many read the log now; Retry-After says when to try again",
             _ => "The log can't be read",
         };

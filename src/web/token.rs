@@ -7,8 +7,8 @@ use super::secret;
 use crate::filter::pattern::Pattern;
 use crate::random::Random;
 
-/// How a token begins, so that one that got somewhere by mistake can be recognised.
-const PREFIX: &str = "audit_";
+/// How a token begins, so that one that got somewhere by mistake can be recognised, and tokens of others are told apart.
+pub const PREFIX: &str = "audit_";
 
 /// How many tokens a host may have.
 const MOST: usize = 100;

@@ -57,6 +57,16 @@ return function (audit)
 		return usermanager.is_admin(account, host);
 	end
 
+	-- is_account(username) -> whether there is such an account, and it is enabled
+	function access.is_account(username)
+		return role(username) ~= nil;
+	end
+
+	-- allows(role) -> whether a role of Prosody 13, which a token gives, may read the log of the host
+	function access.allows(its_role)
+		return module:may(":log", { session = { type = "c2s"; host = host; role = its_role } }, true);
+	end
+
 	-- Whether a holder is still what it was when it was let in.
 	local function is_unchanged(account, is_own, its_role)
 		local username = jid.node(account);

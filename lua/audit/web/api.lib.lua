@@ -1,4 +1,5 @@
--- The log for programs: JSON over HTTP, with tokens that an operator makes. src/web/token.rs says what a token is.
+-- The log for programs: JSON over HTTP, with tokens that an operator makes (src/web/token.rs says what such a token is), or that an
+-- administrator has given to a program by mod_http_oauth2 (grants.lib.lua).
 
 local core = require "audit_core";
 
@@ -6,6 +7,7 @@ local json = require "util.json";
 local time = require "util.time";
 
 local answers = library "web/answers";
+local new_grants = library "web/grants";
 local readings = library "reading/readings";
 
 local shared = module:shared("/*/audit/log");
@@ -15,10 +17,11 @@ local limits = web.limits;
 
 local function nothing() end
 
--- new_api(audit, pages) -> the answers for programs, and the tokens, of a host
-return function (audit, pages)
+-- new_api(audit, access, pages) -> the answers for programs, and the tokens, of a host
+return function (audit, access, pages)
 	local module = audit.module;
 	local host = module.host;
+	local grants = new_grants(host, access);
 	local api = {};
 	-- Kept here once they were read, so that a revoked token ends with the next request. Only this server changes them.
 	local kept;
@@ -91,41 +94,65 @@ return function (audit, pages)
 		return lines;
 	end
 
-	-- The name and the types of the token that a request shows | nil, the answer to it
-	local function identify(request)
-		local secret = (request.headers.authorization or ""):match("^[Bb]earer +([%w_-]+)$");
-		local all, problem;
-		if secret then
-			all, problem = tokens();
+	local function unauthorized(text)
+		return answers.problem(401, "not-authorized", text, { www_authenticate = "Bearer realm=\"audit\"" });
+	end
+
+	-- Anybody may ask: what is wrong is logged once.
+	local function broken(problem)
+		if not is_told then
+			module:log("error", "Programs can't read the log: %s", problem);
 		end
-		if problem and not all then
-			-- Anybody may ask: this is logged once.
-			if not is_told then
-				module:log("error", "Programs can't read the log: %s", problem);
-			end
-			is_told = true;
-			return nil, answers.problem(500, "internal-server-error", "The tokens can't be read now.");
+		is_told = true;
+		return answers.problem(500, "internal-server-error", "The tokens can't be read now.");
+	end
+
+	-- Who shows a token that an account has given: { by = name, types = {}, account = JID } | nil, the answer to it
+	local function identify_account(secret)
+		local reader, condition, problem = grants.find(secret);
+		if condition == "error" then
+			return nil, broken(problem);
+		elseif condition == "forbidden" then
+			return nil, answers.problem(403, "forbidden",
+				("%s may not read the log of %s with this token: it is for administrators, and for their role as a scope."):format(problem, host));
+		elseif condition == "not-offered" then
+			return nil, unauthorized("This host takes only tokens that prosodyctl mod_audit --token makes.");
+		elseif condition then
+			return nil, unauthorized("There is no such token, or it has ended.");
+		end
+		is_told, reader.types = false, {};
+		return reader;
+	end
+
+	-- Who shows a token: { by = name, types = list, account = JID | nil } | nil, the answer to it
+	local function identify(request)
+		local scheme, secret = (request.headers.authorization or ""):match("^(%a+) +(%S+)$");
+		if not secret or scheme:lower() ~= "bearer" then
+			return nil, unauthorized("A token is needed: Authorization: Bearer …");
+		elseif secret:sub(1, #web.token_prefix) ~= web.token_prefix then
+			return identify_account(secret);
+		end
+		local all, problem = tokens();
+		if not all then
+			return nil, broken(problem);
 		end
 		is_told = false;
-		local name, types;
-		if all then
-			name, types = all:find(secret, time.now());
-		end
+		local name, types = all:find(secret, time.now());
 		if not name then
-			return nil, answers.problem(401, "not-authorized", "A token is needed: Authorization: Bearer …", { www_authenticate = "Bearer realm=\"audit\"" });
+			return nil, unauthorized("There is no such token, or it has ended.");
 		end
-		return name, types;
+		return { by = "token "..name; types = types };
 	end
 
 	-- answer(what = "entries" | "stats", request) -> answer
 	function api.answer(what, request)
-		local name, types = identify(request);
-		if not name then return types; end
+		local reader, refusal = identify(request);
+		if not reader then return refusal; end
 		local asked, address = pages.asked_of(request);
 		if not asked then
 			return answers.problem(400, "bad-request", (address:gsub("%-%-([%a-]+)", "%1")));
 		end
-		if #types > 0 then asked = asked:showing(types); end
+		if #reader.types > 0 then asked = asked:showing(reader.types); end
 		local size = math.min(asked.limit or limits.page, limits.largest_answer);
 		local view = web.view();
 		if what == "entries" then
@@ -140,7 +167,7 @@ return function (audit, pages)
 		end
 		readings.record(host, {
 			through = "api"; filter = asked.asked; entries = ok and result.shown or nil; exported = true; format = "json";
-			by = "token "..name; actor = pages.actor(request);
+			by = reader.by; actor = pages.actor(request, reader.account);
 		});
 		if not ok or result.problem then
 			module:log("error", "The log can't be read for a program: %s", ok and result.problem or result);
@@ -155,10 +182,10 @@ return function (audit, pages)
 
 	-- verify(request) -> answer: whether the chains of the log are intact
 	function api.verify(request)
-		local name, types = identify(request);
-		if not name then
-			return types;
-		elseif #types > 0 then
+		local reader, refusal = identify(request);
+		if not reader then
+			return refusal;
+		elseif #reader.types > 0 then
 			return answers.problem(403, "forbidden", "This token is for some event types only.");
 		elseif is_verifying then
 			return answers.problem(503, "resource-constraint", "The log is being verified already.", pages.busy);

@@ -29,7 +29,7 @@ return function (audit)
 	local pages = new_pages(audit);
 	local live = new_live(audit, access, pages);
 	local own = new_own(host);
-	local api = new_api(audit, pages);
+	local api = new_api(audit, access, pages);
 	local site = { access = access; api = api; live = live };
 
 	local function sign_in_page(request)

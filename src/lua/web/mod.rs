@@ -12,6 +12,7 @@
 //! | `problem(condition, text) -> text` | what a program is told |
 //! | `openapi() -> text` | what programs may ask |
 //! | `style`, `script`, `icon`, `headers`, `limits` | the files of the pages, the headers of every answer, numbers |
+//! | `token_prefix` | how the tokens begin that are made here |
 
 mod gate;
 mod page;
@@ -41,6 +42,7 @@ pub(super) fn add(lua: &Lua, native: &LuaTable) -> LuaResult<()> {
     table.set("icon", ICON)?;
     table.set("headers", lua.create_table_from(web::HEADERS.iter().copied())?)?;
     table.set("limits", limits(lua)?)?;
+    table.set("token_prefix", web::token::PREFIX)?;
     native.set("web", table)
 }
 
