@@ -155,6 +155,40 @@ server.each_series(describe, pending, function (series)
 		assert.is_true(requests <= 12, tostring(requests));
 	end);
 
+	it("uses a connection of HTTP for many requests where Prosody can, and misses nothing when the receiver closes it", function ()
+		local certificate, key = server.certificate("localhost");
+		local http, https = receiver.start { kind = "http" }, receiver.start { kind = "http", certificate = certificate, key = key };
+		start {
+			http = { to = "http://127.0.0.1:"..http.port.."/", batch = 10 };
+			https = { to = "https://localhost:"..https.port.."/", batch = 10, cafile = certificate };
+		};
+		local function count(one, what)
+			return select(2, (process.read(one.out.."."..what) or ""):gsub("\n", ""));
+		end
+		local last = 0;
+		local function send(mood)
+			local before = {};
+			for _, one in ipairs { http, https } do
+				one:mood(mood);
+				before[one] = count(one, "connections");
+			end
+			record(last + 1, last + 100);
+			last = last + 100;
+			for _, one in ipairs { http, https } do assert.is_true(one:has_all(last)); end
+			return count(http, "connections") - before[http], count(https, "connections") - before[https];
+		end
+		local expected = series == "0.12" and 10 or 1;
+		assert.same({ expected, expected }, { send() });
+		assert.is_true(count(http, "requests") >= 10);
+		-- A request on a connection that is gone is sent again. That is no trouble.
+		local of_http, of_https = send("leaves");
+		assert.is_true(of_http >= 9 and of_https >= 9, ("%d, %d"):format(of_http, of_https));
+		of_http, of_https = send("says close");
+		assert.is_true(of_http >= 9 and of_https >= 9, ("%d, %d"):format(of_http, of_https));
+		assert.same({}, prosody:lines_with("can't be sent to the sink"));
+		assert.equal(0, (select(2, http:numbers())));
+	end);
+
 	it("trusts no receiver whose certificate is not for it", function ()
 		local certificate, key = server.certificate("localhost");
 		local tls = receiver.start { kind = "stream"; certificate = certificate; key = key };

@@ -7,7 +7,8 @@ receiver.py http --port N --out FILE [--certificate FILE --key FILE] [--otlp]
 
 What a receiver does wrong is in the file FILE.mood, which is read again each time:
   stream   "slow": reads one byte a second; "deaf": reads nothing; "dies N": ends without a word after N more messages
-  http     "STATUS [Retry-After]", "400 if WORD": refuses bodies with that word; "hangs": never answers; "redirects"
+  http     "STATUS [Retry-After]", "400 if WORD": refuses bodies with that word; "hangs": never answers; "redirects"; "leaves": answers once
+           on a connection, and closes it without a word when it is used again; "says close": "Connection: close"
 """
 
 import argparse
@@ -109,7 +110,17 @@ def serve_stream(conn):
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    def setup(self):
+        super().setup()
+        self.answered = 0
+        with open(options.out + ".connections", "a", encoding="utf-8") as file:
+            print(self.client_address[1], file=file)
+
     def do_POST(self):
+        if mood() == "leaves" and self.answered > 0:
+            self.close_connection = True
+            return
+        self.answered += 1
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.headers["Content-Encoding"] == "gzip":
             body = gzip.decompress(body)
@@ -133,6 +144,8 @@ class Handler(BaseHTTPRequestHandler):
                 status = 422
         with open(options.out + ".requests", "a", encoding="utf-8") as file:
             print(status, file=file)
+        if words == ["says", "close"]:
+            headers["Connection"] = "close"
         for name in ("authorization", "x-test", "content-type"):
             if self.headers[name]:
                 headers["X-Got-" + name] = self.headers[name]

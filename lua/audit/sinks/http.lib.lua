@@ -1,4 +1,4 @@
--- Sends entries as the bodies of HTTP requests, one after the other.
+-- Sends entries as the bodies of HTTP requests, one after the other. They use the same connection as long as the receiver keeps it.
 --
 -- http(module, settings, on, sslctx | nil) -> transport; settings as stream.lib.lua has them, and
 --   on = { answered = function(status, Retry-After | nil), failed = function(problem) }
@@ -7,8 +7,13 @@ local problems = library "sinks/problems";
 local timers = library "timers";
 
 local http = require "net.http";
+local monotonic = require "util.time".monotonic;
 
-local io_open, pairs, pcall = io.open, pairs, pcall;
+local io_open, pairs, pcall, type = io.open, pairs, pcall, type;
+
+-- How long a connection is kept that is not used, in seconds. What is between the server and the receiver may forget it after a while
+-- without telling anybody.
+local KEPT = 15;
 
 -- The token in a file: text | nil, message. It is read each time, as it may be replaced.
 local function read_token(path)
@@ -21,9 +26,48 @@ local function read_token(path)
 	return token;
 end
 
+-- Whether the receiver keeps the connection for another request (RFC 9112 §9.3), and the end of its answer is known.
+local function is_kept(response)
+	local options = (","..(response.headers.connection or "")..","):lower():gsub("%s", "");
+	local is_wanted = response.httpversion == "1.1" and not options:find(",close,", 1, true) or options:find(",keep-alive,", 1, true);
+	return is_wanted and (response.body_length or response.chunked);
+end
+
 return function (of_module, settings, on, sslctx)
-	local client = http.new { sslctx = sslctx or nil; suppress_errors = true };
+	-- COMPAT 0.12 has no pool, and closes the connection after each request.
+	local client = http.new { sslctx = sslctx or nil; suppress_errors = true; connection_pooling = true };
 	local current;
+	local kept, kept_at, is_watched; -- the connection in the pool, since when it is there, and whether watch() runs
+
+	local function drop()
+		local conn = kept;
+		kept = nil;
+		if conn then conn:close(); end
+	end
+
+	local function watch()
+		local left = kept and kept_at + KEPT - monotonic();
+		if left and left > 0 then return left; end
+		is_watched = false;
+		drop();
+	end
+
+	-- Puts the connection of a request into the pool, or closes it. COMPAT Prosody 13.0 closes the connections that the receiver keeps,
+	-- and puts the others into the pool. If the request has no connection any more, it does nothing.
+	local function keep(request, response)
+		local conn, pool = request.conn, client.pool;
+		if not conn or type(pool) ~= "table" then return; end
+		if not response or not is_kept(response) then return http.destroy_request(request, true); end
+		local id = request.scheme.."://"..request.authority;
+		request.conn, pool[id], pool[conn] = nil, conn, id;
+		kept, kept_at = conn, monotonic();
+		-- What is sent now need not wait until the receiver has confirmed what was sent before.
+		pcall(conn.setoption, conn, "tcp-nodelay", true);
+		if not is_watched then
+			is_watched = true;
+			timers.add(of_module, KEPT, watch);
+		end
+	end
 
 	local function headers_of(settings_headers)
 		local headers = { ["Content-Type"] = settings.content_type };
@@ -47,42 +91,54 @@ return function (of_module, settings, on, sslctx)
 		return problems.of_connection(text);
 	end
 
-	local transport = {};
-
-	function transport.send(body)
-		local headers, err = headers_of(settings.headers);
-		if not headers then return on.failed(err); end
-		local this = {};
-		current = this;
-		local function answer(text, status, response)
-			if current ~= this then return; end
+	-- Sends a request. A receiver may close a connection at the moment at which it is used again. That is no failure: the request is
+	-- sent again over a new one.
+	local function send(body, headers)
+		local this, reusable = {}, kept;
+		current, kept = this, nil;
+		local function failed(problem)
 			current = nil;
+			on.failed(problem);
+		end
+		local function answer(text, status, response, request)
+			if current ~= this then return; end
 			if not status or status == 0 then
-				on.failed(problem_of(text, response));
-			else
-				local of_response = response and response.headers;
-				on.answered(status, of_response and of_response["retry-after"]);
+				local problem = problem_of(text, response);
+				if response then keep(response); end
+				if this.is_reused then return send(body, headers); end
+				return failed(problem);
 			end
+			current = nil;
+			if request then keep(request, response); end
+			on.answered(status, response and response.headers and response.headers["retry-after"]);
 		end
 		-- A URL may have a secret in it, which must not be in the server's log.
 		local ok, request = pcall(client.request, client, settings.url, {
 			id = "audit-sink-"..settings.name; suppress_url = true; method = "POST"; headers = headers; body = body; suppress_errors = true;
 		}, answer);
-		if not ok then
-			return answer("the request can't be made", 0);
-		end
-		this.request = request;
+		if current ~= this then return; end
+		if not ok then return failed("the request can't be made"); end
+		this.request, this.is_reused = request, request and reusable and request.conn == reusable;
 		timers.add(of_module, settings.timeout, function ()
 			if current ~= this then return; end
-			answer(("no answer within %g seconds"):format(settings.timeout), 0);
+			failed(("no answer within %g seconds"):format(settings.timeout));
 			if request then http.destroy_request(request, true); end
 		end);
+	end
+
+	local transport = {};
+
+	function transport.send(body)
+		local headers, err = headers_of(settings.headers);
+		if not headers then return on.failed(err); end
+		send(body, headers);
 	end
 
 	function transport.close()
 		local request = current and current.request;
 		current = nil;
 		if request then http.destroy_request(request, true); end
+		drop();
 	end
 
 	return transport;

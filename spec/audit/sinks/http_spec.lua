@@ -5,19 +5,28 @@ local process = require "support.process";
 
 describe("a sink over HTTP", function ()
 	local real, requests, cancelled, told, transport;
-	local settings;
+	local settings, pool;
 
 	before_each(function ()
 		real = package.loaded["net.http"];
-		requests, cancelled, told = {}, 0, {};
+		requests, cancelled, told, pool = {}, 0, {}, {};
 		package.loaded["net.http"] = {
 			new = function ()
-				return { request = function (_, url, options, callback)
-					table.insert(requests, { url = url, options = options, answer = callback });
-					return requests[#requests];
+				return { pool = pool, request = function (_, url, options, callback)
+					local request = { url = url, options = options, answer = callback, scheme = "http", authority = "collector.test" };
+					table.insert(requests, request);
+					-- As Prosody does, which opens a connection if it has none.
+					local id = "http://collector.test";
+					request.conn = pool[id] or { close = function (conn) conn.is_closed = true; end };
+					pool[id], pool[request.conn] = nil, nil;
+					return request;
 				end };
 			end;
-			destroy_request = function () cancelled = cancelled + 1; end;
+			destroy_request = function (request, is_forced)
+				cancelled = cancelled + 1;
+				if is_forced and request.conn then request.conn:close(); end
+				request.conn = nil;
+			end;
 		};
 		local new = module_api.host():library "sinks/http";
 		settings = { name = "hook", url = "http://collector.test/", content_type = "application/json", headers = { ["X-Test"] = "1" }, timeout = 5 };
@@ -40,6 +49,70 @@ describe("a sink over HTTP", function ()
 		assert.same({ "429 7", "connection refused" }, told);
 	end);
 
+	-- Answers the last request, as a receiver does that keeps the connection.
+	local function accept(headers, more)
+		local request = requests[#requests];
+		local response = { headers = headers or {}, httpversion = "1.1", body_length = 0 };
+		for name, value in pairs(more or {}) do response[name] = value; end
+		request.answer("", 200, response, request);
+		return pool["http://collector.test"];
+	end
+
+	it("uses a connection again if the receiver keeps it and the end of its answer is known", function ()
+		local lengths = { body_length = false };
+		for i, case in ipairs {
+			{ true, {} }, { true, { connection = "Keep-Alive" } }, { false, { connection = "close" } }, { false, { connection = "TE, Close" } };
+			{ false, {}, { httpversion = "1.0" } }, { true, { connection = "keep-alive" }, { httpversion = "1.0" } };
+			{ false, {}, lengths }, { true, {}, { body_length = false, chunked = true } };
+		} do
+			transport.send("[]");
+			local conn = requests[i].conn;
+			assert.equal(case[1] and conn or nil, accept(case[2], case[3]), i);
+			-- Prosody would put it into the pool just if it must not be used again.
+			assert.is_nil(requests[i].conn, i);
+			assert.equal(not case[1], conn.is_closed or false, i);
+		end
+		assert.equal(requests[1].conn, requests[2].conn);
+	end);
+
+	it("sends a request again if a connection that was used before has broken", function ()
+		transport.send("1");
+		local conn = requests[1].conn;
+		accept();
+		transport.send("2");
+		assert.equal(conn, requests[2].conn);
+		requests[2].answer("closed", 0, requests[2]);
+		assert.equal("2", requests[3].options.body);
+		assert.not_equal(conn, requests[3].conn);
+		requests[3].answer("closed", 0, requests[3]);
+		assert.same({ "200 nil", "closed" }, told);
+		-- Its silence is a failure like any other.
+		transport.send("3");
+		accept();
+		transport.send("4");
+		module_api.pass(6);
+		assert.equal(5, #requests);
+		assert.equal("no answer within 5 seconds", told[#told]);
+	end);
+
+	it("closes a connection that is not used for a while, and that of a sink that ends", function ()
+		transport.send("1");
+		local conn = accept();
+		module_api.pass(10);
+		assert.is_nil(conn.is_closed);
+		transport.send("2");
+		assert.equal(conn, accept());
+		module_api.pass(10);
+		assert.is_nil(conn.is_closed);
+		module_api.pass(10);
+		assert.is_true(conn.is_closed);
+		pool["http://collector.test"] = nil; -- as Prosody does then
+		transport.send("3");
+		conn = accept();
+		transport.close();
+		assert.is_true(conn.is_closed);
+	end);
+
 	it("says that a body is compressed", function ()
 		settings.content_encoding = "gzip";
 		transport.send("x");
@@ -48,7 +121,7 @@ describe("a sink over HTTP", function ()
 	end);
 
 	it("says what is wrong with a certificate or a name", function ()
-		local conn = { socket = function ()
+		local conn = { close = function () end, socket = function ()
 			return { getpeerverification = function () return false, { { "certificate has expired" } }; end };
 		end };
 		for i, case in ipairs {
