@@ -20,8 +20,9 @@ local io_open, ipairs, max, min, pairs = io.open, ipairs, math.max, math.min, pa
 local monotonic, now = time.monotonic, time.now;
 local concat, sort = table.concat, table.sort;
 
--- How often positions are saved, and the pause if the log can't be read; seconds.
-local SAVE, UNREADABLE = 1, 10;
+-- How often a sink is looked at, how often its positions are saved, and the pause if the log can't be read; seconds. What was sent since a
+-- position was saved is sent again after a crash.
+local LOOK, SAVE, UNREADABLE = 1, 5, 10;
 -- The shortest and the longest pause if the receiver of datagrams is busy. Linux keeps ten datagrams for a Unix socket, if nobody has
 -- changed that.
 local BUSY, BUSIEST = 0.005, 0.1;
@@ -350,13 +351,16 @@ configure();
 
 module:hook("config-reloaded", faults.guard(module, "config-reloaded", configure), -1);
 
-timers.add(module, SAVE, function ()
+local saved_at = 0;
+timers.add(module, LOOK, function ()
+	local is_due = monotonic() - saved_at >= SAVE;
+	if is_due then saved_at = monotonic(); end
 	for _, sink in pairs(sinks) do
 		sink.native:tick(monotonic());
 		report(sink);
-		save(sink);
+		if is_due then save(sink); end
 	end
-	return SAVE;
+	return LOOK;
 end);
 
 module:hook("stats-update", function ()

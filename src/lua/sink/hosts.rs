@@ -7,6 +7,12 @@ use crate::lua::hand_over::cursor::LuaCursor;
 use crate::options::sinks::{SinkOptions, Target};
 use crate::sink::{Message, Messages};
 
+/// How long entries are collected before the next batch, if there are no more, in seconds. A batch costs much, whatever is in it: most of
+/// it is garbage for Lua's collector.
+pub(super) const COLLECT: f64 = 1.0;
+/// The same if there were many. The log keeps only some of them in memory.
+const COLLECT_MANY: f64 = 0.2;
+
 /// The hosts of a sink.
 pub(super) struct Hosts {
     /// A host that left leaves its place empty, as messages on their way name their host by its number.
@@ -22,8 +28,9 @@ struct Host {
     messages: Messages,
     /// Whether there may be something to read.
     has_more: bool,
-    /// Until when entries are collected, after all that there was had been read.
+    /// Until when entries are collected, after all that there was had been read, and how many were taken since they were collected last.
     collects_until: f64,
+    taken: usize,
     /// Whether its position is not saved.
     has_moved: bool,
     /// How many entries were not delivered when the position was saved.
@@ -44,6 +51,7 @@ impl Hosts {
             messages,
             has_more: true,
             collects_until: f64::NEG_INFINITY,
+            taken: 0,
             has_moved: true,
             behind: 0,
         }));
@@ -86,11 +94,17 @@ impl Hosts {
         Err(wait)
     }
 
-    /// If all entries of a host were read, further ones are collected until a time.
-    pub(super) fn collect(&mut self, index: usize, until: f64) {
+    /// If all entries of a host were read, further ones are collected from `now` on: for a shorter time if there were more than fit into
+    /// a batch.
+    pub(super) fn collect(&mut self, index: usize, now: f64, batch: usize) {
         if let Some(host) = self.get_mut(index) {
             let is_done = host.cursor.borrow::<LuaCursor>().is_ok_and(|cursor| cursor.next_time().is_none());
-            host.collects_until = if is_done { until } else { f64::NEG_INFINITY };
+            if is_done {
+                host.collects_until = now + if host.taken > batch { COLLECT_MANY } else { COLLECT };
+                host.taken = 0;
+            } else {
+                host.collects_until = f64::NEG_INFINITY;
+            }
         }
     }
 
@@ -109,6 +123,7 @@ impl Hosts {
             host.has_more = false;
             return Err(host.name.clone());
         }
+        host.taken = host.taken.saturating_add(taken.len());
         let mut hash = |address: &str| cursor.hash(address);
         Ok(taken.into_iter().map(|(read, place)| host.messages.message(read, place, time, &mut hash)).collect())
     }

@@ -17,17 +17,13 @@ use crate::render::formats::Format;
 use crate::render::framing::Framing;
 use crate::sink::delivery::{Certainty, HostPlace};
 use crate::sink::{Answer, Delivery, Step, compress};
-use hosts::Hosts;
+use hosts::{COLLECT, Hosts};
 
 /// How often hosts without wanted entries are passed over in one step, before the loop goes on.
 const MOST_UNWANTED: usize = 5;
 /// How long messages are made in one step, and how many at least. After that a batch is sent as it is.
 const HELD: Duration = Duration::from_micros(1500);
 const CHUNK: usize = 20;
-
-/// How long entries are collected before the next batch, if there are no more, in seconds: requests cost much, whatever is in them.
-const COLLECT: f64 = 0.2;
-const COLLECT_FOR_REQUEST: f64 = 0.5;
 
 /// A sink of the configuration, with the hosts whose entries it sends.
 pub(crate) struct LuaSink {
@@ -116,7 +112,7 @@ impl LuaSink {
         table.set("format", options.format.name())?;
         table.set("content_type", options.framing.content_type(options.format))?;
         table.set("content_encoding", options.is_compressed.then_some("gzip"))?;
-        table.set("collects", self.collects())?;
+        table.set("collects", COLLECT)?;
         table.set("timeout", options.timeout)?;
         table.set("headers", lua.create_table_from(options.headers.iter().map(|(name, text)| (name.as_str(), text.as_str())))?)?;
         table.set("token_file", options.token_file.as_deref())?;
@@ -125,10 +121,6 @@ impl LuaSink {
         table.set("certificate", certificate.as_deref())?;
         table.set("key", key.as_deref())?;
         Ok(table)
-    }
-
-    const fn collects(&self) -> f64 {
-        if matches!(self.options.to, Target::Http { .. }) { COLLECT_FOR_REQUEST } else { COLLECT }
     }
 
     /// Takes messages of a host for the next batch. Returns its name if more must be read first.
@@ -230,7 +222,7 @@ impl LuaUserData for LuaSink {
                         if let Some(name) = Self::take(delivery, hosts, host, time, began) {
                             return ("fill", name).into_lua_multi(lua);
                         }
-                        hosts.collect(host, now + this.collects());
+                        hosts.collect(host, now, delivery.batch());
                     }
                 }
             }
