@@ -18,8 +18,7 @@
 local here = arg[0]:match("^(.*)/") or ".";
 package.path = here .. "/../spec/?.lua;" .. package.path;
 
-local flags, run = dofile(here .. "/flags.lua"), dofile(here .. "/run.lua");
-local lfs = require "lfs";
+local figures, flags, run = dofile(here .. "/figures.lua"), dofile(here .. "/flags.lua"), dofile(here .. "/run.lua");
 local postgres = require "support.postgres";
 local socket = require "socket";
 local process = require "support.process";
@@ -86,50 +85,20 @@ local function start(series, name, options)
 	};
 end
 
--- CPU ------------------------------------------------------------------------------------------------------------------
-
-local ticks_a_second;
-do
-	local pipe = assert(io.popen("getconf CLK_TCK"));
-	ticks_a_second = tonumber(pipe:read("l"));
-	pipe:close();
-end
-
--- The CPU time of a process, user and system, in seconds: from the scheduler's count of nanoseconds of each thread if the kernel has
--- one, or else from the clock ticks in its stat line. Our own driver has a thread, which lives as long as the server.
-local function cpu_of(pid)
-	local nanoseconds = 0;
-	for task in lfs.dir("/proc/" .. pid .. "/task") do
-		local precise = task:find("^%d") and process.read("/proc/" .. pid .. "/task/" .. task .. "/schedstat");
-		nanoseconds = nanoseconds + (precise and tonumber(precise:match("^%d+")) or 0);
-	end
-	if nanoseconds > 0 then
-		return nanoseconds / 1e9;
-	end
-	local user, system = process.read("/proc/" .. pid .. "/stat"):match("^%d+ %b() %a" .. (" %S+"):rep(10) .. " (%d+) (%d+)");
-	return (tonumber(user) + tonumber(system)) / ticks_a_second;
-end
-
 -- Rounds ---------------------------------------------------------------------------------------------------------------
 
 local function drive(entry, outcome, logins, connections)
 	local given = outcome == "success" and password or "wrong horse";
-	local before = cpu_of(entry.prosody.pid);
-	local status, output, errors = process.capture({
-		"lua5.4", process.root .. "/benches/login_client.lua", entry.prosody.c2s_port, host, "romeo", given, logins, connections;
-	}, { timeout = 120 });
+	local before = figures.processor_time(entry.prosody.pid);
+	local ok, result = pcall(run.log_in, entry.prosody, "romeo", given, logins, connections);
+	if not ok then fail(result); end
 	-- Includes what the server does a moment later: entries are handed over within 0.25 seconds.
 	socket.sleep(0.4);
-	local cpu = cpu_of(entry.prosody.pid) - before;
-	local successes, failures, seconds, latency, trouble = (output or ""):match("^(%d+)\t(%d+)\t(%S+)\t(%S+)\t(.-)\n");
-	if status ~= 0 or not successes then
-		fail("the client failed: " .. tostring(errors));
-	elseif trouble ~= "" then
-		fail(trouble);
-	elseif tonumber(outcome == "success" and successes or failures) ~= logins then
-		fail(("expected %d of %s, got %s successes and %s failures"):format(logins, outcome, successes, failures));
+	local cpu = figures.processor_time(entry.prosody.pid) - before;
+	if (outcome == "success" and result.successes or result.failures) ~= logins then
+		fail(("expected %d of %s, got %d successes and %d failures"):format(logins, outcome, result.successes, result.failures));
 	end
-	return cpu * 1e6 / logins, logins / tonumber(seconds), tonumber(latency);
+	return cpu * 1e6 / logins, result.rate, result.latency;
 end
 
 -- If a login is missing in the log, the comparison is not valid.

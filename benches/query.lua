@@ -18,7 +18,7 @@ package.path = root.."/spec/?.lua;"..package.path;
 local json = require "dkjson";
 local process = require "support.process";
 
-local flags = dofile(here.."/flags.lua");
+local figures, flags, run = dofile(here.."/figures.lua"), dofile(here.."/flags.lua"), dofile(here.."/run.lua");
 local options = flags.parse {
 	entries = 1000000, stores = flags.all_drivers, series = "", questions = { "user", "network", "type", "stats", "export", "report" }, rounds = 3;
 	-- For the processes that this one starts.
@@ -38,15 +38,6 @@ local questions = {
 	export = { "--format", "json"; says = "everything as JSON Lines", once = true };
 	report = { "--report", "/dev/null"; says = "a page of everything", once = true, only_ours = true };
 };
-
-local function peak_memory()
-	return tonumber(process.read("/proc/self/status"):match("VmHWM:%s*(%d+)")) / 1024;
-end
-
--- How long this process has used a processor, in seconds.
-local function cpu_time()
-	return tonumber(process.read("/proc/self/schedstat"):match("^%d+")) / 1e9;
-end
 
 local function open_store(folder, store)
 	local source = ("%s/target/prosody/%s/usr/lib/prosody"):format(root, options.series);
@@ -218,7 +209,7 @@ if options.side ~= "" then
 	local clock = require "util.time".now;
 	local result = { seconds = math.huge };
 	for _ = 1, questions[options.question].once and 1 or options.rounds do
-		local began, spent = clock(), cpu_time();
+		local began, spent = clock(), figures.processor_time("self");
 		if options.side == "plain" then
 			result.entries = plain[options.question](store);
 		elseif options.side == "server" then
@@ -235,10 +226,10 @@ if options.side ~= "" then
 		end
 		local seconds = clock() - began;
 		if seconds < result.seconds then
-			result.seconds, result.cpu = seconds, cpu_time() - spent;
+			result.seconds, result.cpu = seconds, figures.processor_time("self") - spent;
 		end
 	end
-	result.memory = peak_memory();
+	result.memory = figures.memory("self", "VmHWM");
 	print(json.encode(result));
 	os.exit(0, true);
 end
@@ -251,13 +242,9 @@ if options.series == "" then
 end
 
 local function child(folder, store, side, question)
-	local pipe = assert(io.popen(("exec lua5.4 %s --folder=%s --store=%s --side=%s --question=%s --series=%s --entries=%d --rounds=%d"):format(
-		quote(arg[0]), quote(folder), store, side, question, options.series, options.entries, options.rounds)));
-	local text = pipe:read("a");
-	if not pipe:close() then
-		error(("%s of %s on %s failed"):format(question, side, store), 0);
-	end
-	return text;
+	return run.child {
+		folder = folder, store = store, side = side, question = question, series = options.series, entries = options.entries, rounds = options.rounds;
+	};
 end
 
 local kept = process.target.."/bench-query";

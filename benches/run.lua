@@ -4,6 +4,9 @@
 --   run.all_modules()                                   --> { "audit", "audit_admin", … }: all of our modules
 --   run.server(prosody, "0.12, sqlite", function () … end)   -- measures; then kills the server and removes its folder
 --   run.real_time(prosody)                              -- nothing else of the machine takes its processor; for root only
+--   run.fire(prosody, 1, 500)                           -- fires the events of so many logins, without the logins
+--   run.log_in(prosody, "romeo", password, 200, 8)      -- logs in, 8 at a time --> { successes, failures, rate, latency }
+--   run.child({ side = "ours" }, "chrt --fifo 1")       -- runs this program again with these options --> what it prints
 --   run.each_series("bench-flood", options.series, bench)    -- calls bench(series) for each, and ends the program
 
 local lfs = require "lfs";
@@ -31,6 +34,50 @@ end
 
 function run.real_time(prosody)
 	process.run("chrt --all-tasks --fifo --pid 1 "..prosody.pid);
+end
+
+-- Half of them are failures.
+function run.fire(prosody, first, last)
+	prosody:eval([[
+		local host, first, last = ...;
+		local fire_event = prosody.hosts[host].events.fire_event;
+		for i = first, last do
+			local session = {
+				id = ("c2s%012x"):format(i), type = "c2s_unauthed", host = host, username = "user"..i % 500, ip = "203.0.113."..i % 200;
+				sasl_handler = { username = "user"..i % 500, selected = "SCRAM-SHA-1" };
+			};
+			if i % 2 == 0 then
+				fire_event("authentication-success", { session = session });
+			else
+				fire_event("authentication-failure", { session = session, condition = "not-authorized", text = "Unable to authorize you" });
+			end
+		end
+	]], prosody.host, first, last);
+end
+
+-- Raises an error if the client does, or a login neither succeeds nor is refused. `rate` is logins a second, `latency` milliseconds.
+function run.log_in(prosody, username, password, logins, connections)
+	local status, output, errors = process.capture({
+		"lua5.4", process.root.."/benches/login_client.lua", prosody.c2s_port, prosody.host, username, password, logins, connections;
+	}, { timeout = 300 });
+	local successes, failures, seconds, latency, trouble = (output or ""):match("^(%d+)\t(%d+)\t(%S+)\t(%S+)\t(.-)\n");
+	if status ~= 0 or trouble ~= "" then
+		error("the client failed: "..tostring(trouble or errors), 0);
+	end
+	return { successes = tonumber(successes), failures = tonumber(failures), rate = logins / tonumber(seconds), latency = tonumber(latency) };
+end
+
+function run.child(options, prefix)
+	local words = { "exec", prefix or "", "lua5.4", process.quote(arg[0]) };
+	for name, value in pairs(options) do
+		words[#words + 1] = ("--%s=%s"):format(name, process.quote(tostring(value)));
+	end
+	local pipe = assert(io.popen(table.concat(words, " ")));
+	local text = pipe:read("a");
+	if not pipe:close() then
+		error(("%s on %s failed"):format(options.side, options.store), 0);
+	end
+	return text;
 end
 
 function run.each_series(name, series, bench)

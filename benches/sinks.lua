@@ -21,8 +21,7 @@
 local here = arg[0]:match("^(.*)/") or ".";
 package.path = here.."/../spec/?.lua;"..package.path;
 
-local flags, run = dofile(here.."/flags.lua"), dofile(here.."/run.lua");
-local lfs = require "lfs";
+local figures, flags, run = dofile(here.."/figures.lua"), dofile(here.."/flags.lua"), dofile(here.."/run.lua");
 local process = require "support.process";
 local receiver = require "support.receiver";
 local recipes = require "support.recipes";
@@ -94,50 +93,15 @@ local function start(series, sinks, modules)
 	};
 end
 
--- The CPU time of all threads of a process, in seconds.
-local function cpu_of(pid)
-	local nanoseconds = 0;
-	for task in lfs.dir("/proc/"..pid.."/task") do
-		local line = task:find("^%d") and process.read("/proc/"..pid.."/task/"..task.."/schedstat");
-		nanoseconds = nanoseconds + (line and tonumber(line:match("^%d+")) or 0);
-	end
-	return nanoseconds / 1e9;
-end
-
-local function median(values)
-	local sorted = table.move(values, 1, #values, 1, {});
-	table.sort(sorted);
-	local middle = (#sorted + 1) // 2;
-	return #sorted % 2 == 1 and sorted[middle] or (sorted[middle] + sorted[middle + 1]) / 2, sorted[1], sorted[#sorted];
-end
-
-local function summary(values, digits)
-	local form = ("%%.%df"):format(digits);
-	return (form.." ("..form.."–"..form..")"):format(median(values));
-end
-
--- Text with characters of more than a byte, in a column.
-local function cell(text, width)
-	return (" "):rep(width - utf8.len(text))..text;
+local function cell(values, digits, width)
+	return figures.cell(figures.summary(values, digits), width);
 end
 
 -- First table ------------------------------------------------------------------------------------------------------------------
 
 -- Fires events as logins do, a few at a time, and waits until all are in the store.
 local function record(prosody, count)
-	for first = 1, count, 500 do
-		prosody:eval([[
-			local host, first, last = ...;
-			local fire_event = prosody.hosts[host].events.fire_event;
-			for i = first, last do
-				local session = {
-					id = ("c2s%012x"):format(i), type = "c2s_unauthed", host = host, username = "user"..i % 500, ip = "203.0.113."..i % 200;
-					sasl_handler = { username = "user"..i % 500, selected = "SCRAM-SHA-1" };
-				};
-				fire_event(i % 2 == 0 and "authentication-success" or "authentication-failure", { session = session, condition = "not-authorized" });
-			end
-		]], prosody.host, first, math.min(count, first + 499));
-	end
+	for first = 1, count, 500 do run.fire(prosody, first, math.min(count, first + 499)); end
 	local done = process.wait_until(function ()
 		return prosody:eval("return module:shared('/*/audit/log').log.waiting(...)", prosody.host) == 0;
 	end, 300, 0.5);
@@ -174,7 +138,7 @@ local function send_all(prosody, name, result)
 	]];
 	prosody:eval(set, prosody.host, nil);
 	local lines = counter(one.out);
-	local cpu, began = cpu_of(prosody.pid), socket.gettime();
+	local cpu, began = figures.processor_time(prosody.pid), socket.gettime();
 	prosody:eval(set..[[
 		-- What was set up now is not a part of it.
 		module:add_timer(0.02, function () module:shared("/*/loop_watch/watch").reset(); end);
@@ -188,7 +152,7 @@ local function send_all(prosody, name, result)
 		if arrived ~= last then last, since = arrived, now; end
 	until arrived >= options.entries or now - since > 15;
 	local took = since - began;
-	table.insert(result.cpu, (cpu_of(prosody.pid) - cpu) * 1e6 / math.max(arrived, 1));
+	table.insert(result.cpu, (figures.processor_time(prosody.pid) - cpu) * 1e6 / math.max(arrived, 1));
 	table.insert(result.rate, arrived / took);
 	table.insert(result.held, prosody:eval("return module:shared('/*/loop_watch/watch').longest") * 1000);
 	result.arrived = math.min(result.arrived or arrived, arrived);
@@ -211,7 +175,7 @@ local function bench_transports(series)
 		print(("-"):rep(120));
 		for _, name in ipairs(options.transports) do
 			local of = results[name];
-			print(("%-6s %s %s %s %10s"):format(name, cell(summary(of.rate, 0), 28), cell(summary(of.cpu, 1), 24), cell(summary(of.held, 1), 24),
+			print(("%-6s %s %s %s %10s"):format(name, cell(of.rate, 0, 28), cell(of.cpu, 1, 24), cell(of.held, 1, 24),
 				of.arrived >= options.entries and "all" or tostring(of.arrived)));
 		end
 		io.flush();
@@ -222,20 +186,16 @@ end
 
 local function log_in(entry, logins)
 	entry.prosody:eval("module:shared('/*/loop_watch/watch').reset()");
-	local before = cpu_of(entry.prosody.pid);
-	local status, output, errors = process.capture({
-		"lua5.4", process.root.."/benches/login_client.lua", entry.prosody.c2s_port, entry.prosody.host, "romeo", password, logins;
-		options.connections;
-	}, { timeout = 120 });
+	local before = figures.processor_time(entry.prosody.pid);
+	local result = run.log_in(entry.prosody, "romeo", password, logins, options.connections);
 	-- What the server does a moment later: the batches of sinks, and the hand-over.
-	socket.sleep(0.6);
-	local cpu = cpu_of(entry.prosody.pid) - before;
-	local successes, _, seconds, latency, trouble = (output or ""):match("^(%d+)\t(%d+)\t(%S+)\t(%S+)\t(.-)\n");
-	if status ~= 0 or tonumber(successes) ~= logins then
-		error(("%s of %d logins: %s %s"):format(tostring(successes), logins, tostring(trouble), tostring(errors)), 0);
+	socket.sleep(1.6);
+	local cpu = figures.processor_time(entry.prosody.pid) - before;
+	if result.successes ~= logins then
+		error(("%d of %d logins succeeded"):format(result.successes, logins), 0);
 	end
 	local held = entry.prosody:eval("return module:shared('/*/loop_watch/watch').longest") * 1000;
-	return { rate = logins / tonumber(seconds), cpu = cpu * 1e6 / logins, latency = tonumber(latency), held = held };
+	return { rate = result.rate, cpu = cpu * 1e6 / logins, latency = result.latency, held = held };
 end
 
 local function bench_logins(series)
@@ -261,16 +221,16 @@ local function bench_logins(series)
 		local function share(name)
 			local shares = {};
 			for i, value in ipairs(entries[2][name]) do shares[i] = value / entries[1][name][i]; end
-			return summary(shares, 3);
+			return figures.summary(shares, 3);
 		end
 		print(("\n%-12s %26s %26s %24s %24s   %d logins, %d at a time, %s"):format("", "logins a second", "CPU a login, us", "latency, ms",
 			"held, ms", options.logins, options.connections, options.auth));
 		print(("-"):rep(120));
 		for _, entry in ipairs(entries) do
-			print(("%-12s %s %s %s %s"):format(entry.label, cell(summary(entry.rate, 0), 26), cell(summary(entry.cpu, 0), 26),
-				cell(summary(entry.latency, 1), 24), cell(summary(entry.held, 1), 24)));
+			print(("%-12s %s %s %s %s"):format(entry.label, cell(entry.rate, 0, 26), cell(entry.cpu, 0, 26), cell(entry.latency, 1, 24),
+				cell(entry.held, 1, 24)));
 		end
-		print(("%-12s %s %s %s"):format("share", cell(share "rate", 26), cell(share "cpu", 26), cell(share "latency", 24)));
+		print(("%-12s %s %s %s"):format("share", figures.cell(share "rate", 26), figures.cell(share "cpu", 26), figures.cell(share "latency", 24)));
 		-- If entries are missing at a receiver, the comparison is not valid.
 		for name, lines in pairs(counters) do
 			local expected = (options.turns + 1) * options.logins;

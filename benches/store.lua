@@ -22,8 +22,7 @@
 local here = arg[0]:match("^(.*)/") or ".";
 package.path = here.."/../spec/?.lua;"..package.path;
 
-local flags, run = dofile(here.."/flags.lua"), dofile(here.."/run.lua");
-local lfs = require "lfs";
+local figures, flags, run = dofile(here.."/figures.lua"), dofile(here.."/flags.lua"), dofile(here.."/run.lua");
 local process = require "support.process";
 local server = require "support.server";
 local socket = require "socket";
@@ -56,60 +55,22 @@ local function start(series, store)
 	};
 end
 
--- The CPU time of all threads of a process, in seconds.
-local function cpu_of(pid)
-	local nanoseconds = 0;
-	for task in lfs.dir("/proc/"..pid.."/task") do
-		local line = task:find("^%d") and process.read("/proc/"..pid.."/task/"..task.."/schedstat");
-		nanoseconds = nanoseconds + (line and tonumber(line:match("^%d+")) or 0);
-	end
-	return nanoseconds / 1e9;
-end
-
--- Fires as many events as for logins, half of them failures. Nothing else of a login is done.
-local function fire(prosody, count, first)
-	prosody:eval([[
-		local host, count, first = ...;
-		local fire_event = prosody.hosts[host].events.fire_event;
-		for i = first, first + count - 1 do
-			local session = {
-				id = ("c2s%012x"):format(i), type = "c2s_unauthed", host = host, username = "user"..i % 500, ip = "203.0.113."..i % 200;
-				sasl_handler = { username = "user"..i % 500, selected = "SCRAM-SHA-1" };
-			};
-			if i % 2 == 0 then
-				fire_event("authentication-success", { session = session });
-			else
-				fire_event("authentication-failure", { session = session, condition = "not-authorized", text = "Unable to authorize you" });
-			end
-		end
-	]], prosody.host, count, first);
-end
-
 local function waiting(prosody)
 	return prosody:eval("return module:shared('/*/audit/log').log.waiting(...)", prosody.host);
-end
-
-local function summary(values)
-	table.sort(values);
-	return ("%.1f (%.1f–%.1f)"):format(values[(#values + 1) // 2], values[1], values[#values]);
-end
-
-local function memory(prosody, which)
-	return tonumber(process.read(("/proc/%d/status"):format(prosody.pid)):match(which..":%s*(%d+)")) / 1024;
 end
 
 local function bench_events(servers)
 	local next_event = 0;
 	local function round(entry)
-		local before = cpu_of(entry.prosody.pid);
+		local before = figures.processor_time(entry.prosody.pid);
 		for _ = 1, options.events // options.burst do
-			fire(entry.prosody, options.burst, next_event);
+			run.fire(entry.prosody, next_event, next_event + options.burst - 1);
 			next_event = next_event + options.burst;
 			socket.sleep(0.3);
 		end
 		-- Our own driver syncs after this time.
 		socket.sleep(1);
-		return (cpu_of(entry.prosody.pid) - before) * 1e6 / options.events;
+		return (figures.processor_time(entry.prosody.pid) - before) * 1e6 / options.events;
 	end
 	for _, entry in ipairs(servers) do round(entry); end
 	for number = 1, options.rounds do
@@ -126,8 +87,8 @@ local function bench_events(servers)
 	io.write(("-"):rep(70), "\n");
 	for i, entry in ipairs(servers) do
 		if i > 1 and waiting(entry.prosody) ~= 0 then error("not all entries were handed over"); end
-		io.write(("%-12s %26s %14.1f %14.1f\n"):format(entry.store or "no log", i > 1 and summary(entry.added) or "",
-			memory(entry.prosody, "VmRSS"), memory(entry.prosody, "VmHWM")));
+		io.write(("%-12s %26s %14.1f %14.1f\n"):format(entry.store or "no log", i > 1 and figures.summary(entry.added, 1) or "",
+			figures.memory(entry.prosody.pid, "VmRSS"), figures.memory(entry.prosody.pid, "VmHWM")));
 		io.flush();
 	end
 end
@@ -150,7 +111,7 @@ local function bench_hold(entry)
 	for _ = 1, options.holds do
 		set_aside(prosody, true);
 		for first = 1, options.waiting, 5000 do
-			fire(prosody, math.min(5000, options.waiting - first + 1), first);
+			run.fire(prosody, first, math.min(options.waiting, first + 4999));
 		end
 		if waiting(prosody) < options.waiting then error("the entries do not wait"); end
 		set_aside(prosody, false);
@@ -179,7 +140,7 @@ local function bench_hold(entry)
 		table.insert(late, done[2] * 1000);
 		table.insert(seconds, done[3]);
 	end
-	io.write(("%-12s %22s %22s %22s\n"):format(entry.store, summary(held), summary(late), summary(seconds)));
+	io.write(("%-12s %22s %22s %22s\n"):format(entry.store, figures.summary(held, 1), figures.summary(late, 1), figures.summary(seconds, 1)));
 	io.flush();
 end
 
@@ -187,7 +148,7 @@ local function bench_move(series)
 	local prosody = start(series, "internal");
 	local ok, err = xpcall(function ()
 		for first = 1, options.moved, 5000 do
-			fire(prosody, math.min(5000, options.moved - first + 1), first);
+			run.fire(prosody, first, math.min(options.moved, first + 4999));
 		end
 		if not process.wait_until(function () return waiting(prosody) == 0; end, 900, 1) then error("not all entries were handed over"); end
 		prosody:stop();

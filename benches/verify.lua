@@ -21,7 +21,7 @@ package.path = root.."/spec/?.lua;"..package.path;
 local json = require "dkjson";
 local process = require "support.process";
 
-local flags = dofile(here.."/flags.lua");
+local figures, flags, run = dofile(here.."/figures.lua"), dofile(here.."/flags.lua"), dofile(here.."/run.lua");
 local options = flags.parse {
 	entries = 1000000, stores = { "audit", "sqlite" }, series = "", rounds = 3, realtime = false;
 	-- For the processes that this one starts.
@@ -32,11 +32,6 @@ local seconds_limit, memory_limit, held_limit = 10, 64, 10;
 local host, own = "example.com", "xmpp:prosody.im/audit";
 local noon = 1795521600; -- 2026-11-24 12:00 UTC, when the last entry was written
 local quote = process.quote;
-
--- In MiB.
-local function memory(which)
-	return tonumber(process.read("/proc/self/status"):match(which..":%s*(%d+)")) / 1024;
-end
 
 -- How long this process has used a processor, in seconds.
 local cpu_time = os.clock;
@@ -86,7 +81,7 @@ local read = {
 	json = { "--format", "json" };
 };
 
-local function run(folder, store, side)
+local function measure(folder, store, side)
 	local began = require "util.time".now();
 	local log = new_log(folder, store, { now = function () return noon + require "util.time".now() - began; end });
 	if read[side] then
@@ -130,10 +125,10 @@ if options.side ~= "" then
 	store:users();
 	local clock, result = require "util.time".now, {};
 	collectgarbage();
-	local resident, began, spent = memory("VmRSS"), clock(), cpu_time();
-	result.entries, result.held, result.held_cpu = run(options.folder, store, options.side);
+	local resident, began, spent = figures.memory("self", "VmRSS"), clock(), cpu_time();
+	result.entries, result.held, result.held_cpu = measure(options.folder, store, options.side);
 	result.seconds, result.cpu = clock() - began, cpu_time() - spent;
-	result.memory = memory("VmHWM") - resident;
+	result.memory = figures.memory("self", "VmHWM") - resident;
 	print(json.encode(result));
 	os.exit(0, true);
 end
@@ -146,13 +141,8 @@ if options.series == "" then
 end
 
 local function child(folder, store, side)
-	local pipe = assert(io.popen(("exec %s lua5.4 %s --folder=%s --store=%s --side=%s --series=%s --entries=%d"):format(
-		options.realtime and side ~= "generate" and "chrt --fifo 1" or "", quote(arg[0]), quote(folder), store, side, options.series, options.entries)));
-	local text = pipe:read("a");
-	if not pipe:close() then
-		error(("%s on %s failed"):format(side, store), 0);
-	end
-	return text;
+	return run.child({ folder = folder, store = store, side = side, series = options.series, entries = options.entries },
+		options.realtime and side ~= "generate" and "chrt --fifo 1" or nil);
 end
 
 local function make(store)

@@ -13,7 +13,7 @@
 local here = arg[0]:match("^(.*)/") or ".";
 package.path = here.."/../spec/?.lua;"..package.path;
 
-local flags, run = dofile(here.."/flags.lua"), dofile(here.."/run.lua");
+local figures, flags, run = dofile(here.."/figures.lua"), dofile(here.."/flags.lua"), dofile(here.."/run.lua");
 local crowd = require "support.crowd";
 local process = require "support.process";
 local server = require "support.server";
@@ -69,20 +69,11 @@ end
 -- log_in(prosody) -> logins a second, processor time of one in microseconds
 local function log_in(prosody)
 	local before = cpu_of(prosody);
-	local _, output, errors = process.capture({
-		"lua5.4", process.root.."/benches/login_client.lua", prosody.c2s_port, host, "romeo", password, options.logins, 8;
-	}, { timeout = 300 });
-	local successes, _, seconds, _, trouble = (output or ""):match("^(%d+)\t(%d+)\t(%S+)\t(%S+)\t(.-)\n");
-	if tonumber(successes) ~= options.logins then error(("the logins failed: %s %s"):format(trouble, errors), 0); end
+	local result = run.log_in(prosody, "romeo", password, options.logins, 8);
+	if result.successes ~= options.logins then error("logins failed", 0); end
 	-- With what comes after them: entries go to the store, and to the live views.
 	socket.sleep(1.5);
-	return options.logins / tonumber(seconds), (cpu_of(prosody) - before) * 1e6 / options.logins;
-end
-
-local function median(list)
-	list = table.move(list, 1, #list, 1, {});
-	table.sort(list);
-	return (list[(#list + 1) // 2] + list[#list // 2 + 1]) / 2;
+	return result.rate, (cpu_of(prosody) - before) * 1e6 / options.logins;
 end
 
 local function compare(prosody, cookie)
@@ -108,9 +99,10 @@ local function compare(prosody, cookie)
 	local line = "%-22s %12s %24s\n";
 	io.write(line:format("live views", "logins/s", "processor time, µs"));
 	for side, name in ipairs { "none", tostring(options.views) } do
-		io.write(line:format(name, ("%.0f"):format(median(rates[side])), ("%.0f"):format(median(costs[side]))));
+		io.write(line:format(name, ("%.0f"):format(figures.median(rates[side])), ("%.0f"):format(figures.median(costs[side]))));
 	end
-	io.write(line:format("share, by rounds", ("%.1f %%"):format(100 * median(shares[1])), ("%.1f %%"):format(100 * median(shares[2]))), "\n");
+	local function percent(values) return ("%.1f %%"):format(100 * figures.median(values)); end
+	io.write(line:format("share, by rounds", percent(shares[1]), percent(shares[2])), "\n");
 end
 
 local function holds(prosody, cookie)
