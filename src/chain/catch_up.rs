@@ -9,16 +9,17 @@ use crate::archive::partition::Partition;
 pub const SEEN: usize = 50;
 
 /// The partitions in which the last entries are: of each class the last one, and the last one that is not of a day after `now`. Which of
-/// them was written to last is not known if the clock was wrong.
+/// them was written to last is not known if the clock was wrong. What was moved from archive user `nil` is apart.
 #[must_use]
 pub fn newest(partitions: impl IntoIterator<Item = Partition>, now: f64) -> Vec<Partition> {
-    let mut last: BTreeMap<(String, bool), Partition> = BTreeMap::new();
+    let mut last: BTreeMap<(String, bool, bool), Partition> = BTreeMap::new();
     for partition in partitions.into_iter().filter(|partition| !partition.is_marker()) {
         for is_past in [false, true] {
             if is_past && partition.start() > now {
                 continue;
             }
-            let known = last.entry((partition.home().to_owned(), is_past)).or_insert_with(|| partition.clone());
+            let place = (partition.home().to_owned(), partition.generation().is_some(), is_past);
+            let known = last.entry(place).or_insert_with(|| partition.clone());
             if (known.day, known.number) < (partition.day, partition.number) {
                 known.clone_from(&partition);
             }
@@ -43,5 +44,14 @@ mod tests {
         assert_eq!(found(noon), ["@events.2027-01-02", "@events.2026-11-24.2", "@failures.2026-11-20"]);
         assert_eq!(found(noon + 1e8), ["@events.2027-01-02", "@failures.2026-11-20"]);
         assert_eq!(found(0.0), ["@events.2027-01-02", "@failures.2026-11-20"]);
+    }
+
+    /// The numbers of its partitions are the largest of their days. After a loss of power, the last entries were not looked at.
+    #[test]
+    fn what_was_moved_does_not_hide_what_was_written() {
+        let names = ["@events.2026-11-24", "@old-events.2026-11-24.100001", "@old-events.2026-11-23.100001"];
+        let found = newest(names.iter().map(|name| name.parse::<Partition>().unwrap()), 1_795_608_000.0);
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["@events.2026-11-24", "@old-events.2026-11-24.100001"]);
     }
 }
