@@ -60,9 +60,14 @@ return function (audit_log, hosts, path)
 		if not seal or not hosts[host] then return; end
 		local heads = {};
 		for i, head in ipairs(seal.heads) do heads[i] = core.detail("head", head); end
-		audit_log.audit(host, nil, "mod_audit", "audit-sealed", {
+		local id = audit_log.audit(host, nil, "mod_audit", "audit-sealed", {
 			actor = { kind = "server" }; custom = { core.detail("seal", seal.attributes, nil, heads) };
 		});
+		if not id then
+			-- There is no room for it. The next seal of the host follows the one before, or a seal would be missing.
+			seals:not_recorded(host);
+			return;
+		end
 		seals:recorded(host);
 		module:log("info", "The audit log of %s was sealed: %s", host, table.concat(seal.anchors, " "));
 	end

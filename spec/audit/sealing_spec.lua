@@ -89,6 +89,27 @@ describe("sealing", function ()
 		os.rename(path..".kept", path);
 	end);
 
+	it("verifies after there was no room for a seal", function ()
+		assert(replace());
+		local has_room = false;
+		local log = setmetatable({ audit = function (name, user, source, event_type, extra)
+			if event_type == "audit-sealed" and not has_room then
+				return nil, "resource-constraint";
+			end
+			return shared.log.audit(name, user, source, event_type, extra);
+		end }, { __index = shared.log });
+		sealing.close();
+		sealing = host:library "audit/sealing" (log, { [host.name] = true }, path);
+		for _, room in ipairs { false, true } do
+			has_room = room;
+			audit "test-event";
+			sealing.seal();
+		end
+		assert.equal(2, #of_type "audit-sealed");
+		local result = assert(verify { key });
+		assert.is_true(result.intact, table.concat(result.lines, "\n"));
+	end);
+
 	it("refuses the key of another server", function ()
 		assert(replace());
 		local result, problem = verify { assert(core.new_seal(path..".other")) };

@@ -239,6 +239,16 @@ impl Sealer {
         self.epoch = epoch.saturating_add(1);
         seals
     }
+
+    /// Takes back the seal of a host for the epoch that was ended last, in which `before` was the sealer. Nothing is sealed of it then.
+    pub(super) fn skip(&mut self, before: &Self, host: &str) {
+        let Some(last) = before.last.get(host) else {
+            self.last.remove(host);
+            return;
+        };
+        let authenticator = authenticator(&before.key, host, before.epoch, &last.authenticator, None);
+        self.last.insert(host.to_owned(), LastSeal { authenticator, proof: proof(&self.key, &authenticator) });
+    }
 }
 
 /// What shows that an epoch was the last one, with the key of the one after it.

@@ -232,6 +232,7 @@ mod tests {
 
     use super::*;
     use crate::chain::seal::{Heads, Sealer};
+    use crate::chain::sealing::Sealing;
     use proptest::prelude::*;
     use proptest::sample::Index;
 
@@ -264,6 +265,25 @@ mod tests {
     fn verified(key: &SealKey, host: &str, seals: &[Seal], file: Option<End>) -> Result<usize, SealError> {
         let proved = Seals { found: seals.to_vec(), ends: Vec::new() }.verify(host, std::slice::from_ref(key), file);
         proved.faults.first().map_or(Ok(proved.count), |fault| Err(*fault))
+    }
+
+    /// There was no room for it, and it was reported as missing ever after.
+    #[test]
+    fn a_seal_that_was_not_recorded_is_not_missing() {
+        for skipped in 0..4 {
+            let key = SealKey::new([7; 32]);
+            let (mut sealing, mut seals) = (Sealing::new(Sealer::new(key.clone())), Vec::new());
+            for epoch in 0..5 {
+                let mut made = sealing.seal(1_795_521_600 + 900 * epoch, &BTreeMap::from([(HOST.to_owned(), heads(epoch))]));
+                if epoch == skipped {
+                    sealing.not_recorded(HOST);
+                } else {
+                    seals.extend(made.remove(HOST));
+                }
+                sealing.saved();
+            }
+            assert_eq!(verified(&key, HOST, &seals, file(sealing.sealer())), Ok(4), "{skipped}");
+        }
     }
 
     #[test]

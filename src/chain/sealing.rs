@@ -79,6 +79,13 @@ impl Sealing {
         self.sealed.insert(host.to_owned(), sealed);
     }
 
+    /// There was no room for the entry with the seal of a host. Its next seal follows the one before.
+    pub fn not_recorded(&mut self, host: &str) {
+        if let Some(next) = &mut self.next {
+            next.skip(&self.sealer, host);
+        }
+    }
+
     /// The file has been written: the former key is gone.
     pub fn saved(&mut self) {
         if let Some(next) = self.next.take() {

@@ -181,6 +181,14 @@ impl LuaUserData for Seals {
             }
             Ok(())
         });
+        // not_recorded(host): there was no room for the seal in the log
+        methods.add_method_mut("not_recorded", |_, this, Host(host): Host| {
+            this.made.remove(&host);
+            if let Some(sealing) = this.sealing.as_mut() {
+                sealing.not_recorded(&host);
+            }
+            Ok(())
+        });
         // save(): begins to replace the key in the file
         methods.add_method_mut("save", |_, this, ()| {
             this.save();
