@@ -21,7 +21,7 @@ end
 local function save(request)
 	return core.save_erasure(path_of(request.receipt), {
 		receipt = request.receipt; person = request.person; before = ("%d"):format(request.before); reason = request.reason;
-		by = request.by; by_source = request.by_source; acted = request.acted and "true" or nil;
+		by = request.by; by_source = request.by_source; acted = request.acted and "true" or nil; all = request.all and "true" or nil;
 		due = request.due and ("%d"):format(request.due) or nil; done = table.concat(request.done, " ");
 	});
 end
@@ -30,6 +30,7 @@ end
 --   request = { person = bare JID, before = UNIX time | nil: now, acted, reason, by, by_source, due = UNIX time | nil: at once }
 function erasures.new(request)
 	request.receipt, request.done = core.receipt(), {};
+	request.all = request.before == nil;
 	-- Times in the log are whole seconds. What is recorded from the next one on is not meant.
 	request.before = request.before or math.floor(time.now()) + 1;
 	local ok, problem = save(request);
@@ -52,7 +53,7 @@ function erasures.pending()
 				local done = {};
 				for host in (request.done or ""):gmatch("%S+") do table.insert(done, host); end
 				request.receipt, request.before, request.due = receipt, tonumber(request.before), tonumber(request.due);
-				request.acted, request.done, request.resumed = request.acted == "true", done, true;
+				request.acted, request.all, request.done, request.resumed = request.acted == "true", request.all == "true", done, true;
 				table.insert(found, request);
 			else
 				table.insert(problems, ("%s/%s: %s"):format(FOLDER, name, problem or "it is damaged"));
@@ -108,7 +109,7 @@ function erasures.erase(request, hosts, run, record)
 	for _, host in ipairs(hosts) do
 		if not contains(request.done, host) then
 			local result, problem = run(host, {
-				person = request.person; before = request.before; acted = request.acted; receipt = request.receipt;
+				person = request.person; before = request.before; all = request.all; acted = request.acted; receipt = request.receipt;
 			});
 			if result then
 				add(results, host, result);

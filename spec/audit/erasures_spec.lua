@@ -44,7 +44,7 @@ describe("erasures", function ()
 		assert.same({ "a.test root 0", "b.test root 3" }, recorded);
 		assert.equal(3, results.count);
 		assert.same({ { host = "b.test"; class = "events"; type = "x"; count = 3 } }, results.totals);
-		assert.equal(request.receipt, wishes["c.test"].receipt);
+		assert.same({ request.receipt, true }, { wishes["c.test"].receipt, wishes["c.test"].all });
 		assert.same({}, files());
 	end);
 
@@ -58,8 +58,8 @@ describe("erasures", function ()
 		local pending, problems = erasures.pending();
 		assert.same({ 1, 0 }, { #pending, #problems });
 		local again = pending[1];
-		assert.same({ request.receipt, "romeo@a.test", true, "asked", 5, true },
-			{ again.receipt, again.person, again.acted, again.reason, again.before, again.resumed });
+		assert.same({ request.receipt, "romeo@a.test", true, "asked", 5, false, true },
+			{ again.receipt, again.person, again.acted, again.reason, again.before, again.all, again.resumed });
 		local hosts = {};
 		erasures.erase(again, { "a.test", "b.test" }, function (name) table.insert(hosts, name); return result(0); end, function () end);
 		assert.same({ "b.test" }, hosts);

@@ -80,6 +80,14 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 			assert.equal(2, log.log.erase(host, { person = romeo; before = noon; receipt = "R" }).count);
 		end);
 
+		it("changes what was stored before the clock was set back, unless a time was asked for", function ()
+			log.time = noon - day;
+			local before = noon - day + 1;
+			assert.equal(2, log.log.erase(host, { person = romeo; before = before; preview = true }).count);
+			assert.equal(4, log.log.erase(host, { person = romeo; before = before; all = true; preview = true }).count);
+			assert.equal(4, log.log.erase(host, { person = romeo; receipt = "R" }).count);
+		end);
+
 		it("leaves what is held", function ()
 			log.options.audit_log_hold = { romeo };
 			local result = log.log.erase(host, { person = romeo; receipt = "R" });

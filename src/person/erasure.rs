@@ -14,6 +14,8 @@ pub struct Erasure {
     person: Person,
     /// Only entries that were stored before this time, in UNIX seconds.
     before: f64,
+    /// And those that lie under a later time than this one, in UNIX seconds: the clock was set back since.
+    beyond: f64,
     acted: Acted,
     receipt: String,
     hold: Hold,
@@ -51,12 +53,30 @@ impl Erasure {
     /// An erasure from the log of `host`, of entries that were stored before `before`.
     #[must_use]
     pub fn new(host: &str, person: Person, before: f64, acted: Acted, receipt: &str, hold: Hold) -> Self {
-        Self { host: host.to_owned(), person, before, acted, receipt: receipt.to_owned(), hold, totals: BTreeMap::new(), held: 0, kept: 0 }
+        Self {
+            host: host.to_owned(),
+            person,
+            before,
+            beyond: f64::INFINITY,
+            acted,
+            receipt: receipt.to_owned(),
+            hold,
+            totals: BTreeMap::new(),
+            held: 0,
+            kept: 0,
+        }
+    }
+
+    /// Also from entries that lie under a later time than `now`, in UNIX seconds: they were stored before the clock was set back.
+    #[must_use]
+    pub const fn beyond(mut self, now: f64) -> Self {
+        self.beyond = now;
+        self
     }
 
     /// Looks at an entry of a class, stored at `when` under the account `with`.
     pub fn look(&mut self, class: &str, when: f64, with: &str, payload: &[u8]) -> Look {
-        if when >= self.before {
+        if when >= self.before && when <= self.beyond {
             return Look::Stays;
         }
         let occurrence = self.person.occurrence(&self.host, with, payload);
@@ -130,6 +150,16 @@ mod tests {
         assert_eq!(erasure.look("events", 1.0, "x@example.com", &admin), Look::Stays);
         let totals: Vec<_> = erasure.totals().into_iter().map(|total| (total.kind, total.count)).collect();
         assert_eq!((totals, erasure.kept(), erasure.held()), (vec![("a".to_owned(), 1), ("b".to_owned(), 1)], 1, 0));
+    }
+
+    /// The clock had been set back, and what was recorded before that stayed.
+    #[test]
+    fn entries_of_the_future_change_too_if_no_time_was_asked_for() {
+        let own = payload("<audit-event type='a' user='romeo@example.com'/>");
+        let erasure = || Erasure::new("example.com", romeo(), 10.0, Acted::Stays, "R", Hold::default());
+        let changes = |mut erasure: Erasure, when| erasure.look("events", when, "romeo@example.com", &own) != Look::Stays;
+        assert_eq!([9.0, 10.0, 99.0].map(|when| changes(erasure(), when)), [true, false, false]);
+        assert_eq!([9.0, 10.0, 12.0, 99.0].map(|when| changes(erasure().beyond(12.0), when)), [true, false, false, true]);
     }
 
     #[test]

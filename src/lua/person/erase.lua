@@ -82,7 +82,9 @@ local function new(context)
 	local function work(host, wish, breathe)
 		hand_over(host, breathe);
 		local before = wish.before or floor(context.now()) + 1;
-		local erasure = recorder.erasure(host, wish.person, before, wish.acted or false, wish.receipt or "");
+		-- What lies under a time that has not come yet was stored before the clock was set back.
+		local beyond = (wish.all or not wish.before) and context.now() or nil;
+		local erasure = recorder.erasure(host, wish.person, before, wish.acted or false, wish.receipt or "", beyond);
 		if not erasure then
 			error(("%s is not the name of an account"):format(wish.person), 0);
 		end
@@ -120,7 +122,8 @@ local function new(context)
 	--   run(host, wish) -> { count, totals = list of { class, type, count }, held, kept, damaged } | nil, message
 	--   wish = {
 	--     person      a bare JID
-	--     before      UNIX time: only what was stored earlier | nil
+	--     before      UNIX time: only what was stored earlier | nil: now
+	--     all         nobody asked for that time: all that is stored is meant
 	--     acted       also erase that the person acted on others
 	--     receipt     the number of the erasure
 	--     preview     change no entry

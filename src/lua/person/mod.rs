@@ -57,6 +57,9 @@ fn returned<T>(result: std::io::Result<T>) -> (Option<T>, Option<String>) {
     }
 }
 
+/// What is to be erased, as `erasure()` describes it.
+type Asked = (Host, String, f64, bool, String, Option<f64>);
+
 /// A person, with the hashes that may stand for the name on a host.
 pub(crate) fn person_on(recorder: &Recorder, host: &str, person: Person) -> Person {
     let aliases = recorder.aliases(host, [person.jid()].into_iter());
@@ -66,14 +69,16 @@ pub(crate) fn person_on(recorder: &Recorder, host: &str, person: Person) -> Pers
 
 /// Adds the functions to a recorder's.
 pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
-    // erasure(host, bare JID, time before which entries were stored, whether to erase what the person did to others, receipt)
+    // erasure(host, bare JID, time before which entries were stored, whether to erase what the person did to others, receipt,
+    //   time after which entries are meant, too | nil)
     //   -> erasure | nil: it is no bare JID
     let opened = opened.clone();
-    functions.add("erasure", move |recorder, (Host(host), jid, before, acted, receipt): (Host, String, f64, bool, String)| {
+    functions.add("erasure", move |recorder, (Host(host), jid, before, acted, receipt, beyond): Asked| {
         let person = person_on(recorder, &host, Person::new(&jid)?);
         let acted = if acted { Acted::Goes } else { Acted::Stays };
         let hold = recorder.settings(&host).hold.clone();
         let erasure = Erasure::new(&host, person, before, acted, &receipt, hold);
+        let erasure = erasure.beyond(beyond.unwrap_or(f64::INFINITY));
         Some(LuaErasure { erasure, opened: opened.clone() })
     })?;
     // privacy(host) -> which personal data are kept, as a text
