@@ -1,12 +1,13 @@
--- prosodyctl mod_audit --erase, and --privacy.
+-- prosodyctl mod_audit --erase.
 
 local core = require "audit_core";
 
-local datamanager = require "util.datamanager";
 local json = require "util.json";
 
 local erasures = library "erasures";
+local leftovers = library "reading/leftovers";
 local link = library "reading/socket";
+local offline = library "reading/offline";
 
 -- How long the server may take to erase a person's data; seconds.
 local TAKES = 3600;
@@ -33,13 +34,9 @@ local function of_server(command, reader)
 	return { preview = function () return ask(true); end; erase = function () return ask(false); end };
 end
 
--- What this process does while the server is stopped, with a log of its own that has the journals.
+-- What this process does while the server is stopped.
 local function of_own(command, reader, hosts)
-	local log = core.new(setmetatable({
-		schedule = function () end;
-		journal_path = function (host) return datamanager.getpath(nil, host, "audit", "journal", true); end;
-	}, { __index = module:shared("/*/audit/log").environment }));
-	for _, host in ipairs(hosts) do log.open(host); end
+	local log, finish = offline.open(hosts, module:shared("/*/audit/log").environment);
 	local request = {
 		person = command.person; before = command.before; acted = command.acted; reason = erasures.masked(command.reason, command.person);
 		by = reader.name, by_source = reader.source;
@@ -55,10 +52,7 @@ local function of_own(command, reader, hosts)
 				log.erased(host, erasures.recorded(of_request), result, { kind = "admin-shell" });
 			end);
 		end;
-		finish = function ()
-			for _, host in ipairs(hosts) do log.flush(host, 1); end
-			log.close();
-		end;
+		finish = finish;
 	};
 end
 
@@ -86,6 +80,10 @@ local function ask_and_erase(command, way, fail)
 			problem);
 	end
 	say(erasures.describe(results, false));
+	local others = leftovers.find();
+	if others[1] then
+		print("Not reached: logs of hosts that are not configured any more: "..table.concat(others, ", "));
+	end
 	return (results.held > 0 or results.damaged > 0 or #results.problems > 0) and 1 or 0;
 end
 

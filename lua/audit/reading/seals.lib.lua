@@ -3,10 +3,10 @@
 local core = require "audit_core";
 
 local human = require "util.human.io";
-local datamanager = require "util.datamanager";
 
 local link = library "reading/socket";
 local new_sealing = library "sealing";
+local offline = library "reading/offline";
 
 -- How long the server may take to seal all logs, in seconds.
 local TAKES = 60;
@@ -38,22 +38,12 @@ function seals.keys()
 	return keys;
 end
 
--- What this process does while the server is stopped, with a log of its own that has the journals.
+-- What this process does while the server is stopped.
 local function of_own(hosts, environment)
-	local log = core.new(setmetatable({
-		schedule = function () end;
-		journal_path = function (host) return datamanager.getpath(nil, host, "audit", "journal", true); end;
-	}, { __index = environment }));
+	local log, finish = offline.open(hosts, environment);
 	local set = {};
-	for _, host in ipairs(hosts) do
-		log.open(host);
-		set[host] = true;
-	end
-	local sealing = new_sealing(log, set, environment.seal_path);
-	return sealing.replace, function ()
-		for _, host in ipairs(hosts) do log.flush(host, 1); end
-		log.close();
-	end;
+	for _, host in ipairs(hosts) do set[host] = true; end
+	return new_sealing(log, set, environment.seal_path).replace, finish;
 end
 
 -- The prompt, and what is to be done with the key.
