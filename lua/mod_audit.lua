@@ -137,6 +137,7 @@ local environment = {
 	journal_path = in_server and journal_path or nil;
 	readable_path = journal_path;
 	journals_lock = prosody.paths.data.."/audit.lock";
+	erased_path = function (host) return file_of(host, "erased"); end;
 	seal_path = prosody.paths.data.."/audit.seal";
 	retry = not in_server and wait_for_lock or nil;
 	pause = in_server and async.sleep or nil;
@@ -363,7 +364,8 @@ end
 if in_server then
 	sealing = library "sealing" (audit_log, audited_hosts, environment.seal_path);
 	library "reading/shell";
-	library "verifying" (audit_log, metrics, audited_hosts);
+	local erasing = library "erasing" (audited_hosts);
+	library "verifying" (audit_log, metrics, audited_hosts, erasing.again);
 	sealing.start();
 
 	module:hook("server-started", function ()
@@ -378,7 +380,7 @@ if in_server then
 	end);
 
 	-- Requests of prosodyctl. Other modules have theirs in the shared table.
-	library "reading/socket".serve(setmetatable(library "reading/requests" (audited_hosts, sealing), { __index = module:shared("actions") }));
+	library "reading/socket".serve(setmetatable(library "reading/requests" (audited_hosts, sealing, erasing), { __index = module:shared("actions") }));
 end
 
 function module.command(arg)

@@ -1,5 +1,5 @@
--- Erases data of persons inside the server: when prosodyctl asks, when an account was deleted a while ago, and what an earlier process
--- did not end.
+-- Erases data of persons inside the server: when prosodyctl asks, when an account was deleted a while ago, what an earlier process did
+-- not end, and what is there again as a store was restored from a backup.
 
 local core = require "audit_core";
 
@@ -17,8 +17,25 @@ local audit_log = module:shared("/*/audit/log").log;
 -- When it is looked for erasures that are due: after the start, and then again; seconds.
 local AT_FIRST, AGAIN = 5, 600;
 
--- audited_hosts: a table with the hosts that have a log as keys. Returns { erase = function(attributes) -> text | nil, message }, for
--- the requests of prosodyctl.
+-- has_log(host) -> whether there are entries of a host on which mod_audit is not loaded. It may have been loaded earlier.
+local function has_log(host)
+	local store = module:context(host):open_store("audit", "archive");
+	if not store then return false; end
+	local ok, found = pcall(function ()
+		for user in store.users and store:users() or function () end do
+			if user then return true; end
+		end
+		local entries = store:find(nil, { limit = 1 });
+		return entries ~= nil and entries() ~= nil;
+	end);
+	-- What can't be read is reported when it is to be erased.
+	return not ok or found;
+end
+
+-- audited_hosts: a table with the hosts that have mod_audit as keys. Returns {
+--   erase   function(attributes) -> text | nil, message: for the requests of prosodyctl
+--   again   function(host): erases what was erased from its log before, and is there again
+-- }
 return function (audited_hosts)
 	local try = faults.trier(module);
 	-- By receipt, the erasures that run.
@@ -26,7 +43,9 @@ return function (audited_hosts)
 
 	local function all_hosts()
 		local list = {};
-		for host in pairs(audited_hosts) do table.insert(list, host); end
+		for host in pairs(prosody.hosts) do
+			if audited_hosts[host] or has_log(host) then table.insert(list, host); end
+		end
 		table.sort(list);
 		return list;
 	end
@@ -107,7 +126,20 @@ return function (audited_hosts)
 		try("the event user-deleted", user_deleted, event);
 	end);
 
+	local function again(host)
+		local request = { receipt = core.receipt(); again = true };
+		local result, problem = run(host, { again = true; receipt = request.receipt });
+		if not result then
+			module:log("error", "What was erased from the audit log of %s is there again, and can't be erased now: %s", host, problem);
+		elseif result.count > 0 then
+			record(host, request, result);
+			module:log("warn", "Values that had been erased were in the audit log of %s again, as its store was restored. They were erased "
+				.."from %d entries, receipt %s", host, result.count, request.receipt);
+		end
+	end
+
 	return {
+		again = again;
 		erase = function (attr)
 			if not core.is_person(attr.person or "") then
 				return nil, "this is not the name of one account";

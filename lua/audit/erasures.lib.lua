@@ -139,8 +139,8 @@ end
 -- recorded(request) -> what is recorded of it: nothing that confirms the name
 function erasures.recorded(request)
 	return {
-		receipt = request.receipt; before = os.date("!%Y-%m-%dT%H:%M:%SZ", request.before); acted = request.acted; reason = request.reason;
-		by = request.by, by_source = request.by_source, resumed = request.resumed;
+		receipt = request.receipt; before = request.before and os.date("!%Y-%m-%dT%H:%M:%SZ", request.before); acted = request.acted;
+		reason = request.reason; by = request.by, by_source = request.by_source, resumed = request.resumed, again = request.again;
 	};
 end
 

@@ -1,10 +1,11 @@
 -- Verifies the logs of all hosts once a day, one after another, while the server goes on.
 --
---   library "verifying" (audit_log, metrics, hosts)   hosts: a set of names, which may change
+--   library "verifying" (audit_log, metrics, hosts, erase_again)   hosts: a set of names, which may change;
+--     erase_again: function(host), in an async context, if something is there again that was erased
 --   local verifying = module:shared("/*/audit/log").verifying;
 --   verifying.run(host)   verifies it now, in an async context
---   verifying.note(host, result | nil, problem)   takes note of a verification by somebody else
---   verifying.of(host)    --> { at, intact, verified, faults, problem | nil } | nil: it was not verified yet
+--   verifying.note(host, result | nil, problem)   takes note of a verification by somebody else, in an async context
+--   verifying.of(host)    --> { at, intact, verified, unprotected, faults, problem | nil } | nil: it was not verified yet
 
 local core = require "audit_core";
 
@@ -23,7 +24,7 @@ local TOLD = 5;
 
 local ipairs, math, pairs = ipairs, math, pairs;
 
-return function (audit_log, metrics, hosts)
+return function (audit_log, metrics, hosts, erase_again)
 	local verifying = {};
 	local due, results = {}, {};
 	local is_running = false;
@@ -59,7 +60,8 @@ return function (audit_log, metrics, hosts)
 			module:log("warn", "The audit log of %s can't be verified: %s", host, problem);
 			return nil, problem;
 		end
-		results[host] = { at = time.now(); intact = result.intact; verified = result.verified; faults = result.faults; status = result.status };
+		results[host] = { at = time.now(); intact = result.intact; verified = result.verified; unprotected = result.unprotected;
+			faults = result.faults; status = result.status };
 		metrics.verified(host, results[host]);
 		if not result.intact and not (before and before.faults == result.faults) then
 			-- The same faults are told once.
@@ -68,10 +70,13 @@ return function (audit_log, metrics, hosts)
 		if result.status == 4 and not (before and before.status == 4) then
 			-- Somebody may have shortened the expiry in the configuration, which is in the log.
 			for _, line in ipairs(result.lines) do
-				if line:find("^removed under a later rule") or line:find("^behind the journal") then
+				if line:find("^removed under a later rule") or line:find("^behind the journal") or line:find("^erased, and there again") then
 					module:log("warn", "The audit log of %s: %s", host, line);
 				end
 			end
+		end
+		if result.again > 0 then
+			erase_again(host);
 		end
 		audit_log.alerts.trouble(host, "Somebody has changed the audit log", not result.intact and result.lines[1] or nil, 0);
 		return result;

@@ -157,6 +157,58 @@ describe("what waits in the journal", function ()
 		end
 	end);
 
+	-- A log with an entry of the person, and its rows as they are in a backup.
+	local function with_backup()
+		local log = journal:log();
+		log.audit(host, romeo, "mod_test", "own", { session = { ip = "203.0.113.80" } });
+		log.log.flush(host, 0);
+		local rows = log.store:rows("@events.2026-11-24");
+		assert.equal(1, #rows);
+		return log, { key = rows[1].key; value = st.clone(rows[1].value); when = rows[1].when; with = rows[1].with };
+	end
+
+	it("is erased again if it is there again, which needs no name", function ()
+		local log, row = with_backup();
+		assert.equal(1, log.log.erase(host, { person = romeo; receipt = "R-1" }).count);
+		local erased = content(log);
+		local verdict = log.log.verify(host);
+		assert.same({ 0, 0 }, { verdict.status, verdict.again });
+		-- A backup is put back.
+		log.store.partitions["@events.2026-11-24"][1] = row;
+		verdict = log.log.verify(host);
+		assert.same({ 4, 1, true }, { verdict.status, verdict.again, verdict.intact });
+		assert.is_truthy(table.concat(verdict.lines, "\n"):find("\nerased, and there again: events 1: ", 1, true));
+		local preview = log.log.erase(host, { again = true; preview = true });
+		assert.equal(1, preview.count);
+		assert.same(preview, log.log.erase(host, { again = true; receipt = "R-2" }));
+		assert.same(erased, content(log));
+		assert.equal(0, log.log.verify(host).status);
+		assert.equal(0, log.log.erase(host, { again = true; receipt = "R-3" }).count);
+	end);
+
+	it("is not erased if that can't be written down", function ()
+		local log = with_backup();
+		local before = content(log);
+		log.erased_path = "/nowhere/x.erased";
+		local result, problem = log.log.erase(host, { person = romeo; receipt = "R" });
+		assert.is_nil(result);
+		assert.is_truthy(problem:find("what is to be erased can't be written down: ", 1, true), problem);
+		assert.same(before, content(log));
+		log.erased_path = nil;
+		assert.equal(1, log.log.erase(host, { person = romeo; receipt = "R" }).count);
+	end);
+
+	it("is not verified without the list of what was erased, if that is damaged", function ()
+		local log = with_backup();
+		log.log.erase(host, { person = romeo; receipt = "R" });
+		local file = assert(io.open((journal.path:gsub("journal$", "erased")), "w"));
+		file:write("nonsense");
+		file:close();
+		local verdict, problem = log.log.verify(host);
+		assert.is_nil(verdict);
+		assert.is_truthy(problem:find("erased: it is damaged", 1, true), problem);
+	end);
+
 	it("keeps the erasure from beginning if the store does not take it", function ()
 		local log = journal:log();
 		log.store.append = function () return nil, "disk full"; end;

@@ -83,6 +83,10 @@ server.each_series(describe, pending, function (series)
 				prosody:start();
 				-- In the second in which a chain begins, an entry may be older than it.
 				socket.sleep(1.1);
+				prosody:eval([[
+					local host = ...;
+					module:context(host):audit("mercutio@"..host, "thing-done", { actor = { kind = "user"; jid = "benvolio@"..host } });
+				]], host);
 				audit(host, 6, "thing-happened");
 				audit(host, 3, "authentication-failure");
 				prosody:stop();
@@ -163,6 +167,32 @@ server.each_series(describe, pending, function (series)
 				status, out = ctl("mod_audit", "--verify", "--anchor", kept, host);
 				assert.equal(0, status, out);
 				assert.is_nil(out:find("removed by rule", 1, true), out);
+			end
+
+			local function erase()
+				local status, out = ctl("mod_audit", "--erase", "mercutio@"..host, "--yes");
+				assert.equal(0, status, out);
+				status, out = ctl("mod_audit", "--erase", "benvolio@"..host, "--yes", "--acted");
+				assert.equal(0, status, out);
+			end
+
+			function states.erased()
+				erase();
+				local status, out = ctl("mod_audit", "--verify", "--anchor", kept, host);
+				assert.equal(0, status, out);
+				assert.equal(2, select(2, out:gsub("\nerased: 1 entry, receipt %w+%-%w+ of %d[^\n]*, asked for by [^\n]+", "")), out);
+			end
+
+			-- What the command has made of the store, beside the files of before.
+			function states.emptied(attack)
+				export();
+				local n = process.read(prosody.folder.."/export"):match("[^\n]*mercutio[^\n]*"):match(" n='(%d+)'");
+				erase();
+				process.run(("cd %s && find . -name '*.journal*' -delete -o -name 'audit.heads' -delete -o -name 'audit.erased' -delete")
+					:format(quote(prosody.data)));
+				process.run(("cd %s && find . \\( -name '*.journal*' -o -name 'audit.heads' \\) -exec cp -a --parents {} %s \\;"):format(
+					quote(prosody.folder.."/whole"), quote(prosody.data)));
+				finds(attack.found:format(n), host);
 			end
 
 			function states.all(attack)

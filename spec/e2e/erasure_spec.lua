@@ -10,6 +10,8 @@ local server = require "support.server";
 
 local host = server.default_host;
 local rooms = "rooms."..host;
+-- Another host of the same server, and one without the module, which has a log from earlier.
+local second, third = "second.test", "third.test";
 -- Every value of the person has this in it.
 local MARK = "markq";
 local person, other = MARK.."name@"..host, "juliet@"..host;
@@ -69,6 +71,45 @@ local function files_of(prosody)
 	return found;
 end
 
+-- The files of a database with something of the person in its tables and indexes.
+local pages = {};
+
+function pages.postgresql(database)
+	local server_of = postgres.shared();
+	assert(server_of:query("CHECKPOINT", database));
+	local oid = assert(server_of:query(("SELECT oid FROM pg_database WHERE datname = '%s'"):format(database.database), database));
+	return ("%s/base/%s"):format(server_of.data, oid);
+end
+
+function pages.mariadb(database)
+	local server_of = mariadb.shared();
+	assert(server_of:query("FLUSH TABLES prosodyarchive FOR EXPORT; UNLOCK TABLES", database));
+	return ("%s/%s"):format(server_of.data, database.database);
+end
+
+local function pages_of(storage, database)
+	local _, found = process.capture { "grep", "-rlaE", MARK.."|203\\.0\\.113\\.201", pages[storage](database) };
+	return found;
+end
+
+-- What docs/privacy.md says that an operator does afterwards.
+local tidy = {
+	postgresql = function (database)
+		assert(postgres.shared():query("ANALYZE", database));
+		assert(postgres.shared():query("VACUUM FULL", database));
+	end;
+	mariadb = function (database) assert(mariadb.shared():query("OPTIMIZE TABLE prosodyarchive", database)); end;
+};
+
+local rows_with = "SELECT count(*) FROM prosodyarchive WHERE value LIKE '%%%s%%' OR %swith%s LIKE '%%%s%%'";
+
+-- How many rows of a database have something of the person
+local function rows_of(storage, database)
+	local quote = storage == "mariadb" and "`" or '"';
+	local query = rows_with:format(MARK, quote, quote, MARK);
+	return assert((storage == "mariadb" and mariadb or postgres).shared():query(query, database));
+end
+
 -- Entries by id, as text
 local function content(prosody, of_host)
 	local found, list = {}, {};
@@ -99,6 +140,7 @@ server.each_series(describe, pending, function (series)
 		it("are found, and erased without a trace, on the store "..storage, function ()
 			local prosody = server.start {
 				series = series; storage = storage; modules = { "audit" }; eval_timeout = 120;
+				hosts = { [host] = ""; [second] = ""; [third] = "modules_disabled = { \"audit\" }\n" };
 				components = { [rooms] = { module = "muc"; modules_enabled = { "audit" } } };
 				config = { audit_log_classes = { accounts = { types = { "user-*" } } } }, invents_events = true;
 			};
@@ -107,6 +149,12 @@ server.each_series(describe, pending, function (series)
 			local others = content(prosody, host);
 			assert.equal(3 * types, fill(prosody, host, person));
 			fill(prosody, rooms, person);
+			fill(prosody, second, person);
+			prosody:eval([[
+				local host, user = ...;
+				local store = module:context(host):open_store("audit", "archive");
+				assert(store:append(nil, nil, require "util.stanza".stanza("audit-event", { type = "old"; user = user }), os.time() - 60, user));
+			]], third, person);
 
 			-- It is found.
 			local file = prosody.data.."/../person.json";
@@ -141,16 +189,17 @@ server.each_series(describe, pending, function (series)
 
 			-- Who acted on others stays at first.
 			local out;
-			status, out, err = prosody:ctl("mod_audit", "--erase", person, "--yes", "--reason", person.." asked");
+			status, out, err = prosody:ctl({ timeout = 300 }, "mod_audit", "--erase", person, "--yes", "--reason", person.." asked");
 			assert.equal(0, status, out:sub(-300)..err);
 			assert.is_truthy(out:find(rooms, 1, true) and out:find("receipt ", 1, true) and out:find("Not reached", 1, true), out:sub(-300));
+			assert.is_truthy(out:find(third..": 1 entry of type old in class events\n", 1, true), out:sub(-300));
 			local _, all = content(prosody, host);
 			assert.is_truthy(all:find(person, 1, true));
 			assert.is_truthy(all:find("tybalt", 1, true));
-			status, out, err = prosody:ctl("mod_audit", "--erase", person, "--yes", "--acted");
+			status, out, err = prosody:ctl({ timeout = 300 }, "mod_audit", "--erase", person, "--yes", "--acted");
 			assert.equal(0, status, out:sub(-300)..err);
 
-			for _, of_host in ipairs { host, rooms } do
+			for _, of_host in ipairs { host, rooms, second, third } do
 				local _, left = content(prosody, of_host);
 				for _, text in ipairs { MARK, "203.0.113.201" } do
 					local at = left:find(text, 1, true);
@@ -162,8 +211,11 @@ server.each_series(describe, pending, function (series)
 			for id, text in pairs(others) do
 				assert.equal(text, after[id]);
 			end
-			status, out, err = prosody:ctl("mod_audit", "--verify", host);
-			assert.equal(0, status, out..err);
+			for _, of_host in ipairs { host, rooms, second } do
+				status, out, err = prosody:ctl("mod_audit", "--verify", of_host);
+				assert.equal(0, status, out..err);
+				assert.equal(2, select(2, out:gsub("\nerased: %d+ entries, receipt %w+%-%w+ of %d", "")), out);
+			end
 			if storage ~= "sqlite" then
 				assert.equal("", files_of(prosody), "while it runs");
 			end
@@ -173,8 +225,100 @@ server.each_series(describe, pending, function (series)
 				assert.equal(0, (process.capture { "sqlite3", prosody.data.."/prosody.sqlite", "VACUUM" }));
 			end
 			assert.equal("", files_of(prosody), "after the stop");
+			if tidy[storage] then
+				assert.equal("0", rows_of(storage, prosody.database));
+				assert.is_not.equal("", pages_of(storage, prosody.database), "as long as nobody has tidied up");
+				tidy[storage](prosody.database);
+				assert.equal("", pages_of(storage, prosody.database));
+			end
 		end);
 	end
+
+	-- What a backup brings back: the partitions of a class.
+	local function partitions_of_accounts(from, to)
+		local _, names = process.capture { "sh", "-c", ("cd %s && find . -path '*audit*' -name '*accounts*'"):format(process.quote(from)) };
+		assert.is_truthy(names:find("accounts", 1, true));
+		for name in names:gmatch("[^\n]+") do
+			process.run(("cp -a %s %s"):format(process.quote(from.."/"..name), process.quote(to.."/"..name)));
+		end
+	end
+
+	local restore = {
+		internal = partitions_of_accounts;
+		native = function (from, to)
+			process.run(("rm -f %s/audit.sqlite3*; cp -a %s/audit.sqlite3* %s/"):format(process.quote(to), process.quote(from), process.quote(to)));
+		end;
+	};
+
+	for storage, put_back in pairs(restore) do
+		it("are erased again if a backup brings them back, on the store "..storage, function ()
+			local prosody = server.start { series = series; storage = storage; modules = { "audit" };
+				config = { audit_log_classes = { accounts = { types = { "user-*" } } } } };
+			prosody:eval([[
+				local host, user = ...;
+				for _ = 1, 5 do
+					module:context(host):audit(user, "user-registered", { session = { id = "markqs"; ip = "203.0.113.201" } });
+				end
+				flush_audit_log();
+			]], host, person);
+			prosody:stop();
+			local backup = prosody.folder.."/backup";
+			process.run(("cp -a %s %s"):format(process.quote(prosody.data), process.quote(backup)));
+			prosody:start();
+			local status, out, err = prosody:ctl("mod_audit", "--erase", person, "--yes");
+			assert.equal(0, status, out..err);
+			prosody:stop();
+			status, out, err = prosody:ctl("mod_audit", "--verify", host);
+			assert.equal(0, status, out..err);
+			assert.is_nil(out:find("and there again", 1, true), out);
+			-- Nothing in the data folder tells whose they were.
+			assert.equal("", files_of(prosody));
+			assert.is_truthy(lfs.attributes(prosody.data.."/"..host:gsub("%.", "%%2e").."/audit.erased", "size"));
+
+			put_back(backup, prosody.data);
+			assert.is_not.equal("", files_of(prosody));
+			status, out, err = prosody:ctl("mod_audit", "--verify", host);
+			-- A whole store that is older lacks entries, too.
+			assert.equal(storage == "native" and 3 or 4, status, out..err);
+			assert.is_truthy(out:find("\nerased, and there again: accounts 1 to 5: the store was restored", 1, true), out);
+			prosody:start();
+			prosody:eval("module:shared('/*/audit/log').verifying.run(...); flush_audit_log();", host);
+			assert.is_truthy(prosody:log():find("had been erased were in the audit log of "..host.." again", 1, true));
+			local entries = dump.of_type(prosody, host, "audit-erased");
+			assert.same({ "true", "5" }, { entries[#entries]:child("erasure").attr.again, entries[#entries]:child("erasure").attr.count });
+			assert.equal("", files_of(prosody));
+			status, out = prosody:ctl("mod_audit", "--verify", host);
+			assert.is_nil(out:find("and there again", 1, true), out);
+			assert.equal(storage == "native" and 3 or 0, status, out);
+			-- Once is enough.
+			prosody:eval("module:shared('/*/audit/log').verifying.run(...); flush_audit_log();", host);
+			assert.equal(#entries, #dump.of_type(prosody, host, "audit-erased"));
+		end);
+	end
+
+	it("are erased after a question on a terminal, if the answer is yes", function ()
+		local prosody = server.start { series = series; storage = "internal"; modules = { "audit" } };
+		prosody:eval("local host, user = ...; module:context(host):audit(user, 'test-event'); flush_audit_log();", host, person);
+		for _, is_stopped in ipairs { false, true } do
+			if is_stopped then prosody:stop(); end
+			local question = "Erase the data of "..person.." from 1 entry for ever? [y/N] ";
+			for _, answer in ipairs { "n\n", "\n", "" } do
+				local status, out = prosody:ctl({ terminal = true; stdin = answer }, "mod_audit", "--erase", person);
+				assert.equal(1, status, out);
+				assert.is_truthy(out:find(question, 1, true), out);
+				assert.is_truthy(out:find("Nothing was erased", 1, true), out);
+			end
+			assert.is_not.equal("", files_of(prosody));
+		end
+		local status, out = prosody:ctl({ terminal = true; stdin = "y\n" }, "mod_audit", "--erase", person);
+		assert.equal(0, status, out);
+		assert.is_truthy(out:find("Erased data of one person from 1 entry, receipt ", 1, true), out);
+		assert.equal("", files_of(prosody));
+		-- Nothing is left to be asked about.
+		status, out = prosody:ctl({ terminal = true }, "mod_audit", "--erase", person);
+		assert.equal(0, status, out);
+		assert.is_truthy(out:find("No entry has to be changed", 1, true), out);
+	end);
 
 	it("are erased while the server is stopped, with what waits in the journal", function ()
 		local prosody = server.start { series = series; storage = "internal"; modules = { "audit" } };
@@ -200,27 +344,84 @@ server.each_series(describe, pending, function (series)
 		assert.equal("true", dump.of_type(prosody, host, "audit-erased")[2]:child("erasure").attr["at-least"]);
 	end);
 
-	it("that are held stay, whatever removes the others", function ()
-		local prosody = server.start { series = series; storage = "internal"; modules = { "audit" };
-			config = { audit_log_hold = { person }; audit_log_expires_after = "2d" } };
-		prosody:eval([[
-			local host, held, other = ...;
-			local st = require "util.stanza";
-			local store = module:context(host):open_store("audit", "archive");
-			local time = os.time() - 20 * 86400;
-			for n = 1, 6 do
-				local user = n % 3 == 0 and held or other;
-				store:append("@events."..os.date("!%Y-%m-%d", time), nil, st.stanza("audit-event", { type = "old-"..n; user = user }), time + n, user);
-			end
-		]], host, person, other);
-		assert.equal(0, (prosody:ctl("mod_audit", "--prune", host)));
-		local left = {};
-		for _, entry in ipairs(dump.entries(prosody, host)) do
-			if entry.type:find("^old") then table.insert(left, entry.type); end
+	describe("that are held", function ()
+		local prosody;
+
+		-- Appends entries of six accounts, the third and the sixth of which are the person's, to an archive user, as of some days ago.
+		local function append(days, is_single)
+			prosody:eval([[
+				local host, held, other, days, is_single = ...;
+				local st = require "util.stanza";
+				local store = module:context(host):open_store("audit", "archive");
+				local time = os.time() - days * 86400;
+				local user = not is_single and "@events."..os.date("!%Y-%m-%d", time) or nil;
+				for n = 1, 6 do
+					local with = n % 3 == 0 and held or other;
+					store:append(user, nil, st.stanza("audit-event", { type = "old-"..days.."-"..n; user = with }), time + n, with);
+				end
+			]], host, person, other, days, is_single or false);
 		end
-		assert.equal("old-3 old-6", table.concat(left, " "));
-		local status, out = prosody:ctl("mod_audit", "--erase", person, "--yes");
-		assert.equal(1, status, out);
-		assert.is_truthy(out:find("2 entries held", 1, true), out);
+
+		local function left()
+			local found = {};
+			for _, entry in ipairs(dump.entries(prosody, host)) do
+				if entry.type:find("^old") then table.insert(found, entry.type:sub(5)); end
+			end
+			table.sort(found);
+			return table.concat(found, " ");
+		end
+
+		local function start(storage, config)
+			config.audit_log_hold = { person };
+			prosody = server.start { series = series; storage = storage; modules = { "audit" }; config = config };
+		end
+
+		local function prune()
+			local status, out, err = prosody:ctl("mod_audit", "--prune", host);
+			assert.equal(0, status, out..err);
+		end
+
+		local function is_held(count)
+			local status, out = prosody:ctl("mod_audit", "--erase", person, "--yes");
+			assert.equal(1, status, out);
+			assert.is_truthy(out:find(count.." entries held", 1, true), out);
+		end
+
+		for _, storage in ipairs { "internal", "sqlite", "native" } do
+			it("stay when the others expire, in "..storage, function ()
+				start(storage, { audit_log_expires_after = "2d" });
+				append(20);
+				prune();
+				assert.equal("20-3 20-6", left());
+				is_held(2);
+			end);
+
+			it("stay when the others expire with the layout \"single\", in "..storage, function ()
+				start(storage, { audit_log_expires_after = "2d"; audit_log_layout = "single" });
+				append(20, true);
+				append(1, true);
+				prune();
+				assert.equal("1-1 1-2 1-3 1-4 1-5 1-6 20-3 20-6", left());
+				is_held(4);
+			end);
+
+			it("stay when a limit removes the others, in "..storage, function ()
+				start(storage, { audit_log_expires_after = "never"; audit_log_classes = { events = { limit = 5 } } });
+				for _, days in ipairs { 4, 3, 2 } do append(days); end
+				for _ = 1, 2 do
+					prune();
+					assert.equal("2-1 2-2 2-3 2-4 2-5 2-6 3-3 3-6 4-3 4-6", left());
+				end
+				is_held(6);
+				-- The partition has those and nothing else.
+				assert.equal(2, prosody:eval([[
+					local host, days = ...;
+					local count = 0;
+					local store = module:context(host):open_store("audit", "archive");
+					for _ in store:find("@events."..os.date("!%Y-%m-%d", os.time() - days * 86400), {}) do count = count + 1; end
+					return count;
+				]], host, 3));
+			end);
+		end
 	end);
 end);

@@ -106,7 +106,7 @@ server.each_series(describe, pending, function (series)
 			local day = os.date("!%Y-%m-%d");
 			for i, attack in ipairs(attacks.list) do
 				-- A few of them, one on top of the other.
-				if attack.edit and (i == 1 or i == 4 or i == 8 or i == 13 or i == 15) then
+				if attack.edit and (i == 1 or i == 5 or i == 9 or i == 14 or i == 16) then
 					local edited, said, err = prosody:ctl("mod_attack", server.root, host, other, day, attack.name);
 					assert.equal(0, edited, said..err);
 					status, out = both(export());
@@ -115,6 +115,37 @@ server.each_series(describe, pending, function (series)
 			end
 		end);
 	end
+
+	it("has what was erased, which both verifiers know", function ()
+		start {};
+		audit(host, 5);
+		prosody:stop();
+		local copy = process.new_folder("exported").."/data";
+		assert(process.capture { "cp", "-a", prosody.data, copy } == 0);
+		local status, out, err = prosody:ctl("mod_audit", "--erase", "user2@"..host, "--yes");
+		assert.equal(0, status, out..err);
+		status, out = both(export());
+		assert.equal(0, status, out);
+		assert.is_truthy(out:find("\nerased: 1 entry, receipt ", 1, true), out);
+		local _, list = process.capture { "find", prosody.data, "-name", "audit.erased" };
+		list = list:match("[^\n]+");
+		local text = process.read(list);
+		os.remove(list);
+		status, out = both(export());
+		assert.equal(3, status, out);
+		assert.is_truthy(out:find(": altered: a name was removed from it, and no erasure did that", 1, true), out);
+		-- The entry is there again.
+		assert(process.capture { "sh", "-c", ("rm -r %s && cp -a %s %s"):format(process.quote(prosody.data), process.quote(copy),
+			process.quote(prosody.data)) } == 0);
+		process.write(list, text);
+		local path = export();
+		status, out = elsewhere("--from", path);
+		assert.equal(4, status, out);
+		local entry = out:match("\nerased, and there again: events (%d+): ");
+		local theirs;
+		status, theirs = process.capture { "python3", process.root.."/tests/verifier/verify.py", path };
+		assert.same({ 4, entry }, { status, theirs:match("\n(%d+) again\n") });
+	end);
 
 	it("has its seals, which both verifiers verify with the key", function ()
 		start {};

@@ -6,6 +6,7 @@
 --     log.rows     the entries of today's partition of the class "events", as the driver returns them: key, value (a stanza), when, with
 --     log.failures, log.other   the same of the class "failures", and of another host
 --     log.copy     rows for a partition "cut-events" beside it
+--     log.expire() lets the addresses expire. Then log.cut has the entries, and log.rows and log.failures have none.
 --     log.link(row)  the attributes of its <chain/>
 --     log.follow(row, before)  computes the hash of its link anew, behind the entry `before`
 --   found      the line that says so; "" if nothing is found
@@ -51,6 +52,13 @@ local list = {
 		local row = log.rows[middle(log)];
 		local session = row.value:get_child("session", NAMESPACE);
 		session:maptags(function (tag) return tag.name ~= "remote-ip" and tag or nil; end);
+		return number(log, row);
+	end, "events %d: "..ALTERED };
+	{ "its account is changed, and its address has expired", function (log)
+		log.expire();
+		local row = log.cut[#log.cut - 3];
+		assert(log.link(row).gone, "its address has not expired");
+		row.value.attr.user, row.with = "tybalt@example.test", "tybalt@example.test";
 		return number(log, row);
 	end, "events %d: "..ALTERED };
 	{ "its time is changed", function (log)
@@ -142,6 +150,9 @@ local list = {
 		log.rows = {};
 		return number(log, row);
 	end, "events %d: "..ALTERED };
+	{ "its account is erased by hand, and then who did it", "emptied",
+		"events %d: altered: a name was removed from it, and no erasure did that" };
+	{ "its account is erased by the command, and then who did it", "erased", "", without = "listed: erased" };
 	{ "an older copy of the store is put back", "store", "events %d to %d: "..REMOVED };
 	{ "the journal and the file beside it are removed", "no journal", "events %d: "..FOREIGN };
 	{ "a limit is set, the log is pruned, and the limit is taken back", "pruned", "", without = "listed: removed under a later rule" };

@@ -107,6 +107,7 @@ local function new_log(options, store, journal, library)
 		now = function () return self.time; end;
 		schedule = journal and function (delay, run) table.insert(self.timers, { at = self.time + delay, run = run }); end;
 		journal_path = journal and function () return journal; end;
+		erased_path = journal and function () return self.erased_path or (journal:gsub("journal$", "erased")); end;
 	};
 	self.log = (library or core).new(self.environment);
 	self.audit = self.log.audit;

@@ -560,6 +560,9 @@ function server_methods:ctl(...)
 	local command = options.user and as_user(options.user) or {};
 	table.move({ "lua5.4", self.program_folder.."/prosodyctl", "--config", self.config_file }, 1, 4, #command + 1, command);
 	table.move(args, 1, #args, #command + 1, command);
+	if options.terminal then
+		command = { "script", "-qec", process.quote_all(command), "/dev/null" };
+	end
 	return process.capture(command, { env = env; stdin = options.stdin; timeout = options.timeout });
 end
 

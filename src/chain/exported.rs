@@ -7,13 +7,14 @@ mod format;
 use std::borrow::Cow;
 use std::io::{self, BufRead};
 
-use format::{Class, End, Head, Header, Line, Slot, heads, read_heads};
+use format::{Class, End, Gone, Head, Header, Line, Slot, gone, heads, read_gone, read_heads};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::anchors::Anchors;
 use super::chains::Progress;
+use super::erased::Erased;
 use super::sealed::{End as SealEnd, Proved, Seals};
 use super::verdict::Verdict;
 use super::verify::Verifier;
@@ -35,8 +36,8 @@ const LINE: u64 = 1 << 24;
 /// ```
 /// use audit_core::archive::retention::Retention;
 /// use audit_core::chain::{anchors::Anchors, exported::{Export, verify}};
-/// let mut export = Export::begin("example.com", 1_795_521_600.0, [], &Retention::default(), None);
-/// export.end([]);
+/// let mut export = Export::begin("example.com", 1_795_521_600.0, [], &Retention::default(), None, None);
+/// export.end([], None);
 /// let verdict = verify(&mut export.take().as_slice(), Anchors::default(), None, None).unwrap();
 /// assert_eq!((verdict.host.as_str(), verdict.verdict.status()), ("example.com", 0));
 /// ```
@@ -50,9 +51,16 @@ pub struct Export {
 
 impl Export {
     /// Begins the file for the log of a host, whose journal says that its chains have got so far. `made` is in UNIX seconds, `seal` what
-    /// the seal file has.
+    /// the seal file has, and `erased` what was erased, if that is known.
     #[must_use]
-    pub fn begin(host: &str, made: f64, chains: impl IntoIterator<Item = Progress>, retention: &Retention, seal: Option<&SealEnd>) -> Self {
+    pub fn begin(
+        host: &str,
+        made: f64,
+        chains: impl IntoIterator<Item = Progress>,
+        retention: &Retention,
+        seal: Option<&SealEnd>,
+        erased: Option<&Erased>,
+    ) -> Self {
         let types = |class: &RetentionClass| class.types.iter().map(ToString::to_string).collect();
         let classes = retention.classes().map(|class| Class { name: class.name.clone(), types: types(class) }).collect();
         let header = Header {
@@ -63,6 +71,7 @@ impl Export {
             chains: heads(chains),
             classes,
             seal: seal.map(Slot::of),
+            erased: gone(erased),
         };
         let mut export = Self { text: Vec::new(), digest: Sha256::new(), entries: 0, partition: None };
         export.write(&header);
@@ -108,10 +117,10 @@ impl Export {
         self.write(&Line { key: Some(key.into()), when, xml, waiting: true, ..Line::default() });
     }
 
-    /// Ends the file. The chains may have lost entries to rules meanwhile. Returns the number of entries.
-    pub fn end(&mut self, chains: impl IntoIterator<Item = Progress>) -> u64 {
+    /// Ends the file. The chains may have lost entries to rules meanwhile, and more may have been erased. Returns the number of entries.
+    pub fn end(&mut self, chains: impl IntoIterator<Item = Progress>, erased: Option<&Erased>) -> u64 {
         let sha256 = hexadecimal(self.digest.clone());
-        self.write(&End { end: true, entries: self.entries, chains: heads(chains), sha256 });
+        self.write(&End { end: true, entries: self.entries, chains: heads(chains), erased: gone(erased), sha256 });
         self.entries
     }
 
@@ -196,9 +205,16 @@ pub fn verify(
     if let Some((proved, interval)) = proved {
         verifier.rely_on(proved, interval);
     }
+    let erased = |gone: Option<Vec<Gone>>, line: u64| gone.map(|gone| read_gone(&gone).ok_or(ExportedError::Line(line))).transpose();
+    if let Some(erased) = erased(header.erased, 1)? {
+        verifier.know_erased(erased);
+    }
     let mut rows = Rows { verifier, place: None };
-    let end = lines.walk(|line| rows.take(line))?;
+    let (end, gone) = lines.walk(|line| rows.take(line))?;
     rows.verifier.update(end);
+    if let Some(erased) = erased(gone, lines.number)? {
+        rows.verifier.know_erased_now(erased);
+    }
     Ok(Verified { host, made, verdict: rows.verifier.finish() })
 }
 
@@ -226,6 +242,7 @@ struct Opened {
     chains: Vec<Head>,
     classes: Vec<Class>,
     seal: Option<Slot>,
+    erased: Option<Vec<Gone>>,
 }
 
 fn open<'a>(input: &'a mut dyn BufRead, host: Option<&str>) -> Result<(Lines<'a>, Opened), ExportedError> {
@@ -241,8 +258,8 @@ fn open<'a>(input: &'a mut dyn BufRead, host: Option<&str>) -> Result<(Lines<'a>
     } else if host.is_some_and(|host| host != header.host) {
         return Err(ExportedError::OtherHost(header.host.into_owned()));
     }
-    let Header { host, made, chains, classes, seal, .. } = header;
-    let opened = Opened { host: host.into_owned(), made, chains, classes, seal };
+    let Header { host, made, chains, classes, seal, erased, .. } = header;
+    let opened = Opened { host: host.into_owned(), made, chains, classes, seal, erased };
     Ok((lines, opened))
 }
 
@@ -262,8 +279,8 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// Gives the lines up to the last one to `take`. Returns where the chains have got to at the end.
-    fn walk(&mut self, mut take: impl FnMut(Line<'_>) -> Option<()>) -> Result<Vec<Progress>, ExportedError> {
+    /// Gives the lines up to the last one to `take`. Returns where the chains have got to at the end, and what was erased.
+    fn walk(&mut self, mut take: impl FnMut(Line<'_>) -> Option<()>) -> Result<(Vec<Progress>, Option<Vec<Gone>>), ExportedError> {
         let mut entries = 0_u64;
         loop {
             let digest = self.digest.clone();
@@ -275,7 +292,7 @@ impl Lines<'_> {
                     return Err(ExportedError::Changed);
                 }
                 let chains = read_heads(end.chains).ok_or(ExportedError::Line(self.number))?;
-                return if self.next()? { Err(ExportedError::Longer) } else { Ok(chains) };
+                return if self.next()? { Err(ExportedError::Longer) } else { Ok((chains, end.erased)) };
             }
             let line: Line<'_> = serde_json::from_slice(&self.line).map_err(|_| ExportedError::Line(self.number))?;
             if line.unreadable.is_none() {

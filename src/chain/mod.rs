@@ -9,6 +9,8 @@
 pub mod anchors;
 pub mod catch_up;
 pub mod chains;
+pub mod erased;
+mod erasures;
 pub mod exported;
 pub mod hash;
 pub mod head;

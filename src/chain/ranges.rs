@@ -21,6 +21,21 @@ pub(super) fn add(ranges: &mut BTreeMap<u64, u64>, n: u64) -> bool {
     true
 }
 
+/// Adds all numbers of other ranges.
+pub(super) fn merge(ranges: &mut BTreeMap<u64, u64>, others: BTreeMap<u64, u64>) {
+    for (mut first, mut last) in others {
+        let next_to = |ranges: &BTreeMap<u64, u64>, first: u64, last: u64| {
+            let before = ranges.range(..=last.saturating_add(1)).next_back().map(|(of, to)| (*of, *to));
+            before.filter(|(_, to)| to.saturating_add(1) >= first)
+        };
+        while let Some((of, to)) = next_to(ranges, first, last) {
+            ranges.remove(&of);
+            (first, last) = (first.min(of), last.max(to));
+        }
+        ranges.insert(first, last);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

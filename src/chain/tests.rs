@@ -23,6 +23,7 @@ use crate::entry::{StoredEvent, ascii, element};
 use crate::time::day;
 
 mod edits;
+mod erased;
 mod exported;
 
 const AT: u64 = 1_795_643_208_512;

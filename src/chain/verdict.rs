@@ -33,6 +33,8 @@ pub enum Fault {
         /// The last of them.
         upto: u64,
     },
+    /// Names were removed from the entry, and no erasure did that.
+    Emptied,
     /// Too many entries wait for the one before them.
     TooManyOpen,
     /// An anchor that was kept is of another entry.
@@ -59,6 +61,7 @@ impl fmt::Display for Fault {
             Self::Altered => f.write_str("altered: it is not what was recorded"),
             Self::Values(error) => write!(f, "altered: {error}"),
             Self::Unreadable => f.write_str("altered: it can't be read"),
+            Self::Emptied => f.write_str("altered: a name was removed from it, and no erasure did that"),
             Self::Twice => f.write_str("inserted: another entry has the same number"),
             Self::Inserted => f.write_str("inserted: it has no link"),
             Self::Foreign => f.write_str("inserted: this server does not know its chain"),
@@ -143,6 +146,10 @@ pub struct Verdict {
     pub early: Vec<(String, u64, u64)>,
     /// Entries that the journal does not know: the class, the first and the last number.
     pub behind: Vec<(String, u64, u64)>,
+    /// The erasures that the log tells of, one a line.
+    pub erased: Vec<String>,
+    /// Entries with values that were erased before: the class, the first and the last number.
+    pub again: Vec<(String, u64, u64)>,
     /// How many rows of the store could not be read.
     pub unreadable: u64,
     /// What the seals prove. `None` if no seal key was given.
@@ -166,7 +173,7 @@ impl Verdict {
     /// The exit status of the command: 0 if the log is intact, 3 if somebody has changed it, 4 if a person must judge.
     #[must_use]
     pub fn status(&self) -> u8 {
-        match (self.is_intact(), self.early.is_empty() && self.behind.is_empty()) {
+        match (self.is_intact(), self.early.is_empty() && self.behind.is_empty() && self.again.is_empty()) {
             (false, _) => 3,
             (true, false) => 4,
             (true, true) => 0,
@@ -198,7 +205,9 @@ impl Verdict {
             }
         }
         if self.removed > 0 {
-            lines.push(format!("removed by rule: {}", entries(self.removed)));
+            // A seal says that what is behind it is not older.
+            let judged = if self.sealing.is_none() { ", judged by the times that the log has of them" } else { "" };
+            lines.push(format!("removed by rule: {}{judged}", entries(self.removed)));
         }
         for (class, from, upto) in self.early.iter().take(NAMED) {
             lines.push(format!(
@@ -206,8 +215,17 @@ impl Verdict {
                 printable(class)
             ));
         }
+        lines.extend(self.erased.iter().take(NAMED).map(|erasure| format!("erased: {}", printable(erasure))));
+        let more = self.erased.len().saturating_sub(NAMED);
+        if more > 0 {
+            lines.push(format!("and {more} more erasures"));
+        }
+        for (class, from, upto) in self.again.iter().take(NAMED) {
+            let why = "the store was restored; the server erases it again when it verifies its log";
+            lines.push(format!("erased, and there again: {} {}: {why}", printable(class), numbers(*from, *upto)));
+        }
         for (class, from, upto) in self.behind.iter().take(NAMED) {
-            let entries = if from == upto { format!("{from}") } else { format!("{from} to {upto}") };
+            let entries = numbers(*from, *upto);
             let why = "added, or recorded while the journal could not be written";
             lines.push(format!("behind the journal: {} {entries}: {why}", printable(class)));
         }
@@ -227,6 +245,10 @@ impl Verdict {
         }
         lines
     }
+}
+
+fn numbers(from: u64, upto: u64) -> String {
+    if from == upto { format!("{from}") } else { format!("{from} to {upto}") }
 }
 
 fn chains(count: usize) -> String {

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 
 use super::anchors::Anchors;
 use super::chains::Progress;
+use super::erased::Erased;
+use super::erasures::Erasures;
 use super::hash::{BEGINNING, Hash, Nonce};
 use super::link::{Link, LinkError};
 use super::opened::Starts;
@@ -46,6 +48,9 @@ pub struct Verifier {
     anchors: Anchors,
     seals: Option<Reliance>,
     starts: Starts,
+    erasures: Erasures,
+    /// What was erased, read after the last entry. `None` if that is not known.
+    erased: Option<Erased>,
     /// When it is verified, in milliseconds since 1970.
     now: Option<u64>,
     /// Entries whose anchors are of other entries, with the runs of these.
@@ -69,6 +74,8 @@ impl Verifier {
             anchors: Anchors::default(),
             seals: None,
             starts: Starts::default(),
+            erasures: Erasures::default(),
+            erased: None,
             now: None,
             forked: Vec::new(),
         }
@@ -93,6 +100,16 @@ impl Verifier {
     /// The log must agree with its seals, which the server makes at this interval, in seconds. To be called before the first entry.
     pub fn rely_on(&mut self, proved: Proved, interval: u64) {
         self.seals = Some(Reliance::new(proved, interval));
+    }
+
+    /// What was erased from the entries of the log. To be called before the first entry. Without it, nobody knows which names may be gone.
+    pub fn know_erased(&mut self, erased: Erased) {
+        self.erasures.know(erased);
+    }
+
+    /// The same after the last entry: some may have been erased meanwhile.
+    pub fn know_erased_now(&mut self, erased: Erased) {
+        self.erased = Some(erased);
     }
 
     /// The rows that follow are those of this partition, or of archive user `nil`.
@@ -136,6 +153,7 @@ impl Verifier {
         let kind = || StoredEvent::read(row).ok().map(|event| event.kind);
         let Some((link, canon)) = self.read(draft, &row.key, row.when, kind) else { return };
         self.starts.feed(row);
+        self.erasures.feed(row);
         self.check_place(row, before, &link, canon.user.as_deref());
         self.check(link, &canon, &row.key);
     }
@@ -154,6 +172,9 @@ impl Verifier {
         // The store may have taken it meanwhile.
         let is_known = self.chains.get(&link.id).is_some_and(|seen| ranges::has(&seen.ranges, link.n));
         if !is_known {
+            let element = payload.get(payload::begin_of(payload)..).unwrap_or_default().to_vec();
+            let with = Some(canon.user.as_deref().unwrap_or(HOST_WIDE).to_owned());
+            self.erasures.feed(&Row { when: at, with, element, ..Row::default() });
             self.check(link, &canon, &id);
         }
     }
@@ -248,7 +269,10 @@ impl Verifier {
             canon.to_mut().occurred = None;
         }
         match link.leaf(&self.host, &class, &canon) {
-            Ok(leaf) => self.take(link, leaf, key),
+            Ok(leaf) => {
+                self.erasures.take(&link, &canon, key);
+                self.take(link, leaf, key);
+            }
             Err(error) => self.report(Fault::Values(error), Some(&link), Some(key)),
         }
     }

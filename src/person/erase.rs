@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::NAMESPACE;
 use crate::catalogue::{Cause, find};
+use crate::chain::hash::Nonce;
 use crate::chain::link::{Cut, Link};
 use crate::entry::canon::removal::without;
 use crate::entry::canon::{Canon, Draft};
@@ -46,21 +47,37 @@ impl Occurrence {
     }
 }
 
+/// What is left of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The entry, as a payload.
+    pub payload: Vec<u8>,
+    /// Its chain, its number there, and the groups that were removed. `None` if it has no link.
+    pub linked: Option<(Nonce, u64, BTreeSet<Group>)>,
+}
+
 /// The entry without what it says of the person, who occurs in it as `occurrence` says. Its link stays valid. An entry without a link
 /// gets the element `<erased/>`. Returns `None` if there is nothing to remove, or the payload is damaged.
 #[must_use]
-pub fn erased(payload: &[u8], occurrence: &Occurrence, acted: Acted, receipt: &str) -> Option<Vec<u8>> {
+pub fn erased(payload: &[u8], occurrence: &Occurrence, acted: Acted, receipt: &str) -> Option<Left> {
+    without_groups(payload, |group| occurrence.is_of(group, acted), receipt)
+}
+
+/// The entry without the groups that are chosen, in the same way.
+pub(super) fn without_groups(payload: &[u8], is_chosen: impl Fn(Group) -> bool, receipt: &str) -> Option<Left> {
     let draft = Draft::of_payload(payload)?;
-    let to_remove = |canon: &Canon| canon.to_remove(|group| occurrence.is_of(group, acted));
+    let to_remove = |canon: &Canon| canon.to_remove(&is_chosen);
     let read = if draft.chain().is_some() { Link::read(draft.clone()).ok() } else { None };
     let Some((link, canon)) = read else {
         let canon = draft.finish(|text| Cut::default().narrow(text));
         let removed = to_remove(&canon);
-        return remove(payload, &removed, Cut::default(), |written| mark(written, receipt));
+        let payload = remove(payload, &removed, Cut::default(), |written| mark(written, receipt))?;
+        return Some(Left { payload, linked: None });
     };
     let removed = to_remove(&canon);
     let linked = link.without(&canon, &removed);
-    remove(payload, &removed, link.cut, |written| linked.write(written))
+    let payload = remove(payload, &removed, link.cut, |written| linked.write(written))?;
+    Some(Left { payload, linked: Some((link.id, link.n, removed)) })
 }
 
 fn remove(payload: &[u8], removed: &BTreeSet<Group>, cut: Cut, add: impl FnOnce(&mut Vec<u8>)) -> Option<Vec<u8>> {
@@ -87,7 +104,7 @@ mod tests {
     fn without_romeo(acted: Acted, with: &str, xml: &str) -> Option<String> {
         let payload = [b"0\0".as_slice(), &of_xml(xml).unwrap()].concat();
         let occurrence = Person::new("romeo@example.com").unwrap().occurrence("example.com", with, &payload);
-        let left = erased(&payload, &occurrence, acted, "R-1")?;
+        let left = erased(&payload, &occurrence, acted, "R-1")?.payload;
         Some(to_xml(&left[2..]).unwrap().replace(" xmlns='xmpp:prosody.im/audit'", ""))
     }
 

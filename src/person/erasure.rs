@@ -1,9 +1,14 @@
-//! The erasure of a person's data from the log of one host: which entries change, and how many did.
+//! The erasure of a person's data from the log of one host: which entries change, and how many did. Or the erasure of what was erased
+//! before, and is there again as the store was restored from a backup: that needs no name.
 
 use std::collections::BTreeMap;
 
-use super::erase::{Acted, erased};
+use super::erase::{Acted, Left, erased, without_groups};
+use crate::chain::chains::link_in;
+use crate::chain::erased::Erased;
 use crate::entry::limits::HOST_WIDE;
+use crate::entry::payload;
+use crate::entry::personal::{Aspect, Group, Role};
 use crate::filter::hold::Hold;
 use crate::filter::person::Person;
 
@@ -11,17 +16,27 @@ use crate::filter::person::Person;
 #[derive(Clone, Debug)]
 pub struct Erasure {
     host: String,
-    person: Person,
+    what: What,
     /// Only entries that were stored before this time, in UNIX seconds.
     before: f64,
     /// And those that lie under a later time than this one, in UNIX seconds: the clock was set back since.
     beyond: f64,
-    acted: Acted,
     receipt: String,
     hold: Hold,
+    /// What was removed since it was taken.
+    done: Erased,
     totals: BTreeMap<(String, String), u64>,
     held: u64,
     kept: u64,
+}
+
+/// What is erased.
+#[derive(Clone, Debug)]
+enum What {
+    /// What tells of a person.
+    Person(Person, Acted),
+    /// What was erased before.
+    Again(Erased),
 }
 
 /// What becomes of an entry.
@@ -53,14 +68,25 @@ impl Erasure {
     /// An erasure from the log of `host`, of entries that were stored before `before`.
     #[must_use]
     pub fn new(host: &str, person: Person, before: f64, acted: Acted, receipt: &str, hold: Hold) -> Self {
+        Self::of(host, What::Person(person, acted), before, receipt, hold)
+    }
+
+    /// The erasure of what was erased before from the log of `host`.
+    #[must_use]
+    pub fn again(host: &str, erased: Erased, receipt: &str, hold: Hold) -> Self {
+        Self::of(host, What::Again(erased), f64::INFINITY, receipt, hold)
+    }
+
+    fn of(host: &str, what: What, before: f64, receipt: &str, hold: Hold) -> Self {
+        let (host, receipt) = (host.to_owned(), receipt.to_owned());
         Self {
-            host: host.to_owned(),
-            person,
+            host,
+            what,
             before,
             beyond: f64::INFINITY,
-            acted,
-            receipt: receipt.to_owned(),
+            receipt,
             hold,
+            done: Erased::default(),
             totals: BTreeMap::new(),
             held: 0,
             kept: 0,
@@ -79,26 +105,53 @@ impl Erasure {
         if when >= self.before && when <= self.beyond {
             return Look::Stays;
         }
-        let occurrence = self.person.occurrence(&self.host, with, payload);
-        if !occurrence.is_any() {
-            return Look::Stays;
-        }
-        // Only the person's own entries are moved to the whole host.
-        let moved = Some(HOST_WIDE).filter(|host_wide| occurrence.account && !with.is_empty() && with != *host_wide);
-        let left = erased(payload, &occurrence, self.acted, &self.receipt);
-        if left.is_none() && moved.is_none() {
-            if occurrence.is_acting() {
-                self.kept = self.kept.saturating_add(1);
-            }
-            return Look::Stays;
-        }
+        let Some((left, moved)) = self.left(with, payload) else { return Look::Stays };
         if self.hold.holds(&self.host, class, with, payload) {
             self.held = self.held.saturating_add(1);
             return Look::Stays;
         }
-        let total = self.totals.entry((class.to_owned(), occurrence.kind)).or_default();
+        if let Some((id, n, groups)) = left.as_ref().and_then(|left| left.linked.as_ref()) {
+            self.done.add(*id, *n, groups);
+        }
+        let kind = payload::attribute_of(payload, "type").unwrap_or_default().to_owned();
+        let total = self.totals.entry((class.to_owned(), kind)).or_default();
         *total = total.saturating_add(1);
-        Look::Changes { payload: left.unwrap_or_else(|| payload.to_vec()), with: moved }
+        let with = moved.then_some(HOST_WIDE);
+        Look::Changes { payload: left.map_or_else(|| payload.to_vec(), |left| left.payload), with }
+    }
+
+    /// What is left of an entry, if something is removed, and whether it becomes one of the whole host. Returns `None` if it stays.
+    fn left(&mut self, with: &str, payload: &[u8]) -> Option<(Option<Left>, bool)> {
+        let is_of_account = !with.is_empty() && with != HOST_WIDE;
+        match &self.what {
+            What::Person(person, acted) => {
+                let occurrence = person.occurrence(&self.host, with, payload);
+                if !occurrence.is_any() {
+                    return None;
+                }
+                // Only the person's own entries are moved to the whole host.
+                let is_moved = occurrence.account && is_of_account;
+                let left = erased(payload, &occurrence, *acted, &self.receipt);
+                if left.is_none() && !is_moved {
+                    if occurrence.is_acting() {
+                        self.kept = self.kept.saturating_add(1);
+                    }
+                    return None;
+                }
+                Some((left, is_moved))
+            }
+            What::Again(known) => {
+                let link = link_in(payload).ok()?;
+                let groups = known.of(&link.id, link.n);
+                let left = without_groups(payload, |group| groups.contains(&group), &self.receipt)?;
+                Some((Some(left), is_of_account && groups.contains(&Group::Person(Role::Account, Aspect::Name))))
+            }
+        }
+    }
+
+    /// Takes what was removed from entries since the last call. It must be written down before they are changed.
+    pub fn take_done(&mut self) -> Erased {
+        std::mem::take(&mut self.done)
     }
 
     /// How many entries have changed, by class and type.
@@ -160,6 +213,37 @@ mod tests {
         let changes = |mut erasure: Erasure, when| erasure.look("events", when, "romeo@example.com", &own) != Look::Stays;
         assert_eq!([9.0, 10.0, 99.0].map(|when| changes(erasure(), when)), [true, false, false]);
         assert_eq!([9.0, 10.0, 12.0, 99.0].map(|when| changes(erasure().beyond(12.0), when)), [true, false, false, true]);
+    }
+
+    /// A payload with a link, as the first of a chain.
+    fn linked(xml: &str) -> Vec<u8> {
+        use crate::chain::{chains::Chains, link::Cut, rules::Rule};
+        let mut payload = payload(xml);
+        let mut chains = Chains::new("example.com", std::rc::Rc::new(crate::random::OsRandom));
+        chains.link("events", Cut::default(), Rule::default(), &mut payload).unwrap();
+        payload
+    }
+
+    #[test]
+    fn what_was_erased_is_erased_again_without_the_name() {
+        let own = linked("<audit-event type='a' user='romeo@example.com'><note>romeo@example.com</note></audit-event>");
+        let mut first = Erasure::new("example.com", romeo(), 10.0, Acted::Stays, "R", Hold::default());
+        let Look::Changes { payload: left, .. } = first.look("events", 9.0, "romeo@example.com", &own) else { panic!() };
+        let done = first.take_done();
+        assert!(first.take_done().is_empty() && !done.is_empty());
+        let again = |hold: Hold| Erasure::again("example.com", done.clone(), "S", hold);
+        let mut second = again(Hold::default());
+        let expected = Look::Changes { payload: left.clone(), with: Some(HOST_WIDE) };
+        assert_eq!(second.look("events", 9.0, "romeo@example.com", &own), expected);
+        // Once is enough, and other entries are not touched.
+        assert_eq!(second.look("events", 9.0, HOST_WIDE, &left), Look::Stays);
+        let other = linked("<audit-event type='a' user='romeo@example.com'/>");
+        assert_eq!(second.look("events", 9.0, "romeo@example.com", &other), Look::Stays);
+        assert_eq!(second.look("events", 9.0, "romeo@example.com", &payload("<audit-event user='romeo@example.com'/>")), Look::Stays);
+        assert_eq!(second.totals(), [Total { class: "events".to_owned(), kind: "a".to_owned(), count: 1 }]);
+        // What is held now stays.
+        let mut held = again(Hold { people: vec![romeo()], classes: Vec::new() });
+        assert_eq!((held.look("events", 9.0, "romeo@example.com", &own), held.held()), (Look::Stays, 1));
     }
 
     #[test]

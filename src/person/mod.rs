@@ -9,7 +9,7 @@ mod export;
 mod receipt;
 
 pub use crate::filter::person::{Occurrence, Person};
-pub use erase::{Acted, erased};
+pub use erase::{Acted, Left, erased};
 pub use erasure::{Erasure, Look, Total};
 pub use export::shown;
 pub use receipt::receipt;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::address::Policy;
 use crate::archive::retention::Rules;
-use crate::chain::chains::{Chains, Linked, milliseconds};
+use crate::chain::chains::{Chains, Linked, Progress, milliseconds};
 use crate::chain::link::Cut;
 use crate::chain::rules::Rule;
 use crate::entry::payload::time_of;
@@ -18,6 +18,12 @@ impl Recorder {
         let random = &self.random;
         let chains = self.chains.entry(host.to_owned());
         Rc::clone(chains.or_insert_with(|| Rc::new(RefCell::new(Chains::new(host, Rc::clone(random))))))
+    }
+
+    /// How far the chains of a host have got, if this process knows them.
+    #[must_use]
+    pub fn progress(&self, host: &str) -> Vec<Progress> {
+        self.chains.get(host).map(|chains| chains.borrow().progress().collect()).unwrap_or_default()
     }
 
     /// Adds its link to an entry. It counts when [`advance`](Self::advance) is called. Returns `None` if it gets none: the host has no

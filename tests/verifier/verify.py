@@ -420,6 +420,7 @@ class Link:
         occurred = root.get("occurred") or ""
         if occurred == utc(self.at // 1000):
             occurred = ""
+        self.groups = set(values.groups())
         self.leaf = sha(b"\0", string(host), string(cls), string(occurred), number(len(values.public)),
                         bytes(values.public), commitments(values.groups(), chain))
 
@@ -439,6 +440,7 @@ class Verifier:
         self.found = set()
         self.verified = 0
         self.outside = 0
+        self.again = set()
         self.last_time = {}     # (class, day) -> time of the last row
         self.last_number = {}   # (class, day, id) -> the highest number so far
         for row in log["rows"]:
@@ -477,6 +479,7 @@ class Verifier:
         seen = self.seen[known["id"]]
         try:
             link.make_leaf(root, chain, self.log["host"], known["class"])
+            self.erased(link, chain)
             self.verified += 1
         except (Unreadable, RecursionError):
             link.leaf = None
@@ -497,6 +500,15 @@ class Verifier:
             gap = link.n > 1 and link.n - 1 not in seen
             moved |= link.n < top or row["when"] < expected or (row["when"] > expected and not gap)
         link.moved = moved
+
+    def erased(self, link, chain):
+        """Only an erasure removes a name, and it is listed. What was erased is not there again."""
+        before, after = self.log.get("erased") or (None, None)
+        names = {g for g in pairs(chain.get("gone"), 32) if g % 4 == 1}
+        if after is not None and names - listed(after, chain.get("id"), link.n):
+            self.found.add((link.n, "altered"))
+        if before is not None and link.groups & listed(before, chain.get("id"), link.n):
+            self.again.add(link.n)
 
     def is_behind(self, series, cls):
         """Behind a linked entry of a chain that goes on, all are linked."""
@@ -526,6 +538,7 @@ class Verifier:
             link.moved = False
             try:
                 link.make_leaf(root, chain, self.log["host"], known["class"])
+                self.erased(link, chain)
                 self.verified += 1
             except (Unreadable, RecursionError):
                 link.leaf = None
@@ -583,7 +596,7 @@ def load(lines):
     if hashlib.sha256(b"".join(lines[:-1])).hexdigest() != end["sha256"]:
         raise Unreadable("its checksum does not fit")
     log = {"host": header["host"], "classes": header["classes"], "chains": header["chains"], "seal": header.get("seal"),
-           "rows": [], "waiting": [], "unreadable": 0}
+           "erased": (header.get("erased"), end.get("erased")), "rows": [], "waiting": [], "unreadable": 0}
     removed = {c["id"]: c["removed"] for c in end["chains"]}
     for c in log["chains"]:
         c["removed"] = removed.get(c["id"], c["removed"])
@@ -597,6 +610,16 @@ def load(lines):
     if len(log["rows"]) + len(log["waiting"]) != end["entries"]:
         raise Unreadable("it does not have as many entries as it says")
     return log
+
+
+def listed(erased, chain, n):
+    """The groups of an entry that were erased."""
+    groups = set()
+    for e in erased:
+        ranges = (r.partition("-") for r in e["entries"].split(","))
+        if e["chain"] == chain and any(int(first) <= n <= int(last or first) for first, _, last in ranges):
+            groups.update(map(int, e["groups"].split(",")))
+    return groups
 
 
 def find_seals(log):
@@ -643,7 +666,9 @@ def verify_file(lines, keys):
         print("%s %s" % ("-" if n is None else n, word))
     if log["unreadable"]:
         print("unreadable %d" % log["unreadable"])
-    return 3 if v.found else 0
+    for n in sorted(v.again):
+        print("%d again" % n)
+    return 3 if v.found else 4 if v.again else 0
 
 
 def print_link(host, cls, before):

@@ -7,11 +7,11 @@ local KNOWN_SOURCES = { login = "login"; environment = "environment" };
 
 local actor = { kind = "admin-shell" };
 
--- requests(audited hosts, sealing) -> table of functions: name of the request -> function(attributes) -> a text | nil, what is wrong
-return function (audited_hosts, sealing)
+-- requests(audited hosts, sealing, erasing) -> table of functions: name of the request -> function(attributes) -> a text | nil, what is wrong
+return function (audited_hosts, sealing, erasing)
 	local requests = {};
 
-	requests.erase = library "erasing" (audited_hosts).erase;
+	requests.erase = erasing.erase;
 	requests.web = library "web/asking".ask;
 
 	requests["new-seal"] = function (attr)

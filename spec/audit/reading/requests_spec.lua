@@ -9,7 +9,8 @@ describe("a request of prosodyctl", function ()
 		host = module_api.host();
 		host:load("audit");
 		asked = nil;
-		requests = host:library "audit/reading/requests" ({ [host.name] = true }, { replace = function (what) asked = what; return "true"; end });
+		local sealing = { replace = function (what) asked = what; return "true"; end };
+		requests = host:library "audit/reading/requests" ({ [host.name] = true }, sealing, { erase = function () return "erased"; end });
 	end);
 
 	it("is refused for a host without a log", function ()
@@ -23,6 +24,10 @@ describe("a request of prosodyctl", function ()
 		local query = host:entries()[1]:get_child("query", "xmpp:prosody.im/audit");
 		assert.is_nil(query.attr["by-source"]);
 		assert.equal("3", query.attr.entries);
+	end);
+
+	it("can erase data", function ()
+		assert.equal("erased", requests.erase {});
 	end);
 
 	it("can replace the seal key", function ()

@@ -1,6 +1,8 @@
 -- prosodyctl mod_attack FOLDER HOST OTHER DAY NAME: edits the log of a host in its store, with the driver that is configured and nothing
 -- else. FOLDER is the checkout. Prints what the edit returns.
 
+local core = require "audit_core";
+
 local st = require "util.stanza";
 local storagemanager = require "core.storagemanager";
 
@@ -39,6 +41,21 @@ function module.command(arg)
 	end
 	local log = { rows = rows, failures = read(host, "failures"), other = read(other, "events"), copy = {}, clone = st.clone };
 
+	function log.expire()
+		local options = { audit_log_ips_expire_after = "1d" };
+		local own = core.new {
+			stanza_mt = getmetatable(st.stanza("x")); open_store = function (of) return stores[of]; end; log = function () end;
+			get_option = function (_, option) return options[option]; end; now = function () return os.time() + 3 * 86400; end;
+		};
+		assert(own.prune(host));
+		-- What it says of that has no link.
+		log.cut, log.rows, unlinked = {}, {}, {};
+		for _, row in ipairs(read(host, "cut-events")) do
+			if row.value:get_child("chain", attacks.NAMESPACE) then table.insert(log.cut, row); end
+		end
+		log.failures = read(host, "failures");
+	end
+
 	function log.link(row)
 		return row.value:get_child("chain", attacks.NAMESPACE).attr;
 	end
@@ -63,6 +80,7 @@ function module.command(arg)
 			write("events", log.rows);
 			write("failures", log.failures);
 			if log.copy[1] then write("cut-events", log.copy); end
+			if log.cut then write("cut-events", log.cut); end
 			print("edited "..table.concat(results, " "));
 			return 0;
 		end

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::chain::chains::Progress;
+use crate::chain::erased::Erased;
 use crate::chain::hash::{Bytes, Hash, Nonce};
 use crate::chain::rules::{Removed, Rule, Since};
 use crate::chain::seal::LastSeal;
@@ -29,6 +30,17 @@ pub(super) struct Header<'a> {
     /// What the seal file has of the host.
     #[serde(default)]
     pub(super) seal: Option<Slot>,
+    /// What was erased. `None` if that is not known.
+    #[serde(default)]
+    pub(super) erased: Option<Vec<Gone>>,
+}
+
+/// Entries of which the same was erased. The numbers of groups and of entries are lists with commas, of entries with ranges.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Gone {
+    pub(super) chain: String,
+    pub(super) groups: String,
+    pub(super) entries: String,
 }
 
 /// What the seal file has of a host, without its key.
@@ -107,6 +119,9 @@ pub(super) struct End {
     pub(super) entries: u64,
     /// Where the chains have got to at the end: rules may have removed entries meanwhile.
     pub(super) chains: Vec<Head>,
+    /// What was erased until then.
+    #[serde(default)]
+    pub(super) erased: Option<Vec<Gone>>,
     /// SHA-256 of all bytes before this line, in hexadecimal digits.
     pub(super) sha256: String,
 }
@@ -151,4 +166,12 @@ pub(super) fn heads(chains: impl IntoIterator<Item = Progress>) -> Vec<Head> {
 
 pub(super) fn read_heads(heads: Vec<Head>) -> Option<Vec<Progress>> {
     heads.into_iter().map(Head::progress).collect()
+}
+
+pub(super) fn gone(erased: Option<&Erased>) -> Option<Vec<Gone>> {
+    erased.map(|erased| erased.lists().map(|(chain, groups, entries)| Gone { chain, groups, entries }).collect())
+}
+
+pub(super) fn read_gone(gone: &[Gone]) -> Option<Erased> {
+    Erased::of_lists(gone.iter().map(|gone| (gone.chain.as_str(), gone.groups.as_str(), gone.entries.as_str())))
 }

@@ -7,7 +7,7 @@ use crate::archive::retention::Retention;
 
 /// The file for a log that has these rows, some of them as our own driver returns them. The last ones wait in the journal.
 fn file_of(rows: &[Row], progress: &Progress, waiting: usize) -> Vec<u8> {
-    let mut export = Export::begin("example.com", 1.0, [progress.clone()], &Retention::default(), None);
+    let mut export = Export::begin("example.com", 1.0, [progress.clone()], &Retention::default(), None, None);
     export.place(Some(today()));
     let (stored_rows, rest) = rows.split_at(rows.len() - waiting);
     for (number, row) in stored_rows.iter().enumerate() {
@@ -21,7 +21,7 @@ fn file_of(rows: &[Row], progress: &Progress, waiting: usize) -> Vec<u8> {
         payload.extend(element::of_xml(&row.xml).unwrap_or_default());
         export.waiting(&payload);
     }
-    assert_eq!(export.end([progress.clone()]), rows.len() as u64);
+    assert_eq!(export.end([progress.clone()], None), rows.len() as u64);
     export.take()
 }
 
@@ -108,12 +108,12 @@ fn anchors_are_compared_with_a_file() {
 #[test]
 fn what_can_not_be_read_here_is_not_read_elsewhere() {
     let (rows, head) = log(&[plain("a@example.com")]);
-    let mut export = Export::begin("example.com", 1.0, [progress(&head)], &Retention::default(), None);
+    let mut export = Export::begin("example.com", 1.0, [progress(&head)], &Retention::default(), None, None);
     export.place(Some(today()));
     export.unreadable(0);
     export.unreadable(2);
     export.row(&crate::entry::Row { element: vec![1, b'x'], xml: String::new(), ..stored(&rows[0]) });
-    export.end([progress(&head)]);
+    export.end([progress(&head)], None);
     let verdict = read(&export.take()).unwrap();
     assert_eq!((verdict.unreadable, verdict.findings[0].fault), (2, Fault::Unreadable));
 }

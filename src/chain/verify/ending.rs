@@ -24,6 +24,7 @@ impl Verifier {
         for seen in chains {
             self.end(seen);
         }
+        self.end_erasures(&heads);
         self.end_seals(&heads);
         self.verdict
     }
@@ -50,6 +51,19 @@ impl Verifier {
         if self.anchors.contradict() && !is_forked {
             self.find(Finding { fault: Fault::Forked, class: None, id: None, n: None, key: None });
         }
+    }
+
+    /// Checks what was erased. `heads` has the class of each chain.
+    fn end_erasures(&mut self, heads: &HashMap<Nonce, (String, u64)>) {
+        let (emptied, again, listed) = std::mem::take(&mut self.erasures).end(self.erased.as_ref());
+        let class_of = |id: &Nonce| heads.get(id).map(|(class, _)| class.clone());
+        for entry in emptied {
+            let class = class_of(&entry.id);
+            self.find(Finding { fault: Fault::Emptied, class, id: Some(entry.id), n: Some(entry.n), key: Some(entry.key) });
+        }
+        let again = again.into_iter().map(|(id, first, last)| (class_of(&id).unwrap_or_default(), first, last));
+        self.verdict.again = again.collect();
+        self.verdict.erased = listed;
     }
 
     /// Checks what was sealed and was not found. `heads` has the class and the number of the last entry of each chain.

@@ -3,13 +3,14 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mlua::prelude::*;
 
 use super::{ordered, read};
 use crate::chain::anchors::Anchors;
 use crate::chain::chains::link_in;
+use crate::chain::erased::Erased;
 use crate::chain::exported::{self, Export};
 use crate::chain::heads::Heads;
 use crate::chain::link::Link;
@@ -25,23 +26,29 @@ use crate::lua::value::{self, Host, Text, partition};
 
 /// Adds the functions to a recorder's.
 pub(super) fn add(functions: &Functions<'_>) -> LuaResult<()> {
-    // exporter(host, path of the journal, now, path of the seal file) -> exporter | nil, message
+    // exporter(host, path of the journal, now, path of the seal file, path of the list of what was erased) -> exporter | nil, message
     let recorder = functions.recorder();
-    let exporter =
-        functions.lua().create_function(move |lua, (Host(host), path, now, seal): (Host, LuaString, f64, Option<LuaString>)| {
-            let path = value::path(&path.as_bytes()).to_owned();
-            let seal = match seal.map_or(Ok(None), |seal| SealFile::look(&Disk, value::path(&seal.as_bytes()))) {
-                Ok(found) => found.map(|file| End { key: file.id, epoch: file.epoch, last: file.last.get(&host).copied() }),
-                Err(error) => return Ok((None, Some(error.to_string()))),
-            };
-            let (waiting, progress) = match read(&host, &path) {
-                Ok(read) => read,
-                Err(problem) => return Ok((None, Some(problem))),
-            };
-            let export = Export::begin(&host, now, progress, &recorder.borrow().settings(&host).retention, seal.as_ref());
-            let exporter = LuaExporter { host, path, export, waiting, next: 0 };
-            Ok((Some(lua.create_userdata(exporter)?), None))
-        })?;
+    type Arguments = (Host, LuaString, f64, Option<LuaString>, Option<LuaString>);
+    let exporter = functions.lua().create_function(move |lua, (Host(host), path, now, seal, erased): Arguments| {
+        let path = value::path(&path.as_bytes()).to_owned();
+        let seal = match seal.map_or(Ok(None), |seal| SealFile::look(&Disk, value::path(&seal.as_bytes()))) {
+            Ok(found) => found.map(|file| End { key: file.id, epoch: file.epoch, last: file.last.get(&host).copied() }),
+            Err(error) => return Ok((None, Some(error.to_string()))),
+        };
+        let (waiting, progress) = match read(&host, &path) {
+            Ok(read) => read,
+            Err(problem) => return Ok((None, Some(problem))),
+        };
+        let list = erased.map(|list| value::path(&list.as_bytes()).to_owned());
+        let erased = match erased_of(list.as_deref()) {
+            Ok(erased) => erased,
+            Err(error) => return Ok((None, Some(error.to_string()))),
+        };
+        let recorder = recorder.borrow();
+        let export = Export::begin(&host, now, progress, &recorder.settings(&host).retention, seal.as_ref(), erased.as_ref());
+        let exporter = LuaExporter { host, path, list, export, waiting, next: 0 };
+        Ok((Some(lua.create_userdata(exporter)?), None))
+    })?;
     functions.set("exporter", exporter)?;
     // heads(host, path of the journal) -> heads | nil, message
     let heads = functions.lua().create_function(|lua, (Host(host), path): (Host, LuaString)| {
@@ -63,10 +70,16 @@ pub(super) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     functions.set("heads", heads)
 }
 
+fn erased_of(list: Option<&Path>) -> io::Result<Option<Erased>> {
+    list.map(|list| Erased::open(&Disk, list)).transpose()
+}
+
 /// A file that is being made. It takes the entries in the way of a verifier.
 struct LuaExporter {
     host: String,
     path: PathBuf,
+    /// The list of what was erased.
+    list: Option<PathBuf>,
     export: Export,
     waiting: Snapshot,
     next: usize,
@@ -100,7 +113,10 @@ impl LuaUserData for LuaExporter {
         methods.add_method_mut("take", |lua, this, ()| lua.create_string(this.export.take()));
         // finish() -> number of entries | nil, message
         methods.add_method_mut("finish", |_, this, ()| match read(&this.host, &this.path) {
-            Ok((_, progress)) => Ok((Some(this.export.end(progress)), None)),
+            Ok((_, progress)) => match erased_of(this.list.as_deref()) {
+                Ok(erased) => Ok((Some(this.export.end(progress, erased.as_ref())), None)),
+                Err(error) => Ok((None, Some(error.to_string()))),
+            },
             Err(problem) => Ok((None, Some(problem))),
         });
     }

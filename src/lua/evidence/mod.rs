@@ -13,6 +13,7 @@ use crate::archive::retention::Retention;
 use crate::chain::anchors::Anchors;
 use crate::chain::catch_up::{SEEN, newest};
 use crate::chain::chains::{Chains, Progress, milliseconds};
+use crate::chain::erased::Erased;
 use crate::chain::hash::Bytes;
 use crate::chain::link::Link;
 use crate::chain::rules::Removed;
@@ -249,6 +250,22 @@ impl LuaUserData for LuaVerifier {
             this.verifier()?.compare(anchors);
             Ok(count)
         });
+        // know_erased(path of the list of what was erased, whether all entries were fed) -> true | nil, message. To be called before the
+        // first entry, and again after the last one.
+        methods.add_method_mut("know_erased", |_, this, (path, is_end): (LuaString, bool)| {
+            Ok(match Erased::open(&Disk, value::path(&path.as_bytes())) {
+                Ok(erased) => {
+                    let verifier = this.verifier()?;
+                    if is_end {
+                        verifier.know_erased_now(erased)
+                    } else {
+                        verifier.know_erased(erased)
+                    }
+                    (Some(true), None)
+                }
+                Err(error) => (None, Some(error.to_string())),
+            })
+        });
         // open_seals(keys, path of the seal file) -> true | nil, message: the log must agree with the seals that were made with these
         // keys. The rows of all partitions that concern the whole host must be given to feed_seals(), and before the first row of feed()
         // close_seals() must be called.
@@ -314,7 +331,7 @@ impl LuaUserData for LuaVerifier {
             }
             Ok(true)
         });
-        // finish(now, name of the start of the machine | nil: the journal may know less than the store) -> { intact =, verified =, unprotected =, removed =, faults =, status =, sealed = UNIX time | nil,
+        // finish(now, name of the start of the machine | nil: the journal may know less than the store) -> { intact =, verified =, unprotected =, removed =, faults =, status =, again =, sealed = UNIX time | nil,
         // lines = list of texts } | nil, message
         methods.add_method_mut("finish", |lua, this, (now, boot): (f64, Option<String>)| {
             let chains = match read_chains(&this.host, &this.path) {
@@ -336,6 +353,7 @@ impl LuaUserData for LuaVerifier {
             result.set("removed", verdict.removed)?;
             result.set("faults", verdict.faults)?;
             result.set("status", verdict.status())?;
+            result.set("again", verdict.again.len())?;
             result.set("sealed", verdict.sealing.and_then(|sealing| sealing.time))?;
             result.set("lines", verdict.lines(&this.host))?;
             Ok((Some(result), None))

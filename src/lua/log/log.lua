@@ -36,6 +36,7 @@ local function nothing() end
 --     key_path     function(host) -> the file of the key that addresses are hashed with | nil
 --     journal_path    function(host) -> the path of the journal of a host | nil; without it entries go to the store directly
 --     readable_path   the same, for a process that may only read it
+--     erased_path     function(host) -> the file that lists what was erased from its entries; without it that is not known
 --     seal_path       path of the file with the seal key, of all hosts
 --     journals_lock   path of the lock file of all journals | nil: each journal has a lock file beside it
 --     retry        function(attempt, message) -> whether to read again: for a process that may wait for a lock
@@ -234,6 +235,7 @@ local function new(environment)
 		return chunks.erase.new {
 			stanza_mt = stanza_mt, now = now, recorder = recorder, classes = classes, slices = prunes.slices, turn = prunes.turn;
 			open = hosts.open_listed, ensure_configured = ensure_configured, queues = queues, flood = flood, audit = audit;
+			erased_path = environment.erased_path;
 		};
 	end, "run record privacy on_user_deleted");
 
@@ -337,8 +339,7 @@ local function new(environment)
 		prune_soon = prune_soon;
 		longest_slice = prunes.longest; -- () -> the longest time for which pruning has held the loop, in seconds
 		stop = prunes.stop; -- (): stops pruning where it is; the next start continues
-		left_behind = hosts.left_behind; -- see hosts.lua
-		moving = transfers.seen; -- moving(host): see transfer.lua
+		left_behind = hosts.left_behind, moving = transfers.seen; -- (host): see hosts.lua and transfer.lua
 		-- look_at_key(host): checks whether the key that addresses are hashed with was replaced, and records that
 		look_at_key = function (host) hosts.look_at_key(host, audit); end;
 		-- A person's data: erase.lua describes these.
@@ -379,8 +380,7 @@ local function new(environment)
 		look = queues.look;
 		-- awake() -> list of the hosts on which something happened lately, waits or is counted; on others there is nothing to do
 		awake = function () return flood.awake(queues.awake()); end;
-		-- is_safe(host) -> whether all that waits is in a file
-		is_safe = queues.is_safe;
+		is_safe = queues.is_safe; -- (host) -> whether all that waits is in a file
 		-- finish(host): counts and reports what neither the store nor the journal has room for; called when the process ends
 		finish = queues.finish;
 		-- close(host | nil): closes journals; what waits in their files is offered to the store again after the next open

@@ -12,7 +12,8 @@ local cause_of, decode, detail = drivers.cause_of, stanzas.decode, stanzas.detai
 
 -- The element of an entry "audit-erased": which erasure, who asked for it and why, and how many entries of each class. It has nothing
 -- that confirms the name.
---   erasure = { receipt, by = | nil, by_source = | nil, before = | nil, acted = | nil, reason = | nil, resumed = | nil }
+--   erasure = { receipt, by = | nil, by_source = | nil, before = | nil, acted = | nil, reason = | nil, resumed = | nil,
+--     again = | nil }
 local function announcement(stanza_mt, erasure, count, totals)
 	local of_class, children = {}, {};
 	for _, total in ipairs(totals) do
@@ -28,21 +29,50 @@ local function announcement(stanza_mt, erasure, count, totals)
 	return detail(stanza_mt, "erasure", {
 		receipt = erasure.receipt; count = count; before = erasure.before; acted = erasure.acted and "true" or nil;
 		["at-least"] = erasure.resumed and "true" or nil; by = erasure.by; ["by-source"] = erasure.by_source;
+		again = erasure.again and "true" or nil;
 	}, erasure.reason, children);
 end
 
 --   context = {
 --     stanza_mt, now, recorder, classes, slices, turn, open    as prune.lua has them
---     ensure_configured, queues, flood, audit                                     as log.lua has them
+--     ensure_configured, queues, flood, audit, erased_path                        as log.lua has them
 --   }
 local function new(context)
 	local recorder, slices, stanza_mt = context.recorder, context.slices, context.stanza_mt;
+
+	-- Writes down what is about to be removed. Otherwise nobody could tell it from a change by somebody else, nor erase it again after the
+	-- store was restored.
+	local function announce(host, erasure)
+		local path = context.erased_path and context.erased_path(host);
+		if not path then return; end
+		local done, problem = erasure:announce(path);
+		if not done then
+			error("what is to be erased can't be written down: "..problem, 0);
+		end
+	end
+
+	-- erasure_of(host, wish) -> erasure as the core has it | nil: nothing is to be erased. Raises a message.
+	local function erasure_of(host, wish)
+		if not wish.again then
+			local before = wish.before or floor(context.now()) + 1;
+			-- What lies under a time that has not come yet was stored before the clock was set back.
+			local beyond = (wish.all or not wish.before) and context.now() or nil;
+			local erasure = recorder.erasure(host, wish.person, before, wish.acted or false, wish.receipt or "", beyond);
+			return erasure or error(("%s is not the name of an account"):format(wish.person), 0);
+		end
+		local path = context.erased_path and context.erased_path(host);
+		if not path then return nil; end
+		local erasure, problem = recorder.erasure_again(host, path, wish.receipt or "");
+		if problem then error(problem, 0); end
+		return erasure;
+	end
 
 	-- Looks at all entries of an archive user -> how many can't be read
 	local function erase_in(host, store, user, erasure, preview, breathe)
 		local home, changes, unreadable = user and recorder.home(user), {}, 0;
 		local function apply()
 			if #changes > 0 then
+				announce(host, erasure);
 				slices.set_all(store, user, changes, breathe);
 				changes = {};
 			end
@@ -81,12 +111,9 @@ local function new(context)
 
 	local function work(host, wish, breathe)
 		hand_over(host, breathe);
-		local before = wish.before or floor(context.now()) + 1;
-		-- What lies under a time that has not come yet was stored before the clock was set back.
-		local beyond = (wish.all or not wish.before) and context.now() or nil;
-		local erasure = recorder.erasure(host, wish.person, before, wish.acted or false, wish.receipt or "", beyond);
+		local erasure = erasure_of(host, wish);
 		if not erasure then
-			error(("%s is not the name of an account"):format(wish.person), 0);
+			return { count = 0; totals = {}; held = 0; kept = 0; damaged = 0 };
 		end
 		local store, users = context.open(host);
 		if not store then
@@ -122,6 +149,7 @@ local function new(context)
 	--   run(host, wish) -> { count, totals = list of { class, type, count }, held, kept, damaged } | nil, message
 	--   wish = {
 	--     person      a bare JID
+	--     again       instead of it: what was erased before, and is there again
 	--     before      UNIX time: only what was stored earlier | nil: now
 	--     all         nobody asked for that time: all that is stored is meant
 	--     acted       also erase that the person acted on others

@@ -1,9 +1,13 @@
 //! A person's rights over their data, as objects of the embedded Lua.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
 
 use mlua::prelude::*;
 
+use crate::chain::erased::Erased;
 use crate::file::Disk;
 use crate::file::whole::{self, Durability};
 use crate::filter::hold::Hold;
@@ -72,14 +76,28 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
     // erasure(host, bare JID, time before which entries were stored, whether to erase what the person did to others, receipt,
     //   time after which entries are meant, too | nil)
     //   -> erasure | nil: it is no bare JID
-    let opened = opened.clone();
+    let (shared, parts) = (functions.recorder(), opened.clone());
     functions.add("erasure", move |recorder, (Host(host), jid, before, acted, receipt, beyond): Asked| {
         let person = person_on(recorder, &host, Person::new(&jid)?);
         let acted = if acted { Acted::Goes } else { Acted::Stays };
         let hold = recorder.settings(&host).hold.clone();
         let erasure = Erasure::new(&host, person, before, acted, &receipt, hold);
         let erasure = erasure.beyond(beyond.unwrap_or(f64::INFINITY));
-        Some(LuaErasure { erasure, opened: opened.clone() })
+        Some(LuaErasure { host, erasure, opened: parts.clone(), recorder: Rc::clone(&shared) })
+    })?;
+    // erasure_again(host, path of the list of what was erased, receipt) -> erasure of what is there again | nil: nothing was erased
+    // | nil, message
+    let (shared, parts) = (functions.recorder(), opened.clone());
+    functions.add("erasure_again", move |recorder, (Host(host), file, receipt): (Host, LuaString, String)| {
+        let erased = match Erased::open(&Disk, path(&file.as_bytes())) {
+            Ok(erased) => erased,
+            Err(error) => return (None, Some(error.to_string())),
+        };
+        if erased.is_empty() {
+            return (None, None);
+        }
+        let erasure = Erasure::again(&host, erased, &receipt, recorder.settings(&host).hold.clone());
+        (Some(LuaErasure { host, erasure, opened: parts.clone(), recorder: Rc::clone(&shared) }), None)
     })?;
     // privacy(host) -> which personal data are kept, as a text
     functions.add("privacy", |recorder, Host(host): Host| record(&host, recorder.settings(&host)))?;
@@ -116,8 +134,24 @@ fn payload_of(element: &[u8]) -> Vec<u8> {
 
 /// An erasure from the log of one host.
 struct LuaErasure {
+    host: String,
     erasure: Erasure,
     opened: Opened,
+    recorder: Rc<RefCell<Recorder>>,
+}
+
+impl LuaErasure {
+    /// Adds what is erased to the file that lists it. What rules have removed since is left out of it.
+    fn announce(&mut self, file: &Path) -> std::io::Result<()> {
+        let mut erased = Erased::open(&Disk, file)?;
+        erased.merge(self.erasure.take_done());
+        for of in self.recorder.borrow().progress(&self.host) {
+            if let Some(first) = of.removed.first().filter(|first| first.from == 1) {
+                erased.forget(&of.id, first.upto);
+            }
+        }
+        erased.save(&Disk, file)
+    }
 }
 
 impl LuaUserData for LuaErasure {
@@ -134,6 +168,8 @@ impl LuaUserData for LuaErasure {
                 }
             })
         });
+        // announce(path of the list of what was erased) -> true | nil, message: to be called before entries are changed
+        methods.add_method_mut("announce", |_, this, file: LuaString| Ok(returned(this.announce(path(&file.as_bytes())).map(|()| true))));
         // totals() -> list of { class, type, count }; held(), kept() -> numbers of entries that stay
         methods.add_method("totals", |lua, this, ()| {
             let table = |total: crate::person::Total| {

@@ -100,7 +100,7 @@ local function new(context, recorder, reading, ensure_configured, is_direct)
 	end
 
 	-- verify(host, pause | nil, known | nil)
-	-- -> { intact, verified, unprotected, removed, faults, status, sealed, lines } | nil, message
+	-- -> { intact, verified, unprotected, removed, faults, status, again, sealed, lines } | nil, message
 	-- pause() is called when the loop was blocked for long enough. known = {
 	--     anchors   list of texts with anchors that were kept elsewhere | nil
 	--     keys      list of seal keys | nil
@@ -120,7 +120,17 @@ local function new(context, recorder, reading, ensure_configured, is_direct)
 		if not ok then
 			return nil, err;
 		end
-		ok, err = walk(host, verifier, pause, go_on);
+		-- What was erased is known from a file beside the journal.
+		local erased = context.erased_path and context.erased_path(host);
+		if erased then
+			ok, err = verifier:know_erased(erased, false);
+		end
+		if ok then
+			ok, err = walk(host, verifier, pause, go_on);
+		end
+		if ok and erased then
+			ok, err = verifier:know_erased(erased, true);
+		end
 		if not ok then
 			return nil, err;
 		end
@@ -135,7 +145,8 @@ local function new(context, recorder, reading, ensure_configured, is_direct)
 	-- export(host, out) -> number of entries | nil, message. Gives the file that can be verified elsewhere to out(text), which returns
 	-- true, or nil and a message to stop.
 	local function export(host, out)
-		local exporter, problem = begin("exporter", host, context.now(), context.seal_path);
+		local erased = context.erased_path and context.erased_path(host);
+		local exporter, problem = begin("exporter", host, context.now(), context.seal_path, erased);
 		if not exporter then
 			return nil, problem;
 		end
