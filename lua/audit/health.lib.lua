@@ -1,5 +1,5 @@
 -- How far the log of a host can be relied on, as this server knows it: what waits, what was lost, what was counted, the last verification,
--- and the sinks. The pages show it, and prosodyctl asks for it for a report.
+-- the last seal, and the sinks. The pages show it, and prosodyctl asks for it for a report.
 --
 --   library "health" (audit_log)
 --   module:shared("/*/audit/log").health(host)   --> list of { standing = "good" | "note" | "bad", text }
@@ -46,9 +46,24 @@ local function of_verification(last)
 	elseif last.problem then
 		return "bad", ("It could not be verified at %s: %s"):format(at(last.at), last.problem);
 	elseif last.intact then
-		return "good", ("Verified, and intact, at %s: %d entries"):format(at(last.at), last.verified);
+		local text = ("Verified, and intact, at %s: %d entries"):format(at(last.at), last.verified);
+		if (last.unprotected or 0) > 0 then
+			text = text..(". Not protected, as they were recorded without a link: %d"):format(last.unprotected);
+		end
+		return "good", text;
 	end
 	return "bad", ("Verified, and not intact, at %s: %d faults"):format(at(last.at), last.faults);
+end
+
+local function of_seals(seals)
+	if seals.problem then
+		return "bad", "The log can't be sealed: "..seals.problem;
+	elseif not seals.is_on then
+		return "note", "Not sealed: there is no seal key";
+	elseif seals.at then
+		return "good", "Sealed at "..at(seals.at);
+	end
+	return "note", "Not sealed since the start of the server";
 end
 
 local function of_sink(sink)
@@ -74,6 +89,7 @@ return function (audit_log)
 		add(of_losses(state));
 		add(of_summaries(state));
 		add(of_verification(shared.verifying and shared.verifying.of(host)));
+		if shared.sealing then add(of_seals(shared.sealing.state(host))); end
 		local sinks = module:shared("/*/audit_sinks/sinks").list;
 		for _, sink in ipairs(sinks and sinks(host) or {}) do add(of_sink(sink)); end
 		return list;

@@ -3,11 +3,17 @@
 -- local metrics = library "metrics" (audit_log, statistics);
 -- metrics.watch(host_module)   begins with a host
 -- metrics.update(host)         sets its metrics and its module status
--- metrics.verified(host, result)   sets what came of a verification
+-- metrics.verified(host, result)   sets what came of a verification: { at, faults, unprotected }
 -- metrics.has_news(host)       --> whether they may have changed since update()
 -- statistics[host] has functions that count what is recorded and stored.
 
 local time = require "util.time";
+
+local shared = module:shared("/*/audit/log");
+
+local function moment(when)
+	return os.date("!%Y-%m-%d %H:%M UTC", math.floor(when));
+end
 
 return function (audit_log, statistics)
 	local metrics = {};
@@ -24,6 +30,8 @@ return function (audit_log, statistics)
 		local unreadable = host_module:metric("gauge", "unreadable_addresses", "", "Audit events with a client address that could not be read", {});
 		local verified = host_module:metric("gauge", "chain_verified_timestamp", "", "When the log was last verified, in seconds since 1970", {});
 		local tampered = host_module:metric("gauge", "chain_tampered", "", "Faults that were found then: entries that somebody has changed", {});
+		local unprotected = host_module:metric("gauge", "chain_unprotected", "", "Audit events without a link, which nothing protects", {});
+		local sealed = host_module:metric("gauge", "sealed_timestamp", "", "When the log was last sealed, in seconds since 1970", {});
 		local types, type_count, suppressed_before = {}, 0, {};
 		local of_host = {};
 		statistics[host] = of_host;
@@ -50,7 +58,8 @@ return function (audit_log, statistics)
 		function of_host.verified(result)
 			verified:with_labels():set(result.at);
 			tampered:with_labels():set(result.faults);
-			of_host.faults = result.faults;
+			unprotected:with_labels():set(result.unprotected);
+			of_host.faults, of_host.verified_at = result.faults, result.at;
 			of_host.update();
 		end
 
@@ -65,6 +74,8 @@ return function (audit_log, statistics)
 				suppressed:with_labels(event_type):add(count - (suppressed_before[event_type] or 0));
 			end
 			suppressed_before = state.suppressed;
+			local seals = shared.sealing and shared.sealing.state(host) or {};
+			if seals.at then sealed:with_labels():set(seals.at); end
 			if (of_host.faults or 0) > 0 then
 				host_module:set_status("error", ("somebody has changed the log: %d faults; prosodyctl mod_audit --verify %s"):format(
 					of_host.faults, host));
@@ -84,6 +95,12 @@ return function (audit_log, statistics)
 					text = text..(", %d were moved from the storage driver %s, %d partitions are left"):format(
 						state.moving.moved, state.moving.from, state.moving.left);
 				end
+				if of_host.verified_at then
+					text = text..", verified at "..moment(of_host.verified_at);
+				end
+				if seals.at then
+					text = text..", sealed at "..moment(seals.at);
+				end
 				host_module:set_status("info", text, true);
 			end
 		end
@@ -94,7 +111,6 @@ return function (audit_log, statistics)
 		if statistics[host] then statistics[host].update(); end
 	end
 
-	-- verified(host, { at =, faults = })
 	function metrics.verified(host, result)
 		if statistics[host] then statistics[host].verified(result); end
 	end

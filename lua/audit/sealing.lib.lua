@@ -4,6 +4,8 @@
 --   local sealing = library "sealing" (audit_log, hosts, path)   hosts: a set of names, which may change; path: the file with the key
 --   sealing.start()           seals at intervals, in the server
 --   sealing.seal(seconds)     seals now, and waits so long for the disk
+--   sealing.state(host)       --> { is_on: whether there is a seal key, at = when the host was sealed last | nil: not since the start of
+--                                 the server, problem = text | nil }
 --   sealing.replace(asked)    --> true | nil, message: goes on with the key that --new-seal has written
 
 local core = require "audit_core";
@@ -28,6 +30,8 @@ return function (audit_log, hosts, path)
 	local sealing = {};
 	local seals, problem = audit_log.seals();
 	local waiting, told = {}, nil;
+	-- By host, when it was sealed last.
+	local sealed = {};
 
 	local function names()
 		local list = {};
@@ -69,6 +73,7 @@ return function (audit_log, hosts, path)
 			return;
 		end
 		seals:recorded(host);
+		sealed[host] = time.now();
 		module:log("info", "The audit log of %s was sealed: %s", host, table.concat(seal.anchors, " "));
 	end
 
@@ -84,6 +89,10 @@ return function (audit_log, hosts, path)
 
 	local function is_on()
 		return seals ~= nil and seals:key() ~= nil;
+	end
+
+	function sealing.state(host)
+		return { is_on = is_on(); at = sealed[host]; problem = told };
 	end
 
 	function sealing.seal(seconds)
@@ -177,5 +186,6 @@ return function (audit_log, hosts, path)
 		if is_on() then is_written(true); end
 	end
 
+	module:shared("/*/audit/log").sealing = sealing;
 	return sealing;
 end

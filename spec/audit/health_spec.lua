@@ -27,6 +27,7 @@ describe("what the server knows of the log itself", function ()
 		has "good: Everything that was recorded is in the store";
 		has "good: Nothing was lost since the start of the server";
 		has "note: Not verified since the start of the server";
+		has "note: Not sealed: there is no seal key";
 	end);
 
 	it("has the last verification: when, how much, and what came of it", function ()

@@ -1,6 +1,9 @@
 -- The state of a host's log as metrics and as module status: lua/audit/metrics.lib.lua.
 
+local async = require "util.async";
+local core = require "audit_core";
 local module_api = require "support.module_api";
+local st = require "util.stanza";
 
 require "core.configmanager".set("*", "statistics", "internal");
 require "core.configmanager".set("*", "statistics_interval", "manual");
@@ -85,6 +88,24 @@ describe("the metrics of a host", function ()
 		moving.problem = "the disk is gone";
 		assert.same({ "warn", "events can't be moved from the storage driver internal: the disk is gone" }, { status() });
 		log.state = state;
+	end);
+
+	it("tell when the log was last verified and sealed, and what nothing protects", function ()
+		local shared = module:shared("/*/audit/log");
+		local path = shared.environment.seal_path;
+		finally(function () shared.sealing.close(); os.remove(path); end);
+		table.insert(host.appended, 1, { key = "older"; value = st.stanza("audit-event", { type = "older-event" }); when = 1577880000; with = "@" });
+		module:audit(nil, "thing");
+		assert(core.new_seal(path..".new"));
+		assert(shared.sealing.replace { actor = { kind = "server" } });
+		async.runner(function () shared.verifying.run(host.name); end):run(true);
+		module_api.pass(1);
+		assert.is_true(metric("chain_verified_timestamp") > 1.6e9);
+		assert.is_true(metric("sealed_timestamp") > 1.6e9);
+		assert.same({ 0, 1 }, { metric("chain_tampered"), metric("chain_unprotected") });
+		if not module.get_status then return; end -- COMPAT 0.12
+		local text = select(2, status());
+		assert.is_truthy(text:find("^0 events wait, verified at %d+%-%d+%-%d+ %d+:%d+ UTC, sealed at %d+%-%d+%-%d+ %d+:%d+ UTC$"), text);
 	end);
 
 	it("are in the status of the module, with the problem of a store that fails", function ()

@@ -46,11 +46,13 @@ describe("sealing", function ()
 	it("is not done without a key", function ()
 		sealing.seal();
 		assert.same({}, of_type "audit-sealed");
+		assert.same({ is_on = false }, sealing.state(host.name));
 	end);
 
 	it("begins when there is a key, and is done if something has happened", function ()
 		assert(replace());
 		assert.equal(1, #of_type "audit-seal-created");
+		assert.is_true(sealing.state(host.name).is_on and sealing.state(host.name).at > 1.6e9);
 		assert.equal(1, #of_type "audit-sealed");
 		sealing.seal();
 		assert.equal(1, #of_type "audit-sealed");

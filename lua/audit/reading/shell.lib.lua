@@ -136,11 +136,9 @@ function commands:verify(target, ...)
 	if not host then
 		return nil, wrong;
 	end
-	local ok, result, problem = readings.read(readings.pause, function (pause)
-		return audit_log.verify(host, pause);
-	end);
-	if not ok or not result then
-		return nil, ok and problem or result;
+	local result, problem = module:shared("/*/audit/log").verifying.run(host);
+	if not result then
+		return nil, problem;
 	end
 	for i = 2, #result.lines do
 		self.session.print(result.lines[i]);
