@@ -144,10 +144,18 @@ describe("a log that nobody has touched", function ()
 		log:pass(1);
 		assert.is_true(log.log.erase(host, { person = "romeo@example.com", before = log.time - 1, receipt = "R-1" }).count > 0);
 		is_intact(log, 9);
+		-- Of the second one the store takes nothing at first.
+		local set = log.store.set;
+		log.store.set = function () return nil, "disk full"; end;
+		assert.is_nil((log.log.erase(host, { person = "romeo@example.com", acted = true, receipt = "R-2" })));
+		log.store.set = set;
+		is_intact(log, 9);
+		assert.equal(0, log.log.verify(host).status);
 		journal:audit(log, 9, 10);
 		assert.is_true(log.log.erase(host, { person = "romeo@example.com", acted = true, receipt = "R-2" }).count > 0);
 		log:pass(1);
 		is_intact(log, 11);
+		assert.equal(0, log.log.verify(host).status);
 	end);
 
 	it("verifies a month of daily prunes, with limits and addresses that expire", function ()

@@ -62,14 +62,15 @@ impl Erasures {
     /// Takes an entry whose values fit its link.
     pub(super) fn take(&mut self, link: &Link, canon: &Canon, key: &str) {
         let Some(known) = &self.known else { return };
-        let gone = known.of(&link.id, link.n);
+        let (gone, may_be_gone) = (known.lacks(&link.id, link.n), known.may_lack(&link.id, link.n));
         if canon.groups.iter().any(|(group, _)| gone.contains(group)) {
             ranges::add(self.again.entry(link.id).or_default(), link.n);
         }
         // Addresses and networks expire, and take with them what has addresses in it. A name never does.
         let Cover::Groups { gone: removed, .. } = &link.cover else { return };
         let is_name = |group: &Group| matches!(group, Group::Person(_, Aspect::Name));
-        let names: Vec<Group> = removed.iter().map(|(group, _)| *group).filter(|group| is_name(group) && !gone.contains(group)).collect();
+        let names: Vec<Group> =
+            removed.iter().map(|(group, _)| *group).filter(|group| is_name(group) && !may_be_gone.contains(group)).collect();
         if !names.is_empty() {
             self.emptied.push(Emptied { id: link.id, n: link.n, key: key.to_owned(), names });
         }
@@ -81,7 +82,7 @@ impl Erasures {
         let mut emptied = self.emptied;
         if let Some(now) = now {
             emptied.retain(|entry| {
-                let gone = now.of(&entry.id, entry.n);
+                let gone = now.may_lack(&entry.id, entry.n);
                 entry.names.iter().any(|name| !gone.contains(name))
             });
         }

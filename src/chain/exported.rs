@@ -205,7 +205,7 @@ pub fn verify(
     if let Some((proved, interval)) = proved {
         verifier.rely_on(proved, interval);
     }
-    let erased = |gone: Option<Vec<Gone>>, line: u64| gone.map(|gone| read_gone(&gone).ok_or(ExportedError::Line(line))).transpose();
+    let erased = |gone: Option<Vec<Gone>>, line: u64| gone.map(|gone| read_gone(gone).ok_or(ExportedError::Line(line))).transpose();
     if let Some(erased) = erased(header.erased, 1)? {
         verifier.know_erased(erased);
     }

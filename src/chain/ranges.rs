@@ -36,6 +36,25 @@ pub(super) fn merge(ranges: &mut BTreeMap<u64, u64>, others: BTreeMap<u64, u64>)
     }
 }
 
+/// Removes a number.
+fn remove(ranges: &mut BTreeMap<u64, u64>, n: u64) {
+    let Some((first, last)) = ranges.range(..=n).next_back().map(|(first, last)| (*first, *last)).filter(|(_, last)| *last >= n) else {
+        return;
+    };
+    ranges.remove(&first);
+    if first < n {
+        ranges.insert(first, n.saturating_sub(1));
+    }
+    if n < last {
+        ranges.insert(n.saturating_add(1), last);
+    }
+}
+
+/// Removes all numbers of other ranges.
+pub(super) fn subtract(ranges: &mut BTreeMap<u64, u64>, others: &BTreeMap<u64, u64>) {
+    others.iter().flat_map(|(first, last)| *first..=*last).for_each(|n| remove(ranges, n));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +68,10 @@ mod tests {
                 prop_assert_eq!(add(&mut ranges, n), set.insert(n));
             }
             (0..62).for_each(|n| assert_eq!(has(&ranges, n), set.contains(&n)));
+            let mut rest = ranges.clone();
+            let odd: BTreeMap<u64, u64> = (1..60).step_by(2).map(|n| (n, n)).collect();
+            subtract(&mut rest, &odd);
+            (0..62).for_each(|n| assert_eq!(has(&rest, n), n % 2 == 0 && set.contains(&n)));
             // None of them follows the one before.
             prop_assert!(ranges.iter().zip(ranges.iter().skip(1)).all(|((_, last), (first, _))| last + 1 < *first));
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::erase::{Acted, Left, erased, without_groups};
 use crate::chain::chains::link_in;
-use crate::chain::erased::Erased;
+use crate::chain::erased::{Erased, Gone};
 use crate::entry::limits::HOST_WIDE;
 use crate::entry::payload;
 use crate::entry::personal::{Aspect, Group, Role};
@@ -24,7 +24,7 @@ pub struct Erasure {
     receipt: String,
     hold: Hold,
     /// What was removed since it was taken.
-    done: Erased,
+    done: Gone,
     totals: BTreeMap<(String, String), u64>,
     held: u64,
     kept: u64,
@@ -86,7 +86,7 @@ impl Erasure {
             beyond: f64::INFINITY,
             receipt,
             hold,
-            done: Erased::default(),
+            done: Gone::default(),
             totals: BTreeMap::new(),
             held: 0,
             kept: 0,
@@ -142,7 +142,7 @@ impl Erasure {
             }
             What::Again(known) => {
                 let link = link_in(payload).ok()?;
-                let groups = known.of(&link.id, link.n);
+                let groups = known.lacks(&link.id, link.n);
                 let left = without_groups(payload, |group| groups.contains(&group), &self.receipt)?;
                 Some((Some(left), is_of_account && groups.contains(&Group::Person(Role::Account, Aspect::Name))))
             }
@@ -150,7 +150,7 @@ impl Erasure {
     }
 
     /// Takes what was removed from entries since the last call. It must be written down before they are changed.
-    pub fn take_done(&mut self) -> Erased {
+    pub fn take_done(&mut self) -> Gone {
         std::mem::take(&mut self.done)
     }
 
@@ -231,7 +231,9 @@ mod tests {
         let Look::Changes { payload: left, .. } = first.look("events", 9.0, "romeo@example.com", &own) else { panic!() };
         let done = first.take_done();
         assert!(first.take_done().is_empty() && !done.is_empty());
-        let again = |hold: Hold| Erasure::again("example.com", done.clone(), "S", hold);
+        let mut erased = Erased::default();
+        erased.confirm(done);
+        let again = |hold: Hold| Erasure::again("example.com", erased.clone(), "S", hold);
         let mut second = again(Hold::default());
         let expected = Look::Changes { payload: left.clone(), with: Some(HOST_WIDE) };
         assert_eq!(second.look("events", 9.0, "romeo@example.com", &own), expected);

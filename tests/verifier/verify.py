@@ -507,7 +507,7 @@ class Verifier:
         names = {g for g in pairs(chain.get("gone"), 32) if g % 4 == 1}
         if after is not None and names - listed(after, chain.get("id"), link.n):
             self.found.add((link.n, "altered"))
-        if before is not None and link.groups & listed(before, chain.get("id"), link.n):
+        if before is not None and link.groups & listed([e for e in before if not e.get("announced")], chain.get("id"), link.n):
             self.again.add(link.n)
 
     def is_behind(self, series, cls):
@@ -613,7 +613,7 @@ def load(lines):
 
 
 def listed(erased, chain, n):
-    """The groups of an entry that were erased."""
+    """The groups of an entry that were erased, or may have been."""
     groups = set()
     for e in erased:
         ranges = (r.partition("-") for r in e["entries"].split(","))

@@ -41,6 +41,9 @@ pub(super) struct Gone {
     pub(super) chain: String,
     pub(super) groups: String,
     pub(super) entries: String,
+    /// Whether that was only announced.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) announced: bool,
 }
 
 /// What the seal file has of a host, without its key.
@@ -169,9 +172,9 @@ pub(super) fn read_heads(heads: Vec<Head>) -> Option<Vec<Progress>> {
 }
 
 pub(super) fn gone(erased: Option<&Erased>) -> Option<Vec<Gone>> {
-    erased.map(|erased| erased.lists().map(|(chain, groups, entries)| Gone { chain, groups, entries }).collect())
+    erased.map(|erased| erased.lists().map(|(chain, groups, entries, announced)| Gone { chain, groups, entries, announced }).collect())
 }
 
-pub(super) fn read_gone(gone: &[Gone]) -> Option<Erased> {
-    Erased::of_lists(gone.iter().map(|gone| (gone.chain.as_str(), gone.groups.as_str(), gone.entries.as_str())))
+pub(super) fn read_gone(gone: Vec<Gone>) -> Option<Erased> {
+    Erased::of_lists(gone.into_iter().map(|gone| (gone.chain, gone.groups, gone.entries, gone.announced)))
 }

@@ -140,6 +140,9 @@ local function new(context)
 				remains.after(part, breathe);
 			end
 		end
+		if not wish.preview then
+			announce(host, erasure);
+		end
 		local totals, count = erasure:totals(), 0;
 		for _, total in ipairs(totals) do count = count + total.count; end
 		return { count = count; totals = totals; held = erasure:held(); kept = erasure:kept(); damaged = damaged };

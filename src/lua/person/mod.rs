@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use mlua::prelude::*;
 
-use crate::chain::erased::Erased;
+use crate::chain::erased::{Erased, Gone};
 use crate::file::Disk;
 use crate::file::whole::{self, Durability};
 use crate::filter::hold::Hold;
@@ -83,7 +83,7 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
         let hold = recorder.settings(&host).hold.clone();
         let erasure = Erasure::new(&host, person, before, acted, &receipt, hold);
         let erasure = erasure.beyond(beyond.unwrap_or(f64::INFINITY));
-        Some(LuaErasure { host, erasure, opened: parts.clone(), recorder: Rc::clone(&shared) })
+        Some(LuaErasure { host, erasure, opened: parts.clone(), recorder: Rc::clone(&shared), announced: Gone::default() })
     })?;
     // erasure_again(host, path of the list of what was erased, receipt) -> erasure of what is there again | nil: nothing was erased
     // | nil, message
@@ -97,7 +97,7 @@ pub(crate) fn add(functions: &Functions<'_>, opened: &Opened) -> LuaResult<()> {
             return (None, None);
         }
         let erasure = Erasure::again(&host, erased, &receipt, recorder.settings(&host).hold.clone());
-        (Some(LuaErasure { host, erasure, opened: parts.clone(), recorder: Rc::clone(&shared) }), None)
+        (Some(LuaErasure { host, erasure, opened: parts.clone(), recorder: Rc::clone(&shared), announced: Gone::default() }), None)
     })?;
     // privacy(host) -> which personal data are kept, as a text
     functions.add("privacy", |recorder, Host(host): Host| record(&host, recorder.settings(&host)))?;
@@ -138,13 +138,21 @@ struct LuaErasure {
     erasure: Erasure,
     opened: Opened,
     recorder: Rc<RefCell<Recorder>>,
+    /// What was announced last.
+    announced: Gone,
 }
 
 impl LuaErasure {
-    /// Adds what is erased to the file that lists it. What rules have removed since is left out of it.
+    /// Adds what is erased next to the file that lists it. What was announced before has been removed. What rules have removed since is
+    /// left out of it.
     fn announce(&mut self, file: &Path) -> std::io::Result<()> {
+        let next = self.erasure.take_done();
+        if next.is_empty() && self.announced.is_empty() {
+            return Ok(());
+        }
         let mut erased = Erased::open(&Disk, file)?;
-        erased.merge(self.erasure.take_done());
+        erased.confirm(std::mem::replace(&mut self.announced, next.clone()));
+        erased.announce(next);
         for of in self.recorder.borrow().progress(&self.host) {
             if let Some(first) = of.removed.first().filter(|first| first.from == 1) {
                 erased.forget(&of.id, first.upto);
@@ -168,7 +176,7 @@ impl LuaUserData for LuaErasure {
                 }
             })
         });
-        // announce(path of the list of what was erased) -> true | nil, message: to be called before entries are changed
+        // announce(path of the list of what was erased) -> true | nil, message: to be called before entries are changed, and in the end
         methods.add_method_mut("announce", |_, this, file: LuaString| Ok(returned(this.announce(path(&file.as_bytes())).map(|()| true))));
         // totals() -> list of { class, type, count }; held(), kept() -> numbers of entries that stay
         methods.add_method("totals", |lua, this, ()| {
