@@ -16,12 +16,22 @@ server.each_series(describe, pending, function (series)
 			moving.fill(prosody, { partitions = 7, each = 8, older = 20 });
 			local expected = moving.shown(prosody);
 			assert.equal(76, select(2, expected:gsub("%S+", "")));
+			prosody:eval([[
+				for i = 1, 5 do assert(module:context(...):audit("user"..i.."@"..(...), "thing-happened")); end
+				flush_audit_log();
+			]], server.default_host);
 			prosody:stop();
 			local status, out = moving.migrate(prosody, other, "audit");
 			assert.equal(0, status, out);
 			moving.use(prosody, "native");
 			prosody:start();
 			assert.equal(expected, moving.shown(prosody));
+			-- Nobody has changed anything on the way.
+			local err;
+			status, out, err = prosody:ctl("mod_audit", "--verify", server.default_host);
+			assert.equal(0, status, out..err);
+			assert.is_true(tonumber(out:match("intact: (%d+) entries verified")) >= 5, out);
+			assert.is_truthy(out:find("\nnot protected: 76 entries", 1, true), out);
 			prosody:stop();
 			assert.equal(expected, moving.shown(prosody));
 

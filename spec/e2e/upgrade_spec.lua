@@ -44,6 +44,10 @@ server.each_series(describe, pending, function (series)
 			assert.is_truthy(lines[4]:find("203.0.113.0/24 DE from before", 1, true), lines[4]);
 			_, out = prosody:ctl("mod_audit", "romeo@"..host);
 			assert.equal(3, (select(2, out:gsub("authentication%-", ""))), out);
+			-- They have no links, which is no sign of a change.
+			status, out = prosody:ctl("mod_audit", "--verify", host);
+			assert.equal(0, status, out);
+			assert.is_truthy(out:find("\nnot protected: 4 entries", 1, true), out);
 			prosody:stop();
 		end);
 
