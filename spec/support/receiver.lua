@@ -157,7 +157,9 @@ function methods:has_all(last, timeout)
 	local list = {};
 	for i = 1, last do list[i] = i; end
 	local expected = table.concat(list, " ");
-	if process.wait_until(function () return #self:lines() >= last and self:numbers() == expected; end, timeout or 20, 0.05) then
+	-- To look takes a while if there are many.
+	local pause = last > 1000 and 1 or 0.05;
+	if process.wait_until(function () return #self:lines() >= last and self:numbers() == expected; end, timeout or 20, pause) then
 		return true;
 	end
 	return nil, "it got: "..self:numbers();
