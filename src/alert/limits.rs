@@ -1,6 +1,6 @@
 //! How many messages are sent. A flood of events must not become a flood of messages.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ const GATHER: f64 = 300.0;
 #[serde(default)]
 pub(super) struct Limits {
     /// Until when there is no other message for a key.
-    told: HashMap<u64, f64>,
+    told: BTreeMap<u64, f64>,
     sent: VecDeque<f64>,
     urgent: VecDeque<f64>,
     /// How many alerts of each rule were held back.
