@@ -25,7 +25,18 @@ pub(super) struct Emptied {
     names: Vec<Group>,
 }
 
-/// What is found of erasures.
+/// What a pass found of erasures.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The entries that no erasure has emptied.
+    pub(super) emptied: Vec<Emptied>,
+    /// The entries that have values again: a chain, its first entry, its last.
+    pub(super) again: Vec<(Nonce, u64, u64)>,
+    /// The erasures that the log tells of, one a line.
+    pub(super) listed: Vec<String>,
+}
+
+/// What is found of erasures, while entries are read.
 #[derive(Debug, Default)]
 pub(super) struct Erasures {
     /// What was erased before the entries were read. `None` if that is not known.
@@ -76,9 +87,8 @@ impl Erasures {
         }
     }
 
-    /// Ends the pass. What has been erased since the beginning is in `now`, if that is known. Returns the entries that no erasure has
-    /// emptied, the ranges of entries that have values again, and the erasures that the log tells of.
-    pub(super) fn end(self, now: Option<&Erased>) -> (Vec<Emptied>, Vec<(Nonce, u64, u64)>, Vec<String>) {
+    /// Ends the pass. What has been erased since the beginning is in `now`, if that is known.
+    pub(super) fn end(self, now: Option<&Erased>) -> Found {
         let mut emptied = self.emptied;
         if let Some(now) = now {
             emptied.retain(|entry| {
@@ -87,7 +97,7 @@ impl Erasures {
             });
         }
         let again = self.again.into_iter().flat_map(|(id, numbers)| numbers.into_iter().map(move |(first, last)| (id, first, last)));
-        (emptied, again.collect(), self.listed)
+        Found { emptied, again: again.collect(), listed: self.listed }
     }
 }
 
@@ -112,9 +122,8 @@ mod tests {
         ] {
             erasures.feed(&Row { when: 1_795_521_600.0, with: Some(with.to_owned()), xml: xml(attributes), ..Row::default() });
         }
-        let (_, _, listed) = erasures.end(None);
         assert_eq!(
-            listed,
+            erasures.end(None).listed,
             [
                 "24 entries, receipt AAAAA-BBBBB of 2026-11-24T12:00:00Z, asked for by root",
                 "1 entry, receipt CCCCC-DDDDD of 2026-11-24T12:00:00Z, as it was there again",

@@ -79,18 +79,7 @@ impl Erasure {
 
     fn of(host: &str, what: What, before: f64, receipt: &str, hold: Hold) -> Self {
         let (host, receipt) = (host.to_owned(), receipt.to_owned());
-        Self {
-            host,
-            what,
-            before,
-            beyond: f64::INFINITY,
-            receipt,
-            hold,
-            done: Gone::default(),
-            totals: BTreeMap::new(),
-            held: 0,
-            kept: 0,
-        }
+        Self { host, what, before, beyond: f64::INFINITY, receipt, hold, done: Gone::default(), totals: BTreeMap::new(), held: 0, kept: 0 }
     }
 
     /// Also from entries that lie under a later time than `now`, in UNIX seconds: they were stored before the clock was set back.

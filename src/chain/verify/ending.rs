@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{Seen, Verifier};
 use crate::chain::chains::Progress;
+use crate::chain::erasures::Found;
 use crate::chain::hash::Nonce;
 use crate::chain::ranges;
 use crate::chain::rules::Removed;
@@ -55,7 +56,7 @@ impl Verifier {
 
     /// Checks what was erased. `heads` has the class of each chain.
     fn end_erasures(&mut self, heads: &HashMap<Nonce, (String, u64)>) {
-        let (emptied, again, listed) = std::mem::take(&mut self.erasures).end(self.erased.as_ref());
+        let Found { emptied, again, listed } = std::mem::take(&mut self.erasures).end(self.erased.as_ref());
         let class_of = |id: &Nonce| heads.get(id).map(|(class, _)| class.clone());
         for entry in emptied {
             let class = class_of(&entry.id);

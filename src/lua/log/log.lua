@@ -4,7 +4,7 @@
 local native, chunks = ...;
 local stanzas = chunks.stanza;
 
-local error, ipairs, pairs, pcall, require = error, ipairs, pairs, pcall, require;
+local error, ipairs, pairs, pcall = error, ipairs, pairs, pcall;
 local detail, later = stanzas.detail, chunks.later;
 
 local function nothing() end
