@@ -111,6 +111,8 @@ return function (audit)
 		readings.record(host, {
 			through = "http"; filter = asked.asked; entries = result.shown; actor = pages.actor(request, reader.account);
 		});
+		-- Reading has held the loop, and making the page does, too.
+		readings.pause();
 		return answers.page(view:page(address, {
 			subject = subject; host = host; account = reader.account; csrf = reader.csrf; health = shared.health(host);
 			next = result.shown == size and result.last or nil; remarks = remarks_of(result);
