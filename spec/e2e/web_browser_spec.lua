@@ -128,12 +128,12 @@ server.each_series(describe, pending, function (series)
 			page:go(address);
 			page:eval("document.getElementById('field-user').value = 'romeo'; document.querySelector('form.search').requestSubmit()");
 			local is_complete = " && document.readyState === 'complete' && !!document.querySelector('.chips')";
-			assert.is_truthy(page:wait("location.search.includes('user=romeo')"..is_complete));
+			assert.is_truthy(page:wait("location.search.includes('user=romeo')"..is_complete, 30));
 			page:eval("[...document.querySelectorAll('.facet a')].find(function (a) { return a.textContent === 'authentication-failure'; }).click()");
-			assert.is_truthy(page:wait("location.search.includes('type=authentication-failure')"..is_complete));
+			assert.is_truthy(page:wait("location.search.includes('type=authentication-failure')"..is_complete, 30));
 			assert.equal(15, page:eval("document.querySelectorAll('ol.lines > li').length"));
 			page:eval("document.querySelector('.timeline a').dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true }))");
-			assert.is_truthy(page:wait("location.search.includes('since=2') && location.search.includes('until=2')"..is_complete));
+			assert.is_truthy(page:wait("location.search.includes('since=2') && location.search.includes('until=2')"..is_complete, 30));
 			assert.is_true(page:eval("document.querySelectorAll('ol.lines > li').length") < 15);
 			assert.same({}, page:complaints());
 		end);
