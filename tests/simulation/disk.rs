@@ -112,4 +112,5 @@ fn is_of_journal(path: &Path) -> bool {
         && !name.contains(".key")
         && !name.contains(".new")
         && !name.ends_with(".heads")
+        && ![".seal", ".position", ".alerts"].iter().any(|ending| name.ends_with(ending))
 }

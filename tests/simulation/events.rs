@@ -19,16 +19,18 @@ const fn kind(name: &'static str, source: &'static str, is_by_admin: bool) -> Ki
     Kind { name, source, is_by_admin }
 }
 
-pub const EVENTS: [Kind; 6] = [
+pub const EVENTS: [Kind; 7] = [
     kind("authentication-success", "mod_audit_auth", false),
     kind("authentication-failure", "mod_audit_auth", false),
     kind("user-registered", "mod_audit_register", false),
     kind("s2s-refused", "mod_audit_s2s", false),
     kind("shell-command", "mod_audit_admin", true),
     kind("something-refused", "mod_other", false),
+    kind("user-role-changed", "mod_audit_admin", true),
 ];
 
-pub const KINDS: u64 = EVENTS.len() as u64;
+/// How many of them a script has at random. The last one is what an administrator does to somebody else.
+pub const KINDS: u64 = EVENTS.len() as u64 - 1;
 
 /// The account with a number. Some have names that nobody would choose for a good reason.
 pub fn user(number: u32) -> Vec<u8> {

@@ -13,6 +13,7 @@ use audit_core::chain::chains::{Chains, Progress, milliseconds};
 use audit_core::chain::hash::{Bytes, Nonce};
 use audit_core::chain::link::Link;
 use audit_core::chain::rules::Removed;
+use audit_core::chain::sealed::Proved;
 use audit_core::chain::verdict::{Fault, Finding, Verdict};
 use audit_core::chain::verify::Verifier;
 use audit_core::entry::canon::Draft;
@@ -24,25 +25,28 @@ use crate::events::HOST;
 use crate::model::Gone;
 use crate::prune::{Outcome, partitions_of};
 use crate::script::{Driver, Mood};
+use crate::sealing::{INTERVAL, forge};
 use crate::seed::{Seed, SeededRandom};
 use crate::store::{Lists, Refusal, Stored, User};
 use crate::world::{Crashed, World};
 
 /// How many edits are tried after a run.
 const EDITS: u64 = 4;
+/// How many forgeries are tried after a run.
+const FORGERIES: u64 = 4;
 /// The most entries that are verified once more for each edit.
 const MOST: usize = 1500;
 
 /// What another process reads before it verifies the log.
-struct Scene {
-    waiting: Snapshot,
+pub struct Scene {
+    pub waiting: Snapshot,
     progress: Vec<Progress>,
     retention: Retention,
     order: Vec<User>,
 }
 
 /// The link of a stored entry: the chain, the number and the hash.
-fn link_of(xml: &str) -> Option<(Nonce, u64, audit_core::chain::hash::Hash)> {
+pub fn link_of(xml: &str) -> Option<(Nonce, u64, audit_core::chain::hash::Hash)> {
     let element = xml.split_once("<chain ")?.1.split_once('>')?.0;
     let value = |name: &str| Some(element.split_once(&format!(" {name}='"))?.1.split_once('\'')?.0);
     Some((Bytes::read(value("id")?)?, value("n")?.parse().ok()?, Bytes::read(value("hash")?)?))
@@ -149,7 +153,7 @@ impl World {
         }
         let Some(scene) = self.evidence() else { return };
         let lists: Lists = self.store.all().map(|(user, list)| (user.clone(), list.clone())).collect();
-        let verdict = verdict(&lists, &scene);
+        let verdict = verdict(&lists, &scene, self.proved(&lists, &scene));
         let faults: Vec<&Finding> = verdict.findings.iter().filter(|finding| !self.is_explained(finding)).collect();
         if let Some(first) = faults.first() {
             let (count, name) = (faults.len(), self.name_of(first));
@@ -188,6 +192,9 @@ impl World {
             }
             // What was recorded without a link before a clock was set back has a later time than the first link.
             (Fault::Inserted, ..) => self.has_gone_back,
+            // Seals, or what they have sealed, are gone with the store.
+            (Fault::Unsealed, ..) => self.is_seal_late || self.kinds.keys().any(|kind| kind.starts_with("disk")),
+            (Fault::Seal(_) | Fault::CutOff | Fault::Resealed, ..) => has_lost(),
             _ => false,
         }
     }
@@ -197,7 +204,7 @@ impl World {
         if self.problem.is_some() || self.evidence_is_excused || self.is_excused() {
             return;
         }
-        let Some(scene) = self.evidence() else { return };
+        let Some(mut scene) = self.evidence() else { return };
         let lists: Lists = self.store.all().map(|(user, list)| (user.clone(), list.clone())).collect();
         if lists.values().map(Vec::len).sum::<usize>() > MOST {
             return;
@@ -207,8 +214,31 @@ impl World {
             let mut edited = lists.clone();
             let Some(what) = edit(&mut edited, &scene, &mut seed) else { continue };
             *self.kinds.entry(format!("edit: {}", what.split(':').next().unwrap_or_default())).or_default() += 1;
-            if verdict(&edited, &scene).is_intact() {
+            if verdict(&edited, &scene, None).is_intact() {
                 self.wrong(format!("an edit of the store is not found: {what}"));
+                return;
+            }
+        }
+        self.check_forgeries(&lists, &mut scene, &mut seed);
+    }
+
+    /// Forges the log and what is known of it, and verifies that with the key. Without it, nothing is found.
+    fn check_forgeries(&mut self, lists: &Lists, scene: &mut Scene, seed: &mut Seed) {
+        let Some(proved) = self.proved(lists, scene) else { return };
+        let progress = scene.progress.clone();
+        for _ in 0..FORGERIES {
+            let mut edited = lists.clone();
+            scene.progress.clone_from(&progress);
+            let Some((what, before)) = forge(&mut edited, &mut scene.progress, seed) else { continue };
+            let is_sealed = proved.heads.iter().any(|head| head.id == before.id && head.n >= before.n);
+            // What waits in the journal has the entry, too.
+            let waits = (0..scene.waiting.len()).filter_map(|index| scene.waiting.get(index)?.1);
+            if !is_sealed || waits.count() > 0 || !verdict(&edited, scene, None).is_intact() {
+                continue;
+            }
+            *self.kinds.entry(format!("forged: {}", what.split(':').next().unwrap_or_default())).or_default() += 1;
+            if verdict(&edited, scene, self.proved(&edited, scene)).is_intact() {
+                self.wrong(format!("a forged log verifies with the seal key: {what}"));
                 return;
             }
         }
@@ -216,8 +246,11 @@ impl World {
 }
 
 /// Verifies the log, as `src/lua/read/verify.lua` does.
-fn verdict(lists: &Lists, scene: &Scene) -> Verdict {
+fn verdict(lists: &Lists, scene: &Scene, proved: Option<Proved>) -> Verdict {
     let mut verifier = Verifier::new(HOST, scene.progress.clone()).with_classes(scene.retention.clone());
+    if let Some(proved) = proved {
+        verifier.rely_on(proved, INTERVAL as u64);
+    }
     for user in &scene.order {
         verifier.begin(user.as_ref().and_then(|user| user.parse().ok()));
         lists.get(user).into_iter().flatten().for_each(|stored| verifier.feed(&stored.row()));

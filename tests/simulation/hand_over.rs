@@ -89,7 +89,7 @@ impl World {
     }
 
     /// Hands over for one slice.
-    fn run_slice(&mut self) -> Result<(), Crashed> {
+    pub fn run_slice(&mut self) -> Result<(), Crashed> {
         self.process().ask_from = 0;
         if !self.has_work() {
             return Ok(());

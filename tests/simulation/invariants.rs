@@ -25,6 +25,7 @@ impl World {
         if self.problem.is_some() {
             return;
         }
+
         let visible: BTreeMap<String, Partition> = self.visible().into_iter().map(|partition| (partition.to_string(), partition)).collect();
         let (mut met, mut problem) = (BTreeSet::new(), None);
         for (user, list) in self.store.all() {
@@ -103,6 +104,7 @@ impl World {
     pub fn settle(&mut self) {
         self.crash_in = None;
         self.store.set_mood(None);
+        self.receivers.iter_mut().for_each(|receiver| receiver.set_mood(None));
         self.disk.heal();
         self.check_healed();
         self.or_die(|world| {
@@ -113,21 +115,28 @@ impl World {
             self.or_die(|world| world.pass(20.0));
             let process = self.process();
             let is_done = process.is_attached && process.journal.is_empty() && !process.journal.losses().is_open();
-            if is_done && process.recorder.flood.counting().is_empty() {
+            let is_done = is_done && process.recorder.flood.counting().is_empty();
+            if is_done && self.erasing.is_empty() && self.all_is_sent() {
                 return;
             }
         }
+        let (erasing, is_sent) = (self.erasing.len(), self.all_is_sent());
         let process = self.process();
         let (waiting, trouble) = (process.journal.len(), process.journal.trouble().map(ToOwned::to_owned));
         let (attached, counting) = (process.is_attached, process.recorder.flood.counted(crate::events::HOST));
-        self.wrong(format!("after an hour {waiting} entries wait ({trouble:?}), attached: {attached}, {counting} events are counted"));
+        self.wrong(format!(
+            "after an hour {waiting} entries wait ({trouble:?}), attached: {attached}, {counting} events are counted, {erasing} \
+            erasures are not done, all is sent: {is_sent}"
+        ));
     }
 
     pub fn check_at_the_end(&mut self) {
         self.check_always();
         self.check_followed();
         self.check_untouched();
+        self.check_erased();
         self.check_edits();
+        self.check_sent();
         if self.problem.is_some() {
             return;
         }

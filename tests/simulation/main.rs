@@ -10,8 +10,10 @@
     unreachable_pub
 )]
 
+mod alerts;
 mod clock;
 mod disk;
+mod erasing;
 mod events;
 mod evidence;
 mod hand_over;
@@ -25,12 +27,15 @@ mod prune;
 mod reading;
 mod recording;
 mod regressions;
+mod regressions_of_erasure;
 mod regressions_of_evidence;
 mod replay;
 mod report;
 mod script;
+mod sealing;
 mod seed;
 mod shrink;
+mod sinks;
 mod store;
 #[cfg(feature = "storage")]
 mod transfer;
@@ -43,11 +48,11 @@ use script::Script;
 use world::World;
 
 /// The seeds that each run of the tests tries.
-const FIXED: Range<u64> = 0..150;
+const FIXED: Range<u64> = 0..60;
 
 /// The same with the storage driver of this library.
 #[cfg(feature = "storage")]
-const FIXED_NATIVE: Range<u64> = 0..20;
+const FIXED_NATIVE: Range<u64> = 0..10;
 
 /// Runs seeds, and returns the first that fail, each as a test.
 fn run(seeds: Range<u64>, script: impl Fn(u64) -> Script, most_failures: usize, seconds: f64) -> (Report, Vec<String>) {

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use audit_core::chain::hash::Nonce;
 
+use crate::erasing::Wish;
+
 /// What is known of an entry.
 #[derive(Clone, Debug)]
 pub struct Known {
@@ -55,6 +57,12 @@ pub struct Model {
     pub may_expire_early: bool,
     /// Whether the journal may not know of all chains, so that nothing can be said of the log.
     pub may_lack_evidence: bool,
+    /// What was erased.
+    pub erased: Vec<Wish>,
+    /// Whether an entry was given to the store without the journal.
+    pub has_written_directly: bool,
+    /// Whether the position of a sink was not known when a process started.
+    pub has_unknown_position: bool,
     /// The events and entries since all was written back: a power cut may take them.
     pub unsafe_since: Marks,
     /// The events that flood control has counted since their number was written down.

@@ -52,6 +52,7 @@ pub struct Native {
 #[derive(Clone, Debug)]
 enum Change {
     Append(User, Stored),
+    Set(User, Stored),
     Remove(User, u64),
     Delete(User),
 }
@@ -125,6 +126,15 @@ impl Native {
         self.note(&appended);
         self.name(key, stored.key);
         self.changed(Change::Append(user.clone(), stored.clone()));
+    }
+
+    pub fn set(&mut self, user: &User, stored: &Stored) {
+        let key = self.keys.get(&stored.key).cloned().unwrap_or_default();
+        let value = Some(Value { kind: XML, bytes: stored.xml.as_bytes() });
+        let change = audit_core::storage::Change { value, when: None, with: Some(&stored.with) };
+        let done = self.database().set(&archive(user), &key, &change);
+        self.note(&done);
+        self.changed(Change::Set(user.clone(), stored.clone()));
     }
 
     pub fn remove(&mut self, user: &User, number: u64) {
@@ -387,6 +397,11 @@ impl Change {
     fn apply(self, lists: &mut Lists) {
         match self {
             Self::Append(user, stored) => lists.entry(user).or_default().push(stored),
+            Self::Set(user, changed) => {
+                if let Some(stored) = lists.get_mut(&user).and_then(|list| list.iter_mut().find(|stored| stored.key == changed.key)) {
+                    *stored = changed;
+                }
+            }
             Self::Remove(user, number) => {
                 if let Some(list) = lists.get_mut(&user) {
                     list.retain(|stored| stored.key != number);
@@ -466,11 +481,12 @@ fn archive(user: &User) -> Archive<'_> {
 }
 
 fn is_same_state(a: &Lists, b: &Lists) -> bool {
-    let keys = |lists: &Lists| -> Vec<(User, Vec<u64>)> {
+    let filled = |lists: &Lists| -> Vec<(User, Vec<(u64, String, String)>)> {
+        let values = |stored: &Stored| (stored.key, stored.with.clone(), stored.xml.clone());
         let filled = lists.iter().filter(|(_, list)| !list.is_empty());
-        filled.map(|(user, list)| (user.clone(), list.iter().map(|stored| stored.key).collect())).collect()
+        filled.map(|(user, list)| (user.clone(), list.iter().map(values).collect())).collect()
     };
-    keys(a) == keys(b)
+    filled(a) == filled(b)
 }
 
 /// An element, as the driver stores it, as XML.

@@ -89,7 +89,7 @@ impl World {
         self.settings().retention.cutoff(&self.class_of(stored), at).is_some_and(|cutoff| written < cutoff)
     }
 
-    fn class_of(&self, stored: &Stored) -> String {
+    pub fn class_of(&self, stored: &Stored) -> String {
         let kind = StoredEvent::read(&stored.row()).map(|event| event.kind).unwrap_or_default();
         self.settings().retention.class_of(&kind).to_owned()
     }

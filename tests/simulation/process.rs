@@ -7,6 +7,7 @@ use std::rc::Rc;
 use audit_core::archive::clock::{ClockCheck, KeptClock, Witnesses};
 use audit_core::archive::limits::PartitionSizes;
 use audit_core::archive::schedule::{PruneExtent, Schedule};
+use audit_core::chain::sealing::Sealing;
 use audit_core::journal::hand_over::HandOver;
 use audit_core::journal::{Journal, JournalError, Limits, Owner};
 use audit_core::random::Random;
@@ -15,6 +16,7 @@ use audit_core::recorder::Recorder;
 use crate::disk::{FOLDER, journal};
 use crate::events::HOST;
 use crate::seed::SeededRandom;
+use crate::sinks::Sinks;
 use crate::store::User;
 use crate::world::{Crashed, Timer, World};
 
@@ -46,6 +48,10 @@ pub struct Process {
     pub trust: Trust,
     /// The number of entries of full partitions.
     pub counts: PartitionSizes,
+    pub sealing: Option<Sealing>,
+    pub sinks: Option<Sinks>,
+    /// Whether it is looked for alerts soon.
+    pub is_alerting: bool,
     /// By how much the clock and the one that does not jump differed.
     pub difference: f64,
 }
@@ -151,8 +157,16 @@ impl World {
             slot_of_nil: None,
             trust: Trust::default(),
             counts: PartitionSizes::default(),
+            sealing: None,
+            sinks: None,
+            is_alerting: false,
             difference,
         });
+        self.open_sinks();
+        self.start_alerts();
+        self.open_seals();
+        self.erase_soon();
+        self.check_erased();
         self.attach()?;
         self.is_synced_soon = false;
         self.sync_soon();
@@ -204,6 +218,7 @@ impl World {
         let unrecorded = process.journal.losses().unrecorded().map_or(0, |lost| lost.count);
         // What is known of the chains may not have been written down.
         self.model.may_lack_evidence |= self.disk.is_ill || !process.is_attached || process.writing.is_some();
+        self.raisings.is_forgotten |= self.disk.is_ill;
         // What is known of the clock may not have been written down.
         self.model.may_expire_early |= self.disk.is_ill && self.jumps > 0;
         if process.journal.in_memory() > 0 {
@@ -233,6 +248,8 @@ impl World {
         }
         self.process().clock.save();
         self.sum_up(true)?;
+        self.close_sinks();
+        self.stop_alerts();
         let wall = self.clock.wall();
         if !self.process().is_attached {
             self.attach()?;

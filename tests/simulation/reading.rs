@@ -164,6 +164,45 @@ impl World {
         all
     }
 
+    /// Reads the log for a reader of this process, who says of each page's entries whether it wants more. Returns whether it could be read.
+    pub fn search(&mut self, request: Request, mut take: impl FnMut(&mut Self, Vec<StoredEvent>) -> bool) -> Result<bool, Crashed> {
+        let Some(scene) = self.scene(false)? else { return Ok(false) };
+        let since = scene.waiting.since().map(f64::floor);
+        let conditions = Conditions { retention: scene.retention.clone(), now: scene.now, slice: Some(0.004), seeks: true };
+        let mut query = Query::new(request, conditions, scene.users.clone(), since);
+        let mut is_read = true;
+        loop {
+            let page = query.next_page();
+            if let Some(page) = &page {
+                match self.page(&scene, page)? {
+                    Answer::Rows(rows, skipped) => {
+                        if page.from == ReadFrom::Store(None) && rows.is_empty() && self.setup.driver == Driver::Embedded {
+                            let users = self.users()?.unwrap_or_default();
+                            let users = visible(&partitions_of(&users), self.old_is_empty(&users));
+                            query.moved(page, users.iter().map(ToString::to_string).collect::<Vec<_>>());
+                        }
+                        query.feed(page, rows, skipped, 0.001);
+                    }
+                    Answer::LostPlace => query.lost_place(page),
+                    Answer::Nothing => {
+                        is_read = false;
+                        query.feed(page, Vec::new(), 0, 0.001);
+                    }
+                }
+            }
+            while !query.is_taken() {
+                let found = query.take();
+                if is_read && !take(self, found) {
+                    return Ok(true);
+                }
+            }
+            if page.is_none() || !is_read {
+                return Ok(is_read);
+            }
+            self.breathe()?;
+        }
+    }
+
     fn scan(&mut self, query: &mut dyn Steps, scene: &Scene, between: Between) -> Result<Shown, Crashed> {
         let mut shown = Shown::default();
         let mut pages = 0;

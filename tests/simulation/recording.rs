@@ -1,6 +1,7 @@
 //! From an event to its entry, in the order in which the embedded Lua does it (`src/lua/log/record.lua`, `flood.lua` and
 //! `src/lua/hand_over/queue.lua`).
 
+use audit_core::alert::ALERT;
 use audit_core::chain::chains::link_in;
 use audit_core::entry::details::Details;
 use audit_core::entry::payload::attribute_of;
@@ -8,7 +9,7 @@ use audit_core::flood::{CheckpointError, FIRST_LOOK, LOOK, beside};
 use audit_core::journal::Appended;
 use audit_core::journal::losses::Lost;
 use audit_core::options::Write;
-use audit_core::recorder::entries::{Event, Session, Time};
+use audit_core::recorder::entries::{Event, EventActor, Session, Time};
 use audit_core::recorder::summaries::summary;
 
 use crate::disk::journal;
@@ -16,6 +17,9 @@ use crate::events::{HOST, Kind};
 use crate::hand_over::Item;
 use crate::world::{Crashed, Timer, World};
 
+/// Who changes what others may do.
+const BY_ADMINISTRATOR: EventActor<'static> =
+    EventActor { kind: Some(b"user"), jid: Some(b"admin@example.com/x"), ip: None, caused_by: None };
 /// Events that flood control had counted, and whose count is lost.
 const COUNTED: &str = "counted";
 /// How many entries at the end of a journal are searched for a summary.
@@ -31,6 +35,9 @@ impl World {
             source: Some(kind.source.as_bytes()),
             kind: Some(kind.name.as_bytes()),
             session: Some(session),
+            actor: (kind.name == "user-role-changed").then_some(BY_ADMINISTRATOR),
+            // It is reported two hours late.
+            timestamp: (kind.name == "user-role-changed").then(|| self.clock.wall() - 7200.0),
             ..Event::default()
         };
         self.record(&event, &mut Details::default(), !kind.is_by_admin, 0)?;
@@ -56,6 +63,10 @@ impl World {
         if (since - before).abs() >= audit_core::archive::clock::STEP {
             self.look_at_clock(None)?;
         }
+        if event.kind() != ALERT.as_bytes() {
+            self.raisings.events.push(self.clock.passed);
+        }
+        self.alert_soon(1.0);
         let goes_at_once = self.goes_at_once(false);
         let process = self.process();
         let is_kept = process.is_telling;
@@ -105,6 +116,7 @@ impl World {
             self.link(kind, &mut payload);
             let item = Item::of(0, &payload).expect("it was made now");
             let began = self.clock.wall();
+            self.model.has_written_directly = true;
             let process = self.process();
             process.writing = Some(began);
             if process.is_attached && process.recorder.take_new_chain(HOST) {
@@ -114,6 +126,8 @@ impl World {
             let process = self.process();
             process.writing = process.writing.filter(|writing| *writing != began);
             if done.is_ok() {
+                self.tell_sinks(&payload, at);
+                let process = self.process();
                 if process.is_attached {
                     process.journal.write_heads().ok();
                     self.dirty();
@@ -157,7 +171,9 @@ impl World {
         };
         if sequence.is_some() {
             process.hand_over.added(at);
+            self.tell_sinks(&payload, at);
         }
+        let process = self.process();
         if process.journal.is_amiss() {
             let trouble = process.journal.trouble().map(ToOwned::to_owned);
             self.line(format_args!("the journal is amiss: {trouble:?}"));

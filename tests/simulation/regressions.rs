@@ -14,7 +14,7 @@ pub fn passes(setup: Setup, actions: &[Action]) {
 }
 
 pub const fn setup(driver: Driver, options: usize, began: f64) -> Setup {
-    Setup { driver, quota: None, options, is_small: false, recent: 0, old: 0, is_linked: true, began }
+    Setup { driver, quota: None, options, is_small: false, recent: 0, old: 0, is_linked: true, is_sealed: false, has_readers: false, began }
 }
 
 /// Three events were counted, and their summary was given up as one lost event.
@@ -119,6 +119,8 @@ fn names_of_removed_partitions_that_are_used_again_after_a_jump_are_the_newest()
             recent: 4000,
             old: 0,
             is_linked: true,
+            is_sealed: false,
+            has_readers: false,
             began: 1803859190.0,
         },
         &[
@@ -144,6 +146,8 @@ fn a_jump_is_about_the_first_hours_of_a_log_too_if_the_clock_was_wrong_in_betwee
             recent: 0,
             old: 0,
             is_linked: true,
+            is_sealed: false,
+            has_readers: false,
             began: 1798761500.0,
         },
         &[

@@ -60,3 +60,41 @@ fn what_an_older_copy_of_the_store_had_is_removed_once_more() {
         ],
     );
 }
+
+/// The last entries of the store were looked for in a partition with entries that had been moved from the older log.
+#[test]
+fn entries_that_were_moved_do_not_hide_where_a_chain_goes_on() {
+    passes(
+        Setup { is_small: true, old: 700, ..setup(Driver::Embedded, 0, 1_795_521_600.0) },
+        &[
+            Action::Read(false, false, Between::Prune),
+            Action::Event(4, 0, 0),
+            Action::Pass(1.0),
+            Action::PowerCut(7_771_070_449_442_662_773, 600.0),
+        ],
+    );
+}
+
+/// The newest entry that was sealed lay long after the last seal.
+#[test]
+fn seals_are_not_late_after_the_clock_was_set_back() {
+    passes(
+        Setup { quota: Some(150), is_small: true, recent: 524_288, is_sealed: true, ..setup(Driver::Unordered, 0, 1_803_859_190.0) },
+        &[Action::Event(2, 0, 0), Action::Jump(-3_456_000.0)],
+    );
+}
+
+/// Nothing was to be sealed since the last seal.
+#[test]
+fn seals_are_not_late_if_nothing_happened_for_long() {
+    passes(
+        Setup { is_small: true, old: 12, is_sealed: true, ..setup(Driver::Embedded, 0, 1_803_859_190.0) },
+        &[
+            Action::Event(3, 0, 0),
+            Action::Pass(86_400.0),
+            Action::Jump(7200.0),
+            Action::Pass(3600.0),
+            Action::Read(true, false, Between::Prune),
+        ],
+    );
+}

@@ -30,7 +30,7 @@ impl World {
 
 #[test]
 fn a_seed_decides_every_byte() {
-    for seed in 0..40 {
+    for seed in 0..12 {
         let script = Script::of(seed);
         let (first, second) = (World::run(&script).remains(), World::run(&script).remains());
         let differs = first.iter().zip(&second).find(|(first, second)| first != second);

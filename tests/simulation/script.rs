@@ -6,6 +6,8 @@ use audit_core::file::Operation;
 use crate::seed::Seed;
 
 const DAY: f64 = 86_400.0;
+/// Makes another seed of a seed.
+const APART: u64 = 0xa5a5_5a5a_c3c3_3c3c;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +32,10 @@ pub struct Setup {
     pub old: u32,
     /// Whether entries are linked to each other.
     pub is_linked: bool,
+    /// Whether the chains are sealed, if there are any.
+    pub is_sealed: bool,
+    /// Whether there are sinks and alerts.
+    pub has_readers: bool,
     /// What the clock shows at the beginning, in UNIX seconds.
     pub began: f64,
 }
@@ -88,6 +94,10 @@ pub enum Action {
     Read(bool, bool, Between),
     /// Somebody looks what is new.
     Follow,
+    /// The data of the account with this number are erased.
+    Erase(u32),
+    /// The receiver of the sink with this number answers so the next times.
+    Receiver(usize, Reply, u32),
 }
 
 /// What a storage driver does wrong.
@@ -107,6 +117,23 @@ pub enum Mood {
     IsSlow,
     /// It yields, and meanwhile events are reported.
     Yields,
+}
+
+/// How a receiver answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reply {
+    /// It takes what comes, and says that it has not.
+    Keeps,
+    /// It says that it has taken what comes, and has not.
+    Forgets,
+    /// Its answer comes after a while.
+    Late,
+    /// It takes nothing now.
+    Busy,
+    /// It refuses what comes for good.
+    Refuses,
+    /// It dies, with what it has not written to its disk.
+    Dies,
 }
 
 impl Mood {
@@ -149,6 +176,15 @@ pub enum Between {
 
 impl Script {
     pub fn of(first: u64) -> Self {
+        let Self { setup, actions } = Self::plain(first);
+        // Chosen apart, so that the rest of a seed's script is what it was.
+        let mut apart = Seed::new(first ^ APART);
+        let setup = Setup { is_sealed: apart.once_in(2), has_readers: apart.once_in(3), ..setup };
+        Self { setup, actions: with_more(actions, setup, &mut apart) }
+    }
+
+    /// The same without seals, sinks, alerts and erasures.
+    fn plain(first: u64) -> Self {
         let mut seed = Seed::new(first);
         // Leap days, the ends of months and years, a moment before midnight, and a clock that begins in 1970.
         let began = seed.pick(&[1_795_521_600.0, 1_798_761_500.0, 1_835_395_100.0, 1_803_859_190.0, 1_835_481_600.0, 100.0]);
@@ -162,6 +198,8 @@ impl Script {
             old: seed.pick(&[0, 0, 0, 12, 700]),
             // Chosen apart, so that the rest of a seed's script is what it was.
             is_linked: !Seed::new(!first).once_in(4),
+            is_sealed: false,
+            has_readers: false,
             began,
         };
         let count = seed.pick(&[8, 20, 40, 60]);
@@ -190,6 +228,25 @@ impl Script {
         }
         Self { setup: Setup { driver: Driver::Native, quota: None, ..setup }, actions: more }
     }
+}
+
+/// Adds what is chosen apart: erasures, and what receivers do.
+fn with_more(actions: Vec<Action>, setup: Setup, seed: &mut Seed) -> Vec<Action> {
+    let has_erasures = seed.once_in(2);
+    let mut more = Vec::new();
+    for action in actions {
+        more.push(action);
+        match seed.below(24) {
+            0 if has_erasures => more.push(Action::Erase(seed.below(4) as u32)),
+            1 if has_erasures => more.push(Action::Event(crate::events::KINDS as usize, seed.below(4) as u32, 1)),
+            2..=4 if setup.has_readers => {
+                let reply = seed.pick(&[Reply::Keeps, Reply::Forgets, Reply::Late, Reply::Busy, Reply::Refuses, Reply::Dies]);
+                more.push(Action::Receiver(seed.below(crate::sinks::SINKS as u64) as usize, reply, seed.pick(&[1, 2, 9, 100])));
+            }
+            _ => {}
+        }
+    }
+    more
 }
 
 /// Some things that belong together: a clock that is ahead for a while, a store that is away while the disk fills, a restart under load.
@@ -285,6 +342,7 @@ impl Action {
             Self::Store(mood, _) => Some(format!("store {mood:?}")),
             Self::Fail(_, errno, _) => Some(format!("disk {errno:?}")),
             Self::Room(_) => Some("disk full".to_owned()),
+            Self::Receiver(_, reply, _) => Some(format!("receiver {reply:?}")),
             Self::Damage(damage, _) => Some(format!("file {damage:?}")),
             _ => name.split('(').next().map(ToOwned::to_owned),
         }

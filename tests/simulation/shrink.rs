@@ -59,6 +59,7 @@ fn smaller(action: Action) -> Vec<Action> {
             [1.0, 60.0, 3600.0, 86_400.0].into_iter().filter(|less| *less < seconds).map(Action::Pass).collect()
         }
         Action::Store(mood, calls) if calls > 1 => vec![Action::Store(mood, 1), Action::Store(mood, calls / 2)],
+        Action::Receiver(number, reply, times) if times > 1 => vec![Action::Receiver(number, reply, 1)],
         Action::Crash(step) if step > 0 => vec![Action::Crash(0), Action::Crash(step / 2), Action::Crash(step - 1)],
         Action::Fail(operation, errno, times) if times > 1 => vec![Action::Fail(operation, errno, 1)],
         Action::Event(kind, account, network) if account + network > 0 => vec![Action::Event(kind, 0, 0)],
@@ -75,6 +76,7 @@ pub fn as_test(script: &Script, name: &str) -> String {
 
 fn code(action: &Action) -> String {
     match action {
+        Action::Receiver(number, reply, times) => format!("Action::Receiver({number}, Reply::{reply:?}, {times})"),
         Action::Store(mood, calls) => format!("Action::Store(Mood::{mood:?}, {calls})"),
         Action::Fail(operation, errno, times) => format!("Action::Fail(Operation::{operation:?}, Errno::{errno:?}, {times})"),
         Action::Damage(damage, number) => format!("Action::Damage(Damage::{damage:?}, {number})"),

@@ -202,6 +202,18 @@ impl Store {
         self.with_native(|native, _| native.remove(user, key));
     }
 
+    /// Changes an entry where it lies.
+    pub fn set(&mut self, user: &User, changed: Stored) {
+        let Some(stored) = self.lists.get_mut(user).and_then(|list| list.iter_mut().find(|stored| stored.key == changed.key)) else {
+            return;
+        };
+        *stored = changed;
+        #[cfg(feature = "storage")]
+        if let Some(native) = &self.native {
+            native.borrow_mut().set(user, stored);
+        }
+    }
+
     pub fn delete(&mut self, user: &User) -> Vec<Stored> {
         let removed = self.lists.remove(user).unwrap_or_default();
         #[cfg(feature = "storage")]

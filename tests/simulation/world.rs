@@ -6,14 +6,17 @@ use std::rc::Rc;
 use audit_core::archive::schedule::PruneExtent;
 use audit_core::options::Settings;
 
+use crate::alerts::Raisings;
 use crate::clock::Clock;
 use crate::disk::Disk;
+use crate::erasing::Wish;
 use crate::events::{EVENTS, address, settings, user};
 use crate::model::{Gone, Model};
 use crate::process::Process;
 use crate::reading::Watcher;
 use crate::script::{Action, Mood, Script, Setup};
 use crate::seed::{Seed, SeededRandom};
+use crate::sinks::{Receiver, SINKS};
 use crate::store::Store;
 
 /// The process has died in the middle of something.
@@ -35,6 +38,15 @@ pub enum Timer {
     Counts,
     /// The thread of the native driver syncs its file.
     Sync,
+    /// What was to be erased is erased, if it was not done before.
+    Erase,
+    Seal,
+    /// A sink goes on, or gets an answer.
+    Sink(usize),
+    Answer(usize),
+    /// The positions of sinks are saved.
+    Positions,
+    Alerts,
 }
 
 pub struct World {
@@ -66,6 +78,12 @@ pub struct World {
     pub has_looked: bool,
     /// Whether the log does not verify, for a good reason.
     pub evidence_is_excused: bool,
+    /// Whether entries look as if they should have been sealed: the clock has jumped, or the key could not be replaced.
+    pub is_seal_late: bool,
+    /// What is to be erased.
+    pub erasing: Vec<Wish>,
+    pub receivers: [Receiver; SINKS],
+    pub raisings: Raisings,
     /// What an operator would find in the server's log.
     pub log: Vec<String>,
     /// The first thing that was found to be wrong.
@@ -98,6 +116,10 @@ impl World {
             has_jumped_unseen: false,
             has_looked: true,
             evidence_is_excused: false,
+            is_seal_late: false,
+            erasing: Vec::new(),
+            receivers: Default::default(),
+            raisings: Raisings::default(),
             log: Vec::new(),
             problem: None,
             steps: 0,
@@ -109,6 +131,7 @@ impl World {
     pub fn run(script: &Script) -> Self {
         let mut world = Self::new(script.setup);
         world.leave_old();
+        world.make_key();
         world.or_die(Self::start);
         for action in &script.actions {
             world.act(action);
@@ -179,6 +202,7 @@ impl World {
             }),
             Action::Pass(seconds) => self.pass_top(seconds),
             Action::Jump(by) => {
+                self.is_seal_late |= by.abs() > 60.0;
                 self.has_gone_back |= self.clock.jump(by) < -1.0;
                 self.jumps += u32::from(by.abs() > 60.0);
                 self.has_looked &= by.abs() <= 60.0;
@@ -217,6 +241,8 @@ impl World {
             }
             Action::Read(false, oldest_first, between) => self.or_die(|world| world.read(false, oldest_first, between)),
             Action::Follow => self.or_die(|world| world.elsewhere(Self::follow)),
+            Action::Erase(account) => self.or_die(|world| world.ask_to_erase(account)),
+            Action::Receiver(number, reply, times) => self.receivers[number].set_mood(Some((reply, times))),
         }
     }
 
@@ -248,6 +274,8 @@ impl World {
     fn put_back_older_store(&mut self) {
         if self.store.restore() {
             self.store_is_older();
+            // Verifying says so, and the server erases again, which is tested on real servers.
+            self.model.erased.clear();
         }
     }
 
@@ -295,6 +323,7 @@ impl World {
         self.model.cut(unrecorded);
         self.model.has_lost_content = true;
         self.model.written_back();
+        self.raisings.is_forgotten = true;
         // A jump between the last look and a boot can't be told from time that passed.
         self.model.may_expire_early |= self.has_jumped_unseen;
         self.clock.boot(off);
@@ -403,6 +432,15 @@ impl World {
                 self.store.with_native(|native, _| native.sync());
                 Ok(())
             }
+            Timer::Erase => self.erase_due(),
+            Timer::Seal => self.seal(),
+            Timer::Sink(number) => self.sink_due(number),
+            Timer::Answer(number) => self.answered(number),
+            Timer::Positions => {
+                self.save_positions();
+                Ok(())
+            }
+            Timer::Alerts => self.alert(),
             Timer::WriteBack | Timer::Follow => Ok(()),
         }
     }
