@@ -38,7 +38,6 @@ impl World {
             actor: (kind.name == "user-role-changed").then_some(BY_ADMINISTRATOR),
             // It is reported two hours late.
             timestamp: (kind.name == "user-role-changed").then(|| self.clock.wall() - 7200.0),
-            ..Event::default()
         };
         self.record(&event, &mut Details::default(), !kind.is_by_admin, 0)?;
         Ok(())
