@@ -481,12 +481,15 @@ fn archive(user: &User) -> Archive<'_> {
 }
 
 fn is_same_state(a: &Lists, b: &Lists) -> bool {
-    let filled = |lists: &Lists| -> Vec<(User, Vec<(u64, String, String)>)> {
-        let values = |stored: &Stored| (stored.key, stored.with.clone(), stored.xml.clone());
-        let filled = lists.iter().filter(|(_, list)| !list.is_empty());
-        filled.map(|(user, list)| (user.clone(), list.iter().map(values).collect())).collect()
+    let filled = |lists: &Lists| -> Lists {
+        lists.iter().filter(|(_, list)| !list.is_empty()).map(|(user, list)| (user.clone(), list.clone())).collect()
     };
-    filled(a) == filled(b)
+    let (a, b) = (filled(a), filled(b));
+    let is_same = |a: &Stored, b: &Stored| (a.key, &a.with, &a.xml) == (b.key, &b.with, &b.xml);
+    a.len() == b.len()
+        && a.iter().zip(&b).all(|((user, list), (other, others))| {
+            user == other && list.len() == others.len() && list.iter().zip(others).all(|(a, b)| is_same(a, b))
+        })
 }
 
 /// An element, as the driver stores it, as XML.
