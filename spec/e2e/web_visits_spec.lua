@@ -89,7 +89,7 @@ server.each_series(describe, pending, function (series)
 		local function let_pass(seconds)
 			prosody:eval([[
 				local host, seconds = ...;
-				local guest = module:shared("/*/audit/log").web[host].access.guest;
+				local guest = module:shared("/*/audit/log").web[host]().access.guest;
 				local i = 1;
 				while true do
 					local name, monotonic = debug.getupvalue(guest, i);
