@@ -59,7 +59,7 @@ fn the_exports_are_these() {
         local names = {}
         for name in pairs((...).core) do names[#names + 1] = name end
         table.sort(names)
-        assert(table.concat(names, " ") == "command detail event_types exit_on_interrupt field_value flags forget_erasure give_from_root help is_person is_pipe_closed is_terminal item_key log_file nearest new new_file new_key new_seal option others_can_read period read_erasure reader receipt save_erasure seal_key shell_commands shell_help shell_line shows_field sinks storage terminal_width uptime verify_evidence version web write_position writing written_elsewhere", table.concat(names, " "))
+        assert(table.concat(names, " ") == "command detail event_types exit_on_interrupt field_value flags forget_erasure give_from_root help is_person is_pipe_closed is_terminal item_key later log_file nearest new new_file new_key new_seal option others_can_read period read_erasure reader receipt save_erasure seal_key shell_commands shell_help shell_line shows_field sinks storage terminal_width uptime verify_evidence version web write_position writing written_elsewhere", table.concat(names, " "))
         names = {}
         for name in pairs((...).log) do names[#names + 1] = name end
         table.sort(names)

@@ -30,6 +30,7 @@
 //! | `log_file(path) -> file \| nil, message` | a file that is appended to: `file:append(text)` |
 //! | `write_position(path, text) -> true \| nil, message` | replaces a small file |
 //! | `storage(environment) -> driver \| nil, message` | the archive driver `audit` of a host; `store/database.lua` describes both |
+//! | `later(make, names) -> table of functions` | those of what `make()` returns at the first call; `log/later.lua` describes it |
 //! | `web` | the log in a browser; `web/mod.rs` describes it |
 //! | `version` | the version of this library |
 

@@ -1,6 +1,8 @@
 -- Offers the ad-hoc commands (XEP-0050): the log for administrators, and the recent activity of the own account for all users. A command
 -- is loaded when somebody uses it first: Prosody's garbage collector looks at everything that is loaded again and again.
 
+local later = require "audit_core".later;
+
 local account_ends = library "reading/account_ends";
 local new_audit = library "audit";
 local new_command = library "reading/commands";
@@ -13,15 +15,9 @@ local NODE = "xmpp:prosody.im/audit#";
 return function (host_module)
 	local host = host_module.host;
 
-	local of_log;
-	local function log_command(name)
-		return function (...)
-			of_log = of_log or library "reading/log_commands" (host);
-			return of_log[name](...);
-		end
-	end
-	host_module:provides("adhoc", new_command(host_module, "Audit log", NODE.."log", log_command "log", "admin"));
-	host_module:provides("adhoc", new_command(host_module, "Audit summary", NODE.."summary", log_command "summary", "admin"));
+	local of_log = later(function () return library "reading/log_commands" (host); end, "log summary");
+	host_module:provides("adhoc", new_command(host_module, "Audit log", NODE.."log", of_log.log, "admin"));
+	host_module:provides("adhoc", new_command(host_module, "Audit summary", NODE.."summary", of_log.summary, "admin"));
 
 	local audit = new_audit(host_module);
 	if not audit:option("audit_user_history") or host_module:get_host_type():find("component", 1, true) then
@@ -29,18 +25,12 @@ return function (host_module)
 	end
 	account_ends(audit);
 
-	local of_own;
-	local function own(name)
-		return function (...)
-			of_own = of_own or library "reading/history" (host_module);
-			return of_own[name](...);
-		end
-	end
+	local of_own = later(function () return library "reading/history" (host_module); end, "show download rows");
 	local node = NODE.."history";
-	host_module:provides("adhoc", new_command(host_module, "Recent account activity", node, own "show", "local_user"));
-	host_module:provides("adhoc", new_command(host_module, "Recent account activity: Download", node.."-download", own "download", "local_user"));
+	host_module:provides("adhoc", new_command(host_module, "Recent account activity", node, of_own.show, "local_user"));
+	host_module:provides("adhoc", new_command(host_module, "Recent account activity: Download", node.."-download", of_own.download, "local_user"));
 
 	-- histories[host](account, size, place after which it begins | nil): the same in a browser. history.lib.lua describes it.
 	shared.histories = shared.histories or {};
-	shared.histories[host] = own "rows";
+	shared.histories[host] = of_own.rows;
 end

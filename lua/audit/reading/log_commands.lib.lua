@@ -22,8 +22,6 @@ local function record(host, data, asked, shown)
 	readings.record(host, { through = "adhoc"; filter = asked.asked; entries = shown; actor = actor_of(data) });
 end
 
--- For administrators --
-
 local fields = {
 	title = "Audit log";
 	instructions = "Which entries to show; all of them if nothing is entered. Times are in UTC.";

@@ -6,6 +6,7 @@ local require = require;
 
 local exports = {
 	command = chunks.names.command;
+	later = chunks.later;
 	new = function (...) return chunks.log.new(...); end;
 	writing = function (...) return chunks.read.writing(...); end;
 	storage = function (...) return chunks.database.new(...); end;

@@ -2,7 +2,7 @@
 -- (src/archive/embedded.rs).
 
 local native, chunks = ...;
-local can_not_load, is_embedded, local_of = chunks.driver.can_not_load, chunks.driver.is_embedded, chunks.driver.local_of;
+local can_not_load, local_of = chunks.driver.can_not_load, chunks.driver.local_of;
 
 local error, getmetatable, pcall, require, setmetatable, type = error, getmetatable, pcall, require, setmetatable, type;
 local open = io.open;
@@ -70,7 +70,7 @@ end
 --   list_path   function(host, archive user) -> the file in which the driver keeps its entries | nil
 --   get_option  function(host, name), log, now  as the log's environment has them
 -- }
--- Returns guard(host, store) -> the store, or one that checks its files.
+-- Returns guard(host, store of the embedded driver) -> one that checks its files | the store itself, if it is not known where they are.
 local function new(context)
 	local lists, is_root = native.lists(), native.is_root();
 	local told = {};
@@ -94,7 +94,7 @@ local function new(context)
 	end
 
 	return function (host, store)
-		if not context.list_path or not is_embedded(store) then
+		if not context.list_path then
 			return store;
 		end
 		local datamanager = local_of(store.append, "datamanager");
