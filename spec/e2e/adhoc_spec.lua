@@ -263,21 +263,10 @@ server.each_series(describe, pending, function (series)
 		end);
 
 		it("are refused to a former administrator, even in the middle of the log", function ()
-			local function set_role(name)
-				prosody:eval([[
-					local username, host, role = ...;
-					local usermanager = require "core.usermanager";
-					if usermanager.set_user_role then
-						assert(usermanager.set_user_role(username, host, role));
-					else
-						assert(usermanager.set_roles(username.."@"..host, host, role == "prosody:admin" and { [role] = true } or {}));
-					end
-				]], "romeo", host, name);
-			end
-			set_role "prosody:admin";
+			prosody:set_role("romeo@"..host, "prosody:admin");
 			local first = run(romeo, "log", host);
 			assert.equal("executing", first.status);
-			set_role "prosody:registered";
+			prosody:set_role("romeo@"..host, "prosody:registered");
 			for _, action in ipairs({ "next", "execute" }) do
 				local result = run(romeo, "log", host, { start = action; command_session = first.command_session; forms = { { type = "*" } } });
 				assert.same({ false, "forbidden" }, { result.ok, result.condition }, action);

@@ -76,15 +76,7 @@ server.each_series(describe, pending, function (series)
 				assert.matches('^%[guessed%] Somebody may have guessed the password of "romeo@'..host..'": a login from 127%.0%.0%.0/24', found[i]);
 			end
 
-			prosody:eval([[
-				local host = ...;
-				local usermanager = require "core.usermanager";
-				if usermanager.set_user_role then
-					usermanager.set_user_role("romeo", host, "prosody:admin");
-				else
-					usermanager.set_roles("romeo@"..host, host, { ["prosody:admin"] = true });
-				end
-			]], host);
+			prosody:set_role("romeo@"..host, "prosody:admin");
 			assert.matches('^%[privilege%] "romeo@[^"]+" was given the role "prosody:admin"', received(desk, 2)[1]);
 
 			prosody:shell('user:create("nurse@'..host..'", "secret2")');

@@ -5,16 +5,13 @@ local browser = require "support.browser";
 local client = require "support.client";
 local devtools = require "support.devtools";
 local server = require "support.server";
+local visit = require "support.visit";
 
 local host = "localhost";
 local admin, romeo = "nurse@"..host, "romeo@"..host;
 
 server.each_series(describe, pending, function (series)
-	-- The pages are the core's own: once is enough.
-	local all_series = server.series();
-	if series ~= all_series[#all_series] then
-		return;
-	end
+	if not visit.is_due(series) then return; end
 	describe("axe-core", function ()
 		for _, part in ipairs { browser, axe } do
 			local here, why = part.available();
@@ -60,9 +57,7 @@ server.each_series(describe, pending, function (series)
 		end);
 
 		local function link()
-			local status, url, err = prosody:ctl("mod_audit", "--link", admin);
-			assert.equal(0, status, err);
-			return (url:gsub("\n", ""));
+			return visit.link(prosody, admin);
 		end
 
 		local function own_link()
@@ -105,10 +100,10 @@ server.each_series(describe, pending, function (series)
 			it("finds nothing, "..(dark and "dark" or "light").."-"..width, function ()
 				page:look(width, dark);
 				local found = {};
-				for _, visit in ipairs(visits) do
-					visit[2]();
+				for _, place in ipairs(visits) do
+					place[2]();
 					for _, finding in ipairs(axe.findings(page)) do
-						found[#found+1] = visit[1]..": "..finding;
+						found[#found+1] = place[1]..": "..finding;
 					end
 				end
 				assert.same({}, found);

@@ -4,6 +4,7 @@ local browser = require "support.browser";
 local devtools = require "support.devtools";
 local process = require "support.process";
 local server = require "support.server";
+local visit = require "support.visit";
 
 local host = "localhost";
 local admin = "nurse@"..host;
@@ -21,11 +22,7 @@ local attacks = {
 
 server.each_series(describe, pending, function (series)
 	describe("the log in Chromium", function ()
-		-- The pages are the core's own: once is enough.
-		local all_series = server.series();
-		if series ~= all_series[#all_series] then
-			return;
-		end
+		if not visit.is_due(series) then return; end
 		local here, why = browser.available();
 		if not here then
 			pending(why);
@@ -69,10 +66,7 @@ server.each_series(describe, pending, function (series)
 		end);
 
 		local function sign_in()
-			local _, url = prosody:ctl("mod_audit", "--link", admin);
-			page:go((url:gsub("\n", "")));
-			page:eval("document.querySelector('form[action=sign-in] button').click()");
-			assert.is_truthy(page:wait("document.title.startsWith('Audit log of')"), page:eval("document.body.innerText"));
+			visit.sign_in(prosody, page, admin);
 		end
 
 		it("is entered by the button of a link, which does not stay in the address", function ()

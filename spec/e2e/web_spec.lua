@@ -333,15 +333,7 @@ server.each_series(describe, pending, function (series)
 		it("puts an administrator out who is none any more, or whose account is disabled", function ()
 			prosody:adduser("temp@"..host, "secret");
 			local function set_role(is_admin)
-				prosody:eval([[
-					local username, host, is_admin = ...;
-					local usermanager = require "core.usermanager";
-					if usermanager.set_user_role then
-						assert(usermanager.set_user_role(username, host, is_admin and "prosody:admin" or "prosody:registered"));
-					else
-						assert(usermanager.set_roles(username.."@"..host, host, { [is_admin and "prosody:admin" or "prosody:user"] = true }));
-					end
-				]], "temp", host, is_admin);
+				prosody:set_role("temp@"..host, is_admin and "prosody:admin" or "prosody:registered");
 			end
 			set_role(true);
 			local cookie, unused = sign_in(new_link("temp@"..host)), new_link("temp@"..host);

@@ -1,35 +1,27 @@
 -- The timeline of the log in a real browser: a range is dragged with the mouse or a finger, or chosen with the keyboard.
 
-local browser = require "support.browser";
-local clock = require "support.clock";
 local devtools = require "support.devtools";
 local process = require "support.process";
 local server = require "support.server";
+local visit = require "support.visit";
 
 local host = "localhost";
 local admin = "nurse@"..host;
 
 server.each_series(describe, pending, function (series)
-	-- The pages are the core's own: once is enough.
-	local all_series = server.series();
-	if series ~= all_series[#all_series] then
-		return;
-	end
+	if not visit.is_due(series) then return; end
 	describe("the timeline in Chromium", function ()
-		local here, why = browser.available();
-		if not here or not clock.available() then
-			pending(why or "libfaketime is not here: tools/setup test installs it");
+		local why_not = visit.missing();
+		if why_not then
+			pending(why_not);
 			return;
 		end
 
 		local prosody, page, address;
 
 		lazy_setup(function ()
-			-- An evening: what happened on the day before it was recorded is shown where it was recorded.
-			local evening = clock.new();
-			evening:set(os.date("!@%Y-%m-%d 20:10:00"));
 			prosody = server.start {
-				series = series; env = evening.env; hosts = { host }; modules = { "audit", "audit_http" };
+				series = series; env = visit.evening(); hosts = { host }; modules = { "audit", "audit_http" };
 				base_modules = { "roster", "saslauth", "tls", "disco", "harness", "http", "admin_socket", "admin_shell" };
 				config = { admins = { admin }; audit_log_flood = false };
 			};
@@ -49,10 +41,7 @@ server.each_series(describe, pending, function (series)
 			]], host);
 			address = ("http://localhost:%d/audit/"):format(prosody.http_port);
 			page = devtools.open();
-			local _, url = prosody:ctl("mod_audit", "--link", admin);
-			page:go((url:gsub("\n", "")));
-			page:eval("document.querySelector('form[action=sign-in] button').click()");
-			assert.is_truthy(page:wait("document.title.startsWith('Audit log of')"), page:eval("document.body.innerText"));
+			visit.sign_in(prosody, page, admin);
 		end);
 
 		lazy_teardown(function ()

@@ -1,12 +1,11 @@
 -- What people do with the log in a real browser: links that can't be used, every filter, the live view while much happens, printing.
 
-local browser = require "support.browser";
 local client = require "support.client";
-local clock = require "support.clock";
 local devtools = require "support.devtools";
 local json = require "dkjson";
 local process = require "support.process";
 local server = require "support.server";
+local visit = require "support.visit";
 
 local host = "localhost";
 local admin, temp = "nurse@"..host, "temp@"..host;
@@ -19,26 +18,19 @@ local values = {
 };
 
 server.each_series(describe, pending, function (series)
-	-- The pages are the core's own: once is enough.
-	local all_series = server.series();
-	if series ~= all_series[#all_series] then
-		return;
-	end
+	if not visit.is_due(series) then return; end
 	describe("a visit in Chromium", function ()
-		local here, why = browser.available();
-		if not here or not clock.available() then
-			pending(why or "libfaketime is not here: tools/setup test installs it");
+		local why_not = visit.missing();
+		if why_not then
+			pending(why_not);
 			return;
 		end
 
 		local prosody, page, address;
 
 		lazy_setup(function ()
-			-- An evening: what happened on the day before it was recorded is shown where it was recorded.
-			local evening = clock.new();
-			evening:set(os.date("!@%Y-%m-%d 20:10:00"));
 			prosody = server.start {
-				series = series; storage = "native"; env = evening.env; hosts = { host }; modules = { "audit", "audit_http" };
+				series = series; storage = "native"; env = visit.evening(); hosts = { host }; modules = { "audit", "audit_http" };
 				base_modules = { "roster", "saslauth", "tls", "disco", "harness", "http", "admin_socket", "admin_shell" };
 				config = { admins = { admin }; audit_log_flood = false; audit_log_location_database = process.target.."/places.mmdb" };
 			};
@@ -67,9 +59,7 @@ server.each_series(describe, pending, function (series)
 		end);
 
 		local function new_link(jid)
-			local status, url, err = prosody:ctl("mod_audit", "--link", jid or admin);
-			assert.equal(0, status, err);
-			return (url:gsub("\n", ""));
+			return visit.link(prosody, jid or admin);
 		end
 
 		local function title() return page:eval("document.querySelector('h1').textContent"); end
@@ -143,23 +133,12 @@ server.each_series(describe, pending, function (series)
 		end);
 
 		it("ends when an administrator is none any more, a live view included", function ()
-			local function set_role(is_admin)
-				prosody:eval([[
-					local username, host, is_admin = ...;
-					local usermanager = require "core.usermanager";
-					if usermanager.set_user_role then
-						assert(usermanager.set_user_role(username, host, is_admin and "prosody:admin" or "prosody:registered"));
-					else
-						assert(usermanager.set_roles(username.."@"..host, host, { [is_admin and "prosody:admin" or "prosody:user"] = true }));
-					end
-				]], "temp", host, is_admin);
-			end
-			set_role(true);
+			prosody:set_role(temp, "prosody:admin");
 			local unused = new_link(temp);
 			sign_in(temp);
 			page:eval("document.querySelector('[data-live] button').click()");
 			assert.is_truthy(page:wait("document.querySelector('[data-live] [role=status]').textContent === 'Waiting for new entries'"));
-			set_role(false);
+			prosody:set_role(temp, "prosody:registered");
 			-- It is asked for each half minute.
 			assert.is_truthy(page:wait("document.querySelector('[data-live] [role=status]').textContent === 'The session has ended: sign in again'", 40));
 			page:go(address);

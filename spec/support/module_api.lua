@@ -307,6 +307,27 @@ function host_methods:adhoc(node, data, state)
 	error("there is no ad-hoc command "..node, 2);
 end
 
+-- The same with a form of these fields, if there are any -> answer, state
+function host_methods:submit(node, from, fields, action, state)
+	local form = fields and require "util.stanza".stanza("x", { xmlns = "jabber:x:data", type = "submit" });
+	for name, value in pairs(fields or {}) do
+		form:tag("field", { var = name }):text_tag("value", value):up();
+	end
+	local result = assert(self:adhoc(node, { from = from, action = action, form = form }, state));
+	return result.answer, result.state;
+end
+
+-- rows(answer) -> the items of the form in it: list of tables, value by field
+function module_api.rows(answer)
+	local found = {};
+	for item in answer.other:childtags("item") do
+		local row = {};
+		for field in item:childtags("field") do row[field.attr.var] = field:get_child_text("value"); end
+		table.insert(found, row);
+	end
+	return found;
+end
+
 -- Prosody's events --
 
 function host_methods:fire(event, data)

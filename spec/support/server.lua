@@ -627,6 +627,20 @@ function server_methods:routes(ports)
 	self:eval("for name, port in pairs(...) do module:shared('/*/test_routes/routes')[name] = port; end", ports);
 end
 
+-- set_role("romeo@example.test", "prosody:admin" or "prosody:registered"). COMPAT 0.12: an account may have several roles, or none.
+function server_methods:set_role(jid, role)
+	local username, host = jid:match("^(.-)@(.*)$");
+	self:eval([[
+		local username, host, role = ...;
+		local usermanager = require "core.usermanager";
+		if usermanager.set_user_role then
+			assert(usermanager.set_user_role(username, host, role));
+		else
+			assert(usermanager.set_roles(username.."@"..host, host, role ~= "prosody:registered" and { [role] = true } or {}));
+		end
+	]], username, host, role);
+end
+
 -- Creates an account inside the server, with any store.
 function server_methods:adduser(jid, password)
 	local username, host = jid:match("^([^@]+)@(.+)$");

@@ -1,7 +1,6 @@
 -- Entries as pages of an ad-hoc command: lua/audit/reading/form_pages.lib.lua.
 
 local module_api = require "support.module_api";
-local st = require "util.stanza";
 
 local NODE = "xmpp:prosody.im/audit#";
 
@@ -20,25 +19,12 @@ describe("the pages of an ad-hoc command", function ()
 	end
 
 	local function submit(node, fields, action, state)
-		local form = st.stanza("x", { xmlns = "jabber:x:data", type = "submit" });
-		for name, value in pairs(fields or {}) do
-			form:tag("field", { var = name }):text_tag("value", value):up();
-		end
-		local result = assert(host:adhoc(NODE..node, { from = from, action = action, form = fields and form or nil }, state));
-		return result.answer, result.state;
+		return host:submit(NODE..node, from, fields, action, state);
 	end
 
-	local function rows(answer)
-		local found = {};
-		for item in answer.other:childtags("item") do
-			local row = {};
-			for field in item:childtags("field") do row[field.attr.var] = field:get_child_text("value"); end
-			table.insert(found, row);
-		end
-		return found;
-	end
+	local rows = module_api.rows;
 
-	it("go to the next page and back, and ends", function ()
+	it("go to the next page and back, and end", function ()
 		record(5);
 		local _, state = submit("log");
 		local first, second, third, back;

@@ -20,23 +20,10 @@ describe("the ad-hoc command", function ()
 	end
 
 	local function submit(node, fields, action, state)
-		local form = st.stanza("x", { xmlns = "jabber:x:data", type = "submit" });
-		for name, value in pairs(fields or {}) do
-			form:tag("field", { var = name }):text_tag("value", value):up();
-		end
-		local result = assert(host:adhoc(NODE..node, { from = from, action = action, form = fields and form or nil }, state));
-		return result.answer, result.state;
+		return host:submit(NODE..node, from, fields, action, state);
 	end
 
-	local function rows(answer)
-		local found = {};
-		for item in answer.other:childtags("item") do
-			local row = {};
-			for field in item:childtags("field") do row[field.attr.var] = field:get_child_text("value"); end
-			table.insert(found, row);
-		end
-		return found;
-	end
+	local rows = module_api.rows;
 
 	it("for entries asks with a form, which has each filter that prosodyctl has", function ()
 		local answer, state = submit("log");
