@@ -41,12 +41,20 @@ return function (audit, alerts)
 	audit:watch("presence/initial", function (event)
 		local username, language = event.origin.username, event.stanza.attr["xml:lang"];
 		if not username or not language or #language > 35 then return; end
-		if not languages[username] then
+		local known = languages[username];
+		if not known then
 			if language_count >= MOST then languages, language_count = {}, 0; end
 			language_count = language_count + 1;
 		end
-		languages[username] = language;
+		languages[username] = { last = language; session = event.origin.id; before = known and known.last };
 	end);
+
+	-- The language that the account used last, and not in the session that the notice is about: that may be somebody else's.
+	local function language_before(notice, username)
+		local known = languages[username];
+		if not known then return nil; end
+		return known.session == notice.session and known.before or known.last;
+	end
 
 	local function message(notice, to, language)
 		local text = alerts.notice_text(host, language, notice);
@@ -55,11 +63,10 @@ return function (audit, alerts)
 
 	function notices.send(notice)
 		local username = jid_node(notice.account);
-		local language = languages[username];
+		local language = language_before(notice, username);
 		for _, session in pairs(sessions_of(username)) do
 			if session.id ~= notice.session and session.presence then
-				language = language_of(session) or language;
-				session.send(message(notice, session.full_jid, language_of(session) or languages[username]));
+				session.send(message(notice, session.full_jid, language_of(session) or language));
 			end
 		end
 		if #waiting >= MOST then

@@ -76,6 +76,22 @@ describe("a notice to a user", function ()
 		assert.same({ "romeo@"..host.name.." it romeo@"..host.name }, stored);
 	end);
 
+	it("is not in the language of the session that has logged in, which may be somebody else's", function ()
+		local function presence(id, language)
+			host:fire("presence/initial", { origin = { username = "romeo", id = id }, stanza = st.presence({ ["xml:lang"] = language }) });
+		end
+		presence("old", "it");
+		presence("new", "fr");
+		local silent = session("silent");
+		silent.presence = st.presence();
+		bind(silent);
+		notices.send(notice());
+		module_api.pass(61);
+		notices.look();
+		assert.same({ "it romeo@"..host.name }, silent.got);
+		assert.same({ "romeo@"..host.name.." it romeo@"..host.name }, stored);
+	end);
+
 	it("is not stored without an offline store, for a guest, or if the account is gone", function ()
 		of_host.modules.offline = nil;
 		notices.send(notice());

@@ -164,6 +164,46 @@ server.each_series(describe, pending, function (series)
 			assert.same({ text }, received(desk, 1));
 		end);
 
+		it("of a user's own account are in the language of the client that gets them, and at most three a day", function ()
+			start { notices = true, text = { en = "New: {client}", de = "Neu: {client}", fr = "Nouveau : {client}" }, alerts = { to = {} } };
+			from("203.0.113.7", "desk");
+			desk = assert(client.open(prosody, romeo, "secret", { resource = "desk", language = "de-AT" }));
+			local sofa = assert(client.open(prosody, romeo, "secret", { resource = "sofa", language = "pt" }));
+			assert.same({}, received(desk));
+			local others = {};
+			local function new_client(id, language)
+				from("203.0.113.7", id);
+				table.insert(others, (assert(client.open(prosody, romeo, "secret", { resource = id, language = language }))));
+			end
+			new_client("phone", "fr");
+			assert.same({ "Neu: phone" }, received(desk, 1));
+			assert.same({ "New: phone" }, received(sofa, 1));
+			for _, id in ipairs { "tablet", "car", "fridge" } do new_client(id, "fr"); end
+			assert.same({ "Neu: tablet", "Neu: car" }, received(desk, 2));
+			assert.same({}, received(desk));
+			for _, session in ipairs { desk, sofa, table.unpack(others) } do session:close(); end
+		end);
+
+		it("follow rules of the operator's own, each with its types, accounts, key, threshold and window", function ()
+			start { alerts = { rules = {
+				["many-logins"] = { types = { "authentication-success" }, users = { "romeo@*" }, key = "account", threshold = 3, window = "1h" };
+				["any-change"] = { types = { "user-password-*" }, key = "host", threshold = 2, window = "1h" };
+				privilege = false;
+			} } };
+			desk = assert(client.open(prosody, admin, "secret"));
+			prosody:adduser("juliet@"..host, "secret");
+			login(romeo, 2);
+			login("juliet@"..host, 4);
+			prosody:set_role(romeo, "prosody:admin");
+			assert.same({}, received(desk));
+			login(romeo, 3);
+			assert.matches('^%[many%-logins%] .*"romeo@'..host..'"', received(desk, 1)[1]);
+			assert.is_true(client.change_password(prosody, romeo, "secret", "secret2").ok);
+			assert.same({}, received(desk));
+			assert.is_true(client.change_password(prosody, romeo, "secret2", "secret3").ok);
+			assert.matches("^%[any%-change%] ", received(desk, 1)[1]);
+		end);
+
 		it("are refused with one line if they are wrong, and listed by prosodyctl", function ()
 			start { alerts = { rules = { mine = { types = { "no-such-type" } }; guessing = { window = "2 hours" } } } };
 			local lines = select(2, prosody:log():gsub('audit_alerts%.rules%["mine"%]%.types is "no%-such%-type"', ""));

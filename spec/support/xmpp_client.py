@@ -55,6 +55,7 @@ class Client(slixmpp.ClientXMPP):
             jid,
             request.get("password") or "",
             sasl_mech=request.get("mechanism", "SCRAM-SHA-1"),
+            lang=request.get("language", "en"),
         )
         self.outcome = asyncio.get_running_loop().create_future()
         self.failures = []
