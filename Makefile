@@ -6,6 +6,8 @@ DESTDIR ?=
 CARGO ?= $(or $(shell command -v cargo 2>/dev/null),$(wildcard $(HOME)/.cargo/bin/cargo))
 # More flags for cargo, such as --offline or --target=TRIPLE.
 CARGO_FLAGS ?=
+# How the library is built: as in [profile.release] of Cargo.toml, or "dev" for a quick look.
+PROFILE ?= release
 
 ifeq ($(LUA),luajit)
 feature := luajit
@@ -44,7 +46,7 @@ build:
 	@test -n "$(CARGO)" || test -e $(built) || { echo "cargo was not found: install a Rust toolchain or give its path as CARGO=" >&2; exit 1; }
 	@if [ -n "$(CARGO)" ]; then \
 		mkdir -p target && \
-		"$(CARGO)" build --release --lib --no-default-features --features $(feature),module,storage $(CARGO_FLAGS) \
+		"$(CARGO)" build --profile $(PROFILE) --lib --no-default-features --features $(feature),module,storage $(CARGO_FLAGS) \
 			--message-format=json-render-diagnostics >target/build-$(feature).json && \
 		library=$$(sed -n 's/.*"filenames":\[[^]]*"\([^"]*libaudit_core\.so\)".*/\1/p' target/build-$(feature).json | tail -n 1) && \
 		{ test -n "$$library" || { echo "cargo did not say where it put the library" >&2; exit 1; }; } && \
@@ -108,8 +110,17 @@ demo: cargo ## Start a Prosody in a scratch folder, log in with a real client, a
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@tools/demo
 
-test: test-setup ## Run every test; the last line sums them up
+# The library takes minutes on one processor, so the programs of the Rust tests are built at the same time.
+test: cargo ## Run every test; the last line sums them up
+	$(need_cargo)
+	@tools/setup test
+	@$(MAKE) --no-print-directory -j2 build manual test-programs LUA=5.4
 	@CARGO="$(CARGO)" tools/test
+
+.PHONY: test-programs
+test-programs:
+	@"$(CARGO)" test --quiet --no-run --no-default-features --features lua54,storage
+	@"$(CARGO)" run --quiet --no-default-features --features lua54,storage --example places -- target
 
 test-all: test-setup ## Run every test in full: on each release of Prosody, on Debian 13, and the packages (hours)
 	@failed=0; rm -f target/debian13/summary target/packages/summary; export CARGO="$(CARGO)"; \
@@ -124,7 +135,7 @@ test-debian13: cargo ## Build the package with Debian 13's own cargo, and run th
 	@tools/debian13 full
 
 test-rust: test-setup ## Run the Rust tests: the core, and the binding in a real Lua
-	@CARGO="$(CARGO)" tools/test core binding
+	@CARGO="$(CARGO)" tools/test rust
 
 test-spec: test-setup ## Run the specs of the modules, on each Prosody series
 	@CARGO="$(CARGO)" tools/test spec

@@ -8,20 +8,15 @@ local server = require "support.server";
 local host = server.default_host;
 local destination = process.new_folder("install");
 
-local function run_make(env, ...)
-	local status, out, err = process.capture({ "make", "-s", "-C", process.root, ... }, { env = env; timeout = 600 });
+local function make(...)
+	local status, out, err = process.capture({ "make", "-s", "-C", process.root, ... }, { timeout = 600 });
 	assert(status == 0, out..err);
 	return out;
 end
 
-local function make(...)
-	return run_make(nil, ...);
-end
-
 -- Builds the library for another Lua. Without optimisation, which takes minutes and changes nothing about that.
 local function build_for(version)
-	local quick = { CARGO_PROFILE_RELEASE_LTO = "off", CARGO_PROFILE_RELEASE_CODEGEN_UNITS = "16", CARGO_PROFILE_RELEASE_OPT_LEVEL = "1" };
-	return run_make(version ~= "5.4" and quick or nil, "build", "LUA="..version);
+	return make("build", "LUA="..version, version ~= "5.4" and "PROFILE=dev" or nil);
 end
 
 local function installed()

@@ -76,10 +76,11 @@ local function is_among(name, list)
 	return false;
 end
 
--- chosen(name, spec) -> whether the specs of this file run on that release. Without a file: whether any specs do. `spec` is "accounts"
--- for accounts_spec.lua.
-function releases.chosen(name, spec)
-	local only, smoke = os.getenv("PROSODY_SERIES"), os.getenv("AUDIT_TEST_SMOKE");
+-- chosen(name, spec, smoke) -> whether the specs of this file run on that release. Without a file: whether any specs do. `spec` is
+-- "accounts" for accounts_spec.lua. `smoke` is used instead of AUDIT_TEST_SMOKE.
+function releases.chosen(name, spec, smoke)
+	local only = os.getenv("PROSODY_SERIES");
+	smoke = smoke or os.getenv("AUDIT_TEST_SMOKE");
 	if only and not is_among(name, only) then
 		return false;
 	elseif spec and smoke and is_among(name, smoke) then

@@ -1,5 +1,5 @@
 -- busted's output for tools/test: that of the plain terminal; and also a file
--- (AUDIT_TEST_REPORT) with the counts, the names of failed and skipped tests, and the files with failures.
+-- (AUDIT_TEST_REPORT) with the counts and the names of failed and skipped tests.
 
 local json = require "dkjson";
 
@@ -16,15 +16,10 @@ return function (options)
 			end
 			skipped[#skipped+1] = name;
 		end
-		local failed, files, seen = {}, {}, {};
+		local failed = {};
 		for _, list in ipairs { handler.failures, handler.errors } do
 			for _, failure in ipairs(list) do
 				failed[#failed+1] = tostring(failure.name);
-				local trace = failure.element and failure.element.trace;
-				local file = trace and trace.short_src or "";
-				if not seen[file] then
-					seen[file], files[#files+1] = true, file;
-				end
 			end
 		end
 		local filename = os.getenv("AUDIT_TEST_REPORT");
@@ -34,7 +29,6 @@ return function (options)
 				passed = handler.successesCount;
 				failed = #failed;
 				failures = failed;
-				files = files;
 				skipped = skipped;
 			});
 			file:close();
