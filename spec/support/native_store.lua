@@ -1,5 +1,6 @@
 -- The file of the storage driver "audit" of a server.
 
+local lfs = require "lfs";
 local process = require "support.process";
 
 local native_store = {};
@@ -13,6 +14,15 @@ function native_store.sql(prosody, text)
 	local status, out, err = process.capture { "sqlite3", native_store.file_of(prosody), text };
 	assert(status == 0, err);
 	return (out:gsub("\n$", ""));
+end
+
+-- The names of files that were set aside because they were damaged.
+function native_store.set_aside(prosody)
+	local found = {};
+	for name in lfs.dir(prosody.data) do
+		if name:find("audit.sqlite3.damaged", 1, true) then table.insert(found, name); end
+	end
+	return found;
 end
 
 return native_store;

@@ -6,6 +6,7 @@
 --   local disk = outage.small_disk(prosody, "16m");       -- moves the host's data of the stopped server to it
 --   local disk = outage.small_data_disk(prosody, "16m");  -- moves the rest of the data to it
 --   disk:fill(); disk:free(); disk:unmount();
+--   local disk = outage.broken_disk(prosody);             -- moves all of the data to a disk that fails when it is told to
 
 local process = require "support.process";
 
@@ -99,6 +100,44 @@ end
 -- After the server has ended: the mount stays until its last file is closed.
 function disk_methods:unmount()
 	return os.execute("umount --lazy "..quote(self.place));
+end
+
+local broken_methods = {};
+local broken_mt = { __index = broken_methods };
+
+-- Moves the data of a stopped server to a disk that can fail -> the disk | nil, why there is none. It is a file system in user space,
+-- so what fails is what the kernel answers. disk:fail("write EIO audit.sqlite3", "sync EIO audit"), disk:heal(), disk:unmount()
+function outage.broken_disk(prosody)
+	local folder, place, control = process.new_folder("device"), process.new_folder("mounted"), process.new_folder("faults").."/faults";
+	process.write(control, "");
+	local child = process.start {
+		folder = process.new_folder("broken-disk");
+		command = { process.target.."/python/bin/python", process.support.."/faulty_disk.py", folder, place, control };
+	};
+	local disk = setmetatable({ place = place; control = control; child = child }, broken_mt);
+	process.write(folder.."/.there", "yes");
+	if not process.wait_until(function () return process.read(place.."/.there") or not child:alive(); end, 10) or not child:alive() then
+		local why = child:output():match("[^\n]*%s*$");
+		disk:unmount();
+		return nil, "a disk that fails needs root, FUSE, and Python's mfusepy: "..why;
+	end
+	os.remove(place.."/.there");
+	move(prosody.data, place);
+	return disk;
+end
+
+-- The faults in force from now on, and no others.
+function broken_methods:fail(...)
+	process.write(self.control, table.concat({ ... }, "\n").."\n");
+end
+
+function broken_methods:heal()
+	process.write(self.control, "");
+end
+
+function broken_methods:unmount()
+	os.execute("umount --lazy "..quote(self.place).." 2>/dev/null");
+	self.child:finish("TERM");
 end
 
 return outage;

@@ -1,6 +1,7 @@
 //! Notices that the file can't be used any longer, and has what can be read of it copied.
 
 use super::database::Database;
+use super::device;
 use super::error::StorageError;
 use super::open::{self, Opening};
 use super::recover::{Cause, Recovered, Recovery, Source};
@@ -10,6 +11,8 @@ use super::recover::{Cause, Recovered, Recovery, Source};
 pub(super) enum Suspicion {
     /// The file is damaged.
     Damaged(String),
+    /// The disk did not return a part of it.
+    Unreadable(String),
     /// It must be checked again.
     Doubtful,
 }
@@ -38,6 +41,7 @@ impl Database {
     pub fn notice(&mut self, error: &StorageError) {
         match error {
             StorageError::Damaged(reason) => self.suspicion = Some(Suspicion::Damaged(reason.clone())),
+            StorageError::Unreadable(reason) => self.suspicion = Some(Suspicion::Unreadable(reason.clone())),
             error if error.is_doubtful() => self.suspicion = self.suspicion.take().or(Some(Suspicion::Doubtful)),
             _ => {}
         }
@@ -57,11 +61,20 @@ impl Database {
         if opened.depth > 0 {
             return match &self.suspicion {
                 Some(Suspicion::Damaged(reason)) => Err(StorageError::Damaged(reason.clone())),
+                Some(Suspicion::Unreadable(reason)) => Err(StorageError::Unreadable(reason.clone())),
                 _ => Ok(()),
             };
         }
         let cause = match self.suspicion.take() {
             Some(Suspicion::Damaged(reason)) => Some(Cause::Damaged(reason)),
+            Some(Suspicion::Unreadable(reason)) => {
+                // First, as closing any other descriptor of the file gives up the locks that SQLite has.
+                self.opened = None;
+                if !device::answers(&self.path) {
+                    return Err(StorageError::Unreadable(reason));
+                }
+                Some(Cause::Damaged(reason))
+            }
             Some(Suspicion::Doubtful) => {
                 self.opened = None;
                 return Ok(());

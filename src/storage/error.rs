@@ -25,6 +25,9 @@ pub enum StorageError {
     /// The file is damaged.
     #[error("the database is damaged: {0}")]
     Damaged(String),
+    /// The disk does not return a part of the file, or all of it.
+    #[error("the disk can't read the file: {0}")]
+    Unreadable(String),
     /// What can be read of a damaged file is being copied, and that is not ready yet.
     #[error("what can be read of a damaged database is being copied by the server{}", .problem.as_ref().map(|problem| format!(" (it is tried again: {problem})")).unwrap_or_default())]
     Recovering {
@@ -96,8 +99,7 @@ impl From<rusqlite::Error> for StorageError {
             Some(ErrorCode::DiskFull) => Self::Full,
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => Self::ReadOnly,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
-            // The disk does not return a part of the file.
-            _ if is_unreadable(&error) => Self::Damaged(error.to_string()),
+            _ if is_unreadable(&error) => Self::Unreadable(error.to_string()),
             _ => Self::Other(error),
         }
     }

@@ -19,6 +19,7 @@ mod append;
 mod blocks;
 mod damage;
 mod database;
+mod device;
 mod digest;
 mod error;
 mod find;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::device;
 use super::error::StorageError;
 use super::recover::{self, Cause};
 use super::sync;
@@ -92,6 +93,10 @@ pub(super) fn open(path: &Path, opening: Opening) -> Result<Found, StorageError>
     }
     match open_file(path) {
         Err(StorageError::Damaged(reason)) if opening == Opening::Server => Ok(Found::Damaged(Cause::Damaged(reason))),
+        Err(StorageError::Unreadable(reason)) if opening == Opening::Server && device::answers(path) => {
+            Ok(Found::Damaged(Cause::Damaged(reason)))
+        }
+        Err(StorageError::ReadOnly) => Err(device::why_not(path)),
         result => result.map(Found::Usable),
     }
 }
@@ -127,7 +132,7 @@ fn open_file(path: &Path) -> Result<Connection, StorageError> {
     // A file that turns out to be damaged stays as it is. Otherwise SQLite would write the WAL into it when it is closed.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let checked = prepare(&connection, path);
-    if !matches!(checked, Err(StorageError::Damaged(_))) {
+    if !matches!(checked, Err(StorageError::Damaged(_) | StorageError::Unreadable(_))) {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     }
     checked.map(|()| connection)
