@@ -134,6 +134,34 @@ server.each_series(describe, pending, function (series)
 		end);
 	end
 
+	for _, storage in ipairs { "internal", "sqlite", "native" } do
+		it("reads each host's own store when one process has several hosts, in "..storage, function ()
+			local hosts = { host, "other.test", "third.test" };
+			start { storage = storage, hosts = hosts };
+			for i, name in ipairs(hosts) do
+				prosody:eval([[
+					local name, count = ...;
+					for i = 1, count do module:context(name):audit("romeo@"..name, "thing-happened", { session = { id = "c2s"..i, ip = "203.0.113."..i } }); end
+				]], name, 10 * i);
+			end
+			prosody:stop();
+			local status, out, err = prosody:ctl("mod_audit", "--verify");
+			assert.equal(0, status, out..err);
+			for i, name in ipairs(hosts) do
+				assert.is_true(tonumber(("\n"..out):match("\n"..name:gsub("%p", "%%%0")..": intact: (%d+)") or 0) >= 10 * i, out);
+			end
+			status, out, err = prosody:ctl("mod_audit", "--erase", "romeo@third.test", "--yes");
+			assert.equal(0, status, out..err);
+			for i, name in ipairs(hosts) do
+				status, out, err = prosody:ctl("mod_audit", "--format=json", "--user=romeo", name);
+				assert.equal(0, status, out..err);
+				assert.equal(i < 3 and 10 * i or 0, select(2, out:gsub("\n", "")), name.."\n"..out);
+			end
+			status, out, err = prosody:ctl("mod_audit", "--verify");
+			assert.equal(0, status, out..err);
+		end);
+	end
+
 	it("is content after reloads and kills, with direct writes", function ()
 		start { config = "audit_log_write = \"direct\"" };
 		audit(10);

@@ -8,6 +8,7 @@ local socket = require "socket";
 local storagemanager = require "core.storagemanager";
 local time = require "util.time";
 
+local activate = library "reading/activation";
 local asking = library "web/asking";
 local link = library "reading/socket";
 local leftovers = library "reading/leftovers";
@@ -30,14 +31,6 @@ local function fail(message, ...)
 	return 1;
 end
 
-local function activate(host)
-	if host == "*" or not hosts[host] then
-		return nil;
-	end
-	storagemanager.initialize_host(host);
-	return true;
-end
-
 -- Hosts that are not configured. The server does not use their logs, unless the host was activated by hand.
 local unconfigured = {};
 
@@ -47,7 +40,7 @@ local function activate_unconfigured(host)
 	if not ok then
 		return fail("%s", problem);
 	end
-	storagemanager.initialize_host(host);
+	activate(host);
 	unconfigured[host] = true;
 	for _, name in ipairs(found) do
 		if name == host then return; end
