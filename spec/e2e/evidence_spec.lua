@@ -162,6 +162,44 @@ server.each_series(describe, pending, function (series)
 		end);
 	end
 
+	it("is content after prosodyctl has pruned beside the server, and while it was stopped", function ()
+		start { config = { audit_log_flood = false, audit_log_classes = { events = { limit = 1 } } } };
+		local function removed()
+			local status, out, err = verify(prosody);
+			assert.equal(0, status, out..err);
+			return tonumber(out:match("\nremoved by rule: (%d+) entries") or 0);
+		end
+		local before = 0;
+		for _, is_running in ipairs { true, false } do
+			-- A partition has 500 entries, and is removed whole. The server may be the first to do that, soon after its start.
+			local status, out, err;
+			for attempt = 1, 3 do
+				audit(520);
+				prosody:eval("flush_audit_log()");
+				audit(2);
+				if not is_running then prosody:stop(); end
+				status, out, err = prosody:ctl("mod_audit", "--prune", host);
+				assert.equal(0, status, out..err);
+				if out:find("removed %d+ entries of class events") then break; end
+				assert.is_true(attempt < 3, out);
+				if not is_running then prosody:start(); end
+			end
+			local now = removed();
+			assert.is_true(now >= before + 500, now.." after "..before);
+			before = now;
+			if is_running then
+				audit(1);
+				prosody:kill();
+				assert.equal(before, removed());
+				prosody:start();
+			end
+		end
+		prosody:start();
+		audit(1);
+		prosody:stop();
+		assert.equal(before, removed());
+	end);
+
 	it("is content after reloads and kills, with direct writes", function ()
 		start { config = "audit_log_write = \"direct\"" };
 		audit(10);
