@@ -227,8 +227,8 @@ local function reports_of(sink)
 		native:broken(problem, monotonic());
 		done();
 	end
-	function on.answered(status, retry_after)
-		local what, seconds = native:answer(status, retry_after, now());
+	function on.answered(status, retry_after, body)
+		local what, seconds = native:answer(status, retry_after, now(), body);
 		if what == "accepted" then
 			return on.sent();
 		elseif what == "later" then
@@ -312,6 +312,7 @@ end
 
 local function open(native)
 	local settings = native:settings();
+	settings.sign = function (secret, body) return native:sign(secret, body, now()); end
 	local sink = { name = settings.name; native = native; settings = settings; readers = {}; counted = { delivered = 0, errors = 0, refused = 0 } };
 	local problem;
 	sink.transport, problem = new_transport(settings, reports_of(sink));

@@ -138,6 +138,40 @@ server.each_series(describe, pending, function (series)
 		for _, secret in ipairs { "s3cret", "t0ken" } do assert.is_nil(prosody:log():find(secret, 1, true)); end
 	end);
 
+	it("sends bulk requests, in which an entry that comes twice is stored once and one that is refused is set aside", function ()
+		local http = receiver.start { kind = "http" };
+		http:mood("429 after 5");
+		start { search = { to = "http://127.0.0.1:"..http.port.."/_bulk", framing = "bulk", format = "ecs", batch = 16 } };
+		record(1, 40);
+		assert.is_truthy(process.wait_until(function () return #http:lines() >= 5; end, 15));
+		assert.is_truthy(process.wait_until(function () return state("search").problem; end));
+		http:mood("400 if test-33");
+		assert.is_truthy(process.wait_until(function () return state("search").refused == 2; end, 30), tostring(state("search").refused));
+		record(41, 50);
+		assert.is_truthy(process.wait_until(function () return http:numbers():find("50", 1, true); end, 20));
+		local numbers, times = http:numbers();
+		assert.is_nil((" "..numbers.." "):find(" 33 ", 1, true));
+		assert.equal(49, times);
+		assert.equal(1, #dump.of_type(prosody, host, "audit-sink-rejected"));
+	end);
+
+	it("pushes lines to Loki, and signs bodies, also compressed ones", function ()
+		local secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+		local loki, signed = receiver.start { kind = "http" }, receiver.start { kind = "http", secret = secret };
+		process.write(signed.folder.."/secret", "another secret that is long enough\n");
+		start {
+			loki = { to = "http://127.0.0.1:"..loki.port.."/loki/api/v1/push", framing = "loki" };
+			signed = { to = "http://127.0.0.1:"..signed.port.."/", compress = "gzip", sign_file = signed.folder.."/secret" };
+		};
+		record(1, 120);
+		assert.is_true(loki:has_all(120));
+		assert.same({ host, "test-1" }, { json.decode(loki:lines()[1]).host, json.decode(loki:lines()[1]).type });
+		assert.is_truthy(prosody:wait_log("sink signed %S+: the receiver answered with status 401%."));
+		process.write(signed.folder.."/secret", secret.."\n");
+		assert.is_true(signed:has_all(120));
+		assert.is_nil(prosody:log():find(secret, 1, true));
+	end);
+
 	it("collects entries for a moment, also while the receiver answers at once", function ()
 		local http = receiver.start { kind = "http" };
 		start { hook = { to = "http://127.0.0.1:"..http.port.."/" } };

@@ -117,6 +117,7 @@ function methods:start()
 	if options.certificate then add("--certificate", options.certificate, "--key", options.key); end
 	if options.newline then add("--newline"); end
 	if options.otlp then add("--otlp"); end
+	if options.secret then add("--secret", options.secret); end
 	os.remove(self.folder.."/output.txt");
 	self.child = process.start { folder = self.folder; command = command };
 	assert(process.wait_until(function () return self.child:output():find("ready", 1, true); end, 20), self.child:output());

@@ -3,7 +3,10 @@
 receiver.py stream --port N --out FILE [--certificate FILE --key FILE] [--newline]
 receiver.py udp --port N --out FILE
 receiver.py unix --path PATH --out FILE
-receiver.py http --port N --out FILE [--certificate FILE --key FILE] [--otlp]
+receiver.py http --port N --out FILE [--certificate FILE --key FILE] [--otlp] [--secret TEXT]
+
+Over HTTP, requests to /_bulk are answered as Elasticsearch answers them, and those to /loki/api/v1/push as Loki does. With --secret,
+requests without a signature by it (Standard Webhooks) are refused.
 
 What a receiver does wrong is in the file FILE.mood, which is read again each time:
   stream   "slow": reads one byte a second; "deaf": reads nothing; "dies N": ends without a word after N more messages
@@ -12,7 +15,10 @@ What a receiver does wrong is in the file FILE.mood, which is read again each ti
 """
 
 import argparse
+import base64
 import gzip
+import hashlib
+import hmac
 import json
 import os
 import socket
@@ -31,11 +37,13 @@ parser.add_argument("--certificate")
 parser.add_argument("--key")
 parser.add_argument("--newline", action="store_true")
 parser.add_argument("--otlp", action="store_true")
+parser.add_argument("--secret")
 options = parser.parse_args()
 
 out = open(options.out, "a", encoding="utf-8")
 lock = threading.Lock()
 left = None
+stored = set()
 
 
 def mood():
@@ -122,12 +130,17 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.answered += 1
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        is_signed = options.secret is None or is_signed_by(options.secret, body, self.headers)
         if self.headers["Content-Encoding"] == "gzip":
             body = gzip.decompress(body)
         body = body.decode()
         words = mood().split()
-        status, headers = 200, {}
-        if words[:1] == ["hangs"]:
+        status, headers, answer = 200, {}, ""
+        if not is_signed:
+            status = 401
+        elif self.path == "/_bulk":
+            answer = json.dumps(bulk(body, words))
+        elif words[:1] == ["hangs"]:
             time.sleep(3600)
         elif words[:1] == ["redirects"]:
             status, headers = 307, {"Location": self.path}
@@ -136,9 +149,9 @@ class Handler(BaseHTTPRequestHandler):
         elif words and words[0].isdigit():
             status = int(words[0])
             headers = {"Retry-After": words[1]} if len(words) > 1 else {}
-        if status == 200:
+        if status == 200 and not answer:
             try:
-                got(lines_of(body))
+                got(pushed(body) if self.path == "/loki/api/v1/push" else lines_of(body))
             except Exception as error:  # What does not follow the definitions is refused.
                 print(error, file=sys.stderr, flush=True)
                 status = 422
@@ -154,11 +167,56 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", "0")
+        self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
+        self.wfile.write(answer.encode())
 
     def log_message(self, *_):
         pass
+
+
+def is_signed_by(secret, body, headers):
+    """Whether the signature is that of the specification Standard Webhooks, and not older than five minutes."""
+    identity, time_sent, signature = (headers["webhook-" + name] or "" for name in ("id", "timestamp", "signature"))
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    expected = hmac.new(key, f"{identity}.{time_sent}.".encode() + body, hashlib.sha256).digest()
+    is_fresh = time_sent.isdigit() and abs(time.time() - int(time_sent)) < 300
+    return is_fresh and hmac.compare_digest(signature, "v1," + base64.b64encode(expected).decode())
+
+
+def bulk(body, words):
+    """Stores what is not there yet. Of what has the word of "400 if WORD" it says that it is wrong, and of the rest "429 after N" that there
+    are too many."""
+    assert body.endswith("\n")
+    lines = body.splitlines()
+    items, taken = [], []
+    for action, entry in zip(lines[::2], lines[1::2], strict=True):
+        identity = json.loads(action)["create"].get("_id")
+        json.loads(entry)["@timestamp"]
+        if words[:2] == ["400", "if"] and words[2] in entry:
+            status = 400
+        elif words[:2] == ["429", "after"] and len(taken) >= int(words[2]):
+            status = 429
+        elif identity in stored:
+            status = 409
+        else:
+            status = 201
+            taken.append(entry)
+            if identity:
+                stored.add(identity)
+        items.append({"create": {"_id": identity, "status": status}})
+    got(taken)
+    return {"took": 1, "errors": any(item["create"]["status"] > 299 for item in items), "items": items}
+
+
+def pushed(body):
+    found = []
+    for stream in json.loads(body)["streams"]:
+        assert stream["stream"]["job"] == "prosody-audit" and stream["stream"]["host"]
+        for at, line in stream["values"]:
+            assert len(at) == 19 and at.isdigit() and abs(int(at) / 1e9 - time.time()) < 3600, at
+            found.append(line)
+    return found
 
 
 def lines_of(body):

@@ -32,7 +32,7 @@ const fn field(name: &'static str, default: &'static str, allowed: &'static str,
 pub const SINK_FIELDS: &[FieldSpec] = &[
     field("to", "none: it must be set", target::ALLOWED, "Where entries are sent."),
     field("format", "\"syslog\"; \"json\" for files and HTTP", "\"syslog\", \"json\", \"ocsf\", \"ecs\", \"cef\" or \"otlp\"", "The format of each entry."),
-    field("framing", "\"octet-counting\" for syslog, else \"newline\"", "\"octet-counting\", \"newline\" or \"array\" (HTTP)", "How entries follow each other."),
+    field("framing", "\"octet-counting\" for syslog, else \"newline\"", "\"octet-counting\", \"newline\"; HTTP also \"array\", \"bulk\" (ecs) or \"loki\"", "How entries follow each other."),
     field("compress", "none", "\"gzip\" (HTTP)", "How the bodies of requests are compressed."),
     field("types", "all", LIST, "Event types, in which \"*\" stands for any characters. With \"!\" before it, a type is left out."),
     field("classes", "all", LIST, "Retention classes."),
@@ -44,6 +44,7 @@ pub const SINK_FIELDS: &[FieldSpec] = &[
     field("timeout", "\"30s\"", "a number of seconds from 1 on, or a period such as \"1 minute\"", "How long a connection may take, and an answer."),
     field("headers", "none", "a table of names and texts", "Further headers of HTTP requests. They are never shown."),
     field("token_file", "none", FILE, "A file with a bearer token for HTTP. It is read for each request."),
+    field("sign_file", "none", FILE, "A file with a secret, by which the bodies of HTTP requests are signed. It is read for each request."),
     field("cafile", "the system's certificates", FILE, "The certificates by which that of the receiver is checked."),
     field("certificate", "none", FILE, "The certificate of this server, if the receiver asks for one."),
     field("key", "none", FILE, "The key of that certificate."),
@@ -76,6 +77,8 @@ pub struct SinkOptions {
     pub headers: Vec<(String, String)>,
     /// The file with a bearer token.
     pub token_file: Option<String>,
+    /// The file with a secret for signatures.
+    pub sign_file: Option<String>,
     /// The files for TLS: certificates of authorities, the own certificate, its key.
     pub tls_files: [Option<String>; 3],
 }
@@ -227,6 +230,10 @@ impl<'a> SinkReader<'a> {
             _ => return Err(self.refuse("headers", "that is not a table")),
         }
         let token_file = self.file(value, "token_file")?;
+        let sign_file = self.file(value, "sign_file")?;
+        if !is_http && sign_file.is_some() {
+            return Err(self.refuse("sign_file", &format!("with {}", to.transport())));
+        }
         let tls_files = [self.file(value, "cafile")?, self.file(value, "certificate")?, self.file(value, "key")?];
         let name = self.name.to_owned();
         Ok(SinkOptions {
@@ -242,6 +249,7 @@ impl<'a> SinkReader<'a> {
             timeout,
             headers,
             token_file,
+            sign_file,
             tls_files,
         })
     }
@@ -258,8 +266,10 @@ impl<'a> SinkReader<'a> {
         let fits = match (to, chosen) {
             (_, None) => true,
             (Target::Udp(_) | Target::Unix(_), Some(_)) => false,
-            (Target::Http { .. }, Some(Framing::Array)) => is_json,
-            (_, Some(Framing::Array)) => false,
+            (Target::Http { .. }, Some(Framing::Array | Framing::Loki)) => is_json,
+            // Elasticsearch wants the time in the field @timestamp.
+            (Target::Http { .. }, Some(Framing::Bulk)) => format == Format::Ecs,
+            (_, Some(Framing::Array | Framing::Bulk | Framing::Loki)) => false,
             (Target::File(_) | Target::Http { .. }, Some(Framing::OctetCounting)) => false,
             _ => true,
         };
@@ -370,6 +380,9 @@ mod tests {
             (table(&[http(), ("format", text("table"))]), vec!["bad.format = \"table\"", "\"ocsf\""]),
             (table(&[http(), ("framing", text("netstring"))]), vec!["bad.framing = \"netstring\"", "octet-counting"]),
             (table(&[http(), ("framing", text("octet-counting"))]), vec!["bad.framing", "with https"]),
+            (table(&[http(), ("framing", text("bulk"))]), vec!["bad.framing = \"bulk\" with https and the format json"]),
+            (table(&[("to", text("file:/a")), ("framing", text("loki"))]), vec!["bad.framing = \"loki\" with file"]),
+            (table(&[("to", text("tcp://a:1")), ("sign_file", text("/s3"))]), vec!["bad.sign_file with tcp", "/ on"]),
             (table(&[http(), ("compress", text("zstd"))]), vec!["bad.compress = \"zstd\"", "use \"gzip\" (HTTP)"]),
             (table(&[http(), ("compress", Value::Boolean(true))]), vec!["bad.compress = true", "use \"gzip\""]),
             (table(&[("to", text("tcp://a:1")), ("compress", text("gzip"))]), vec!["bad.compress = \"gzip\" with tcp"]),

@@ -14,22 +14,31 @@ pub enum Framing {
     Datagram,
     /// The messages are the elements of a JSON array.
     Array,
+    /// Each message has a line before it that says what to do with it: the bulk requests of Elasticsearch and OpenSearch.
+    Bulk,
+    /// The messages are values of one stream: the push requests of Loki.
+    Loki,
 }
 
 /// Every framing that can be chosen, by its name.
-pub const FRAMINGS: &[(&str, Framing)] =
-    &[("octet-counting", Framing::OctetCounting), ("newline", Framing::Newline), ("array", Framing::Array)];
+pub const FRAMINGS: &[(&str, Framing)] = &[
+    ("octet-counting", Framing::OctetCounting),
+    ("newline", Framing::Newline),
+    ("array", Framing::Array),
+    ("bulk", Framing::Bulk),
+    ("loki", Framing::Loki),
+];
 
 impl Framing {
     /// Adds a message, which has no newline at its end. `is_first` is whether it is the first of a body.
     pub fn push(self, body: &mut Vec<u8>, message: &str, is_first: bool) {
         match self {
             Self::OctetCounting => body.extend_from_slice(format!("{} {message}", message.len()).as_bytes()),
-            Self::Newline => {
+            Self::Newline | Self::Bulk => {
                 body.extend_from_slice(message.as_bytes());
                 body.push(b'\n');
             }
-            Self::Datagram => body.extend_from_slice(message.as_bytes()),
+            Self::Datagram | Self::Loki => body.extend_from_slice(message.as_bytes()),
             Self::Array => {
                 body.push(if is_first { b'[' } else { b',' });
                 body.extend_from_slice(message.as_bytes());
@@ -48,7 +57,7 @@ impl Framing {
     #[must_use]
     pub const fn content_type(self, format: Format) -> &'static str {
         match (self, format) {
-            (_, Format::Otlp) | (Self::Array, _) => "application/json",
+            (_, Format::Otlp) | (Self::Array | Self::Loki, _) => "application/json",
             (_, Format::Json | Format::Ocsf | Format::Ecs) => "application/x-ndjson",
             _ => "text/plain; charset=utf-8",
         }

@@ -1,6 +1,9 @@
 //! What an answer of an HTTP server means for the entries that were sent.
 
+use std::collections::BTreeMap;
+
 use chrono::DateTime;
+use serde::Deserialize;
 
 /// The longest pause that a server can ask for, in seconds.
 const LONGEST: f64 = 3600.0;
@@ -41,6 +44,50 @@ impl Answer {
     }
 }
 
+/// The answer to a bulk request, as far as it matters (Elasticsearch's Bulk API).
+#[derive(Deserialize)]
+struct Bulk {
+    errors: bool,
+    #[serde(default)]
+    items: Vec<BTreeMap<String, Item>>,
+}
+
+/// What became of an entry.
+#[derive(Deserialize)]
+struct Item {
+    status: u16,
+}
+
+impl Answer {
+    /// What the body of an answer to a bulk request means, whose status says nothing about single entries. An entry that is there
+    /// already (409) was sent before. If it says that only some entries can't be taken now, all of them are sent again.
+    ///
+    /// ```
+    /// use audit_core::sink::Answer;
+    /// assert_eq!(Answer::of_bulk(Some(br#"{"errors":true,"items":[{"create":{"status":201}},{"create":{"status":409}}]}"#)), Answer::Accepted);
+    /// assert_eq!(Answer::of_bulk(Some(br#"{"errors":true,"items":[{"create":{"status":429}}]}"#)), Answer::Later(None));
+    /// assert_eq!(Answer::of_bulk(Some(br#"{"errors":true,"items":[{"create":{"status":400}}]}"#)), Answer::Refused);
+    /// ```
+    #[must_use]
+    pub fn of_bulk(body: Option<&[u8]>) -> Self {
+        let Some(bulk) = body.and_then(|body| serde_json::from_slice::<Bulk>(body).ok()) else { return Self::Later(None) };
+        if !bulk.errors {
+            return Self::Accepted;
+        }
+        let mut answer = Self::Accepted;
+        for status in bulk.items.iter().flat_map(|item| item.values()).map(|item| item.status) {
+            match status {
+                200..=299 | 409 => {}
+                _ => match Self::of(status, None, 0.0) {
+                    Self::Refused => answer = Self::Refused,
+                    _ => return Self::Later(None),
+                },
+            }
+        }
+        answer
+    }
+}
+
 /// A number of seconds, or a date (RFC 9110 §10.2.3).
 fn pause(text: &str, now: f64) -> Option<f64> {
     let text = text.trim();
@@ -73,6 +120,25 @@ mod tests {
             (0, Answer::Later(None)),
         ] {
             assert_eq!(Answer::of(status, None, 0.0), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_bulk_answer_speaks_of_each_entry() {
+        let of = |statuses: &[u16]| {
+            let items: Vec<_> = statuses.iter().map(|status| serde_json::json!({ "create": { "_id": "x", "status": status } })).collect();
+            let errors = statuses.iter().any(|status| *status > 299);
+            Answer::of_bulk(Some(serde_json::json!({ "took": 3, "errors": errors, "items": items }).to_string().as_bytes()))
+        };
+        assert_eq!(of(&[201, 200]), Answer::Accepted);
+        assert_eq!(of(&[409, 201]), Answer::Accepted);
+        assert_eq!(of(&[201, 400, 409]), Answer::Refused);
+        assert_eq!(of(&[400, 429]), Answer::Later(None));
+        assert_eq!(of(&[503]), Answer::Later(None));
+        assert_eq!(Answer::of_bulk(Some(br#"{"errors":false}"#)), Answer::Accepted);
+        // The answer of something else.
+        for body in [None, Some(&b""[..]), Some(b"ok"), Some(b"{}"), Some(br#"{"errors":true,"items":[{"create":{}}]}"#)] {
+            assert_eq!(Answer::of_bulk(body), Answer::Later(None), "{body:?}");
         }
     }
 

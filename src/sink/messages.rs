@@ -8,9 +8,12 @@ use crate::entry::xml::{Element, Node};
 use crate::entry::{Row, StoredEvent};
 use crate::filter::Filter;
 use crate::journal::cursor::{Gap, Place, Read};
-use crate::render::formats::{Format, otlp::Otlp};
+use crate::render::formats::Format;
+use crate::render::formats::otlp::{Otlp, nanoseconds};
+use crate::render::framing::Framing;
 use crate::render::{Options, Renderer, renderer};
 use crate::time::date_time;
+use serde_json::json;
 
 /// The type of the record that says how many entries are missing. It is sent, and never stored.
 pub const GAP: &str = "audit-sink-gap";
@@ -48,6 +51,10 @@ pub struct Messages {
 enum Form {
     Rendered(Box<dyn Renderer>),
     Records(Otlp),
+    /// With a line before each entry that names its id, so that what is sent twice is stored once.
+    Bulk(Box<dyn Renderer>),
+    /// Pairs of a time and a line.
+    Loki(Box<dyn Renderer>),
 }
 
 impl std::fmt::Debug for Messages {
@@ -60,14 +67,23 @@ impl std::fmt::Debug for Messages {
 type Hash<'a> = &'a mut dyn FnMut(&str) -> Option<String>;
 
 impl Messages {
-    /// Messages in `format` of the entries of `host`, whose name in ASCII is `ascii_host`. With `is_bare`, messages in OTLP are
-    /// single records, for [`wrap`](Self::wrap).
+    /// Messages in `format` of the entries of `host`, whose name in ASCII is `ascii_host`. For the bodies of
+    /// `framing`, `None` if they are no bodies of HTTP. Messages in OTLP are single records there, for [`wrap`](Self::wrap).
     #[must_use]
-    pub fn new(host: &str, ascii_host: Option<String>, format: Format, is_bare: bool, filter: Filter, addresses: Policy) -> Self {
-        let form = if format == Format::Otlp && is_bare {
-            Form::Records(Otlp::new(host))
-        } else {
-            Form::Rendered(renderer(format, &Options { ascii_host, ..Options::new(host) }))
+    pub fn new(
+        host: &str,
+        ascii_host: Option<String>,
+        format: Format,
+        framing: Option<Framing>,
+        filter: Filter,
+        addresses: Policy,
+    ) -> Self {
+        let rendered = || renderer(format, &Options { ascii_host, ..Options::new(host) });
+        let form = match framing {
+            Some(_) if format == Format::Otlp => Form::Records(Otlp::new(host)),
+            Some(Framing::Bulk) => Form::Bulk(rendered()),
+            Some(Framing::Loki) => Form::Loki(rendered()),
+            _ => Form::Rendered(rendered()),
         };
         Self {
             host: host.to_owned(),
@@ -119,7 +135,11 @@ impl Messages {
     pub fn wrap(&self) -> Option<(String, &'static str)> {
         match &self.form {
             Form::Records(otlp) => Some(otlp.document()),
-            Form::Rendered(_) => None,
+            Form::Loki(_) => {
+                let labels = json!({ "job": "prosody-audit", "host": self.host });
+                Some((format!("{{\"streams\":[{{\"stream\":{labels},\"values\":["), "]}]}"))
+            }
+            Form::Rendered(_) | Form::Bulk(_) => None,
         }
     }
 
@@ -138,13 +158,25 @@ impl Messages {
     fn text(&mut self, event: &StoredEvent) -> String {
         match &mut self.form {
             Form::Records(otlp) => otlp.record(event),
-            Form::Rendered(renderer) => {
-                let mut text = renderer.entries(std::slice::from_ref(event));
-                text.truncate(text.trim_end_matches('\n').len());
-                text
+            Form::Rendered(renderer) => line(renderer.as_mut(), event),
+            Form::Bulk(renderer) => {
+                // What is there already is not written again (Elasticsearch's Bulk API).
+                let action = event.id.as_ref().map_or_else(|| json!({ "create": {} }), |id| json!({ "create": { "_id": id } }));
+                format!("{action}\n{}", line(renderer.as_mut(), event))
+            }
+            Form::Loki(renderer) => {
+                let line = line(renderer.as_mut(), event);
+                json!([nanoseconds(event.milliseconds()), line]).to_string()
             }
         }
     }
+}
+
+/// An entry without a newline at its end.
+fn line(renderer: &mut dyn Renderer, event: &StoredEvent) -> String {
+    let mut text = renderer.entries(std::slice::from_ref(event));
+    text.truncate(text.trim_end_matches('\n').len());
+    text
 }
 
 /// An event that is sent and never stored.
@@ -239,7 +271,7 @@ mod tests {
     }
 
     fn messages(format: Format, filter: Filter, addresses: Policy) -> Messages {
-        Messages::new("example.com", None, format, false, filter, addresses)
+        Messages::new("example.com", None, format, None, filter, addresses)
     }
 
     #[test]
@@ -249,6 +281,36 @@ mod tests {
                 let text = text_of(&mut messages(format, Filter::default(), Policy::Full), &event).unwrap();
                 assert!(!text.contains('\n') && !text.is_empty(), "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn a_bulk_request_names_the_id_of_each_entry_before_it() {
+        let bulk = Some(Framing::Bulk);
+        let mut messages = Messages::new("example.com", None, Format::Ecs, bulk, Filter::default(), Policy::Full);
+        for event in sample::events() {
+            let text = text_of(&mut messages, &event).unwrap();
+            let (action, entry) = text.split_once('\n').unwrap();
+            let (action, entry): (serde_json::Value, serde_json::Value) = (action.parse().unwrap(), entry.parse().unwrap());
+            assert_eq!(action["create"].get("_id").and_then(|id| id.as_str()), event.id.as_deref());
+            assert!(entry["@timestamp"].is_string(), "{entry}");
+        }
+        assert!(messages.test(5.0).starts_with("{\"create\":{}}\n"));
+        assert_eq!(messages.wrap(), None);
+    }
+
+    #[test]
+    fn loki_gets_the_nanoseconds_and_the_line_of_each_entry() {
+        let mut messages = Messages::new("a\".example.com", None, Format::Json, Some(Framing::Loki), Filter::default(), Policy::Full);
+        let (begin, end) = messages.wrap().unwrap();
+        for event in sample::events() {
+            let text = text_of(&mut messages, &event).unwrap();
+            let body: serde_json::Value = format!("{begin}{text},{text}{end}").parse().unwrap();
+            let stream = &body["streams"][0];
+            assert_eq!(stream["stream"], json!({ "job": "prosody-audit", "host": "a\".example.com" }));
+            assert_eq!(stream["values"][1][0], format!("{}000000", event.milliseconds()));
+            let line: serde_json::Value = stream["values"][1][1].as_str().unwrap().parse().unwrap();
+            assert_eq!(line["type"], event.kind);
         }
     }
 

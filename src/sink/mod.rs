@@ -6,6 +6,7 @@
 //! | [`delivery`] | batches, back-off, refused entries, and what a receiver has for certain |
 //! | [`compress`] | bodies that are compressed |
 //! | [`answer`] | what an answer of an HTTP server means |
+//! | [`signature`] | signatures of bodies |
 //!
 //! Nothing here opens a socket. The modules do that, and report what came of it.
 
@@ -13,6 +14,7 @@ pub mod answer;
 pub mod compress;
 pub mod delivery;
 pub mod messages;
+pub mod signature;
 
 pub use answer::Answer;
 pub use delivery::{Delivery, Step};

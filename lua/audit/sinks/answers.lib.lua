@@ -84,8 +84,8 @@ return function (sinks, hosts, new_transport)
 		on.refused = function (why) over(nil, why); end
 		on.failed = function (err) over(nil, err); end
 		on.broken = on.failed;
-		function on.answered(status)
-			if sink.native:answer(status, nil, now()) == "accepted" then
+		function on.answered(status, _, body)
+			if sink.native:answer(status, nil, now(), body) == "accepted" then
 				over(arrived("accepted with status "..status));
 			else
 				over(nil, "the receiver answered with status "..status);

@@ -1,7 +1,8 @@
 -- Sends entries as the bodies of HTTP requests, one after the other. They use the same connection as long as the receiver keeps it.
 --
 -- http(module, settings, on, sslctx | nil) -> transport; settings as stream.lib.lua has them, and
---   on = { answered = function(status, Retry-After | nil), failed = function(problem) }
+--   on = { answered = function(status, Retry-After | nil, body | nil), failed = function(problem) }. settings.sign(secret, body) returns
+-- the headers of a signature | nil, message
 
 local problems = library "sinks/problems";
 local timers = library "timers";
@@ -15,15 +16,15 @@ local io_open, pairs, pcall, type = io.open, pairs, pcall, type;
 -- without telling anybody.
 local KEPT = 15;
 
--- The token in a file: text | nil, message. It is read each time, as it may be replaced.
-local function read_token(path)
+-- What is in a file that has a token or a secret: text | nil, message. It is read each time, as it may be replaced.
+local function read_secret(what, path)
 	local file, err = io_open(path);
-	if not file then return nil, "the token can't be read: "..err; end
-	local token = file:read("*l");
+	if not file then return nil, "the "..what.." can't be read: "..err; end
+	local secret = file:read("*l");
 	file:close();
-	token = token and token:match("^%s*(.-)%s*$") or "";
-	if token == "" or token:find("%c") then return nil, "there is no token in "..path; end
-	return token;
+	secret = secret and secret:match("^%s*(.-)%s*$") or "";
+	if secret == "" or secret:find("%c") then return nil, "there is no "..what.." in "..path; end
+	return secret;
 end
 
 -- Whether the receiver keeps the connection for another request (RFC 9112 §9.3), and the end of its answer is known.
@@ -69,14 +70,21 @@ return function (of_module, settings, on, sslctx)
 		end
 	end
 
-	local function headers_of(settings_headers)
+	local function headers_of(settings_headers, body)
 		local headers = { ["Content-Type"] = settings.content_type };
 		for name, text in pairs(settings_headers) do headers[name] = text; end
 		headers["Content-Encoding"] = settings.content_encoding or headers["Content-Encoding"];
 		if settings.token_file then
-			local token, err = read_token(settings.token_file);
+			local token, err = read_secret("token", settings.token_file);
 			if not token then return nil, err; end
 			headers["Authorization"] = "Bearer "..token;
+		end
+		if settings.sign_file then
+			local secret, err = read_secret("secret", settings.sign_file);
+			local signed, problem;
+			if secret then signed, problem = settings.sign(secret, body); end
+			if not signed then return nil, err or problem; end
+			for name, text in pairs(signed) do headers[name] = text; end
 		end
 		return headers;
 	end
@@ -110,7 +118,7 @@ return function (of_module, settings, on, sslctx)
 			end
 			current = nil;
 			if request then keep(request, response); end
-			on.answered(status, response and response.headers and response.headers["retry-after"]);
+			on.answered(status, response and response.headers and response.headers["retry-after"], text);
 		end
 		-- A URL may have a secret in it, which must not be in the server's log.
 		local ok, request = pcall(client.request, client, settings.url, {
@@ -129,7 +137,7 @@ return function (of_module, settings, on, sslctx)
 	local transport = {};
 
 	function transport.send(body)
-		local headers, err = headers_of(settings.headers);
+		local headers, err = headers_of(settings.headers, body);
 		if not headers then return on.failed(err); end
 		send(body, headers);
 	end

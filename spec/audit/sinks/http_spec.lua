@@ -155,4 +155,21 @@ describe("a sink over HTTP", function ()
 		assert.equal("there is no token in "..settings.token_file, told[2]);
 		assert.equal("Bearer abc", requests[1].options.headers.Authorization);
 	end);
+
+	it("signs the body with the secret, which is read each time", function ()
+		settings.sign_file = process.new_folder("sink").."/secret";
+		settings.sign = function (secret, body)
+			if secret == "bad" then return nil, "the secret is wrong"; end
+			return { ["webhook-signature"] = secret.." of "..body };
+		end;
+		transport.send("[1]");
+		process.write(settings.sign_file, "bad\n");
+		transport.send("[1]");
+		process.write(settings.sign_file, "good\n");
+		transport.send("[1]");
+		assert.is_truthy(told[1]:find("^the secret can't be read: "));
+		assert.equal("the secret is wrong", told[2]);
+		assert.equal(1, #requests);
+		assert.equal("good of [1]", requests[1].options.headers["webhook-signature"]);
+	end);
 end);

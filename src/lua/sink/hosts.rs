@@ -5,6 +5,7 @@ use mlua::prelude::*;
 use crate::journal::cursor::Place;
 use crate::lua::hand_over::cursor::LuaCursor;
 use crate::options::sinks::{SinkOptions, Target};
+use crate::render::framing::Framing;
 use crate::sink::{Message, Messages};
 
 /// How long entries are collected before the next batch, if there are no more, in seconds. A batch costs much, whatever is in it: most of
@@ -19,7 +20,7 @@ pub(super) struct Hosts {
     hosts: Vec<Option<Host>>,
     /// The host that is read next.
     turn: usize,
-    is_bare: bool,
+    framing: Option<Framing>,
 }
 
 struct Host {
@@ -39,12 +40,13 @@ struct Host {
 
 impl Hosts {
     pub(super) const fn new(options: &SinkOptions) -> Self {
-        Self { hosts: Vec::new(), turn: 0, is_bare: matches!(options.to, Target::Http { .. }) }
+        let framing = if matches!(options.to, Target::Http { .. }) { Some(options.framing) } else { None };
+        Self { hosts: Vec::new(), turn: 0, framing }
     }
 
     pub(super) fn join(&mut self, options: &SinkOptions, name: String, cursor: LuaAnyUserData, ascii: Option<String>) {
         let messages =
-            Messages::new(&name, ascii, options.format, self.is_bare, options.filter.clone(), options.addresses).of_sink(&options.name);
+            Messages::new(&name, ascii, options.format, self.framing, options.filter.clone(), options.addresses).of_sink(&options.name);
         self.hosts.push(Some(Host {
             name,
             cursor,

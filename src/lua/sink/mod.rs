@@ -13,10 +13,9 @@ use crate::file::log_file::LogFile;
 use crate::file::whole::{self, Durability};
 use crate::lua::value;
 use crate::options::sinks::{SinkOptions, Target, sinks};
-use crate::render::formats::Format;
 use crate::render::framing::Framing;
 use crate::sink::delivery::{Certainty, HostPlace};
-use crate::sink::{Answer, Delivery, Step, compress};
+use crate::sink::{Answer, Delivery, Step, compress, signature};
 use hosts::{COLLECT, Hosts};
 
 /// How often hosts without wanted entries are passed over in one step, before the loop goes on.
@@ -116,6 +115,7 @@ impl LuaSink {
         table.set("timeout", options.timeout)?;
         table.set("headers", lua.create_table_from(options.headers.iter().map(|(name, text)| (name.as_str(), text.as_str())))?)?;
         table.set("token_file", options.token_file.as_deref())?;
+        table.set("sign_file", options.sign_file.as_deref())?;
         let [cafile, certificate, key] = &options.tls_files;
         table.set("cafile", cafile.as_deref())?;
         table.set("certificate", certificate.as_deref())?;
@@ -150,8 +150,8 @@ impl LuaSink {
         if self.sends_each() {
             return ("send", delivery.texts(count)).into_lua_multi(lua);
         }
-        let is_otlp = self.options.format == Format::Otlp && matches!(self.options.to, Target::Http { .. });
-        let wrap = delivery.host().filter(|_| is_otlp).and_then(|host| hosts.wrap(host));
+        let is_http = matches!(self.options.to, Target::Http { .. });
+        let wrap = delivery.host().filter(|_| is_http).and_then(|host| hosts.wrap(host));
         let body = delivery.body(count, self.options.framing, wrap);
         ("send", lua.create_string(&self.compressed(body)?)?).into_lua_multi(lua)
     }
@@ -171,7 +171,7 @@ fn commit(hosts: &mut Hosts, places: impl IntoIterator<Item = HostPlace>) {
 impl LuaUserData for LuaSink {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         // settings() -> { name, transport, shown = the address without secrets, host, port, path, url, format, content_type,
-        // content_encoding | nil, collects: how long entries are collected for a batch, timeout, headers, token_file, cafile,
+        // content_encoding | nil, collects: how long entries are collected for a batch, timeout, headers, token_file, sign_file, cafile,
         // certificate, key }
         methods.add_method("settings", |lua, this, ()| this.settings(lua));
         // wants(host) -> whether it sends entries of the host
@@ -263,13 +263,26 @@ impl LuaUserData for LuaSink {
             hosts.rewind();
             Ok(())
         });
-        // answer(status, Retry-After | nil, time) -> "accepted" | "refused" | "later", pause | nil
-        methods.add_method("answer", |_, _, (status, retry_after, time): (u16, Option<String>, f64)| {
-            Ok(match Answer::of(status, retry_after.as_deref(), time) {
+        // answer(status, Retry-After | nil, time, body | nil) -> "accepted" | "refused" | "later", pause | nil
+        methods.add_method("answer", |_, this, (status, retry_after, time, body): (u16, Option<String>, f64, Option<LuaString>)| {
+            let answer = match Answer::of(status, retry_after.as_deref(), time) {
+                Answer::Accepted if this.options.framing == Framing::Bulk => {
+                    Answer::of_bulk(body.as_ref().map(|body| body.as_bytes()).as_deref())
+                }
+                answer => answer,
+            };
+            Ok(match answer {
                 Answer::Accepted => ("accepted", None),
                 Answer::Refused => ("refused", None),
                 Answer::Later(pause) => ("later", pause),
             })
+        });
+        // sign(secret in the file, body, time) -> { name of a header = text } | nil, what is wrong with the secret
+        methods.add_method("sign", |lua, _, (secret, body, time): (LuaString, LuaString, f64)| {
+            match signature::headers(&secret.as_bytes(), &body.as_bytes(), time) {
+                Ok(headers) => (lua.create_table_from(headers)?, LuaNil).into_lua_multi(lua),
+                Err(problem) => (LuaNil, problem.to_string()).into_lua_multi(lua),
+            }
         });
         // tick(now): time passes
         methods.add_method("tick", |_, this, now: f64| {

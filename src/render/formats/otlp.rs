@@ -78,7 +78,8 @@ fn line(value: &Json) -> String {
     String::from_utf8(text).unwrap_or_default()
 }
 
-fn nanoseconds(milliseconds: i64) -> String {
+/// A time in nanoseconds, as text: JSON's numbers have no room for it.
+pub(crate) fn nanoseconds(milliseconds: i64) -> String {
     milliseconds.max(0).saturating_mul(1_000_000).to_string()
 }
 
