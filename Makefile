@@ -261,6 +261,16 @@ soak-sinks: ## Send 20,000 entries over each transport to receivers and a server
 	@PROSODY_SERIES=13.0-newest AUDIT_SINKS_ENTRIES=20000 AUDIT_SINKS_KILLS=20 lua5.4 "$$(command -v busted)" -r e2e spec/e2e/receivers_spec.lua
 	@PROSODY_SERIES=0.12 AUDIT_SINKS_ENTRIES=20000 AUDIT_SINKS_KILLS=20 lua5.4 "$$(command -v busted)" -r e2e spec/e2e/receivers_spec.lua
 
+.PHONY: soak-seals
+soak-seals: ## Seal 200 hosts at once, three times, and print how long the loop was held (ten minutes)
+	$(need_cargo)
+	@tools/setup test
+	@$(MAKE) --no-print-directory build LUA=5.4
+	@for series in 13.0-newest 0.12; do \
+		PROSODY_SERIES=$$series AUDIT_SEALS_HOSTS=200 AUDIT_SEALS_TIMES=3 \
+			lua5.4 "$$(command -v busted)" -r e2e spec/e2e/seals_hosts_spec.lua || exit; \
+	done
+
 .PHONY: simulate simulate-faults
 simulate: ## Simulate clock, disk, store and process failing together (SEEDS=10000 FIRST=0 SECONDS= FAILURES=3): see docs/simulation.md
 	$(need_cargo)

@@ -362,7 +362,7 @@ if module:shared("log").is_read then
 end
 
 if in_server then
-	sealing = library "sealing" (audit_log, audited_hosts, environment.seal_path);
+	sealing = library "sealing" (audit_log, audited_hosts, environment.seal_path, environment.pause);
 	library "reading/shell";
 	local erasing = library "erasing" (audited_hosts);
 	library "verifying" (audit_log, metrics, audited_hosts, erasing.again);

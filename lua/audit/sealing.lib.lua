@@ -1,12 +1,13 @@
 -- Seals the logs of all hosts at intervals, if the operator has made a seal key (prosodyctl mod_audit --new-seal). docs/evidence.md
 -- says what seals are for.
 --
---   local sealing = library "sealing" (audit_log, hosts, path)   hosts: a set of names, which may change; path: the file with the key
+--   local sealing = library "sealing" (audit_log, hosts, path, sleep)   hosts: a set of names, which may change; path: the file with the key;
+--                                 sleep: function(seconds) that lets the server go on, nil in prosodyctl
 --   sealing.start()           seals at intervals, in the server
 --   sealing.seal(seconds)     seals now, and waits so long for the disk
 --   sealing.state(host)       --> { is_on: whether there is a seal key, at = when the host was sealed last | nil: not since the start of
 --                                 the server, problem = text | nil }
---   sealing.replace(asked)    --> true | nil, message: goes on with the key that --new-seal has written
+--   sealing.replace(asked)    --> "true" | nil, message: goes on with the key that --new-seal has written. With sleep, in an async context.
 
 local core = require "audit_core";
 
@@ -23,13 +24,17 @@ local AT_FIRST, LOOK = 10, 1;
 local SLICE = 0.005;
 -- How long the end of the server waits for the disk, in seconds.
 local LAST = 0.5;
+-- How often a replaced key is looked for that is being written, in seconds.
+local A_MOMENT = 0.01;
 
-local ipairs, pairs, table = ipairs, pairs, table;
+local error, ipairs, pairs, pcall, table = error, ipairs, pairs, pcall, table;
 
-return function (audit_log, hosts, path)
+return function (audit_log, hosts, path, sleep)
 	local sealing = {};
 	local seals, problem = audit_log.seals();
 	local waiting, told = {}, nil;
+	-- Whether the key is being replaced.
+	local replacing = false;
 	-- By host, when it was sealed last.
 	local sealed = {};
 
@@ -108,42 +113,87 @@ return function (audit_log, hosts, path)
 		end
 	end
 
-	-- Ends the seals of the key so far, each host's with an entry that says how.
-	local function end_seals(asked)
-		is_written(true);
-		waiting = seals:make(names(), time.now());
-		record_some();
+	-- Calls each() with every host, in slices.
+	local function for_each_host(each)
+		local deadline = time.monotonic() + SLICE;
 		for _, host in ipairs(names()) do
+			if sleep and time.monotonic() > deadline then
+				sleep(0);
+				deadline = time.monotonic() + SLICE;
+			end
+			each(host);
+		end
+	end
+
+	-- Waits until the file is written: nil | true | false, what is wrong
+	local function written()
+		while sleep and seals:is_writing() do
+			local ok, wrong = seals:poll(false);
+			if ok ~= nil then return ok, wrong; end
+			sleep(A_MOMENT);
+		end
+		return seals:poll(true);
+	end
+
+	-- Makes seals and records them, in slices.
+	local function seal_all()
+		waiting = seals:make(names(), time.now());
+		while not record_some(SLICE) do
+			if sleep then sleep(0); end
+		end
+	end
+
+	-- Ends the seals of the key so far, each host's with an entry that says how. An entry that comes in between is for the next key.
+	local function end_seals(asked)
+		seal_all();
+		for_each_host(function (host)
 			local attributes = seals:ending(host);
 			attributes.by, attributes["by-source"] = asked.by, asked.by_source;
 			audit_log.audit(host, nil, "mod_audit", "audit-seal-replaced", {
 				actor = asked.actor; custom = { core.detail("seal", attributes) };
 			});
+		end);
+	end
+
+	local function replace(asked)
+		written();
+		if is_on() then
+			end_seals(asked);
 		end
+		seals:adopt(path..".new");
+		local ok, wrong = written();
+		if not ok then
+			return nil, wrong;
+		end
+		problem = nil;
+		for_each_host(function (host)
+			audit_log.audit(host, nil, "mod_audit", "audit-seal-created", {
+				actor = asked.actor; custom = { core.detail("seal", { key = seals:key(); by = asked.by; ["by-source"] = asked.by_source }) };
+			});
+		end);
+		seal_all();
+		seals:save();
+		ok, wrong = written();
+		tell(ok == false and wrong or nil);
+		return "true";
 	end
 
 	-- asked = { replace: whether a key that is there is to be replaced, by, by_source: who asks, actor }
 	function sealing.replace(asked)
 		if not seals then
 			return nil, problem;
-		elseif is_on() then
-			if not asked.replace then
-				return nil, "there is a seal key already";
-			end
-			end_seals(asked);
+		elseif replacing then
+			return nil, "the seal key is being replaced already";
+		elseif is_on() and not asked.replace then
+			return nil, "there is a seal key already";
 		end
-		local ok, wrong = seals:adopt(path..".new");
+		replacing = true;
+		local ok, done, wrong = pcall(replace, asked);
+		replacing = false;
 		if not ok then
-			return nil, wrong;
+			error(done, 0);
 		end
-		problem = nil;
-		for _, host in ipairs(names()) do
-			audit_log.audit(host, nil, "mod_audit", "audit-seal-created", {
-				actor = asked.actor; custom = { core.detail("seal", { key = seals:key(); by = asked.by; ["by-source"] = asked.by_source }) };
-			});
-		end
-		sealing.seal();
-		return "true";
+		return done, wrong;
 	end
 
 	local function interval()
@@ -152,7 +202,9 @@ return function (audit_log, hosts, path)
 
 	-- Records what is made in slices, then has the file written.
 	local function go_on()
-		if not record_some(SLICE) then
+		if replacing then
+			return nil;
+		elseif not record_some(SLICE) then
 			return 0;
 		end
 		seals:save();
@@ -165,7 +217,7 @@ return function (audit_log, hosts, path)
 			module:log("error", "%s", refused);
 		end
 		timers.add(module, AT_FIRST, function ()
-			if is_on() then
+			if is_on() and not replacing then
 				try("sealing", function ()
 					if waiting[1] then return; end
 					is_written(false);
@@ -176,7 +228,7 @@ return function (audit_log, hosts, path)
 			return interval();
 		end);
 		timers.add(module, LOOK, function ()
-			if is_on() then is_written(false); end
+			if is_on() and not replacing then is_written(false); end
 			return LOOK;
 		end);
 	end

@@ -2,6 +2,7 @@
 
 local core = require "audit_core";
 local module_api = require "support.module_api";
+local socket = require "socket";
 
 describe("sealing", function ()
 	local host, shared, path, sealing, key;
@@ -89,6 +90,40 @@ describe("sealing", function ()
 		assert.equal(3, result.status);
 		assert.is_truthy(table.concat(result.lines, "\n"):find("the seal file is missing", 1, true));
 		os.rename(path..".kept", path);
+	end);
+
+	it("lets the server go on while the key is replaced", function ()
+		local others = { module_api.host(), module_api.host() };
+		local names, slept = { [host.name] = true }, 0;
+		for _, other in ipairs(others) do
+			other:load("audit").module:audit("romeo@"..other.name, "test-event");
+			names[other.name] = true;
+		end
+		local log = setmetatable({ audit = function (...)
+			-- Longer than a slice.
+			socket.sleep(0.006);
+			return shared.log.audit(...);
+		end }, { __index = shared.log });
+		local refused;
+		sealing.close();
+		sealing = host:library "audit/sealing" (log, names, path, function (seconds)
+			slept = slept + 1;
+			-- Somebody else asks meanwhile, and another entry is recorded.
+			refused = refused or select(2, sealing.replace { replace = true });
+			if slept == 3 then audit "test-event"; end
+			socket.sleep(seconds);
+		end);
+		assert(replace());
+		local first = key;
+		slept = 0;
+		assert(replace(true));
+		-- Between the entries of three hosts: seals, ends of the former key, the new key, seals.
+		assert.is_true(slept >= 8, slept);
+		assert.equal("the seal key is being replaced already", refused);
+		for name in pairs(names) do
+			local result = assert(shared.log.verify(name, nil, { keys = { first, key } }));
+			assert.is_true(result.intact, table.concat(result.lines, "\n"));
+		end
 	end);
 
 	it("verifies after there was no room for a seal", function ()

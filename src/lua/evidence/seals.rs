@@ -75,7 +75,17 @@ struct Seals {
     made: BTreeMap<String, Seal>,
     /// The file is being written. A thread does that, as it waits for the disk. It ends by itself, and none is there before the
     /// server has gone to the background, as the first seal is made later.
-    saving: Option<JoinHandle<Result<(), String>>>,
+    saving: Option<JoinHandle<Written>>,
+}
+
+/// What a thread has made of the file.
+enum Written {
+    /// The key of the next epoch is in it, or not.
+    Saved(Result<(), String>),
+    /// It has the first epoch of another key now. There may be something to say nevertheless.
+    Adopted(Sealer, Result<(), String>),
+    /// Another key could not be adopted: the file is the same as before.
+    Refused(String),
 }
 
 impl Seals {
@@ -100,34 +110,45 @@ impl Seals {
         let Some(sealing) = self.sealing.as_ref().filter(|_| self.saving.is_none()) else { return };
         let Some(next) = sealing.next().cloned() else { return };
         let (path, before) = (self.path.clone(), sealing.sealer().clone());
-        self.saving = Some(thread::spawn(move || save(&path, &before, &next)));
+        self.saving = Some(thread::spawn(move || Written::Saved(save(&path, &before, &next))));
     }
 
     /// What came of writing the file: `None` while it is being written.
     fn poll(&mut self, waits: bool) -> Option<Result<(), String>> {
         let saving = self.saving.take_if(|saving| waits || saving.is_finished())?;
-        let result = saving.join().unwrap_or_else(|_| Err("the thread that writes the seal file has failed".to_owned()));
-        if let Some(sealing) = &mut self.sealing {
-            match result {
-                Ok(()) => sealing.saved(),
-                Err(_) => sealing.failed(),
+        let failed = || Written::Saved(Err("the thread that writes the seal file has failed".to_owned()));
+        match (saving.join().unwrap_or_else(|_| failed()), &mut self.sealing) {
+            (Written::Saved(Ok(())), Some(sealing)) => sealing.saved(),
+            (Written::Saved(Err(problem)), Some(sealing)) => {
+                sealing.failed();
+                return Some(Err(problem));
             }
+            (Written::Adopted(sealer, result), sealing) => {
+                *sealing = Some(Sealing::new(sealer));
+                return Some(result);
+            }
+            (Written::Refused(problem), _) => return Some(Err(problem)),
+            (Written::Saved(result), None) => return Some(result),
         }
-        Some(result)
+        Some(Ok(()))
     }
 
     /// Goes on with the key of another file, which is removed.
-    fn adopt(&mut self, path: &Path) -> Result<(), String> {
-        let files = Rc::new(Disk);
-        let found = SealFile::open(files.clone(), path).map_err(|error| error.to_string())?;
-        let (file, sealer) = found.ok_or_else(|| format!("{}: there is no new seal key", path.display()))?;
-        SealFile::create(files, &self.path, &sealer).map_err(|error| error.to_string())?;
-        ownership::give_from_root(&self.path);
-        // A key that was not used yet is no secret to the operator, but it should not lie about.
-        let removed = file.clear().and_then(|()| whole::remove(&Disk, path));
-        self.sealing = Some(Sealing::new(sealer));
-        removed.map_err(|error| format!("{}: {error}", path.display()))
+    fn adopt(&mut self, new: &Path) {
+        let (new, path) = (new.to_owned(), self.path.clone());
+        self.saving.get_or_insert_with(|| thread::spawn(move || adopt(&new, &path).unwrap_or_else(Written::Refused)));
     }
+}
+
+fn adopt(new: &Path, path: &Path) -> Result<Written, String> {
+    let files = Rc::new(Disk);
+    let found = SealFile::open(files.clone(), new).map_err(|error| error.to_string())?;
+    let (file, sealer) = found.ok_or_else(|| format!("{}: there is no new seal key", new.display()))?;
+    SealFile::create(files, path, &sealer).map_err(|error| error.to_string())?;
+    ownership::give_from_root(path);
+    // A key that was not used yet is no secret to the operator, but it should not lie about.
+    let removed = file.clear().and_then(|()| whole::remove(&Disk, new));
+    Ok(Written::Adopted(sealer, removed.map_err(|error| format!("{}: {error}", new.display()))))
 }
 
 fn save(path: &Path, before: &Sealer, next: &Sealer) -> Result<(), String> {
@@ -212,12 +233,12 @@ impl LuaUserData for Seals {
             }
             Ok(Some(table))
         });
-        // adopt(path) -> true | nil, message: goes on with the key in that file, which is removed
+        // adopt(path): begins to go on with the key in that file, which is removed. Nothing else may be written to the file meanwhile.
         methods.add_method_mut("adopt", |_, this, path: LuaString| {
-            Ok(match this.adopt(value::path(&path.as_bytes())) {
-                Ok(()) => (Some(true), None),
-                Err(problem) => (None, Some(problem)),
-            })
+            this.adopt(value::path(&path.as_bytes()));
+            Ok(())
         });
+        // is_writing() -> whether the file is being written, or was and poll() was not called since
+        methods.add_method("is_writing", |_, this, ()| Ok(this.saving.is_some()));
     }
 }
