@@ -1,40 +1,15 @@
--- Every attack of the table in docs/evidence.md, on real stores: support/attacks.lua has them.
+-- The attacks of the table in docs/evidence.md on a log that is not sealed, on real stores: support/attacks.lua has them.
 
 local attacks = require "support.attacks";
 local clocks = require "support.clock";
+local copies = require "support.copies";
 local process = require "support.process";
 local server = require "support.server";
 local socket = require "socket";
 
 local quote = process.quote;
+local keep, restore = copies.keep, copies.restore;
 local host, other = server.default_host, "other.test";
-
--- A table of PostgreSQL is the store that is not in the data folder.
-local function query(prosody, text)
-	return assert(require "support.postgres".shared():query(text, prosody.database));
-end
-
-local function copy(from, to)
-	process.run(("rm -rf %s && cp -a %s %s"):format(quote(to), quote(from), quote(to)));
-end
-
-local function keep(prosody, name)
-	copy(prosody.data, prosody.folder.."/"..name);
-	if prosody.options.storage == "postgresql" then
-		query(prosody, ("DROP TABLE IF EXISTS kept_%s; CREATE TABLE kept_%s AS SELECT * FROM prosodyarchive"):format(name, name));
-	end
-end
-
-local function restore_store(prosody, name)
-	if prosody.options.storage == "postgresql" then
-		query(prosody, ("DELETE FROM prosodyarchive; INSERT INTO prosodyarchive SELECT * FROM kept_%s"):format(name));
-	end
-end
-
-local function restore(prosody, name)
-	copy(prosody.folder.."/"..name, prosody.data);
-	restore_store(prosody, name);
-end
 
 local function journals(prosody)
 	local _, text = process.capture { "find", prosody.data, "-name", "*.journal*" };
@@ -214,7 +189,7 @@ server.each_series(describe, pending, function (series)
 				finds(attack.found:format(before + 1), "--anchor", kept, host);
 			end
 
-			for _, attack in ipairs(attacks.list) do
+			for _, attack in ipairs(attacks.of("store")) do
 				it((attack.without == "found" and "is found: " or "leaves what it can: ")..attack.name, function ()
 					if attack.state then
 						return states[attack.state](attack);

@@ -9,14 +9,17 @@
 --     log.expire() lets the addresses expire. Then log.cut has the entries, and log.rows and log.failures have none.
 --     log.link(row)  the attributes of its <chain/>
 --     log.follow(row, before)  computes the hash of its link anew, behind the entry `before`
---   found      the line that says so; "" if nothing is found
+--   found      the line that says so; "" if nothing is found. If it is sealed, the line with a seal key, where %d is any number.
 --   without, with, anchor   the columns of the document: without a seal key, with it, only with an anchor
 --   state      instead of edit: what is done to the files, see spec/e2e/attacks_spec.lua
+--   sealed     true: it is tried on a log that is sealed, see spec/e2e/attacks_on_seals_spec.lua; "too": there as well
 -- }
+-- attacks.of("store" | "seals") -> list of those that are tried there
 
 local NAMESPACE = "xmpp:prosody.im/audit";
 local ALTERED, MOVED = "altered: it is not what was recorded", "moved: it lies under another time, account, day or class than it was recorded with";
 local REMOVED, UNLINKED = "removed: no rule has removed it", "inserted: it has no link";
+local ENDED = "resealed: the seals end with epoch %d, and the seal file is of a later one or of others";
 local FOREIGN, TWICE = "inserted: this server does not know its chain", "inserted: another entry has the same number";
 
 -- An entry in the middle, whose neighbours are there too.
@@ -158,9 +161,19 @@ local list = {
 	{ "a limit is set, the log is pruned, and the limit is taken back", "pruned", "", without = "listed: removed under a later rule" };
 	{ "the clock is set ahead by a year, the log is pruned, and it is set back", "pruned ahead", "", without = "no: nothing is removed" };
 	{ "an older copy of everything is put back", "all", "events %d: rolled back: an anchor was kept of it, and the log ends before it",
-		without = "no"; with = "no"; anchor = "found" };
+		without = "no"; with = "no"; anchor = "found"; sealed = "too" };
 	{ "the log goes on from an older copy of everything, or on two machines", "clone", "events %d: forked: an anchor that was kept is of another entry",
 		without = "no"; anchor = "found" };
+	{ "an older copy of everything but the seal file is put back", "all but the seals", "seals: "..ENDED,
+		without = "no"; with = "found"; anchor = "found"; sealed = true };
+	{ "the log goes on from that, and is sealed again", "goes on", "seals: resealed: a seal after epoch %d is missing",
+		without = "no"; with = "found"; anchor = "found"; sealed = true };
+	{ "an older seal file is put back, with a key that was used before", "older seals", "seals: "..ENDED,
+		without = "no"; with = "found"; anchor = "no"; sealed = true };
+	{ "the seal file is removed", "no seals", "seals: resealed: the seal file is missing, or is of another key, and nothing in the log says "
+		.."that the key was replaced", without = "no"; with = "found"; anchor = "no"; sealed = true };
+	{ "all is recorded anew with an old entry behind a newer seal, and the same seals", "anew",
+		"events %d: resealed: another entry was sealed at this place", without = "no"; with = "found"; anchor = "found"; sealed = true };
 };
 
 local attacks = { list = {}, NAMESPACE = NAMESPACE };
@@ -169,8 +182,16 @@ for i, row in ipairs(list) do
 	attacks.list[i] = {
 		name = row[1], edit = type(row[2]) == "function" and row[2] or nil, state = type(row[2]) == "string" and row[2] or nil, found = row[3];
 		-- What is found without a seal key is found with one.
-		without = without, with = row.with or without == "found" and "found" or "", anchor = row.anchor or "";
+		sealed = row.sealed; without = without, with = row.with or without == "found" and "found" or "", anchor = row.anchor or "";
 	};
+end
+
+function attacks.of(what)
+	local list_of = {};
+	for _, attack in ipairs(attacks.list) do
+		if what == "seals" and attack.sealed or what == "store" and attack.sealed ~= true then table.insert(list_of, attack); end
+	end
+	return list_of;
 end
 
 -- The rows of the table in the document.
