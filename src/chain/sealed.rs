@@ -103,7 +103,9 @@ impl Seals {
         proved.others = self.found.iter().filter(|seal| !ids.contains(&seal.key)).count();
         for (key, id) in keys.iter().zip(ids) {
             let seals: Vec<&Seal> = self.found.iter().filter(|seal| seal.key == id).collect();
-            let end = file.into_iter().chain(self.ends.iter().copied()).find(|end| end.key == id);
+            // A crash while the key was being replaced leaves an entry about an end that was none: the key was used again.
+            let replaced = self.ends.iter().filter(|end| end.key == id).max_by_key(|end| end.epoch).copied();
+            let end = file.filter(|end| end.key == id).or(replaced);
             if seals.is_empty() && end.is_none() {
                 proved.is_foreign = true;
                 continue;
@@ -356,6 +358,17 @@ mod tests {
         assert_eq!((proved.count, proved.faults.len(), proved.others), (2, 0, 1));
         let proved = Seals { ends: Vec::new(), ..found }.verify(HOST, &[key], file(&later));
         assert_eq!(proved.faults, [SealError::NoEnd]);
+    }
+
+    #[test]
+    fn a_key_that_was_almost_replaced_ends_later() {
+        let (key, seals, sealer) = sealed(&[Some(3), Some(9), Some(10)]);
+        let (_, _, crashed) = sealed(&[Some(3), Some(9)]);
+        let ends: Vec<End> = file(&crashed).into_iter().chain(file(&sealer)).collect();
+        for ends in [ends.clone(), ends.into_iter().rev().collect()] {
+            let proved = Seals { found: seals.clone(), ends }.verify(HOST, std::slice::from_ref(&key), None);
+            assert_eq!((proved.count, proved.faults), (3, Vec::new()));
+        }
     }
 
     proptest! {
