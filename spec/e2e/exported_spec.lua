@@ -257,15 +257,4 @@ server.each_series(describe, pending, function (series)
 		assert.equal(0, status, out);
 		assert.is_true(tonumber(out:match(": (%d+) entr")) >= 11, out);
 	end);
-
-	it("verifies after prosodyctl has pruned beside the server", function ()
-		start { config = { audit_log_expires_after = "30d" } };
-		audit(host, 3);
-		prosody:eval("flush_audit_log()");
-		local status, out, err = prosody:ctl("mod_audit", "--prune", host);
-		assert.equal(0, status, out..err);
-		audit(host, 3);
-		assert.equal(0, (both(export())));
-		assert.equal(0, (prosody:ctl("mod_audit", "--verify", host)));
-	end);
 end);
