@@ -41,12 +41,24 @@ impl<const N: usize> Bytes<N> {
     }
 }
 
-impl<const N: usize> fmt::Display for Bytes<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl<const N: usize> Bytes<N> {
+    /// Gives the text to `put`.
+    fn encoded<T>(&self, put: impl FnOnce(&[u8]) -> T) -> T {
         // As long as the longest of them is in base64.
         let mut text = [0; 48];
-        let length = URL_SAFE_NO_PAD.encode_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
-        f.write_str(text.get(..length).and_then(|text| std::str::from_utf8(text).ok()).ok_or(fmt::Error)?)
+        let length = URL_SAFE_NO_PAD.encode_slice(self.0, &mut text).unwrap_or_default();
+        put(text.get(..length).unwrap_or_default())
+    }
+
+    /// Adds what [`Display`](fmt::Display) writes.
+    pub(super) fn append(&self, bytes: &mut Vec<u8>) {
+        self.encoded(|text| bytes.extend_from_slice(text));
+    }
+}
+
+impl<const N: usize> fmt::Display for Bytes<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.encoded(|text| f.write_str(std::str::from_utf8(text).map_err(|_| fmt::Error)?))
     }
 }
 

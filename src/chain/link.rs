@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::io::Write as _;
 
 use thiserror::Error;
 
@@ -170,8 +169,7 @@ impl Link {
         payload::attribute(payload, b"xmlns", NAMESPACE.as_bytes());
         self.each_attribute(|name, value| {
             payload::begin_attribute(payload, name.as_bytes());
-            // Writing to memory does not fail.
-            let _ = write!(payload, "{value}");
+            value.append(payload);
         });
         payload::close(payload);
     }
@@ -184,14 +182,14 @@ impl Link {
         attributes
     }
 
-    fn each_attribute(&self, mut put: impl FnMut(&'static str, &dyn Display)) {
+    fn each_attribute(&self, mut put: impl FnMut(&'static str, &dyn Value)) {
         put("id", &self.id);
         put("run", &self.run);
         put("at", &self.at);
         put("n", &self.n);
         put("hash", &self.hash);
         if self.cut != Cut::default() {
-            put("cut", &format_args!("{}/{}", self.cut.ipv4, self.cut.ipv6));
+            put("cut", &format!("{}/{}", self.cut.ipv4, self.cut.ipv6));
         }
         match &self.cover {
             Cover::Salt(salt) => put("salt", salt),
@@ -204,7 +202,7 @@ impl Link {
             put("prev", previous);
         }
         if self.is_ascii {
-            put(MARK, &"1");
+            put(MARK, &1_u64);
         }
     }
 
@@ -262,6 +260,29 @@ impl Cut {
 pub(super) fn salted(canon: &Canon, salt: &Nonce) -> Vec<(Group, Hash)> {
     let commit = |(group, values): &(Group, Vec<u8>)| (*group, hash::commitment(*group, &hash::opening(*group, salt), values));
     canon.groups.iter().map(commit).collect()
+}
+
+/// The value of an attribute. Numbers and bytes are added without the general way to write them, which takes longer.
+trait Value: Display {
+    fn append(&self, bytes: &mut Vec<u8>);
+}
+
+impl<const N: usize> Value for Bytes<N> {
+    fn append(&self, bytes: &mut Vec<u8>) {
+        Self::append(self, bytes);
+    }
+}
+
+impl Value for u64 {
+    fn append(&self, bytes: &mut Vec<u8>) {
+        payload::number(bytes, *self);
+    }
+}
+
+impl Value for String {
+    fn append(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(self.as_bytes());
+    }
 }
 
 /// Groups by their numbers, each with its bytes: `1:… 4:…`.

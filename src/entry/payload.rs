@@ -34,6 +34,11 @@ pub(crate) fn begin(payload: &mut Vec<u8>, at: f64) {
     payload.push(0);
 }
 
+/// Adds a number.
+pub(crate) fn number(payload: &mut Vec<u8>, number: u64) {
+    payload.extend_from_slice(written(number, &mut [0; 20]));
+}
+
 /// Writes a number at the end of `digits`, which has room for every number, and returns what was written.
 fn written(number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut rest = number;
