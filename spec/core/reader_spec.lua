@@ -1,5 +1,7 @@
 -- Readers of a host's entries beside the hand-over: src/lua/read/reader.lua. Uses real journal files.
 
+local lfs = require "lfs";
+
 local journals = require "support.journal";
 local support = require "support.log";
 
@@ -108,6 +110,62 @@ describe("a reader with a position of its own", function ()
 		assert.is_truthy(problem:find("the database is gone", 1, true));
 		log.store.find = find;
 		assert.same(types(1, 2), read(reader));
+	end);
+
+	-- A log whose process before has left entries in the store and, from 901 on, in the journal.
+	local function after_a_restart()
+		local log = journal:log();
+		record(log, 1, 900);
+		log:pass(60);
+		local append = log.store.append;
+		log.store.append = function () return nil, "the database is gone"; end
+		record(log, 901, 910);
+		log.log.close();
+		local again = journal:log(nil, log.store);
+		again.time = log.time + 5;
+		return again, append;
+	end
+
+	it("leaves nothing out if the store fails between two pages while entries wait", function ()
+		for fault = 1, 3 do
+			journal.finish();
+			journal.begin();
+			local log = after_a_restart();
+			local reader = assert(log.log.reader(host, "1 00000000-0000-7000-8000-000000000000 0 0"));
+			local find, calls = log.store.find, 0;
+			function log.store.find(...)
+				calls = calls + 1;
+				if calls == fault then return nil, "the database is gone"; end
+				return find(...);
+			end
+			local found = read(reader);
+			assert.is_true(calls >= fault);
+			table.move(read(reader), 1, 1000, #found + 1, found);
+			assert.same(types(1, 910), found);
+		end
+	end);
+
+	it("says that an entry which waits can't be read, and reads it when it can be", function ()
+		local log, append = after_a_restart();
+		local reader = assert(log.log.reader(host, "1 00000000-0000-7000-8000-000000000000 0 0"));
+		local path = journal:segments()[1];
+		local function overwrite(at, text)
+			local file = assert(io.open(path, "r+b"));
+			file:seek("set", at);
+			local before = file:read(#text);
+			file:seek("set", at);
+			file:write(text);
+			file:close();
+			return before;
+		end
+		local middle = lfs.attributes(path, "size") // 2;
+		local before = overwrite(middle, "damaged");
+		local more, problem = reader.fill();
+		assert.equal("entries that wait in the journal can't be read now", problem);
+		assert.is_false(more);
+		overwrite(middle, before);
+		log.store.append = append;
+		assert.same(types(1, 910), read(reader));
 	end);
 
 	it("keeps nothing for a reader that is closed", function ()

@@ -9,6 +9,7 @@
 local core = require "audit_core";
 local rows = dofile(require "support.process".support.."/modules/rows.lib.lua");
 local st = require "util.stanza";
+local readers = require "support.simulated_readers";
 local support = require "support.log";
 
 local HOST, NAMESPACE = support.host, support.NAMESPACE;
@@ -30,7 +31,7 @@ local SETTLED = 900;
 local moods = { "refuses", "raises", "yields", "keeps and says no", "keeps and raises", "says yes and forgets", "never returns" };
 
 local simulated = {};
-local methods = {};
+local methods = setmetatable({}, { __index = readers });
 local simulated_mt = { __index = methods };
 
 -- A generator that gives the same numbers on every machine.
@@ -113,6 +114,17 @@ local function new_store(host)
 		for user in pairs(store.partitions) do if user then names[user] = true; end end
 		return rows.users(names);
 	end
+	function store.set(_, user, id, value, when, with)
+		local goes_on, how, err = begin();
+		if not goes_on then return how, err; end
+		for _, item in ipairs(list_of(user) or {}) do
+			if item.key == id then
+				item.value, item.when, item.with = value and st.clone(value) or item.value, when or item.when, with or item.with;
+				return ended(how, true);
+			end
+		end
+		return nil, "item-not-found";
+	end
 	function store.delete(_, user, query)
 		local goes_on, how, err = begin();
 		if not goes_on then return how, err; end
@@ -139,6 +151,10 @@ function simulated.new(seed, path)
 		jumps = 0, jumped_at = -math.huge;
 		-- What was acknowledged: by id, when, and how often the store or the journal must have it.
 		acknowledged = {}, forgotten = {}, vouched = {}, counted = 0, refused = 0, events = 0, crashes = 0;
+		-- What the receiver of the sink has, by id, and how many entries it was told are missing.
+		receiver = { got = {}, refused = {}, moods = {}, missing = 0, starts = 0 }, unreadable = 0;
+		-- Whose data are to be erased, and whose were.
+		wishes = {}, erased = {};
 		options = {
 			audit_log_expires_after = "4d";
 			audit_log_layout = random(4) == 1 and "single" or nil;
@@ -165,7 +181,7 @@ function methods:after(seconds, run)
 end
 
 function methods:start()
-	self.timers, self.vouched, self.is_stuck = {}, {}, false;
+	self.timers, self.vouched, self.is_stuck, self.is_erasing = {}, {}, false, false;
 	local path = self.path;
 	local environment = {
 		stanza_mt = getmetatable(st.stanza("x"));
@@ -200,11 +216,13 @@ function methods:start()
 	end
 	look();
 	daily();
+	self:open_sink();
+	self:erase_soon();
 end
 
 -- The process ends at once. What it was doing is not finished; the lock of the journal goes with it.
 function methods:crash()
-	self.log, self.timers, self.slices = nil, {}, nil;
+	self.log, self.timers, self.slices, self.sink = nil, {}, nil, nil;
 	collectgarbage();
 	collectgarbage();
 	self.crashes = self.crashes + 1;
@@ -216,6 +234,8 @@ end
 
 function methods:restart()
 	self.log.stop();
+	self.sink.native:finish();
+	self.sink.save();
 	self.log.flush(HOST, 0.1);
 	self.log.finish(HOST);
 	self.log.close();
@@ -297,6 +317,10 @@ local steps = {
 		self.mood = { name = moods[self.random(2)], left = math.huge };
 		self:pass(self.random(600));
 	end };
+	{ 4, "the receiver misbehaves", function (self)
+		self.receiver.mood = { name = self.replies[self.random(#self.replies)], left = self.random(12) };
+	end };
+	{ 2, "an erasure", function (self) self:ask_to_erase("user"..self.random(4).."@"..HOST); end };
 	{ 6, "the store works", function (self) self.mood = nil; end };
 	{ 5, "a crash", function (self) self:crash(); end };
 	{ 3, "a restart", function (self) self:restart(); end };
@@ -350,9 +374,10 @@ end
 
 -- Once the store works again and time has passed, nothing is missing, nothing is there twice, and the counts add up.
 function methods:check()
-	self.mood = nil;
+	self.mood, self.receiver.mood = nil, nil;
 	if self.is_stuck then self:crash(); end
 	self:pass(SETTLED);
+	if self.wishes[1] then self:pass(SETTLED); end
 	local state = self.log.state(HOST);
 	if state.waiting > 0 then
 		error(("%d entries still wait: %s"):format(state.waiting, tostring(state.problem)));
@@ -381,6 +406,8 @@ function methods:check()
 		error(("%d entries are missing, and %d were announced, among them %s"):format(self.missing, self.lost, tostring(first)));
 	end
 	self.summed = math.max(self.summed or 0, counted);
+	self:check_sink();
+	self:check_erased();
 end
 
 function methods:run(count)

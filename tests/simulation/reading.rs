@@ -166,7 +166,7 @@ impl World {
 
     /// Reads the log for a reader of this process, who says of each page's entries whether it wants more. Returns whether it could be read.
     pub fn search(&mut self, request: Request, mut take: impl FnMut(&mut Self, Vec<StoredEvent>) -> bool) -> Result<bool, Crashed> {
-        let Some(scene) = self.scene(false)? else { return Ok(false) };
+        let Some(scene) = self.scene(false)?.filter(|scene| scene.waiting.problem().is_none()) else { return Ok(false) };
         let since = scene.waiting.since().map(f64::floor);
         let conditions = Conditions { retention: scene.retention.clone(), now: scene.now, slice: Some(0.004), seeks: true };
         let mut query = Query::new(request, conditions, scene.users.clone(), since);
@@ -181,6 +181,8 @@ impl World {
                             let users = visible(&partitions_of(&users), self.old_is_empty(&users));
                             query.moved(page, users.iter().map(ToString::to_string).collect::<Vec<_>>());
                         }
+                        // What waits and can't be read now is looked for again later.
+                        is_read = page.from != ReadFrom::Journal || skipped == 0;
                         query.feed(page, rows, skipped, 0.001);
                     }
                     Answer::LostPlace => query.lost_place(page),

@@ -438,10 +438,7 @@ impl World {
             let has = |id: &String| got.contains(id) || receiver.forgot.contains(id) || receiver.set_aside.contains(id);
             let is_sent = |id: &&String| Uuid::try_parse(id).is_ok() && !has(id);
             let missing: Vec<&String> = present.iter().filter(is_sent).collect();
-            // If a file of the journal can't be read for a moment, a sink that has fallen behind says that entries are missing.
-            let was_ill = self.kinds.keys().any(|kind| kind.starts_with("disk"));
-            let told = if was_ill { receiver.missing } else { 0 };
-            if let Some(first) = missing.first().filter(|_| missing.len() as u64 > told) {
+            if let Some(first) = missing.first() {
                 problem = Some(format!("sink {number} has not sent {} entries, the first is {first}", missing.len()));
             }
             // What a rule has removed before it was sent is said to be missing.

@@ -93,8 +93,9 @@ local function new(context)
 
 	-- Begins to read what is asked for.
 	--   begin(asked, breathe, pause | nil, following | nil, is_brief) -> query, advance, conclude
-	-- advance(pause) reads the next page, and returns whether there may be another one. Then there may be events to take from the
-	-- query. conclude() returns what scan() does. `following` is described there, too.
+	-- advance(pause) reads the next page, and returns whether there may be another one, and why entries of it or of an earlier page are
+	-- missing | nil. Then there may be events to take from the query. conclude() returns what scan() does. `following` is described
+	-- there, too.
 	local function begin(asked, breathe, pause, following, is_brief)
 		local host = asked.host;
 		-- The journal is read first, so that no entry is missed. An entry that goes to the store in between is read twice, and
@@ -116,6 +117,8 @@ local function new(context)
 		if not store then
 			problem, users = users, {};
 		end
+		local unread = waiting.problem and "what waits in the journal can't be read: "..waiting.problem;
+		local missing = unread;
 		-- The embedded driver has no index. To find a few entries of one user it would read a whole partition at once.
 		local without_index = pause and store and is_embedded(store);
 		local query = following and context.recorder.look(following, users, waiting.since ~= nil, now())
@@ -131,6 +134,7 @@ local function new(context)
 			local rows, skipped = {}, 0;
 			if page.journal then
 				rows, skipped = waiting.page(page.limit, page.behind, page.oldest_first);
+				missing = missing or skipped > 0 and "entries that wait in the journal can't be read now" or nil;
 			elseif not problem then
 				if without_index then
 					page.with = nil;
@@ -152,7 +156,7 @@ local function new(context)
 				query:feed(rows, skipped, now() - began);
 			end
 			breathe(pause_now);
-			return true;
+			return true, problem or missing;
 		end
 
 		local function conclude()
@@ -160,7 +164,7 @@ local function new(context)
 			return {
 				shown = query:shown(); hidden = query:hidden(); damaged = damaged + waiting.damaged; places = places;
 				last = query:last();
-				problem = problem or store and store.missing or waiting.problem and "what waits in the journal can't be read: "..waiting.problem;
+				problem = problem or store and store.missing or unread;
 			};
 		end
 
@@ -171,19 +175,20 @@ local function new(context)
 	--   scan(asked, take, pause | nil, keeps | nil, following | nil, is_brief | nil) -> { shown =, hidden = number of entries that are hidden unless
 	--     they are asked for, damaged =, places = text, last = position | nil, problem = message | nil: the store or the
 	--     journal can't be read, so that entries are missing }
-	-- take(query) is called when there may be events to take from the query, and returns false to stop. pause() is called when the
+	-- take(query, missing | nil) is called when there may be events to take from the query, and returns false to stop. `missing` says
+	-- why events may be missing from now on, also some that are damaged and not a problem for others. pause() is called when the
 	-- loop was blocked for long enough. keeps: take() keeps the events until the end. following: the result of recorder.follower();
 	-- only entries are read that are new since the last look, oldest first, and none in the first look. is_brief: the loop is held for a
 	-- shorter time than usual.
 	local function scan(asked, take, pause, keeps, following, is_brief)
 		local breathe = new_breath(is_brief);
 		local query, advance, conclude = begin(asked, breathe, pause, following, is_brief);
-		local going_on, is_more;
+		local going_on, is_more, missing;
 		repeat
-			is_more = advance(pause);
+			is_more, missing = advance(pause);
 			repeat
 				local began = now();
-				going_on = take(query) ~= false;
+				going_on = take(query, missing) ~= false;
 				query:use_took(now() - began);
 				breathe(pause);
 			until not going_on or query:is_taken() or keeps;

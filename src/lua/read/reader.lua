@@ -48,13 +48,16 @@ local function new(context)
 		function reader.fill(pause)
 			local want, request = cursor:wants(now());
 			if want == "search" then
-				local is_whole = true;
-				local result = scan(request, function (query)
-					is_whole = cursor:feed(query);
+				local is_whole, problem = true, nil;
+				local result = scan(request, function (query, missing)
+					-- What follows is not taken: the next search goes on behind the last entry that was.
+					problem = missing;
+					is_whole = not missing and cursor:feed(query);
 					return is_whole;
 				end, pause, nil, nil, true);
-				if result.problem then
-					return cursor:wants(now()) == "take", result.problem;
+				problem = problem or result.problem;
+				if problem then
+					return cursor:wants(now()) == "take", problem;
 				elseif is_whole then
 					cursor:searched(now());
 				end
