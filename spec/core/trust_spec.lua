@@ -70,6 +70,14 @@ describe("a store that claims to have taken an entry", function ()
 		assert.equal(2, log.offered);
 	end);
 
+	it("and does not return it is offered another entry if the clock was set back since", function ()
+		change(function () end);
+		audit();
+		log.time = log.time - 86400;
+		audit();
+		assert.equal(2, log.offered);
+	end);
+
 	it("and returns it is asked only for the first entry of a partition", function ()
 		local asked = 0;
 		local find = log.store.find;

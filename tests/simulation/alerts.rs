@@ -19,7 +19,10 @@ const AGAIN: f64 = 30.0;
 /// A rule of the operator's own that watches all events. A quarter of its window is the grain of what it counts.
 const OWN: &str = "everything";
 const OWN_THRESHOLD: u32 = 20;
-const OWN_WINDOW: f64 = 600.0;
+/// Longer than the time between two starts.
+const OWN_WINDOW: f64 = 6.0 * 3600.0;
+/// A rule that watches alerts, and must never raise one.
+const NEVER: &str = "alerts";
 
 /// An alert that was sent.
 #[derive(Debug)]
@@ -51,16 +54,16 @@ impl World {
             return;
         }
         let mut settings = Settings::default();
-        settings.rules.push(Rule {
-            name: OWN.to_owned(),
-            types: vec![Pattern::new("*")],
+        settings.rules.extend([(OWN, "*", OWN_THRESHOLD), (NEVER, ALERT, 1)].map(|(name, types, threshold)| Rule {
+            name: name.to_owned(),
+            types: vec![Pattern::new(types)],
             users: Vec::new(),
             key: Key::Host,
             trigger: Trigger::Events,
-            threshold: OWN_THRESHOLD,
+            threshold,
             window: OWN_WINDOW,
             everyone: false,
-        });
+        }));
         let path = Some(Path::new(FOLDER).join("audit.alerts"));
         if let Err(error) = self.process().recorder.start_alerts(HOST, settings, Texts::default(), path) {
             self.raisings.is_forgotten = true;
@@ -124,6 +127,9 @@ impl World {
     fn check_alert(&mut self, new: &Raised, count: u64) {
         let raised = &self.raisings.raised;
         let mut problem = None;
+        if new.rule == NEVER {
+            problem = Some("an alert has raised an alert".to_owned());
+        }
         if new.rule == OWN {
             // The grain of what is counted is a part of the window.
             let from = new.at - OWN_WINDOW * 1.25 - 2.0;

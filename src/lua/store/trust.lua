@@ -76,7 +76,9 @@ local function new(context)
 	-- again.
 	local function stands(store)
 		local wanted = refused[store];
-		if not wanted or context.now() - wanted.at > numbers.refused then
+		local since = wanted and context.now() - wanted.at;
+		-- If the clock was set back, the time that has passed is not known.
+		if not wanted or since > numbers.refused or since < 0 then
 			return true;
 		elseif is_there(store, wanted) then
 			accept(store, wanted.partition);
