@@ -241,7 +241,7 @@ fn with_more(actions: Vec<Action>, setup: Setup, seed: &mut Seed) -> Vec<Action>
             1 if has_erasures => more.push(Action::Event(crate::events::KINDS as usize, seed.below(4) as u32, 1)),
             2..=4 if setup.has_readers => {
                 let reply = seed.pick(&[Reply::Keeps, Reply::Forgets, Reply::Late, Reply::Busy, Reply::Refuses, Reply::Dies]);
-                more.push(Action::Receiver(seed.below(crate::sinks::SINKS as u64) as usize, reply, seed.pick(&[1, 2, 9, 100, 5000])));
+                more.push(Action::Receiver(seed.below(crate::sinks::SINKS as u64) as usize, reply, seed.pick(&[1, 2, 9, 100])));
             }
             _ => {}
         }
