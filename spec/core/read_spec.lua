@@ -212,6 +212,87 @@ for _, kind in ipairs({ "embedded", "sql" }) do
 	end);
 end
 
+describe("a reading beside other work", function ()
+	local log, clock;
+
+	before_each(function ()
+		log, clock = new_log({ audit_log_expires_after = "never" }), noon;
+		for i = 1, 600 do
+			-- Two classes take turns, so that entries of one wait for those of the other.
+			local time = noon - 1000 + i;
+			local partition = name_of(i % 2 == 0 and "events" or "failures", time);
+			log.store:append(partition, nil, st.stanza("audit-event", { source = "mod_test", type = "t" }), time, "@");
+		end
+		log.environment.now = function () return clock; end;
+		log.log = core.new(log.environment);
+	end);
+
+	-- Reads, while each row takes `row` seconds, and what is done with an entry `use` seconds -> number of entries, the longest turn
+	local function read(row, use, view)
+		local find = log.store.find;
+		function log.store.find(...)
+			local rows = find(...);
+			return rows and function ()
+				clock = clock + row;
+				return rows();
+			end;
+		end
+		local count, since, longest = 0, clock, 0;
+		function view.pause()
+			longest, since = math.max(longest, clock - since), clock;
+		end
+		view.writing = {};
+		function view.writing.entries(_, query)
+			local entries = query:cells { "event" };
+			count, clock = count + #entries, clock + use * #entries;
+			return "";
+		end
+		local result = log.log.read(core.command({ host }, noon).asked, function () end, view);
+		log.store.find = find;
+		assert.is_nil(result.problem);
+		return count, math.max(longest, clock - since);
+	end
+
+	for name, costs in pairs {
+		["rows take long"] = { 0.00005, 0.000001 }; ["what is done with entries takes long"] = { 0.000001, 0.00005 };
+		["all of it takes long"] = { 0.00003, 0.00003 }; ["nothing does"] = { 0.000001, 0.000001 };
+	} do
+		it("holds the loop for a moment only, if "..name, function ()
+			local count, longest = read(costs[1], costs[2], { is_brief = true });
+			assert.equal(600, count);
+			assert.is_true(longest <= 0.006, longest);
+			count, longest = read(costs[1], costs[2], {});
+			assert.equal(600, count);
+			assert.is_true(longest <= 0.018, longest);
+		end);
+	end
+
+	it("hands out a long text in pieces, and does not count the time that its reader takes", function ()
+		local sizes, taken, pauses = {}, {}, 0;
+		local limits = {};
+		local find = log.store.find;
+		function log.store.find(store, name, query)
+			limits[#limits + 1] = query.limit;
+			return find(store, name, query);
+		end
+		local function out(text)
+			sizes[#sizes + 1], taken[#taken + 1] = #text, text;
+			clock = clock + 1;
+		end
+		local asked = core.command({ "--format=xml", host }, noon).asked;
+		log.log.read(asked, out, { piece = 1000; is_brief = true; pause = function () pauses = pauses + 1; end });
+		assert.is_true(math.max(unpack(sizes)) == 1000 and #sizes > 30, #sizes);
+		assert.equal(200, math.max(unpack(limits)), "pages are as large as they may be");
+		local whole = {};
+		log.log.read(asked, function (text) whole[#whole + 1] = text; end, {});
+		assert.equal(table.concat(whole), table.concat(taken));
+		-- It stops when nobody takes more.
+		local count = 0;
+		local result = log.log.read(asked, function () count = count + 1; return count < 3; end, { piece = 10 });
+		assert.same({ 3, true }, { count, result.stopped });
+	end);
+end);
+
 describe("a log on our own driver", function ()
 	-- Entries of three days, the same in both stores.
 	local function fill(one, other)
