@@ -146,7 +146,7 @@ impl World {
             let fresh = self.process().recorder.id(wall);
             let cursor = Cursor::open(&mut tail, saved.as_ref(), fresh);
             let certainty = if number == 0 { Certainty::Answer } else { Certainty::Time };
-            let messages = Messages::new(HOST, None, Format::Json, true, Filter::default(), Policy::Full);
+            let messages = Messages::new(HOST, None, Format::Json, Some(Framing::Newline), Filter::default(), Policy::Full);
             sinks.push(Sink { delivery: Delivery::new(BATCH, certainty), messages, cursor, answer: None, due: None, is_searching: false });
         }
         self.process().sinks = Some(Sinks { tail, sinks, is_saved_soon: false });
