@@ -1,6 +1,7 @@
 -- The state of a host's log as metrics and as module status: lua/audit/metrics.lib.lua.
 
 local async = require "util.async";
+local process = require "support.process";
 local core = require "audit_core";
 local module_api = require "support.module_api";
 local st = require "util.stanza";
@@ -94,10 +95,17 @@ describe("the metrics of a host", function ()
 		local shared = module:shared("/*/audit/log");
 		local path = shared.environment.seal_path;
 		finally(function () shared.sealing.close(); os.remove(path); end);
-		table.insert(host.appended, 1, { key = "older"; value = st.stanza("audit-event", { type = "older-event" }); when = 1577880000; with = "@" });
+		table.insert(host.appended, 1, { key = "older"; value = st.stanza("audit-event", { type = "older-event" }); when = os.time() - 86400; with = "@" });
 		module:audit(nil, "thing");
 		assert(core.new_seal(path..".new"));
-		assert(shared.sealing.replace { actor = { kind = "server" } });
+		local is_replaced;
+		async.runner(function () is_replaced = shared.sealing.replace { actor = { kind = "server" } }; end):run(true);
+		-- A thread writes the file.
+		process.wait_until(function ()
+			module_api.pass(0.01);
+			return is_replaced;
+		end, 10);
+		assert(is_replaced);
 		async.runner(function () shared.verifying.run(host.name); end):run(true);
 		module_api.pass(1);
 		assert.is_true(metric("chain_verified_timestamp") > 1.6e9);

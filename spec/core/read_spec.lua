@@ -196,9 +196,10 @@ for _, kind in ipairs({ "embedded", "sql" }) do
 			it("shows each entry once, "..name, function ()
 				local expected, number = read(fill(), 0, unpack(arguments));
 				assert.equal(arguments.n, number);
-				local moment = 0;
+				-- SQL stores are read in small pages. Not each of them is tried, as that takes half a minute.
+				local moment, stride = 1, kind == "sql" and 4 or 1;
 				repeat
-					moment = moment + 1;
+					moment = moment + stride;
 					local log = fill();
 					local seen, count, pruned = read(log, moment, unpack(arguments));
 					for event_type in pairs(expected) do

@@ -26,7 +26,8 @@ describe("the seals of a log", function ()
 		log.log.open(host);
 		local seals = log.log.seals();
 		local key = assert(core.new_seal(path..".new"));
-		assert(seals:adopt(path..".new"));
+		seals:adopt(path..".new");
+		assert(seals:poll(true));
 		return log, key, function ()
 			for _, name in ipairs(seals:make({ host }, log.time)) do
 				local seal, heads = seals:take(name), {};
