@@ -185,6 +185,11 @@ function keyval_methods:set(username, value)
 	return true;
 end
 
+-- The users that have something in the store. Tasks of Prosody's modules ask, whenever mod_cron runs them.
+function keyval_methods:users()
+	return next, self.values;
+end
+
 local function new_driver(host)
 	local driver = { name = "spied" };
 	function driver:open(name, store_type) -- luacheck: ignore 212/self
