@@ -254,7 +254,7 @@ soak-outage: ## Make each store fail for a minute while clients log in, on each 
 	@$(MAKE) --no-print-directory build LUA=5.4
 	@lua5.4 benches/outage.lua
 
-soak-sinks: ## Send 20,000 entries over each transport to receivers and a server that are killed (half an hour)
+soak-sinks: ## Send 20,000 entries over each transport to receivers and a server that are killed (ten minutes; longer on a busy machine)
 	$(need_cargo)
 	@tools/setup test
 	@$(MAKE) --no-print-directory build LUA=5.4
