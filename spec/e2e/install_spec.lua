@@ -136,7 +136,8 @@ describe("the library builds for", function ()
 		return;
 	end
 
-	for _, version in ipairs({ "5.2", "5.3", "5.4", "luajit" }) do
+	-- Each takes a minute or two to build. make lint checks that it can be built for all of them.
+	for _, version in ipairs(os.getenv("AUDIT_TEST_ALL") and { "5.2", "5.3", "5.4", "luajit" } or { "5.3", "5.4", "luajit" }) do
 		it("Lua "..version, function ()
 			build_for(version);
 			local interpreter = version == "luajit" and "luajit" or "lua"..version;
