@@ -23,7 +23,7 @@ use crate::entry::{Row, StoredEvent};
 pub use crate::filter::Filter;
 use crate::filter::beginning::Beginning;
 pub use crate::filter::position::{Position, PositionError};
-use crate::query::page_size::{BatchSize, PageSize};
+use crate::query::page_size::PageSize;
 pub use follow::{Follower, Look};
 pub use request::{Conditions, Page, ReadFrom, Request};
 use sequence::{Candidate, Content, Sequence, Source, bounds, end_of_day, in_order, sequences, wanted};
@@ -58,7 +58,8 @@ pub struct Query {
     /// See [`bounds`].
     bounds: (f64, f64),
     pages: PageSize,
-    batches: BatchSize,
+    /// How long what was done with the entries of the last page took at most without a pause, in seconds.
+    used: f64,
     /// The names of entries that are about as new as those in the journal. Such an entry may go to the store during the query, and
     /// then it is read twice.
     met: HashSet<String>,
@@ -96,7 +97,7 @@ impl Query {
             generations,
             moved: HashSet::new(),
             pages,
-            batches: BatchSize::new(conditions.slice),
+            used: 0.0,
             met: HashSet::new(),
             waiting_since: waiting_since.map_or(f64::INFINITY, f64::floor),
             found: VecDeque::new(),
@@ -170,17 +171,17 @@ impl Query {
         })
     }
 
-    /// The caller did something with the entries that it has taken last, which took `seconds` without a pause.
+    /// The caller has taken entries, and did something with them that took `seconds`.
     pub fn use_took(&mut self, seconds: f64) {
-        self.batches.took(seconds);
+        self.used = self.used.max(seconds);
     }
 
     /// Takes the rows of a page, in its order. If there are fewer rows than the page's limit, the partition ends with them.
     ///
-    /// `skipped` is the number of rows that the store could not read, and `seconds` is how long reading them took. The caller may add how
-    /// long this call took for the page before.
+    /// `skipped` is the number of rows that the store could not read, and `seconds` is how long reading took.
     pub fn feed(&mut self, page: &Page, rows: Vec<Row>, skipped: usize, seconds: f64) {
-        self.pages.took(seconds);
+        // Pages are also as small as what is done with their entries needs, such as rendering them.
+        self.pages.took(seconds.max(std::mem::take(&mut self.used)));
         if skipped > 0 {
             self.damaged.add(skipped, || name_of(&page.from, None));
         }
@@ -279,7 +280,7 @@ impl Query {
     /// The events that are found and were not taken yet, in order. If time for a page is limited, this returns some of them, and
     /// [`is_taken`](Self::is_taken) says whether there are more.
     pub fn take(&mut self) -> Vec<StoredEvent> {
-        let count = self.batches.take(self.found.len());
+        let count = self.found.len().min(self.pages.largest());
         self.found.drain(..count).collect()
     }
 
@@ -293,22 +294,6 @@ impl Query {
     #[must_use]
     pub fn is_taken(&self) -> bool {
         self.found.is_empty()
-    }
-
-    /// Frees at most `count` entries that were read and are not wanted any more, and returns whether none is left. Nothing can be found
-    /// after that. A query may hold all entries of a second, thousands in a flood: Lua's garbage collector would free them at once.
-    pub fn release(&mut self, count: usize) -> bool {
-        let mut left = count;
-        let mut free = |held: usize| {
-            let freed = held.min(left);
-            left = left.saturating_sub(freed);
-            held.saturating_sub(freed)
-        };
-        self.found.truncate(free(self.found.len()));
-        for sequence in &mut self.sequences {
-            sequence.entries.truncate(free(sequence.entries.len()));
-        }
-        self.found.is_empty() && self.sequences.iter().all(|sequence| sequence.entries.is_empty())
     }
 
     /// The entries that could not be read.

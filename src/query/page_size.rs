@@ -41,6 +41,15 @@ impl PageSize {
         }
     }
 
+    /// The most entries that are dealt with at once.
+    pub(super) const fn largest(&self) -> usize {
+        match self {
+            Self::Unhurried(_) => LARGEST,
+            // What is made of the entries takes time too.
+            Self::InSlices { .. } => Pace::MOST_ROWS,
+        }
+    }
+
     /// Notes that a page took `seconds`.
     pub(super) fn took(&mut self, seconds: f64) {
         match self {
@@ -51,40 +60,6 @@ impl PageSize {
                 *strikes = if is_strike { strikes.saturating_add(1) } else { 0 };
                 pace.took(seconds);
             }
-        }
-    }
-}
-
-/// How many entries are taken at once. What is made of them takes time too: rendering an entry may take longer than reading it, and the
-/// entries of several pages may have waited.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct BatchSize {
-    /// `None` if nobody waits.
-    pace: Option<Pace>,
-    taken: usize,
-}
-
-impl BatchSize {
-    /// The first entries, if nothing else is known.
-    const FIRST: usize = 25;
-
-    /// `slice` is how many seconds it may take to use a batch.
-    pub(super) fn new(slice: Option<f64>) -> Self {
-        Self { pace: slice.map(|slice| Pace::of_rows(Self::FIRST, slice)), taken: 0 }
-    }
-
-    /// How many of `found` entries are taken.
-    pub(super) fn take(&mut self, found: usize) -> usize {
-        self.taken = found.min(self.pace.map_or(LARGEST, |pace| pace.size()));
-        self.taken
-    }
-
-    /// Notes that using what was taken last took `seconds`.
-    pub(super) fn took(&mut self, seconds: f64) {
-        match &mut self.pace {
-            Some(pace) if self.taken >= pace.size() => pace.took(seconds),
-            Some(pace) => pace.took_part(seconds),
-            None => {}
         }
     }
 }
@@ -133,36 +108,6 @@ mod tests {
             assert_eq!(pages.size(), rows);
             pages.took(seconds);
             assert_eq!(pages.size(), next);
-        }
-    }
-
-    #[test]
-    fn no_batch_takes_longer_than_a_slice_once_it_is_known_how_long_an_entry_takes() {
-        for (each, largest) in [(0.000_001, 200), (0.000_03, 50), (0.000_1, 12), (0.001, 10)] {
-            let mut batches = BatchSize::new(Some(0.0015));
-            let mut sizes = Vec::new();
-            let mut found = 1000;
-            while found > 0 {
-                let size = batches.take(found);
-                sizes.push(size);
-                found -= size;
-                #[allow(clippy::cast_precision_loss)]
-                batches.took(each * size as f64);
-            }
-            assert_eq!(sizes.iter().sum::<usize>(), 1000);
-            assert_eq!(sizes.first(), Some(&25));
-            assert!(sizes.iter().skip(2).all(|size| *size <= largest), "{each}: {sizes:?}");
-        }
-        assert_eq!(BatchSize::new(None).take(5000), LARGEST);
-    }
-
-    #[test]
-    fn a_few_entries_say_nothing_about_a_whole_batch() {
-        let mut batches = BatchSize::new(Some(0.0015));
-        for (found, seconds, next) in [(3, 0.0, 25), (0, 0.0, 25), (25, 0.0001, 50), (20, 0.002, 25)] {
-            batches.take(found);
-            batches.took(seconds);
-            assert_eq!(batches.take(1000), next);
         }
     }
 

@@ -12,7 +12,7 @@ pub trait Steps: std::fmt::Debug {
     fn next_page(&self) -> Option<Page>;
     /// Takes the rows of that page, see [`Query::feed`].
     fn feed(&mut self, page: &Page, rows: Vec<Row>, skipped: usize, seconds: f64);
-    /// The caller did something with the events that it took, see [`Query::use_took`]. A look does not depend on it.
+    /// The caller did something with the events that it took, see [`Query::use_took`]. The pages of a look do not depend on it.
     fn use_took(&mut self, _seconds: f64) {}
     /// The store does not know the row that the page begins after, see [`Query::lost_place`].
     fn lost_place(&mut self, page: &Page);
@@ -24,10 +24,6 @@ pub trait Steps: std::fmt::Debug {
     fn take_hidden(&mut self) -> Vec<StoredEvent>;
     /// Whether all events that are found were taken.
     fn is_taken(&self) -> bool;
-    /// Frees some of what was read and is not wanted any more, see [`Query::release`].
-    fn release(&mut self, _count: usize) -> bool {
-        true
-    }
     /// The entries that could not be read.
     fn damaged(&self) -> &Damaged;
     /// The position that the next page begins after.
@@ -65,10 +61,6 @@ impl Steps for Query {
 
     fn is_taken(&self) -> bool {
         Self::is_taken(self)
-    }
-
-    fn release(&mut self, count: usize) -> bool {
-        Self::release(self, count)
     }
 
     fn damaged(&self) -> &Damaged {

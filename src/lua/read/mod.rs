@@ -1,7 +1,6 @@
 //! Queries and renderers as Lua objects. The events of a query stay in Rust.
 
 pub(crate) mod output;
-mod text;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -21,10 +20,6 @@ use crate::render::fields::{FIELDS, FieldValue, details};
 use crate::render::standing::{Health, Standing};
 use crate::render::{Options, Renderer, renderer, report, statistics};
 use crate::time::zone::Zone;
-pub(crate) use text::LuaText;
-
-/// How many entries are freed at once.
-const RELEASED: usize = 200;
 
 /// A request for entries, and how they are shown.
 pub(crate) struct LuaRequest(pub(crate) ShowCommand);
@@ -255,8 +250,6 @@ impl LuaUserData for LuaQuery {
             this.query.use_took(seconds);
             Ok(())
         });
-        // release() -> whether nothing is left to free: frees some of what was read and is not wanted any more, at the end of a reading
-        methods.add_method_mut("release", |_, this, ()| Ok(this.query.release(RELEASED)));
         // cells(columns) -> list of events, each a list of texts; takes the events that are found
         methods.add_method_mut("cells", |_, this, names: Vec<String>| {
             let columns: Vec<Column> = names.iter().filter_map(|name| name.parse().ok()).collect();
@@ -309,30 +302,21 @@ pub(crate) fn health(list: Vec<LuaTable>) -> LuaResult<Vec<Health>> {
 /// A renderer: entries in one format.
 pub(crate) struct LuaRenderer(pub(crate) Box<dyn Renderer>);
 
-impl LuaRenderer {
-    fn entries(&mut self, query: &mut LuaQuery, backwards: bool) -> String {
-        let mut events = query.take();
-        if backwards {
-            while !query.query.is_taken() {
-                events.extend(query.take());
-            }
-            events.reverse();
-        }
-        self.0.note_hidden(&query.take_hidden());
-        self.0.entries(&events)
-    }
-}
-
 impl LuaUserData for LuaRenderer {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         methods.add_method_mut("begin", |lua, this, ()| lua.create_string(this.0.begin()));
         // entries(query, backwards) -> text of the events that are found, which are taken from the query
         methods.add_method_mut("entries", |lua, this, (query, backwards): (LuaAnyUserData, Option<bool>)| {
-            lua.create_string(this.entries(&mut *query.borrow_mut::<LuaQuery>()?, backwards == Some(true)))
-        });
-        // text(query) -> the same as a long text, see text.rs
-        methods.add_method_mut("text", |_, this, query: LuaAnyUserData| {
-            Ok(LuaText::new(this.entries(&mut *query.borrow_mut::<LuaQuery>()?, false)))
+            let mut query = query.borrow_mut::<LuaQuery>()?;
+            let mut events = query.take();
+            if backwards == Some(true) {
+                while !query.query.is_taken() {
+                    events.extend(query.take());
+                }
+                events.reverse();
+            }
+            this.0.note_hidden(&query.take_hidden());
+            lua.create_string(this.0.entries(&events))
         });
         // know(list of { standing, text }): what the server knows of the log itself, for a report
         methods.add_method_mut("know", |_, this, list: Vec<LuaTable>| {

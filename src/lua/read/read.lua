@@ -79,18 +79,15 @@ local function new(context)
 		return store, users;
 	end
 
-	-- Notes how long the loop was held: breathe(pause | nil) -> seconds of a pause, which calls pause() when it was held for long enough.
+	-- Notes how long the loop was held: breathe(pause | nil), which calls pause() when it was held for long enough.
 	local function new_breath(is_brief)
 		local held_since = now();
 		local slice = is_brief and native.brief_slice or native.reading_slice;
 		return function (pause)
-			local began = now();
-			if not pause or began - held_since <= slice then
-				return 0;
+			if pause and now() - held_since > slice then
+				pause();
+				held_since = now();
 			end
-			pause();
-			held_since = now();
-			return held_since - began;
 		end
 	end
 
@@ -128,15 +125,12 @@ local function new(context)
 			or context.recorder.query(asked, users, waiting.since, now(), pause and (is_brief and native.brief_slice or native.reading_page) or nil,
 				store ~= nil and seeks(store), context.clock(host), store ~= nil and store.former ~= nil);
 
-		-- How long the query took to parse the rows of the page before.
-		local parsing = 0;
-
 		local function advance(pause_now)
 			local page = query:next_page();
 			if not page then
 				return false;
 			end
-			local began, paused = now(), 0;
+			local began = now();
 			local rows, skipped = {}, 0;
 			if page.journal then
 				rows, skipped = waiting.page(page.limit, page.behind, page.oldest_first);
@@ -146,9 +140,7 @@ local function new(context)
 					page.with = nil;
 				end
 				page.wanted = wanted;
-				rows, skipped = patiently(read_page, page.former and store.former or store, page, function ()
-					paused = paused + breathe(pause_now);
-				end);
+				rows, skipped = patiently(read_page, page.former and store.former or store, page, function () breathe(pause_now); end);
 				if not rows then
 					rows, skipped, problem = {}, 0, skipped;
 				elseif not following and not page.partition and #rows == 0 and (page.former or is_embedded(store)) then
@@ -161,9 +153,7 @@ local function new(context)
 			if rows.gone then
 				query:lost_place();
 			else
-				local fed_at = now();
-				query:feed(rows, skipped, fed_at - began - paused + parsing);
-				parsing = now() - fed_at;
+				query:feed(rows, skipped, now() - began);
 			end
 			breathe(pause_now);
 			return true, problem or missing;
@@ -185,11 +175,11 @@ local function new(context)
 	--   scan(asked, take, pause | nil, keeps | nil, following | nil, is_brief | nil) -> { shown =, hidden = number of entries that are hidden unless
 	--     they are asked for, damaged =, places = text, last = position | nil, problem = message | nil: the store or the
 	--     journal can't be read, so that entries are missing }
-	-- take(query, missing | nil) is called when there may be events to take from the query, and returns false to stop; and how many
-	-- seconds it held the loop, if it may have paused. `missing` says why events may be missing from now on, also some that are damaged
-	-- and not a problem for others. pause() is called when the loop was blocked for long enough. keeps: take() keeps the events until the
-	-- end. following: the result of recorder.follower(); only entries are read that are new since the last look, oldest first, and none in
-	-- the first look. is_brief: the loop is held for a shorter time than usual.
+	-- take(query, missing | nil) is called when there may be events to take from the query, and returns false to stop. `missing` says
+	-- why events may be missing from now on, also some that are damaged and not a problem for others. pause() is called when the
+	-- loop was blocked for long enough. keeps: take() keeps the events until the end. following: the result of recorder.follower();
+	-- only entries are read that are new since the last look, oldest first, and none in the first look. is_brief: the loop is held for a
+	-- shorter time than usual.
 	local function scan(asked, take, pause, keeps, following, is_brief)
 		local breathe = new_breath(is_brief);
 		local query, advance, conclude = begin(asked, breathe, pause, following, is_brief);
@@ -198,17 +188,12 @@ local function new(context)
 			is_more, missing = advance(pause);
 			repeat
 				local began = now();
-				local wants_more, held = take(query, missing);
-				going_on = wants_more ~= false;
-				query:use_took(held or now() - began);
+				going_on = take(query, missing) ~= false;
+				query:use_took(now() - began);
 				breathe(pause);
 			until not going_on or query:is_taken() or keeps;
 		until not going_on or not is_more;
-		local result = conclude();
-		while not keeps and not query:release() do
-			breathe(pause);
-		end
-		return result;
+		return conclude();
 	end
 
 	-- Reads what is asked for, for a caller who takes some entries at a time: lists(asked) -> {
@@ -228,9 +213,7 @@ local function new(context)
 				if query:is_taken() then
 					is_over = not advance(pause);
 				end
-				local began = now();
 				local list = query:tables(asked.host);
-				query:use_took(now() - began);
 				breathe(pause);
 				if list[1] then
 					return list;
@@ -247,8 +230,7 @@ local function new(context)
 	--   view = {
 	--     width, coloured   of the terminal
 	--     backwards         true: write all entries at once, the last one first
-	--     pause, is_brief   as for scan()
-	--     piece             out() gets at most that many bytes at once; it may pause
+	--     pause             as for scan()
 	--     each_page         function(number of entries so far)
 	--     writing           a result of writing(): write to it, without a beginning and an end
 	--     following         as for scan()
@@ -277,18 +259,9 @@ local function new(context)
 				kept = query;
 				return true;
 			end
-			if not view.piece then
-				return put(writing:entries(query), query:shown());
-			end
-			local began = now();
-			local text = writing:text(query);
-			local held = now() - began;
-			local piece = text:next(view.piece);
-			while piece and put(piece, query:shown()) do
-				piece = text:next(view.piece);
-			end
-			return not stopped, held;
-		end, view.pause, view.backwards, view.following, view.is_brief);
+			local text = writing:entries(query);
+			return put(text, query:shown());
+		end, view.pause, view.backwards, view.following);
 		if kept then
 			local text = writing:entries(kept, true);
 			result.shown, result.hidden = kept:shown(), kept:hidden();

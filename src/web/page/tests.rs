@@ -11,7 +11,7 @@ const READER: Reader<'static> = Reader { account: "admin@example.com", csrf: "se
 
 fn view(events: &[StoredEvent]) -> View {
     let view = View::default();
-    view.rows().entries(events);
+    view.entries().entries(events);
     view.numbers().entries(events);
     view
 }
