@@ -197,7 +197,8 @@ for _, kind in ipairs({ "embedded", "sql" }) do
 				local expected, number = read(fill(), 0, unpack(arguments));
 				assert.equal(arguments.n, number);
 				-- SQL stores are read in small pages. Not each of them is tried, as that takes half a minute.
-				local moment, stride = 1, kind == "sql" and 4 or 1;
+				local stride = kind == "sql" and 4 or 1;
+				local moment = 1 - stride;
 				repeat
 					moment = moment + stride;
 					local log = fill();
