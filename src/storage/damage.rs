@@ -70,10 +70,7 @@ impl Database {
             Some(Suspicion::Unreadable(reason)) => {
                 // First, as closing any other descriptor of the file gives up the locks that SQLite has.
                 self.opened = None;
-                if !device::answers(&self.path) {
-                    return Err(StorageError::Unreadable(reason));
-                }
-                Some(Cause::Damaged(reason))
+                Some(device::judge(&self.path, reason)?)
             }
             Some(Suspicion::Doubtful) => {
                 self.opened = None;

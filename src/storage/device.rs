@@ -1,25 +1,34 @@
 //! What the disk itself says about the file, where SQLite's answer can mean several things.
 
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{Advice, fadvise};
 
 use super::error::StorageError;
+use super::recover::{Cause, with};
 
 /// How many parts of the file are read to learn whether the disk works.
 const SAMPLES: u64 = 64;
 /// How long a part is.
 const BLOCK: u64 = 4096;
 
-/// Whether the disk returns at least half of the file. Then parts of it are lost, and the rest can be saved. A disk that returns less
-/// may be gone for a moment, and the file on it whole.
+/// What a read error of the server means: the file is damaged, if the rest of it can be read, or the disk may be gone for a moment.
+///
+/// # Errors
+///
+/// [`StorageError::Unreadable`] in the second case.
 ///
 /// No connection of this process may have the file open: closing a file gives up the locks that a process has on it.
-pub(super) fn answers(path: &Path) -> bool {
+pub(super) fn judge(path: &Path, reason: String) -> Result<Cause, StorageError> {
+    if answers(path) { Ok(Cause::Damaged(reason)) } else { Err(StorageError::Unreadable(reason)) }
+}
+
+/// Whether the disk returns at least half of the file. Then parts of it are lost, and the rest can be saved. A disk that returns less
+/// may be gone for a moment, and the file on it whole.
+fn answers(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
     let Ok(found) = file.metadata() else { return false };
     // What the system remembers of the file says nothing about the disk.
@@ -40,9 +49,7 @@ fn is_mostly_readable(length: u64, mut read: impl FnMut(u64, &mut [u8]) -> io::R
 /// No connection of this process may have the file open.
 pub(super) fn why_not(path: &Path) -> StorageError {
     for end in ["", "-wal", "-shm"] {
-        let mut name = OsString::from(path);
-        name.push(end);
-        let path = PathBuf::from(name);
+        let path = with(path, end);
         let tried = OpenOptions::new().read(true).write(true).open(&path);
         if let Err(source) = tried {
             if !matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotFound) {

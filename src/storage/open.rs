@@ -93,9 +93,7 @@ pub(super) fn open(path: &Path, opening: Opening) -> Result<Found, StorageError>
     }
     match open_file(path) {
         Err(StorageError::Damaged(reason)) if opening == Opening::Server => Ok(Found::Damaged(Cause::Damaged(reason))),
-        Err(StorageError::Unreadable(reason)) if opening == Opening::Server && device::answers(path) => {
-            Ok(Found::Damaged(Cause::Damaged(reason)))
-        }
+        Err(StorageError::Unreadable(reason)) if opening == Opening::Server => device::judge(path, reason).map(Found::Damaged),
         Err(StorageError::ReadOnly) => Err(device::why_not(path)),
         result => result.map(Found::Usable),
     }

@@ -218,7 +218,8 @@ impl Names {
     }
 }
 
-fn with(path: &Path, end: &str) -> PathBuf {
+/// A path with something at its end.
+pub(super) fn with(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     name.into()

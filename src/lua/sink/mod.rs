@@ -150,8 +150,7 @@ impl LuaSink {
         if self.sends_each() {
             return ("send", delivery.texts(count)).into_lua_multi(lua);
         }
-        let is_http = matches!(self.options.to, Target::Http { .. });
-        let wrap = delivery.host().filter(|_| is_http).and_then(|host| hosts.wrap(host));
+        let wrap = delivery.host().and_then(|host| hosts.wrap(host));
         let body = delivery.body(count, self.options.framing, wrap);
         ("send", lua.create_string(&self.compressed(body)?)?).into_lua_multi(lua)
     }
@@ -330,7 +329,7 @@ impl LuaUserData for LuaSink {
                 return vec![text].into_lua(lua);
             }
             let mut body = Vec::new();
-            match wrap.filter(|_| matches!(this.options.to, Target::Http { .. })) {
+            match wrap {
                 Some((begin, end)) => body.extend([begin.as_str(), &text, end].concat().bytes()),
                 None => {
                     Framing::push(this.options.framing, &mut body, &text, true);
