@@ -62,22 +62,39 @@ function link.open()
 	return (connect(paths.resolve_relative_path(prosody.paths.data, config.get("*", "admin_socket") or "prosody.sock")));
 end
 
--- Reads until a text was received: all that was received | nil, err
-local function receive_until(conn, wanted, deadline)
+-- How many bytes are taken at a time.
+local CHUNK = 65536;
+
+-- reader(conn) -> read(wanted, deadline) -> what was received up to the end of this text | nil, err. What came after it is for the next
+-- call.
+local function reader(conn)
 	local received = "";
-	while not received:find(wanted, 1, true) do
-		local left = deadline - time.now();
-		if left <= 0 then
-			return nil, "timeout";
+	return function (wanted, deadline)
+		local from = 1;
+		while true do
+			local _, stop = received:find(wanted, from, true);
+			if stop then
+				local text = received:sub(1, stop);
+				received = received:sub(stop + 1);
+				return text;
+			end
+			from = math.max(1, #received - #wanted + 2);
+			local left = deadline - time.now();
+			if left <= 0 then
+				return nil, "timeout";
+			end
+			-- To wait with receive() would be to wait for as many bytes as are asked for.
+			socket.select({ conn }, nil, left);
+			conn:settimeout(0);
+			local data, err, part = conn:receive(CHUNK);
+			conn:settimeout(EACH_TRY);
+			data = data or part;
+			if data == "" and err ~= "timeout" then
+				return nil, err;
+			end
+			received = received..data;
 		end
-		conn:settimeout(left);
-		local data, err = conn:receive(1);
-		if not data then
-			return nil, err;
-		end
-		received = received..data;
 	end
-	return received;
 end
 
 -- Whether the server uses libevent.
@@ -85,7 +102,7 @@ local function uses_libevent()
 	return config.get("*", "use_libevent") or config.get("*", "network_backend") == "event";
 end
 
--- open_stream() -> a connection on which the server has answered our header | nil, err
+-- open_stream() -> a connection on which the server has answered our header, and its reader | nil, err
 --
 -- COMPAT libevent: Prosody drops what arrives before it has made a session for the connection. So the header is sent a moment after
 -- the connection was made, and the request after the header was answered. If there is no answer, another connection is tried.
@@ -101,17 +118,17 @@ local function open_stream()
 			socket.sleep(moment);
 		end
 		local deadline, header = time.now() + EACH_TRY, nil;
-		local sent;
+		local read, sent = reader(conn), nil;
 		sent, err = conn:send(STREAM);
 		if sent then
-			header, err = receive_until(conn, ">", deadline);
+			header, err = read(">", deadline);
 		end
 		-- The XML declaration comes first.
 		while header and not header:find("<stream", 1, true) do
-			header, err = receive_until(conn, ">", deadline);
+			header, err = read(">", deadline);
 		end
 		if header then
-			return conn;
+			return conn, read;
 		end
 		conn:close();
 		moment = moment * 2 + A_MOMENT;
@@ -121,15 +138,14 @@ end
 
 -- ask(attributes, patience | nil) -> text | nil, what is wrong, whether it may have been done nevertheless. `patience` in seconds.
 function link.ask(attributes, patience)
-	local conn, err = open_stream();
+	local conn, read = open_stream();
 	if not conn then
-		return nil, "the server did not answer: "..tostring(err);
+		return nil, "the server did not answer: "..tostring(read);
 	end
 	attributes.xmlns = NAMESPACE;
-	local received;
-	received, err = conn:send(tostring(st.stanza("request", attributes)));
+	local received, err = conn:send(tostring(st.stanza("request", attributes)));
 	if received then
-		received, err = receive_until(conn, "</result>", time.now() + (patience or PATIENCE));
+		received, err = read("</result>", time.now() + (patience or PATIENCE));
 	end
 	conn:close();
 	local answer = received and received:match("<result.*</result>");

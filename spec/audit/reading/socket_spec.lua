@@ -118,6 +118,18 @@ while True:
 		assert.equal("all & done", (ask()));
 	end);
 
+	it("takes a long answer in large pieces", function ()
+		local text = ("0123456789"):rep(10000);
+		serve("<result xmlns='x' status='ok'>"..text.."</result>");
+		-- With a step for each byte, these would be millions.
+		local thousands = 0;
+		debug.sethook(function () thousands = thousands + 1; end, "", 1000);
+		local answer = ask();
+		debug.sethook();
+		assert.equal(text, answer);
+		assert.is_true(thousands < 500, thousands);
+	end);
+
 	it("returns what the server said was wrong", function ()
 		serve("<result xmlns='x' status='error'>no such host</result>");
 		assert.same({ nil, "no such host" }, { ask() });
