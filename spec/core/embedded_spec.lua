@@ -179,7 +179,7 @@ describe("the embedded driver", function ()
 		new_host { audit_log_classes = { events = { ips_expire_after = "60s" } } };
 		local st = require "util.stanza";
 		local store = module:open_store("audit", "archive");
-		local at = os.time() - 86400;
+		local at = os.time() - 2 * 86400;
 		local name = "@events."..os.date("!%Y-%m-%d", at);
 		for i = 1, 20 do
 			local entry = st.stanza("audit-event", { source = "mod_test", type = "thing-"..i })
