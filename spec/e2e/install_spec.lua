@@ -103,19 +103,25 @@ describe("the library", function ()
 		return;
 	end
 
-	-- The other folder begins as a copy of links, so that nothing is compiled again.
+	-- The other folder begins as a copy of links, so that nothing is compiled again. The library is not put where other specs, which run
+	-- at the same time, take it from.
 	local elsewhere = process.new_folder("elsewhere");
-	local library = process.target.."/lua5.4/audit_core.so";
+	local library = elsewhere.."/put/audit_core.so";
 
 	local function built_elsewhere(environment)
-		local before = lfs.attributes(process.target.."/release/libaudit_core.so", "modification");
+		local function times()
+			return { lfs.attributes(process.target.."/release/libaudit_core.so", "modification"),
+				lfs.attributes(process.target.."/lua5.4/audit_core.so", "modification") };
+		end
+		local before = times();
 		process.run(("rm -rf %s/release && cp -al %s/release %s/ && rm -f %s"):format(
 			process.quote(elsewhere), process.quote(process.target), process.quote(elsewhere), process.quote(library)));
-		local status, out, err = process.capture({ "make", "-s", "-C", process.root, "build", "LUA=5.4" }, { env = environment, timeout = 900 });
+		local status, out, err = process.capture({ "make", "-s", "-C", process.root, "build", "LUA=5.4", "built="..library },
+			{ env = environment, timeout = 900 });
 		assert.same({ 0, "" }, { status, out }, err);
 		assert.is_truthy(process.read(process.target.."/build-lua54.json"):find(elsewhere.."/release/libaudit_core.so", 1, true));
 		assert.equal("file", lfs.attributes(library, "mode"));
-		assert.equal(before, lfs.attributes(process.target.."/release/libaudit_core.so", "modification"));
+		assert.same(before, times());
 	end
 
 	setup(function () make("build", "LUA=5.4"); end);
@@ -137,7 +143,7 @@ describe("the library builds for", function ()
 	end
 
 	-- Each takes a minute or two to build. make lint checks that it can be built for all of them.
-	for _, version in ipairs(os.getenv("AUDIT_TEST_ALL") and { "5.2", "5.3", "5.4", "luajit" } or { "5.3", "5.4", "luajit" }) do
+	for _, version in ipairs(os.getenv("AUDIT_TEST_ALL") and { "5.2", "5.3", "5.4", "luajit" } or { "5.3", "5.4" }) do
 		it("Lua "..version, function ()
 			build_for(version);
 			local interpreter = version == "luajit" and "luajit" or "lua"..version;
