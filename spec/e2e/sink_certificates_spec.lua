@@ -64,4 +64,42 @@ server.each_series(describe, pending, function (series)
 		end
 		assert.same({}, prosody:lines_with("Traceback"));
 	end);
+
+	it("get the certificate of this server if they ask for one, and one line says that they want one if it has none", function ()
+		local ours = authority.new();
+		local certificate, key = ours:issue("localhost");
+		local mine, my_key = ours:issue("chat.example");
+		local tls = receiver.start { kind = "stream", certificate = certificate, key = key, clients = ours.certificate };
+		local https = receiver.start { kind = "http", certificate = certificate, key = key, clients = ours.certificate };
+		local to_tls, to_https = "tls://localhost:"..tls.port, "https://localhost:"..https.port.."/";
+		local prosody = server.start {
+			series = series, modules = { "audit", "audit_sinks" }, storage = "native", log_level = "info";
+			config = { audit_log_sinks = {
+				tls = { to = to_tls, cafile = ours.certificate };
+				https = { to = to_https, cafile = ours.certificate };
+			} };
+		};
+		prosody:eval([[
+			local of_host = module:context(...);
+			for i = 1, 3 do of_host:audit("juliet@"..of_host.host, "test-"..i, nil, true); end
+		]], host);
+		for _, name in ipairs { "tls", "https" } do
+			assert.is_truthy(prosody:wait_log("can't be sent to the sink "..name.." %(", 10), name);
+		end
+		-- Time for another attempt.
+		process.wait_until(function () return false; end, 3);
+		for name, one in pairs { tls = tls, https = https } do
+			assert.equal(1, #prosody:lines_with("can't be sent to the sink "..name.." "), name);
+			assert.same({}, one:lines(), name);
+		end
+		prosody:reload { config = { audit_log_sinks = {
+			tls = { to = to_tls, cafile = ours.certificate, certificate = mine, key = my_key };
+			https = { to = to_https, cafile = ours.certificate, certificate = mine, key = my_key };
+		} } };
+		for name, one in pairs { tls = tls, https = https } do
+			local ok, why = one:has_all(3);
+			assert.is_true(ok, name..": "..tostring(why));
+		end
+		assert.same({}, prosody:lines_with("Traceback"));
+	end);
 end);

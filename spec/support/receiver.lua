@@ -115,6 +115,7 @@ function methods:start()
 	end
 	if options.kind == "unix" then add("--path", self.path); else add("--port", self.port); end
 	if options.certificate then add("--certificate", options.certificate, "--key", options.key); end
+	if options.clients then add("--clients", options.clients); end
 	if options.newline then add("--newline"); end
 	if options.otlp then add("--otlp"); end
 	if options.secret then add("--secret", options.secret); end

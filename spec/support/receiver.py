@@ -1,10 +1,11 @@
 """Receivers of sinks for the tests: what they got is a line each in a file.
 
-receiver.py stream --port N --out FILE [--certificate FILE --key FILE] [--newline]
+receiver.py stream --port N --out FILE [--certificate FILE --key FILE] [--clients FILE] [--newline]
 receiver.py udp --port N --out FILE
 receiver.py unix --path PATH --out FILE
-receiver.py http --port N --out FILE [--certificate FILE --key FILE] [--otlp] [--secret TEXT]
+receiver.py http --port N --out FILE [--certificate FILE --key FILE] [--clients FILE] [--otlp] [--secret TEXT]
 
+With --clients, who connects must have a certificate of that authority.
 Over HTTP, requests to /_bulk are answered as Elasticsearch answers them, and those to /loki/api/v1/push as Loki does. With --secret,
 requests without a signature by it (Standard Webhooks) are refused.
 
@@ -35,6 +36,7 @@ parser.add_argument("--path")
 parser.add_argument("--out", required=True)
 parser.add_argument("--certificate")
 parser.add_argument("--key")
+parser.add_argument("--clients")
 parser.add_argument("--newline", action="store_true")
 parser.add_argument("--otlp", action="store_true")
 parser.add_argument("--secret")
@@ -72,6 +74,9 @@ def got(messages):
 def context():
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.load_cert_chain(options.certificate, options.key)
+    if options.clients:
+        made.load_verify_locations(options.clients)
+        made.verify_mode = ssl.CERT_REQUIRED
     return made
 
 
