@@ -203,7 +203,7 @@ server.each_series(describe, pending, function (series)
 			socket.sleep(2.5);
 			set_mode(prosody, "works");
 			-- Without help: the pauses are 1, 2 and 4 seconds.
-			assert.is_truthy(process.wait_until(function () return crash.waiting(prosody) < 50; end, 6, 0.1), "not within 6 seconds");
+			assert.is_truthy(process.wait_until(function () return crash.waiting(prosody) < 50; end, 15, 0.1), "not within 15 seconds");
 			socket.sleep(3.5);
 			assert_complete(prosody, 1000);
 			assert_told_once(prosody, "can't be stored");

@@ -62,7 +62,7 @@ end
 
 -- Waits until the store has all entries. Returns false if it still has not.
 function crash.settle(prosody, timeout)
-	return process.wait_until(function () return crash.waiting(prosody) == 0; end, timeout or 30, 0.02) or false;
+	return process.wait_until(function () return crash.waiting(prosody) == 0; end, timeout or 60, 0.02) or false;
 end
 
 -- Names of partitions in the order of the log.
