@@ -172,6 +172,10 @@ local function new(context)
 		-- Listing a large log may take a whole slice.
 		breathe();
 		local clock, settles = context.clock(host, users);
+		if wish.trust_clock then
+			-- Now, as what is stored may be all that casts doubt on it.
+			context.trust_clock(host, wish.actor);
+		end
 		results.held = clock and clock:doubt();
 		local old_is_empty = recorder.is_moving(users) and edge(store, nil, false) == nil;
 		local plan = recorder.plan(host, users, old_is_empty, at, clock);
@@ -239,9 +243,6 @@ local function new(context)
 		local breathe, done = turn.begin(host, wish);
 		if not breathe then
 			return nil, done;
-		end
-		if wish.trust_clock then
-			context.trust_clock(host, wish.actor);
 		end
 		local results, add = new_results();
 		local removal = removal_of(host);
