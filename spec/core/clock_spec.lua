@@ -65,6 +65,18 @@ for _, kind in ipairs({ "embedded", "sql", "other" }) do
 			assert.equal(4, select(2, log:shown("--type=audit-clock-jumped"):gsub("\n%S+ [%d:]+[* ] +audit%-clock", "")));
 		end);
 
+		it("is trusted by the first prune of a process, though only the store casts doubt on it", function ()
+			local log = new { audit_log_expires_after = "15d" };
+			log.store:append(name_of("events", noon - 40 * day), nil, entry "t40", noon - 40 * day, "@");
+			local _, results = done(log);
+			assert.is_truthy(results.held:find("the last known time is", 1, true), results.held);
+			log.log.close();
+			log.log = core.new(log.environment);
+			results = assert(log.log.prune(host, { trust_clock = true }));
+			assert.is_nil(results.held);
+			assert.same({ "expired", 1 }, { results[1].reason, results[1].count });
+		end);
+
 		it("stays in doubt as long as its file can't be read, which is not replaced", function ()
 			local file = os.tmpname();
 			local function on(log)
