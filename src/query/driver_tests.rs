@@ -274,7 +274,7 @@ type Shown = (Vec<(Option<String>, f64, String)>, usize, usize);
 
 fn shown(request: &Request, users: Vec<String>, mut read: impl FnMut(&Page) -> Vec<Row>) -> Shown {
     let retention = Retention::new(Rules { expires_after: Period::Never, ..Rules::default() }, Vec::new());
-    let conditions = Conditions { retention, now: NOON, slice: Some(0.01), seeks: true };
+    let conditions = Conditions { retention, now: NOON, slice: Some(0.01), seeks: Seeks::Rows };
     let mut query = Query::new(request.clone(), conditions, users, None);
     let (mut events, mut hidden) = (Vec::new(), 0);
     while let Some(page) = query.next_page() {

@@ -25,7 +25,7 @@ use crate::filter::beginning::Beginning;
 pub use crate::filter::position::{Position, PositionError};
 use crate::query::page_size::PageSize;
 pub use follow::{Follower, Look};
-pub use request::{Conditions, Page, ReadFrom, Request};
+pub use request::{Conditions, Page, ReadFrom, Request, Seeks};
 use sequence::{Candidate, Content, Sequence, Source, bounds, end_of_day, in_order, sequences, wanted};
 use steps::name_of;
 pub use steps::{Damaged, Steps};
@@ -181,7 +181,11 @@ impl Query {
     /// `skipped` is the number of rows that the store could not read, and `seconds` is how long reading took.
     pub fn feed(&mut self, page: &Page, rows: Vec<Row>, skipped: usize, seconds: f64) {
         // Pages are also as small as what is done with their entries needs, such as rendering them.
-        self.pages.took(seconds.max(std::mem::take(&mut self.used)));
+        let is_within_a_second = match (rows.first(), rows.last()) {
+            (Some(first), Some(last)) => page.behind.is_some() && (first.when - last.when).abs() <= 1.0,
+            _ => false,
+        };
+        self.pages.took(seconds.max(std::mem::take(&mut self.used)), is_within_a_second);
         if skipped > 0 {
             self.damaged.add(skipped, || name_of(&page.from, None));
         }

@@ -1,5 +1,6 @@
 //! The size of the pages of a query.
 
+use super::Seeks;
 use crate::pace::Pace;
 
 /// The first page if nothing else is known.
@@ -18,18 +19,21 @@ pub(super) enum PageSize {
     /// driver reads everything for each page, and few large pages are best.
     InSlices {
         pace: Pace,
-        /// Whether the driver is known to find the beginning of a page. If its smallest pages take long, the machine is busy.
-        seeks: bool,
+        /// What the driver is known to find. If the smallest pages of one that finds something take long, the machine is busy.
+        seeks: Seeks,
         strikes: u8,
+        /// The size of the next page, if the driver will read all of the last one on the way to it. Small pages would be read again for
+        /// each of the others within that second.
+        again: Option<usize>,
     },
 }
 
 impl PageSize {
     /// `limit` is how many entries the query may show, and `slice` how many seconds a page may take.
-    pub(super) fn new(limit: Option<usize>, slice: Option<f64>, seeks: bool) -> Self {
+    pub(super) fn new(limit: Option<usize>, slice: Option<f64>, seeks: Seeks) -> Self {
         match slice {
             None => Self::Unhurried(limit.map_or(LARGEST, |limit| limit.clamp(FIRST, LARGEST))),
-            Some(slice) => Self::InSlices { pace: Pace::of_rows(FIRST, slice), seeks, strikes: 0 },
+            Some(slice) => Self::InSlices { pace: Pace::of_rows(FIRST, slice), seeks, strikes: 0, again: None },
         }
     }
 
@@ -37,7 +41,10 @@ impl PageSize {
         match self {
             Self::Unhurried(size) => *size,
             Self::InSlices { strikes, .. } if *strikes >= STRIKES => LARGEST,
-            Self::InSlices { pace, .. } => pace.size(),
+            Self::InSlices { pace, again, .. } => match again {
+                Some(size) => *size,
+                None => pace.size(),
+            },
         }
     }
 
@@ -50,15 +57,19 @@ impl PageSize {
         }
     }
 
-    /// Notes that a page took `seconds`.
-    pub(super) fn took(&mut self, seconds: f64) {
+    /// Notes that a page took `seconds`, and whether all of its rows are within a second.
+    pub(super) fn took(&mut self, seconds: f64, is_within_a_second: bool) {
+        let size = self.size();
         match self {
             Self::Unhurried(size) => *size = size.saturating_mul(2).min(LARGEST),
             Self::InSlices { strikes, .. } if *strikes >= STRIKES => {}
-            Self::InSlices { pace, seeks, strikes } => {
-                let is_strike = seconds > pace.slice() && pace.is_smallest() && !*seeks;
+            Self::InSlices { pace, seeks, strikes, again } => {
+                let is_strike = seconds > pace.slice() && pace.is_smallest() && *seeks == Seeks::Nothing;
                 *strikes = if is_strike { strikes.saturating_add(1) } else { 0 };
-                pace.took(seconds);
+                *again = (*seeks == Seeks::Times && is_within_a_second).then(|| size.saturating_mul(2).min(LARGEST));
+                if again.is_none() {
+                    pace.took(seconds);
+                }
             }
         }
     }
@@ -69,52 +80,72 @@ mod tests {
     use super::*;
 
     /// The sizes of pages of a store that takes `fixed` for a page and `each` for a row.
-    fn sizes(slice: Option<f64>, seeks: bool, fixed: f64, each: f64) -> Vec<usize> {
+    fn sizes(slice: Option<f64>, seeks: Seeks, fixed: f64, each: f64) -> Vec<usize> {
         let mut pages = PageSize::new(None, slice, seeks);
         let mut sizes = Vec::new();
         for _ in 0..12 {
             let size = pages.size();
             sizes.push(size);
             #[allow(clippy::cast_precision_loss)]
-            pages.took(fixed + each * size as f64);
+            pages.took(fixed + each * size as f64, false);
         }
         sizes
     }
 
     #[test]
     fn pages_grow_until_one_takes_too_long() {
-        assert_eq!(sizes(Some(0.01), false, 0.0, 0.000_01)[..4], [50, 100, 200, 200]);
-        assert_eq!(sizes(Some(0.01), false, 0.0, 0.000_000_1).last(), Some(&200));
-        assert_eq!(sizes(Some(0.01), false, 0.0, 0.000_05).last(), Some(&100));
-        assert_eq!(sizes(Some(0.01), false, 0.0, 0.000_9)[..4], [50, 25, 12, 10]);
-        assert_eq!(sizes(Some(0.01), false, 0.0, 0.000_9).last(), Some(&10));
+        assert_eq!(sizes(Some(0.01), Seeks::Nothing, 0.0, 0.000_01)[..4], [50, 100, 200, 200]);
+        assert_eq!(sizes(Some(0.01), Seeks::Nothing, 0.0, 0.000_000_1).last(), Some(&200));
+        assert_eq!(sizes(Some(0.01), Seeks::Nothing, 0.0, 0.000_05).last(), Some(&100));
+        assert_eq!(sizes(Some(0.01), Seeks::Nothing, 0.0, 0.000_9)[..4], [50, 25, 12, 10]);
+        assert_eq!(sizes(Some(0.01), Seeks::Nothing, 0.0, 0.000_9).last(), Some(&10));
     }
 
     #[test]
     fn a_store_that_loads_everything_for_a_page_is_asked_for_few() {
-        assert_eq!(sizes(Some(0.01), false, 0.1, 0.000_001)[..7], [50, 25, 12, 10, 10, 10, LARGEST]);
-        assert_eq!(sizes(Some(0.01), false, 0.1, 0.000_001).last(), Some(&LARGEST));
+        assert_eq!(sizes(Some(0.01), Seeks::Nothing, 0.1, 0.000_001)[..7], [50, 25, 12, 10, 10, 10, LARGEST]);
+        assert_eq!(sizes(Some(0.01), Seeks::Nothing, 0.1, 0.000_001).last(), Some(&LARGEST));
     }
 
     #[test]
     fn a_store_that_finds_where_a_page_begins_gets_small_ones_however_long_they_take() {
-        assert_eq!(sizes(Some(0.01), true, 0.1, 0.000_001)[..7], [50, 25, 12, 10, 10, 10, 10]);
+        for seeks in [Seeks::Times, Seeks::Rows] {
+            assert_eq!(sizes(Some(0.01), seeks, 0.1, 0.000_001)[..7], [50, 25, 12, 10, 10, 10, 10]);
+        }
+    }
+
+    /// Prosody 13's embedded driver read all entries of a second again for each page of ten, which took minutes for a thousand.
+    #[test]
+    fn many_rows_within_a_second_are_read_in_few_pages_if_a_time_is_all_that_the_driver_finds() {
+        let pages_of = |seeks| {
+            let (mut pages, mut read, mut count) = (PageSize::new(None, Some(0.01), seeks), 0, 0);
+            while read < 20_000 {
+                read += pages.size();
+                count += 1;
+                pages.took(0.1, true);
+            }
+            pages.took(0.1, false);
+            (count, pages.size())
+        };
+        assert_eq!(pages_of(Seeks::Times), (12, 25));
+        assert_eq!(pages_of(Seeks::Rows).1, 10);
+        assert!(pages_of(Seeks::Rows).0 > 1900);
     }
 
     #[test]
     fn a_moment_in_which_others_had_the_machine_changes_little() {
-        let mut pages = PageSize::new(None, Some(0.01), false);
+        let mut pages = PageSize::new(None, Some(0.01), Seeks::Nothing);
         for (rows, seconds, next) in [(50, 0.001, 100), (100, 0.2, 50), (50, 0.2, 25), (25, 0.001, 50), (50, 0.001, 100)] {
             assert_eq!(pages.size(), rows);
-            pages.took(seconds);
+            pages.took(seconds, false);
             assert_eq!(pages.size(), next);
         }
     }
 
     #[test]
     fn without_haste_pages_are_large() {
-        assert_eq!(sizes(None, false, 1.0, 1.0)[..2], [LARGEST, LARGEST]);
-        assert_eq!(PageSize::new(Some(60), None, false).size(), 60);
-        assert_eq!(PageSize::new(Some(1), None, false).size(), FIRST);
+        assert_eq!(sizes(None, Seeks::Nothing, 1.0, 1.0)[..2], [LARGEST, LARGEST]);
+        assert_eq!(PageSize::new(Some(60), None, Seeks::Nothing).size(), 60);
+        assert_eq!(PageSize::new(Some(1), None, Seeks::Nothing).size(), FIRST);
     }
 }

@@ -25,8 +25,20 @@ pub struct Conditions {
     pub now: f64,
     /// How long reading a page may take, in seconds. `None` if there is no limit.
     pub slice: Option<f64>,
-    /// Whether the driver is known to find the beginning of a page by itself, so that small pages are cheap.
-    pub seeks: bool,
+    /// What the driver finds by itself, so that small pages are cheap.
+    pub seeks: Seeks,
+}
+
+/// What a driver is known to find without reading what comes before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Seeks {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A time. On the way to the first row of a page it reads all rows within a second of the last row of the page before.
+    Times,
+    /// The first row of a page.
+    Rows,
 }
 
 /// Where a page is read.

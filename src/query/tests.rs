@@ -74,7 +74,7 @@ impl Store {
     }
 
     fn query_kept(&self, request: Request, retention: Retention, journal: &[Row]) -> Query {
-        let conditions = Conditions { retention, now: NOON, slice: Some(0.01), seeks: false };
+        let conditions = Conditions { retention, now: NOON, slice: Some(0.01), seeks: Seeks::Nothing };
         Query::new(request, conditions, self.0.keys().flatten().cloned(), journal.first().map(|row| row.when))
     }
 
@@ -309,7 +309,7 @@ fn what_another_driver_holds_under_nil_is_shown_once_though_it_is_moved_meanwhil
         let rows: Vec<Row> = (0..300).map(|number| row(number, NOON - 500.0 + number as f64, None)).collect();
         rows.iter().cloned().for_each(|row| store.add(Some(FORMER), row));
         store.add(None, row(300, NOON - 600.0, None));
-        let conditions = Conditions { retention: Retention::default(), now: NOON, slice: Some(0.01), seeks: false };
+        let conditions = Conditions { retention: Retention::default(), now: NOON, slice: Some(0.01), seeks: Seeks::Nothing };
         let mut query = Query::new(Request { oldest_first, ..all() }, conditions, [], None).with_former();
         let (mut found, mut pages) = (Vec::new(), 0);
         while let Some(page) = query.next_page() {

@@ -10,7 +10,7 @@ use audit_core::archive::retention::Retention;
 use audit_core::entry::{Row, StoredEvent};
 use audit_core::filter::Filter;
 use audit_core::journal::Snapshot;
-use audit_core::query::{Conditions, Follower, Look, Page, Query, ReadFrom, Request, Steps};
+use audit_core::query::{Conditions, Follower, Look, Page, Query, ReadFrom, Request, Seeks, Steps};
 
 use crate::disk::journal;
 use crate::events::HOST;
@@ -102,7 +102,7 @@ impl World {
         let Some(scene) = self.scene(elsewhere)? else { return Ok(()) };
         let twin = self.twin(&scene, oldest_first);
         let since = scene.waiting.since().map(f64::floor);
-        let conditions = Conditions { retention: scene.retention.clone(), now: scene.now, slice: Some(0.004), seeks: true };
+        let conditions = Conditions { retention: scene.retention.clone(), now: scene.now, slice: Some(0.004), seeks: Seeks::Rows };
         let mut query = Query::new(request(oldest_first), conditions, scene.users.clone(), since);
         let shown = self.scan(&mut query, &scene, between)?;
         let mut ids = BTreeSet::new();
@@ -168,7 +168,7 @@ impl World {
     pub fn search(&mut self, request: Request, mut take: impl FnMut(&mut Self, Vec<StoredEvent>) -> bool) -> Result<bool, Crashed> {
         let Some(scene) = self.scene(false)?.filter(|scene| scene.waiting.problem().is_none()) else { return Ok(false) };
         let since = scene.waiting.since().map(f64::floor);
-        let conditions = Conditions { retention: scene.retention.clone(), now: scene.now, slice: Some(0.004), seeks: true };
+        let conditions = Conditions { retention: scene.retention.clone(), now: scene.now, slice: Some(0.004), seeks: Seeks::Rows };
         let mut query = Query::new(request, conditions, scene.users.clone(), since);
         let mut is_read = true;
         loop {

@@ -19,7 +19,7 @@ use crate::lua::read::{LuaFollower, LuaQuery, LuaRequest};
 use crate::lua::value::{Host, Number, Text, option, partition, partitions, path};
 use crate::options::{MoveFrom, Settings, UnknownNames, Value, Write};
 use crate::query::account::horizon;
-use crate::query::{Conditions, Follower, Request};
+use crate::query::{Conditions, Follower, Request, Seeks};
 use crate::recorder::trouble::{Fate, Trouble};
 use crate::recorder::{Recorder, occurred};
 use crate::time::date_time;
@@ -97,16 +97,21 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     // warnings() -> list of lines
     functions.add("warnings", |recorder, ()| recorder.take_warnings())?;
 
-    // query(asked, archive users, waiting since | nil, now, how long a page may take | nil, whether the driver finds where a page begins,
+    // query(asked, archive users, waiting since | nil, now, how long a page may take | nil, what the driver finds: "times" | "rows" | nil,
     // clock | nil, whether another driver has an archive user nil too) -> query
     let recorder = functions.recorder();
     type QueryArguments =
-        (LuaUserDataRef<LuaRequest>, LuaTable, Option<f64>, f64, Option<f64>, bool, Option<LuaUserDataRef<LuaClock>>, bool);
+        (LuaUserDataRef<LuaRequest>, LuaTable, Option<f64>, f64, Option<f64>, Option<String>, Option<LuaUserDataRef<LuaClock>>, bool);
     let query = lua.create_function(move |_, (asked, users, waiting_since, now, slice, seeks, kept, former): QueryArguments| {
         let recorder = recorder.borrow();
         let host = &asked.0.host;
         let retention = recorder.shown(host, &partitions(&users), now, kept.as_ref().map(|kept| &kept.0));
         let request = with_hashes(&recorder, &asked);
+        let seeks = match seeks.as_deref() {
+            Some("times") => Seeks::Times,
+            Some("rows") => Seeks::Rows,
+            _ => Seeks::Nothing,
+        };
         let conditions = Conditions { retention, now, slice, seeks };
         Ok(LuaQuery::new(request, &users, waiting_since, conditions, former))
     })?;

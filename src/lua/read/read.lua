@@ -123,7 +123,7 @@ local function new(context)
 		local without_index = pause and store and is_embedded(store);
 		local query = following and context.recorder.look(following, users, waiting.since ~= nil, now())
 			or context.recorder.query(asked, users, waiting.since, now(), pause and (is_brief and native.brief_slice or native.reading_page) or nil,
-				store ~= nil and seeks(store), context.clock(host), store ~= nil and store.former ~= nil);
+				store and seeks(store) or nil, context.clock(host), store ~= nil and store.former ~= nil);
 
 		local function advance(pause_now)
 			local page = query:next_page();

@@ -82,9 +82,9 @@ local function filters(store)
 	return is_native(store) and type(store.caps) == "table" and store.caps.filters or false;
 end
 
--- seeks(store) -> whether the driver is known to find the beginning of a page without reading what comes before it.
+-- seeks(store) -> what the driver is known to find without reading what comes before it: "times", "rows" (the first of a page) | nil
 local function seeks(store)
-	return seeks_by_time(store) or engine_of(store) ~= nil or is_native(store);
+	return seeks_by_time(store) and "times" or (engine_of(store) or is_native(store)) and "rows" or nil;
 end
 
 -- is_embedded(store) -> whether it is one of the embedded driver, which keeps each archive user in a file. To remove an entry
