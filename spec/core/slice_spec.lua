@@ -153,6 +153,46 @@ describe("a slice of the hand-over", function ()
 		assert.is_true(engine.longest < 0.0105, engine.longest.." seconds");
 	end);
 
+	-- What was appended in it counted, so a partition was taken for full too early, and a limit kept less than it says.
+	it("counts entries again after a transaction has failed", function ()
+		local few = { types = { "t" }, limit = 150, expires_after = "never" };
+		local log = journaled({ audit_log_flood = false, audit_log_classes = { few = few } });
+		local engine, append = { fails = false }, log.store.append;
+		function engine:transaction(run)
+			local before = {};
+			for user, list in pairs(log.store.partitions) do before[user] = table.move(list, 1, #list, 1, {}); end
+			local ok = pcall(run);
+			if self.fails then
+				log.store.partitions, self.fails = before, false;
+				return false, "the disk is full";
+			end
+			return ok;
+		end
+		log.store.append = function (...) return engine and append(...); end;
+		local function sizes()
+			local found = {};
+			for part = 1, 4 do found[part] = #log.store:rows("@few.2026-11-24"..(part > 1 and "."..part or "")); end
+			return table.concat(found, " ");
+		end
+		engine.fails = true;
+		audit(log, 1, 60);
+		log:pass(5);
+		assert.equal("60 0 0 0", sizes());
+		audit(log, 61, 160);
+		log:pass(5);
+		assert.equal("100 60 0 0", sizes());
+		-- The second partition is full within the transaction that fails.
+		engine.fails = true;
+		audit(log, 161, 210);
+		log:pass(7200);
+		assert.equal("100 60 50 0", sizes());
+		audit(log, 211, 260);
+		log:pass(7200);
+		audit(log, 261, 262);
+		log:pass(7200);
+		assert.equal("0 60 100 2", sizes());
+	end);
+
 	it("stores nothing twice if the answer to a commit was lost", function ()
 		local log = journaled();
 		local engine, append = { lose = true }, log.store.append;

@@ -290,7 +290,7 @@ impl World {
             Some(Ok(done)) => {
                 for full in &done.full {
                     if let Ok(partition) = full.partition.parse() {
-                        self.process().counts.set(HOST, partition, full.entries);
+                        self.process().counts.borrow_mut().set(HOST, partition, full.entries);
                     }
                     if full.is_limited {
                         self.enforce_soon();
@@ -350,6 +350,7 @@ impl World {
                 }
             }
             self.taken_back();
+            self.undone();
             if is_lost {
                 // The driver connects again and runs the transaction once more, which must not be done.
                 return Ok((0, Some(Refusal::Fault), None));
@@ -443,7 +444,7 @@ impl World {
                 },
                 Place::Full { partition, entries, is_limited } => {
                     if let Ok(partition) = partition.parse() {
-                        self.process().counts.set(HOST, partition, entries);
+                        self.process().counts.borrow_mut().set(HOST, partition, entries);
                     }
                     if is_limited {
                         self.enforce_soon();

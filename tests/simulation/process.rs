@@ -1,5 +1,6 @@
 //! One process of the server: the objects of the core that it has, and how it starts and ends.
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::rc::Rc;
@@ -47,7 +48,7 @@ pub struct Process {
     pub slot_of_nil: Option<Slot>,
     pub trust: Trust,
     /// The number of entries of full partitions.
-    pub counts: PartitionSizes,
+    pub counts: Rc<RefCell<PartitionSizes>>,
     pub sealing: Option<Sealing>,
     pub sinks: Option<Sinks>,
     /// Whether it is looked for alerts soon.
@@ -156,7 +157,7 @@ impl World {
             slots: HashMap::new(),
             slot_of_nil: None,
             trust: Trust::default(),
-            counts: PartitionSizes::default(),
+            counts: Rc::default(),
             sealing: None,
             sinks: None,
             is_alerting: false,

@@ -1,5 +1,8 @@
 //! Pruning: the loop of the embedded Lua (`src/lua/prune/`) around the plan of the core. What is removed is checked at that moment.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use audit_core::archive::clock::Witnesses;
 use audit_core::archive::limits::{Limit, LimitStep, PartitionSizes};
 use audit_core::archive::partition::Partition;
@@ -106,15 +109,14 @@ impl World {
         let process = self.process();
         let plan = process.recorder.plan(HOST, &partitions, old_is_empty, at, Some(&mut process.clock));
         let is_held = !process.clock.is_trusted();
-        let mut counts = std::mem::take(&mut process.counts);
+        let counts = Rc::clone(&process.counts);
         let waiting = self.process().journal.since();
-        let mut done = self.carry_out(&plan, is_limits, &mut counts, waiting, false)?;
+        let mut done = self.carry_out(&plan, is_limits, &counts, waiting, false)?;
         if done.is_ok() && !is_limits && !is_held {
             done = self.prune_old(&users, at, None, false)?.map(|_| ());
             self.process().recorder.placement(HOST).pruned();
             self.process().slot_of_nil = None;
         }
-        self.process().counts = counts;
         let next = if is_held { Some(at + remaining) } else { plan.next };
         Ok(done.map(|()| next))
     }
@@ -136,7 +138,7 @@ impl World {
         let mut recorder = self.new_recorder();
         let plan = recorder.plan(HOST, &partitions, self.old_is_empty(&users), at, Some(&mut clock));
         let waiting = Snapshot::read_from(&self.disk.files, &journal()).ok().and_then(|snapshot| snapshot.since());
-        let done = self.carry_out(&plan, false, &mut PartitionSizes::default(), waiting, true)?;
+        let done = self.carry_out(&plan, false, &RefCell::default(), waiting, true)?;
         if done.is_err() || !clock.is_trusted() {
             return Ok(done);
         }
@@ -147,7 +149,7 @@ impl World {
         &mut self,
         plan: &Plan,
         is_limits: bool,
-        counts: &mut PartitionSizes,
+        counts: &RefCell<PartitionSizes>,
         waiting: Option<f64>,
         elsewhere: bool,
     ) -> Outcome<()> {
@@ -174,10 +176,11 @@ impl World {
         for (class, partitions) in &plan.limited {
             let Some(entries) = self.settings().retention.rules(class).limit else { continue };
             let mut limit = Limit::new(HOST, entries, partitions.clone());
-            while let Some(step) = limit.next_step(counts) {
+            loop {
+                let Some(step) = limit.next_step(&counts.borrow()) else { break };
                 match step {
                     LimitStep::Count(partition) => match self.size_of(&partition)? {
-                        Ok(size) => limit.counted(counts, size),
+                        Ok(size) => limit.counted(&mut counts.borrow_mut(), size),
                         Err(refusal) => return Ok(Err(refusal)),
                     },
                     LimitStep::Remove(partition) => {
@@ -239,7 +242,7 @@ impl World {
     }
 
     /// Removes a partition with its entries.
-    fn remove(&mut self, partition: &Partition, reason: Reason, counts: &mut PartitionSizes, elsewhere: bool) -> Outcome<()> {
+    fn remove(&mut self, partition: &Partition, reason: Reason, counts: &RefCell<PartitionSizes>, elsewhere: bool) -> Outcome<()> {
         if let Err(refusal) = self.announce(&self.store.list(&Some(partition.to_string())), elsewhere) {
             return Ok(Err(refusal));
         }
@@ -249,7 +252,7 @@ impl World {
         }
         let removed = self.store.delete(&Some(partition.to_string()));
         self.line(format_args!("{partition} with {} entries is removed: {reason:?}", removed.len()));
-        counts.remove(HOST, partition);
+        counts.borrow_mut().remove(HOST, partition);
         self.model.removed.insert(partition.to_string());
         for stored in &removed {
             self.model.gone.entry(stored.id.clone()).or_insert(Gone::ByRule);

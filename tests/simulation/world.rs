@@ -291,7 +291,7 @@ impl World {
         self.model.follows_from = None;
         self.model.followed.clear();
         if let Some(process) = &mut self.process {
-            process.counts.forget(None);
+            process.counts.borrow_mut().forget(None);
         }
     }
 
@@ -335,6 +335,13 @@ impl World {
         for id in self.store.roll_back() {
             self.model.arrived.remove(&id);
         }
+    }
+
+    /// How many entries the partitions have is not known any more.
+    pub fn undone(&mut self) {
+        let Some(process) = &mut self.process else { return };
+        process.slots.values_mut().chain(&mut process.slot_of_nil).for_each(|slot| slot.used = None);
+        process.counts.borrow_mut().forget(Some(crate::events::HOST));
     }
 
     pub fn after(&mut self, delay: f64, timer: Timer) {

@@ -93,12 +93,13 @@ local function new(context, take)
 			end);
 			if ok then
 				return count, nil, appended;
-			elseif unknown then
-				batches.undo(store);
+			end
+			batches.undo(store);
+			writer.undone(queue.host);
+			if unknown then
 				return 0, "the connection was lost";
 			end
 			-- The transaction failed. Append the entries one at a time, up to the one that is refused.
-			batches.undo(store);
 		end
 		for i = 1, #items do
 			local ok, done, err = pcall(put, queue, store, items[i]);

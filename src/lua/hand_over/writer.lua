@@ -8,12 +8,14 @@ local OCCURRED = native.namespace.."\1occurred";
 local pairs, type = pairs, type;
 local floor, huge = math.floor, math.huge;
 
--- new(recorder, classes, trust, ensure_configured, rolled) -> writer
+-- new(recorder, classes, trust, ensure_configured, rolled, unknown) -> writer
 --   writer.put(host, store, at, stanza, with) -> the driver's key | nil, err; `at` is when the entry was recorded
 --   writer.takes_bytes(store) -> whether hand_over() can be used
 --   writer.hand_over(host, store, journal, entries, now, deadline) -> number of entries | nil, err: gives the store a batch of a journal
--- `rolled(host, partition, number of entries, whether its class has a limit)` is called when a partition is full.
-local function new(recorder, classes, trust, ensure_configured, rolled)
+--   writer.undone(host): what put() has appended lately is not in the store, or that is not known
+-- `rolled(host, partition, number of entries, whether its class has a limit)` is called when a partition is full, and `unknown(host)` when
+-- that was said of partitions that may have fewer entries.
+local function new(recorder, classes, trust, ensure_configured, rolled, unknown)
 	-- The classes of each host that have a slot.
 	local open = {};
 
@@ -95,6 +97,15 @@ local function new(recorder, classes, trust, ensure_configured, rolled)
 		end
 	end
 
+	-- The core has the entries counted again.
+	local function undone(host)
+		for class in pairs(open[host] or {}) do
+			local slot = class.slot or class.host.slot;
+			if slot then slot.used = nil; end
+		end
+		unknown(host);
+	end
+
 	-- Forgets the slots of a host: entries are appended that put() does not know of. The core is told what was appended.
 	local function settle(host)
 		local of_host = open[host];
@@ -125,7 +136,7 @@ local function new(recorder, classes, trust, ensure_configured, rolled)
 	end
 
 	return {
-		put = put, hand_over = hand_over;
+		put = put, undone = undone, hand_over = hand_over;
 		takes_bytes = function (store) return store ~= nil and type(store.hand_over) == "function"; end;
 	};
 end

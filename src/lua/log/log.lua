@@ -69,7 +69,7 @@ local function new(environment)
 		if is_limited then
 			prunes.soon(host);
 		end
-	end);
+	end, function (host) prunes.forget(host); end);
 
 	local recording = chunks.record.new {
 		environment = environment, recorder = recorder, strangers = strangers, hosts = hosts, writer = writer, writes = writes;
