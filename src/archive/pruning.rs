@@ -245,6 +245,22 @@ mod tests {
         assert_eq!(limited(&all, &[], &clock), [third, second, ahead, first, before]);
     }
 
+    /// The disk was full when the machine lost power, so nothing was known of a month. A day of that month was taken for one that was
+    /// written after the jump.
+    #[test]
+    fn a_day_that_nothing_is_known_of_is_older_than_what_was_written_under_a_doubtful_clock() {
+        let all = ["@limited.2026-11-02", "@limited.2026-11-20", "@limited.2026-11-21", "@limited.2026-11-22", "@limited.2026-11-24"];
+        let newest_first = [all[4], all[3], all[2], all[1], all[0]];
+        let reading = |days: f64, boot: &str| ClockReading { wall: NOON + days * DAY, uptime: 1000.0, boot: Some(boot.to_owned()) };
+        let mut clock = Clock::default();
+        clock.look(&reading(-24.0, "first"), &Witnesses::default(), DAY);
+        clock.look(&ClockReading { uptime: 1000.0 + 2.0 * DAY, ..reading(-22.0, "first") }, &Witnesses::default(), DAY);
+        clock.look(&reading(-2.0, "second"), &Witnesses::default(), DAY);
+        clock.look(&reading(0.0, "third"), &Witnesses::default(), DAY);
+        assert!(!clock.is_trusted());
+        assert_eq!(limited(&all, &[all[4]], &clock), newest_first);
+    }
+
     /// They were taken for the newest, as their numbers are high.
     #[test]
     fn what_was_moved_from_the_older_log_is_the_oldest_of_its_day() {

@@ -446,3 +446,27 @@ fn entries_stay_if_another_process_moves_the_older_log_after_the_layout_has_chan
         &[Action::Event(1, 0, 0), Action::Pass(1.0), Action::Options(2), Action::Flood(3, 153, 200, 2), Action::Prune(true)],
     );
 }
+
+/// The disk was full when the machine lost power, so nothing was known of the two months before. A day of them was taken for one that was
+/// written after that.
+#[test]
+fn a_limit_removes_a_day_that_nothing_is_known_of_before_what_was_written_after_an_outage() {
+    passes(
+        Setup { quota: Some(150), recent: 524_288, has_readers: true, ..setup(Driver::Embedded, 3, 1_795_521_600.0) },
+        &[
+            Action::Options(5),
+            Action::Event(0, 0, 0),
+            Action::Pass(86_400.0),
+            Action::Room(3000),
+            Action::Pass(5_184_000.0),
+            Action::Options(2),
+            Action::PowerCut(10_147_507_472_937_219_310, 172_800.0),
+            Action::Store(Mood::Refuses, 12),
+            Action::Flood(4, 258, 3, 2),
+            Action::Pass(1.0),
+            Action::Flood(4, 259, 3, 2),
+            Action::PowerCut(3_860_286_561_430_160_069, 172_800.0),
+            Action::Pass(1.0),
+        ],
+    );
+}

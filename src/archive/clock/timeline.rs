@@ -81,7 +81,10 @@ impl Timeline {
         let span = spans.find(|(_, span)| shift != 0.0 && span.shift == shift && span.touches(partition));
         // What was moved there from the older log is before everything else of the day.
         let first = if partition.generation().is_some() { f64::from(u32::MAX) } else { 0.0 };
-        let Some((index, span)) = span else { return (partition.start(), f64::from(partition.number) - first) };
+        let Some((index, span)) = span else {
+            let reached = self.reached_before(partition);
+            return reached.unwrap_or_else(|| (partition.start(), f64::from(partition.number) - first));
+        };
         let midnight = |time: f64| (time / DAY).floor() * DAY;
         let began = span.from + shift;
         let day = midnight((partition.start() + shift).max(began));
@@ -100,6 +103,16 @@ impl Timeline {
             return (day, BEHIND_ALL + index as f64);
         }
         (day, before.map(|before| f64::from(before.number) - 0.5).reduce(f64::max).unwrap_or(0.0))
+    }
+
+    /// The key of a partition whose day has not come yet, though no period explains that, while the clock is in doubt: it was written
+    /// before the doubt began. `None` if it is none.
+    fn reached_before(&self, partition: &Partition) -> Option<(f64, f64)> {
+        let is_ahead = self.now.is_some_and(|now| partition.start() > now + SLACK);
+        let began = self.current.and_then(|_| self.spans.get(self.doubted)).map(|span| span.from + span.shift)?;
+        // Behind the partitions of that day, and in the order of their days.
+        let place = BEHIND_ALL / 2.0 + partition.start() + f64::from(partition.number).min(DAY - 1.0);
+        is_ahead.then_some(((began / DAY).floor() * DAY, place))
     }
 
     /// The same as [`Self::shift`] for one entry that was stored with the time `when`.
