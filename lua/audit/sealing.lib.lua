@@ -103,7 +103,10 @@ return function (audit_log, hosts, path, sleep)
 	function sealing.seal(seconds)
 		if not is_on() then return; end
 		is_written(true);
+		-- An epoch that is being sealed ends first: made once more, its seals would not be those that are recorded already.
 		record_some();
+		seals:save();
+		is_written(true);
 		waiting = seals:make(names(), time.now());
 		record_some();
 		seals:save();
@@ -135,12 +138,16 @@ return function (audit_log, hosts, path, sleep)
 		return seals:poll(true);
 	end
 
-	-- Makes seals and records them, in slices.
-	local function seal_all()
-		waiting = seals:make(names(), time.now());
+	-- Records what is made, in slices.
+	local function record_all()
 		while not record_some(SLICE) do
 			if sleep then sleep(0); end
 		end
+	end
+
+	local function seal_all()
+		waiting = seals:make(names(), time.now());
+		record_all();
 	end
 
 	-- Ends the seals of the key so far, each host's with an entry that says how. An entry that comes in between is for the next key.
@@ -158,6 +165,11 @@ return function (audit_log, hosts, path, sleep)
 	local function replace(asked)
 		written();
 		if is_on() then
+			-- See sealing.seal().
+			record_all();
+			seals:save();
+			local _, wrong = written();
+			tell(wrong);
 			end_seals(asked);
 		end
 		seals:adopt(path..".new");

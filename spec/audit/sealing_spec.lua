@@ -126,6 +126,45 @@ describe("sealing", function ()
 		end
 	end);
 
+	-- The server was stopped while an epoch was being sealed: the seals of some hosts were recorded, and the epoch was sealed once more without
+	-- them. Their logs were reported as resealed.
+	for _, what in ipairs { "the server stops", "the key is replaced" } do
+		it("ends the epoch that is being sealed when "..what, function ()
+			local names, recorded = { [host.name] = true }, 0;
+			for _ = 1, 2 do
+				local other = module_api.host();
+				other:load("audit").module:audit("romeo@"..other.name, "test-event");
+				names[other.name] = true;
+			end
+			local log = setmetatable({ audit = function (...)
+				-- Longer than a slice, so each turn of the loop records one.
+				socket.sleep(0.006);
+				if select(4, ...) == "audit-sealed" then recorded = recorded + 1; end
+				return shared.log.audit(...);
+			end }, { __index = shared.log });
+			sealing.close();
+			sealing = host:library "audit/sealing" (log, names, path);
+			assert(replace());
+			local keys = { key };
+			for name in pairs(names) do shared.log.audit(name, nil, "mod_test", "test-event", {}); end
+			recorded = 0;
+			sealing.start();
+			module_api.pass(10);
+			while recorded == 0 do module_api.pass(0); end
+			assert.is_true(recorded < 3, recorded);
+			if what == "the server stops" then
+				sealing.seal();
+			else
+				assert(replace(true));
+				keys[2] = key;
+			end
+			for name in pairs(names) do
+				local result = assert(shared.log.verify(name, nil, { keys = keys }));
+				assert.is_true(result.intact, table.concat(result.lines, "\n"));
+			end
+		end);
+	end
+
 	it("verifies after there was no room for a seal", function ()
 		assert(replace());
 		local has_room = false;
