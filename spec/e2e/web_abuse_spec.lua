@@ -192,6 +192,72 @@ server.each_series(describe, pending, function (series)
 			assert.equal(200, get("/audit/", session).status);
 		end);
 
+		it("drops a live view that does not read, and keeps no more than 64 KiB for it", function ()
+			local slow = web.open(prosody.http_port, "GET", "/audit/live?type=flood&text=slow", { headers = { Cookie = session } });
+			local reader = web.open(prosody.http_port, "GET", "/audit/live?type=flood", { headers = { Cookie = session } });
+			finally(function ()
+				slow:close();
+				reader:close();
+			end);
+			-- How many bytes wait for the slow one in the server | nil: it was dropped. The kernel would take megabytes for it, and a view
+			-- gets 32 KiB a second.
+			local function unsent()
+				return prosody:eval([[
+					local watch = module:shared("/*/audit/log").web[(...)]().live.watch;
+					local i, views = 1;
+					repeat
+						local name, value = debug.getupvalue(watch, i);
+						assert(name);
+						i, views = i + 1, name == "views" and value or nil;
+					until views;
+					for view in pairs(views) do
+						if view.search:find("slow", 1, true) then
+							view.stream.response.conn.conn:setoption("send-buffer-size", 4096);
+							return view.stream:unsent();
+						end
+					end
+				]], host);
+			end
+			local waiting, most, number, got = unsent(), 0, 0, "";
+			assert.equal(0, waiting);
+			local deadline = socket.gettime() + 90;
+			while waiting and socket.gettime() < deadline do
+				number = number + 1;
+				prosody:eval([[
+					local host, number = ...;
+					for _ = 1, 50 do
+						module:context(host):audit("romeo@"..host, "flood", { session = { ip = "192.0.2.9"; client_id = "slow-"..number..("x"):rep(400) } });
+					end
+				]], host, number);
+				got = got..web.events(reader, 10, "slow-"..number.."x");
+				waiting = unsent();
+				most = math.max(most, waiting or 0);
+			end
+			assert.is_nil(waiting, "it is still there, with "..most.." bytes after "..number.." floods");
+			assert.is_true(most <= 64 * 1024, most);
+			-- The other one has missed nothing.
+			for i = 1, number do
+				assert.is_truthy(got:find("slow-"..i.."x", 1, true), i);
+			end
+			-- What was under way in the kernel is all that still arrives, and then the connection ends without an end of the answer.
+			local rest, size = "", 0;
+			slow:settimeout(10);
+			local _, problem;
+			repeat
+				local part;
+				_, problem, part = slow:receive(8192);
+				rest = (rest..(_ or part or "")):sub(-16);
+				size = size + #(_ or part or "");
+			until problem;
+			assert.equal("closed", problem);
+			assert.is_nil(rest:find("\r\n0\r\n\r\n$"));
+			assert.is_true(size < #got, size.." "..#got);
+			-- It may come back at once.
+			local again, status = web.open(prosody.http_port, "GET", "/audit/live?type=flood&text=slow", { headers = { Cookie = session } });
+			again:close();
+			assert.equal(200, status);
+		end);
+
 		it("stays usable while thousands are connected, and forgets them", function ()
 			local function text(path, cookie)
 				return ("GET /audit/%s HTTP/1.1\r\nHost: %s\r\n%s\r\n"):format(path, host, cookie and "Cookie: "..cookie.."\r\n" or "");
