@@ -103,6 +103,28 @@ fn the_address_of_a_page_is_in_its_form_and_in_its_links() {
 }
 
 #[test]
+fn every_list_of_numbers_narrows_the_search_by_one_click() {
+    let view = view(&sample::events());
+    let page = shown(Subject::Log, "since=2d&limit=20", &view.seen());
+    for (title, link) in [
+        (
+            "Types",
+            "<a href=\"./?since=2d&amp;limit=20&amp;type=authentication-failure\"><bdi>authentication-failure</bdi></a> <span class=\"number\">17<",
+        ),
+        (
+            "Accounts",
+            "<a href=\"./?since=2d&amp;limit=20&amp;user=juliet@example.com\"><bdi>juliet@example.com</bdi></a> <span class=\"number\">",
+        ),
+        ("Networks", "<a href=\"./?since=2d&amp;limit=20&amp;ip=198.51.100.0/24\"><bdi>198.51.100.0/24</bdi></a> <span class=\"number\">"),
+        ("Countries", "<a href=\"./?since=2d&amp;limit=20&amp;country=DE\"><bdi>DE</bdi></a> <span class=\"number\">"),
+        ("Clients", "<a href=\"./?since=2d&amp;limit=20&amp;client=d4565fa7\"><bdi>d4565fa7</bdi></a> <span class=\"number\">"),
+    ] {
+        let list = page.split_once(&format!("<h2>{title}</h2>")).unwrap_or_else(|| panic!("{title}")).1.split_once("</section>").unwrap().0;
+        assert!(list.contains(link), "{title}: {list}");
+    }
+}
+
+#[test]
 fn the_page_of_an_account_and_of_a_network_have_their_numbers_failures_and_privileged_actions() {
     let mut events = sample::events();
     let actor = "<actor kind='adhoc' jid='admin@example.com/desk'/>";
