@@ -118,7 +118,8 @@ local function open_stream()
 			socket.sleep(moment);
 		end
 		local deadline, header = time.now() + EACH_TRY, nil;
-		local read, sent = reader(conn), nil;
+		local read = reader(conn);
+		local sent;
 		sent, err = conn:send(STREAM);
 		if sent then
 			header, err = read(">", deadline);
