@@ -180,7 +180,8 @@ describe("mod_audit_status", function ()
 
 	it("records no start if it is loaded into a running server, but notices a crash from then on", function ()
 		host:load("audit_status");
-		module_api.pass(0);
+		-- On a busy machine, what is due may be done in a later turn of the loop.
+		module_api.pass(1);
 		assert.equal("", types());
 		crash();
 		start();
