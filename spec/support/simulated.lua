@@ -9,7 +9,7 @@
 local core = require "audit_core";
 local rows = dofile(require "support.process".support.."/modules/rows.lib.lua");
 local st = require "util.stanza";
-local readers = require "support.simulated_readers";
+local modules = require "support.simulated_modules";
 local support = require "support.log";
 
 local HOST, NAMESPACE = support.host, support.NAMESPACE;
@@ -31,7 +31,10 @@ local SETTLED = 900;
 local moods = { "refuses", "raises", "yields", "keeps and says no", "keeps and raises", "says yes and forgets", "never returns" };
 
 local simulated = {};
-local methods = setmetatable({}, { __index = readers });
+local methods = {};
+for _, part in ipairs { "readers", "alerts", "evidence" } do
+	for name, method in pairs(require("support.simulated_"..part)) do methods[name] = method; end
+end
 local simulated_mt = { __index = methods };
 
 -- A generator that gives the same numbers on every machine.
@@ -155,7 +158,11 @@ function simulated.new(seed, path)
 		receiver = { got = {}, refused = {}, moods = {}, missing = 0, starts = 0 }, unreadable = 0;
 		-- Whose data are to be erased, and whose were.
 		wishes = {}, erased = {};
+		-- The alerts that were raised, and how many messages there were about them; the seal keys, of which the operator has copies.
+		alerts = {}, to_send = 0, messages = 0, keys = {}, set_back = 0, moved = 0, turned = 0;
 		options = {
+			audit_alerts = methods.alert_options;
+			audit_log_seal_interval = "6h";
 			audit_log_expires_after = "4d";
 			audit_log_layout = random(4) == 1 and "single" or nil;
 			audit_log_write = random(6) == 1 and "direct" or nil;
@@ -177,7 +184,19 @@ function methods:resume(thread)
 end
 
 function methods:after(seconds, run)
-	table.insert(self.timers, { at = self.uptime + seconds, run = run });
+	local timer = { at = self.uptime + seconds, run = run };
+	table.insert(self.timers, timer);
+	return timer;
+end
+
+-- The path of a file of the log.
+function methods:file(extension)
+	return (self.path:gsub("journal$", extension));
+end
+
+-- The loop is held for a while.
+function methods:block(seconds)
+	self.uptime, self.time = self.uptime + seconds, self.time + seconds;
 end
 
 function methods:start()
@@ -193,6 +212,9 @@ function methods:start()
 		uptime = function () return self.uptime, "boot"; end;
 		clock_path = function () return path..".clock"; end;
 		clock_files = function () return {}; end;
+		erased_path = function () return self:file("erased"); end;
+		seal_path = self:file("seal");
+		recorded = function () if self.modules then self.modules.hurry(); end end;
 		heartbeat = function () end;
 		written_elsewhere = function () end;
 		schedule = function (delay, run)
@@ -203,7 +225,13 @@ function methods:start()
 		readable_path = function () return path; end;
 		slices = self.slices;
 	};
-	self.log = core.new(environment);
+	local log = core.new(environment);
+	self.log = log;
+	local watched = setmetatable({
+		alerts = self:watched_alerts(log.alerts);
+		seals = function () return self:slow_seals(log.seals()); end;
+	}, { __index = log });
+	self.modules = modules.new(self, watched, self.admins);
 	-- As mod_audit does.
 	self.log.open(HOST);
 	local function look()
@@ -218,11 +246,14 @@ function methods:start()
 	daily();
 	self:open_sink();
 	self:erase_soon();
+	self.modules.load "audit_alerts";
+	self:open_seals(watched, environment.pause);
 end
 
 -- The process ends at once. What it was doing is not finished; the lock of the journal goes with it.
 function methods:crash()
-	self.log, self.timers, self.slices, self.sink = nil, {}, nil, nil;
+	self:lose_seals();
+	self.log, self.timers, self.slices, self.sink, self.modules = nil, {}, nil, nil, nil;
 	collectgarbage();
 	collectgarbage();
 	self.crashes = self.crashes + 1;
@@ -234,6 +265,7 @@ end
 
 function methods:restart()
 	self.log.stop();
+	self.sealing.seal();
 	self.sink.native:finish();
 	self.sink.save();
 	self.log.flush(HOST, 0.1);
@@ -246,6 +278,7 @@ end
 -- Sets the clock. The time that really passes is `uptime`.
 function methods:jump(by)
 	self.time = math.max(0, self.time + by);
+	self.moved, self.set_back = self.moved + 1, self.set_back + (by < 0 and 1 or 0);
 	self.ahead = (self.ahead or 0) + by;
 	if math.abs(by) > 60 then
 		self.jumps, self.jumped_at = self.jumps + 1, self.uptime;
@@ -259,7 +292,8 @@ function methods:pass(seconds)
 		local more = math.max(0, uptime - self.uptime);
 		self.uptime, self.time = self.uptime + more, self.time + more;
 	end
-	for _ = 1, 100000 do
+	-- An erasure looks often whether the store works again, so what is too many depends on the time.
+	for _ = 1, 100000 + 20 * seconds do
 		local due;
 		for i, timer in ipairs(self.timers) do
 			if timer.at <= goal and (not due or timer.at < self.timers[due].at) then due = i; end
@@ -408,6 +442,9 @@ function methods:check()
 	self.summed = math.max(self.summed or 0, counted);
 	self:check_sink();
 	self:check_erased();
+	self:check_alerts(KEPT - SLACK);
+	self:check_evidence();
+	if self.fault then error("a module has a fault: "..self.fault); end
 end
 
 function methods:run(count)
@@ -426,10 +463,11 @@ function methods:run(count)
 end
 
 function methods:finish()
+	self:lose_seals();
 	if self.log then
 		self.log.close();
 	end
-	self.log, self.timers = nil, {};
+	self.log, self.timers, self.modules = nil, {}, nil;
 end
 
 return simulated;
