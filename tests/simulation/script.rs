@@ -8,6 +8,7 @@ use crate::seed::Seed;
 const DAY: f64 = 86_400.0;
 /// Makes another seed of a seed.
 const APART: u64 = 0xa5a5_5a5a_c3c3_3c3c;
+const AWAY: u64 = 0x0f1e_2d3c_4b5a_6978;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,6 +135,8 @@ pub enum Reply {
     Refuses,
     /// It dies, with what it has not written to its disk.
     Dies,
+    /// It can't be reached.
+    IsAway,
 }
 
 impl Mood {
@@ -180,7 +183,13 @@ impl Script {
         // Chosen apart, so that the rest of a seed's script is what it was.
         let mut apart = Seed::new(first ^ APART);
         let setup = Setup { is_sealed: apart.once_in(2), has_readers: apart.once_in(3), ..setup };
-        Self { setup, actions: with_more(actions, setup, &mut apart) }
+        let mut actions = with_more(actions, setup, &mut apart);
+        let mut away = Seed::new(first ^ AWAY);
+        if setup.has_readers && away.once_in(2) {
+            let at = away.below(actions.len() as u64 + 1) as usize;
+            actions.splice(at..at, absence(&mut away));
+        }
+        Self { setup, actions }
     }
 
     /// The same without seals, sinks, alerts and erasures.
@@ -247,6 +256,22 @@ fn with_more(actions: Vec<Action>, setup: Setup, seed: &mut Seed) -> Vec<Action>
         }
     }
     more
+}
+
+/// A receiver is away for longer than entries are kept, or than a limit lets them be, while more come than fit into memory.
+fn absence(seed: &mut Seed) -> Vec<Action> {
+    let number = seed.below(crate::sinks::SINKS as u64) as usize;
+    let mut actions = vec![Action::Receiver(number, Reply::IsAway, u32::MAX)];
+    for _ in 0..seed.pick(&[1, 1, 3]) {
+        actions.push(Action::Flood(seed.pick(&[2, 4, 4]), seed.pick(&[120, 260, 400]), seed.pick(&[3, 200]), seed.pick(&[2, 100])));
+        actions.push(Action::Pass(seed.pick(&[60.0, 3600.0, DAY])));
+    }
+    if seed.once_in(3) {
+        actions.push(Action::Restart);
+    }
+    actions.push(Action::Pass(seed.pick(&[60.0, 3.0 * DAY, 12.0 * DAY, 12.0 * DAY, 33.0 * DAY])));
+    actions.push(Action::Receiver(number, Reply::IsAway, 1));
+    actions
 }
 
 /// Some things that belong together: a clock that is ahead for a while, a store that is away while the disk fills, a restart under load.

@@ -43,6 +43,8 @@ const LOOK: f64 = 60.0;
 /// How long an answer takes, and one that comes late.
 const SOON: f64 = 0.05;
 const LATE: f64 = 8.0;
+/// After how long a receiver that is away is tried again, in seconds.
+const AWAY: f64 = 3600.0;
 /// How old what a receiver of a stream loses when it dies may be, in seconds.
 const LOST: f64 = 250.0;
 /// A position that is not known.
@@ -67,6 +69,10 @@ pub struct Receiver {
 impl Receiver {
     pub fn set_mood(&mut self, mood: Option<(Reply, u32)>) {
         self.mood = mood;
+    }
+
+    const fn is_away(&self) -> bool {
+        matches!(self.mood, Some((Reply::IsAway, _)))
     }
 
     fn next_mood(&mut self) -> Option<Reply> {
@@ -120,7 +126,7 @@ fn position(number: usize) -> PathBuf {
 fn line_of(text: &str) -> (Option<String>, u64) {
     let value: serde_json::Value = serde_json::from_str(text).expect("each message is JSON");
     let id = value.get("id").and_then(|id| id.as_str()).map(ToOwned::to_owned);
-    let count = text.split_once("\"count\":").and_then(|(_, rest)| {
+    let count = text.split_once("\"missing.count\":").and_then(|(_, rest)| {
         rest.trim_start_matches('"').split(|of: char| !of.is_ascii_digit()).next().and_then(|digits| digits.parse().ok())
     });
     (id, count.unwrap_or(0))
@@ -171,7 +177,7 @@ impl World {
         Some((sinks.as_mut()?, recorder))
     }
 
-    fn wake(&mut self, number: usize, delay: f64) {
+    pub fn wake(&mut self, number: usize, delay: f64) {
         let at = self.clock.passed + delay;
         let Some((sinks, _)) = self.sinks() else { return };
         let sink = &mut sinks.sinks[number];
@@ -232,7 +238,9 @@ impl World {
             match sink.delivery.step(uptime) {
                 Step::Answer => return Ok(()),
                 Step::Wait(seconds) => {
-                    self.wake(number, seconds);
+                    // One that is away for days is tried less often than it would be, as that takes long.
+                    let least = if self.receivers[number].is_away() { AWAY } else { 0.0 };
+                    self.wake(number, seconds.max(least));
                     return Ok(());
                 }
                 Step::Send(count) => return self.send(number, count),
@@ -311,7 +319,7 @@ impl World {
             }
             Some(Reply::Busy) => Sent::Status(503),
             Some(Reply::Refuses) => Sent::Status(400),
-            Some(Reply::Dies) => Sent::Failed,
+            Some(Reply::Dies | Reply::IsAway) => Sent::Failed,
         };
         if matches!(mood, None | Some(Reply::Late | Reply::Keeps)) {
             receiver.take(&lines, passed);
@@ -352,6 +360,7 @@ impl World {
                 receiver.deaths += 1;
                 true
             }
+            Some(Reply::IsAway) => true,
         };
         if let Some((sinks, _)) = self.sinks() {
             let Sink { delivery, cursor, .. } = &mut sinks.sinks[number];
