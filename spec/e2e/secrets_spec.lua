@@ -105,7 +105,8 @@ end
 local public_values = {
 	FORM_TYPE = "http://jabber.org/protocol/admin";
 	accountjid = "nobody@"..host, accountjids = { "nobody@"..host };
-	delay = "180", details = "1", max_items = "25";
+	-- After so many seconds the server is shut down.
+	delay = "3600", details = "1", max_items = "25";
 	host = "nowhere.test", module = "nothing", modules = { "nothing" };
 	role = "prosody:member";
 };
