@@ -189,10 +189,16 @@ server.each_series(describe, pending, function (series)
 			require "socket".sleep(4);
 			prosody:kill();
 			assert.equal("", files_with(prosody, password));
-			prosody:start();
-			prosody:stop();
-			assert.equal("", files_with(prosody, password));
-			local count, out = rows("--type=authentication-failure");
+			local count, out;
+			for _ = 1, 5 do
+				prosody:start();
+				-- What was counted before the crash is summed up a moment after the start, or after the next one.
+				require "socket".sleep(1);
+				prosody:stop();
+				assert.equal("", files_with(prosody, password));
+				count, out = rows("--type=authentication-failure");
+				if count > 200 then break; end
+			end
 			assert.is_true(count > 200, count.." failures");
 			assert.is_truthy(out:find('"repeated.sample.name%-hash":"%x'));
 			assert.is_nil(out:find('"repeated.sample.user"', 1, true));
