@@ -61,6 +61,35 @@ describe("mod_audit_http", function ()
 		assert.equal(1, #module_api.complaints("trapped"));
 	end);
 
+	it("sends no more than a piece of a long answer in one turn of the loop", function ()
+		local cookie = host:sign_in("nurse");
+		for i = 1, 60 do
+			host.module:audit("romeo@"..host.name, "thing", { session = { ip = "192.0.2."..i; client_id = ("x"):rep(200) } });
+		end
+		local async = require "util.async";
+		local sleep, turn, largest = async.sleep, 0, 0;
+		finally(function () async.sleep = sleep; end);
+		function async.sleep(...)
+			turn = 0;
+			return sleep(...);
+		end
+		local function wrote(count)
+			turn = turn + count;
+			largest = math.max(largest, turn);
+		end
+		for path, rows in pairs { [""] = 50, ["account?user=romeo@"..host.name] = 50, ["download?format=xml"] = 60 } do
+			largest = 0;
+			local answer = host:request("GET", "/audit/"..path, { cookie = cookie; wrote = wrote });
+			assert.same({ 200, true }, { answer.status, answer.response.is_done }, path);
+			-- With what frames a chunk.
+			assert.is_true(largest > 8192 and largest <= 16384 + 64, path..": "..largest);
+			assert.is_true(#answer.body > 2 * 16384, path..": "..#answer.body);
+			local length = answer.headers.content_length;
+			assert.equal(length or answer.headers.transfer_encoding, length and tostring(#answer.body) or "chunked");
+			assert.equal(rows, select(2, answer.body:gsub(path:find("xml") and "<audit%-event" or "<li class=\"calm\"><details>", "")), path);
+		end
+	end);
+
 	it("ends what it has begun when it is unloaded", function ()
 		host.api:unload("audit_http");
 		assert.is_nil(module_api.log().web[host.name]);

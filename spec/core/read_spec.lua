@@ -214,6 +214,139 @@ for _, kind in ipairs({ "embedded", "sql" }) do
 	end);
 end
 
+describe("a reading beside other work", function ()
+	local log, clock;
+
+	before_each(function ()
+		log, clock = new_log({ audit_log_expires_after = "never" }), noon;
+		for i = 1, 600 do
+			-- Two classes take turns, so that entries of one wait for those of the other.
+			local time = noon - 1000 + i;
+			local partition = name_of(i % 2 == 0 and "events" or "failures", time);
+			log.store:append(partition, nil, st.stanza("audit-event", { source = "mod_test", type = "t" }), time, "@");
+		end
+		log.environment.now = function () return clock; end;
+		log.log = core.new(log.environment);
+	end);
+
+	-- Reads, while each row takes `row` seconds, and what is done with an entry `use` seconds -> number of entries, the longest turn
+	local function read(row, use, view)
+		local find = log.store.find;
+		function log.store.find(...)
+			local rows = find(...);
+			return rows and function ()
+				clock = clock + row;
+				return rows();
+			end;
+		end
+		local count, since, longest = 0, clock, 0;
+		function view.pause()
+			longest, since = math.max(longest, clock - since), clock;
+		end
+		view.writing = {};
+		function view.writing.entries(_, query)
+			local entries = query:cells { "event" };
+			count, clock = count + #entries, clock + use * #entries;
+			return "";
+		end
+		local result = log.log.read(core.command({ host }, noon).asked, function () end, view);
+		log.store.find = find;
+		assert.is_nil(result.problem);
+		return count, math.max(longest, clock - since);
+	end
+
+	for name, costs in pairs {
+		["rows take long"] = { 0.00005, 0.000001 }; ["what is done with entries takes long"] = { 0.000001, 0.00005 };
+		["all of it takes long"] = { 0.00003, 0.00003 }; ["nothing does"] = { 0.000001, 0.000001 };
+	} do
+		it("holds the loop for a moment only, if "..name, function ()
+			local count, longest = read(costs[1], costs[2], { haste = "batches" });
+			assert.equal(600, count);
+			assert.is_true(longest <= 0.006, longest);
+			count, longest = read(costs[1], costs[2], {});
+			assert.equal(600, count);
+			assert.is_true(longest <= 0.018, longest);
+		end);
+	end
+
+	-- The sizes of the pages that are read, while what is done with an entry takes long.
+	local function pages_of(view)
+		local find, limits = log.store.find, {};
+		function log.store.find(store, name, query)
+			limits[#limits + 1] = query.limit;
+			return find(store, name, query);
+		end
+		assert.equal(600, (read(0.000001, 0.0005, view)));
+		log.store.find = find;
+		return limits;
+	end
+
+	it("does not read smaller pages for it, as the driver may read a whole partition for each", function ()
+		local usual, in_batches = pages_of {}, pages_of { haste = "batches" };
+		assert.same({ 25, 50 }, { math.min(unpack(usual)), usual[1] });
+		assert.same({ 50, 200 }, { math.min(unpack(in_batches)), math.max(unpack(in_batches)) });
+		assert.is_true(#in_batches < #usual, #in_batches.." "..#usual);
+	end);
+
+	it("reads small pages from a driver that finds a page by the key of a row", function ()
+		local path = require "support.process".new_folder("store").."/audit.sqlite3";
+		local environment = {
+			host = host; path = path; is_server = false, patience = 1, shared = {}; stanza_mt = st.stanza_mt;
+			new_key = function () return core.item_key(noon); end;
+		};
+		local native = assert(core.storage(environment)):open("audit", "archive");
+		local own = new_log({ audit_log_expires_after = "never" }, native);
+		for i = 1, 600 do
+			local time = noon - 1000 + i;
+			assert(native:append(name_of("events", time), nil, st.stanza("audit-event", { source = "mod_test", type = "t" }), time, "@"));
+		end
+		local time = noon;
+		own.environment.now = function () return time; end;
+		own.log = core.new(own.environment);
+		local rows, largest = native.rows, {};
+		local haste;
+		function native.rows(store, user, query, ...)
+			largest[haste] = math.max(largest[haste] or 0, query.limit);
+			time = time + 0.00003 * query.limit;
+			return rows(store, user, query, ...);
+		end
+		for _, one in ipairs { "usual", "pages", "batches" } do
+			haste = one;
+			local count = 0;
+			local writing = { entries = function (_, query) count = count + #query:cells { "event" }; return ""; end };
+			own.log.read(core.command({ host }, noon).asked, function () end,
+				{ pause = function () end; writing = writing; haste = one ~= "usual" and one or nil });
+			assert.equal(600, count);
+		end
+		assert.same({ usual = 100, pages = 50, batches = 50 }, largest);
+	end);
+
+	it("hands out a long text in pieces, and does not count the time that its reader takes", function ()
+		local sizes, taken, pauses = {}, {}, 0;
+		local limits = {};
+		local find = log.store.find;
+		function log.store.find(store, name, query)
+			limits[#limits + 1] = query.limit;
+			return find(store, name, query);
+		end
+		local function out(text)
+			sizes[#sizes + 1], taken[#taken + 1] = #text, text;
+			clock = clock + 1;
+		end
+		local asked = core.command({ "--format=xml", host }, noon).asked;
+		log.log.read(asked, out, { piece = 1000; haste = "batches"; pause = function () pauses = pauses + 1; end });
+		assert.is_true(math.max(unpack(sizes)) == 1000 and #sizes > 30, #sizes);
+		assert.equal(200, math.max(unpack(limits)), "pages are as large as they may be");
+		local whole = {};
+		log.log.read(asked, function (text) whole[#whole + 1] = text; end, {});
+		assert.equal(table.concat(whole), table.concat(taken));
+		-- It stops when nobody takes more.
+		local count = 0;
+		local result = log.log.read(asked, function () count = count + 1; return count < 3; end, { piece = 10 });
+		assert.same({ 3, true }, { count, result.stopped });
+	end);
+end);
+
 describe("a log on our own driver", function ()
 	-- Entries of three days, the same in both stores.
 	local function fill(one, other)

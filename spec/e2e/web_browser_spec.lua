@@ -182,22 +182,18 @@ server.each_series(describe, pending, function (series)
 			page:scripts(true);
 		end);
 
-		for _, look in ipairs { { 1280, false }, { 1280, true }, { 390, false }, { 390, true } } do
-			local width, dark = look[1], look[2];
-			local name = (dark and "dark" or "light").."-"..width;
-			it("can be read, "..name, function ()
-				page:look(width, dark);
+		for picture, path in pairs { log = ""; account = "account?user=romeo@localhost"; network = "network?ip=203.0.113.0/24"; missing = "x" } do
+			it("can be read, wide and narrow, light and dark: "..picture, function ()
 				local folder = process.target.."/web";
 				process.run("mkdir -p "..process.quote(folder));
-				local pictures = {
-					{ "log", "" }, { "account", "account?user=romeo@localhost" }, { "network", "network?ip=203.0.113.0/24" }, { "missing", "x" },
-				};
-				for _, one in ipairs(pictures) do
-					local picture, path = one[1], one[2];
-					page:go(address..path);
-					page:eval("document.querySelectorAll('details').forEach(function (details, index) { details.open = index < 3; })");
-					page:picture(("%s/%s-%s.png"):format(folder, picture, name));
-					assert.same({}, page:eval(looks), picture);
+				page:go(address..path);
+				assert.not_equal("Sign in", page:eval("document.querySelector('h1').textContent"));
+				page:eval("document.querySelectorAll('details').forEach(function (details, index) { details.open = index < 3; })");
+				for _, look in ipairs { { 1280, false }, { 1280, true }, { 390, false }, { 390, true } } do
+					local name = ("%s-%s-%d"):format(picture, look[2] and "dark" or "light", look[1]);
+					page:look(look[1], look[2]);
+					page:picture(("%s/%s.png"):format(folder, name), 2400);
+					assert.same({}, page:eval(looks), name);
 				end
 				page:look(1280, false);
 			end);

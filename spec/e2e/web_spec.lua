@@ -172,6 +172,7 @@ server.each_series(describe, pending, function (series)
 				assert.is_truthy(file.headers["content-disposition"]:find('^attachment; filename="audit%-localhost%.'));
 				local _, out = prosody:ctl("mod_audit", "--utc", "--since=3d", "--until=1h", "--format="..format, host);
 				assert.equal(out, file.body, format);
+				assert.is_true(file.largest <= 16384, format);
 			end
 			assert.equal(400, get("/audit/download?format=exe", session).status);
 		end);

@@ -120,9 +120,11 @@ function methods:look(width, dark)
 	self:call("Emulation.setEmulatedMedia", { features = { { name = "prefers-color-scheme"; value = dark and "dark" or "light" } } });
 end
 
--- picture(file): the whole page
-function methods:picture(file)
-	local result = self:call("Page.captureScreenshot", { format = "png"; captureBeyondViewport = true });
+-- picture(file, height | nil): the whole page, or its beginning
+function methods:picture(file, height)
+	local size = self:call("Page.getLayoutMetrics").cssContentSize;
+	local clip = { x = 0; y = 0; width = size.width; height = math.min(size.height, height or size.height); scale = 1 };
+	local result = self:call("Page.captureScreenshot", { format = "png"; captureBeyondViewport = true; clip = clip });
 	process.write(file, (mime.unb64(result.data)));
 end
 

@@ -22,13 +22,14 @@ end
 
 local function read_body(conn, headers)
 	if headers["transfer-encoding"] == "chunked" then
-		local parts = {};
+		local parts, largest = {}, 0;
 		while true do
 			local size = tonumber((conn:receive("*l")), 16);
-			if not size then return table.concat(parts), "incomplete"; end
+			if not size then return table.concat(parts), "incomplete", largest; end
+			largest = math.max(largest, size);
 			if size == 0 then
 				conn:receive("*l");
-				return table.concat(parts);
+				return table.concat(parts), nil, largest;
 			end
 			parts[#parts+1] = conn:receive(size);
 			conn:receive("*l");
@@ -61,17 +62,17 @@ function web.open(port, method, path, options)
 	return conn, status, headers;
 end
 
--- request(port, method, path, options) -> { status =, headers =, body =, incomplete = }
+-- request(port, method, path, options) -> { status =, headers =, body =, incomplete =, largest = the largest chunk, in bytes }
 function web.request(port, method, path, options)
 	local conn, status, headers = web.open(port, method, path, options);
 	if not status then
 		conn:close();
 		return { status = 0; headers = {}; body = "" };
 	end
-	local body, incomplete = "", nil;
-	if method ~= "HEAD" then body, incomplete = read_body(conn, headers); end
+	local body, incomplete, largest = "", nil, nil;
+	if method ~= "HEAD" then body, incomplete, largest = read_body(conn, headers); end
 	conn:close();
-	return { status = status; headers = headers; body = body or ""; incomplete = incomplete };
+	return { status = status; headers = headers; body = body or ""; incomplete = incomplete; largest = largest };
 end
 
 -- The cookie that an answer sets, as a header of the next request.

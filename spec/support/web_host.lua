@@ -74,7 +74,8 @@ local function head_of(response)
 	return table.concat(lines, "\n");
 end
 
--- begin(method, address, options) -> response: what was sent so far. options = { cookie =, headers =, body =, ip =, insecure = true }
+-- begin(method, address, options) -> response: what was sent so far. options = { cookie =, headers =, body =, ip =, insecure = true,
+-- wrote = function(number of bytes), called when something is sent piece by piece }
 function methods:begin(method, address, options)
 	options = options or {};
 	local path, query = address:match("^([^?]*)%??(.*)$");
@@ -85,7 +86,10 @@ function methods:begin(method, address, options)
 		httpversion = "1.1"; ip = options.ip or "203.0.113.9"; secure = not options.insecure or nil;
 	};
 	local response = { request = request; headers = {}; status_code = 200; sent = ""; persistent = true; conn = { writebuffer = nil } };
-	function response.conn.write(_, text) response.sent = response.sent..text; end
+	function response.conn.write(_, text)
+		response.sent = response.sent..text;
+		if options.wrote then options.wrote(#text); end
+	end
 	function response.conn.close() response.is_closed = true; end
 	function response.write_headers() response.head = head_of(response); end
 	function response.done() response.is_done = true; end

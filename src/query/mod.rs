@@ -23,7 +23,7 @@ use crate::entry::{Row, StoredEvent};
 pub use crate::filter::Filter;
 use crate::filter::beginning::Beginning;
 pub use crate::filter::position::{Position, PositionError};
-use crate::query::page_size::PageSize;
+use crate::query::page_size::{BatchSize, PageSize};
 pub use follow::{Follower, Look};
 pub use request::{Conditions, Page, ReadFrom, Request, Seeks};
 use sequence::{Candidate, Content, Sequence, Source, bounds, end_of_day, in_order, sequences, wanted};
@@ -60,6 +60,8 @@ pub struct Query {
     pages: PageSize,
     /// How long what was done with the entries of the last page took at most without a pause, in seconds.
     used: f64,
+    /// See [`in_batches`](Self::in_batches).
+    batches: Option<BatchSize>,
     /// The names of entries that are about as new as those in the journal. Such an entry may go to the store during the query, and
     /// then it is read twice.
     met: HashSet<String>,
@@ -98,6 +100,7 @@ impl Query {
             moved: HashSet::new(),
             pages,
             used: 0.0,
+            batches: None,
             met: HashSet::new(),
             waiting_since: waiting_since.map_or(f64::INFINITY, f64::floor),
             found: VecDeque::new(),
@@ -113,6 +116,13 @@ impl Query {
     pub fn with_former(mut self) -> Self {
         self.sequences.extend(Self::of_nil(&self.request, &self.retention, self.now, &ReadFrom::Former));
         self
+    }
+
+    /// The same, for a caller that can use entries in small batches, each in at most `slice` seconds. Pages are not smaller for it: many
+    /// drivers read a whole partition to find where a page begins.
+    #[must_use]
+    pub fn in_batches(self, slice: f64) -> Self {
+        Self { batches: Some(BatchSize::new(slice)), ..self }
     }
 
     /// What is read of an archive user `nil`.
@@ -171,16 +181,20 @@ impl Query {
         })
     }
 
-    /// The caller has taken entries, and did something with them that took `seconds`.
+    /// The caller did something with the entries that it has taken last, which took `seconds` without a pause.
     pub fn use_took(&mut self, seconds: f64) {
-        self.used = self.used.max(seconds);
+        match &mut self.batches {
+            Some(batches) => batches.took(seconds),
+            None => self.used = self.used.max(seconds),
+        }
     }
 
     /// Takes the rows of a page, in its order. If there are fewer rows than the page's limit, the partition ends with them.
     ///
-    /// `skipped` is the number of rows that the store could not read, and `seconds` is how long reading took.
+    /// `skipped` is the number of rows that the store could not read, and `seconds` is how long reading took. The caller may add how long
+    /// this call took for the page before.
     pub fn feed(&mut self, page: &Page, rows: Vec<Row>, skipped: usize, seconds: f64) {
-        // Pages are also as small as what is done with their entries needs, such as rendering them.
+        // Pages are also as small as what is done with their entries needs, such as rendering them, unless that is done in batches.
         let is_within_a_second = match (rows.first(), rows.last()) {
             (Some(first), Some(last)) => page.behind.is_some() && (first.when - last.when).abs() <= 1.0,
             _ => false,
@@ -284,7 +298,8 @@ impl Query {
     /// The events that are found and were not taken yet, in order. If time for a page is limited, this returns some of them, and
     /// [`is_taken`](Self::is_taken) says whether there are more.
     pub fn take(&mut self) -> Vec<StoredEvent> {
-        let count = self.found.len().min(self.pages.largest());
+        let found = self.found.len();
+        let count = self.batches.as_mut().map_or_else(|| found.min(self.pages.largest()), |batches| batches.take(found));
         self.found.drain(..count).collect()
     }
 
@@ -298,6 +313,22 @@ impl Query {
     #[must_use]
     pub fn is_taken(&self) -> bool {
         self.found.is_empty()
+    }
+
+    /// Frees at most `count` entries that were read and are not wanted any more, and returns whether none is left. Nothing can be found
+    /// after that. A query may hold all entries of a second, thousands in a flood: Lua's garbage collector would free them at once.
+    pub fn release(&mut self, count: usize) -> bool {
+        let mut left = count;
+        let mut free = |held: usize| {
+            let freed = held.min(left);
+            left = left.saturating_sub(freed);
+            held.saturating_sub(freed)
+        };
+        self.found.truncate(free(self.found.len()));
+        for sequence in &mut self.sequences {
+            sequence.entries.truncate(free(sequence.entries.len()));
+        }
+        self.found.is_empty() && self.sequences.iter().all(|sequence| sequence.entries.is_empty())
     }
 
     /// The entries that could not be read.

@@ -75,6 +75,38 @@ impl PageSize {
     }
 }
 
+/// How many entries are taken at once by a caller that can use them in small batches.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchSize {
+    pace: Pace,
+    taken: usize,
+}
+
+impl BatchSize {
+    /// The first entries, if nothing else is known.
+    const FIRST: usize = 25;
+
+    /// `slice` is how many seconds it may take to use a batch.
+    pub(super) fn new(slice: f64) -> Self {
+        Self { pace: Pace::of_rows(Self::FIRST, slice), taken: 0 }
+    }
+
+    /// How many of `found` entries are taken.
+    pub(super) fn take(&mut self, found: usize) -> usize {
+        self.taken = found.min(self.pace.size());
+        self.taken
+    }
+
+    /// Notes that using what was taken last took `seconds`.
+    pub(super) fn took(&mut self, seconds: f64) {
+        if self.taken >= self.pace.size() {
+            self.pace.took(seconds);
+        } else {
+            self.pace.took_part(seconds);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +171,35 @@ mod tests {
             assert_eq!(pages.size(), rows);
             pages.took(seconds, false);
             assert_eq!(pages.size(), next);
+        }
+    }
+
+    #[test]
+    fn no_batch_takes_longer_than_a_slice_once_it_is_known_how_long_an_entry_takes() {
+        for (each, largest) in [(0.000_001, 200), (0.000_03, 50), (0.000_1, 12), (0.001, 10)] {
+            let mut batches = BatchSize::new(0.0015);
+            let mut sizes = Vec::new();
+            let mut found = 1000;
+            while found > 0 {
+                let size = batches.take(found);
+                sizes.push(size);
+                found -= size;
+                #[allow(clippy::cast_precision_loss)]
+                batches.took(each * size as f64);
+            }
+            assert_eq!(sizes.iter().sum::<usize>(), 1000);
+            assert_eq!(sizes.first(), Some(&25));
+            assert!(sizes.iter().skip(2).all(|size| *size <= largest), "{each}: {sizes:?}");
+        }
+    }
+
+    #[test]
+    fn a_few_entries_say_nothing_about_a_whole_batch() {
+        let mut batches = BatchSize::new(0.0015);
+        for (found, seconds, next) in [(3, 0.0, 25), (0, 0.0, 25), (25, 0.0001, 50), (20, 0.002, 25)] {
+            batches.take(found);
+            batches.took(seconds);
+            assert_eq!(batches.take(1000), next);
         }
     }
 

@@ -24,6 +24,10 @@ pub trait Steps: std::fmt::Debug {
     fn take_hidden(&mut self) -> Vec<StoredEvent>;
     /// Whether all events that are found were taken.
     fn is_taken(&self) -> bool;
+    /// Frees some of what was read and is not wanted any more, see [`Query::release`].
+    fn release(&mut self, _count: usize) -> bool {
+        true
+    }
     /// The entries that could not be read.
     fn damaged(&self) -> &Damaged;
     /// The position that the next page begins after.
@@ -61,6 +65,10 @@ impl Steps for Query {
 
     fn is_taken(&self) -> bool {
         Self::is_taken(self)
+    }
+
+    fn release(&mut self, count: usize) -> bool {
+        Self::release(self, count)
     }
 
     fn damaged(&self) -> &Damaged {

@@ -649,3 +649,53 @@ fn a_page_is_as_small_as_what_is_done_with_it_needs() {
     // At most 0.01 seconds.
     assert!(sizes(0.000_1).iter().skip(4).all(|size| *size <= 100), "{:?}", sizes(0.000_1));
 }
+
+#[test]
+fn what_is_used_in_batches_is_taken_in_small_ones_from_large_pages() {
+    let mut log = Store::default();
+    for number in 0..2000 {
+        // Entries of three classes take turns, so that those of one wait for those of another.
+        let partition = ["@events.2026-11-24", "@failures.2026-11-24", "@logins.2026-11-24"][number % 3];
+        log.add(Some(partition), row(number, NOON + number as f64 / 10.0, None));
+    }
+    let batches = |used: f64| {
+        let mut query = log.query(Request::default(), Period::Never, &[]).in_batches(0.01);
+        let (mut pages, mut batches) = (Vec::new(), Vec::new());
+        while let Some(page) = query.next_page() {
+            pages.push(page.limit);
+            query.feed(&page, log.page(&page, &[]), 0, 0.001);
+            while !query.is_taken() {
+                let count = query.take().len();
+                batches.push(count);
+                query.use_took(used * count as f64);
+            }
+        }
+        assert_eq!(batches.iter().sum::<usize>(), 2000);
+        assert!(pages.iter().skip(2).all(|limit| *limit == 200), "reading is not slower for it: {pages:?}");
+        batches
+    };
+    assert!(batches(0.000_01).contains(&200));
+    // At most 0.01 seconds.
+    assert!(batches(0.000_1).iter().all(|size| *size <= 100), "{:?}", batches(0.000_1));
+    assert!(batches(0.000_5).iter().skip(1).all(|size| *size <= 20), "{:?}", batches(0.000_5));
+}
+
+#[test]
+fn what_is_left_of_a_second_is_freed_step_by_step() {
+    let mut log = Store::default();
+    for number in 0..1000 {
+        log.add(Some("@events.2026-11-24"), row_with_id(number, NOON, None));
+    }
+    let mut query = log.query(Request { limit: Some(10), ..Request::default() }, Period::Never, &[]);
+    while let Some(page) = query.next_page() {
+        query.feed(&page, log.page(&page, &[]), 0, 0.0);
+    }
+    assert_eq!(query.take().len(), 10);
+    let mut steps = 1;
+    while !query.release(200) {
+        steps += 1;
+    }
+    assert_eq!(steps, 5, "all entries of the second were read, to find the newest 10");
+    assert_eq!((query.take().len(), query.last().is_some(), query.next_page()), (0, true, None));
+    assert!(query.release(1));
+}

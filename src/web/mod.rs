@@ -29,6 +29,10 @@ pub const LIVE_VIEWS: usize = 20;
 /// How many bytes may wait for a slow reader, before it is dropped (a live view) or waited for (a download).
 pub const UNSENT: usize = 64 * 1024;
 
+/// How many bytes of an answer are sent in one turn of the loop. Prosody's garbage collector works in proportion to what Lua gets, and a
+/// piece is copied two or three times on its way.
+pub const PIECE: usize = 16 * 1024;
+
 /// After how many seconds without news a live view is sent a comment, which shows whether it is still there.
 pub const COMMENT: f64 = 30.0;
 

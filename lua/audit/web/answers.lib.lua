@@ -2,12 +2,16 @@
 
 local core = require "audit_core";
 
+local async = require "util.async";
 local time = require "util.time";
 
 local web = core.web;
 local limits = web.limits;
 
 local answers = {};
+
+-- How long an answer waits before it looks whether its reader has taken more, in seconds.
+local A_MOMENT = 0.02;
 
 local HTML, JSON = "text/html; charset=utf-8", "application/json";
 
@@ -111,16 +115,18 @@ end
 local stream_methods = {};
 local stream_mt = { __index = stream_methods };
 
--- stream(response, content_type, headers | nil) -> a stream: an answer that is sent piece by piece. Its headers are sent at once.
+-- stream(response, content_type, headers | nil) -> a stream: an answer that is sent piece by piece. Its headers are sent at once. If its
+-- length is not among them, it is sent in chunks.
 function answers.stream(response, content_type, headers)
-	local self = setmetatable({ response = response; gone = false }, stream_mt);
+	local self = setmetatable({ response = response; gone = false; fresh = 0 }, stream_mt);
 	for name, value in pairs(answer(200, content_type, nil, headers).headers) do
 		response.headers[name] = value;
 	end
-	self.chunked = response.request.httpversion == "1.1";
+	local has_length = response.headers.content_length ~= nil;
+	self.chunked = not has_length and response.request.httpversion == "1.1";
 	if self.chunked then
 		response.headers.transfer_encoding = "chunked";
-	else
+	elseif not has_length then
 		response.headers.connection = "close";
 		response.persistent = false;
 	end
@@ -144,8 +150,19 @@ function stream_methods:unsent()
 	return self.gone and 0 or answers.unsent(self.response.conn);
 end
 
--- put_slowly(text, pause) -> as put(), after the reader has taken most of what was sent before; false if it takes nothing for too long
+-- pause(): lets the rest of the server run for a turn, or longer if the reader is slow. For an async context.
+function stream_methods:pause()
+	async.sleep(self:unsent() > limits.unsent and A_MOMENT or 0);
+end
+
+-- put_slowly(text, pause) -> as put(), after the reader has taken most of what was sent before; false if it takes nothing for too long.
+-- In one turn of the loop no more is sent than a piece.
 function stream_methods:put_slowly(text, pause)
+	if self.fresh + #text > limits.piece and self.fresh > 0 then
+		pause();
+		self.fresh = 0;
+	end
+	self.fresh = self.fresh + #text;
 	local before, since = self:unsent(), time.monotonic();
 	while before > limits.unsent do
 		pause();
@@ -176,6 +193,24 @@ function stream_methods:abort()
 	self.gone = true;
 	self.response.persistent = false;
 	drop(self.response.conn);
+end
+
+-- send(event, answer) -> answer | true, when it was sent piece by piece. The body of the answer is a long text of the core.
+function answers.send(event, given)
+	local text, headers = given.body, given.headers;
+	if #text <= limits.piece or event.request.method == "HEAD" then
+		given.body = text:next(#text) or "";
+		return given;
+	end
+	headers.content_length = ("%d"):format(#text);
+	local stream = answers.stream(event.response, headers.content_type, headers);
+	local function pause() stream:pause(); end
+	local piece = text:next(limits.piece);
+	while piece and stream:put_slowly(piece, pause) do
+		piece = text:next(limits.piece);
+	end
+	if piece then stream:abort(); else stream:finish(); end
+	return true;
 end
 
 return answers;

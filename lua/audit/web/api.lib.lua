@@ -144,8 +144,9 @@ return function (audit, access, pages)
 		return { by = "token "..name; types = types };
 	end
 
-	-- answer(what = "entries" | "stats", request) -> answer
-	function api.answer(what, request)
+	-- answer(what = "entries" | "stats", event) -> answer | true, when it was sent piece by piece
+	function api.answer(what, event)
+		local request = event.request;
 		local reader, refusal = identify(request);
 		if not reader then return refusal; end
 		local asked, address = pages.asked_of(request);
@@ -160,7 +161,8 @@ return function (audit, access, pages)
 			asked = asked:page(size, after ~= "" and after or nil);
 		end
 		local ok, result = pages.read(readings.pause, function (pause)
-			return audit_log.read(asked, nothing, { writing = what == "stats" and view:numbers() or view:entries(); pause = pause });
+			local writing = what == "stats" and view:numbers() or view:as_json(host);
+			return audit_log.read(asked, nothing, { writing = writing; pause = pause; haste = "batches" });
 		end);
 		if ok == nil then
 			return answers.problem(503, "resource-constraint", "Too many are reading the log.", pages.busy);
@@ -174,7 +176,10 @@ return function (audit, access, pages)
 			return answers.problem(500, "internal-server-error", "The log can't be read now.");
 		end
 		local next_place = what == "entries" and result.shown == size and result.last or nil;
-		return answers.json(200, view:json(what, host, next_place, result.damaged, result.hidden));
+		readings.pause();
+		local text = view:json(what, host, next_place, result.damaged, result.hidden);
+		readings.pause();
+		return answers.send(event, answers.json(200, text));
 	end
 
 	-- Verifying reads the whole log: once at a time.

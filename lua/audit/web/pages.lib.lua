@@ -2,7 +2,6 @@
 
 local core = require "audit_core";
 
-local async = require "util.async";
 local time = require "util.time";
 
 local answers = library "web/answers";
@@ -15,9 +14,6 @@ local limits = web.limits;
 
 -- The field that a page about one thing needs.
 local about = { account = "user"; network = "ip" };
-
--- How long a download waits before it looks whether its reader has taken more, in seconds.
-local A_MOMENT = 0.02;
 
 local function nothing() end
 
@@ -86,8 +82,9 @@ return function (audit)
 		return remarks;
 	end
 
-	-- show(subject, request, reader) -> answer
-	function pages.show(subject, request, reader)
+	-- show(subject, event, reader) -> answer | true, when it was sent piece by piece
+	function pages.show(subject, event, reader)
+		local request = event.request;
 		local asked, address = pages.asked_of(request);
 		if not asked then
 			return refused(address);
@@ -98,8 +95,10 @@ return function (audit)
 		local after = address:value("after");
 		local view = web.view();
 		local ok, result = pages.read(readings.pause, function (pause)
-			local found = audit_log.read(asked:page(size, after ~= "" and after or nil), nothing, { writing = view:entries(); pause = pause });
-			audit_log.read(asked:page(limits.counted), nothing, { writing = view:numbers(); pause = pause });
+			local found = audit_log.read(asked:page(size, after ~= "" and after or nil), nothing, {
+				writing = view:rows(); pause = pause; haste = "batches";
+			});
+			audit_log.read(asked:page(limits.counted), nothing, { writing = view:numbers(); pause = pause; haste = "batches" });
 			return found;
 		end);
 		if ok == nil then
@@ -113,10 +112,12 @@ return function (audit)
 		});
 		-- Reading has held the loop, and making the page does, too.
 		readings.pause();
-		return answers.page(view:page(address, {
+		local page = view:page(address, {
 			subject = subject; host = host; account = reader.account; csrf = reader.csrf; health = shared.health(host);
 			next = result.shown == size and result.last or nil; remarks = remarks_of(result);
-		}));
+		});
+		readings.pause();
+		return answers.send(event, answers.page(page));
 	end
 
 	-- download(event, reader) -> answer | true, when it is sent piece by piece
@@ -134,18 +135,15 @@ return function (audit)
 			return answers.page("");
 		end
 		local name = ("audit-%s.%s"):format(host:gsub("[^%w.-]", "_"), asked.format);
-		local stream, is_waiting = nil, false;
+		local stream;
 		local ok, result = pages.read(function ()
-			async.sleep(is_waiting and A_MOMENT or 0);
+			if stream then stream:pause(); else readings.pause(); end
 		end, function (pause)
 			-- The headers are sent when nothing can be refused any more.
 			stream = answers.stream(response, "application/octet-stream", { content_disposition = ("attachment; filename=\"%s\""):format(name) });
 			return audit_log.read(asked, function (text)
-				is_waiting = true;
-				local goes_on = stream:put_slowly(text, pause);
-				is_waiting = false;
-				return goes_on;
-			end, { pause = pause });
+				return stream:put_slowly(text, pause);
+			end, { pause = pause; piece = limits.piece; haste = "batches" });
 		end);
 		if ok == nil then
 			return busy();

@@ -68,9 +68,9 @@ return function (audit)
 
 	-- For administrators. Others see the page of their own account.
 	local of_admins = {
-		[""] = function (event, reader) return pages.show("log", event.request, reader); end;
-		account = function (event, reader) return pages.show("account", event.request, reader); end;
-		network = function (event, reader) return pages.show("network", event.request, reader); end;
+		[""] = function (event, reader) return pages.show("log", event, reader); end;
+		account = function (event, reader) return pages.show("account", event, reader); end;
+		network = function (event, reader) return pages.show("network", event, reader); end;
 		download = pages.download;
 		live = live.watch;
 	};
@@ -84,7 +84,7 @@ return function (audit)
 		elseif path == "api/v1/openapi.json" then
 			return answers.json(200, web.openapi());
 		elseif path == "api/v1/entries" or path == "api/v1/stats" then
-			return api.answer(path:match("%a+$"), request);
+			return api.answer(path:match("%a+$"), event);
 		elseif path == "api/v1/verify" then
 			return api.verify(request);
 		elseif path == "sign-in" then

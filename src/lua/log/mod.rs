@@ -98,11 +98,20 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
     functions.add("warnings", |recorder, ()| recorder.take_warnings())?;
 
     // query(asked, archive users, waiting since | nil, now, how long a page may take | nil, what the driver finds: "times" | "rows" | nil,
-    // clock | nil, whether another driver has an archive user nil too) -> query
+    // clock | nil, whether another driver has an archive user nil too, how long using a batch may take | nil) -> query
     let recorder = functions.recorder();
-    type QueryArguments =
-        (LuaUserDataRef<LuaRequest>, LuaTable, Option<f64>, f64, Option<f64>, Option<String>, Option<LuaUserDataRef<LuaClock>>, bool);
-    let query = lua.create_function(move |_, (asked, users, waiting_since, now, slice, seeks, kept, former): QueryArguments| {
+    type QueryArguments = (
+        LuaUserDataRef<LuaRequest>,
+        LuaTable,
+        Option<f64>,
+        f64,
+        Option<f64>,
+        Option<String>,
+        Option<LuaUserDataRef<LuaClock>>,
+        bool,
+        Option<f64>,
+    );
+    let query = lua.create_function(move |_, (asked, users, waiting_since, now, slice, seeks, kept, former, batch): QueryArguments| {
         let recorder = recorder.borrow();
         let host = &asked.0.host;
         let retention = recorder.shown(host, &partitions(&users), now, kept.as_ref().map(|kept| &kept.0));
@@ -113,7 +122,7 @@ pub(crate) fn add(functions: &Functions<'_>) -> LuaResult<()> {
             _ => Seeks::Nothing,
         };
         let conditions = Conditions { retention, now, slice, seeks };
-        Ok(LuaQuery::new(request, &users, waiting_since, conditions, former))
+        Ok(LuaQuery::new(request, &users, waiting_since, conditions, former, batch))
     })?;
     functions.set("query", query)?;
     // account_horizon(host, now) -> since when the beginnings of accounts are in the log | nil

@@ -1,6 +1,7 @@
 //! Queries and renderers as Lua objects. The events of a query stay in Rust.
 
 pub(crate) mod output;
+mod text;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -20,6 +21,10 @@ use crate::render::fields::{FIELDS, FieldValue, details};
 use crate::render::standing::{Health, Standing};
 use crate::render::{Options, Renderer, renderer, report, statistics};
 use crate::time::zone::Zone;
+pub(crate) use text::LuaText;
+
+/// How many entries are freed at once.
+const RELEASED: usize = 200;
 
 /// A request for entries, and how they are shown.
 pub(crate) struct LuaRequest(pub(crate) ShowCommand);
@@ -165,11 +170,19 @@ pub(crate) struct LuaQuery {
 
 impl LuaQuery {
     /// Begins a query over the archive users that a store lists. `waiting_since` is the time of the oldest entry in the journal, if
-    /// any. `former` is whether another driver has an archive user `nil` too.
-    pub(crate) fn new(request: Request, users: &LuaTable, waiting_since: Option<f64>, conditions: Conditions, former: bool) -> Self {
+    /// any. `former` is whether another driver has an archive user `nil` too. `batch` is for [`Query::in_batches`].
+    pub(crate) fn new(
+        request: Request,
+        users: &LuaTable,
+        waiting_since: Option<f64>,
+        conditions: Conditions,
+        former: bool,
+        batch: Option<f64>,
+    ) -> Self {
         let shown_to = request.filter.person.clone().map(|person| (person, request.filter.host.clone()));
         let query = Query::new(request, conditions, names(users), waiting_since);
-        Self { shown_to, ..Self::of(if former { query.with_former() } else { query }) }
+        let query = if former { query.with_former() } else { query };
+        Self { shown_to, ..Self::of(if let Some(slice) = batch { query.in_batches(slice) } else { query }) }
     }
 
     /// Begins a look over the archive users that a store lists. `waits` is whether entries wait in the journal.
@@ -250,6 +263,8 @@ impl LuaUserData for LuaQuery {
             this.query.use_took(seconds);
             Ok(())
         });
+        // release() -> whether nothing is left to free: frees some of what was read and is not wanted any more, at the end of a reading
+        methods.add_method_mut("release", |_, this, ()| Ok(this.query.release(RELEASED)));
         // cells(columns) -> list of events, each a list of texts; takes the events that are found
         methods.add_method_mut("cells", |_, this, names: Vec<String>| {
             let columns: Vec<Column> = names.iter().filter_map(|name| name.parse().ok()).collect();
@@ -302,21 +317,30 @@ pub(crate) fn health(list: Vec<LuaTable>) -> LuaResult<Vec<Health>> {
 /// A renderer: entries in one format.
 pub(crate) struct LuaRenderer(pub(crate) Box<dyn Renderer>);
 
+impl LuaRenderer {
+    fn entries(&mut self, query: &mut LuaQuery, backwards: bool) -> String {
+        let mut events = query.take();
+        if backwards {
+            while !query.query.is_taken() {
+                events.extend(query.take());
+            }
+            events.reverse();
+        }
+        self.0.note_hidden(&query.take_hidden());
+        self.0.entries(&events)
+    }
+}
+
 impl LuaUserData for LuaRenderer {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
         methods.add_method_mut("begin", |lua, this, ()| lua.create_string(this.0.begin()));
         // entries(query, backwards) -> text of the events that are found, which are taken from the query
         methods.add_method_mut("entries", |lua, this, (query, backwards): (LuaAnyUserData, Option<bool>)| {
-            let mut query = query.borrow_mut::<LuaQuery>()?;
-            let mut events = query.take();
-            if backwards == Some(true) {
-                while !query.query.is_taken() {
-                    events.extend(query.take());
-                }
-                events.reverse();
-            }
-            this.0.note_hidden(&query.take_hidden());
-            lua.create_string(this.0.entries(&events))
+            lua.create_string(this.entries(&mut *query.borrow_mut::<LuaQuery>()?, backwards == Some(true)))
+        });
+        // text(query) -> the same as a long text, see text.rs
+        methods.add_method_mut("text", |_, this, query: LuaAnyUserData| {
+            Ok(LuaText::new(this.entries(&mut *query.borrow_mut::<LuaQuery>()?, false)))
         });
         // know(list of { standing, text }): what the server knows of the log itself, for a report
         methods.add_method_mut("know", |_, this, list: Vec<LuaTable>| {

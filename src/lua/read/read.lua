@@ -79,24 +79,27 @@ local function new(context)
 		return store, users;
 	end
 
-	-- Notes how long the loop was held: breathe(pause | nil), which calls pause() when it was held for long enough.
+	-- Notes how long the loop was held: breathe(pause | nil) -> seconds of a pause, which calls pause() when it was held for long enough.
 	local function new_breath(is_brief)
 		local held_since = now();
 		local slice = is_brief and native.brief_slice or native.reading_slice;
 		return function (pause)
-			if pause and now() - held_since > slice then
-				pause();
-				held_since = now();
+			local began = now();
+			if not pause or began - held_since <= slice then
+				return 0;
 			end
+			pause();
+			held_since = now();
+			return held_since - began;
 		end
 	end
 
 	-- Begins to read what is asked for.
-	--   begin(asked, breathe, pause | nil, following | nil, is_brief) -> query, advance, conclude
+	--   begin(asked, breathe, pause | nil, following | nil, haste | nil) -> query, advance, conclude
 	-- advance(pause) reads the next page, and returns whether there may be another one, and why entries of it or of an earlier page are
-	-- missing | nil. Then there may be events to take from the query. conclude() returns what scan() does. `following` is described
-	-- there, too.
-	local function begin(asked, breathe, pause, following, is_brief)
+	-- missing | nil. Then there may be events to take from the query. conclude() returns what scan() does. `following` and
+	-- `haste` are described there, too.
+	local function begin(asked, breathe, pause, following, haste)
 		local host = asked.host;
 		-- The journal is read first, so that no entry is missed. An entry that goes to the store in between is read twice, and
 		-- recognised by its id.
@@ -121,16 +124,22 @@ local function new(context)
 		local missing = unread;
 		-- The embedded driver has no index. To find a few entries of one user it would read a whole partition at once.
 		local without_index = pause and store and is_embedded(store);
+		local in_batches = pause and haste == "batches";
+		-- Other drivers read a partition up to a page to find it: smaller pages would make readings several times as long.
+		local small_pages = haste == "pages" or in_batches and store and seeks(store) == "rows";
 		local query = following and context.recorder.look(following, users, waiting.since ~= nil, now())
-			or context.recorder.query(asked, users, waiting.since, now(), pause and (is_brief and native.brief_slice or native.reading_page) or nil,
-				store and seeks(store) or nil, context.clock(host), store ~= nil and store.former ~= nil);
+			or context.recorder.query(asked, users, waiting.since, now(), pause and (small_pages and native.brief_slice or native.reading_page) or nil,
+				store and seeks(store) or nil, context.clock(host), store ~= nil and store.former ~= nil, in_batches and native.brief_slice or nil);
+
+		-- How long the query took to parse the rows of the page before.
+		local parsing = 0;
 
 		local function advance(pause_now)
 			local page = query:next_page();
 			if not page then
 				return false;
 			end
-			local began = now();
+			local began, paused = now(), 0;
 			local rows, skipped = {}, 0;
 			if page.journal then
 				rows, skipped = waiting.page(page.limit, page.behind, page.oldest_first);
@@ -140,7 +149,9 @@ local function new(context)
 					page.with = nil;
 				end
 				page.wanted = wanted;
-				rows, skipped = patiently(read_page, page.former and store.former or store, page, function () breathe(pause_now); end);
+				rows, skipped = patiently(read_page, page.former and store.former or store, page, function ()
+					paused = paused + breathe(pause_now);
+				end);
 				if not rows then
 					rows, skipped, problem = {}, 0, skipped;
 				elseif not following and not page.partition and #rows == 0 and (page.former or is_embedded(store)) then
@@ -153,7 +164,13 @@ local function new(context)
 			if rows.gone then
 				query:lost_place();
 			else
-				query:feed(rows, skipped, now() - began);
+				local fed_at = now();
+				local took = fed_at - began;
+				if in_batches and small_pages then
+					took = took - paused + parsing;
+				end
+				query:feed(rows, skipped, took);
+				parsing = now() - fed_at;
 			end
 			breathe(pause_now);
 			return true, problem or missing;
@@ -172,28 +189,34 @@ local function new(context)
 	end
 
 	-- Reads what is asked for.
-	--   scan(asked, take, pause | nil, keeps | nil, following | nil, is_brief | nil) -> { shown =, hidden = number of entries that are hidden unless
+	--   scan(asked, take, pause | nil, keeps | nil, following | nil, haste | nil) -> { shown =, hidden = number of entries that are hidden unless
 	--     they are asked for, damaged =, places = text, last = position | nil, problem = message | nil: the store or the
 	--     journal can't be read, so that entries are missing }
-	-- take(query, missing | nil) is called when there may be events to take from the query, and returns false to stop. `missing` says
-	-- why events may be missing from now on, also some that are damaged and not a problem for others. pause() is called when the
-	-- loop was blocked for long enough. keeps: take() keeps the events until the end. following: the result of recorder.follower();
-	-- only entries are read that are new since the last look, oldest first, and none in the first look. is_brief: the loop is held for a
-	-- shorter time than usual.
-	local function scan(asked, take, pause, keeps, following, is_brief)
-		local breathe = new_breath(is_brief);
-		local query, advance, conclude = begin(asked, breathe, pause, following, is_brief);
+	-- take(query, missing | nil) is called when there may be events to take from the query, and returns false to stop; and how many
+	-- seconds it held the loop, if it may have paused. `missing` says why events may be missing from now on, also some that are damaged
+	-- and not a problem for others. pause() is called when the loop was blocked for long enough. keeps: take() keeps the events until the
+	-- end. following: the result of recorder.follower(); only entries are read that are new since the last look, oldest first, and none in
+	-- the first look. haste: the loop is held for a shorter time than usual, with "pages" by pages that are as small as what is done with
+	-- their entries needs, and with "batches" by small batches of entries from pages as large as usual.
+	local function scan(asked, take, pause, keeps, following, haste)
+		local breathe = new_breath(haste ~= nil);
+		local query, advance, conclude = begin(asked, breathe, pause, following, haste);
 		local going_on, is_more, missing;
 		repeat
 			is_more, missing = advance(pause);
 			repeat
 				local began = now();
-				going_on = take(query, missing) ~= false;
-				query:use_took(now() - began);
+				local wants_more, held = take(query, missing);
+				going_on = wants_more ~= false;
+				query:use_took(held or now() - began);
 				breathe(pause);
 			until not going_on or query:is_taken() or keeps;
 		until not going_on or not is_more;
-		return conclude();
+		local result = conclude();
+		while haste == "batches" and not keeps and not query:release() do
+			breathe(pause);
+		end
+		return result;
 	end
 
 	-- Reads what is asked for, for a caller who takes some entries at a time: lists(asked) -> {
@@ -230,7 +253,8 @@ local function new(context)
 	--   view = {
 	--     width, coloured   of the terminal
 	--     backwards         true: write all entries at once, the last one first
-	--     pause             as for scan()
+	--     pause, haste      as for scan()
+	--     piece             out() gets at most that many bytes at once; it may pause
 	--     each_page         function(number of entries so far)
 	--     writing           a result of writing(): write to it, without a beginning and an end
 	--     following         as for scan()
@@ -259,9 +283,18 @@ local function new(context)
 				kept = query;
 				return true;
 			end
-			local text = writing:entries(query);
-			return put(text, query:shown());
-		end, view.pause, view.backwards, view.following);
+			if not view.piece then
+				return put(writing:entries(query), query:shown());
+			end
+			local began = now();
+			local text = writing:text(query);
+			local held = now() - began;
+			local piece = text:next(view.piece);
+			while piece and put(piece, query:shown()) do
+				piece = text:next(view.piece);
+			end
+			return not stopped, held;
+		end, view.pause, view.backwards, view.following, view.haste);
 		if kept then
 			local text = writing:entries(kept, true);
 			result.shown, result.hidden = kept:shown(), kept:hidden();

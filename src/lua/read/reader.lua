@@ -5,7 +5,7 @@
 --   context = {
 --     now, recorder
 --     queue_of   function(host) -> the queue that has the journal
---     scan       function(asked, take, pause, nil, nil, is_brief): read.lua describes it
+--     scan       function(asked, take, pause, nil, nil, haste): read.lua describes it
 --     recorded   function(host, event_type), for statistics
 --   }
 --   readers.recorded(host, event_type)  to be called when an entry was recorded
@@ -54,7 +54,7 @@ local function new(context)
 					problem = missing;
 					is_whole = not missing and cursor:feed(query);
 					return is_whole;
-				end, pause, nil, nil, true);
+				end, pause, nil, nil, "pages");
 				problem = problem or result.problem;
 				if problem then
 					return cursor:wants(now()) == "take", problem;

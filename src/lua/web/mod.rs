@@ -51,6 +51,7 @@ fn limits(lua: &Lua) -> LuaResult<LuaTable> {
     for (name, number) in [
         ("live_views", web::LIVE_VIEWS),
         ("unsent", web::UNSENT),
+        ("piece", web::PIECE),
         ("readings", web::READINGS),
         ("page", web::PAGE),
         ("largest_page", web::LARGEST_PAGE),

@@ -3,7 +3,7 @@
 use mlua::prelude::*;
 
 use super::LuaAddress;
-use crate::lua::read::{LuaRenderer, LuaRequest, health};
+use crate::lua::read::{LuaRenderer, LuaRequest, LuaText, health};
 use crate::web::api::{self, Ending};
 use crate::web::feed::Feed;
 use crate::web::page::{LogPage, OwnPage, Reader, Subject, log_page, notice, own_page, sign_in};
@@ -24,11 +24,13 @@ struct LuaView(View);
 
 impl LuaUserData for LuaView {
     fn add_methods<M: LuaUserDataMethods<Self>>(methods: &mut M) {
-        // entries() -> writing: what keeps the entries of a reading
-        methods.add_method("entries", |_, this, ()| Ok(LuaRenderer(this.0.entries())));
+        // rows() -> writing: what writes the entries of a reading for page(); as_json(host): for json()
+        methods.add_method("rows", |_, this, ()| Ok(LuaRenderer(this.0.rows())));
+        methods.add_method("as_json", |_, this, host: String| Ok(LuaRenderer(this.0.json(&host))));
         // numbers() -> writing: what counts the entries of a reading
         methods.add_method("numbers", |_, this, ()| Ok(LuaRenderer(this.0.numbers())));
-        // page(address, { subject, host, account, csrf, next, health = list of { standing, text }, remarks = list of texts }) -> text
+        // page(address, { subject, host, account, csrf, next, health = list of { standing, text }, remarks = list of texts }) -> long
+        // text
         methods.add_method("page", |_, this, (address, page): (LuaUserDataRef<LuaAddress>, LuaTable)| {
             let (host, account, csrf): (String, String, String) = (page.get("host")?, page.get("account")?, page.get("csrf")?);
             let next: Option<String> = page.get("next")?;
@@ -48,13 +50,13 @@ impl LuaUserData for LuaView {
                 next: next.as_deref(),
                 remarks: &remarks,
             };
-            Ok(log_page(&shown, &this.0.seen()))
+            Ok(LuaText::new(log_page(&shown, &this.0.seen())))
         });
-        // json(what = "entries" | "stats", host, next | nil, damaged, hidden) -> text
+        // json(what = "entries" | "stats", host, next | nil, damaged, hidden) -> long text
         methods.add_method("json", |_, this, (what, host, next, damaged, hidden): (String, String, Option<String>, u64, u64)| {
             let ending = Ending { next, damaged, hidden };
             let answer = if what == "stats" { api::stats } else { api::entries };
-            Ok(answer(&this.0.seen(), &host, &ending))
+            Ok(LuaText::new(answer(&this.0.seen(), &host, &ending)))
         });
     }
 }

@@ -7,7 +7,6 @@ use super::numbers::{facet, facets, timeline};
 use super::search::{chips, form};
 use super::{Reader, foreign, page};
 use crate::entry::StoredEvent;
-use crate::filter::position::Position;
 use crate::render::formats::FORMATS;
 use crate::render::standing::Health;
 use crate::render::totals::tally::grouped;
@@ -110,7 +109,7 @@ fn entries(shown: &LogPage<'_>, seen: &Seen) -> Markup {
     let is_first = address.value("after").is_empty();
     let watches =
         is_first && shown.subject == Subject::Log && address.value("oldest-first").is_empty() && address.value("until").is_empty();
-    let begin = seen.entries.first().map(place).unwrap_or_default();
+    let begin = seen.first.as_ref().map(ToString::to_string).unwrap_or_default();
     html! {
         section aria-labelledby="entries" {
             h2 id="entries" { "Entries" }
@@ -120,19 +119,14 @@ fn entries(shown: &LogPage<'_>, seen: &Seen) -> Markup {
                     button type="button" aria-pressed="false" { "Watch live" } " " span role="status" {}
                 }
             }
-            @if seen.entries.is_empty() { p.hint { "Nothing in the log fits what was asked for." } }
-            ol.lines data-entries { @for event in &seen.entries { (entry_row(event, false)) } }
+            @if seen.rows.is_empty() { p.hint { "Nothing in the log fits what was asked for." } }
+            ol.lines data-entries { @for row in &seen.rows { (row) } }
             nav.pages aria-label="Pages" {
                 @if !is_first { a href={ (shown.path()) (address.with(&[]).query()) } { "First page" } " " }
                 @if let Some(next) = shown.next { a rel="next" href={ (shown.path()) (address.with(&[("after", next)]).query()) } { "Next page" } }
             }
         }
     }
-}
-
-/// Where an entry is in the order of the log.
-fn place(event: &StoredEvent) -> String {
-    event.id.as_ref().map_or_else(String::new, |id| Position { when: event.stored, has_id: true, name: id.clone() }.to_string())
 }
 
 fn downloads(address: &Address) -> Markup {

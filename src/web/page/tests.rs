@@ -11,7 +11,7 @@ const READER: Reader<'static> = Reader { account: "admin@example.com", csrf: "se
 
 fn view(events: &[StoredEvent]) -> View {
     let view = View::default();
-    view.entries().entries(events);
+    view.rows().entries(events);
     view.numbers().entries(events);
     view
 }
