@@ -4,8 +4,6 @@ local process = require "support.process";
 local receiver = require "support.receiver";
 local server = require "support.server";
 
-local host = server.default_host;
-
 server.each_series(describe, pending, function (series)
 	local prosody;
 
@@ -14,13 +12,7 @@ server.each_series(describe, pending, function (series)
 		receiver.stop_all();
 	end);
 
-	local function record(first, last)
-		prosody:eval([[
-			local host, first, last = ...;
-			local of_host = module:context(host);
-			for i = first, last do of_host:audit("juliet@"..host, "test-"..i, nil, true); end
-		]], host, first, last);
-	end
+	local function record(first, last) receiver.record(prosody, first, last); end
 
 	for name, backend in pairs { select = "select"; libevent = "event" } do
 		it("miss nothing with "..name.." when receivers read nothing, and when they and the server die", function ()

@@ -6,8 +6,6 @@ local process = require "support.process";
 local receiver = require "support.receiver";
 local server = require "support.server";
 
-local host = server.default_host;
-
 server.each_series(describe, pending, function (series)
 	after_each(function ()
 		server.stop_all();
@@ -34,10 +32,7 @@ server.each_series(describe, pending, function (series)
 		local prosody = server.start {
 			series = series, modules = { "audit", "audit_sinks" }, storage = "native", log_level = "info", config = { audit_log_sinks = sinks };
 		};
-		prosody:eval([[
-			local of_host = module:context(...);
-			for i = 1, 3 do of_host:audit("juliet@"..of_host.host, "test-"..i, nil, true); end
-		]], host);
+		receiver.record(prosody, 1, 3);
 		for name, one in pairs(receivers) do
 			local kind = name:match("%-(.*)");
 			local says = kinds[kind].says;
@@ -79,10 +74,7 @@ server.each_series(describe, pending, function (series)
 				https = { to = to_https, cafile = ours.certificate };
 			} };
 		};
-		prosody:eval([[
-			local of_host = module:context(...);
-			for i = 1, 3 do of_host:audit("juliet@"..of_host.host, "test-"..i, nil, true); end
-		]], host);
+		receiver.record(prosody, 1, 3);
 		for _, name in ipairs { "tls", "https" } do
 			assert.is_truthy(prosody:wait_log("can't be sent to the sink "..name.." %(", 10), name);
 		end

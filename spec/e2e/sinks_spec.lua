@@ -22,13 +22,7 @@ server.each_series(describe, pending, function (series)
 		prosody = server.start { series = series; modules = { "audit", "audit_sinks" }; storage = "native"; config = options };
 	end
 
-	local function record(first, last)
-		prosody:eval([[
-			local host, first, last = ...;
-			local of_host = module:context(host);
-			for i = first, last do of_host:audit("juliet@"..host, "test-"..i, nil, true); end
-		]], host, first, last);
-	end
+	local function record(first, last) receiver.record(prosody, first, last); end
 
 	local function state(name)
 		for _, sink in ipairs(prosody:eval("return module:shared('/*/audit_sinks/sinks').list(...)", host)) do

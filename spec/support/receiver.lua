@@ -9,6 +9,7 @@
 --   http:kill(); http:start()
 --   receiver.start { kind = "rsyslog" }     -- or "syslog-ng", "nginx": as tools/recipes unpacked them; with is_unix, certificate and key
 --   receiver.stop_all()
+--   receiver.record(prosody, 1, 20)         -- the test entries that has_all(20) waits for
 
 local process = require "support.process";
 local recipes = require "support.recipes";
@@ -165,6 +166,17 @@ function methods:has_all(last, timeout)
 		return true;
 	end
 	return nil, "it got: "..self:numbers();
+end
+
+-- Records the test entries from `first` to `last` on the server's host.
+function receiver.record(prosody, first, last)
+	for from = first, last, 500 do
+		prosody:eval([[
+			local host, first, last = ...;
+			local of_host = module:context(host);
+			for i = first, last do of_host:audit("juliet@"..host, "test-"..i, nil, true); end
+		]], prosody.host, from, math.min(last, from + 499));
+	end
 end
 
 function receiver.stop_all()
