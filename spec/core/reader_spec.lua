@@ -112,14 +112,15 @@ describe("a reader with a position of its own", function ()
 		assert.same(types(1, 2), read(reader));
 	end);
 
-	-- A log whose process before has left entries in the store and, from 901 on, in the journal.
-	local function after_a_restart()
+	-- A log whose process before has left entries in the store and ten in the journal, from 901 on if nothing is said.
+	local function after_a_restart(waiting_from)
+		local first = waiting_from or 901;
 		local log = journal:log();
-		record(log, 1, 900);
+		record(log, 1, first - 1);
 		log:pass(60);
 		local append = log.store.append;
 		log.store.append = function () return nil, "the database is gone"; end
-		record(log, 901, 910);
+		record(log, first, first + 9);
 		log.log.close();
 		local again = journal:log(nil, log.store);
 		again.time = log.time + 5;
@@ -143,6 +144,29 @@ describe("a reader with a position of its own", function ()
 			table.move(read(reader), 1, 1000, #found + 1, found);
 			assert.same(types(1, 910), found);
 		end
+	end);
+
+	it("does not read a second again and again, however many entries it has", function ()
+		local log = after_a_restart(3001);
+		for _, rows in pairs(log.store.partitions) do
+			for _, row in ipairs(rows) do row.when = rows[1].when; end
+		end
+		local find, read_rows = log.store.find, 0;
+		function log.store.find(...)
+			local rows, err = find(...);
+			return rows and function ()
+				read_rows = read_rows + 1;
+				return rows();
+			end, err;
+		end
+		local reader = assert(log.log.reader(host, "1 00000000-0000-7000-8000-000000000000 0 0"));
+		local found = {};
+		while reader.fill(function () end) do
+			table.move(reader.cursor:types(100), 1, 100, #found + 1, found);
+		end
+		assert.same(types(1, 3010), found);
+		-- Once, and once more to see that there is nothing behind it.
+		assert.is_true(read_rows < 2.1 * 3010, read_rows);
 	end);
 
 	it("says that an entry which waits can't be read, and reads it when it can be", function ()

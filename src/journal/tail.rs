@@ -39,6 +39,8 @@ pub struct Tail {
 #[derive(Debug)]
 struct Kept {
     payload: Vec<u8>,
+    /// Its id, as a number. A reader that searches the store compares it with that of each entry that it finds.
+    id: Option<u128>,
     at: f64,
 }
 
@@ -74,7 +76,8 @@ impl Tail {
         if self.marks.is_empty() && !self.is_loading(at) {
             return;
         }
-        if let Some(id) = id_of(payload) {
+        let number = id_of(payload);
+        if let Some(id) = number {
             if id <= self.highest {
                 self.late.push_back(id);
                 if self.late.len() > MOST_LATE {
@@ -88,7 +91,7 @@ impl Tail {
             mark.low = mark.low.min(at);
         }
         self.bytes = self.bytes.saturating_add(payload.len());
-        self.entries.push_back(Kept { payload: payload.to_owned(), at });
+        self.entries.push_back(Kept { payload: payload.to_owned(), id: number, at });
         while self.bytes > self.room {
             self.drop_first();
         }
@@ -111,7 +114,7 @@ impl Tail {
 
     /// The number of the first entry that is kept and does not come before that id.
     pub(super) fn behind(&self, id: u128) -> u64 {
-        let is_before = |kept: &&Kept| id_of(&kept.payload).is_some_and(|of| of <= id && !self.is_late(of));
+        let is_before = |kept: &&Kept| kept.id.is_some_and(|of| of <= id && !self.is_late(of));
         let before = self.entries.iter().take_while(is_before).count();
         self.first().saturating_add(u64::try_from(before).unwrap_or_default())
     }
@@ -135,7 +138,8 @@ impl Tail {
 
     /// The ids of the entries from a number on that are kept.
     pub(super) fn ids(&self, from: u64) -> HashSet<u128> {
-        (from.max(self.first())..self.end).filter_map(|number| id_of(self.get(number)?)).collect()
+        let skipped = usize::try_from(from.saturating_sub(self.first())).unwrap_or(usize::MAX);
+        self.entries.iter().skip(skipped).filter_map(|kept| kept.id).collect()
     }
 
     /// Whether an id is below one that came earlier.

@@ -23,10 +23,12 @@ use crate::entry::{Row, StoredEvent};
 pub use crate::filter::Filter;
 use crate::filter::beginning::Beginning;
 pub use crate::filter::position::{Position, PositionError};
+use crate::pace::Pace;
 use crate::query::page_size::{BatchSize, PageSize};
 pub use follow::{Follower, Look};
+use request::withs;
 pub use request::{Conditions, Page, ReadFrom, Request, Seeks};
-use sequence::{Candidate, Content, Sequence, Source, bounds, end_of_day, in_order, sequences, wanted};
+use sequence::{Candidate, Content, Sequence, Source, bounds, end_of_day, in_order, is_left_out, sequences, wanted};
 use steps::name_of;
 pub use steps::{Damaged, Steps};
 
@@ -144,16 +146,32 @@ impl Query {
     /// The page that must be read before more events can be returned. Returns `None` if everything was read, or enough was found.
     #[must_use]
     pub fn next_page(&self) -> Option<Page> {
+        let (sequence, source) = self.next_source()?;
+        let oldest_first = self.request.oldest_first;
+        Some(Page {
+            sequence,
+            from: source.from.clone(),
+            with: source.with.clone(),
+            oldest_first,
+            behind: source.behind.clone(),
+            near: source.near,
+            bound: Some(if oldest_first { self.bounds.0 } else { self.bounds.1 }).filter(|bound| bound.is_finite()),
+            limit: self.pages.size(),
+        })
+    }
+
+    /// What that page is read from, and the number of its sequence.
+    fn next_source(&self) -> Option<(usize, &Source)> {
         if self.is_satisfied() {
             return None;
         }
+        let oldest_first = self.request.oldest_first;
         let front = self
             .sequences
             .iter()
             .filter_map(Sequence::front)
             .map(|entry| entry.place.when)
-            .reduce(|a, b| if self.request.oldest_first { a.min(b) } else { a.max(b) });
-        let oldest_first = self.request.oldest_first;
+            .reduce(|a, b| if oldest_first { a.min(b) } else { a.max(b) });
         // Rows that were not wanted also show how far a partition was read.
         let may_come_first = |source: &Source| {
             front.is_none_or(|front| match (source.near, oldest_first) {
@@ -166,18 +184,8 @@ impl Query {
         let unread = self.sequences.iter().enumerate().filter(|(_, sequence)| sequence.front().is_none());
         let sources = unread.filter_map(|(index, sequence)| Some((index, sequence.sources.front()?)));
         // Read the one that may have the next entry. A class without wanted entries is read no further than the others.
-        let (sequence, source) = sources.filter(|(_, source)| may_come_first(source)).min_by(|(_, a), (_, b)| {
+        sources.filter(|(_, source)| may_come_first(source)).min_by(|(_, a), (_, b)| {
             if oldest_first { a.reached(a.start).total_cmp(&b.reached(b.start)) } else { b.reached(b.end).total_cmp(&a.reached(a.end)) }
-        })?;
-        Some(Page {
-            sequence,
-            from: source.from.clone(),
-            with: source.with.clone(),
-            oldest_first,
-            behind: source.behind.clone(),
-            near: source.near,
-            bound: Some(if oldest_first { self.bounds.0 } else { self.bounds.1 }).filter(|bound| bound.is_finite()),
-            limit: self.pages.size(),
         })
     }
 
@@ -300,7 +308,11 @@ impl Query {
     pub fn take(&mut self) -> Vec<StoredEvent> {
         let found = self.found.len();
         let count = self.batches.as_mut().map_or_else(|| found.min(self.pages.largest()), |batches| batches.take(found));
-        self.found.drain(..count).collect()
+        let taken = self.found.drain(..count).collect();
+        if self.found.is_empty() {
+            self.merge();
+        }
+        taken
     }
 
     /// The events that the filter hides ([`Filter::hides`]) and that were not taken yet. They come before the last event that was
@@ -347,10 +359,12 @@ impl Query {
         self.request.limit.is_some_and(|limit| self.count >= limit)
     }
 
-    /// Moves entries to the found events, in order, until a page must be read.
+    /// Moves entries to the found events, in order, until a page must be read, or there are enough for a batch: a second of a flood has
+    /// thousands.
     fn merge(&mut self) {
         let oldest_first = self.request.oldest_first;
-        while !self.is_satisfied() && self.next_page().is_none() {
+        let most = if self.batches.is_some() { Pace::MOST_ROWS } else { usize::MAX };
+        while self.found.len() < most && !self.is_satisfied() && self.next_source().is_none() {
             let next = self
                 .sequences
                 .iter_mut()
@@ -376,16 +390,6 @@ impl Query {
             }
         }
     }
-}
-
-/// Whether an entry does not come after the one that the page begins after.
-fn is_left_out(request: &Request, place: &Position) -> bool {
-    request.after.as_ref().is_some_and(|after| in_order(request.oldest_first, place, after).is_le())
-}
-
-/// For which `with` a store is asked, one after the other. `None` stands for all.
-fn withs(filter: &Filter) -> Vec<Option<String>> {
-    filter.withs().map_or_else(|| vec![None], |withs| withs.into_iter().map(|with| Some(with.to_owned())).collect())
 }
 
 #[cfg(all(test, feature = "storage"))]

@@ -72,3 +72,8 @@ pub struct Page {
     /// The largest number of rows.
     pub limit: usize,
 }
+
+/// For which `with` a store is asked, one after the other. `None` stands for all.
+pub(super) fn withs(filter: &Filter) -> Vec<Option<String>> {
+    filter.withs().map_or_else(|| vec![None], |withs| withs.into_iter().map(|with| Some(with.to_owned())).collect())
+}

@@ -209,6 +209,11 @@ impl Sequence {
     }
 }
 
+/// Whether an entry does not come after the one that the page begins after.
+pub(super) fn is_left_out(request: &Request, place: &Position) -> bool {
+    request.after.as_ref().is_some_and(|after| in_order(request.oldest_first, place, after).is_le())
+}
+
 /// The order of entries.
 pub(super) fn in_order(oldest_first: bool, a: &Position, b: &Position) -> Ordering {
     if oldest_first { a.compare(b) } else { b.compare(a) }

@@ -681,6 +681,26 @@ fn what_is_used_in_batches_is_taken_in_small_ones_from_large_pages() {
 }
 
 #[test]
+fn a_second_of_a_flood_is_found_batch_by_batch() {
+    let mut log = Store::default();
+    for number in 0..3000 {
+        log.add(Some(["@events.2026-11-24", "@failures.2026-11-24"][number % 2]), row_with_id(number, NOON, None));
+    }
+    let oldest_first = Request { oldest_first: true, ..Request::default() };
+    let mut query = log.query(oldest_first, Period::Never, &[]).in_batches(0.01);
+    let mut ids = Vec::new();
+    while let Some(page) = query.next_page() {
+        query.feed(&page, log.page(&page, &[]), 0, 0.0);
+        while !query.is_taken() {
+            assert!(query.found.len() <= 200, "{} entries are dealt with at once", query.found.len());
+            ids.extend(query.take().into_iter().filter_map(|event| event.id));
+        }
+    }
+    assert_eq!(ids.len(), 3000);
+    assert!(ids.is_sorted());
+}
+
+#[test]
 fn what_is_left_of_a_second_is_freed_step_by_step() {
     let mut log = Store::default();
     for number in 0..1000 {

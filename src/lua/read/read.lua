@@ -124,9 +124,9 @@ local function new(context)
 		local missing = unread;
 		-- The embedded driver has no index. To find a few entries of one user it would read a whole partition at once.
 		local without_index = pause and store and is_embedded(store);
-		local in_batches = pause and haste == "batches";
+		local in_batches = pause and haste ~= nil;
 		-- Other drivers read a partition up to a page to find it: smaller pages would make readings several times as long.
-		local small_pages = haste == "pages" or in_batches and store and seeks(store) == "rows";
+		local small_pages = haste == "pages" or haste and store and seeks(store) == "rows";
 		local query = following and context.recorder.look(following, users, waiting.since ~= nil, now())
 			or context.recorder.query(asked, users, waiting.since, now(), pause and (small_pages and native.brief_slice or native.reading_page) or nil,
 				store and seeks(store) or nil, context.clock(host), store ~= nil and store.former ~= nil, in_batches and native.brief_slice or nil);
@@ -196,8 +196,8 @@ local function new(context)
 	-- seconds it held the loop, if it may have paused. `missing` says why events may be missing from now on, also some that are damaged
 	-- and not a problem for others. pause() is called when the loop was blocked for long enough. keeps: take() keeps the events until the
 	-- end. following: the result of recorder.follower(); only entries are read that are new since the last look, oldest first, and none in
-	-- the first look. haste: the loop is held for a shorter time than usual, with "pages" by pages that are as small as what is done with
-	-- their entries needs, and with "batches" by small batches of entries from pages as large as usual.
+	-- the first look. haste: the loop is held for a shorter time than usual, as entries are taken in small batches. With "pages" the pages
+	-- of all drivers are small, too, with "batches" only those of drivers that find where a page begins.
 	local function scan(asked, take, pause, keeps, following, haste)
 		local breathe = new_breath(haste ~= nil);
 		local query, advance, conclude = begin(asked, breathe, pause, following, haste);
@@ -213,7 +213,7 @@ local function new(context)
 			until not going_on or query:is_taken() or keeps;
 		until not going_on or not is_more;
 		local result = conclude();
-		while haste == "batches" and not keeps and not query:release() do
+		while haste and not keeps and not query:release() do
 			breathe(pause);
 		end
 		return result;

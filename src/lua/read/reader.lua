@@ -52,7 +52,9 @@ local function new(context)
 				local result = scan(request, function (query, missing)
 					-- What follows is not taken: the next search goes on behind the last entry that was.
 					problem = missing;
-					is_whole = not missing and cursor:feed(query);
+					-- What the query has found is taken in any case: in a flood that may be thousands of entries of one second, and the next
+					-- search would read all of them again.
+					is_whole = not missing and (cursor:feed(query) or not query:is_taken());
 					return is_whole;
 				end, pause, nil, nil, "pages");
 				problem = problem or result.problem;
