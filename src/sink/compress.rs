@@ -5,9 +5,6 @@ use std::io::{self, Write};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// The largest body that is compressed, before that, unless a single message is larger. The server's loop is held meanwhile.
-pub const LARGEST: usize = 1 << 17;
-
 /// The bytes as a gzip file.
 ///
 /// # Errors

@@ -19,8 +19,9 @@ const UNCERTAIN_BYTES: u64 = 16 << 20;
 const FIRST_PAUSE: f64 = 1.0;
 /// How long a connection must last before a failure counts as the first one again, in seconds.
 const STABLE: f64 = 5.0;
-/// The largest body, unless a single message is larger or another limit is set.
-const BODY: usize = 1 << 20;
+/// The largest body, in bytes, unless a single message is larger. Prosody's client copies a body several times, and Lua's garbage
+/// collector works in proportion to that.
+const BODY: usize = 32 << 10;
 
 /// A place in the entries of a host.
 pub type HostPlace = (usize, Place);
@@ -55,8 +56,6 @@ pub struct Delivery {
     batch: usize,
     /// The same, while an entry is looked for that the receiver refuses.
     limit: usize,
-    /// How many bytes a batch has at most, unless a single message is larger.
-    bytes: usize,
     messages: VecDeque<(usize, Message)>,
     /// How many of them are sent and not answered.
     sent: usize,
@@ -94,7 +93,6 @@ impl Delivery {
             certainty,
             batch,
             limit: batch,
-            bytes: BODY,
             messages: VecDeque::new(),
             sent: 0,
             uncertain: VecDeque::new(),
@@ -108,13 +106,6 @@ impl Delivery {
             errors: 0,
             refused: 0,
         }
-    }
-
-    /// Limits batches to this many bytes.
-    #[must_use]
-    pub fn with_bytes(mut self, bytes: usize) -> Self {
-        self.bytes = bytes.min(BODY);
-        self
     }
 
     /// Says what to do next. `now` is on a clock that does not jump.
@@ -135,7 +126,7 @@ impl Delivery {
         let mut bytes = 0_usize;
         let fits = |(index, (_, message)): (usize, &(usize, Message))| {
             bytes = bytes.saturating_add(message.text.as_ref().map_or(0, String::len));
-            index == 0 || bytes <= self.bytes
+            index == 0 || bytes <= BODY
         };
         self.messages.iter().take(self.limit).enumerate().map(fits).take_while(|fits| *fits).count()
     }

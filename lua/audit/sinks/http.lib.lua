@@ -37,7 +37,8 @@ end
 return function (of_module, settings, on, sslctx)
 	-- COMPAT 0.12 has no pool, and closes the connection after each request.
 	local client = http.new { sslctx = sslctx or nil; suppress_errors = true; connection_pooling = true };
-	local current;
+	local current; -- the request without an answer, with the time until which it may have one
+	local is_timed = false; -- whether expire() runs
 	local kept, kept_at, is_watched; -- the connection in the pool, since when it is there, and whether watch() runs
 
 	local function drop()
@@ -99,10 +100,23 @@ return function (of_module, settings, on, sslctx)
 		return problems.of_connection(text);
 	end
 
+	-- One timer for all requests: a timer of each would keep what was sent until it is due, and Lua's garbage collector takes longer
+	-- for it.
+	local function expire()
+		local left = current and current.due - monotonic();
+		if left and left > 0 then return left; end
+		is_timed = false;
+		if not left then return; end
+		local request = current.request;
+		current = nil;
+		on.failed(("no answer within %g seconds"):format(settings.timeout));
+		if request then http.destroy_request(request, true); end
+	end
+
 	-- Sends a request. A receiver may close a connection at the moment at which it is used again. That is no failure: the request is
 	-- sent again over a new one.
 	local function send(body, headers)
-		local this, reusable = {}, kept;
+		local this, reusable = { due = monotonic() + settings.timeout }, kept;
 		current, kept = this, nil;
 		local function failed(problem)
 			current = nil;
@@ -127,11 +141,10 @@ return function (of_module, settings, on, sslctx)
 		if current ~= this then return; end
 		if not ok then return failed("the request can't be made"); end
 		this.request, this.is_reused = request, request and reusable and request.conn == reusable;
-		timers.add(of_module, settings.timeout, function ()
-			if current ~= this then return; end
-			failed(("no answer within %g seconds"):format(settings.timeout));
-			if request then http.destroy_request(request, true); end
-		end);
+		if not is_timed then
+			is_timed = true;
+			timers.add(of_module, settings.timeout, expire);
+		end
 	end
 
 	local transport = {};

@@ -58,6 +58,21 @@ describe("a sink over HTTP", function ()
 		return pool["http://collector.test"];
 	end
 
+	it("keeps nothing of requests that were answered", function ()
+		local seen = setmetatable({}, { __mode = "k" });
+		for _ = 1, 20 do
+			transport.send("[]");
+			seen[requests[1]] = true;
+			accept();
+			table.remove(requests);
+		end
+		collectgarbage();
+		collectgarbage();
+		local left = 0;
+		for _ in pairs(seen) do left = left + 1; end
+		assert.is_true(left <= 1, left);
+	end);
+
 	it("uses a connection again if the receiver keeps it and the end of its answer is known", function ()
 		local lengths = { body_length = false };
 		for i, case in ipairs {

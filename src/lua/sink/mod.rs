@@ -81,10 +81,7 @@ impl LuaSink {
             // A datagram that the kernel has taken is lost if its receiver dies, too.
             Target::Tls(_) | Target::Tcp(_) | Target::Udp(_) | Target::Unix(_) => Certainty::Time,
         };
-        let mut delivery = Delivery::new(options.batch, certainty);
-        if options.is_compressed {
-            delivery = delivery.with_bytes(compress::LARGEST);
-        }
+        let delivery = Delivery::new(options.batch, certainty);
         let hosts = Hosts::new(&options);
         Self { options, state: RefCell::new((delivery, hosts)) }
     }
