@@ -14,5 +14,8 @@ pub use erasure::{Erasure, Look, Total};
 pub use export::shown;
 pub use receipt::receipt;
 
-/// How often an erasure looks whether the store has taken what was recorded before. The server goes on for a moment in between.
-pub const TRIES: u32 = 2000;
+/// How often in succession the store may take nothing of what was recorded before an erasure, until that is given up for now.
+pub const TRIES: u32 = 60;
+
+/// The pause after the store has taken nothing, in seconds.
+pub const PAUSE: f64 = 0.5;

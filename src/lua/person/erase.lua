@@ -95,15 +95,18 @@ local function new(context)
 		return state.waiting > 0 and (not state.since or state.since <= time);
 	end
 
-	-- Ends what flood control counts, and hands over all that was recorded before the erasure began.
+	-- Ends what flood control counts, and hands over all that was recorded before the erasure began. A store that takes nothing is left
+	-- alone for a while, as each try may wait for a database.
 	local function hand_over(host, breathe)
-		local began, tries = context.now(), 0;
+		local began, refused = context.now(), 0;
 		context.flood.close(host);
 		repeat
+			local before = context.queues.state(host).waiting;
 			context.queues.flush(host, 0);
-			breathe(true);
-			tries = tries + 1;
-		until not waits(host, began) or tries >= native.erasures.tries;
+			local has_taken = context.queues.state(host).waiting < before;
+			refused = has_taken and 0 or refused + 1;
+			breathe(true, not has_taken and native.erasures.pause or nil);
+		until not waits(host, began) or refused >= native.erasures.tries;
 		if waits(host, began) then
 			error("entries wait in the journal that the store does not take now", 0);
 		end

@@ -7,7 +7,7 @@ use crate::pace::Pace;
 use crate::person;
 
 /// Adds `row_pace(whether the store is native) -> pace`, `span_pace() -> pace` and `slices = { slice =, rest =, native_slice =,
-/// native_rest =, damaged =, settle =, ask_again =, busy = }`, with times in seconds.
+/// native_rest =, damaged =, settle =, ask_again =, busy = }`, with times in seconds, and `erasures = { tries =, pause = }`.
 pub(crate) fn add(lua: &Lua, native: &LuaTable) -> LuaResult<()> {
     native.set("row_pace", lua.create_function(|lua, is_native: bool| lua.create_userdata(slices::rows(is_native)))?)?;
     native.set("span_pace", lua.create_function(|lua, ()| lua.create_userdata(slices::span()))?)?;
@@ -21,7 +21,10 @@ pub(crate) fn add(lua: &Lua, native: &LuaTable) -> LuaResult<()> {
     numbers.set("ask_again", slices::ASK_AGAIN)?;
     numbers.set("busy", slices::BUSY)?;
     native.set("slices", numbers)?;
-    native.set("erasures", lua.create_table_from([("tries", person::TRIES)])?)
+    let erasures = lua.create_table()?;
+    erasures.set("tries", person::TRIES)?;
+    erasures.set("pause", person::PAUSE)?;
+    native.set("erasures", erasures)
 }
 
 impl LuaUserData for Pace {
