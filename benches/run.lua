@@ -4,6 +4,7 @@
 --   run.all_modules()                                   --> { "audit", "audit_admin", … }: all of our modules
 --   run.server(prosody, "0.12, sqlite", function () … end)   -- measures; then kills the server and removes its folder
 --   run.real_time(prosody)                              -- nothing else of the machine takes its processor; for root only
+--   run.collection(prosody)                             -- one full garbage collection --> its milliseconds of processor time, KiB of the heap
 --   run.fire(prosody, 1, 500)                           -- fires the events of so many logins, without the logins
 --   run.log_in(prosody, "romeo", password, 200, 8)      -- logs in, 8 at a time --> { successes, failures, rate, latency }
 --   run.child({ side = "ours" }, "chrt --fifo 1")       -- runs this program again with these options --> what it prints
@@ -32,8 +33,23 @@ function run.server(prosody, title, measure)
 	end
 end
 
+-- What may take all of a processor is stopped for a twentieth of each second, unless the machine is told not to.
 function run.real_time(prosody)
+	local throttled = process.read("/proc/sys/kernel/sched_rt_runtime_us");
+	if throttled and tonumber(throttled) ~= -1 then
+		print("Linux holds what has real-time priority for 50 ms now and then. For the longest hold: sysctl kernel.sched_rt_runtime_us=-1");
+	end
 	process.run("chrt --all-tasks --fifo --pid 1 "..prosody.pid);
+end
+
+-- Any turn of the loop may have one in it: Prosody's settings let Lua do most of it at once.
+function run.collection(prosody)
+	return prosody:eval([[
+		collectgarbage();
+		local began = os.clock();
+		collectgarbage();
+		return (os.clock() - began) * 1000, collectgarbage("count");
+	]]);
 end
 
 -- Half of them are failures.

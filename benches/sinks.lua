@@ -12,8 +12,9 @@
 --   --realtime         gives the servers a real-time priority, so that "held" does not have what else the machine does; as root
 --
 -- First table: entries that are in the log already are sent at full speed. Entries a second until the receiver has the last one, the CPU
--- time of the server for an entry, and how long a callback of its loop took at most. Receivers of syslog are rsyslog, if it can be had
--- from Debian's packages. The others are spec/support/receiver.py, whose own speed limits HTTP and OTLP.
+-- time of the server for an entry, and how long a callback of its loop took at most: by the clock, in processor time, and in processor
+-- time while Lua's garbage collector is stopped, which is what our code takes itself. Receivers of syslog are rsyslog, if it can be had from Debian's
+-- packages. The others are spec/support/receiver.py, whose own speed limits HTTP and OTLP.
 --
 -- Second table: logins on a server with three sinks (rsyslog over TLS, HTTP, a file), and on one without sinks that records the same. The
 -- receivers run on the same processors, which the CPU time of a login does not have in it.
@@ -123,7 +124,7 @@ local function counter(path)
 end
 
 -- Without a sink, its position can be set to the beginning of the log.
-local function send_all(prosody, name, result)
+local function send_all(prosody, name, result, collector)
 	local one, sink = ways[name]();
 	local set = [[
 		local host, sink, position = ...;
@@ -137,6 +138,7 @@ local function send_all(prosody, name, result)
 		prosody.events.fire_event("config-reloaded");
 	]];
 	prosody:eval(set, prosody.host, nil);
+	prosody:eval("collectgarbage(); collectgarbage(...)", collector);
 	local lines = counter(one.out);
 	local cpu, began = figures.processor_time(prosody.pid), socket.gettime();
 	prosody:eval(set..[[
@@ -152,9 +154,16 @@ local function send_all(prosody, name, result)
 		if arrived ~= last then last, since = arrived, now; end
 	until arrived >= options.entries or now - since > 15;
 	local took = since - began;
-	table.insert(result.cpu, (figures.processor_time(prosody.pid) - cpu) * 1e6 / math.max(arrived, 1));
-	table.insert(result.rate, arrived / took);
-	table.insert(result.held, prosody:eval("return module:shared('/*/loop_watch/watch').longest") * 1000);
+	local held, worked = prosody:eval("local watch = module:shared('/*/loop_watch/watch'); return watch.longest, watch.busiest");
+	if collector == "stop" then
+		prosody:eval("collectgarbage('restart')");
+		table.insert(result.alone, worked * 1000);
+	else
+		table.insert(result.cpu, (figures.processor_time(prosody.pid) - cpu) * 1e6 / math.max(arrived, 1));
+		table.insert(result.rate, arrived / took);
+		table.insert(result.held, held * 1000);
+		table.insert(result.worked, worked * 1000);
+	end
 	result.arrived = math.min(result.arrived or arrived, arrived);
 	prosody:eval(set, prosody.host, nil);
 	receiver.stop_all();
@@ -166,17 +175,21 @@ local function bench_transports(series)
 		record(prosody, options.entries);
 		if options.realtime then run.real_time(prosody); end
 		local results = {};
-		for _, name in ipairs(options.transports) do results[name] = { cpu = {}, rate = {}, held = {} }; end
+		for _, name in ipairs(options.transports) do results[name] = { cpu = {}, rate = {}, held = {}, worked = {}, alone = {} }; end
+		print(("One full collection of the heap takes %.1f ms."):format((run.collection(prosody))));
 		for _ = 1, options.rounds do
-			for _, name in ipairs(options.transports) do send_all(prosody, name, results[name]); end
+			for _, name in ipairs(options.transports) do
+				send_all(prosody, name, results[name], "restart");
+				send_all(prosody, name, results[name], "stop");
+			end
 		end
-		print(("%-6s %28s %24s %24s %10s   %d entries, %s"):format("to", "entries a second", "CPU an entry, us", "held, ms", "arrived",
-			options.entries, syslog == "stream" and "without rsyslog" or "rsyslog"));
-		print(("-"):rep(120));
+		print(("%-6s %24s %22s %18s %18s %18s %8s   %d entries, %s"):format("to", "entries a second", "CPU an entry, us", "held, ms",
+			"processor, ms", "no collector, ms", "arrived", options.entries, syslog == "stream" and "without rsyslog" or "rsyslog"));
+		print(("-"):rep(136));
 		for _, name in ipairs(options.transports) do
 			local of = results[name];
-			print(("%-6s %s %s %s %10s"):format(name, cell(of.rate, 0, 28), cell(of.cpu, 1, 24), cell(of.held, 1, 24),
-				of.arrived >= options.entries and "all" or tostring(of.arrived)));
+			print(("%-6s %s %s %s %s %s %8s"):format(name, cell(of.rate, 0, 24), cell(of.cpu, 1, 22), cell(of.held, 1, 18),
+				cell(of.worked, 1, 18), cell(of.alone, 1, 18), of.arrived >= options.entries and "all" or tostring(of.arrived)));
 		end
 		io.flush();
 	end);

@@ -138,12 +138,7 @@ local function holds(prosody, cookie)
 		io.write(line:format(name, one(longest), one(busiest), one(alone), ("%.2f"):format(took), size and ("%.0f"):format(size / 1024) or ""));
 		io.flush();
 	end
-	local collection, heap = prosody:eval([[
-		collectgarbage();
-		local began = os.clock();
-		collectgarbage();
-		return (os.clock() - began) * 1000, collectgarbage("count");
-	]]);
+	local collection, heap = run.collection(prosody);
 	local function get(path, headers)
 		return function ()
 			local answer = web.request(prosody.http_port, "GET", "/audit/"..path, { headers = headers or { Cookie = cookie }; timeout = 300 });
