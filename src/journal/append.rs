@@ -273,9 +273,14 @@ impl Journal {
         let path = path_of(&self.base, sequence);
         let error = |error: io::Error| format!("{}: {error}", path.display());
         if let Some(last) = self.segments.back().copied().filter(|last| last.first >= sequence) {
-            // It has no pending entry, and can't be written to.
-            if last.first == sequence && self.replace(&last).is_ok() {
-                return Ok(());
+            // It has no pending entry, and can't be written to. It may be all that says where the chains are, so it stays if there can be
+            // no other one now.
+            if last.first == sequence {
+                match self.replace(&last) {
+                    Err(found) if self.links.is_some() => return Err(error(found)),
+                    Err(_) => {}
+                    Ok(()) => return Ok(()),
+                }
             }
             whole::remove(&*self.files, &path_of(&self.base, last.first)).map_err(error)?;
             self.segments.pop_back();
