@@ -213,7 +213,7 @@ local function new(context)
 			until not going_on or query:is_taken() or keeps;
 		until not going_on or not is_more;
 		local result = conclude();
-		while haste and not keeps and not query:release() do
+		while pause and not keeps and not query:release() do
 			breathe(pause);
 		end
 		return result;
