@@ -116,7 +116,7 @@ server.each_series(describe, pending, function (series)
 			for _, way in ipairs({ "journal", "direct" }) do
 				-- A few kills: make soak-crash has 200.
 				local result = crash.run {
-					series = series; storage = store; kills = way == "journal" and 3 or 1; seed = 7; config = { audit_log_write = way };
+					series = series; storage = store; kills = way == "journal" and 3 or 1; seed = 7; least = 12; config = { audit_log_write = way };
 				};
 				assert.same(no_faults, result.faults, "audit_log_write = "..way..", "..result.folder);
 				assert.is_true(result.events > 10, "only "..result.events.." events");

@@ -245,8 +245,8 @@ local paces = {
 };
 
 -- Kills the server options.kills times at random moments of a stream, and checks the log after each start.
--- options: series, storage, seed, fresh (a new server after so many kills, as reading grows), config, report (called with
--- a text after each kill). Returns { kills, killed_while_starting, events, unreturned, shown, seconds, faults }.
+-- options: series, storage, seed, fresh (a new server after so many kills, as reading grows), least (how many events there are before a
+-- kill, at least), config, report (called with a text after each kill). Returns { kills, killed_while_starting, events, unreturned, shown, seconds, faults }.
 function crash.run(options)
 	local random_state = options.seed or os.time();
 	-- A generator of its own: the same seed makes the same moments.
@@ -280,6 +280,10 @@ function crash.run(options)
 			-- One number is left out: the last event may be in the log although audit() has not returned.
 			crash.stream(prosody, { from = highest + 2; interval = pace.interval; burst = pace.burst });
 			socket.sleep(random() * 0.8);
+			if options.least then
+				-- On a busy machine the stream may hardly have begun.
+				process.wait_until(function () return select(2, crash.returned(prosody)) >= highest + options.least; end, 10, 0.02);
+			end
 			prosody:kill();
 			result.kills = result.kills + 1;
 			-- Sometimes the next server is killed soon, too: while it hands over the entries that it has found.
