@@ -154,7 +154,7 @@ lint: cargo ## Check format, clippy for each set of features, luacheck
 	$(need_cargo)
 	@tools/setup test
 	"$(CARGO)" fmt --check
-	"$(CARGO)" clippy --quiet --all-targets --no-default-features --features manual,storage -- -D warnings
+	"$(CARGO)" clippy --quiet --no-default-features --features manual,storage -- -D warnings
 	"$(CARGO)" clippy --quiet --all-targets --no-default-features --features lua54,storage -- -D warnings
 	"$(CARGO)" clippy --quiet --no-default-features --features lua54,module,storage -- -D warnings
 	"$(CARGO)" clippy --quiet --no-default-features --features lua54,module -- -D warnings
