@@ -282,10 +282,10 @@ describe("a reading beside other work", function ()
 	end
 
 	it("does not read smaller pages for it, as the driver may read a whole partition for each", function ()
-		local usual, in_batches = pages_of {}, pages_of { haste = "batches" };
-		assert.same({ 25, 50 }, { math.min(unpack(usual)), usual[1] });
-		assert.same({ 50, 200 }, { math.min(unpack(in_batches)), math.max(unpack(in_batches)) });
-		assert.is_true(#in_batches < #usual, #in_batches.." "..#usual);
+		for _, view in ipairs { {}, { haste = "batches" } } do
+			local limits = pages_of(view);
+			assert.same({ 50, 200 }, { math.min(unpack(limits)), math.max(unpack(limits)) });
+		end
 	end);
 
 	it("reads small pages from a driver that finds a page by the key of a row", function ()

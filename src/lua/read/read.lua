@@ -95,11 +95,12 @@ local function new(context)
 	end
 
 	-- Begins to read what is asked for.
-	--   begin(asked, breathe, pause | nil, following | nil, haste | nil) -> query, advance, conclude
+	--   begin(asked, breathe, pause | nil, following | nil, haste | nil, is_in_batches | nil) -> query, advance, conclude
 	-- advance(pause) reads the next page, and returns whether there may be another one, and why entries of it or of an earlier page are
 	-- missing | nil. Then there may be events to take from the query. conclude() returns what scan() does. `following` and
-	-- `haste` are described there, too.
-	local function begin(asked, breathe, pause, following, haste)
+	-- `haste` are described there, too. is_in_batches: all that is found is taken in batches before the next page, and the query is told how
+	-- long using them took.
+	local function begin(asked, breathe, pause, following, haste, is_in_batches)
 		local host = asked.host;
 		-- The journal is read first, so that no entry is missed. An entry that goes to the store in between is read twice, and
 		-- recognised by its id.
@@ -124,12 +125,12 @@ local function new(context)
 		local missing = unread;
 		-- The embedded driver has no index. To find a few entries of one user it would read a whole partition at once.
 		local without_index = pause and store and is_embedded(store);
-		local in_batches = pause and haste ~= nil;
 		-- Other drivers read a partition up to a page to find it: smaller pages would make readings several times as long.
 		local small_pages = haste == "pages" or haste and store and seeks(store) == "rows";
 		local query = following and context.recorder.look(following, users, waiting.since ~= nil, now())
 			or context.recorder.query(asked, users, waiting.since, now(), pause and (small_pages and native.brief_slice or native.reading_page) or nil,
-				store and seeks(store) or nil, context.clock(host), store ~= nil and store.former ~= nil, in_batches and native.brief_slice or nil);
+				store and seeks(store) or nil, context.clock(host), store ~= nil and store.former ~= nil,
+				is_in_batches and (haste and native.brief_slice or native.reading_slice) or nil);
 
 		-- How long the query took to parse the rows of the page before.
 		local parsing = 0;
@@ -166,7 +167,7 @@ local function new(context)
 			else
 				local fed_at = now();
 				local took = fed_at - began;
-				if in_batches and small_pages then
+				if is_in_batches and small_pages then
 					took = took - paused + parsing;
 				end
 				query:feed(rows, skipped, took);
@@ -200,7 +201,7 @@ local function new(context)
 	-- of all drivers are small, too, with "batches" only those of drivers that find where a page begins.
 	local function scan(asked, take, pause, keeps, following, haste)
 		local breathe = new_breath(haste ~= nil);
-		local query, advance, conclude = begin(asked, breathe, pause, following, haste);
+		local query, advance, conclude = begin(asked, breathe, pause, following, haste, pause and not keeps);
 		local going_on, is_more, missing;
 		repeat
 			is_more, missing = advance(pause);
