@@ -35,25 +35,27 @@ server.each_series(describe, pending, function (series)
 		return tonumber(out:match(": intact: (%d+)"));
 	end
 
-	it("verifies after a kill with a thousand entries in memory", function ()
-		if not start("native") then return pending(why); end
-		record(1, 20);
-		assert.is_truthy(crash.settle(prosody));
-		local before = is_intact();
-		-- The store takes nothing, and the journal can't be written.
-		disk:fail("write EIO audit", "sync EIO audit", "open EIO audit");
-		record(101, 1000);
-		local waiting = crash.waiting(prosody);
-		assert.is_true(waiting >= 900, waiting);
-		prosody:kill();
-		disk:heal();
-		prosody:start();
-		local after = is_intact();
-		assert.is_true(after >= before and after < before + 100, ("%d, %d"):format(before, after));
-		-- The chain goes on.
-		record(2001, 10);
-		assert.is_truthy(crash.settle(prosody));
-		prosody:stop();
-		assert.is_true(is_intact() >= after + 10);
-	end);
+	for _, storage in ipairs { "native", "internal" } do
+		it("verifies after a kill with a thousand entries in memory, on "..storage, function ()
+			if not start(storage) then return pending(why); end
+			record(1, 20);
+			assert.is_truthy(crash.settle(prosody));
+			local before = is_intact();
+			-- The store takes nothing, and the journal can't be written.
+			disk:fail("write EIO audit", "sync EIO audit", "open EIO audit", "write EIO events", "open EIO events");
+			record(101, 1000);
+			local waiting = crash.waiting(prosody);
+			assert.is_true(waiting >= 900, waiting);
+			prosody:kill();
+			disk:heal();
+			prosody:start();
+			local after = is_intact();
+			assert.is_true(after >= before and after < before + 100, ("%d, %d"):format(before, after));
+			-- The chain goes on.
+			record(2001, 10);
+			assert.is_truthy(crash.settle(prosody));
+			prosody:stop();
+			assert.is_true(is_intact() >= after + 10);
+		end);
+	end
 end);
