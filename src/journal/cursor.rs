@@ -61,6 +61,8 @@ pub struct Place {
 struct Search {
     /// No entry that is searched was recorded before this time.
     low: f64,
+    /// No entry that is counted as expected was recorded before this time.
+    since: f64,
     /// The second and the id of the last entry that was found.
     after: Option<(f64, u128)>,
     /// Entries with higher ids are in memory, or belong to a later search.
@@ -130,16 +132,8 @@ impl Cursor {
             if self.next.number >= tail.first() {
                 return if self.next.number < tail.end() { Want::Take } else { Want::Nothing };
             }
-            let fresh = fresh().as_u128();
-            self.next.search = Some(Search {
-                low: tail.mark(self.reader).map_or(tail.since(), |mark| mark.low),
-                after: None,
-                upto: fresh,
-                fresh,
-                expected: tail.end().saturating_sub(self.next.number),
-                found: 0,
-            });
-            self.next.number = tail.end();
+            let low = self.low(tail);
+            self.next.fall_behind(tail, low, low, fresh().as_u128(), 0);
             self.found = self.next.clone();
         }
         self.found.search.as_ref().map_or(Want::Nothing, |search| {
@@ -150,28 +144,42 @@ impl Cursor {
     /// Takes events that a search has found, in their order. Returns whether it wants more for now.
     pub fn feed(&mut self, tail: &Tail, events: Vec<StoredEvent>) -> bool {
         let in_memory = tail.ids(self.found.number);
+        let is_followed = self.found.is_followed(tail);
+        let low = self.low(tail).floor();
         for event in events {
             let Some(search) = &mut self.found.search else { return false };
             let Some(id) = event.id.as_deref().and_then(number_of) else { continue };
             search.after = Some((event.stored, id));
             let is_new = id > self.found.above && id <= search.upto || tail.is_late(id);
-            if is_new && !in_memory.contains(&id) {
+            // Found again by the search for what this process has recorded, which counts it.
+            let is_for_later = is_followed && id > search.fresh && id <= tail.highest() && event.stored >= low;
+            if is_new && !is_for_later && !in_memory.contains(&id) {
                 search.found = search.found.saturating_add(1);
                 self.ready.push_back((Read::Event(Box::new(event)), self.found.clone()));
             }
+        }
+        // A process that was killed may have recorded more than it had saved. What was found is known to be there from now on.
+        if let (Some(search), Some(done)) = (&self.found.search, &mut self.done.search) {
+            done.expect(search.fresh, search.found);
         }
         self.ready.len() < AHEAD
     }
 
     /// Ends a search: everything was read, at the time `now`.
-    pub fn searched(&mut self, now: f64) {
+    pub fn searched(&mut self, tail: &Tail, now: f64) {
+        let (is_followed, low) = (self.found.is_followed(tail), self.low(tail));
         let Some(search) = self.found.search.take() else { return };
         self.found.above = search.fresh;
         let missing = search.expected.saturating_sub(search.found);
-        if missing > 0 {
-            let gap = Gap { count: missing, since: search.low, until: now };
+        if is_followed {
+            // What seems to be missing may be found among what this process has recorded, if the clock was set back before it began.
+            self.found.fall_behind(tail, low, search.since.min(low), tail.highest(), missing);
+        } else if missing > 0 {
+            let gap = Gap { count: missing, since: search.since, until: now };
             self.ready.push_back((Read::Gap(gap), self.found.clone()));
-        } else if let Some((_, place)) = self.ready.back_mut() {
+            return;
+        }
+        if let Some((_, place)) = self.ready.back_mut() {
             *place = self.found.clone();
         } else {
             self.next = self.found.clone();
@@ -204,7 +212,11 @@ impl Cursor {
 
     /// The reader is done with everything before a place, which [`take`](Self::take) returned.
     pub fn commit(&mut self, tail: &mut Tail, place: &Place) {
+        let before = self.done.search.take();
         self.done = place.clone();
+        if let (Some(search), Some(before)) = (&mut self.done.search, before) {
+            search.expect(before.fresh, before.expected);
+        }
         tail.done(self.reader, place.number);
     }
 
@@ -265,12 +277,31 @@ impl Cursor {
     pub fn close(self, tail: &mut Tail) {
         tail.leave(self.reader);
     }
+
+    /// A time before which no entry of this process was recorded that is not committed.
+    fn low(&self, tail: &Tail) -> f64 {
+        tail.mark(self.reader).map_or(tail.since(), |mark| mark.low)
+    }
+}
+
+impl Place {
+    /// A search begins for what is not in memory any more, and for `more` entries that a search before has not found.
+    fn fall_behind(&mut self, tail: &Tail, low: f64, since: f64, fresh: u128, more: u64) {
+        let expected = tail.end().saturating_sub(self.number).saturating_add(more);
+        self.search = Some(Search { low, since, after: None, upto: fresh, fresh, expected, found: 0 });
+        self.number = tail.end();
+    }
+
+    /// Whether this is a search for what former processes have recorded, and another one follows it for what this process has.
+    fn is_followed(&self, tail: &Tail) -> bool {
+        self.search.as_ref().is_some_and(Search::is_resumed) && self.number < tail.first()
+    }
 }
 
 impl Search {
     /// A search for what a former process, or a former run of the reader, has not read.
     fn resumed(saved: &Saved, since: f64, fresh: u128) -> Self {
-        let mut search = Self { low: saved.low, after: None, upto: u128::MAX, fresh, expected: saved.behind, found: 0 };
+        let mut search = Self { low: saved.low, since: saved.low, after: None, upto: u128::MAX, fresh, expected: saved.behind, found: 0 };
         if search.is_clock_back(saved.above) {
             search.low = search.low.min(since);
         } else if let Some((when, id, next)) = saved.search {
@@ -282,7 +313,19 @@ impl Search {
 
     /// Whether the ids of this process need not be above those that were read before.
     const fn is_clock_back(&self, above: u128) -> bool {
-        self.upto == u128::MAX && self.fresh <= above
+        self.is_resumed() && self.fresh <= above
+    }
+
+    /// Whether it is for what former processes have recorded. Their ids may be higher than those of this process.
+    const fn is_resumed(&self) -> bool {
+        self.upto == u128::MAX
+    }
+
+    /// There are at least that many entries, if it is the search with this `fresh`.
+    const fn expect(&mut self, fresh: u128, least: u64) {
+        if self.fresh == fresh && self.expected < least {
+            self.expected = least;
+        }
     }
 }
 

@@ -125,6 +125,11 @@ impl Tail {
         self.end
     }
 
+    /// The highest id so far. What is recorded from now on has a higher one, or is [late](Self::is_late).
+    pub(super) const fn highest(&self) -> u128 {
+        self.highest
+    }
+
     /// When the tail was made, in UNIX seconds.
     pub(super) const fn since(&self) -> f64 {
         self.since

@@ -29,6 +29,7 @@ mod recording;
 mod regressions;
 mod regressions_of_erasure;
 mod regressions_of_evidence;
+mod regressions_of_sinks;
 mod replay;
 mod report;
 mod script;

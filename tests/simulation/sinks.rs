@@ -294,7 +294,7 @@ impl World {
         })?;
         let wall = self.clock.wall();
         if let Some((sinks, _)) = self.sinks().filter(|_| is_read && is_whole) {
-            sinks.sinks[number].cursor.searched(wall);
+            sinks.sinks[number].cursor.searched(&sinks.tail, wall);
         }
         Ok(is_read)
     }

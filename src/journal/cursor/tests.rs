@@ -67,7 +67,7 @@ impl Host {
                 return;
             }
         }
-        cursor.searched(self.now);
+        cursor.searched(&self.tail, self.now);
     }
 
     /// Everything that can be read now.
@@ -168,6 +168,70 @@ fn what_was_removed_before_it_was_read_is_a_gap_in_its_place() {
 }
 
 #[test]
+fn what_expired_while_a_receiver_was_away_is_counted_although_a_new_process_has_recorded_more_than_fits_into_memory() {
+    let mut host = Host::new();
+    let mut cursor = host.open(None);
+    let expired: Vec<u128> = (0..50).map(|_| host.record()).collect();
+    let saved = cursor.saved(&host.tail, host.now).to_string();
+    host.now += 100.0;
+    host.restart(&mut cursor, &saved);
+    host.store.clear();
+    host.now += 1.0;
+    let recorded: Vec<u128> = (0..30).map(|_| host.record()).collect();
+    assert!(host.tail.first() > 10);
+    assert_eq!(cursor.behind(&host.tail), 80);
+    assert_eq!(host.read_all(&mut cursor), (recorded, expired.len() as u64));
+}
+
+#[test]
+fn what_a_process_recorded_after_its_position_was_saved_is_counted_once_it_was_found() {
+    let mut host = Host::new();
+    let mut cursor = host.open(None);
+    let saved = cursor.saved(&host.tail, host.now).to_string();
+    let recorded: Vec<u128> = (0..50).map(|_| host.record()).collect();
+    host.now += 2.0;
+    host.restart(&mut cursor, &saved);
+    assert_eq!(cursor.behind(&host.tail), 0);
+    host.search(&mut cursor, 10, usize::MAX);
+    assert_eq!(cursor.behind(&host.tail), 50);
+    // The receiver takes some of them, and is away then.
+    let taken = cursor.take(&host.tail, 30);
+    cursor.commit(&mut host.tail, &taken[4].1);
+    cursor.commit(&mut host.tail, &taken[9].1);
+    assert_eq!(cursor.behind(&host.tail), 40);
+    cursor.rewind();
+    host.search(&mut cursor, 10, usize::MAX);
+    assert_eq!(cursor.behind(&host.tail), 40);
+    let saved = cursor.saved(&host.tail, host.now).to_string();
+    host.now += 2.0;
+    host.store.retain(|(_, id)| *id == recorded[20]);
+    host.restart(&mut cursor, &saved);
+    assert_eq!(host.read_all(&mut cursor), (vec![recorded[20]], 39));
+}
+
+#[test]
+fn entries_from_before_the_clock_was_set_back_are_not_missing_if_new_ones_do_not_fit_into_memory() {
+    let mut host = Host::new();
+    let mut cursor = host.open(None);
+    let before = host.record();
+    host.now += 20.0;
+    let ahead: Vec<u128> = (0..20).map(|_| host.record()).collect();
+    let saved = cursor.saved(&host.tail, host.now).to_string();
+    host.now -= 10.0;
+    host.restart(&mut cursor, &saved);
+    host.now += 5.0;
+    let mut all = vec![before];
+    all.extend((0..30).map(|_| host.record()));
+    host.now += 15.0;
+    all.extend(ahead);
+    all.push(host.record());
+    let (mut read, missing) = host.read_all(&mut cursor);
+    read.sort_unstable();
+    all.sort_unstable();
+    assert_eq!((read, missing), (all, 0));
+}
+
+#[test]
 fn a_summary_that_was_offered_again_has_an_older_id_and_is_read_nevertheless() {
     let mut host = Host::new();
     let mut cursor = host.open(None);
@@ -187,7 +251,7 @@ fn entries_of_other_modules_have_no_id_and_are_passed_over() {
     let mut cursor = host.open(Some("1 00000000-0000-0000-0000-000000000001 0 1"));
     assert!(matches!(cursor.wants(&host.tail, || unreachable!()), Want::Search(..)));
     cursor.feed(&host.tail, vec![StoredEvent::default(), event(5.0, 77)]);
-    cursor.searched(9.0);
+    cursor.searched(&host.tail, 9.0);
     assert_eq!(cursor.take(&host.tail, 10).len(), 1);
 }
 

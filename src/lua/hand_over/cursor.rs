@@ -138,8 +138,9 @@ impl LuaUserData for LuaCursor {
         });
         // searched(now): all that was asked for was read
         methods.add_method("searched", |_, this, now: f64| {
+            let kept = this.kept.borrow();
             if let Some(cursor) = this.cursor.borrow_mut().as_mut() {
-                cursor.searched(now);
+                cursor.searched(&kept.tail, now);
             }
             Ok(())
         });
