@@ -246,7 +246,8 @@ local paces = {
 
 -- Kills the server options.kills times at random moments of a stream, and checks the log after each start.
 -- options: series, storage, seed, fresh (a new server after so many kills, as reading grows), least (how many events there are before a
--- kill, at least), config, report (called with a text after each kill). Returns { kills, killed_while_starting, events, unreturned, shown, seconds, faults }.
+-- kill, at least), config, report (called with a text after each kill).
+-- Returns { kills, killed_while_starting, events, unreturned, shown, seconds, faults }.
 function crash.run(options)
 	local random_state = options.seed or os.time();
 	-- A generator of its own: the same seed makes the same moments.
