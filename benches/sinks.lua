@@ -13,8 +13,8 @@
 --
 -- First table: entries that are in the log already are sent at full speed. Entries a second until the receiver has the last one, the CPU
 -- time of the server for an entry, and how long a callback of its loop took at most: by the clock, in processor time, and in processor
--- time while Lua's garbage collector is stopped, which is what our code takes itself. Receivers of syslog are rsyslog, if it can be had from Debian's
--- packages. The others are spec/support/receiver.py, whose own speed limits HTTP and OTLP.
+-- time while Lua's garbage collector is stopped, which is what our code takes itself. Receivers of syslog are rsyslog, if it can be had
+-- from Debian's packages. The others are spec/support/receiver.py, whose own speed limits HTTP and OTLP.
 --
 -- Second table: logins on a server with three sinks (rsyslog over TLS, HTTP, a file), and on one without sinks that records the same. The
 -- receivers run on the same processors, which the CPU time of a login does not have in it.
