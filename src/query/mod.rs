@@ -207,7 +207,7 @@ impl Query {
             (Some(first), Some(last)) => page.behind.is_some() && (first.when - last.when).abs() <= 1.0,
             _ => false,
         };
-        self.pages.took(seconds.max(std::mem::take(&mut self.used)), is_within_a_second);
+        self.pages.took(rows.len().saturating_add(skipped), seconds.max(std::mem::take(&mut self.used)), is_within_a_second);
         if skipped > 0 {
             self.damaged.add(skipped, || name_of(&page.from, None));
         }

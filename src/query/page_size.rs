@@ -57,8 +57,9 @@ impl PageSize {
         }
     }
 
-    /// Notes that a page took `seconds`, and whether all of its rows are within a second.
-    pub(super) fn took(&mut self, seconds: f64, is_within_a_second: bool) {
+    /// Notes that a page of `rows` took `seconds`, and whether all of its rows are within a second. A page that was not full says
+    /// nothing about a larger one.
+    pub(super) fn took(&mut self, rows: usize, seconds: f64, is_within_a_second: bool) {
         let size = self.size();
         match self {
             Self::Unhurried(size) => *size = size.saturating_mul(2).min(LARGEST),
@@ -67,8 +68,10 @@ impl PageSize {
                 let is_strike = seconds > pace.slice() && pace.is_smallest() && *seeks == Seeks::Nothing;
                 *strikes = if is_strike { strikes.saturating_add(1) } else { 0 };
                 *again = (*seeks == Seeks::Times && is_within_a_second).then(|| size.saturating_mul(2).min(LARGEST));
-                if again.is_none() {
-                    pace.took(seconds);
+                match again {
+                    Some(_) => {}
+                    None if rows >= size => pace.took(seconds),
+                    None => pace.took_part(seconds),
                 }
             }
         }
@@ -119,7 +122,7 @@ mod tests {
             let size = pages.size();
             sizes.push(size);
             #[allow(clippy::cast_precision_loss)]
-            pages.took(fixed + each * size as f64, false);
+            pages.took(size, fixed + each * size as f64, false);
         }
         sizes
     }
@@ -152,11 +155,12 @@ mod tests {
         let pages_of = |seeks| {
             let (mut pages, mut read, mut count) = (PageSize::new(None, Some(0.01), seeks), 0, 0);
             while read < 20_000 {
-                read += pages.size();
+                let size = pages.size();
+                read += size;
                 count += 1;
-                pages.took(0.1, true);
+                pages.took(size, 0.1, true);
             }
-            pages.took(0.1, false);
+            pages.took(pages.size(), 0.1, false);
             (count, pages.size())
         };
         assert_eq!(pages_of(Seeks::Times), (12, 25));
@@ -169,7 +173,16 @@ mod tests {
         let mut pages = PageSize::new(None, Some(0.01), Seeks::Nothing);
         for (rows, seconds, next) in [(50, 0.001, 100), (100, 0.2, 50), (50, 0.2, 25), (25, 0.001, 50), (50, 0.001, 100)] {
             assert_eq!(pages.size(), rows);
-            pages.took(seconds, false);
+            pages.took(rows, seconds, false);
+            assert_eq!(pages.size(), next);
+        }
+    }
+
+    #[test]
+    fn a_page_that_was_not_full_says_nothing_about_a_larger_one() {
+        let mut pages = PageSize::new(None, Some(0.01), Seeks::Nothing);
+        for (rows, seconds, next) in [(0, 0.0, 50), (49, 0.001, 50), (50, 0.001, 100), (20, 0.02, 50)] {
+            pages.took(rows, seconds, false);
             assert_eq!(pages.size(), next);
         }
     }
