@@ -68,7 +68,7 @@ return function (audit, access, pages)
 	local function look()
 		feed:clear();
 		local ok, result = readings.read(readings.long_pause, function (pause)
-			return audit_log.read(everything(), nothing, { following = following; writing = feed:entries(); pause = pause });
+			return audit_log.read(everything(), nothing, { following = following; writing = feed:entries(); pause = pause; haste = "batches" });
 		end);
 		if not ok or result.problem then
 			module:log("debug", "New entries can't be read: %s", ok and result.problem or result);
