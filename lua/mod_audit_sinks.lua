@@ -173,6 +173,8 @@ function pump(sink)
 			return;
 		elseif what == "fill" then
 			fill(sink, value);
+			-- Reading and making messages are two steps, each as long as one may hold the loop.
+			pause();
 		elseif what == "wait" then
 			schedule(sink, value);
 			return;

@@ -47,6 +47,43 @@ describe("mod_audit_sinks", function ()
 		assert.same({}, module_api.complaints());
 	end);
 
+	it("reads and sends in two turns of the loop, as each may take as long as a turn may", function ()
+		record("a-1");
+		local timer = require "util.timer";
+		local log, core = modulemanager.get_module("*", "audit").module:shared("/*/audit/log").log, require "audit_core";
+		local has_read, together, apart = false, 0, 0;
+		local restore = {};
+		local function replace(of, name, f)
+			local real = of[name];
+			table.insert(restore, function () of[name] = real; end);
+			of[name] = function (...) return f(real, ...); end
+		end
+		replace(log, "reader", function (real, ...)
+			local reader = assert(real(...));
+			replace(reader, "fill", function (fill, ...)
+				local more, problem = fill(...);
+				has_read = true;
+				timer.add_task(0, function () has_read = false; end);
+				return more, problem;
+			end);
+			return reader;
+		end);
+		replace(core, "log_file", function (real, ...)
+			local file = assert(real(...));
+			return { append = function (_, text)
+				if has_read then together = together + 1; else apart = apart + 1; end
+				return file:append(text);
+			end };
+		end);
+		local path = require "util.datamanager".getpath(nil, host.name, "audit", "all.position", true);
+		process.write(path, "1 00000000-0000-0000-0000-000000000000 0 0");
+		start { all = { to = "file:"..folder.."/all" } };
+		module_api.pass(1);
+		for i = #restore, 1, -1 do restore[i](); end
+		assert.equal("a-1", types("all"));
+		assert.same({ 0, 1 }, { together, apart });
+	end);
+
 	it("continues where it was when it is loaded again", function ()
 		start { all = { to = "file:"..folder.."/all" } };
 		record("a-1");

@@ -263,6 +263,9 @@ describe("a reading beside other work", function ()
 			local count, longest = read(costs[1], costs[2], { haste = "batches" });
 			assert.equal(600, count);
 			assert.is_true(longest <= 0.006, longest);
+			count, longest = read(costs[1], costs[2], { haste = "beside" });
+			assert.equal(600, count);
+			assert.is_true(longest <= 0.004, longest);
 			count, longest = read(costs[1], costs[2], {});
 			assert.equal(600, count);
 			assert.is_true(longest <= 0.018, longest);
@@ -310,7 +313,7 @@ describe("a reading beside other work", function ()
 			time = time + 0.00003 * query.limit;
 			return rows(store, user, query, ...);
 		end
-		for _, one in ipairs { "usual", "pages", "batches" } do
+		for _, one in ipairs { "usual", "batches", "beside" } do
 			haste = one;
 			local count = 0;
 			local writing = { entries = function (_, query) count = count + #query:cells { "event" }; return ""; end };
@@ -318,7 +321,7 @@ describe("a reading beside other work", function ()
 				{ pause = function () end; writing = writing; haste = one ~= "usual" and one or nil });
 			assert.equal(600, count);
 		end
-		assert.same({ usual = 100, pages = 50, batches = 50 }, largest);
+		assert.same({ usual = 100, batches = 50, beside = 50 }, largest);
 	end);
 
 	it("hands out a long text in pieces, and does not count the time that its reader takes", function ()

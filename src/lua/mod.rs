@@ -159,6 +159,7 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     native.set("reading_slice", crate::query::SLICE)?;
     native.set("reading_page", crate::query::PAGE)?;
     native.set("brief_slice", crate::query::BRIEF)?;
+    native.set("beside_slice", crate::query::BESIDE)?;
     evidence::add_numbers(lua, &native)?;
     prune::pace::add(lua, &native)?;
     person::add_files(lua, &native)?;

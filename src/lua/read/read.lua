@@ -8,6 +8,9 @@ local max = math.max;
 local cause_of, filters, is_embedded, seeks = driver.cause_of, driver.filters, driver.is_embedded, driver.seeks;
 local read_page, users_of = pages.read_page, pages.users_of;
 
+-- How long the loop is held by readings in haste, which scan() describes.
+local slices = { batches = native.brief_slice, beside = native.beside_slice };
+
 -- The name of a host in ASCII, as in DNS: text | nil
 local function ascii_host(host)
 	local found, encodings = pcall(require, "util.encodings");
@@ -80,9 +83,9 @@ local function new(context)
 	end
 
 	-- Notes how long the loop was held: breathe(pause | nil) -> seconds of a pause, which calls pause() when it was held for long enough.
-	local function new_breath(is_brief)
+	local function new_breath(haste)
 		local held_since = now();
-		local slice = is_brief and native.brief_slice or native.reading_slice;
+		local slice = slices[haste] or native.reading_slice;
 		return function (pause)
 			local began = now();
 			if not pause or began - held_since <= slice then
@@ -126,11 +129,14 @@ local function new(context)
 		-- The embedded driver has no index. To find a few entries of one user it would read a whole partition at once.
 		local without_index = pause and store and is_embedded(store);
 		-- Other drivers read a partition up to a page to find it: smaller pages would make readings several times as long.
-		local small_pages = haste == "pages" or haste and store and seeks(store) == "rows";
+		local finds_rows = store and seeks(store) == "rows";
+		local small_pages = haste == "beside" or haste and finds_rows;
+		-- If pages of ten rows take too long for another driver, it gets the largest ones.
+		local page_slice = not small_pages and native.reading_page or finds_rows and slices[haste] or native.brief_slice;
 		local query = following and context.recorder.look(following, users, waiting.since ~= nil, now())
-			or context.recorder.query(asked, users, waiting.since, now(), pause and (small_pages and native.brief_slice or native.reading_page) or nil,
+			or context.recorder.query(asked, users, waiting.since, now(), pause and page_slice or nil,
 				store and seeks(store) or nil, context.clock(host), store ~= nil and store.former ~= nil,
-				is_in_batches and (haste and native.brief_slice or native.reading_slice) or nil);
+				is_in_batches and (slices[haste] or native.reading_slice) or nil);
 
 		-- How long the query took to parse the rows of the page before.
 		local parsing = 0;
@@ -197,10 +203,11 @@ local function new(context)
 	-- seconds it held the loop, if it may have paused. `missing` says why events may be missing from now on, also some that are damaged
 	-- and not a problem for others. pause() is called when the loop was blocked for long enough. keeps: take() keeps the events until the
 	-- end. following: the result of recorder.follower(); only entries are read that are new since the last look, oldest first, and none in
-	-- the first look. haste: the loop is held for a shorter time than usual, as entries are taken in small batches. With "pages" the pages
-	-- of all drivers are small, too, with "batches" only those of drivers that find where a page begins.
+	-- the first look. haste: the loop is held for a shorter time than usual. "batches": entries are taken in small batches, and the pages
+	-- of drivers that find where a page begins are small, too. "beside": for readers that read on and on; it is shorter still, and the
+	-- pages of all drivers are small.
 	local function scan(asked, take, pause, keeps, following, haste)
-		local breathe = new_breath(haste ~= nil);
+		local breathe = new_breath(haste);
 		local query, advance, conclude = begin(asked, breathe, pause, following, haste, pause and not keeps);
 		local going_on, is_more, missing;
 		repeat

@@ -56,7 +56,7 @@ local function new(context)
 					-- search would read all of them again.
 					is_whole = not missing and (cursor:feed(query) or not query:is_taken());
 					return is_whole;
-				end, pause, nil, nil, "pages");
+				end, pause, nil, nil, "beside");
 				problem = problem or result.problem;
 				if problem then
 					return cursor:wants(now()) == "take", problem;

@@ -21,8 +21,8 @@ use hosts::{COLLECT, Hosts};
 /// How often hosts without wanted entries are passed over in one step, before the loop goes on.
 const MOST_UNWANTED: usize = 5;
 /// How long messages are made in one step, and how many at least. After that a batch is sent as it is.
-const HELD: Duration = Duration::from_micros(1500);
-const CHUNK: usize = 20;
+const HELD: Duration = Duration::from_micros(500);
+const CHUNK: usize = 10;
 
 /// A sink of the configuration, with the hosts whose entries it sends.
 pub(crate) struct LuaSink {
