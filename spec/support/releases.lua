@@ -15,7 +15,7 @@ local releases = {
 	-- One spec or two for each of: login, accounts, the admin shell, the command, stores and the journal.
 	smoke = { "accounts", "auth", "command", "harness", "install", "shell", "status", "upgrade" };
 	-- These take long and depend little on the server. Where some releases have only a few specs, they run on the newest one alone.
-	newest_only = { "attacks", "exported", "receivers", "web_browser" };
+	newest_only = { "attacks", "exported", "receivers", "sink_backends", "web_axe", "web_browser", "web_timeline" };
 };
 
 if (os.getenv("PROSODY_SERIES") or ""):find("trunk", 1, true) then
