@@ -67,10 +67,12 @@ struct Search {
     after: Option<(f64, u128)>,
     /// Entries with higher ids are in memory, or belong to a later search.
     upto: u128,
-    /// All entries that are recorded after the search began have higher ids.
+    /// All entries that were in memory when the search began, or were recorded after that, have higher ids.
     fresh: u128,
     /// How many entries there must be at least.
     expected: u64,
+    /// None of them has a higher id.
+    counted: u128,
     found: u64,
 }
 
@@ -114,9 +116,16 @@ impl Cursor {
         let place = match saved {
             None => Place { number: tail.first(), above: fresh, search: None },
             Some(saved) => {
-                let search = Search::resumed(saved, tail.since(), fresh);
-                let above = if search.is_clock_back(saved.above) { 0 } else { saved.above };
-                Place { number: tail.behind(above), above, search: Some(search) }
+                let mut search = Search::resumed(saved, tail.since(), fresh);
+                let is_clock_back = search.is_clock_back(saved.above);
+                let above = if is_clock_back { 0 } else { saved.above };
+                let number = tail.behind(above);
+                // What is in memory is read from there, or by the search after this one. If this process has saved the position, some of
+                // it was counted then.
+                let (first, counted) = tail.kept(number, saved.upto.filter(|_| !is_clock_back).unwrap_or_default());
+                search.fresh = first.map_or(fresh, |id| id.saturating_sub(1)).min(fresh);
+                search.expected = search.expected.saturating_sub(counted);
+                Place { number, above, search: Some(search) }
             }
         };
         let reader = tail.join(place.number);
@@ -154,13 +163,13 @@ impl Cursor {
             // Found again by the search for what this process has recorded, which counts it.
             let is_for_later = is_followed && id > search.fresh && id <= tail.highest() && event.stored >= low;
             if is_new && !is_for_later && !in_memory.contains(&id) {
-                search.found = search.found.saturating_add(1);
+                search.find(id);
                 self.ready.push_back((Read::Event(Box::new(event)), self.found.clone()));
             }
         }
         // A process that was killed may have recorded more than it had saved. What was found is known to be there from now on.
         if let (Some(search), Some(done)) = (&self.found.search, &mut self.done.search) {
-            done.expect(search.fresh, search.found);
+            done.expect(search);
         }
         self.ready.len() < AHEAD
     }
@@ -215,7 +224,7 @@ impl Cursor {
         let before = self.done.search.take();
         self.done = place.clone();
         if let (Some(search), Some(before)) = (&mut self.done.search, before) {
-            search.expect(before.fresh, before.expected);
+            search.expect(&before);
         }
         tail.done(self.reader, place.number);
     }
@@ -264,12 +273,12 @@ impl Cursor {
     #[must_use]
     pub fn saved(&self, tail: &Tail, now: f64) -> Saved {
         let low = tail.mark(self.reader).map_or(now, |mark| mark.low.min(now));
+        let upto = self.done.search.as_ref().map_or(self.done.above, |search| search.counted).max(tail.highest());
         let (above, behind) = (self.done.above, self.behind(tail));
+        let saved = Saved { above, low: low - MARGIN, behind, search: None, upto: Some(upto).filter(|id| *id < u128::MAX) };
         match &self.done.search {
-            None => Saved { above, low: low - MARGIN, behind, search: None },
-            Some(search) => {
-                Saved { above, low: search.low.min(low - MARGIN), behind, search: search.after.map(|(when, id)| (when, id, low)) }
-            }
+            None => saved,
+            Some(search) => Saved { low: search.low.min(saved.low), search: search.after.map(|(when, id)| (when, id, low)), ..saved },
         }
     }
 
@@ -288,7 +297,7 @@ impl Place {
     /// A search begins for what is not in memory any more, and for `more` entries that a search before has not found.
     fn fall_behind(&mut self, tail: &Tail, low: f64, since: f64, fresh: u128, more: u64) {
         let expected = tail.end().saturating_sub(self.number).saturating_add(more);
-        self.search = Some(Search { low, since, after: None, upto: fresh, fresh, expected, found: 0 });
+        self.search = Some(Search { low, since, after: None, upto: fresh, fresh, expected, counted: fresh, found: 0 });
         self.number = tail.end();
     }
 
@@ -301,7 +310,9 @@ impl Place {
 impl Search {
     /// A search for what a former process, or a former run of the reader, has not read.
     fn resumed(saved: &Saved, since: f64, fresh: u128) -> Self {
-        let mut search = Self { low: saved.low, since: saved.low, after: None, upto: u128::MAX, fresh, expected: saved.behind, found: 0 };
+        let counted = saved.upto.unwrap_or(u128::MAX);
+        let (low, expected) = (saved.low, saved.behind);
+        let mut search = Self { low, since: low, after: None, upto: u128::MAX, fresh, expected, counted, found: 0 };
         if search.is_clock_back(saved.above) {
             search.low = search.low.min(since);
         } else if let Some((when, id, next)) = saved.search {
@@ -321,10 +332,21 @@ impl Search {
         self.upto == u128::MAX
     }
 
-    /// There are at least that many entries, if it is the search with this `fresh`.
-    const fn expect(&mut self, fresh: u128, least: u64) {
-        if self.fresh == fresh && self.expected < least {
-            self.expected = least;
+    /// An entry was found. A process that was killed may have recorded more than it had counted.
+    fn find(&mut self, id: u128) {
+        self.found = self.found.saturating_add(1);
+        if id > self.counted {
+            self.expected = self.expected.saturating_add(1);
+            self.counted = id;
+        }
+        self.expected = self.expected.max(self.found);
+    }
+
+    /// There are at least as many entries as `other` expects, if it is the same search further on.
+    fn expect(&mut self, other: &Self) {
+        if self.fresh == other.fresh && self.expected < other.expected {
+            self.expected = other.expected;
+            self.counted = self.counted.max(other.counted);
         }
     }
 }

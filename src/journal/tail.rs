@@ -147,6 +147,13 @@ impl Tail {
         self.entries.iter().skip(skipped).filter_map(|kept| kept.id).collect()
     }
 
+    /// Of the entries from a number on: the lowest id, and how many have the id `upto` or a lower one.
+    pub(super) fn kept(&self, from: u64, upto: u128) -> (Option<u128>, u64) {
+        let skipped = usize::try_from(from.saturating_sub(self.first())).unwrap_or(usize::MAX);
+        let ids = || self.entries.iter().skip(skipped).filter_map(|kept| kept.id).filter(|id| !self.is_late(*id));
+        (ids().min(), u64::try_from(ids().filter(|id| *id <= upto).count()).unwrap_or(u64::MAX))
+    }
+
     /// Whether an id is below one that came earlier.
     pub(super) fn is_late(&self, id: u128) -> bool {
         self.late.contains(&id)

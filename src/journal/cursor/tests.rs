@@ -116,6 +116,47 @@ fn a_reader_that_comes_again_in_the_same_process_reads_nothing_twice() {
     assert_eq!(host.read_all(&mut cursor), (recorded.to_vec(), 0));
 }
 
+/// Both were wrong: what was in memory was expected of the store, and what did not fit there any more was left out.
+#[test]
+fn a_reader_that_comes_again_in_the_same_process_misses_nothing_and_tells_no_gap() {
+    for overflows in [false, true] {
+        let mut host = Host::new();
+        let another = host.open(None);
+        let mut cursor = host.open(None);
+        host.record();
+        host.read_all(&mut cursor);
+        let unread: Vec<u128> = (0..3).map(|_| host.record()).collect();
+        let saved = cursor.saved(&host.tail, host.now).to_string();
+        cursor.close(&mut host.tail);
+        let mut all = unread;
+        all.push(host.record());
+        cursor = host.open(Some(&saved));
+        // Half of what was in memory when it was opened is not there any more, when it searches.
+        all.extend((0..if overflows { 7 } else { 0 }).map(|_| host.record()));
+        assert_eq!((2..5).contains(&host.tail.first()), overflows, "{}", host.tail.first());
+        assert_eq!(host.read_all(&mut cursor), (all, 0), "{overflows}");
+        drop(another);
+    }
+}
+
+#[test]
+fn what_is_missing_after_a_reader_came_again_in_the_same_process_is_counted() {
+    let mut host = Host::new();
+    let mut cursor = host.open(None);
+    // Nothing is kept without a reader.
+    host.now += 60.0;
+    host.record();
+    host.read_all(&mut cursor);
+    let unread: Vec<u128> = (0..3).map(|_| host.record()).collect();
+    let saved = cursor.saved(&host.tail, host.now).to_string();
+    cursor.close(&mut host.tail);
+    // What is recorded meanwhile makes up for nothing that is missing.
+    let later = host.record();
+    host.store.retain(|(_, id)| *id != unread[0]);
+    cursor = host.open(Some(&saved));
+    assert_eq!(host.read_all(&mut cursor), (vec![unread[1], unread[2], later], 1));
+}
+
 #[test]
 fn what_was_not_committed_is_read_again() {
     let mut host = Host::new();
