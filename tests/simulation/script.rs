@@ -9,6 +9,7 @@ const DAY: f64 = 86_400.0;
 /// Makes another seed of a seed.
 const APART: u64 = 0xa5a5_5a5a_c3c3_3c3c;
 const AWAY: u64 = 0x0f1e_2d3c_4b5a_6978;
+const AGAIN: u64 = 0x3c2d_1e0f_8796_a5b4;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,6 +100,8 @@ pub enum Action {
     Erase(u32),
     /// The receiver of the sink with this number answers so the next times.
     Receiver(usize, Reply, u32),
+    /// The sink with this number is closed and opened again, as after a reload of the configuration.
+    Reopen(usize),
 }
 
 /// What a storage driver does wrong.
@@ -188,6 +191,13 @@ impl Script {
         if setup.has_readers && away.once_in(2) {
             let at = away.below(actions.len() as u64 + 1) as usize;
             actions.splice(at..at, absence(&mut away));
+        }
+        let mut again = Seed::new(first ^ AGAIN);
+        if setup.has_readers {
+            for _ in 0..again.pick(&[0, 1, 3]) {
+                let at = again.below(actions.len() as u64 + 1) as usize;
+                actions.insert(at, Action::Reopen(again.below(crate::sinks::SINKS as u64) as usize));
+            }
         }
         Self { setup, actions }
     }

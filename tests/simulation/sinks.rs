@@ -138,26 +138,43 @@ impl World {
         if !self.setup.has_readers {
             return;
         }
-        let wall = self.clock.wall();
-        let mut tail = Tail::new(ROOM, wall);
-        let mut sinks = Vec::new();
-        for number in 0..SINKS {
-            let text = match whole::read(&self.disk.files, &position(number), 1000) {
-                Ok(text) => text.map(|text| String::from_utf8_lossy(&text).into_owned()),
-                Err(_) => Some(BEGINNING.to_owned()),
-            };
-            let is_known = text.as_ref().is_none_or(|text| text != BEGINNING && text.parse::<Saved>().is_ok());
-            self.model.has_unknown_position |= !is_known;
-            let saved = text.map(|text| text.parse::<Saved>().or_else(|_| BEGINNING.parse()).expect("it is a position"));
-            let fresh = self.process().recorder.id(wall);
-            let cursor = Cursor::open(&mut tail, saved.as_ref(), fresh);
-            let certainty = if number == 0 { Certainty::Answer } else { Certainty::Time };
-            let messages = Messages::new(HOST, None, Format::Json, Some(Framing::Newline), Filter::default(), Policy::Full);
-            sinks.push(Sink { delivery: Delivery::new(BATCH, certainty), messages, cursor, answer: None, due: None, is_searching: false });
-        }
+        let mut tail = Tail::new(ROOM, self.clock.wall());
+        let sinks = (0..SINKS).map(|number| self.open_sink(&mut tail, number)).collect();
         self.process().sinks = Some(Sinks { tail, sinks, is_saved_soon: false });
         self.save_positions();
         (0..SINKS).for_each(|number| self.wake(number, 0.0));
+    }
+
+    fn open_sink(&mut self, tail: &mut Tail, number: usize) -> Sink {
+        let wall = self.clock.wall();
+        let text = match whole::read(&self.disk.files, &position(number), 1000) {
+            Ok(text) => text.map(|text| String::from_utf8_lossy(&text).into_owned()),
+            Err(_) => Some(BEGINNING.to_owned()),
+        };
+        let is_known = text.as_ref().is_none_or(|text| text != BEGINNING && text.parse::<Saved>().is_ok());
+        self.model.has_unknown_position |= !is_known;
+        let saved = text.map(|text| text.parse::<Saved>().or_else(|_| BEGINNING.parse()).expect("it is a position"));
+        let fresh = self.process().recorder.id(wall);
+        let cursor = Cursor::open(tail, saved.as_ref(), fresh);
+        let certainty = if number == 0 { Certainty::Answer } else { Certainty::Time };
+        let messages = Messages::new(HOST, None, Format::Json, Some(Framing::Newline), Filter::default(), Policy::Full);
+        Sink { delivery: Delivery::new(BATCH, certainty), messages, cursor, answer: None, due: None, is_searching: false }
+    }
+
+    /// Closes a sink and opens it again in the same process. What was sent and not answered is sent again.
+    pub fn reopen_sink(&mut self, number: usize) {
+        if self.sinks().is_none_or(|(sinks, _)| sinks.sinks[number].is_searching) {
+            return;
+        }
+        self.save_positions();
+        let Some(mut of) = self.process().sinks.take() else { return };
+        let closed = of.sinks.remove(number);
+        closed.cursor.close(&mut of.tail);
+        let opened = self.open_sink(&mut of.tail, number);
+        of.sinks.insert(number, opened);
+        self.process().sinks = Some(of);
+        self.save_positions();
+        self.wake(number, 0.0);
     }
 
     /// An entry was recorded.

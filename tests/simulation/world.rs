@@ -242,6 +242,11 @@ impl World {
             Action::Read(false, oldest_first, between) => self.or_die(|world| world.read(false, oldest_first, between)),
             Action::Follow => self.or_die(|world| world.elsewhere(Self::follow)),
             Action::Erase(account) => self.or_die(|world| world.ask_to_erase(account)),
+            Action::Reopen(number) => {
+                if self.process.is_some() {
+                    self.reopen_sink(number);
+                }
+            }
             Action::Receiver(number, reply, times) => {
                 self.receivers[number].set_mood(Some((reply, times)));
                 if self.process.is_some() {
