@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::entry::anchor;
 use crate::entry::limits::{ATTRIBUTE, TEXT};
 
 /// Stands at the end of a text that was cut.
@@ -29,7 +30,8 @@ impl TextKind {
 
 /// Gives `bytes` as text that every store returns as it was given.
 ///
-/// What is no UTF-8 and what is no character of XML 1.0 (<https://www.w3.org/TR/xml/#charsets>) becomes U+FFFD.
+/// What is no UTF-8 and what is no character of XML 1.0 (<https://www.w3.org/TR/xml/#charsets>) becomes U+FFFD. So does the first colon of
+/// what looks like an anchor: outputs have anchors that are looked for in any text, and nobody must be able to put one there.
 /// A text over the limit of its kind is cut at a character and ends with `…`.
 ///
 /// ```
@@ -45,7 +47,7 @@ pub fn clean(bytes: &[u8], kind: TextKind) -> Cow<'_, str> {
     let looked_at = bytes.get(..limit.saturating_add(4)).unwrap_or(bytes);
     if bytes.len() <= limit {
         // Nearly every text is printable ASCII, which is seen without looking at characters.
-        let is_clean = |text: &&str| is_printable(bytes) || text.chars().all(|c| is_kept(c, kind));
+        let is_clean = |text: &&str| !anchor::is_in(bytes) && (is_printable(bytes) || text.chars().all(|c| is_kept(c, kind)));
         if let Some(text) = std::str::from_utf8(bytes).ok().filter(is_clean) {
             return Cow::Borrowed(text);
         }
@@ -64,6 +66,9 @@ pub fn clean(bytes: &[u8], kind: TextKind) -> Cow<'_, str> {
         };
         cleaned.push(replacement(c, kind));
     }
+    if anchor::is_in(cleaned.as_bytes()) {
+        cleaned = anchor::defused(&cleaned);
+    }
     if bytes.len() > limit || cleaned.len() > limit {
         cut(&mut cleaned, limit);
     }
@@ -72,7 +77,7 @@ pub fn clean(bytes: &[u8], kind: TextKind) -> Cow<'_, str> {
 
 /// Appends the result of [`clean`] for `bytes` to `text`.
 pub(crate) fn append(text: &mut Vec<u8>, bytes: &[u8], kind: TextKind) {
-    if bytes.len() <= kind.limit() && is_printable(bytes) {
+    if bytes.len() <= kind.limit() && is_printable(bytes) && !anchor::is_in(bytes) {
         text.extend_from_slice(bytes);
     } else {
         text.extend_from_slice(clean(bytes, kind).as_bytes());
@@ -208,6 +213,26 @@ mod tests {
         for (input, expected) in rows {
             assert_eq!(clean(input, TextKind::Text), *expected, "{input:?}");
         }
+    }
+
+    #[test]
+    fn nobody_brings_an_anchor() {
+        let anchor = format!("audit-anchor:{}:{}:7:{}", "A".repeat(22), "A".repeat(22), "A".repeat(43));
+        for kind in [TextKind::Attribute, TextKind::Text] {
+            for (before, after) in [("", ""), ("\t", " and more"), ("audit-anchor:", "é"), ("x\0", "")] {
+                let text = format!("{before}{anchor}{after}");
+                let mut appended = Vec::new();
+                append(&mut appended, text.as_bytes(), kind);
+                assert_eq!(appended, clean(text.as_bytes(), kind).as_bytes());
+                assert_eq!(
+                    String::from_utf8(appended).unwrap(),
+                    text.replace("anchor:", "anchor\u{fffd}")
+                        .replace('\0', "\u{fffd}")
+                        .replace('\t', if kind == TextKind::Text { "\t" } else { " " })
+                );
+            }
+        }
+        assert_eq!(clean(b"audit-anchor:", TextKind::Text), "audit-anchor:");
     }
 
     #[test]
