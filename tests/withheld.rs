@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 use audit_core::address::Policy;
+use audit_core::chain::anchors::Anchors;
 use audit_core::chain::hash::{Bytes, Hash, Nonce};
 use audit_core::chain::link::{Cover, Link};
 use audit_core::entry::canon::{Canon, Draft};
@@ -14,7 +15,8 @@ use audit_core::journal::tail::Tail;
 use audit_core::options::Settings;
 use audit_core::recorder::Recorder;
 use audit_core::recorder::entries::{Event, Session, Time};
-use audit_core::render::formats::Format;
+use audit_core::render::formats::{FORMATS, Format, FormatInfo};
+use audit_core::render::{Options, renderer};
 use audit_core::sink::messages::Messages;
 use serde_json::Value;
 
@@ -22,13 +24,14 @@ const HOST: &str = "example.com";
 const ADDRESS: &str = "203.0.113.80";
 const NOON: f64 = 1_795_521_600.25;
 
-/// Two entries that follow each other, in the form of the store.
+/// Two entries that follow each other, in the form of the store. Their client calls itself like an anchor of another log.
 fn entries() -> [String; 2] {
     let mut recorder = Recorder::default();
     recorder.configure(HOST, Settings::default(), None);
     recorder.chains(HOST);
+    let client = format!("audit-anchor:{}:{}:1:{}", "A".repeat(22), "A".repeat(22), "A".repeat(43));
     [NOON, NOON + 1.0].map(|at| {
-        let session = Session { id: Some(b"c2s1"), kind: Some(b"c2s"), ip: Some(ADDRESS.as_bytes()), client: None };
+        let session = Session { id: Some(b"c2s1"), kind: Some(b"c2s"), ip: Some(ADDRESS.as_bytes()), client: Some(client.as_bytes()) };
         let event = Event {
             user: Some(b"romeo@example.com"),
             source: Some(b"mod_test"),
@@ -44,10 +47,20 @@ fn entries() -> [String; 2] {
     })
 }
 
+/// What an export in a format has of entries.
+fn exported(entries: &[String], format: Format) -> String {
+    let events: Vec<StoredEvent> = entries.iter().map(|xml| stored(xml)).collect();
+    let mut renderer = renderer(format, &Options::new(HOST));
+    [renderer.begin(), renderer.entries(&events), renderer.end()].concat()
+}
+
+fn stored(xml: &str) -> StoredEvent {
+    StoredEvent::read(&Row { key: String::new(), when: NOON, with: None, xml: xml.to_owned(), element: Vec::new() }).unwrap()
+}
+
 /// What a sink sends of an entry, with `ips = "prefix"`, but with as little as the sixteen bits of a network that it may be asked to send.
 fn sent(xml: &str, format: Format) -> String {
-    let row = Row { key: String::new(), when: NOON, with: None, xml: xml.to_owned(), element: Vec::new() };
-    let event = StoredEvent::read(&row).unwrap();
+    let event = stored(xml);
     let mut messages = Messages::new(HOST, None, format, None, Filter::default(), Policy::prefix(Some(16), Some(48)));
     let place = Cursor::open(&mut Tail::new(0, 0.0), None, uuid::Uuid::nil()).place().clone();
     messages.message(Read::Event(Box::new(event)), place, NOON, &mut |_| None).text.unwrap()
@@ -94,11 +107,26 @@ fn an_address_that_a_sink_does_not_send_can_not_be_guessed() {
 }
 
 #[test]
-fn no_format_of_a_sink_has_what_opens_the_commitments() {
+fn no_format_has_what_opens_the_commitments() {
     let [entry, _] = entries();
     let salt = entry.split_once("salt='").unwrap().1.split_once('\'').unwrap().0;
-    for format in [Format::Json, Format::Ocsf, Format::Ecs, Format::Cef, Format::Syslog, Format::Otlp, Format::Csv] {
-        let text = sent(&entry, format);
-        assert!(!text.contains(salt), "{format:?}: {text}");
+    for FormatInfo { format, name, .. } in FORMATS {
+        let text = sent(&entry, *format);
+        assert!(!text.contains(salt), "{name}: {text}");
     }
+}
+
+/// The anchors of two entries can be taken from what is written of them, and no others, although both quote one of another log.
+#[test]
+fn every_format_but_the_table_has_the_anchors_of_its_entries_and_only_those() {
+    let entries = entries();
+    let of_sink = |format| entries.each_ref().map(|xml| sent(xml, format)).concat();
+    let expected = of_sink(Format::Json);
+    let has_them = |text: &str| {
+        let mut anchors = Anchors::default();
+        let count = anchors.read(&expected);
+        text.lines().map(|line| anchors.read(line)).sum::<usize>() == count && (count, anchors.len(), anchors.contradict()) == (2, 2, false)
+    };
+    let formats = FORMATS.iter().filter(|info| !has_them(&exported(&entries, info.format)) || !has_them(&of_sink(info.format)));
+    assert_eq!(formats.map(|info| info.name).collect::<Vec<_>>(), ["table"]);
 }

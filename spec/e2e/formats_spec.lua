@@ -18,7 +18,7 @@ local record = [==[
 		"] x=\"y\" \\]\\\""; "line\nline\r\nline"; "\27[2J\194\155\226\128\174\226\128\168\239\187\191"; ("ä"):rep(3000);
 		"\0nul\1\31\127\11\12"; "\255\254 \237\160\128 \244\144\128\128 \192\128"; "%s%d%n ${jndi:ldap://x} {{7*7}} `id`";
 		"--><script>alert(1)</script><svg onload=x>"; "\239\191\190\239\191\191\240\159\146\169\226\129\166x\226\129\169";
-		"\\u0000\\n\\\"'\r\n<14>1 - x y z - - z\r\n\r\n";
+		"\\u0000\\n\\\"'\r\n<14>1 - x y z - - z\r\n\r\n"; "audit-anchor:"..("A"):rep(22)..":"..("A"):rep(22)..":1:"..("A"):rep(43);
 	};
 	local sessions = {
 		{ id = "c2s1", type = "c2s", ip = "203.0.113.7", client_id = "phone" }; { ip = "2001:db8::7", id = "c2s2" }; {};
@@ -99,6 +99,21 @@ server.each_series(describe, pending, function (series)
 			local status, out, err = prosody:ctl("mod_audit", "--format", "json", "--bom", host);
 			assert.same({ 2, "" }, { status, out });
 			assert.is_truthy(err:find("--bom is for --format csv only", 1, true), err);
+		end);
+
+		it("have the anchors of their entries, and none that an entry quotes", function ()
+			local compare = { "mod_audit", "--verify" };
+			for _, format in ipairs { "json", "csv", "xml", "ocsf", "ecs", "cef", "syslog", "otlp" } do
+				local status, text, err = prosody:ctl("mod_audit", "--all", "--format", format, host);
+				assert.equal(0, status, err);
+				process.write(prosody.folder.."/anchors."..format, text);
+				table.insert(compare, "--anchor");
+				table.insert(compare, prosody.folder.."/anchors."..format);
+			end
+			table.insert(compare, host);
+			local status, out, err = prosody:ctl(table.unpack(compare));
+			assert.equal(0, status, out..err);
+			assert.is_true(tonumber(out:match("anchors: (%d+) entries compared")) >= recorded, out);
 		end);
 
 		for _, format in ipairs(formats) do

@@ -11,6 +11,10 @@ use crate::render::printable::steers;
 use crate::render::taxonomy::meaning;
 use crate::time::parse_milliseconds;
 
+/// The key of the anchor. All custom strings have a meaning already, so it has a name as the specification wants it for keys of vendors:
+/// vendor, product and meaning in one word.
+const ANCHOR: &str = "ProsodyAuditAnchor";
+
 /// Writes CEF.
 #[derive(Debug)]
 pub struct Cef {
@@ -94,6 +98,7 @@ impl Cef {
             put("flexString1Label", Some("address hash"));
             put("flexString1", Some(hash));
         }
+        put(ANCHOR, event.anchor.as_deref());
         put("msg", Some(&note(event)));
         line.push('\n');
     }

@@ -111,6 +111,7 @@ impl Ecs {
         put("session.type", event.session_type.as_deref());
         put("client", event.client.as_deref());
         put("ip_hash", event.ip_hash.as_deref());
+        put("anchor", event.anchor.as_deref());
         if let Some(actor) = &event.actor {
             put("actor.kind", Some(&actor.kind));
             put("actor.caused_by", actor.caused_by.as_deref());

@@ -122,6 +122,7 @@ impl Ocsf {
         put("class", event.class.as_deref());
         put("client", event.client.as_deref());
         put("session.type", event.session_type.as_deref());
+        put("anchor", event.anchor.as_deref());
         if !class.has_user() {
             put("user", event.user.as_deref());
         }

@@ -13,8 +13,8 @@ use crate::render::Renderer;
 use crate::render::printable::steers;
 use crate::time::rfc3339;
 
-/// Writes XML: `<audit-log host="…">` with an `<entry stored="…" class="…">` for each `<audit-event/>`, which is written as it is
-/// stored.
+/// Writes XML: `<audit-log host="…">` with an `<entry stored="…" class="…" anchor="…">` for each `<audit-event/>`, which is written as
+/// it is stored.
 #[derive(Debug)]
 pub struct Xml {
     host: String,
@@ -49,6 +49,11 @@ impl Renderer for Xml {
             if let Some(user) = &event.user {
                 text.push_str("\" user=\"");
                 push_escaped(&mut text, user);
+            }
+            // The element has the same in its `<chain/>`, but anchors are looked for in any text, where they have one form.
+            if let Some(anchor) = &event.anchor {
+                text.push_str("\" anchor=\"");
+                push_escaped(&mut text, anchor);
             }
             let xml = event.xml();
             if is_element(&xml) {
