@@ -100,8 +100,10 @@ impl Control {
         let index = self.host(host, 0.0);
         let Some(host) = self.hosts.get_mut(index) else { return };
         (host.burst, host.repeats, host.retention) = (burst, repeats, retention.clone());
-        for outcome in self.outcomes.iter_mut().filter(|outcome| outcome.host == index) {
-            outcome.set(host);
+        for own in host.own_outcomes() {
+            if let Some(outcome) = self.outcomes.get_mut(own) {
+                outcome.set(host);
+            }
         }
     }
 
@@ -211,7 +213,8 @@ impl Control {
         let is_over = |window: &Window| (closing || now >= window.ends) && may_end(outcomes.get(window.outcome));
         let mut counts = tables.failures.close(now, false, is_over);
         counts.extend(tables.actors.close(now, true, is_over));
-        for outcome in outcomes.iter_mut() {
+        for own in host.own_outcomes() {
+            let Some(outcome) = outcomes.get_mut(own) else { continue };
             if outcome.counts() && may_end(Some(outcome)) && outcome.window.as_ref().is_some_and(|window| closing || now >= window.ends) {
                 counts.extend(outcome.window.take().and_then(|window| window.count).map(|count| *count));
             }
@@ -283,8 +286,9 @@ impl Control {
 
     /// How many events of each type were counted and not stored on a host, since this object was created.
     pub fn suppressed(&self, host: &str) -> impl Iterator<Item = (&str, u64)> {
-        let index = self.host_index.get(host).copied();
-        let of_host = self.outcomes.iter().filter(move |outcome| Some(outcome.host) == index && outcome.suppressed > 0);
+        let host = self.host_index.get(host).and_then(|index| self.hosts.get(*index));
+        let own = host.map(HostState::own_outcomes).unwrap_or_default().into_iter();
+        let of_host = own.filter_map(|own| self.outcomes.get(own)).filter(|outcome| outcome.suppressed > 0);
         of_host.map(|outcome| (outcome.kind.as_str(), outcome.suppressed))
     }
 

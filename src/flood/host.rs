@@ -65,6 +65,13 @@ impl HostState {
         }
     }
 
+    /// The numbers of its outcomes, in order. Those of all hosts are in one list, which is long if there are many hosts.
+    pub(super) fn own_outcomes(&self) -> Vec<usize> {
+        let mut own: Vec<usize> = self.outcomes.values().copied().collect();
+        own.sort_unstable();
+        own
+    }
+
     /// Notes what came of reading the checkpoint of the previous process.
     pub(super) fn found(&mut self, found: &Result<Option<Checkpoint>, CheckpointError>) {
         self.unread = matches!(found, Err(CheckpointError::Unread { .. }));

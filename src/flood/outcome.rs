@@ -241,6 +241,7 @@ pub(super) fn counts_of<'a>(
     tables: &'a WindowTables,
 ) -> impl Iterator<Item = &'a Count> {
     let of_host = move |count: &&Count| outcomes.get(count.outcome).is_some_and(|outcome| outcome.host == index);
-    let coarsest = outcomes.iter().filter_map(|outcome| outcome.window.as_ref()?.count.as_deref());
-    tables.counts().chain(coarsest).filter(of_host).chain(host.closed.iter().chain(&host.emitting))
+    let own = host.own_outcomes().into_iter();
+    let coarsest = own.filter_map(|own| outcomes.get(own)?.window.as_ref()?.count.as_deref());
+    tables.counts().filter(of_host).chain(coarsest).chain(host.closed.iter().chain(&host.emitting))
 }

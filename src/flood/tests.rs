@@ -1280,3 +1280,24 @@ fn many_types_of_others_are_bounded_together() {
         assert_eq!(log.last().kind, kind);
     }
 }
+
+/// The server's list has the outcomes of all hosts. With thousands of hosts it must not be searched for each of them.
+#[test]
+fn a_host_looks_at_its_own_outcomes_only() {
+    let mut log = Log::with(1, 60.0);
+    let control = &mut log.control;
+    let own = control.outcome_index(HOST, "thing", "mod_test", 0.0).unwrap();
+    let other = control.outcome_index("example.org", "thing", "mod_test", 0.0).unwrap();
+    let (hasher, mut buffer, mut pool) = (HashSeed::new(&OsRandom), Vec::new(), Pool::FULL);
+    let facts = Facts::of(&FloodEvent::default(), HOST, &mut buffer, &hasher);
+    for index in [own, other] {
+        control.outcomes[index].absorb(Count::new(index, &facts, 0.0), 0.0, &hasher, &mut pool);
+        control.outcomes[index].suppressed = 1;
+    }
+    // Whoever searches the list takes it for one of the first host.
+    control.outcomes[other].host = control.outcomes[own].host;
+    assert_eq!(control.suppressed(HOST).count(), 1);
+    let index = control.host_index[HOST];
+    assert_eq!(counts_of(index, &control.hosts[index], &control.outcomes, &control.tables).count(), 1);
+    assert_eq!(control.due(HOST, 1.0, true, &describe, new_id).len(), 1);
+}
