@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
+use crate::address::location::country;
 use crate::alert::engine::Moment;
 use crate::alert::known::{self, Known, Login};
 use crate::alert::limits::Limits;
@@ -153,7 +154,8 @@ impl HostAlerts {
         let news = self.known.login(account, login);
         self.changed = true;
         let Some(news) = news.filter(|_| self.history == History::Whole) else { return };
-        let country = seen.country_name.or(login.country).unwrap_or_default().to_owned();
+        let named = login.country.map(|code| country::shown(code, seen.country_name));
+        let country = named.or(seen.country_name).unwrap_or_default().to_owned();
         let rules = std::mem::take(&mut self.settings.rules);
         for rule in &rules {
             let concerns = rule.everyone || self.admins.contains(account);

@@ -1,5 +1,6 @@
 //! Alerts as sentences: what, who, from where, since when, and what to do.
 
+use crate::address::location::country;
 use crate::alert::known::Trip;
 use crate::alert::rules::{Key, shown_period};
 use crate::render::printable::printable;
@@ -170,7 +171,7 @@ impl Alert {
                  change the password.",
                 quoted(to),
                 span(trip.time),
-                quoted(&trip.from),
+                quoted(country::shown(&trip.from, None)),
                 trip.distance
             ),
             What::Admin { role, by: actor } => {
@@ -289,7 +290,9 @@ mod tests {
         assert!(many.contains("from at least 7 networks, last from 203.0.113.0/24, since"), "{many}");
         let trip = Trip { from: "DE".to_owned(), distance: 18_000.4, time: 600.0 };
         let sentence = alert(What::Travel { to: "New Zealand".to_owned(), trip }).sentence("example.com", None);
-        assert!(sentence.contains("used from \"New Zealand\" at") && sentence.contains("10 minutes before that from \"DE\", 18000 km"));
+        assert!(
+            sentence.contains("used from \"New Zealand\" at") && sentence.contains("10 minutes before that from \"Germany\", 18000 km")
+        );
         let held = alert(What::Held { rules: vec![("guessing".to_owned(), 50), ("server".to_owned(), 3)] });
         assert!(held.sentence("example.com", None).contains("50 of guessing, 3 of server."));
     }

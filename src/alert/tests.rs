@@ -179,6 +179,19 @@ fn nothing_is_new_before_the_log_was_read_and_at_the_first_login() {
 }
 
 #[test]
+fn a_country_of_which_only_the_code_was_stored_is_named() {
+    let mut alerts = engine(Settings { notices: true, ..everyone() });
+    login(&mut alerts, JULIET, "DE", "phone", 1.0);
+    for (country, shown) in [("US", "United States"), ("XK", "Kosovo"), ("T1", "T1")] {
+        login(&mut alerts, JULIET, country, "phone", 2.0);
+        let ticked = alerts.tick(HOST, moment(3.0));
+        let sentence = ticked.alerts[0].sentence(HOST, None);
+        assert!(sentence.contains(&format!("was used from \"{shown}\" for the first time")), "{sentence}");
+        assert_eq!(ticked.notices[0].country.as_deref(), Some(shown));
+    }
+}
+
+#[test]
 fn travel_is_an_alert_if_nobody_is_that_fast() {
     let mut alerts = engine(everyone());
     let from = |country: &str| entry(SUCCESS, Some(JULIET), &[("country", country)], &[]);

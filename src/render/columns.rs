@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::address::location::country;
 use crate::entry::StoredEvent;
 use crate::render::note::note_with_times;
 use crate::time::date_time;
@@ -98,6 +99,15 @@ impl Column {
         text.unwrap_or_default()
     }
 
+    /// Its text for an entry on a page that has room for the names of countries. Times are in UTC.
+    #[must_use]
+    pub fn on_page(self, event: &StoredEvent) -> String {
+        match self {
+            Self::Location => country::of(event).unwrap_or_default().to_owned(),
+            _ => self.text(event, Zone::Utc),
+        }
+    }
+
     /// Its title.
     #[must_use]
     pub fn title(self) -> &'static str {
@@ -158,6 +168,14 @@ mod tests {
             "ip\u{1b}".parse::<Column>().unwrap_err().to_string(),
             format!("\"ip\\u{{1b}}\" is not a column; the columns are {}", names())
         );
+    }
+
+    #[test]
+    fn a_table_has_the_code_of_a_country_and_a_page_its_name() {
+        let event = StoredEvent { country: Some("FR".to_owned()), kind: "x".to_owned(), ..StoredEvent::default() };
+        let texts = |column: Column| (column.text(&event, Zone::Utc), column.on_page(&event));
+        assert_eq!(texts(Column::Location), ("FR".to_owned(), "France".to_owned()));
+        assert_eq!(texts(Column::Event), ("x".to_owned(), "x".to_owned()));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Locations of addresses, from a database in MaxMind's `.mmdb` format.
 
+pub mod country;
 mod record;
 
 use std::net::IpAddr;

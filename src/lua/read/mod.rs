@@ -20,7 +20,6 @@ use crate::render::columns::Column;
 use crate::render::fields::{FIELDS, FieldValue, details};
 use crate::render::standing::{Health, Standing};
 use crate::render::{Options, Renderer, renderer, report, statistics};
-use crate::time::zone::Zone;
 pub(crate) use text::LuaText;
 
 /// How many entries are freed at once.
@@ -268,7 +267,7 @@ impl LuaUserData for LuaQuery {
         // cells(columns) -> list of events, each a list of texts; takes the events that are found
         methods.add_method_mut("cells", |_, this, names: Vec<String>| {
             let columns: Vec<Column> = names.iter().filter_map(|name| name.parse().ok()).collect();
-            let cells = |event: StoredEvent| columns.iter().map(|column| column.text(&event, Zone::Utc)).collect::<Vec<_>>();
+            let cells = |event: StoredEvent| columns.iter().map(|column| column.on_page(&event)).collect::<Vec<_>>();
             this.take_hidden();
             Ok(this.take().into_iter().map(cells).collect::<Vec<_>>())
         });

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::outside::Outside;
+use crate::address::location::country;
 use crate::entry::StoredEvent;
 use crate::render::note::{note, who, without_actor};
 use crate::render::taxonomy::{Outcome, meaning};
@@ -57,7 +58,7 @@ impl Line for EntryLine {
             failed: meaning(&event.kind).outcome == Outcome::Failure,
             user: event.user.as_deref().map(Outside::new),
             address: address(event),
-            country: country(event).map(Outside::new),
+            country: country::of(event).map(Outside::new),
             note: Outside::new(&note(event)),
             count: event.count(),
         }
@@ -89,7 +90,7 @@ impl Line for Action {
             user: event.user.as_deref().map(Outside::new),
             what: Outside::new(&without_actor(event)),
             address: address(event),
-            country: country(event).map(Outside::new),
+            country: country::of(event).map(Outside::new),
         }
     }
 }
@@ -115,18 +116,13 @@ impl Line for NewClient {
             user: event.user.clone(),
             id: client_id(event).map(ToOwned::to_owned),
             address: address(event),
-            country: country(event).map(Outside::new),
+            country: country::of(event).map(Outside::new),
         }
     }
 }
 
 fn address(event: &StoredEvent) -> Option<Outside> {
     event.ip.as_ref().or_else(|| event.actor.as_ref()?.ip.as_ref()).map(|address| Outside::new(address))
-}
-
-/// The name of the country of an entry, or its two letters if the name was not stored.
-pub(super) fn country(event: &StoredEvent) -> Option<&str> {
-    event.country.as_deref().map(|code| event.country_name.as_deref().unwrap_or(code))
 }
 
 /// The newest of the entries behind a number.
@@ -370,17 +366,6 @@ mod tests {
             times.into_iter().for_each(|time| marks.add(f64::from(time)));
             assert_eq!((marks.count, marks.times().len(), marks.times()[0]), (100, MARKS, 99.0));
         }
-    }
-
-    #[test]
-    fn a_country_without_a_name_has_its_letters() {
-        let of = |code: Option<&str>, name: Option<&str>| {
-            let (country_code, country_name) = (code.map(ToOwned::to_owned), name.map(ToOwned::to_owned));
-            country(&StoredEvent { country: country_code, country_name, ..StoredEvent::default() }).map(ToOwned::to_owned)
-        };
-        assert_eq!(of(Some("BR"), Some("Brazil")).as_deref(), Some("Brazil"));
-        assert_eq!(of(Some("BR"), None).as_deref(), Some("BR"));
-        assert_eq!(of(None, Some("Brazil")), None);
     }
 
     #[test]

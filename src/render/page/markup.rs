@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::collect::{EntryLine, Groups};
 use super::outside::Outside;
+use crate::address::location::country::Names;
 use crate::render::totals::tally::{counted, grouped};
 use crate::time::zone::Zone;
 
@@ -97,6 +98,8 @@ pub(super) struct Ranked<'a> {
     pub(super) limit: usize,
     /// Whether what a name stands for is a failure.
     pub(super) failed: fn(&str) -> bool,
+    /// What people read of the names, if these are codes of countries.
+    pub(super) countries: Option<&'a Names>,
     /// The text if there are no names.
     pub(super) nothing: &'a str,
 }
@@ -123,10 +126,11 @@ impl Ranked<'_> {
                         li.head aria-hidden="true" { span.name { (self.name) } span.number { "Events" } span.share { "Share" } }
                         @for (name, count) in &ranking.top {
                             @let failed = (self.failed)(name);
+                            @let shown = self.countries.map_or(*name, |countries| countries.of(name));
                             li class=[bad(failed)] {
                                 (row(
                                     &html! {
-                                        span.name { (Outside::new(name)) }
+                                        span.name { (Outside::new(shown)) }
                                         (bar(*count, most, if failed { "fail" } else { "calm" }))
                                         (numbers(*count, sign))
                                     },

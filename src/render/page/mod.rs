@@ -29,7 +29,7 @@ use crate::render::totals::tally::Bucket;
 use crate::render::totals::{Totals, clock, network};
 use crate::time::zone::Zone;
 use chart::Chart;
-use collect::{Action, Groups, Marks, NewClient, Recent, RecentEvents, Silences, country};
+use collect::{Action, Groups, Marks, NewClient, Recent, RecentEvents, Silences};
 use outside::Outside;
 
 const STYLE: &str = include_str!("page.css");
@@ -129,8 +129,8 @@ impl Report {
         self.types.add(&event.kind, event);
         self.silences.add(event);
         self.newest.add_up_to(event, NEWEST);
-        if let Some(country) = country(event) {
-            self.countries.add(country, event);
+        if let Some(code) = &event.country {
+            self.countries.add(code, event);
         }
         if is_refusal(&event.kind) {
             self.failing_accounts.add(event.user.as_deref().unwrap_or("no account"), event);

@@ -137,7 +137,15 @@ impl Report {
     }
 
     pub(super) fn failures(&self, times: &Times) -> Markup {
-        let table = |caption, name, groups| Ranked { caption, name, groups, limit: NAMES, failed: |_| true, nothing: "None in this time." };
+        let table = |caption, name, groups| Ranked {
+            caption,
+            name,
+            groups,
+            limit: NAMES,
+            failed: |_| true,
+            countries: None,
+            nothing: "None in this time.",
+        };
         html! {
             section #failures aria-labelledby="h-failures" {
                 h2 #h-failures { "Failures" }
@@ -172,7 +180,7 @@ impl Report {
                             ol.lines {
                                 @for arrival in arrivals.iter().take(ARRIVALS) {
                                     li {
-                                        (times.element(arrival.time)) " " (from_to(arrival.from, arrival.to)) " "
+                                        (times.element(arrival.time)) " " (from_to(findings.country_names.of(arrival.from), findings.country_names.of(arrival.to))) " "
                                         (Outside::new(arrival.account))
                                         (place(arrival.address.map(Outside::new).as_ref(), None))
                                     }
@@ -207,7 +215,8 @@ impl Report {
     }
 
     pub(super) fn privileged(&self, times: &Times) -> Markup {
-        let table = |caption, name, groups| Ranked { caption, name, groups, limit: NAMES, failed, nothing: "None in this time." };
+        let table =
+            |caption, name, groups| Ranked { caption, name, groups, limit: NAMES, failed, countries: None, nothing: "None in this time." };
         let all = self.privileged.counts.total();
         html! {
             section #privileged aria-labelledby="h-privileged" {
@@ -226,14 +235,22 @@ impl Report {
     }
 
     pub(super) fn all_events(&self, times: &Times) -> Markup {
-        let table = |caption, name, groups, failed| Ranked { caption, name, groups, limit: 20, failed, nothing: "None is stored." };
+        let table = |caption, name, groups, failed, countries| Ranked {
+            caption,
+            name,
+            groups,
+            limit: 20,
+            failed,
+            countries,
+            nothing: "None is stored.",
+        };
         html! {
             section #totals aria-labelledby="h-totals" {
                 h2 #h-totals { "All events" }
                 p.hint { "What happened, and from where." }
                 div.pair {
-                    (table("By type", "Event type", &self.types, failed).markup(times))
-                    (table("By country", "Country", &self.countries, |_| false).markup(times))
+                    (table("By type", "Event type", &self.types, failed, None).markup(times))
+                    (table("By country", "Country", &self.countries, |_| false, Some(&self.totals.country_names)).markup(times))
                 }
             }
         }

@@ -243,7 +243,13 @@ fn at(ago: f64, kind: &str, user: &str, inside: &str) -> StoredEvent {
 }
 
 fn session(ip: &str, country: &str, client: &str) -> String {
-    format!("<session><remote-ip>{ip}</remote-ip><location country='XX'>{country}</location><client>{client}</client></session>")
+    let code = match country {
+        "Brazil" => "BR",
+        "France" => "FR",
+        "Germany" => "DE",
+        _ => "XX",
+    };
+    format!("<session><remote-ip>{ip}</remote-ip><location country='{code}'>{country}</location><client>{client}</client></session>")
 }
 
 #[test]
@@ -270,6 +276,28 @@ fn what_is_new_says_from_what_to_what() {
         2026-11-24 11:53:20 Gajim a@b 203.0.113.7 Germany
     "#]]
     .assert_eq(new);
+}
+
+#[test]
+fn a_country_without_a_name_has_that_of_its_code_and_counts_as_the_same() {
+    let login = |ago: f64, location: &str| {
+        at(ago, "authentication-success", "a@b", &format!("<session><remote-ip>203.0.113.7</remote-ip>{location}</session>"))
+    };
+    let events = [
+        login(50.0, "<location country='BR'>BR</location>"),
+        login(60.0, "<location country='RU'>Russian Federation</location>"),
+        login(61.0, "<location country='RU'/>"),
+    ];
+    let page = words(&page(&events));
+    for line in [
+        "1 account logged in from another country than before: a@b from Russian Federation to Brazil on 24 Nov at 11:59.",
+        "2026-11-24 11:59:10 Russian Federation to → Brazil a@b 203.0.113.7",
+        "Russian Federation 2 events, 67%\n2026-11-24 11:59:00 authentication-success a@b 203.0.113.7 Russian Federation\n\
+         2026-11-24 11:58:59 authentication-success a@b 203.0.113.7 Russia\nBrazil 1 event, 33%\n\
+         2026-11-24 11:59:10 authentication-success a@b 203.0.113.7 Brazil\n",
+    ] {
+        assert!(page.contains(line), "{line}\n{page}");
+    }
 }
 
 #[test]

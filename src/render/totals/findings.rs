@@ -8,6 +8,7 @@ use super::bouts::{Bout, Bouts, FEWEST, Failure, Login};
 use super::network;
 use super::tally::Counts;
 use super::trails::Trails;
+use crate::address::location::country::Names;
 use crate::entry::StoredEvent;
 use crate::entry::xml::Element;
 use crate::render::taxonomy::{Outcome, meaning};
@@ -88,8 +89,10 @@ pub struct Findings {
     by_account: Bouts,
     first_logins: HashMap<(String, String), f64>,
     too_many_pairs: bool,
-    /// The countries that accounts logged in from.
+    /// The countries that accounts logged in from, by their codes.
     pub countries: Trails,
+    /// What people read of these countries.
+    pub country_names: Names,
     /// The clients that accounts used, by their identifiers.
     pub clients: Trails,
     client_names: HashMap<String, String>,
@@ -169,9 +172,9 @@ impl Findings {
     fn login(&mut self, event: &StoredEvent) {
         self.logins = self.logins.saturating_add(event.count());
         let Some(user) = &event.user else { return };
-        if let Some(country) = &event.country {
-            let place = event.country_name.as_ref().unwrap_or(country);
-            self.countries.add(user, place, event.time, event.ip.as_deref());
+        if let Some(code) = &event.country {
+            self.countries.add(user, code, event.time, event.ip.as_deref());
+            self.country_names.add(event);
         }
         if let Some(client) = &event.client {
             self.clients.add(user, client, event.time, event.ip.as_deref());

@@ -7,6 +7,7 @@ pub mod stats;
 pub mod tally;
 pub mod trails;
 
+use crate::address::location::country::Names;
 use crate::address::{FALLBACK_IPV4_PREFIX, FALLBACK_IPV6_PREFIX, Policy, parse};
 use crate::entry::StoredEvent;
 use crate::render::taxonomy::{Outcome, meaning};
@@ -31,8 +32,10 @@ pub struct Totals {
     pub users: Counts,
     /// Events by network.
     pub networks: Counts,
-    /// Events by country.
+    /// Events by country, by the countries' codes.
     pub countries: Counts,
+    /// What people read of these countries.
+    pub country_names: Names,
     /// Events over time, in local time of the zone.
     pub timeline: Histogram,
 }
@@ -51,6 +54,7 @@ impl Totals {
             users: Counts::default(),
             networks: Counts::default(),
             countries: Counts::default(),
+            country_names: Names::default(),
             timeline: Histogram::default(),
         }
     }
@@ -70,6 +74,7 @@ impl Totals {
                 counts.add(name, count);
             }
         }
+        self.country_names.add(event);
         self.timeline.add(clock(event.time, self.zone), count, failures);
     }
 }

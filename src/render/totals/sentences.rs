@@ -163,7 +163,8 @@ impl Findings {
             } else {
                 " logged in from another country than before, the last one "
             };
-            let sentence = sentence.words(words).name(newest.account).words(" from ").name(newest.from).words(" to ").name(newest.to);
+            let [from, to] = [newest.from, newest.to].map(|code| self.country_names.of(code));
+            let sentence = sentence.words(words).name(newest.account).words(" from ").name(from).words(" to ").name(to);
             sentences.push(sentence.words(&format!(" on {}.", dates.moment(newest.time))));
         }
         if let Some((account, most)) = self.reports.ranking(1).top.first() {
@@ -416,9 +417,9 @@ mod tests {
     fn everything_else_that_stands_out_has_its_sentence() {
         let detail = |xml: &str| vec![Element::parse(xml).unwrap()];
         let admin = Some(Actor { kind: "adhoc".to_owned(), jid: Some("admin@example.com".to_owned()), ..Actor::default() });
-        let from = |hour: f64, country: &str| StoredEvent {
-            country: Some("XX".to_owned()),
-            country_name: Some(country.to_owned()),
+        let from = |hour: f64, code: &str, name: &str| StoredEvent {
+            country: Some(code.to_owned()),
+            country_name: Some(name.to_owned()),
             ..login(hour, "juliet@example.com", "203.0.113.7")
         };
         check(
@@ -437,15 +438,16 @@ mod tests {
                 event(4.0, "server-crashed", "", ""),
                 event(5.0, "audit-options-changed", "", ""),
                 event(5.5, "abuse-reported", "mallory@example.com", ""),
-                from(6.0, "Germany"),
-                from(7.0, "Brazil"),
+                from(6.0, "DE", "DE"),
+                from(6.5, "DE", "Deutschland"),
+                from(7.0, "BR", "BR"),
             ],
             &[
                 "1,234 events were lost, the last time on 19 Nov at 01:00.",
                 "romeo@example.com was given the role prosody:admin by admin@example.com on 19 Nov at 02:00.",
                 "The server crashed 2 times, the last time on 19 Nov at 04:00.",
                 "Options of the log were changed on 19 Nov at 05:00.",
-                "1 account logged in from another country than before: juliet@example.com from Germany to Brazil on 19 Nov at 07:00.",
+                "1 account logged in from another country than before: juliet@example.com from Deutschland to Brazil on 19 Nov at 07:00.",
                 "1 report of spam or abuse, 1 of them about mallory@example.com.",
             ],
         );

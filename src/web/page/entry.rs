@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::foreign;
+use crate::address::location::country;
 use crate::entry::StoredEvent;
 use crate::render::fields::{FIELDS, FieldValue, details};
 use crate::render::note::note;
@@ -29,7 +30,7 @@ pub fn entry_row(event: &StoredEvent, is_open: bool) -> Markup {
                     " " b { (foreign(&event.kind)) }
                     @if is_bad { span.unseen { " (failure)" } }
                     @if event.count() > 1 { " " span { "× " (grouped(event.count())) } }
-                    @for part in [&event.user, &event.ip, &event.country].into_iter().flatten() { " " span { (foreign(part)) } }
+                    @for part in [event.user.as_deref(), event.ip.as_deref(), country::of(event)].into_iter().flatten() { " " span { (foreign(part)) } }
                     @if !note.is_empty() { " " span.note { (foreign(&note)) } }
                 }
                 dl {
@@ -55,7 +56,9 @@ fn values(event: &StoredEvent) -> Vec<(String, String)> {
             FieldValue::Count(count) => count.to_string(),
             FieldValue::Flag(flag) => flag.to_string(),
         };
-        Some((field.name.to_owned(), value))
+        // The code is what a search takes.
+        let name = country::of(event).filter(|name| field.name == "country" && *name != value);
+        Some((field.name.to_owned(), name.map_or_else(|| value.clone(), |name| format!("{name} ({value})"))))
     });
     fields.chain(details(event).into_iter().map(|(name, value)| (name, value.to_owned()))).collect()
 }

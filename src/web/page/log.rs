@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::entry::{account_page, entry_row, is_plain, network_page};
-use super::numbers::{facet, facets, timeline};
+use super::numbers::{countries, facet, facets, timeline};
 use super::search::{chips, form};
 use super::{Reader, foreign, page};
 use crate::entry::StoredEvent;
@@ -172,7 +172,7 @@ fn about_account(seen: &Seen) -> Markup {
         p.hint { (counted(seen)) }
         div.facets {
             (facet("Clients", &seen.clients, &search("client")))
-            (facet("Countries", &totals.countries, &search("country")))
+            (countries(totals, &search("country")))
             (facet("Networks", &totals.networks, &network_page))
             (facet("Types", &totals.types, &search("type")))
         }
@@ -190,7 +190,7 @@ fn about_network(seen: &Seen) -> Markup {
         div.facets {
             (facet("Accounts", &totals.users, &account))
             (facet("Clients", &seen.clients, &search("client")))
-            (facet("Countries", &totals.countries, &search("country")))
+            (countries(totals, &search("country")))
             (facet("Types", &totals.types, &search("type")))
         }
         (list("Newest failures", "None in this time.", &seen.failures))

@@ -4,6 +4,8 @@ use maud::{Markup, html};
 
 use super::entry::{is_plain, time};
 use super::foreign;
+use crate::address::location::country::Names;
+use crate::render::totals::Totals;
 use crate::render::totals::stats::period;
 use crate::render::totals::tally::{Bucket, Counts, grouped};
 use crate::time::rfc3339;
@@ -78,6 +80,15 @@ fn bar(index: u64, begin: i64, bucket: Bucket, scale: Scale, address: &Address, 
 
 /// A list of names with their numbers. A name leads to where `way` says, if it can be the value of a filter.
 pub(super) fn facet(title: &str, counts: &Counts, way: &dyn Fn(&str) -> String) -> Markup {
+    list(title, counts, None, way)
+}
+
+/// The list of countries: their names, of which `way` gets the codes.
+pub(super) fn countries(totals: &Totals, way: &dyn Fn(&str) -> String) -> Markup {
+    list("Countries", &totals.countries, Some(&totals.country_names), way)
+}
+
+fn list(title: &str, counts: &Counts, countries: Option<&Names>, way: &dyn Fn(&str) -> String) -> Markup {
     let ranking = counts.ranking(NAMES);
     let sign = if counts.uncertainty() > 0 { "≥ " } else { "" };
     html! {
@@ -86,8 +97,9 @@ pub(super) fn facet(title: &str, counts: &Counts, way: &dyn Fn(&str) -> String) 
                 h2 { (title) }
                 ul {
                     @for (name, count) in &ranking.top {
+                        @let shown = countries.map_or(*name, |countries| countries.of(name));
                         li {
-                            @if is_plain(name) { a href=(way(name)) { (foreign(name)) } } @else { span { (foreign(name)) } }
+                            @if is_plain(name) { a href=(way(name)) { (foreign(shown)) } } @else { span { (foreign(shown)) } }
                             " " span.number { (sign) (grouped(*count)) }
                         }
                     }
@@ -106,7 +118,7 @@ pub(super) fn facets(seen: &Seen, address: &Address, path: &str) -> Markup {
         (facet("Types", &totals.types, &narrow("type")))
         (facet("Accounts", &totals.users, &narrow("user")))
         (facet("Networks", &totals.networks, &narrow("ip")))
-        (facet("Countries", &totals.countries, &narrow("country")))
+        (countries(totals, &narrow("country")))
         (facet("Clients", &seen.clients, &narrow("client")))
     }
 }

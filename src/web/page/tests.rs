@@ -116,11 +116,32 @@ fn every_list_of_numbers_narrows_the_search_by_one_click() {
             "<a href=\"./?since=2d&amp;limit=20&amp;user=juliet@example.com\"><bdi>juliet@example.com</bdi></a> <span class=\"number\">",
         ),
         ("Networks", "<a href=\"./?since=2d&amp;limit=20&amp;ip=198.51.100.0/24\"><bdi>198.51.100.0/24</bdi></a> <span class=\"number\">"),
-        ("Countries", "<a href=\"./?since=2d&amp;limit=20&amp;country=DE\"><bdi>DE</bdi></a> <span class=\"number\">"),
+        ("Countries", "<a href=\"./?since=2d&amp;limit=20&amp;country=DE\"><bdi>Germany</bdi></a> <span class=\"number\">"),
         ("Clients", "<a href=\"./?since=2d&amp;limit=20&amp;client=d4565fa7\"><bdi>d4565fa7</bdi></a> <span class=\"number\">"),
     ] {
         let list = page.split_once(&format!("<h2>{title}</h2>")).unwrap_or_else(|| panic!("{title}")).1.split_once("</section>").unwrap().0;
         assert!(list.contains(link), "{title}: {list}");
+    }
+}
+
+#[test]
+fn a_country_is_named_but_its_filter_has_the_code() {
+    let login = |ago: f64, location: &str| {
+        let session = format!("<session><remote-ip>203.0.113.7</remote-ip>{location}</session>");
+        sample::event(ago, "events", None, &format!("<audit-event type='authentication-success' user='a@b'>{session}</audit-event>"))
+    };
+    let view = view(&[login(0.0, "<location country='BR'>BR</location>"), login(1.0, "<location country='T1'/>")]);
+    for subject in [Subject::Log, Subject::Account, Subject::Network] {
+        let page = shown(subject, "", &view.seen());
+        for part in [
+            "country=BR\"><bdi>Brazil</bdi></a> <span class=\"number\">1<",
+            "country=T1\"><bdi>T1</bdi></a> <span class=\"number\">1<",
+            "<bdi>203.0.113.7</bdi></span> <span><bdi>Brazil</bdi></span>",
+            "<dt><bdi>country</bdi></dt><dd><bdi>Brazil (BR)</bdi></dd>",
+            "<dt><bdi>country</bdi></dt><dd><bdi>T1</bdi></dd>",
+        ] {
+            assert!(page.contains(part), "{part}\n{page}");
+        }
     }
 }
 
