@@ -363,6 +363,73 @@ fn a_login_after_failures_has_a_section_of_its_own_that_opens_the_failures() {
     assert!(section(&page, "findings").contains("<a href=\"#successes\">"));
 }
 
+/// Three days of a server: accounts that log in, guesses from some networks, administrators at work.
+fn three_days() -> Vec<StoredEvent> {
+    let from = |network: u32, country: &str| session(&format!("198.51.{network}.7"), country, &format!("c{}", network % 5));
+    let admin = |n: u32| format!("<actor kind='adhoc' jid='admin{}@b/desk'/><role name='prosody:member'/>", n % 3);
+    (0..900)
+        .map(|n| {
+            let (ago, user) = (f64::from(n) * 288.0, format!("user{}@b", n * 7 % 40));
+            match n % 30 {
+                0 => at(ago, "user-role-changed", &user, &admin(n)),
+                1 => at(ago, "shell-command", "", "<actor kind='admin-shell'/><command>user:list(&quot;b&quot;)</command>"),
+                2..15 => at(ago, "authentication-failure", &user, &from(n * 5 % 17, "Brazil")),
+                _ => at(ago, "authentication-success", &user, &from(100 + n % 40, ["Germany", "France"][n as usize % 2])),
+            }
+        })
+        .collect()
+}
+
+/// What is seen of a part of the page while nothing is opened.
+fn closed(part: &str) -> String {
+    let (mut seen, mut is_behind) = (String::new(), Vec::new());
+    for piece in part.split_inclusive('>') {
+        let tag = &piece[piece.rfind('<').unwrap_or_default()..];
+        match tag.split(['>', ' ']).next().unwrap() {
+            "<details" => is_behind.push(false),
+            "</details" => {
+                is_behind.pop();
+                seen.push_str(tag);
+                continue;
+            }
+            _ => {}
+        }
+        if !is_behind.contains(&true) {
+            seen.push_str(piece);
+        }
+        if tag == "</summary>" {
+            *is_behind.last_mut().unwrap() = true;
+        }
+    }
+    seen
+}
+
+#[test]
+fn a_row_is_its_own_way_to_its_entries() {
+    let page = page(&three_days());
+    let (mut all_lines, mut all_opened) = (0, 0);
+    let lists: Vec<&str> = page.split("<ul class=\"ranked").skip(1).map(|list| list.split_once("</ul>").unwrap().0).collect();
+    for list in &lists {
+        let rows = list.matches("class=\"row\"").count();
+        let rests = list.matches("<li class=\"rest\">").count();
+        // Each row but that of all others opens, by itself: there is nothing else to press.
+        let opened = list.matches("<details>").count();
+        assert_eq!((opened, list.matches("<summary class=\"row\">").count()), (rows - rests, rows - rests));
+        assert_eq!((list.matches("<summary").count(), list.matches("<ol class=\"lines\">").count()), (opened, opened));
+        // One line for each, below the titles.
+        let seen = words(&format!("<body><ul class=\"ranked{}", closed(list)));
+        let lines = seen.lines().count() - 1;
+        assert_eq!(lines, rows, "{seen}");
+        all_lines += lines;
+        all_opened += opened;
+    }
+    // Networks, accounts, who did it and what, types, countries, and times.
+    assert_eq!(lists.len(), 7);
+    // A line of its own for the entries of each row would make the lists twice as long, but for two rows of all others.
+    assert_eq!(all_lines, all_opened + 2);
+    assert!(all_opened > 50, "{all_opened}");
+}
+
 #[test]
 fn the_chart_names_its_peak_and_marks_crashes_starts_and_gaps() {
     let hour = 3600.0;
