@@ -151,6 +151,7 @@ server.each_series(describe, pending, function (series)
 				local found, console = probe("file://"..page, width, dark);
 				assert.equal("", console);
 				assert.same({ overflow = 0, dark = dark, section = "1px" }, { overflow = found.overflow, dark = found.dark, section = found.section });
+				assert.is_true(found.bars <= 1.5, "a bar is "..found.bars.." pixels beside its number");
 				assert.is_true(found.contrast >= 4.5, "a contrast of "..found.contrast);
 				local folder = process.target.."/report";
 				process.run("mkdir -p "..process.quote(folder));

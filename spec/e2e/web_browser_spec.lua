@@ -36,7 +36,7 @@ server.each_series(describe, pending, function (series)
 			prosody = server.start {
 				series = series; hosts = { host }; modules = { "audit", "audit_http" };
 				base_modules = { "roster", "saslauth", "tls", "disco", "adhoc", "harness", "http", "admin_socket", "admin_shell" };
-				config = { admins = { admin }; audit_log_flood = false };
+				config = { admins = { admin }; audit_log_flood = false; audit_log_location_database = process.target.."/places.mmdb" };
 			};
 			prosody:adduser(admin, "secret");
 			prosody:eval([[

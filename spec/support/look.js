@@ -22,6 +22,9 @@
 		if (own > level + 1) { say("a heading leaves a level out", heading); }
 		level = own;
 	});
+	document.querySelectorAll(".ways a").forEach(function (link) {
+		if (link.getClientRects().length > 1) { say("a link goes on in another line", link); }
+	});
 	var ids = {};
 	document.querySelectorAll("[id]").forEach(function (element) {
 		if (ids[element.id]) { say("an id twice", element); }
