@@ -88,6 +88,8 @@ server.each_series(describe, pending, function (series)
 			{ "own account", function ()
 				page:go(own_link());
 				press_sign_in();
+				local aside = "document.querySelector('.scrolls').scrollWidth - document.querySelector('.scrolls').clientWidth";
+				assert.equal(0, page:eval(aside), "nothing has to be moved aside");
 			end };
 			{ "report", function ()
 				page:go("file://"..report);

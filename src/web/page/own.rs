@@ -35,7 +35,7 @@ pub fn own_page(shown: &OwnPage<'_>) -> String {
             div.scrolls tabindex="0" role="region" aria-label="Activity" {
                 table {
                     thead { tr { @for column in shown.columns { th scope="col" { (column) } } } }
-                    tbody { @for row in shown.rows { tr { @for cell in row { td { (foreign(cell)) } } } } }
+                    tbody { @for row in shown.rows { tr { @for cell in row { td { @if !cell.is_empty() { (foreign(cell)) } } } } } }
                 }
             }
         }
