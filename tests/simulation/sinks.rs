@@ -43,6 +43,8 @@ const LOOK: f64 = 60.0;
 /// How long an answer takes, and one that comes late.
 const SOON: f64 = 0.05;
 const LATE: f64 = 8.0;
+/// The shortest pause that a timer can wait for, in seconds.
+const MOMENT: f64 = 0.000_001;
 /// After how long a receiver that is away is tried again, in seconds.
 const AWAY: f64 = 3600.0;
 /// How old what a receiver of a stream loses when it dies may be, in seconds.
@@ -256,7 +258,8 @@ impl World {
                 Step::Answer => return Ok(()),
                 Step::Wait(seconds) => {
                     // One that is away for days is tried less often than it would be, as that takes long.
-                    let least = if self.receivers[number].is_away() { AWAY } else { 0.0 };
+                    // A rest of rounding would not let any time pass.
+                    let least = if self.receivers[number].is_away() { AWAY } else { MOMENT };
                     self.wake(number, seconds.max(least));
                     return Ok(());
                 }
