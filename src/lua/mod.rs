@@ -53,6 +53,7 @@ mod web;
 use mlua::prelude::*;
 
 use crate::lua::hand_over::parts::Opened;
+use crate::query::slices;
 
 /// The embedded Lua. A chunk gets a table with the results of all chunks, by file name, and asks for those before it in this list only. All calls of a store are in Lua, because a driver may yield and a yield can't cross Rust.
 const CHUNKS: &[(&str, &str)] = &[
@@ -156,10 +157,10 @@ pub fn exports(lua: &Lua) -> LuaResult<LuaTable> {
     sink::add(lua, &native)?;
     #[cfg(feature = "storage")]
     store::database::add(lua, &native, &opened)?;
-    native.set("reading_slice", crate::query::SLICE)?;
-    native.set("reading_page", crate::query::PAGE)?;
-    native.set("brief_slice", crate::query::BRIEF)?;
-    native.set("beside_slice", crate::query::BESIDE)?;
+    native.set("reading_slice", slices::SLICE)?;
+    native.set("reading_page", slices::PAGE)?;
+    native.set("brief_slice", slices::BRIEF)?;
+    native.set("beside_slice", slices::BESIDE)?;
     evidence::add_numbers(lua, &native)?;
     prune::pace::add(lua, &native)?;
     person::add_files(lua, &native)?;

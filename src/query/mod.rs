@@ -12,6 +12,7 @@ pub mod follow;
 mod page_size;
 mod request;
 mod sequence;
+pub mod slices;
 mod steps;
 
 use std::cmp::Ordering;
@@ -36,20 +37,6 @@ const DAY: f64 = 86_400.0;
 
 /// How often a partition is read again from its beginning if the row to continue after is gone.
 const MOST_RESTARTS: u8 = 20;
-
-/// How long a page may take to read, in seconds, if others wait for the loop.
-pub const PAGE: f64 = 0.004;
-
-/// How long a reading may hold the loop, in seconds, if others wait for it.
-pub const SLICE: f64 = 0.005;
-
-/// Both for readings whose results are used in small batches, such as those in a browser, in seconds. Lua's garbage collector may take as
-/// long again and more.
-pub const BRIEF: f64 = 0.0015;
-
-/// Both for readers that read on and on beside everything else, such as sinks, in seconds. With a collection in the same turn the loop
-/// should be held for 5 ms at most, and Prosody's settings let Lua collect everything at once, which takes 2 to 4 ms.
-pub const BESIDE: f64 = 0.0005;
 
 /// One reading of the log of one host.
 #[derive(Debug)]
