@@ -2,6 +2,7 @@
 -- on each store, without our modules.
 
 local client = require "support.client";
+local dump = require "support.dump";
 local lfs = require "lfs";
 local postgres = require "support.postgres";
 local process = require "support.process";
@@ -226,6 +227,24 @@ server.each_series(describe, pending, function (series)
 			assert.equal(jid.."/orchard", stream:bind("orchard"));
 			stream:close();
 		end);
+	end);
+
+	it("is started again with nothing left of the first attempt if a port was taken meanwhile", function ()
+		local taken = assert(require "socket".bind("127.0.0.1", 0));
+		local real, attempts = process.free_ports, 0;
+		function process.free_ports(count)
+			local ports = real(count);
+			attempts = attempts + 1;
+			if attempts == 1 then ports[1] = tonumber((select(2, taken:getsockname()))); end
+			return ports;
+		end
+		local prosody, err = server.try_start { series = series; modules = { "audit", "audit_status" }; files = { ["note.txt"] = "kept" } };
+		process.free_ports = real;
+		taken:close();
+		assert(prosody, err);
+		local found, note = dump.types(dump.entries(prosody)), process.read(prosody.data.."/note.txt");
+		prosody:stop();
+		assert.same({ 2, "server-started", "kept" }, { attempts, found, note });
 	end);
 end);
 

@@ -359,10 +359,12 @@ local function launch(self)
 	return true;
 end
 
-local function launch_with_new_ports(self)
+-- prepare() is called before each attempt. The server that finds a port taken is killed, and may have recorded its start.
+local function launch_with_new_ports(self, prepare)
 	local err, kind;
 	for _ = 1, 5 do
 		local ok;
+		prepare();
 		take_ports(self);
 		ok, err, kind = launch(self);
 		if ok then return true; end
@@ -418,16 +420,17 @@ function server.try_start(options)
 		host = sorted_keys(host_map(options))[1];
 		log_start = 0;
 	}, server_mt);
-	process.run("mkdir -p "..quote(self.data));
-	for path, content in pairs(options.files or {}) do
-		local file = self.data.."/"..path;
-		process.run("mkdir -p "..quote(file:match("^(.*)/")));
-		process.write(file, content);
-	end
-	if options.user then
-		process.run(("chown -R %s: %s"):format(quote(options.user), quote(folder)));
-	end
-	local ok, err = launch_with_new_ports(self);
+	local ok, err = launch_with_new_ports(self, function ()
+		process.run(("rm -rf %s && mkdir -p %s"):format(quote(self.data), quote(self.data)));
+		for path, content in pairs(options.files or {}) do
+			local file = self.data.."/"..path;
+			process.run("mkdir -p "..quote(file:match("^(.*)/")));
+			process.write(file, content);
+		end
+		if options.user then
+			process.run(("chown -R %s: %s"):format(quote(options.user), quote(folder)));
+		end
+	end);
 	if not ok then
 		return nil, err;
 	end
@@ -482,7 +485,7 @@ function server_methods:start(options)
 	end
 	local ok, err, kind = launch(self);
 	if not ok and kind == "port" then
-		ok, err = launch_with_new_ports(self);
+		ok, err = launch_with_new_ports(self, function () end);
 	end
 	if not ok then
 		error(err, 2);
