@@ -74,9 +74,9 @@ impl Anchors {
     }
 }
 
-/// `:CHAIN:RUN:NUMBER:HASH`, and whatever follows.
+/// `CHAIN:RUN:NUMBER:HASH`, and whatever follows.
 fn parse(text: &str) -> Option<(Nonce, u64, Anchor)> {
-    let mut fields = text.strip_prefix(':')?.splitn(4, ':');
+    let mut fields = text.splitn(4, ':');
     let (id, run) = (Bytes::read(fields.next()?)?, fields.next()?);
     let run = Nonce::read(run)?;
     let n = fields.next()?.parse().ok()?;

@@ -8,12 +8,10 @@ use crate::entry::canon::CHAIN;
 use crate::entry::xml::Element;
 
 /// What an anchor begins with, so that it is found in any file.
-pub const SCHEME: &str = "audit-anchor";
+pub const SCHEME: &str = "audit-anchor:";
 
-/// The same, with what follows it.
-const MARK: &str = "audit-anchor:";
-/// The length of the shortest anchor: the mark, two values of 16 bytes, a number, a hash of 32 bytes, and three colons.
-const SHORTEST: usize = MARK.len() + 22 + 22 + 1 + 43 + 3;
+/// The length of the shortest anchor: the scheme, two values of 16 bytes, a number, a hash of 32 bytes, and three colons.
+const SHORTEST: usize = SCHEME.len() + 22 + 22 + 1 + 43 + 3;
 /// The attributes of `<chain/>` that are in an anchor, in their order.
 const PARTS: [&str; 4] = ["id", "run", "n", "hash"];
 /// Those that only the journal, the store and exported evidence have: they open the commitments.
@@ -30,17 +28,17 @@ pub(super) fn take(root: &mut Element) -> Option<String> {
 
 /// An anchor, of the chain, the run, the number and the hash of a link.
 pub(crate) fn text(parts: [&str; 4]) -> String {
-    format!("{SCHEME}:{}", parts.join(":"))
+    format!("{SCHEME}{}", parts.join(":"))
 }
 
 /// Whether there may be an anchor in a text from outside. Nearly every text is too short for one.
 pub(super) fn is_in(bytes: &[u8]) -> bool {
-    bytes.len() >= SHORTEST && String::from_utf8_lossy(bytes).contains(MARK)
+    bytes.len() >= SHORTEST && String::from_utf8_lossy(bytes).contains(SCHEME)
 }
 
 /// A text in which no anchor is found.
 pub(super) fn defused(text: &str) -> String {
-    text.replace(MARK, &format!("{SCHEME}{}", char::REPLACEMENT_CHARACTER))
+    text.replace(SCHEME, &format!("{}{}", SCHEME.trim_end_matches(':'), char::REPLACEMENT_CHARACTER))
 }
 
 /// The XML of an entry without what opens its commitments.
@@ -106,8 +104,8 @@ mod tests {
     fn what_looks_like_an_anchor_is_changed() {
         let anchor = text([&"A".repeat(22), &"A".repeat(22), "7", &"A".repeat(43)]);
         assert_eq!(anchor.len(), SHORTEST);
-        assert!(MARK.starts_with(SCHEME) && is_in(anchor.as_bytes()) && !is_in(&anchor.as_bytes()[1..]));
-        assert_eq!(defused(&format!("x{anchor}")), format!("xaudit-anchor\u{fffd}{}", &anchor[MARK.len()..]));
+        assert!(SCHEME.ends_with(':') && is_in(anchor.as_bytes()) && !is_in(&anchor.as_bytes()[1..]));
+        assert_eq!(defused(&format!("x{anchor}")), format!("xaudit-anchor\u{fffd}{}", &anchor[SCHEME.len()..]));
     }
 
     #[test]

@@ -167,7 +167,7 @@ impl Cursor {
                 self.ready.push_back((Read::Event(Box::new(event)), self.found.clone()));
             }
         }
-        // A process that was killed may have recorded more than it had saved. What was found is known to be there from now on.
+        // What was found is known to be there from now on, also if it has to be found again.
         if let (Some(search), Some(done)) = (&self.found.search, &mut self.done.search) {
             done.expect(search);
         }
@@ -332,7 +332,7 @@ impl Search {
         self.upto == u128::MAX
     }
 
-    /// An entry was found. A process that was killed may have recorded more than it had counted.
+    /// An entry was found. A process that was killed may have recorded more than it had counted when it saved its position.
     fn find(&mut self, id: u128) {
         self.found = self.found.saturating_add(1);
         if id > self.counted {

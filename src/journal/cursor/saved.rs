@@ -22,7 +22,7 @@ pub struct Saved {
     pub(super) behind: u64,
     /// Within a search: the second and the id of the last entry, and a time before which nothing was recorded since it began.
     pub(super) search: Option<(f64, u128, f64)>,
-    /// No entry with a higher id is among those `behind`. Version 0.1 did not save it.
+    /// No entry with a higher id is among those `behind`. Earlier releases did not save it.
     pub(super) upto: Option<u128>,
 }
 
